@@ -1,0 +1,113 @@
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const class_names[] = {
+    [ERR_NONE] = "none",
+    [ERR_USAGE] = "usage",
+    [ERR_REFUSED] = "refused",
+    [ERR_PEER] = "peer",
+    [ERR_LOCAL] = "local",
+    [ERR_GUEST] = "guest",
+    [ERR_INTERNAL] = "internal",
+    [ERR_CANCELLED] = "cancelled",
+};
+
+static const char *const side_names[] = {
+    [SIDE_UNKNOWN] = "unknown",
+    [SIDE_SOURCE] = "source",
+    [SIDE_DESTINATION] = "destination",
+};
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+static int record_error(struct err *e, enum err_class class, int code, const char *fmt, va_list ap)
+{
+    if (code <= 0)
+        code = EIO; /* a failure must never turn into success */
+    if (!err_is_set(e)) {
+        e->class = class;
+        e->code = code;
+        vsnprintf(e->text, sizeof(e->text), fmt, ap);
+    }
+    return -code;
+}
+
+int err_set(struct err *e, enum err_class class, int code, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    int rc = record_error(e, class, code, fmt, ap);
+    va_end(ap);
+    return rc;
+}
+
+int err_sys(struct err *e, enum err_class class, int code, const char *fmt, ...)
+{
+    const bool first = !err_is_set(e);
+    va_list ap;
+
+    va_start(ap, fmt);
+    int rc = record_error(e, class, code, fmt, ap);
+    va_end(ap);
+    if (first) {
+        const size_t used = strlen(e->text);
+
+        snprintf(e->text + used, sizeof(e->text) - used, ": %s", strerrordesc_np(-rc) ?: "error");
+    }
+    return rc;
+}
+
+void err_prepend(struct err *e, const char *fmt, ...)
+{
+    char old[ERR_TEXT_BYTES];
+    va_list ap;
+
+    if (!err_is_set(e))
+        return;
+    memcpy(old, e->text, sizeof(old));
+    va_start(ap, fmt);
+    vsnprintf(e->text, sizeof(e->text), fmt, ap);
+    va_end(ap);
+
+    const size_t used = strlen(e->text);
+
+    snprintf(e->text + used, sizeof(e->text) - used, ": %s", old);
+}
+
+int err_take(struct err *dst, const struct err *src)
+{
+    if (!err_is_set(dst))
+        *dst = *src;
+    return -dst->code;
+}
+
+const char *err_class_name(enum err_class class)
+{
+    return (size_t) class < COUNT(class_names) ? class_names[class] : "internal";
+}
+
+enum err_class err_class_parse(const char *name)
+{
+    for (size_t i = 0; i < COUNT(class_names); i++)
+        if (!strcmp(name, class_names[i]))
+            return (enum err_class)i;
+    return ERR_INTERNAL;
+}
+
+const char *err_side_name(enum err_side side)
+{
+    return (size_t)side < COUNT(side_names) ? side_names[side] : "unknown";
+}
+
+enum err_side err_side_parse(const char *name)
+{
+    for (size_t i = 0; i < COUNT(side_names); i++)
+        if (!strcmp(name, side_names[i]))
+            return (enum err_side)i;
+    return SIDE_UNKNOWN;
+}

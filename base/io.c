@@ -1,0 +1,148 @@
+#include "base/io.h"
+
+#include "base/deadline.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+int io_set_nonblocking(int fd, bool on)
+{
+    const int flags = fcntl(fd, F_GETFL);
+
+    if (flags < 0)
+        return -errno;
+    if (fcntl(fd, F_SETFL, on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK) < 0)
+        return -errno;
+    return 0;
+}
+
+int io_wait(int fd, short events, const struct cancel *cancel, int64_t deadline_ns)
+{
+    struct pollfd fds[2] = {
+        {.fd = fd, .events = events},
+        {.fd = cancel ? cancel->event_fd : -1, .events = POLLIN},
+    };
+
+    for (;;) {
+        const int n = poll(fds, 2, deadline_poll_ms(deadline_ns));
+
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (cancel_is_fired(cancel))
+            return -ECANCELED;
+        if (n > 0 && fds[0].revents)
+            return 0;
+        if (deadline_passed(deadline_ns))
+            return -ETIMEDOUT;
+    }
+}
+
+ssize_t io_read_some(int fd, void *buf, size_t len_bytes)
+{
+    for (;;) {
+        const ssize_t n = read(fd, buf, len_bytes);
+
+        if (n >= 0)
+            return n;
+        if (errno != EINTR)
+            return -errno;
+    }
+}
+
+int io_read_full(
+    int fd, void *buf, size_t len_bytes, const struct cancel *cancel, int64_t deadline_ns)
+{
+    size_t done = 0;
+
+    while (done < len_bytes) {
+        const ssize_t n = io_read_some(fd, (char *)buf + done, len_bytes - done);
+
+        if (n > 0) {
+            done += (size_t)n;
+        } else if (n == 0) {
+            return done ? -EBADMSG : -ENODATA;
+        } else if (n == -EAGAIN) {
+            const int rc = io_wait(fd, POLLIN, cancel, deadline_ns);
+
+            if (rc)
+                return rc;
+        } else {
+            return (int)n;
+        }
+    }
+    return 0;
+}
+
+int io_write_full(
+    int fd, const void *buf, size_t len_bytes, const struct cancel *cancel, int64_t deadline_ns)
+{
+    struct iovec iov = {(void *)buf, len_bytes};
+
+    return io_writev_full(fd, &iov, 1, cancel, deadline_ns);
+}
+
+static void skip_written(struct iovec **iov, int *count, size_t n)
+{
+    while (*count > 0 && n >= (*iov)->iov_len) {
+        n -= (*iov)->iov_len;
+        (*iov)++;
+        (*count)--;
+    }
+    if (n) {
+        (*iov)->iov_base = (char *)(*iov)->iov_base + n;
+        (*iov)->iov_len -= n;
+    }
+}
+
+ssize_t io_writev_some(int fd, struct iovec **iov, int *count)
+{
+    for (;;) {
+        const ssize_t n = writev(fd, *iov, *count < IOV_MAX ? *count : IOV_MAX);
+
+        if (n >= 0) {
+            skip_written(iov, count, (size_t)n);
+            return n;
+        }
+        if (errno != EINTR)
+            return -errno;
+    }
+}
+
+int io_writev_full(
+    int fd, struct iovec *iov, int count, const struct cancel *cancel, int64_t deadline_ns)
+{
+    skip_written(&iov, &count, 0);
+    while (count > 0) {
+        const ssize_t n = io_writev_some(fd, &iov, &count);
+
+        if (n == -EAGAIN) {
+            const int rc = io_wait(fd, POLLOUT, cancel, deadline_ns);
+
+            if (rc)
+                return rc;
+        } else if (n < 0) {
+            return (int)n;
+        }
+    }
+    return 0;
+}
+
+const char *io_strerror(int rc)
+{
+    switch (-rc) {
+    case ENODATA:
+        return "closed by the other end";
+    case EBADMSG:
+        return "cut short";
+    case ECANCELED:
+        return "cancelled";
+    case ETIMEDOUT:
+        return "timed out";
+    default:
+        return strerrordesc_np(-rc) ?: "error";
+    }
+}
