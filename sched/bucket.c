@@ -1,0 +1,46 @@
+#include "sched/bucket.h"
+
+#include "base/deadline.h"
+
+#include <poll.h>
+
+/* Half a lane's socket buffer at 1 Gbit/s: long enough that timers keep up, short enough that
+ * the cap holds over any second. */
+#define BURST_NS (20 * NS_PER_MS)
+
+void bucket_init(struct bucket *b, uint64_t bits_per_s, const struct cancel *cancel)
+{
+    *b = (struct bucket){
+        .ns_per_byte = 8e9 / (double)bits_per_s,
+        .burst_ns = BURST_NS,
+        .cancel = cancel,
+        .ready_ns = now_ns(),
+    };
+    pthread_mutex_init(&b->lock, NULL);
+}
+
+void bucket_destroy(struct bucket *b)
+{
+    pthread_mutex_destroy(&b->lock);
+}
+
+int64_t bucket_charge(int64_t *ready_ns, int64_t now_ns, int64_t burst_ns, double cost_ns)
+{
+    if (*ready_ns < now_ns - burst_ns)
+        *ready_ns = now_ns - burst_ns;
+    *ready_ns += (int64_t)cost_ns;
+    return *ready_ns;
+}
+
+void bucket_take(struct bucket *b, size_t bytes)
+{
+    pthread_mutex_lock(&b->lock);
+    const int64_t until_ns = bucket_charge(
+        &b->ready_ns, now_ns(), b->burst_ns, (double)bytes * b->ns_per_byte);
+    pthread_mutex_unlock(&b->lock);
+
+    struct pollfd wake = {.fd = b->cancel->event_fd, .events = POLLIN};
+
+    while (!deadline_passed(until_ns) && !cancel_is_fired(b->cancel))
+        poll(&wake, 1, deadline_poll_ms(until_ns));
+}

@@ -1,0 +1,35 @@
+/*
+ * Token bucket: caps the bytes that all lanes of a migration send together. A taker pays at once,
+ * even into debt, and then sleeps until its debt is paid; so nobody is starved, nobody has to ask
+ * twice, and a record larger than the burst passes. Safe from many threads; the mutex guards
+ * ready_ns, the rest is constant.
+ */
+#ifndef SCHED_BUCKET_H
+#define SCHED_BUCKET_H
+
+#include "base/cancel.h"
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct bucket {
+    double ns_per_byte;
+    int64_t burst_ns; /* how much unused time may be saved up */
+    const struct cancel *cancel;
+    pthread_mutex_t lock;
+    int64_t ready_ns; /* when everything taken so far has been paid for */
+};
+
+/* cancel cuts sleeps short; it must outlive the bucket. */
+void bucket_init(struct bucket *b, uint64_t bits_per_s, const struct cancel *cancel);
+void bucket_destroy(struct bucket *b);
+
+/* Take that many bytes and wait for them. */
+void bucket_take(struct bucket *b, size_t bytes);
+
+/* The clock reading up to which a taker at now_ns has to wait; advances *ready_ns. Pure but for
+ * that, for tests. */
+int64_t bucket_charge(int64_t *ready_ns, int64_t now_ns, int64_t burst_ns, double cost_ns);
+
+#endif
