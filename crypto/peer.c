@@ -1,0 +1,133 @@
+#include "crypto/peer.h"
+
+#include "crypto/proof.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+_Static_assert((int)PEER_KEY_BYTES == (int)PROOF_KEY_BYTES, "one key");
+
+enum { WHERE_BYTES = CHANNEL_NAME_BYTES - 16 };
+
+static const uint8_t no_session[PREAMBLE_SESSION_BYTES];
+
+/* "lane 3 to host2:8002" */
+static void name_channel(
+    uint16_t lane, const char *way, const char *where, char out[static CHANNEL_NAME_BYTES])
+{
+    if (lane == LANE_CONTROL)
+        snprintf(out, CHANNEL_NAME_BYTES, "control %s %.*s", way, WHERE_BYTES, where);
+    else if (lane == LANE_TRUNK)
+        snprintf(out, CHANNEL_NAME_BYTES, "trunk %s %.*s", way, WHERE_BYTES, where);
+    else
+        snprintf(out, CHANNEL_NAME_BYTES, "lane %u %s %.*s", lane, way, WHERE_BYTES, where);
+}
+
+/* After the preamble: TLS, or not, and the proof. host is NULL for the server. Owns fd. */
+static int secure(int fd, const char *name, const char *host, const struct peer_params *p,
+    struct channel **ch, struct tls_peer *peer, struct err *e)
+{
+    const struct tls_params tls = {
+        .server = !host,
+        .host = host,
+        .expected_fingerprint = p->expected_fingerprint,
+        .name = name,
+        .cancel = p->cancel,
+        .stall_ns = p->stall_ns,
+        .deadline_ns = p->deadline_ns,
+    };
+    int rc;
+
+    *peer = (struct tls_peer){.fingerprint = ""};
+    rc = p->tls ? tls_channel(p->tls, fd, &tls, ch, peer, e)
+                : tcp_channel(fd, name, p->cancel, p->stall_ns, ch, e);
+    if (rc || !p->key)
+        return rc;
+    rc = proof_exchange(*ch, p->key, p->session, p->lane, !host, p->deadline_ns, e);
+    if (rc) {
+        struct err ignored = ERR_INIT;
+
+        channel_finish(*ch, &ignored); /* refused, not broken: the peer can tell them apart */
+        channel_close(*ch);
+        *ch = NULL;
+    }
+    return rc;
+}
+
+/* Control has neither key nor expectation; everything else has both, and a session. */
+static int check_params(const struct peer_params *p, struct err *e)
+{
+    const bool control = p->lane == LANE_CONTROL;
+
+    if (control ? p->key != NULL : !p->key || !p->session || (p->tls && !p->expected_fingerprint))
+        return err_set(e, ERR_INTERNAL, EINVAL, "a connection without what proves it");
+    return 0;
+}
+
+int peer_connect(const struct tcp_address *a, const struct peer_params *p, struct channel **ch,
+    struct tls_peer *peer, struct err *e)
+{
+    struct preamble preamble = {
+        .major = WIRE_MAJOR, .minor = WIRE_MINOR, .insecure = !p->tls, .lane = p->lane};
+    char where[TCP_ADDRESS_BYTES], name[CHANNEL_NAME_BYTES];
+    int rc = check_params(p, e);
+
+    *ch = NULL;
+    if (rc)
+        return rc;
+    memcpy(preamble.session, p->session ? p->session : no_session, sizeof(preamble.session));
+    tcp_format_address(a, where);
+    name_channel(p->lane, "to", where, name);
+
+    const int fd = tcp_connect(a, p->cancel, p->deadline_ns, e);
+
+    if (fd < 0)
+        return fd;
+    tcp_tune(fd, p->stall_ns);
+    rc = preamble_exchange(fd, &preamble, where, p->cancel, p->deadline_ns, e);
+    if (rc) {
+        close(fd);
+        return rc;
+    }
+    return secure(fd, name, a->host, p, ch, peer, e);
+}
+
+/* What to answer to a preamble that came here: the acceptor's routing is not relied on. */
+static enum preamble_status judge(const struct preamble *preamble, const struct peer_params *p)
+{
+    const uint8_t *const session = p->session ? p->session : no_session;
+    const enum preamble_status status = preamble_judge(preamble, !p->tls);
+
+    if (status != PREAMBLE_OK)
+        return status;
+    if (preamble->lane != p->lane || memcmp(preamble->session, session, PREAMBLE_SESSION_BYTES))
+        return PREAMBLE_UNKNOWN_SESSION;
+    return PREAMBLE_OK;
+}
+
+int peer_accept(int fd, const struct preamble *preamble, const struct peer_params *p,
+    struct channel **ch, struct tls_peer *peer, struct err *e)
+{
+    const enum preamble_status status = judge(preamble, p);
+    char where[WHERE_BYTES], name[CHANNEL_NAME_BYTES];
+    int rc = check_params(p, e);
+
+    *ch = NULL;
+    tcp_describe_peer(fd, where, sizeof(where));
+    name_channel(p->lane, "from", where, name);
+    tcp_tune(fd, p->stall_ns);
+    if (!rc)
+        rc = preamble_answer(fd, status, p->cancel, p->deadline_ns, e);
+    if (!rc && status != PREAMBLE_OK) {
+        preamble_explain_refusal(preamble, status, e);
+        rc = -EACCES;
+    }
+    if (rc) {
+        err_prepend(e, "%s", where);
+        close(fd);
+        return rc;
+    }
+    return secure(fd, name, NULL, p, ch, peer, e);
+}

@@ -1,0 +1,34 @@
+/*
+ * A connection to a peer, whole: TCP, preamble, TLS, and for trunk and lanes the proof that they
+ * belong to the session. The only way in which this project opens or accepts one.
+ */
+#ifndef CRYPTO_PEER_H
+#define CRYPTO_PEER_H
+
+#include "crypto/tls.h"
+#include "transport/preamble.h"
+#include "transport/tcp.h"
+
+enum { PEER_KEY_BYTES = 32 };
+
+struct peer_params {
+    struct tls_context *tls;          /* NULL: --insecure, plaintext at both ends */
+    uint16_t lane;                    /* LANE_CONTROL, LANE_TRUNK or a number */
+    const uint8_t *session;           /* PREAMBLE_SESSION_BYTES; NULL for a new migration */
+    const uint8_t *key;               /* PEER_KEY_BYTES, for the proof; NULL for control */
+    const char *expected_fingerprint; /* the control connection's peer; NULL for control */
+    const struct cancel *cancel;
+    int64_t stall_ns;    /* silent peer */
+    int64_t deadline_ns; /* until it is open and proven */
+};
+
+/* Connect. *peer says who it is; empty with --insecure. */
+int peer_connect(const struct tcp_address *a, const struct peer_params *p, struct channel **ch,
+    struct tls_peer *peer, struct err *e);
+
+/* The other end, on a socket whose preamble was read and is passed in; owns fd from now on, also
+ * when it fails. Answers the preamble. */
+int peer_accept(int fd, const struct preamble *preamble, const struct peer_params *p,
+    struct channel **ch, struct tls_peer *peer, struct err *e);
+
+#endif

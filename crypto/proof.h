@@ -1,0 +1,30 @@
+/*
+ * Inside of crypto/: the proof that a trunk or lane belongs to a session (docs/wire.md). Both ends
+ * hold the session's key, which only ever travelled inside control's TLS; each sends an
+ * HMAC-SHA256 under it of who it is (client or server), which session and lane, and what
+ * only the two ends of this very connection know.
+ */
+#ifndef CRYPTO_PROOF_H
+#define CRYPTO_PROOF_H
+
+#include "base/err.h"
+#include "transport/channel.h"
+#include "transport/preamble.h"
+
+enum { PROOF_BYTES = 32, PROOF_KEY_BYTES = 32 };
+
+struct proof_subject {
+    const uint8_t *key;     /* PROOF_KEY_BYTES */
+    const uint8_t *session; /* PREAMBLE_SESSION_BYTES */
+    uint16_t lane;
+    uint8_t binding[CHANNEL_BINDING_BYTES];
+};
+
+int proof_make(
+    const struct proof_subject *s, bool server, uint8_t out[static PROOF_BYTES], struct err *e);
+
+/* The client proves itself first; a server that is not convinced says nothing. */
+int proof_exchange(struct channel *ch, const uint8_t *key, const uint8_t *session, uint16_t lane,
+    bool server, int64_t deadline_ns, struct err *e);
+
+#endif

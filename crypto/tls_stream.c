@@ -1,0 +1,483 @@
+#include "crypto/tls_stream.h"
+
+#include "base/deadline.h"
+#include "base/io.h"
+
+#include <errno.h>
+#include <openssl/err.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define BINDING_LABEL "EXPORTER-xmigrate-lane"
+
+/* AES-GCM with one key is good for 2^24.5 full records (RFC 8446 5.5), OpenSSL does not count them:
+ * a new key every 64 GiB is far below, and costs nothing. */
+#define REKEY_BYTES (64ull << 30)
+
+/* How an SSL call ended, in terms of base/io.h. */
+enum {
+    WANTS_INPUT = -EAGAIN,
+    WANTS_OUTPUT = -ENOBUFS, /* `out` is full */
+};
+
+/* SSL's own alerts of the peer are reasons from here on. */
+enum { ALERT_REASON_BASE = SSL_AD_REASON_OFFSET, ALERT_REASON_END = ALERT_REASON_BASE + 256 };
+
+/* What OpenSSL reads from and writes to; always under the lock */
+
+static int bio_read(BIO *bio, char *buf, int len)
+{
+    struct tls_stream *s = BIO_get_data(bio);
+    const ssize_t n = io_read_some(s->ch.fd, buf, (size_t)len);
+
+    BIO_clear_retry_flags(bio);
+    if (n > 0) {
+        atomic_fetch_add_explicit(&s->ch.received_bytes, (uint64_t)n, memory_order_relaxed);
+        return (int)n;
+    }
+    if (n == -EAGAIN)
+        BIO_set_retry_read(bio);
+    else if (n == 0)
+        s->is_at_end = true;
+    else
+        s->io_error = (int)n;
+    return n == 0 ? 0 : -1;
+}
+
+static int bio_write(BIO *bio, const char *buf, int len)
+{
+    struct tls_stream *s = BIO_get_data(bio);
+    const size_t room = sizeof(s->out) - s->out_end;
+    const size_t n = (size_t)len < room ? (size_t)len : room;
+
+    BIO_clear_retry_flags(bio);
+    if (n == 0) {
+        BIO_set_retry_write(bio);
+        return -1;
+    }
+    memcpy(s->out + s->out_end, buf, n);
+    s->out_end += n;
+    return (int)n;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    const struct tls_stream *s = BIO_get_data(bio);
+
+    (void)number;
+    (void)pointer;
+    switch (command) {
+    case BIO_CTRL_FLUSH: /* the stream writes when it is told to */
+        return 1;
+    case BIO_CTRL_EOF:
+        return s->is_at_end;
+    default:
+        return 0;
+    }
+}
+
+static BIO_METHOD *new_bio_method(void)
+{
+    BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "xmigrate");
+
+    if (m) {
+        BIO_meth_set_read(m, bio_read);
+        BIO_meth_set_write(m, bio_write);
+        BIO_meth_set_ctrl(m, bio_ctrl);
+    }
+    return m;
+}
+
+/* Results and words for them */
+
+/* After an SSL call that returned result; under the lock. 0 or one of the codes above or of
+ * base/io.h: -ENODATA for the peer's goodbye, -EBADMSG for an end or bytes that are not right. */
+static int judge_call(struct tls_stream *s, int result)
+{
+    const int code = SSL_get_error(s->ssl, result);
+    const unsigned long reason = (unsigned long)ERR_GET_REASON(ERR_peek_error());
+
+    switch (code) {
+    case SSL_ERROR_NONE:
+        return 0;
+    case SSL_ERROR_WANT_READ:
+        return WANTS_INPUT;
+    case SSL_ERROR_WANT_WRITE:
+        return WANTS_OUTPUT;
+    case SSL_ERROR_ZERO_RETURN:
+        return -ENODATA;
+    }
+    if (code == SSL_ERROR_SSL && reason > ALERT_REASON_BASE && reason < ALERT_REASON_END) {
+        s->peer_alert = (int)(reason - ALERT_REASON_BASE);
+        return -ECONNABORTED;
+    }
+    if (s->io_error)
+        return s->io_error;
+    if (s->is_at_end || reason == SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC)
+        return -EBADMSG;
+    return -EPROTO;
+}
+
+/* An SSL call that neither worked nor will when it is called again. */
+static bool is_final(int rc)
+{
+    return rc && rc != WANTS_INPUT && rc != WANTS_OUTPUT;
+}
+
+/* Put judge_call()'s rc into words where it needs some; under the lock. Returns rc. */
+static int explain_call(struct tls_stream *s, const char *doing, int rc, struct err *e)
+{
+    const char *const reason = ERR_reason_error_string(ERR_peek_error());
+
+    if (!is_final(rc) || rc == -ENODATA)
+        return rc;
+    if (rc == -EBADMSG && !s->is_at_end)
+        return err_set(e, ERR_PEER, EBADMSG,
+            "%s: %s: a TLS record was changed on its way: somebody or something tampers with the "
+            "connection",
+            s->ch.name, doing);
+    if (rc == -EBADMSG)
+        return err_set(
+            e, ERR_PEER, EBADMSG, "%s: %s: cut short, without TLS's goodbye", s->ch.name, doing);
+    if (rc == -ECONNABORTED || rc == -EPROTO)
+        return err_set(e, ERR_PEER, -rc, "%s: %s: TLS: %s", s->ch.name, doing,
+            reason ? reason : "protocol error");
+    return channel_fail(&s->ch, doing, rc, e);
+}
+
+/* Moving sealed bytes out */
+
+/* One write; under the lock. 0 when nothing is left, -EAGAIN, -errno, or the bytes that moved. */
+static ssize_t write_out(struct tls_stream *s)
+{
+    struct iovec piece = {s->out + s->out_begin, s->out_end - s->out_begin}, *iov = &piece;
+    int count = 1;
+
+    if (piece.iov_len == 0)
+        return 0;
+
+    const ssize_t n = io_writev_some(s->ch.fd, &iov, &count);
+
+    if (n <= 0)
+        return n;
+    atomic_fetch_add_explicit(&s->ch.sent_bytes, (uint64_t)n, memory_order_relaxed);
+    s->out_begin += (size_t)n;
+    if (s->out_begin == s->out_end)
+        s->out_begin = s->out_end = 0;
+    return n;
+}
+
+static size_t count_unwritten(struct tls_stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    const size_t n = s->out_end - s->out_begin;
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+/* Write everything, unless no byte moves for stall_ns or the deadline passes. */
+static int push_out(struct tls_stream *s, int64_t stall_ns, int64_t deadline_ns)
+{
+    int64_t until_ns = deadline_earlier(deadline_in(stall_ns), deadline_ns);
+
+    for (;;) {
+        pthread_mutex_lock(&s->lock);
+        const ssize_t n = write_out(s);
+        pthread_mutex_unlock(&s->lock);
+
+        if (n == 0)
+            return 0;
+        if (n > 0) {
+            until_ns = deadline_earlier(deadline_in(stall_ns), deadline_ns);
+            continue;
+        }
+
+        const int rc = n == -EAGAIN ? io_wait(s->ch.fd, POLLOUT, s->ch.cancel, until_ns) : (int)n;
+
+        if (rc)
+            return rc;
+    }
+}
+
+/* One SSL_write() of at most a chunk; under the lock. */
+static int seal(struct tls_stream *s, const void *buf, size_t len_bytes, size_t *sealed_bytes)
+{
+    ERR_clear_error();
+    if (s->sealed_bytes >= REKEY_BYTES && SSL_key_update(s->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1)
+        s->sealed_bytes = 0;
+
+    const int rc = judge_call(s, SSL_write_ex(s->ssl, buf, len_bytes, sealed_bytes));
+
+    if (!rc)
+        s->sealed_bytes += *sealed_bytes;
+    return rc;
+}
+
+/* Seal and write at most a chunk. */
+static int send_chunk(struct tls_stream *s, const uint8_t *buf, size_t len_bytes, struct err *e)
+{
+    while (len_bytes) {
+        size_t sealed_bytes = 0;
+
+        pthread_mutex_lock(&s->lock);
+        int rc = explain_call(s, "sending", seal(s, buf, len_bytes, &sealed_bytes), e);
+        pthread_mutex_unlock(&s->lock);
+
+        if (is_final(rc))
+            return rc;
+        if (s->ch.throttle)
+            s->ch.throttle(s->ch.throttle_arg, count_unwritten(s));
+        rc = push_out(s, s->ch.stall_ns, DEADLINE_NEVER);
+        if (rc)
+            return channel_fail(&s->ch, "sending", rc, e);
+        buf += sealed_bytes;
+        len_bytes -= sealed_bytes;
+    }
+    return 0;
+}
+
+/* The channel */
+
+static struct tls_stream *stream_of(struct channel *ch)
+{
+    return (struct tls_stream *)((char *)ch - offsetof(struct tls_stream, ch));
+}
+
+/*
+ * Records are best full: sealing one costs nearly the same for few bytes as for many. So pieces
+ * smaller than a record are gathered; of a larger one as much is gathered as fills the record
+ * begun, and the whole records that follow are sealed where they lie.
+ */
+static int send_gathered(struct tls_stream *s, struct err *e)
+{
+    const size_t n = s->gathered_bytes;
+
+    s->gathered_bytes = 0;
+    return send_chunk(s, s->gather, n, e);
+}
+
+static size_t gather(struct tls_stream *s, const uint8_t *at, size_t len_bytes)
+{
+    const size_t begun = s->gathered_bytes % TLS_RECORD_BYTES;
+    const size_t room = len_bytes < TLS_RECORD_BYTES ? sizeof(s->gather) - s->gathered_bytes
+                                                     : TLS_RECORD_BYTES - begun;
+    const size_t n = len_bytes < room ? len_bytes : room;
+
+    memcpy(s->gather + s->gathered_bytes, at, n);
+    s->gathered_bytes += n;
+    return n;
+}
+
+static int send_piece(struct tls_stream *s, const uint8_t *at, size_t len_bytes, struct err *e)
+{
+    int rc = 0;
+
+    while (len_bytes && !rc) {
+        const bool whole = len_bytes >= TLS_RECORD_BYTES && !(s->gathered_bytes % TLS_RECORD_BYTES);
+        size_t n;
+
+        if (whole) {
+            const size_t records = len_bytes / TLS_RECORD_BYTES * TLS_RECORD_BYTES;
+
+            n = records < TLS_CHUNK_BYTES ? records : TLS_CHUNK_BYTES;
+            rc = send_gathered(s, e);
+            if (!rc)
+                rc = send_chunk(s, at, n, e);
+        } else {
+            n = gather(s, at, len_bytes);
+            if (s->gathered_bytes == sizeof(s->gather))
+                rc = send_gathered(s, e);
+        }
+        at += n;
+        len_bytes -= n;
+    }
+    return rc;
+}
+
+static int tls_send(struct channel *ch, struct iovec *iov, int count, struct err *e)
+{
+    struct tls_stream *s = stream_of(ch);
+    int rc = cancel_is_fired(ch->cancel) ? channel_fail(ch, "sending", -ECANCELED, e) : 0;
+
+    for (int i = 0; i < count && !rc; i++)
+        rc = send_piece(s, iov[i].iov_base, iov[i].iov_len, e);
+    return rc ? rc : send_gathered(s, e);
+}
+
+/* One SSL_read(), and a try to write what it may have caused (a key update's answer, an alert).
+ * Under the lock. */
+static int open_some(struct tls_stream *s, void *buf, size_t len_bytes, size_t *opened_bytes)
+{
+    ERR_clear_error();
+
+    const int rc = judge_call(s, SSL_read_ex(s->ssl, buf, len_bytes, opened_bytes));
+
+    if (s->out_end > s->out_begin)
+        write_out(s); /* if it fails now, the next send says so */
+    return rc;
+}
+
+static int wait_for(struct tls_stream *s, int wants, int64_t deadline_ns)
+{
+    return io_wait(s->ch.fd, wants == WANTS_INPUT ? POLLIN : POLLOUT, s->ch.cancel, deadline_ns);
+}
+
+static int tls_recv(
+    struct channel *ch, void *buf, size_t len_bytes, int64_t deadline_ns, struct err *e)
+{
+    struct tls_stream *s = stream_of(ch);
+    size_t done = 0;
+
+    if (cancel_is_fired(ch->cancel))
+        return channel_fail(ch, "receiving", -ECANCELED, e);
+    while (done < len_bytes) {
+        size_t n = 0;
+
+        pthread_mutex_lock(&s->lock);
+        int rc = explain_call(
+            s, "receiving", open_some(s, (uint8_t *)buf + done, len_bytes - done, &n), e);
+        pthread_mutex_unlock(&s->lock);
+
+        if (rc == -ENODATA && done)
+            return err_set(e, ERR_PEER, EBADMSG, "%s: receiving: cut short", ch->name);
+        if (is_final(rc))
+            return rc;
+        if (rc)
+            rc = wait_for(s, rc, deadline_ns);
+        if (rc)
+            return channel_fail(ch, "receiving", rc, e);
+        done += n;
+    }
+    return 0;
+}
+
+static int tls_binding(struct channel *ch, uint8_t out[static CHANNEL_BINDING_BYTES], struct err *e)
+{
+    struct tls_stream *s = stream_of(ch);
+
+    pthread_mutex_lock(&s->lock);
+    const int good = SSL_export_keying_material(
+        s->ssl, out, CHANNEL_BINDING_BYTES, BINDING_LABEL, strlen(BINDING_LABEL), NULL, 0, 0);
+    pthread_mutex_unlock(&s->lock);
+    return good == 1 ? 0 : err_set(e, ERR_INTERNAL, EIO, "%s: no TLS exporter", ch->name);
+}
+
+static int tls_finish(struct channel *ch, struct err *e)
+{
+    struct tls_stream *s = stream_of(ch);
+
+    pthread_mutex_lock(&s->lock);
+    ERR_clear_error();
+    const int result = SSL_shutdown(s->ssl);
+    /* 0: said, and the peer's goodbye is not here yet, which is as good as 1. */
+    int rc = explain_call(s, "closing", result < 0 ? judge_call(s, result) : 0, e);
+    pthread_mutex_unlock(&s->lock);
+
+    if (is_final(rc))
+        return rc;
+    rc = push_out(s, ch->stall_ns, DEADLINE_NEVER);
+    return rc ? channel_fail(ch, "closing", rc, e) : 0;
+}
+
+static void tls_shutdown(struct channel *ch)
+{
+    shutdown(ch->fd, SHUT_RDWR);
+}
+
+static void tls_close_stream(struct channel *ch)
+{
+    struct tls_stream *s = stream_of(ch);
+
+    SSL_free(s->ssl); /* wipes the keys */
+    BIO_meth_free(s->bio_method);
+    close(ch->fd);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+static const struct channel_ops tls_ops = {
+    .send = tls_send,
+    .recv = tls_recv,
+    .binding = tls_binding,
+    .finish = tls_finish,
+    .shutdown = tls_shutdown,
+    .close = tls_close_stream,
+};
+
+static int attach_ssl(struct tls_stream *s, SSL_CTX *ctx, bool server)
+{
+    BIO *bio;
+
+    s->ssl = SSL_new(ctx);
+    s->bio_method = new_bio_method();
+    bio = s->bio_method ? BIO_new(s->bio_method) : NULL;
+    if (!s->ssl || !bio) {
+        BIO_free(bio);
+        return -ENOMEM;
+    }
+    BIO_set_data(bio, s);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(s->ssl, bio, bio);
+    if (server)
+        SSL_set_accept_state(s->ssl);
+    else
+        SSL_set_connect_state(s->ssl);
+    return 0;
+}
+
+int tls_stream_open(SSL_CTX *ctx, int fd, bool server, const char *name,
+    const struct cancel *cancel, int64_t stall_ns, struct tls_stream **stream, struct err *e)
+{
+    struct tls_stream *s = calloc(1, sizeof(*s));
+
+    *stream = NULL;
+    if (!s) {
+        close(fd);
+        return err_sys(e, ERR_LOCAL, ENOMEM, "%s", name);
+    }
+    s->ch.ops = &tls_ops;
+    s->ch.fd = fd;
+    s->ch.cancel = cancel;
+    s->ch.stall_ns = stall_ns;
+    snprintf(s->ch.name, sizeof(s->ch.name), "%s", name);
+    pthread_mutex_init(&s->lock, NULL);
+
+    int rc = io_set_nonblocking(fd, true);
+
+    if (!rc)
+        rc = attach_ssl(s, ctx, server);
+    if (rc) {
+        tls_close_stream(&s->ch);
+        return err_sys(e, ERR_LOCAL, -rc, "%s: cannot set up TLS", name);
+    }
+    *stream = s;
+    return 0;
+}
+
+int tls_stream_handshake(struct tls_stream *s, int64_t deadline_ns, struct err *e)
+{
+    for (;;) {
+        pthread_mutex_lock(&s->lock);
+        ERR_clear_error();
+        const int rc = explain_call(s, "TLS handshake", judge_call(s, SSL_do_handshake(s->ssl)), e);
+        if (is_final(rc))
+            write_out(s); /* an alert tells the peer why */
+        pthread_mutex_unlock(&s->lock);
+
+        if (is_final(rc))
+            return rc;
+
+        int pushed = push_out(s, s->ch.stall_ns, deadline_ns);
+
+        if (!pushed && rc == WANTS_INPUT)
+            pushed = wait_for(s, rc, deadline_ns);
+        if (pushed)
+            return channel_fail(&s->ch, "TLS handshake", pushed, e);
+        if (!rc)
+            return 0;
+    }
+}

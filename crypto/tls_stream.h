@@ -1,0 +1,50 @@
+/*
+ * Inside of crypto/: the TLS channel itself, from an SSL object that tls.c has set up.
+ *
+ * OpenSSL does no I/O of its own here. What it seals goes into `out`, and several records leave in
+ * one write(2); what it opens it reads ahead in large pieces. So there is one place that waits,
+ * and nobody waits under the lock: an SSL object is not for two threads, while a channel's
+ * sender and receiver may be two.
+ */
+#ifndef CRYPTO_TLS_STREAM_H
+#define CRYPTO_TLS_STREAM_H
+
+#include "transport/channel.h"
+
+#include <openssl/ssl.h>
+#include <pthread.h>
+#include <stdbool.h>
+
+enum {
+    TLS_RECORD_BYTES = 16384,               /* the most that one record carries */
+    TLS_CHUNK_BYTES = 8 * TLS_RECORD_BYTES, /* sealed, then written, at once */
+    /* A chunk sealed (22 bytes a record), a handshake's flight with a long chain, and alerts. */
+    TLS_OUT_BYTES = TLS_CHUNK_BYTES + (32 << 10),
+    TLS_READ_BYTES = TLS_CHUNK_BYTES + (4 << 10),
+};
+
+struct tls_stream {
+    struct channel ch;
+    BIO_METHOD *bio_method;
+
+    pthread_mutex_t lock; /* guards the following */
+    SSL *ssl;
+    size_t out_begin, out_end; /* sealed bytes that are not written yet */
+    uint64_t sealed_bytes;     /* with the current key */
+    int io_error;              /* what read(2) or write(2) said, -errno; 0: nothing bad */
+    bool is_at_end;            /* the peer closed the connection */
+    int peer_alert;            /* why the peer gave up, as TLS numbers it; 0: it did not say */
+    uint8_t out[TLS_OUT_BYTES];
+
+    /* The sender's: small pieces on their way into full records; empty between sends. */
+    size_t gathered_bytes;
+    uint8_t gather[TLS_CHUNK_BYTES];
+};
+
+/* A stream on fd, which it owns also when this fails; the handshake is still to be made. */
+int tls_stream_open(SSL_CTX *ctx, int fd, bool server, const char *name,
+    const struct cancel *cancel, int64_t stall_ns, struct tls_stream **s, struct err *e);
+
+int tls_stream_handshake(struct tls_stream *s, int64_t deadline_ns, struct err *e);
+
+#endif

@@ -1,0 +1,271 @@
+#include "crypto/trust.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define FINGERPRINT_PREFIX "SHA256:"
+#define NO_NAME            "-"
+
+enum { BASE64_SHA256_CHARS = 43 };
+
+static bool is_base64(char c)
+{
+    return isalnum((unsigned char)c) || c == '+' || c == '/';
+}
+
+bool trust_is_fingerprint(const char *text)
+{
+    const size_t prefix_len = strlen(FINGERPRINT_PREFIX);
+
+    if (strncmp(text, FINGERPRINT_PREFIX, prefix_len))
+        return false;
+    text += prefix_len;
+    for (unsigned i = 0; i < BASE64_SHA256_CHARS; i++)
+        if (!is_base64(text[i]))
+            return false;
+    return text[BASE64_SHA256_CHARS] == '\0';
+}
+
+/* One word of printable characters: it stands in a line, in messages and in commands. */
+static bool is_name(const char *text)
+{
+    size_t len = 0;
+
+    for (; text[len]; len++)
+        if (!isgraph((unsigned char)text[len]))
+            return false;
+    return len > 0 && len < TRUST_NAME_BYTES && text[0] != '#';
+}
+
+/* The file, as a text that is walked by lines */
+
+struct trusted {
+    char path[CONFIG_PATH_BYTES];
+    char *text; /* owned; "" if there is no file */
+};
+
+struct entry {
+    char fingerprint[FINGERPRINT_BYTES];
+    char name[TRUST_NAME_BYTES];
+};
+
+static int load(struct trusted *t, const char *config_dir, struct err *e)
+{
+    struct stat st;
+    size_t len_bytes;
+    int rc = config_path(config_dir, "trusted", t->path, e);
+
+    t->text = NULL;
+    if (rc)
+        return rc;
+    rc = config_read(t->path, &t->text, &len_bytes, &st, e);
+    if (rc == -ENOENT && !err_is_set(e)) {
+        t->text = calloc(1, 1);
+        return t->text ? 0 : err_sys(e, ERR_LOCAL, ENOMEM, "%s", t->path);
+    }
+    if (rc)
+        return rc;
+    if (st.st_mode & (S_IWGRP | S_IWOTH))
+        rc = err_set(e, ERR_LOCAL, EPERM,
+            "%s can be written by others (mode %04o), who could let anybody in; run: chmod 600 %s",
+            t->path, st.st_mode & 07777, t->path);
+    else if (strlen(t->text) != len_bytes)
+        rc = err_set(e, ERR_LOCAL, EINVAL, "%s is not a text file", t->path);
+    if (rc) {
+        free(t->text);
+        t->text = NULL;
+    }
+    return rc;
+}
+
+/* The line at *at without its newline; moves *at behind it. False at the end. */
+static bool next_line(const char **at, const char **line, size_t *len)
+{
+    if (!**at)
+        return false;
+    *line = *at;
+    *len = strcspn(*at, "\n");
+    *at += *len + ((*at)[*len] == '\n');
+    return true;
+}
+
+enum line_kind { LINE_COMMENT, LINE_ENTRY, LINE_NONSENSE };
+
+static enum line_kind parse_line(const char *line, size_t len, struct entry *entry)
+{
+    char copy[FINGERPRINT_BYTES + TRUST_NAME_BYTES], *rest, *fingerprint, *name;
+    const size_t indent = strspn(line, " \t\r");
+
+    if (indent >= len || line[indent] == '#')
+        return LINE_COMMENT;
+    if (len >= sizeof(copy))
+        return LINE_NONSENSE;
+    memcpy(copy, line, len);
+    copy[len] = '\0';
+    fingerprint = strtok_r(copy, " \t\r", &rest);
+    name = strtok_r(NULL, " \t\r", &rest);
+    if (!trust_is_fingerprint(fingerprint) || (name && !is_name(name)) ||
+        strtok_r(NULL, " \t\r", &rest))
+        return LINE_NONSENSE;
+    snprintf(entry->fingerprint, sizeof(entry->fingerprint), "%s", fingerprint);
+    snprintf(entry->name, sizeof(entry->name), "%s", name ? name : NO_NAME);
+    return LINE_ENTRY;
+}
+
+static int refuse_line(const struct trusted *t, unsigned number, struct err *e)
+{
+    return err_set(e, ERR_LOCAL, EINVAL,
+        "%s line %u makes no sense: a line is \"SHA256:... NAME\", or a comment after #", t->path,
+        number);
+}
+
+/* Keys are compared as public text: there is no secret to leak by timing. */
+int trust_find(const char *config_dir, const char *fingerprint, bool *found,
+    char name[static TRUST_NAME_BYTES], struct err *e)
+{
+    struct trusted t;
+    struct entry entry;
+    const char *line;
+    size_t len;
+    int rc = load(&t, config_dir, e);
+
+    *found = false;
+    name[0] = '\0';
+    if (rc)
+        return rc;
+
+    const char *at = t.text;
+
+    for (unsigned number = 1; !rc && next_line(&at, &line, &len); number++) {
+        const enum line_kind kind = parse_line(line, len, &entry);
+
+        if (kind == LINE_NONSENSE) {
+            rc = refuse_line(&t, number, e);
+        } else if (kind == LINE_ENTRY && !*found && !strcmp(entry.fingerprint, fingerprint)) {
+            *found = true;
+            memcpy(name, entry.name, TRUST_NAME_BYTES);
+        }
+    }
+    if (rc)
+        *found = false;
+    free(t.text);
+    return rc;
+}
+
+/* Changes */
+
+/* Two that change the file at once take turns; the directory is the lock. */
+static int lock_dir(const char *config_dir, struct err *e)
+{
+    if (config_make_dir(config_dir, e))
+        return -e->code;
+
+    const int fd = open(config_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0 || flock(fd, LOCK_EX)) {
+        const int code = errno;
+
+        if (fd >= 0)
+            close(fd);
+        return err_sys(e, ERR_LOCAL, code, "cannot lock %s", config_dir);
+    }
+    return fd;
+}
+
+static bool is_same(const struct entry *entry, const char *fingerprint_or_name)
+{
+    return !strcmp(entry->fingerprint, fingerprint_or_name) ||
+           (strcmp(entry->name, NO_NAME) && !strcmp(entry->name, fingerprint_or_name));
+}
+
+/* Copy the file without the entries that are meant (and count those). */
+static int copy_others(
+    const struct trusted *t, const char *whom, FILE *out, unsigned *dropped, struct err *e)
+{
+    const char *at = t->text, *line;
+    struct entry entry;
+    size_t len;
+
+    for (unsigned number = 1; next_line(&at, &line, &len); number++) {
+        const enum line_kind kind = parse_line(line, len, &entry);
+
+        if (kind == LINE_NONSENSE)
+            return refuse_line(t, number, e);
+        if (kind == LINE_ENTRY && is_same(&entry, whom))
+            ++*dropped;
+        else
+            fprintf(out, "%.*s\n", (int)len, line);
+    }
+    return 0;
+}
+
+/* Drop whom; then put added, if that is not NULL, at the end. */
+static int rewrite(
+    const char *config_dir, const char *whom, const struct entry *added, struct err *e)
+{
+    struct trusted t;
+    unsigned dropped = 0;
+    char *text = NULL;
+    size_t len_bytes = 0;
+    int rc = load(&t, config_dir, e);
+
+    if (rc)
+        return rc;
+
+    FILE *out = open_memstream(&text, &len_bytes);
+
+    rc = out ? copy_others(&t, whom, out, &dropped, e) : err_sys(e, ERR_LOCAL, errno, "%s", t.path);
+    if (!rc && added)
+        fprintf(out, "%s %s\n", added->fingerprint, added->name);
+    if (out && fclose(out) && !rc)
+        rc = err_sys(e, ERR_LOCAL, errno, "%s", t.path);
+    if (!rc && !added && !dropped)
+        rc = err_set(e, ERR_REFUSED, ENOENT, "%s: \"%s\" is not in it", t.path, whom);
+    if (!rc)
+        rc = config_write(t.path, text, len_bytes, 0600, true, e);
+    free(text);
+    free(t.text);
+    return rc;
+}
+
+static int rewrite_locked(
+    const char *config_dir, const char *whom, const struct entry *added, struct err *e)
+{
+    const int lock_fd = lock_dir(config_dir, e);
+
+    if (lock_fd < 0)
+        return lock_fd;
+
+    const int rc = rewrite(config_dir, whom, added, e);
+
+    close(lock_fd);
+    return rc;
+}
+
+int trust_add(const char *config_dir, const char *fingerprint, const char *name, struct err *e)
+{
+    struct entry entry;
+
+    if (!trust_is_fingerprint(fingerprint))
+        return err_set(e, ERR_USAGE, EINVAL,
+            "\"%s\" is not a fingerprint: \"SHA256:\" and 43 characters, as xmigrate --identity "
+            "prints it on the other host",
+            fingerprint);
+    if (name && !is_name(name))
+        return err_set(
+            e, ERR_USAGE, EINVAL, "\"%s\" is not a name: one word, not beginning with #", name);
+    snprintf(entry.fingerprint, sizeof(entry.fingerprint), "%s", fingerprint);
+    snprintf(entry.name, sizeof(entry.name), "%s", name ? name : NO_NAME);
+    return rewrite_locked(config_dir, fingerprint, &entry, e);
+}
+
+int trust_remove(const char *config_dir, const char *fingerprint_or_name, struct err *e)
+{
+    return rewrite_locked(config_dir, fingerprint_or_name, NULL, e);
+}
