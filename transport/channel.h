@@ -1,0 +1,92 @@
+/*
+ * A channel is one connection that carries bytes reliably and in order: TCP here, TLS in crypto/.
+ * One thread sends and one thread receives at a time (they may be the same); shutdown may come
+ * from any thread and wakes both. The owner closes after its threads have ended.
+ *
+ * send  puts every byte of iov[0..count) on its way (the array may be used up). It fails with
+ *       -ETIMEDOUT when no byte moved for stall_ns.
+ * recv  fills the whole buffer by deadline_ns. -ENODATA, with no text in *e, is a clean end
+ *       before the first byte; -EBADMSG an end in the middle or of a TLS stream without goodbye.
+ * Both fail with -ECANCELED once the cancel object fired. Text in *e begins with the name.
+ */
+#ifndef TRANSPORT_CHANNEL_H
+#define TRANSPORT_CHANNEL_H
+
+#include "base/cancel.h"
+#include "base/err.h"
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+enum { CHANNEL_NAME_BYTES = 96, CHANNEL_BINDING_BYTES = 32 };
+
+struct channel;
+
+struct channel_ops {
+    int (*send)(struct channel *ch, struct iovec *iov, int count, struct err *e);
+    int (*recv)(
+        struct channel *ch, void *buf, size_t len_bytes, int64_t deadline_ns, struct err *e);
+    /* Bytes only the two ends of this very connection know (TLS exporter); zeros on plain TCP. */
+    int (*binding)(struct channel *ch, uint8_t out[static CHANNEL_BINDING_BYTES], struct err *e);
+    /* Say goodbye: nothing more will be sent, and the peer sees a clean end. */
+    int (*finish)(struct channel *ch, struct err *e);
+    void (*shutdown)(struct channel *ch);
+    /* Frees; never blocks. */
+    void (*close)(struct channel *ch);
+};
+
+struct channel {
+    const struct channel_ops *ops;
+    char name[CHANNEL_NAME_BYTES]; /* for messages: "lane 3 to host2:8002" */
+    int fd;                        /* non-blocking, CLOEXEC, owned */
+    const struct cancel *cancel;   /* set by the owner before use */
+    int64_t stall_ns;
+    /* Asked with the number of bytes about to be sent, and may sleep: --bandwidth. NULL: free. */
+    void (*throttle)(void *arg, size_t bytes);
+    void *throttle_arg;
+    atomic_uint_fast64_t
+        sent_bytes; /* on the wire as far as this layer sees it; any thread reads */
+    atomic_uint_fast64_t received_bytes;
+};
+
+static inline int channel_send(struct channel *ch, struct iovec *iov, int count, struct err *e)
+{
+    return ch->ops->send(ch, iov, count, e);
+}
+
+static inline int channel_recv(
+    struct channel *ch, void *buf, size_t len_bytes, int64_t deadline_ns, struct err *e)
+{
+    return ch->ops->recv(ch, buf, len_bytes, deadline_ns, e);
+}
+
+static inline void channel_shutdown(struct channel *ch)
+{
+    ch->ops->shutdown(ch);
+}
+
+static inline int channel_binding(
+    struct channel *ch, uint8_t out[static CHANNEL_BINDING_BYTES], struct err *e)
+{
+    return ch->ops->binding(ch, out, e);
+}
+
+static inline int channel_finish(struct channel *ch, struct err *e)
+{
+    return ch->ops->finish(ch, e);
+}
+
+/* For implementations: an error that says which channel, what it was doing and why (an -errno as
+ * of base/io.h). Returns rc. */
+int channel_fail(const struct channel *ch, const char *doing, int rc, struct err *e);
+
+/* NULL is allowed. */
+static inline void channel_close(struct channel *ch)
+{
+    if (ch)
+        ch->ops->close(ch);
+}
+
+#endif

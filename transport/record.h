@@ -1,0 +1,81 @@
+/*
+ * Records: the framing of trunk and lanes (docs/wire.md, "Records"). A record is
+ * {u32 type, u32 body_length} and a body. Nothing here allocates; one thread sends and one
+ * receives.
+ */
+#ifndef TRANSPORT_RECORD_H
+#define TRANSPORT_RECORD_H
+
+#include "transport/channel.h"
+
+#include <stdbool.h>
+
+enum record_type {
+    RECORD_HEAD = 0x01,
+    RECORD_STATE = 0x02,
+    RECORD_ROUND = 0x03,
+    RECORD_LANES_DONE = 0x04,
+    RECORD_END = 0x05,
+    RECORD_RESULT = 0x06,
+    RECORD_PAGES = 0x10,
+    RECORD_LANE_END = 0x11,
+};
+
+#define RECORD_OPTIONAL 0x80000000u
+
+enum {
+    RECORD_HEADER_BYTES = 8,
+    RECORD_MAX_PARTS = 7, /* iovecs of one record_send() */
+    RECORD_MAX_OPTIONAL_BYTES = 1 << 16,
+    WIRE_MAX_LANES = 64,
+    WIRE_EXTENT_FRAMES = 512, /* frames of an extent, which stays on its lane */
+};
+
+/* Every frame number is below HEAD's frame_count, and that is at most this: 16 TiB. */
+#define WIRE_MAX_FRAMES (1ull << 32)
+
+/* What was sent, or received, on one lane. */
+struct lane_totals {
+    uint64_t records;    /* PAGES records */
+    uint64_t entries;    /* all entries in them */
+    uint64_t data_pages; /* entries whose bytes are in the record (ZERO ones are not) */
+    uint64_t zero_pages; /* entries marked ZERO */
+};
+
+enum { LANE_TOTALS_BYTES = 32 };
+void lane_encode_totals(const struct lane_totals *totals, uint8_t out[static LANE_TOTALS_BYTES]);
+void lane_decode_totals(const uint8_t in[static LANE_TOTALS_BYTES], struct lane_totals *totals);
+
+/* "PAGES", "HEAD", ...; "optional" or "unknown" for others. */
+const char *record_name(uint32_t type);
+
+/* The longest body of that type; -1 for a type that is not known. */
+int64_t record_limit_bytes(uint32_t type);
+
+/* Send one record; its body is parts[0..count), count <= RECORD_MAX_PARTS. */
+int record_send(
+    struct channel *ch, enum record_type type, const struct iovec *parts, int count, struct err *e);
+
+/*
+ * Receive one record. The header's length is checked against the type's limit and cap before the
+ * body is read. Optional records that are not known are skipped. The header may take until
+ * deadline_ns (usually never: the peer sends when it has something; its death is noticed
+ * elsewhere); a body may pause for the channel's stall_ns.
+ * -ENODATA, without text: the peer ended cleanly between two records.
+ */
+int record_recv(struct channel *ch, void *body, size_t cap_bytes, uint32_t *type, size_t *len_bytes,
+    int64_t deadline_ns, struct err *e);
+
+/* A record that has no business here: ERR_PEER, -EPROTO, naming channel and record. */
+int record_unexpected(const struct channel *ch, uint32_t type, struct err *e);
+
+/* LANE_END, both ways. Receiving lanes decode what record_recv() gave them. */
+int lane_send_end(struct channel *ch, const struct lane_totals *totals, struct err *e);
+int lane_decode_end(const struct channel *ch, const void *body, size_t len_bytes,
+    struct lane_totals *totals, struct err *e);
+
+/* ERR_PEER unless both are the same; names the lane and what is missing. */
+int lane_compare_totals(unsigned lane, const struct lane_totals *sent,
+    const struct lane_totals *received, struct err *e);
+
+#endif

@@ -1,0 +1,440 @@
+#include "transport/tcp.h"
+
+#include "base/deadline.h"
+#include "base/io.h"
+#include "base/units.h"
+#include "transport/resolve.h"
+
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    LISTEN_BACKLOG = 128,
+    KEEPALIVE_IDLE_S = 10,
+    KEEPALIVE_INTERVAL_S = 5,
+    KEEPALIVE_PROBES = 4,
+    IPV6_MIN_COLONS = 2,
+};
+
+/* Addresses */
+
+static bool is_host_name(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!isalnum((unsigned char)text[i]) && !strchr("._-", text[i]))
+            return false;
+    return len > 0;
+}
+
+static bool is_ipv6(const char *text, size_t len)
+{
+    char address[INET6_ADDRSTRLEN];
+    struct in6_addr ignored;
+    const char *const scope = memchr(text, '%', len);
+    const size_t address_len = scope ? (size_t)(scope - text) : len;
+
+    if (address_len >= sizeof(address))
+        return false;
+    memcpy(address, text, address_len);
+    address[address_len] = '\0';
+    return inet_pton(AF_INET6, address, &ignored) == 1 &&
+           (!scope || is_host_name(scope + 1, len - address_len - 1));
+}
+
+static unsigned count_colons(const char *text)
+{
+    unsigned n = 0;
+
+    for (; *text; text++)
+        n += *text == ':';
+    return n;
+}
+
+static bool is_number(const char *text)
+{
+    return text[0] && strspn(text, "0123456789") == strlen(text);
+}
+
+/* Where the host ends and, if one is given, the port begins. False: it is no address. */
+static bool split_address(
+    const char *text, bool listening, const char **host, size_t *host_len, const char **port)
+{
+    const char *const colon = strrchr(text, ':');
+
+    *host = text;
+    *host_len = strlen(text);
+    *port = NULL;
+    if (text[0] == '[') {
+        const char *const end = strchr(text, ']');
+
+        if (!end || (end[1] && end[1] != ':'))
+            return false;
+        *host = text + 1;
+        *host_len = (size_t)(end - text - 1);
+        *port = end[1] ? end + 2 : NULL;
+        return is_ipv6(*host, *host_len);
+    }
+    if (count_colons(text) >= IPV6_MIN_COLONS)
+        return is_ipv6(text, *host_len);
+    if (colon) {
+        *host_len = (size_t)(colon - text);
+        *port = colon + 1;
+    } else if (listening && is_number(text)) {
+        *host_len = 0;
+        *port = text;
+    }
+    return (listening && *host_len == 0) || is_host_name(*host, *host_len);
+}
+
+int tcp_parse_address(const char *text, bool listening, struct tcp_address *a, struct err *e)
+{
+    const char *host, *port_text;
+    uint64_t port = TCP_DEFAULT_PORT;
+    size_t host_len;
+
+    if (!split_address(text, listening, &host, &host_len, &port_text) ||
+        host_len >= sizeof(a->host))
+        return err_set(e, ERR_USAGE, EINVAL, "\"%s\" is not an address; write %s", text,
+            listening ? "ADDR:PORT, :PORT or [V6]:PORT" : "HOST, HOST:PORT or [V6]:PORT");
+    if (port_text && !parse_u64(port_text, listening ? 0 : 1, UINT16_MAX, &port))
+        return err_set(e, ERR_USAGE, EINVAL, "\"%s\": the port must be a number from %d to %d",
+            text, listening ? 0 : 1, UINT16_MAX);
+    memcpy(a->host, host, host_len);
+    a->host[host_len] = '\0';
+    a->port = (uint16_t)port;
+    return 0;
+}
+
+void tcp_format_address(const struct tcp_address *a, char buf[static TCP_ADDRESS_BYTES])
+{
+    const char *const format = strchr(a->host, ':') ? "[%s]:%u" : "%s:%u";
+
+    snprintf(buf, TCP_ADDRESS_BYTES, format, a->host, a->port);
+}
+
+void tcp_describe_peer(int fd, char *buf, size_t cap)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_storage storage;
+    } peer;
+    socklen_t len = sizeof(peer);
+    char text[INET6_ADDRSTRLEN];
+
+    snprintf(buf, cap, "?");
+    if (getpeername(fd, &peer.any, &len))
+        return;
+    if (peer.any.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &peer.v4.sin_addr, text, sizeof(text));
+        snprintf(buf, cap, "%s:%u", text, ntohs(peer.v4.sin_port));
+    } else if (peer.any.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&peer.v6.sin6_addr)) {
+        inet_ntop(AF_INET, &peer.v6.sin6_addr.s6_addr[12], text, sizeof(text));
+        snprintf(buf, cap, "%s:%u", text, ntohs(peer.v6.sin6_port));
+    } else if (peer.any.sa_family == AF_INET6) {
+        inet_ntop(AF_INET6, &peer.v6.sin6_addr, text, sizeof(text));
+        snprintf(buf, cap, "[%s]:%u", text, ntohs(peer.v6.sin6_port));
+    }
+}
+
+/* Sockets */
+
+static void set_option(int fd, int level, int option, int value)
+{
+    /* Every one of them only makes a good connection better: none is worth failing for. */
+    setsockopt(fd, level, option, &value, sizeof(value));
+}
+
+void tcp_tune(int fd, int64_t silent_ns)
+{
+    const int64_t silent_ms = silent_ns / NS_PER_MS;
+
+    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S);
+    set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
+    set_option(
+        fd, IPPROTO_TCP, TCP_USER_TIMEOUT, silent_ms > INT32_MAX ? INT32_MAX : (int)silent_ms);
+}
+
+static int open_socket(int family)
+{
+    const int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    return fd < 0 ? -errno : fd;
+}
+
+/* One address; the connected socket or -errno. */
+static int connect_one(const struct addrinfo *ai, const struct cancel *cancel, int64_t deadline_ns)
+{
+    const int fd = open_socket(ai->ai_family);
+    int code = 0;
+    socklen_t len = sizeof(code);
+
+    if (fd < 0)
+        return fd;
+
+    int rc = connect(fd, ai->ai_addr, ai->ai_addrlen) ? -errno : 0;
+
+    if (rc == -EINPROGRESS) {
+        rc = io_wait(fd, POLLOUT, cancel, deadline_ns);
+        if (!rc)
+            rc = getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &len) ? -errno : -code;
+    }
+    if (rc) {
+        close(fd);
+        return rc;
+    }
+    return fd;
+}
+
+static int explain_connect(const char *where, int rc, struct err *e)
+{
+    switch (-rc) {
+    case ECANCELED:
+        return err_set(e, ERR_CANCELLED, -rc, "cancelled while connecting to %s", where);
+    case ECONNREFUSED:
+        return err_set(e, ERR_PEER, -rc,
+            "cannot connect to %s: nothing listens there; is xmigrate --listen running?", where);
+    case ETIMEDOUT:
+        return err_set(e, ERR_PEER, -rc,
+            "cannot connect to %s: no answer in time; is the host up, does a firewall drop the "
+            "port?",
+            where);
+    default:
+        return err_sys(e, ERR_PEER, -rc, "cannot connect to %s", where);
+    }
+}
+
+static int count_addresses(const struct addrinfo *ai)
+{
+    int n = 0;
+
+    for (; ai; ai = ai->ai_next)
+        n++;
+    return n;
+}
+
+int tcp_connect(
+    const struct tcp_address *a, const struct cancel *cancel, int64_t deadline_ns, struct err *e)
+{
+    char where[TCP_ADDRESS_BYTES];
+    struct addrinfo *list;
+    int rc = resolve_host(a->host, a->port, 0, cancel, deadline_ns, &list, e);
+
+    if (rc)
+        return rc;
+
+    int left = count_addresses(list);
+
+    rc = -ETIMEDOUT;
+    for (const struct addrinfo *ai = list; ai; ai = ai->ai_next, left--) {
+        /* A fair share of the time each, so that one that drops packets leaves some to others. */
+        const int64_t now = now_ns();
+        const int64_t until_ns = deadline_ns == DEADLINE_NEVER ? deadline_ns
+                                                               : now + (deadline_ns - now) / left;
+
+        rc = connect_one(ai, cancel, until_ns);
+        if (rc >= 0 || rc == -ECANCELED)
+            break;
+    }
+    freeaddrinfo(list);
+    if (rc >= 0)
+        return rc;
+    tcp_format_address(a, where);
+    return explain_connect(where, rc, e);
+}
+
+static int bind_and_listen(const struct sockaddr *sa, socklen_t len)
+{
+    const int fd = open_socket(sa->sa_family);
+
+    if (fd < 0)
+        return fd;
+    set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (sa->sa_family == AF_INET6)
+        set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+    if (bind(fd, sa, len) || listen(fd, LISTEN_BACKLOG)) {
+        const int rc = -errno;
+
+        close(fd);
+        return rc;
+    }
+    return fd;
+}
+
+static int listen_on_all(uint16_t port)
+{
+    const struct sockaddr_in6 v6 = {
+        .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_ANY_INIT};
+    const struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
+    const int fd = bind_and_listen((const struct sockaddr *)&v6, sizeof(v6));
+
+    if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL) /* IPv6 is switched off */
+        return bind_and_listen((const struct sockaddr *)&v4, sizeof(v4));
+    return fd;
+}
+
+static int explain_listen(const struct tcp_address *a, int rc, struct err *e)
+{
+    if (rc == -EADDRINUSE)
+        return err_set(e, ERR_LOCAL, EADDRINUSE,
+            "cannot listen: port %u is in use%s%s; is an xmigrate --listen running already? "
+            "Otherwise choose another with --listen ADDR:PORT",
+            a->port, a->host[0] ? " at " : "", a->host);
+    return err_sys(e, ERR_LOCAL, -rc, "cannot listen on %s port %u",
+        a->host[0] ? a->host : "any address", a->port);
+}
+
+static uint16_t bound_port(int fd)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } sa = {.any.sa_family = AF_UNSPEC};
+    socklen_t len = sizeof(sa);
+
+    getsockname(fd, &sa.any, &len);
+    return ntohs(sa.any.sa_family == AF_INET6 ? sa.v6.sin6_port : sa.v4.sin_port);
+}
+
+int tcp_listen(const struct tcp_address *a, uint16_t *port, struct err *e)
+{
+    int fd;
+
+    if (a->host[0]) {
+        struct addrinfo *list;
+        const int rc = resolve_host(
+            a->host, a->port, AI_PASSIVE, NULL, deadline_in(TCP_LOOKUP_NS), &list, e);
+
+        if (rc)
+            return rc;
+        fd = bind_and_listen(list->ai_addr, list->ai_addrlen);
+        freeaddrinfo(list);
+    } else {
+        fd = listen_on_all(a->port);
+    }
+    if (fd < 0)
+        return explain_listen(a, fd, e);
+    *port = bound_port(fd);
+    return fd;
+}
+
+/* The channel */
+
+static size_t sum_iov(const struct iovec *iov, int count)
+{
+    size_t sum = 0;
+
+    for (int i = 0; i < count; i++)
+        sum += iov[i].iov_len;
+    return sum;
+}
+
+static int tcp_send(struct channel *ch, struct iovec *iov, int count, struct err *e)
+{
+    size_t left_bytes = sum_iov(iov, count);
+
+    if (ch->throttle)
+        ch->throttle(ch->throttle_arg, left_bytes);
+    if (cancel_is_fired(ch->cancel))
+        return channel_fail(ch, "sending", -ECANCELED, e);
+
+    int64_t stalled_at_ns = deadline_in(ch->stall_ns);
+
+    while (left_bytes) {
+        const ssize_t n = io_writev_some(ch->fd, &iov, &count);
+        int rc = n < 0 ? (int)n : 0;
+
+        if (n > 0) {
+            left_bytes -= (size_t)n;
+            atomic_fetch_add_explicit(&ch->sent_bytes, (uint64_t)n, memory_order_relaxed);
+            stalled_at_ns = deadline_in(ch->stall_ns);
+        } else if (n == -EAGAIN) {
+            rc = io_wait(ch->fd, POLLOUT, ch->cancel, stalled_at_ns);
+        }
+        if (rc)
+            return channel_fail(ch, "sending", rc, e);
+    }
+    return 0;
+}
+
+static int tcp_recv(
+    struct channel *ch, void *buf, size_t len_bytes, int64_t deadline_ns, struct err *e)
+{
+    const int rc = cancel_is_fired(ch->cancel)
+                       ? -ECANCELED
+                       : io_read_full(ch->fd, buf, len_bytes, ch->cancel, deadline_ns);
+
+    if (rc == -ENODATA)
+        return rc;
+    if (rc)
+        return channel_fail(ch, "receiving", rc, e);
+    atomic_fetch_add_explicit(&ch->received_bytes, len_bytes, memory_order_relaxed);
+    return 0;
+}
+
+static int tcp_binding(struct channel *ch, uint8_t out[static CHANNEL_BINDING_BYTES], struct err *e)
+{
+    (void)ch;
+    (void)e;
+    memset(out, 0, CHANNEL_BINDING_BYTES);
+    return 0;
+}
+
+static int tcp_finish(struct channel *ch, struct err *e)
+{
+    if (shutdown(ch->fd, SHUT_WR))
+        return channel_fail(ch, "closing", -errno, e);
+    return 0;
+}
+
+static void tcp_shutdown(struct channel *ch)
+{
+    shutdown(ch->fd, SHUT_RDWR);
+}
+
+static void tcp_close(struct channel *ch)
+{
+    close(ch->fd);
+    free(ch);
+}
+
+static const struct channel_ops tcp_ops = {
+    .send = tcp_send,
+    .recv = tcp_recv,
+    .binding = tcp_binding,
+    .finish = tcp_finish,
+    .shutdown = tcp_shutdown,
+    .close = tcp_close,
+};
+
+int tcp_channel(int fd, const char *name, const struct cancel *cancel, int64_t stall_ns,
+    struct channel **ch, struct err *e)
+{
+    const int rc = io_set_nonblocking(fd, true);
+
+    *ch = rc ? NULL : calloc(1, sizeof(**ch));
+    if (!*ch) {
+        close(fd);
+        return err_sys(e, ERR_LOCAL, rc ? -rc : ENOMEM, "%s: cannot make a channel", name);
+    }
+    (*ch)->ops = &tcp_ops;
+    (*ch)->fd = fd;
+    (*ch)->cancel = cancel;
+    (*ch)->stall_ns = stall_ns;
+    snprintf((*ch)->name, sizeof((*ch)->name), "%s", name);
+    return 0;
+}

@@ -1,0 +1,79 @@
+/*
+ * The trunk: everything of a migration but its pages (docs/wire.md, "Trunk"). Senders write one
+ * record each; the receiver asks for the next message, which comes checked and whole.
+ */
+#ifndef TRANSPORT_TRUNK_H
+#define TRANSPORT_TRUNK_H
+
+#include "transport/record.h"
+
+struct trunk_head {
+    uint32_t guest_type; /* V3_GUEST_PV or V3_GUEST_HVM */
+    bool compress;       /* blocks may be LZ4 */
+    uint32_t xen_major, xen_minor;
+    uint32_t lane_count;
+    uint64_t frame_count; /* every PFN is below */
+    uint64_t page_count;  /* thought to be populated; for progress */
+};
+
+struct trunk_round {
+    uint64_t round;
+    uint64_t page_count;
+    bool last;
+};
+
+struct trunk_lanes_done {
+    uint32_t lane_count;
+    struct lane_totals lanes[WIRE_MAX_LANES];
+};
+
+struct trunk_result {
+    /* ERR_NONE: all is in place. Else the receiver's first cause. */
+    struct err failure;
+    int64_t finish_ns;
+    uint64_t populated_pages;
+};
+
+int trunk_send_head(struct channel *ch, const struct trunk_head *head, struct err *e);
+/* The body of a v3 record (V3_REC_...), in parts; cut into as many STATE records as it takes. */
+int trunk_send_state(
+    struct channel *ch, uint32_t v3_type, const struct iovec *parts, int count, struct err *e);
+int trunk_send_round(struct channel *ch, const struct trunk_round *round, struct err *e);
+int trunk_send_lanes_done(struct channel *ch, const struct trunk_lanes_done *done, struct err *e);
+int trunk_send_end(struct channel *ch, struct err *e);
+/* From the destination. */
+int trunk_send_result(struct channel *ch, const struct trunk_result *result, struct err *e);
+
+struct trunk_message {
+    enum record_type type;
+    union {
+        struct trunk_head head;
+        struct {
+            uint32_t v3_type;
+            const void *body; /* 8-byte aligned, the reader's: valid until the next call */
+            size_t len_bytes;
+        } state;
+        struct trunk_round round;
+        struct trunk_lanes_done lanes_done;
+        struct trunk_result result;
+    };
+};
+
+/* One per receiving end of a trunk; owned by the thread that receives. */
+struct trunk_reader {
+    struct channel *ch;
+    uint8_t *body; /* the state being put together; grows as its bytes arrive */
+    size_t cap_bytes;
+};
+
+int trunk_reader_init(struct trunk_reader *r, struct channel *ch, struct err *e);
+void trunk_reader_destroy(struct trunk_reader *r);
+
+/*
+ * The next message. Its fields are checked (limits, reserved, v3_type is a state and its body not
+ * longer than that state may be); the order of messages and what is in a state's body is the
+ * caller's to check. -ENODATA, without text: clean end. Errors as record_recv().
+ */
+int trunk_recv(struct trunk_reader *r, struct trunk_message *m, int64_t deadline_ns, struct err *e);
+
+#endif

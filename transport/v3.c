@@ -1,0 +1,615 @@
+#include "transport/v3.h"
+
+#include "base/bytes.h"
+#include "base/deadline.h"
+#include "base/io.h"
+#include "transport/pages.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* ---- types ---- */
+
+enum {
+    MAX_RECORD_BYTES = 128 << 20, /* libxc's own limit */
+    MAX_CPUID_LEAVES = 4096,
+    MAX_MSR_ENTRIES = 4096,
+    MAX_VCPU_MSRS = 4096,
+    MAX_XSAVE_BYTES = 1 << 20,
+    MAX_HVM_CONTEXT_BYTES = 32 << 20,
+    /* 2^32 frames of a 64-bit guest, 512 to a p2m frame, 8 bytes for each of those. */
+    MAX_P2M_FRAMES_BYTES = 64 << 20,
+};
+
+static const struct {
+    const char *name;
+    uint32_t limit_bytes;
+    bool is_state;
+} types[] = {
+    [V3_END] = {"END", 0, false},
+    [V3_PAGE_DATA] = {"PAGE_DATA", MAX_RECORD_BYTES, false},
+    [V3_X86_PV_INFO] = {"X86_PV_INFO", V3_PV_INFO_BYTES, true},
+    [V3_X86_PV_P2M_FRAMES] = {"X86_PV_P2M_FRAMES", V3_P2M_FRAMES_BYTES + MAX_P2M_FRAMES_BYTES,
+        true},
+    [V3_X86_PV_VCPU_BASIC] = {"X86_PV_VCPU_BASIC", V3_VCPU_BYTES + V3_VCPU_BASIC_64_BYTES, true},
+    [V3_X86_PV_VCPU_EXTENDED] = {"X86_PV_VCPU_EXTENDED", V3_VCPU_BYTES + V3_VCPU_EXTENDED_MAX_BYTES,
+        true},
+    [V3_X86_PV_VCPU_XSAVE] = {"X86_PV_VCPU_XSAVE", V3_VCPU_BYTES + MAX_XSAVE_BYTES, true},
+    [V3_SHARED_INFO] = {"SHARED_INFO", PAGE_BYTES, true},
+    [V3_X86_TSC_INFO] = {"X86_TSC_INFO", V3_TSC_INFO_BYTES, true},
+    [V3_HVM_CONTEXT] = {"HVM_CONTEXT", MAX_HVM_CONTEXT_BYTES, true},
+    [V3_HVM_PARAMS] = {"HVM_PARAMS", V3_HVM_PARAMS_MAX_BYTES, true},
+    [V3_TOOLSTACK] = {"TOOLSTACK", MAX_RECORD_BYTES, false},
+    [V3_X86_PV_VCPU_MSRS] = {"X86_PV_VCPU_MSRS", V3_VCPU_BYTES + MAX_VCPU_MSRS *V3_MSR_BYTES, true},
+    [V3_VERIFY] = {"VERIFY", 0, false},
+    [V3_CHECKPOINT] = {"CHECKPOINT", 0, false},
+    [V3_CHECKPOINT_DIRTY_PFN_LIST] = {"CHECKPOINT_DIRTY_PFN_LIST", MAX_RECORD_BYTES, false},
+    [V3_STATIC_DATA_END] = {"STATIC_DATA_END", 0, true},
+    [V3_X86_CPUID_POLICY] = {"X86_CPUID_POLICY", MAX_CPUID_LEAVES *V3_CPUID_LEAF_BYTES, true},
+    [V3_X86_MSR_POLICY] = {"X86_MSR_POLICY", MAX_MSR_ENTRIES *V3_MSR_ENTRY_BYTES, true},
+};
+
+static bool is_known(uint32_t type)
+{
+    return type < sizeof(types) / sizeof(types[0]);
+}
+
+const char *v3_name(uint32_t type)
+{
+    if (is_known(type))
+        return types[type].name;
+    return type & V3_OPTIONAL ? "optional" : "unknown";
+}
+
+int64_t v3_limit_bytes(uint32_t type)
+{
+    if (is_known(type))
+        return types[type].limit_bytes;
+    return type & V3_OPTIONAL ? MAX_RECORD_BYTES : -1;
+}
+
+bool v3_is_state(uint32_t type)
+{
+    return is_known(type) && types[type].is_state;
+}
+
+/* ---- bodies ---- */
+
+static int bad_record(uint32_t type, const char *what, struct err *e)
+{
+    return err_set(e, ERR_PEER, EPROTO, "bad %s record: %s", v3_name(type), what);
+}
+
+static int bad_length(uint32_t type, size_t len_bytes, struct err *e)
+{
+    return err_set(
+        e, ERR_PEER, EPROTO, "bad %s record: it has %zu bytes", v3_name(type), len_bytes);
+}
+
+void v3_encode_pv_info(const struct v3_pv_info *info, uint8_t out[static V3_PV_INFO_BYTES])
+{
+    memset(out, 0, V3_PV_INFO_BYTES);
+    out[0] = info->guest_width;
+    out[1] = info->pt_levels;
+}
+
+int v3_decode_pv_info(const void *body, size_t len_bytes, struct v3_pv_info *info, struct err *e)
+{
+    static const uint8_t zeros[6];
+    const uint8_t *b = body;
+
+    if (len_bytes != V3_PV_INFO_BYTES)
+        return bad_length(V3_X86_PV_INFO, len_bytes, e);
+    *info = (struct v3_pv_info){.guest_width = b[0], .pt_levels = b[1]};
+    if (memcmp(b + 2, zeros, sizeof(zeros)) != 0)
+        return bad_record(V3_X86_PV_INFO, "reserved bits are set", e);
+    if (!(info->guest_width == 8 && info->pt_levels == 4) &&
+        !(info->guest_width == 4 && info->pt_levels == 3))
+        return err_set(e, ERR_PEER, EPROTO,
+            "bad X86_PV_INFO record: guest width %u with %u page-table levels", info->guest_width,
+            info->pt_levels);
+    return 0;
+}
+
+uint64_t v3_p2m_frame_count(uint32_t start_pfn, uint32_t end_pfn, unsigned guest_width)
+{
+    const uint32_t pfns_per_frame = PAGE_BYTES / guest_width;
+
+    return (uint64_t)(end_pfn / pfns_per_frame) - start_pfn / pfns_per_frame + 1;
+}
+
+void v3_encode_p2m_frames(
+    uint32_t start_pfn, uint32_t end_pfn, uint8_t out[static V3_P2M_FRAMES_BYTES])
+{
+    put_le32(out, start_pfn);
+    put_le32(out + 4, end_pfn);
+}
+
+int v3_decode_p2m_frames(const void *body, size_t len_bytes, unsigned guest_width,
+    struct v3_p2m_frames *frames, struct err *e)
+{
+    if (len_bytes < V3_P2M_FRAMES_BYTES)
+        return bad_length(V3_X86_PV_P2M_FRAMES, len_bytes, e);
+    frames->start_pfn = get_le32(body);
+    frames->end_pfn = get_le32((const uint8_t *)body + 4);
+    if (frames->start_pfn > frames->end_pfn)
+        return err_set(e, ERR_PEER, EPROTO,
+            "bad X86_PV_P2M_FRAMES record: from pfn %#" PRIx32 " to %#" PRIx32, frames->start_pfn,
+            frames->end_pfn);
+    frames->count = v3_p2m_frame_count(frames->start_pfn, frames->end_pfn, guest_width);
+    if (len_bytes != V3_P2M_FRAMES_BYTES + frames->count * 8)
+        return bad_length(V3_X86_PV_P2M_FRAMES, len_bytes, e);
+    frames->pfns = (const uint64_t *)((const uint8_t *)body + V3_P2M_FRAMES_BYTES);
+    return 0;
+}
+
+void v3_encode_vcpu(uint32_t vcpu_id, uint8_t out[static V3_VCPU_BYTES])
+{
+    put_le32(out, vcpu_id);
+    put_le32(out + 4, 0);
+}
+
+static bool is_vcpu_blob(uint32_t type, size_t blob_bytes, unsigned guest_width)
+{
+    switch (type) {
+    case V3_X86_PV_VCPU_BASIC:
+        return blob_bytes ==
+               (size_t)(guest_width == 8 ? V3_VCPU_BASIC_64_BYTES : V3_VCPU_BASIC_32_BYTES);
+    case V3_X86_PV_VCPU_EXTENDED:
+        return blob_bytes > 0 && blob_bytes <= V3_VCPU_EXTENDED_MAX_BYTES;
+    case V3_X86_PV_VCPU_XSAVE:
+        return blob_bytes >= V3_VCPU_XSAVE_MIN_BYTES && blob_bytes <= MAX_XSAVE_BYTES;
+    case V3_X86_PV_VCPU_MSRS:
+        return blob_bytes % V3_MSR_BYTES == 0 && blob_bytes / V3_MSR_BYTES <= MAX_VCPU_MSRS;
+    default:
+        return false;
+    }
+}
+
+int v3_decode_vcpu(uint32_t type, const void *body, size_t len_bytes, unsigned guest_width,
+    struct v3_vcpu *vcpu, struct err *e)
+{
+    if (len_bytes < V3_VCPU_BYTES)
+        return bad_length(type, len_bytes, e);
+    vcpu->vcpu_id = get_le32(body);
+    vcpu->blob = (const uint8_t *)body + V3_VCPU_BYTES;
+    vcpu->blob_bytes = len_bytes - V3_VCPU_BYTES;
+    if (vcpu->vcpu_id >= V3_MAX_VCPUS)
+        return err_set(
+            e, ERR_PEER, EPROTO, "bad %s record: vcpu %" PRIu32, v3_name(type), vcpu->vcpu_id);
+    if (get_le32((const uint8_t *)body + 4) != 0)
+        return bad_record(type, "reserved bits are set", e);
+    /* Older senders wrote empty ones by accident: there is nothing to set. */
+    if (vcpu->blob_bytes == 0)
+        return 0;
+    if (!is_vcpu_blob(type, vcpu->blob_bytes, guest_width))
+        return bad_length(type, len_bytes, e);
+    return 0;
+}
+
+void v3_encode_tsc_info(const struct v3_tsc_info *tsc, uint8_t out[static V3_TSC_INFO_BYTES])
+{
+    put_le32(out, tsc->mode);
+    put_le32(out + 4, tsc->khz);
+    put_le64(out + 8, tsc->nsec);
+    put_le32(out + 16, tsc->incarnation);
+    put_le32(out + 20, 0);
+}
+
+int v3_decode_tsc_info(const void *body, size_t len_bytes, struct v3_tsc_info *tsc, struct err *e)
+{
+    struct bytes_in in = bytes_in_init(body, len_bytes);
+
+    tsc->mode = bytes_in_u32(&in);
+    tsc->khz = bytes_in_u32(&in);
+    tsc->nsec = bytes_in_u64(&in);
+    tsc->incarnation = bytes_in_u32(&in);
+    const uint32_t reserved = bytes_in_u32(&in);
+    if (!bytes_in_done(&in))
+        return bad_length(V3_X86_TSC_INFO, len_bytes, e);
+    if (reserved)
+        return bad_record(V3_X86_TSC_INFO, "reserved bits are set", e);
+    return 0;
+}
+
+size_t v3_encode_hvm_params(
+    const struct v3_hvm_param *params, unsigned count, uint8_t out[static V3_HVM_PARAMS_MAX_BYTES])
+{
+    put_le32(out, count);
+    put_le32(out + 4, 0);
+    for (unsigned i = 0; i < count; i++) {
+        put_le64(out + 8 + 16 * i, params[i].index);
+        put_le64(out + 8 + 16 * i + 8, params[i].value);
+    }
+    return 8 + 16 * (size_t)count;
+}
+
+int v3_decode_hvm_params(const void *body, size_t len_bytes,
+    struct v3_hvm_param params[static V3_MAX_HVM_PARAMS], struct err *e)
+{
+    struct bytes_in in = bytes_in_init(body, len_bytes);
+    const uint32_t count = bytes_in_u32(&in);
+    const uint32_t reserved = bytes_in_u32(&in);
+
+    if (in.underflow)
+        return bad_length(V3_HVM_PARAMS, len_bytes, e);
+    if (reserved)
+        return bad_record(V3_HVM_PARAMS, "reserved bits are set", e);
+    if (count > V3_MAX_HVM_PARAMS)
+        return err_set(
+            e, ERR_PEER, EPROTO, "bad HVM_PARAMS record: it counts %" PRIu32 " of them", count);
+    for (uint32_t i = 0; i < count; i++) {
+        params[i].index = bytes_in_u64(&in);
+        params[i].value = bytes_in_u64(&in);
+    }
+    if (!bytes_in_done(&in))
+        return bad_length(V3_HVM_PARAMS, len_bytes, e);
+    return (int)count;
+}
+
+int v3_check_blob(uint32_t type, size_t len_bytes, struct err *e)
+{
+    bool right;
+
+    switch (type) {
+    case V3_SHARED_INFO:
+        right = len_bytes == PAGE_BYTES;
+        break;
+    case V3_HVM_CONTEXT:
+        right = len_bytes > 0;
+        break;
+    case V3_X86_CPUID_POLICY:
+        right = len_bytes > 0 && len_bytes % V3_CPUID_LEAF_BYTES == 0;
+        break;
+    case V3_X86_MSR_POLICY:
+        right = len_bytes > 0 && len_bytes % V3_MSR_ENTRY_BYTES == 0;
+        break;
+    default:
+        right = len_bytes == 0;
+        break;
+    }
+    return right ? 0 : bad_length(type, len_bytes, e);
+}
+
+/* What is wrong with the entry, or NULL. */
+static const char *judge_entry(uint64_t entry, uint64_t frame_count)
+{
+    if (entry & V3_ENTRY_RESERVED_MASK)
+        return "reserved bits are set";
+    if (!v3_type_is_known(v3_entry_type(entry)))
+        return "a type that is not known";
+    if (v3_entry_pfn(entry) >= frame_count)
+        return "beyond the guest's last frame";
+    return NULL;
+}
+
+int v3_decode_page_data(const void *body, size_t len_bytes, uint64_t frame_count,
+    struct v3_page_data *pages, struct err *e)
+{
+    struct bytes_in in = bytes_in_init(body, len_bytes);
+    const uint32_t count = bytes_in_u32(&in);
+    const uint32_t reserved = bytes_in_u32(&in);
+
+    if (in.underflow)
+        return bad_length(V3_PAGE_DATA, len_bytes, e);
+    if (reserved)
+        return bad_record(V3_PAGE_DATA, "reserved bits are set", e);
+    if (count == 0)
+        return bad_record(V3_PAGE_DATA, "it has no pages", e);
+
+    const uint64_t *entries = bytes_in_take(&in, (size_t)count * 8);
+    uint32_t data_pages = 0;
+
+    if (!entries)
+        return bad_length(V3_PAGE_DATA, len_bytes, e);
+    for (uint32_t i = 0; i < count; i++) {
+        const char *wrong = judge_entry(entries[i], frame_count);
+
+        if (wrong)
+            return err_set(e, ERR_PEER, EPROTO,
+                "bad PAGE_DATA record: entry %" PRIu32 " (%#" PRIx64 "): %s", i, entries[i], wrong);
+        data_pages += v3_type_has_data(v3_entry_type(entries[i]));
+    }
+    pages->count = count;
+    pages->entries = entries;
+    pages->pages = bytes_in_take(&in, (size_t)data_pages * PAGE_BYTES);
+    pages->data_pages = data_pages;
+    if (!bytes_in_done(&in))
+        return bad_length(V3_PAGE_DATA, len_bytes, e);
+    return 0;
+}
+
+/* ---- the plain stream ---- */
+
+#define IMAGE_MARKER 0xffffffffffffffffull
+#define IMAGE_ID     0x58454e46u /* "XENF" */
+
+enum {
+    IMAGE_OPTION_BIG_ENDIAN = 1 << 0,
+    PAGE_SHIFT = 12,
+    RECORD_ALIGN = 8,
+    /* A record moves in pieces, each of which may take stall_ns. */
+    PIECE_BYTES = 1 << 20,
+    WRITE_PARTS = 256,
+    FIRST_BODY_BYTES = 64 << 10,
+};
+
+void v3_stream_init(
+    struct v3_stream *s, int fd, const struct cancel *cancel, int64_t stall_ns, const char *name)
+{
+    *s = (struct v3_stream){.fd = fd, .cancel = cancel, .stall_ns = stall_ns, .name = name};
+}
+
+void v3_stream_destroy(struct v3_stream *s)
+{
+    free(s->body);
+    s->body = NULL;
+    s->cap_bytes = 0;
+}
+
+static int io_failed(const struct v3_stream *s, const char *what, int rc, struct err *e)
+{
+    return err_set(e, rc == -ECANCELED ? ERR_CANCELLED : ERR_PEER, -rc, "%s: %s: %s", s->name, what,
+        io_strerror(rc));
+}
+
+/* Writes all of iov[0..count), which is used up. */
+static int write_parts(struct v3_stream *s, struct iovec *iov, int count, struct err *e)
+{
+    while (count > 0) {
+        struct iovec piece[WRITE_PARTS];
+        int taken = 0;
+        size_t bytes = 0;
+
+        while (count > 0 && taken < WRITE_PARTS && bytes < PIECE_BYTES) {
+            const size_t room = PIECE_BYTES - bytes;
+            const size_t n = iov->iov_len < room ? iov->iov_len : room;
+
+            piece[taken++] = (struct iovec){iov->iov_base, n};
+            bytes += n;
+            iov->iov_base = (char *)iov->iov_base + n;
+            iov->iov_len -= n;
+            if (iov->iov_len == 0) {
+                iov++;
+                count--;
+            }
+        }
+
+        const int rc = io_writev_full(s->fd, piece, taken, s->cancel, deadline_in(s->stall_ns));
+
+        if (rc)
+            return io_failed(s, "write", rc, e);
+        s->moved_bytes += bytes;
+    }
+    return 0;
+}
+
+int v3_write_headers(struct v3_stream *s, const struct v3_headers *h, struct err *e)
+{
+    struct {
+        uint8_t image[V3_IMAGE_HEADER_BYTES];
+        uint8_t domain[V3_DOMAIN_HEADER_BYTES];
+    } b = {0};
+
+    put_le64(b.image, htobe64(IMAGE_MARKER));
+    put_le32(b.image + 8, htobe32(IMAGE_ID));
+    put_le32(b.image + 12, htobe32(3));
+    put_le32(b.domain, h->guest_type);
+    put_le16(b.domain + 4, PAGE_SHIFT);
+    put_le32(b.domain + 8, h->xen_major);
+    put_le32(b.domain + 12, h->xen_minor);
+    return write_parts(s, &(struct iovec){&b, sizeof(b)}, 1, e);
+}
+
+static size_t padding_bytes(uint64_t len_bytes)
+{
+    return (size_t)(-len_bytes % RECORD_ALIGN);
+}
+
+int v3_write_record(
+    struct v3_stream *s, uint32_t type, const struct iovec *parts, int count, struct err *e)
+{
+    static const uint8_t zeros[RECORD_ALIGN];
+    struct iovec iov[1 + V3_MAX_PARTS + 1];
+    uint8_t header[V3_RECORD_HEADER_BYTES];
+    uint64_t len_bytes = 0;
+
+    if (count > V3_MAX_PARTS)
+        return err_set(e, ERR_INTERNAL, EINVAL, "%s record in %d parts", v3_name(type), count);
+    for (int i = 0; i < count; i++) {
+        iov[1 + i] = parts[i];
+        len_bytes += parts[i].iov_len;
+    }
+    if ((int64_t)len_bytes > v3_limit_bytes(type))
+        return err_set(e, ERR_INTERNAL, EMSGSIZE, "%s record of %" PRIu64 " bytes is too long",
+            v3_name(type), len_bytes);
+    put_le32(header, type);
+    put_le32(header + 4, (uint32_t)len_bytes);
+    iov[0] = (struct iovec){header, sizeof(header)};
+    iov[1 + count] = (struct iovec){(void *)zeros, padding_bytes(len_bytes)};
+    return write_parts(s, iov, count + 2, e);
+}
+
+int v3_write_pages(struct v3_stream *s, const uint64_t *entries, const void *const *pages,
+    unsigned count, struct err *e)
+{
+    struct iovec iov[2 + V3_MAX_BATCH_PAGES];
+    uint8_t front[V3_RECORD_HEADER_BYTES + 8];
+    uint64_t data_pages = 0;
+    int n = 2;
+
+    if (count < 1 || count > V3_MAX_BATCH_PAGES)
+        return err_set(e, ERR_INTERNAL, EINVAL, "%u pages in one PAGE_DATA record", count);
+    for (unsigned i = 0; i < count; i++) {
+        if (!v3_type_has_data(v3_entry_type(entries[i])))
+            continue;
+        data_pages++;
+        /* Pages that follow each other in memory go as one. */
+        if (n > 2 && (const char *)iov[n - 1].iov_base + iov[n - 1].iov_len == pages[i])
+            iov[n - 1].iov_len += PAGE_BYTES;
+        else
+            iov[n++] = (struct iovec){(void *)pages[i], PAGE_BYTES};
+    }
+    put_le32(front, V3_PAGE_DATA);
+    put_le32(front + 4, (uint32_t)(8 + count * 8ull + data_pages * PAGE_BYTES));
+    put_le32(front + 8, count);
+    put_le32(front + 12, 0);
+    iov[0] = (struct iovec){front, sizeof(front)};
+    iov[1] = (struct iovec){(void *)entries, count * 8ull};
+    return write_parts(s, iov, n, e);
+}
+
+/* Bytes in the middle of something: each piece may take stall_ns. */
+static int read_more(
+    struct v3_stream *s, void *buf, size_t len_bytes, const char *what, struct err *e)
+{
+    for (size_t done = 0; done < len_bytes;) {
+        const size_t left = len_bytes - done;
+        const size_t piece = left < PIECE_BYTES ? left : PIECE_BYTES;
+        int rc = io_read_full(
+            s->fd, (char *)buf + done, piece, s->cancel, deadline_in(s->stall_ns));
+
+        if (rc == -ENODATA)
+            rc = -EBADMSG;
+        if (rc)
+            return io_failed(s, what, rc, e);
+        done += piece;
+        s->moved_bytes += piece;
+    }
+    return 0;
+}
+
+static int read_head(struct v3_stream *s, void *buf, size_t len_bytes, const char *what,
+    int64_t deadline_ns, struct err *e)
+{
+    const int rc = io_read_full(s->fd, buf, len_bytes, s->cancel, deadline_ns);
+
+    if (rc)
+        return io_failed(s, what, rc, e);
+    s->moved_bytes += len_bytes;
+    return 0;
+}
+
+int v3_read_headers(struct v3_stream *s, struct v3_headers *h, int64_t deadline_ns, struct err *e)
+{
+    uint8_t image[V3_IMAGE_HEADER_BYTES], domain[V3_DOMAIN_HEADER_BYTES];
+    int rc = read_head(s, image, sizeof(image), "the image header", deadline_ns, e);
+
+    if (rc)
+        return rc;
+    h->version = be32toh(get_le32(image + 12));
+    if (get_le64(image) != IMAGE_MARKER)
+        return err_set(e, ERR_PEER, EPROTO,
+            "%s: not a migration stream of Xen 4.6 or later (convert it with "
+            "convert-legacy-stream)",
+            s->name);
+    if (be32toh(get_le32(image + 8)) != IMAGE_ID)
+        return err_set(e, ERR_PEER, EPROTO, "%s: not a Xen migration stream", s->name);
+    if (h->version < 2 || h->version > 3)
+        return err_set(e, ERR_PEER, EPROTO, "%s: version %" PRIu32 ", 2 and 3 can be read", s->name,
+            h->version);
+    if (be16toh(get_le16(image + 16)) & IMAGE_OPTION_BIG_ENDIAN)
+        return err_set(e, ERR_PEER, EPROTO, "%s: from a big-endian host", s->name);
+
+    rc = read_more(s, domain, sizeof(domain), "the domain header", e);
+    if (rc)
+        return rc;
+    h->guest_type = get_le32(domain);
+    h->xen_major = get_le32(domain + 8);
+    h->xen_minor = get_le32(domain + 12);
+    if (h->guest_type != V3_GUEST_PV && h->guest_type != V3_GUEST_HVM)
+        return err_set(
+            e, ERR_PEER, EPROTO, "%s: guest type %" PRIu32 " is not known", s->name, h->guest_type);
+    if (get_le16(domain + 4) != PAGE_SHIFT)
+        return err_set(
+            e, ERR_PEER, EPROTO, "%s: pages of 2^%u bytes", s->name, get_le16(domain + 4));
+    return 0;
+}
+
+static int grow_body(struct v3_stream *s, size_t need_bytes, struct err *e)
+{
+    if (need_bytes <= s->cap_bytes)
+        return 0;
+
+    const size_t cap_bytes = need_bytes > FIRST_BODY_BYTES ? need_bytes : FIRST_BODY_BYTES;
+    uint8_t *body = realloc(s->body, cap_bytes);
+
+    if (!body)
+        return err_set(
+            e, ERR_LOCAL, ENOMEM, "%s: no memory for a record of %zu bytes", s->name, need_bytes);
+    s->body = body;
+    s->cap_bytes = cap_bytes;
+    return 0;
+}
+
+/* Piece by piece, so that memory grows only with bytes that really come. */
+static int read_body(struct v3_stream *s, size_t len_bytes, const char *what, struct err *e)
+{
+    for (size_t done = 0; done < len_bytes;) {
+        const size_t left = len_bytes - done;
+        const size_t piece = left < 4 * PIECE_BYTES ? left : 4 * PIECE_BYTES;
+        int rc = grow_body(s, done + piece, e);
+
+        if (!rc)
+            rc = read_more(s, s->body + done, piece, what, e);
+        if (rc)
+            return rc;
+        done += piece;
+    }
+    return grow_body(s, 1, e);
+}
+
+static int skip_body(struct v3_stream *s, size_t len_bytes, const char *what, struct err *e)
+{
+    uint8_t scratch[4096];
+
+    while (len_bytes > 0) {
+        const size_t piece = len_bytes < sizeof(scratch) ? len_bytes : sizeof(scratch);
+        const int rc = read_more(s, scratch, piece, what, e);
+
+        if (rc)
+            return rc;
+        len_bytes -= piece;
+    }
+    return 0;
+}
+
+int v3_read_record(
+    struct v3_stream *s, struct v3_record *record, int64_t deadline_ns, struct err *e)
+{
+    for (;;) {
+        uint8_t header[V3_RECORD_HEADER_BYTES], padding[RECORD_ALIGN];
+        int rc = read_head(s, header, sizeof(header), "the next record", deadline_ns, e);
+
+        if (rc)
+            return rc;
+
+        const uint32_t type = get_le32(header);
+        const size_t len_bytes = get_le32(header + 4);
+        const int64_t limit_bytes = v3_limit_bytes(type);
+
+        if (limit_bytes < 0)
+            return err_set(e, ERR_PEER, EPROTO,
+                "%s: a record of type %#" PRIx32 ", which is not known here and not optional",
+                s->name, type);
+        if ((int64_t)len_bytes > limit_bytes)
+            return err_set(e, ERR_PEER, EPROTO,
+                "%s: %s record of %zu bytes, at most %" PRId64 " are allowed", s->name,
+                v3_name(type), len_bytes, limit_bytes);
+
+        const bool skip = type & V3_OPTIONAL;
+
+        rc = skip ? skip_body(s, len_bytes, v3_name(type), e)
+                  : read_body(s, len_bytes, v3_name(type), e);
+        if (!rc)
+            rc = read_more(s, padding, padding_bytes(len_bytes), v3_name(type), e);
+        if (rc)
+            return rc;
+        if (skip)
+            continue;
+        *record = (struct v3_record){.type = type, .body = s->body, .len_bytes = len_bytes};
+        return 0;
+    }
+}
