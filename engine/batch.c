@@ -1,0 +1,261 @@
+#include "engine/batch.h"
+
+#include "base/bitmap.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+_Static_assert((int)BATCH_PAGES <= (int)FRAME_TYPES_MAX, "one call asks for all types of a batch");
+
+int frame_maps_init(struct frame_maps *m, uint64_t frames, struct err *e)
+{
+    *m = (struct frame_maps){
+        .frames = frames,
+        .deferred = bitmap_alloc(frames),
+        .missing = bitmap_alloc(frames),
+        .held = bitmap_alloc(frames),
+    };
+    if (m->deferred && m->missing && m->held)
+        return 0;
+    frame_maps_destroy(m);
+    return err_set(e, ERR_LOCAL, ENOMEM, "no memory for bitmaps of %" PRIu64 " frames", frames);
+}
+
+void frame_maps_destroy(struct frame_maps *m)
+{
+    free(m->deferred);
+    free(m->missing);
+    free(m->held);
+    *m = (struct frame_maps){0};
+}
+
+void frame_maps_join(struct frame_maps *m, const struct guest *g, uint64_t *bitmap)
+{
+    bitmap_or(bitmap, m->deferred, m->frames);
+    memset(m->deferred, 0, bitmap_words(m->frames) * sizeof(*m->deferred));
+
+    uint64_t pfn = bitmap_next(m->missing, m->frames, 0);
+
+    while (pfn < m->frames) {
+        if (g->ops->frame_of(g, pfn) != GUEST_NO_FRAME)
+            bitmap_set(bitmap, pfn);
+        pfn = bitmap_next(m->missing, m->frames, pfn + 1);
+    }
+}
+
+int page_fault_explain(const struct page_fault *f, uint32_t domid, struct err *e)
+{
+    if (!f->level)
+        return err_set(e, ERR_GUEST, f->code,
+            "page %#" PRIx64 " (frame %#" PRIx64 ") of domain %u cannot be mapped: %s", f->pfn,
+            f->frame, domid, strerrordesc_np(f->code) ?: "unknown error");
+    if (f->code == E2BIG)
+        return err_set(e, ERR_GUEST, E2BIG,
+            "entry %u of the L%u page table %#" PRIx64 " (frame %#" PRIx64
+            ") of domain %u is a superpage, which cannot be moved",
+            f->index, f->level, f->pfn, f->frame, domid);
+    if (f->code == EINVAL)
+        return err_set(e, ERR_GUEST, EINVAL,
+            "page %#" PRIx64 " (frame %#" PRIx64
+            ") of domain %u is an L%u page table, which such a guest cannot have",
+            f->pfn, f->frame, domid, f->level);
+    return err_set(e, ERR_GUEST, ERANGE,
+        "entry %u of the L%u page table %#" PRIx64 " (frame %#" PRIx64
+        ") of domain %u names frame %#" PRIx64
+        ", which is not the domain's own: it maps a page of another domain or of a device",
+        f->index, f->level, f->pfn, f->frame, domid, f->target);
+}
+
+int batch_create(struct xen *xen, const struct guest *guest, struct frame_maps *maps,
+    struct batch **b, struct err *e)
+{
+    struct batch *n = calloc(1, sizeof(*n));
+
+    if (!n)
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+    n->xen = xen;
+    n->guest = guest;
+    n->maps = maps;
+    n->tables = calloc(BATCH_PAGES, sizeof(*n->tables));
+
+    const int rc = n->tables ? hbuf_alloc(xen, &n->scratch, FRAME_TYPES_BYTES, e)
+                             : err_set(e, ERR_LOCAL, ENOMEM, "no memory for page tables");
+
+    if (rc) {
+        batch_destroy(n);
+        return rc;
+    }
+    *b = n;
+    return 0;
+}
+
+void batch_destroy(struct batch *b)
+{
+    if (!b)
+        return;
+    batch_unload(b);
+    hbuf_free(b->xen, &b->scratch);
+    free(b->tables);
+    free(b);
+}
+
+/* The frames of one load on their way to entries. */
+struct candidates {
+    unsigned count;
+    uint64_t pfns[BATCH_PAGES];
+    uint64_t frames[BATCH_PAGES];
+    uint8_t types[BATCH_PAGES];
+};
+
+static void add_entry(struct batch *b, uint64_t pfn, unsigned type, const void *page)
+{
+    b->entries[b->count] = (uint64_t)type << V3_ENTRY_TYPE_SHIFT | pfn;
+    b->pages[b->count++] = page;
+    b->data_pages += page != NULL;
+}
+
+/* There is no page (any more): worth a word only if the receiver believes otherwise. */
+static void withdraw(struct batch *b, uint64_t pfn)
+{
+    if (!bitmap_test(b->maps->held, pfn))
+        return;
+    bitmap_clear(b->maps->held, pfn);
+    add_entry(b, pfn, V3_PAGE_XTAB, NULL);
+}
+
+/* Not now: fault says why. While the guest runs that is no failure; stuck: it may become one. */
+static int defer(
+    struct batch *b, const struct page_fault *fault, bool stuck, bool suspended, struct err *e)
+{
+    if (suspended)
+        return page_fault_explain(fault, b->guest->dom.domid, e);
+    bitmap_set(b->maps->deferred, fault->pfn);
+    b->deferred_pages++;
+    if (stuck && !b->stuck_pages++)
+        b->fault = *fault;
+    return 0;
+}
+
+/* A page table that could not be translated, code says why and pte where. */
+static int defer_table(struct batch *b, struct page_fault *fault, const uint64_t *table, int code,
+    struct pte_fault pte, bool suspended, struct err *e)
+{
+    const struct guest *g = b->guest;
+    const bool stuck = code != EAGAIN || g->ops->find_foreign(g, table, &pte);
+
+    fault->code = code;
+    fault->index = pte.index;
+    fault->target = pte_frame(pte.pte);
+    return defer(b, fault, stuck, suspended, e);
+}
+
+/* Which of them have frames, and of what types. The others keep V3_PAGE_XTAB. */
+static int find_frames(
+    struct batch *b, const uint64_t *pfns, unsigned count, struct candidates *c, struct err *e)
+{
+    uint64_t asked[BATCH_PAGES];
+    uint8_t answers[BATCH_PAGES];
+    unsigned n = 0;
+
+    c->count = count;
+    for (unsigned i = 0; i < count; i++) {
+        c->pfns[i] = pfns[i];
+        c->frames[i] = b->guest->ops->frame_of(b->guest, pfns[i]);
+        c->types[i] = V3_PAGE_XTAB;
+        if (c->frames[i] == GUEST_NO_FRAME) {
+            bitmap_set(b->maps->missing, pfns[i]);
+            continue;
+        }
+        bitmap_clear(b->maps->missing, pfns[i]);
+        asked[n++] = c->frames[i];
+    }
+    if (!n)
+        return 0;
+
+    const int rc = frame_types_read(b->xen, b->guest->dom.domid, &b->scratch, asked, n, answers, e);
+
+    n = 0;
+    for (unsigned i = 0; i < count && !rc; i++)
+        if (c->frames[i] != GUEST_NO_FRAME)
+            c->types[i] = answers[n++];
+    return rc;
+}
+
+/* Map those with data, in order, side by side. */
+static int map_data(struct batch *b, const struct candidates *c, int *errors, struct err *e)
+{
+    uint64_t frames[BATCH_PAGES];
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < c->count; i++)
+        if (v3_type_has_data(c->types[i]))
+            frames[n++] = c->frames[i];
+    if (!n)
+        return 0;
+    b->mapping = foreign_map_some(b->xen, b->guest->dom.domid, PROT_READ, frames, n, errors, e);
+    b->mapped = n;
+    return b->mapping ? 0 : -e->code;
+}
+
+/* One page with data: an entry, or deferred. */
+static int take_page(struct batch *b, const struct candidates *c, unsigned i, const void *page,
+    int map_error, bool suspended, struct err *e)
+{
+    const unsigned level = v3_type_table_level(c->types[i]);
+    struct page_fault fault = {.pfn = c->pfns[i], .frame = c->frames[i], .level = level};
+
+    if (map_error) {
+        fault.code = abs(map_error);
+        fault.level = 0;
+        return defer(b, &fault, true, suspended, e);
+    }
+    if (level) {
+        uint64_t *table = b->tables[b->count];
+        struct pte_fault pte;
+        const int rc = b->guest->ops->canonicalise(b->guest, level, page, table, &pte);
+
+        if (rc)
+            return defer_table(b, &fault, page, -rc, pte, suspended, e);
+        page = table;
+    }
+    bitmap_set(b->maps->held, c->pfns[i]);
+    add_entry(b, c->pfns[i], c->types[i], page);
+    return 0;
+}
+
+int batch_load(struct batch *b, const uint64_t *pfns, unsigned count, bool suspended, struct err *e)
+{
+    struct candidates c;
+    int errors[BATCH_PAGES];
+    unsigned mapped = 0;
+
+    b->count = b->data_pages = b->deferred_pages = b->stuck_pages = 0;
+
+    int rc = find_frames(b, pfns, count, &c, e);
+
+    if (!rc)
+        rc = map_data(b, &c, errors, e);
+    for (unsigned i = 0; i < c.count && !rc; i++) {
+        if (v3_type_has_data(c.types[i])) {
+            rc = take_page(b, &c, i, (const char *)b->mapping + (size_t)mapped * XC_PAGE_SIZE,
+                errors[mapped], suspended, e);
+            mapped++;
+        } else if (v3_type_is_populated(c.types[i])) {
+            bitmap_set(b->maps->held, c.pfns[i]);
+            add_entry(b, c.pfns[i], c.types[i], NULL);
+        } else {
+            withdraw(b, c.pfns[i]);
+        }
+    }
+    return rc;
+}
+
+void batch_unload(struct batch *b)
+{
+    foreign_unmap(b->xen, b->mapping, b->mapped);
+    b->mapping = NULL;
+    b->mapped = 0;
+}

@@ -1,0 +1,88 @@
+/*
+ * A batch: up to BATCH_PAGES of the guest's frames, looked at, mapped and made ready to be sent.
+ * One per lane, which owns all of its memory; nothing is allocated per load.
+ *
+ *   pfns -> frames (the guest's p2m) -> types (Xen) -> mapped read-only -> page tables translated
+ *   into the batch's own memory -> entries and pages, for page_encode() or v3_write_pages()
+ *
+ * While the guest runs a page may be torn, moved or gone by the time it is looked at. It is then
+ * deferred: nothing is sent for it this time, and its bit joins the next round. With the guest
+ * suspended the same is an error.
+ */
+#ifndef ENGINE_BATCH_H
+#define ENGINE_BATCH_H
+
+#include "dirtylog/dirtylog.h"
+#include "engine/guest.h"
+#include "engine/xen/foreign.h"
+#include "transport/v3.h"
+
+#include <stdbool.h>
+
+enum { BATCH_PAGES = EXTENT_FRAMES };
+
+/*
+ * What is known of each frame, one bit each. During a round the words of an extent belong to its
+ * lane, between rounds all belong to the story.
+ */
+struct frame_maps {
+    uint64_t frames;
+    uint64_t *deferred; /* could not be read: joins the next round */
+    uint64_t *missing;  /* had no frame when last looked at: joins as soon as it has one */
+    uint64_t *held;     /* the receiver has been told that there is a page */
+};
+
+int frame_maps_init(struct frame_maps *m, uint64_t frames, struct err *e);
+void frame_maps_destroy(struct frame_maps *m);
+
+/*
+ * Make a round's bitmap complete: what was deferred, and what was missing and now has a frame.
+ * deferred is empty afterwards.
+ */
+void frame_maps_join(struct frame_maps *m, const struct guest *g, uint64_t *bitmap);
+
+/* Why a page could not be sent. */
+struct page_fault {
+    int code; /* 0: none */
+    uint64_t pfn, frame;
+    unsigned level;  /* of a page table; 0: the page itself could not be mapped */
+    unsigned index;  /* of the entry */
+    uint64_t target; /* the frame that the entry names */
+};
+
+/* ERR_GUEST, naming all of it. */
+int page_fault_explain(const struct page_fault *f, uint32_t domid, struct err *e);
+
+struct batch {
+    struct xen *xen; /* the lane's */
+    const struct guest *guest;
+    struct frame_maps *maps;
+    struct hbuf scratch;               /* for page types */
+    uint64_t (*tables)[PTES_PER_PAGE]; /* translated page tables, BATCH_PAGES of them */
+
+    /* The result of the last load. */
+    unsigned count;
+    uint64_t entries[BATCH_PAGES];  /* type and PFN as in the streams, ascending */
+    const void *pages[BATCH_PAGES]; /* NULL where the type has no data */
+    unsigned data_pages;
+    unsigned deferred_pages;
+    unsigned stuck_pages;    /* of these, the ones that a suspend would not put right */
+    struct page_fault fault; /* the first stuck one */
+
+    /* Between load and unload. */
+    void *mapping;
+    unsigned mapped;
+};
+
+/* On the heap. xen, guest and maps outlive it. */
+int batch_create(struct xen *xen, const struct guest *guest, struct frame_maps *maps,
+    struct batch **b, struct err *e);
+/* NULL is allowed. */
+void batch_destroy(struct batch *b);
+
+/* pfns ascend. May leave nothing to be sent (count 0). Unload also after a failure. */
+int batch_load(
+    struct batch *b, const uint64_t *pfns, unsigned count, bool suspended, struct err *e);
+void batch_unload(struct batch *b);
+
+#endif

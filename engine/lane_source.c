@@ -1,0 +1,211 @@
+#include "engine/lane_source.h"
+
+#include "dirtylog/dirtylog.h"
+
+#include <errno.h>
+#include <string.h>
+
+_Static_assert((int)BATCH_PAGES <= (int)PAGES_MAX_ENTRIES, "a batch is one PAGES record");
+_Static_assert((int)EXTENT_FRAMES == (int)WIRE_EXTENT_FRAMES, "lanes own the wire's extents");
+
+static int init_condition(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    int rc = pthread_condattr_init(&attr);
+
+    if (rc)
+        return rc;
+    rc = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    if (!rc)
+        rc = pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
+    return rc;
+}
+
+int lane_team_init(struct lane_team *t, struct err *e)
+{
+    *t = (struct lane_team){0};
+
+    int rc = pthread_mutex_init(&t->lock, NULL);
+
+    if (rc)
+        return err_sys(e, ERR_LOCAL, rc, "cannot make a lock");
+    rc = init_condition(&t->ordered);
+    if (!rc) {
+        rc = init_condition(&t->changed);
+        if (!rc)
+            return 0;
+        pthread_cond_destroy(&t->ordered);
+    }
+    pthread_mutex_destroy(&t->lock);
+    return err_sys(e, ERR_LOCAL, rc, "cannot make a condition");
+}
+
+void lane_team_destroy(struct lane_team *t)
+{
+    pthread_cond_destroy(&t->changed);
+    pthread_cond_destroy(&t->ordered);
+    pthread_mutex_destroy(&t->lock);
+}
+
+void lane_team_order(
+    struct lane_team *t, enum lane_order order, const struct round_job *job, unsigned lane_count)
+{
+    pthread_mutex_lock(&t->lock);
+    t->order = order;
+    if (job)
+        t->job = *job;
+    t->busy_lanes = lane_count;
+    t->generation++;
+    pthread_cond_broadcast(&t->ordered);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static enum lane_order await_order(struct lane_team *t, unsigned *generation, struct round_job *job)
+{
+    pthread_mutex_lock(&t->lock);
+    while (t->generation == *generation)
+        pthread_cond_wait(&t->ordered, &t->lock);
+    *generation = t->generation;
+    *job = t->job;
+
+    const enum lane_order order = t->order;
+
+    pthread_mutex_unlock(&t->lock);
+    return order;
+}
+
+static void report_done(struct lane_source *l, const struct err *outcome)
+{
+    struct lane_team *t = l->team;
+
+    pthread_mutex_lock(&t->lock);
+    if (err_is_set(outcome)) {
+        err_take(&t->failure, outcome);
+        atomic_store(&t->stop, true);
+    }
+    t->busy_lanes--;
+    pthread_cond_broadcast(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static void count_up(atomic_uint_fast64_t *counter, uint64_t pages)
+{
+    atomic_fetch_add_explicit(counter, pages, memory_order_relaxed);
+}
+
+static int encode_and_send(struct lane_source *l, struct err *e)
+{
+    struct batch *b = l->batch;
+    struct page_body body;
+    int rc = page_encode(l->encoder, b->entries, b->pages, b->count, &body, e);
+
+    /* The encoder has its own copy: the guest's pages need not wait for the network. */
+    batch_unload(b);
+    if (!rc)
+        rc = record_send(l->ch, RECORD_PAGES, &body.iov, 1, e);
+    if (rc)
+        return rc;
+    l->totals.records++;
+    l->totals.entries += b->count;
+    l->totals.data_pages += body.data_pages;
+    l->totals.zero_pages += body.zero_pages;
+    count_up(&l->data_pages, body.data_pages);
+    count_up(&l->zero_pages, body.zero_pages);
+    return 0;
+}
+
+static int send_batch(
+    struct lane_source *l, const uint64_t *pfns, unsigned n, bool suspended, struct err *e)
+{
+    struct batch *b = l->batch;
+    int rc = batch_load(b, pfns, n, suspended, e);
+
+    if (!rc && b->count)
+        rc = encode_and_send(l, e);
+    batch_unload(b);
+    if (b->stuck_pages && !l->stuck_pages)
+        l->fault = b->fault;
+    l->stuck_pages += b->stuck_pages;
+    l->deferred_pages += b->deferred_pages;
+    count_up(&l->done_pages, n);
+    return rc;
+}
+
+static int send_round(struct lane_source *l, const struct round_job *job, struct err *e)
+{
+    struct frame_walk walk = frame_walk_begin(
+        job->bitmap, l->guest->frames, l->index, l->params->lane_count);
+    uint64_t pfns[BATCH_PAGES];
+    unsigned n;
+    int rc = 0;
+
+    l->deferred_pages = l->stuck_pages = 0;
+    while (!rc && (n = frame_walk_next(&walk, pfns, BATCH_PAGES)) > 0) {
+        if (atomic_load_explicit(&l->team->stop, memory_order_relaxed))
+            return 0; /* somebody else has the cause */
+        if (cancel_is_fired(l->params->cancel))
+            return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
+        rc = send_batch(l, pfns, n, job->suspended, e);
+    }
+    return rc;
+}
+
+static int finish_lane(struct lane_source *l, struct err *e)
+{
+    const int rc = lane_send_end(l->ch, &l->totals, e);
+
+    return rc ? rc : channel_finish(l->ch, e);
+}
+
+static void *run_lane(void *arg)
+{
+    struct lane_source *l = arg;
+    unsigned generation = 0;
+
+    for (;;) {
+        struct err e = ERR_INIT;
+        struct round_job job;
+        const enum lane_order order = await_order(l->team, &generation, &job);
+
+        if (order == LANE_ROUND)
+            send_round(l, &job, &e);
+        else if (order == LANE_FINISH)
+            finish_lane(l, &e);
+        report_done(l, &e);
+        if (order == LANE_QUIT)
+            return NULL;
+    }
+}
+
+static void free_lane(struct lane_source *l)
+{
+    page_encoder_destroy(l->encoder);
+    batch_destroy(l->batch);
+    xen_close(&l->xen);
+}
+
+int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err *e)
+{
+    int rc = xen_open(&l->xen, l->params->log, e);
+
+    if (!rc)
+        rc = batch_create(&l->xen, l->guest, maps, &l->batch, e);
+    if (!rc)
+        rc = page_encoder_create(l->params->compress, &l->encoder, e);
+    if (!rc) {
+        const int code = pthread_create(&l->thread, NULL, run_lane, l);
+
+        if (code)
+            rc = err_sys(e, ERR_LOCAL, code, "cannot start the thread of lane %u", l->index);
+    }
+    if (rc)
+        free_lane(l);
+    return rc;
+}
+
+void lane_source_join(struct lane_source *l)
+{
+    pthread_join(l->thread, NULL);
+    free_lane(l);
+}

@@ -1,0 +1,69 @@
+/*
+ * What a migration tells while it runs: plain numbers, handed to whoever asked, on the thread
+ * that runs the story. The save helper turns them into events (docs/events.md).
+ */
+#ifndef ENGINE_REPORT_H
+#define ENGINE_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* While a round runs, about five times a second. */
+struct progress_report {
+    unsigned round;                /* from 1 */
+    uint64_t round_pages;          /* frames this round has to look at */
+    uint64_t round_done_pages;     /* of these, dealt with */
+    uint64_t round_sent_pages;     /* of these, really there and sent: an address space has holes */
+    uint64_t wire_bytes;           /* sent so far, all connections of the data path */
+    double send_pages_per_s;       /* this round so far */
+    double dirty_pages_per_s;      /* as measured at the last CLEAN; 0 before the first */
+    int64_t predicted_downtime_ns; /* as last predicted; 0 before the first CLEAN */
+};
+
+/* After each round that ran while the guest ran, and after the last one. */
+struct round_report {
+    unsigned round;
+    bool last;               /* the round sent with the guest suspended */
+    uint64_t pages;          /* frames it had to look at */
+    uint64_t data_pages;     /* sent with contents */
+    uint64_t zero_pages;     /* sent as a mark */
+    uint64_t deferred_pages; /* page tables that could not be translated yet */
+    uint64_t wire_bytes;     /* sent in this round */
+    int64_t duration_ns;
+    double send_pages_per_s;
+    /* What the CLEAN after it found (0 in the last round). */
+    uint64_t dirty_pages;
+    double dirty_pages_per_s;
+    int64_t clean_ns; /* how long the CLEAN took: the guest stood still for it */
+    int64_t predicted_downtime_ns;
+};
+
+/* The pause, in its parts, as far as the source's engine sees them. */
+struct downtime_report {
+    int64_t suspend_ns;    /* asked to suspend until it was suspended */
+    int64_t last_round_ns; /* FINAL CLEAN and the last pages */
+    int64_t state_ns;      /* vCPUs and the rest */
+    int64_t receiver_ns;   /* the receiver's engine from the last byte to complete, as it reports */
+};
+
+struct total_report {
+    unsigned rounds;
+    uint64_t data_pages;
+    uint64_t zero_pages;
+    uint64_t wire_bytes;
+    int64_t total_ns;
+    int64_t predicted_downtime_ns; /* when the decision to suspend was made */
+    struct downtime_report downtime;
+};
+
+struct report_ops {
+    void (*progress)(void *arg, const struct progress_report *r);
+    void (*round)(void *arg, const struct round_report *r);
+    /* The guest stands still from now on; reason is why the policy stopped ("downtime", "rounds",
+     * "idle", "offline"). */
+    void (*suspending)(void *arg, const char *reason, int64_t predicted_downtime_ns);
+    void (*suspended)(void *arg);
+    void *arg;
+};
+
+#endif

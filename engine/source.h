@@ -1,0 +1,60 @@
+/*
+ * The source's story: one function that reads from top to bottom. It runs on the save helper's
+ * main thread and returns when the guest's memory and state are with the receiver (native: and
+ * the receiver said that it has them), or with an error and log-dirty off again.
+ *
+ * The guest is left suspended on success, and on failure if it had been suspended by then: to
+ * resume it is the caller's (libxl's, the supervisor's, or helper's when both are gone).
+ */
+#ifndef ENGINE_SOURCE_H
+#define ENGINE_SOURCE_H
+
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "engine/report.h"
+#include "transport/channel.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What the engine asks of the toolstack (libxl's callbacks, in drop-in and native use alike). */
+struct source_toolstack {
+    /* Suspend the guest and wait; 0, or -errno with *e set. */
+    int (*suspend)(void *arg, struct err *e);
+    /* Device model's log-dirty, for HVM containers. */
+    int (*switch_qemu_logdirty)(void *arg, bool enable, struct err *e);
+    void *arg;
+};
+
+enum { SOURCE_MAX_LANES = 64 };
+
+struct source_params {
+    uint32_t domid;
+    bool live;   /* false: suspend first, then send everything once */
+    bool verify; /* after the last round send everything again, to be compared (plain stream) */
+    const struct log *log;
+    struct cancel *cancel;
+    const struct source_toolstack *toolstack;
+    const struct report_ops *report;
+
+    /* Stop policy. */
+    int64_t max_downtime_ns;
+    unsigned max_rounds;
+    int64_t suspend_estimate_ns;  /* what a suspend is thought to take before one was seen */
+    int64_t receiver_estimate_ns; /* the receiver's whole finish (engine and libxl), as it told */
+    int64_t result_limit_ns;      /* from the last byte sent to the receiver's result */
+
+    /* Native: the trunk and lanes, open and proven, owned by the caller. */
+    struct channel *trunk;
+    struct channel **lanes;
+    unsigned lane_count; /* 1..SOURCE_MAX_LANES */
+    bool compress;
+
+    /* Drop-in (trunk NULL): the plain libxc v3 stream goes here; non-blocking. */
+    int stream_fd;
+};
+
+int source_run(const struct source_params *p, struct total_report *total, struct err *e);
+
+#endif

@@ -1,0 +1,72 @@
+#include "engine/xen/domain.h"
+
+#include <errno.h>
+
+int domain_read(struct xen *x, uint32_t domid, struct domain *d, struct err *e)
+{
+    xc_domaininfo_t info;
+    const int n = xc_domain_getinfolist(x->xch, domid, 1, &info);
+
+    if (n < 0)
+        return err_sys(e, ERR_LOCAL, errno, "cannot ask Xen about domain %u", domid);
+    if (n == 0 || info.domain != domid)
+        return err_set(e, ERR_LOCAL, ESRCH, "there is no domain %u", domid);
+
+    *d = (struct domain){
+        .domid = domid,
+        .hvm = info.flags & XEN_DOMINF_hvm_guest,
+        .shut_down = info.flags & XEN_DOMINF_shutdown,
+        .shutdown_reason = info.flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask,
+        .dying = info.flags & XEN_DOMINF_dying,
+        .paused = info.flags & XEN_DOMINF_paused,
+        .max_vcpu_id = info.max_vcpu_id,
+        .width_bytes = 8,
+        .shared_info_frame = info.shared_info_frame,
+        .total_pages = info.tot_pages,
+        .max_pages = info.max_pages,
+    };
+    if (d->hvm) {
+        xen_pfn_t frames;
+
+        if (xc_domain_nr_gpfns(x->xch, domid, &frames) < 0)
+            return err_sys(e, ERR_LOCAL, errno, "cannot ask Xen how large domain %u is", domid);
+        d->max_gfn = frames - 1;
+    } else if (xc_domain_get_guest_width(x->xch, domid, &d->width_bytes)) {
+        return err_sys(e, ERR_LOCAL, errno, "cannot ask Xen for the width of domain %u", domid);
+    }
+    return 0;
+}
+
+int domain_check_running(struct xen *x, uint32_t domid, struct err *e)
+{
+    struct domain d;
+    const int rc = domain_read(x, domid, &d, e);
+
+    if (rc)
+        return rc;
+    if (d.dying)
+        return err_set(e, ERR_GUEST, ESRCH, "domain %u is being destroyed", domid);
+    if (d.shut_down)
+        return err_set(e, ERR_GUEST, ESHUTDOWN,
+            "domain %u shut down by itself (reason %u) while it was being moved", domid,
+            d.shutdown_reason);
+    return 0;
+}
+
+int domain_check_suspended(struct xen *x, uint32_t domid, struct err *e)
+{
+    struct domain d;
+    const int rc = domain_read(x, domid, &d, e);
+
+    if (rc)
+        return rc;
+    if (d.dying)
+        return err_set(e, ERR_GUEST, ESRCH, "domain %u is being destroyed", domid);
+    if (!d.shut_down)
+        return err_set(e, ERR_GUEST, EBUSY, "domain %u was to be suspended, but runs", domid);
+    if (d.shutdown_reason != SHUTDOWN_suspend)
+        return err_set(e, ERR_GUEST, ESHUTDOWN,
+            "domain %u shut down by itself (reason %u) instead of suspending", domid,
+            d.shutdown_reason);
+    return 0;
+}

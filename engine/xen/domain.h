@@ -1,0 +1,35 @@
+/*
+ * What Xen says of a domain, as far as the engine needs it.
+ */
+#ifndef ENGINE_XEN_DOMAIN_H
+#define ENGINE_XEN_DOMAIN_H
+
+#include "engine/xen/xen.h"
+
+#include <stdbool.h>
+
+struct domain {
+    uint32_t domid;
+    bool hvm; /* an HVM container (PVH is one); false: PV */
+    bool shut_down;
+    unsigned shutdown_reason; /* SHUTDOWN_*, when shut_down */
+    bool dying;
+    bool paused;
+    unsigned max_vcpu_id;
+    unsigned width_bytes;       /* PV: 4 or 8; HVM container: 8 */
+    uint64_t shared_info_frame; /* PV: MFN */
+    uint64_t max_gfn;           /* the highest frame it has or had, HVM containers: p2m_size - 1 */
+    uint64_t total_pages;
+    uint64_t max_pages;
+};
+
+/* ERR_LOCAL, -ESRCH when it does not exist (any more). */
+int domain_read(struct xen *x, uint32_t domid, struct domain *d, struct err *e);
+
+/* It has to be neither shut down nor being destroyed; ERR_GUEST with what it is instead. */
+int domain_check_running(struct xen *x, uint32_t domid, struct err *e);
+
+/* It has to be shut down with reason suspend; ERR_GUEST with what it is instead. */
+int domain_check_suspended(struct xen *x, uint32_t domid, struct err *e);
+
+#endif

@@ -1,0 +1,142 @@
+#include "engine/xen/logdirty.h"
+
+#include "base/bitmap.h"
+#include "engine/xen/hbuf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct logdirty {
+    struct dirtylog base;
+    struct xen *x;
+    uint32_t domid;
+    bool pv;
+    bool enabled;
+    struct hbuf bits; /* what Xen fills; copied out, so that lanes read plain memory */
+};
+
+static int explain_enable(const struct logdirty *l, int code, struct err *e)
+{
+    switch (code) {
+    case EINVAL:
+        return err_set(e, ERR_REFUSED, EBUSY,
+            "log-dirty is already on for domain %u, or it has an assigned PCI device: another "
+            "migration or save may be under way; \"xmigrate --recover\" clears what dead ones left",
+            l->domid);
+    case EOPNOTSUPP:
+    case ENOSYS:
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "this Xen has no %s, so domain %u cannot be moved live: use --offline",
+            l->pv ? "shadow paging, which PV guests need for it" : "log-dirty mode", l->domid);
+    case ENOMEM:
+        return err_set(e, ERR_REFUSED, ENOMEM,
+            "Xen has no memory for the log-dirty map of domain %u: free some on this host, or use "
+            "--offline",
+            l->domid);
+    default:
+        return err_sys(e, ERR_LOCAL, code, "cannot turn log-dirty on for domain %u", l->domid);
+    }
+}
+
+static int control(struct logdirty *l, unsigned op)
+{
+    return xc_shadow_control(l->x->xch, l->domid, op, NULL, 0) < 0 ? errno : 0;
+}
+
+static int logdirty_enable(struct dirtylog *base, struct err *e)
+{
+    struct logdirty *l = (struct logdirty *)base;
+    const int code = control(l, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY);
+
+    if (code)
+        return explain_enable(l, code, e);
+    l->enabled = true;
+    return 0;
+}
+
+static int logdirty_read(struct dirtylog *base, uint64_t *bitmap, bool final, struct err *e)
+{
+    struct logdirty *l = (struct logdirty *)base;
+    xc_shadow_op_stats_t stats;
+    const long long got = xc_logdirty_control(l->x->xch, l->domid, XEN_DOMCTL_SHADOW_OP_CLEAN,
+        &l->bits.desc, base->frames, final ? XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL : 0, &stats);
+
+    if (got < 0)
+        return err_sys(e, ERR_LOCAL, errno, "cannot read the log-dirty map of domain %u", l->domid);
+    if ((uint64_t)got != base->frames)
+        return err_set(e, ERR_LOCAL, EIO,
+            "Xen returned a log-dirty map of %lld frames for domain %u, which has %llu", got,
+            l->domid, (unsigned long long)base->frames);
+    memcpy(bitmap, l->bits.mem, bitmap_words(base->frames) * sizeof(uint64_t));
+    return 0;
+}
+
+static int logdirty_check_enabled(struct dirtylog *base, struct err *e)
+{
+    struct logdirty *l = (struct logdirty *)base;
+    /* Xen refuses to switch on what is on. */
+    const int code = control(l, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY);
+
+    if (code == EINVAL)
+        return 0;
+    if (code)
+        return err_sys(e, ERR_LOCAL, code,
+            "cannot tell whether log-dirty is still on for domain %u", l->domid);
+    return err_set(e, ERR_LOCAL, ESTALE,
+        "somebody switched log-dirty off for domain %u while it was being moved (another save?)",
+        l->domid);
+}
+
+static int logdirty_disable(struct dirtylog *base, struct err *e)
+{
+    struct logdirty *l = (struct logdirty *)base;
+
+    if (!l->enabled)
+        return 0;
+    l->enabled = false;
+
+    const int code = control(l, XEN_DOMCTL_SHADOW_OP_OFF);
+
+    return code ? err_sys(e, ERR_LOCAL, code, "cannot turn log-dirty off for domain %u", l->domid)
+                : 0;
+}
+
+static void logdirty_close(struct dirtylog *base)
+{
+    struct logdirty *l = (struct logdirty *)base;
+
+    hbuf_free(l->x, &l->bits);
+    free(l);
+}
+
+static const struct dirtylog_ops logdirty_ops = {
+    .enable = logdirty_enable,
+    .read = logdirty_read,
+    .check_enabled = logdirty_check_enabled,
+    .disable = logdirty_disable,
+    .close = logdirty_close,
+};
+
+int logdirty_open(
+    struct xen *x, uint32_t domid, bool pv, uint64_t frames, struct dirtylog **log, struct err *e)
+{
+    struct logdirty *l = calloc(1, sizeof(*l));
+
+    if (!l)
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+    l->base.ops = &logdirty_ops;
+    l->base.frames = frames;
+    l->x = x;
+    l->domid = domid;
+    l->pv = pv;
+
+    const int rc = hbuf_alloc(x, &l->bits, bitmap_words(frames) * sizeof(uint64_t), e);
+
+    if (rc) {
+        free(l);
+        return rc;
+    }
+    *log = &l->base;
+    return 0;
+}

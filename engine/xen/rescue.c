@@ -1,0 +1,78 @@
+#include "engine/xen/rescue.h"
+
+#include <errno.h>
+#include <string.h>
+#include <xenguest.h>
+#include <xenstore.h>
+
+/* 0, -ESRCH without an error, or -errno with one. */
+static int read_info(struct xen *x, uint32_t domid, xc_domaininfo_t *info, struct err *e)
+{
+    const int n = xc_domain_getinfolist(x->xch, domid, 1, info);
+
+    if (n < 0)
+        return err_sys(e, ERR_LOCAL, errno, "cannot ask Xen about domain %u", domid);
+    return n == 1 && info->domain == domid ? 0 : -ESRCH;
+}
+
+int rescue_read_uuid(struct xen *x, uint32_t domid, uint8_t uuid[static 16], struct err *e)
+{
+    xc_domaininfo_t info;
+    const int rc = read_info(x, domid, &info, e);
+
+    if (rc == -ESRCH)
+        return err_set(e, ERR_LOCAL, ESRCH, "there is no domain %u", domid);
+    if (!rc)
+        memcpy(uuid, info.handle, 16);
+    return rc;
+}
+
+int rescue_look(struct xen *x, uint32_t domid, const uint8_t uuid[static 16],
+    enum rescue_status *status, struct err *e)
+{
+    xc_domaininfo_t info;
+    const int rc = read_info(x, domid, &info, e);
+
+    if (rc && rc != -ESRCH)
+        return rc;
+    if (rc || memcmp(info.handle, uuid, 16) || (info.flags & XEN_DOMINF_dying))
+        *status = RESCUE_GONE;
+    else if (!(info.flags & XEN_DOMINF_shutdown))
+        *status = RESCUE_RUNNING;
+    else if ((info.flags >> XEN_DOMINF_shutdownshift & XEN_DOMINF_shutdownmask) == SHUTDOWN_suspend)
+        *status = RESCUE_SUSPENDED;
+    else
+        *status = RESCUE_SHUT_DOWN;
+    return 0;
+}
+
+int rescue_log_dirty_off(struct xen *x, uint32_t domid, struct err *e)
+{
+    /* A Xen without shadow paging answers EINVAL for a PV domain, where it cannot have been on;
+     * others EOPNOTSUPP. */
+    if (xc_shadow_control(x->xch, domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0) < 0 &&
+        errno != EINVAL && errno != EOPNOTSUPP)
+        return err_sys(e, ERR_LOCAL, errno, "cannot turn log-dirty off for domain %u", domid);
+    return 0;
+}
+
+int rescue_resume(struct xen *x, uint32_t domid, struct err *e)
+{
+    if (xc_domain_resume(x->xch, domid, 1))
+        return err_sys(e, ERR_LOCAL, errno, "cannot resume domain %u", domid);
+
+    struct xs_handle *xs = xs_open(0);
+
+    if (!xs)
+        return err_sys(e, ERR_LOCAL, errno,
+            "domain %u runs again, but xenstored cannot be reached to be told", domid);
+
+    const bool told = xs_resume_domain(xs, domid);
+    const int code = errno;
+
+    xs_close(xs);
+    if (!told)
+        return err_sys(
+            e, ERR_LOCAL, code, "domain %u runs again, but xenstored would not hear of it", domid);
+    return 0;
+}

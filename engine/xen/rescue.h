@@ -1,0 +1,31 @@
+/*
+ * What is needed to leave a guest whole after a failure, by the hypervisor's word alone: for the
+ * helper when its supervisor is dead, and for --recover.
+ */
+#ifndef ENGINE_XEN_RESCUE_H
+#define ENGINE_XEN_RESCUE_H
+
+#include "base/err.h"
+#include "engine/xen/xen.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum rescue_status { RESCUE_GONE, RESCUE_RUNNING, RESCUE_SUSPENDED, RESCUE_SHUT_DOWN };
+
+/* The UUID (16 bytes) of a domain, to recognise it by later: domids are used again. -ESRCH when
+ * there is no such domain. */
+int rescue_read_uuid(struct xen *x, uint32_t domid, uint8_t uuid[static 16], struct err *e);
+
+/* RESCUE_GONE also when the domid now is another domain's. RESCUE_SHUT_DOWN: for another reason
+ * than suspend. */
+int rescue_look(struct xen *x, uint32_t domid, const uint8_t uuid[static 16],
+    enum rescue_status *status, struct err *e);
+
+/* 0 also when it was off. */
+int rescue_log_dirty_off(struct xen *x, uint32_t domid, struct err *e);
+
+/* Cooperative resume of a suspended domain, and xenstored told. */
+int rescue_resume(struct xen *x, uint32_t domid, struct err *e);
+
+#endif
