@@ -1,0 +1,27 @@
+/*
+ * The engine's reports as events (docs/events.md), sent over the link. In drop-in use there is
+ * no link and the rounds go to libxl's log instead.
+ */
+#ifndef CMD_HELPER_EVENTS_H
+#define CMD_HELPER_EVENTS_H
+
+#include "base/log.h"
+#include "engine/dest.h"
+#include "engine/report.h"
+
+#include <jansson.h>
+
+struct events {
+    int link_sock; /* -1: drop-in */
+    const struct log *log;
+};
+
+/* Ops for the engine; ev must outlive them. */
+struct report_ops events_source_ops(struct events *ev);
+struct dest_report_ops events_dest_ops(struct events *ev);
+
+/* The body of the link's "done" message; the caller owns the reference. */
+json_t *describe_total(const struct total_report *total);
+json_t *describe_dest_result(const struct dest_result *result);
+
+#endif

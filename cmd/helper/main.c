@@ -1,0 +1,244 @@
+/*
+ * xmigrate-save-helper: the process libxl starts to save or restore a domain (its
+ * LIBXL_SAVE_HELPER). With XMIGRATE_LINK in the environment it works for a supervising xmigrate
+ * (native: trunk and lanes); without, it speaks the plain libxc stream on the descriptor given
+ * (drop-in). In both, libxl's pipes are the toolstack's.
+ *
+ * The guest comes first: if the toolstack dies before it was told "complete", nobody else can
+ * know that the guest was given away, so a guest that was suspended for us is resumed here.
+ */
+#include "base/deadline.h"
+#include "base/io.h"
+#include "cmd/helper/args.h"
+#include "cmd/helper/events.h"
+#include "cmd/helper/native.h"
+#include "cmd/helper/toolstack.h"
+#include "cmd/helper/watch.h"
+#include "cmd/link.h"
+#include "cmd/lock.h"
+#include "cmd/paths.h"
+#include "engine/dest.h"
+#include "engine/source.h"
+#include "engine/xen/rescue.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* What a stop policy may assume before anything was measured, and drop-in limits. */
+#define SUSPEND_ESTIMATE_NS  (50 * NS_PER_MS)
+#define RECEIVER_ESTIMATE_NS (100 * NS_PER_MS)
+#define DEFAULT_DOWNTIME_NS  (300 * NS_PER_MS)
+
+enum { DEFAULT_ROUNDS = 30, EXIT_TOOLSTACK_GONE = 1, EXIT_BAD_START = 2 };
+
+struct helper {
+    struct helper_args args;
+    struct toolstack toolstack;
+    struct log log;
+    struct cancel cancel;
+    struct native native; /* link_sock is -1 in drop-in use */
+    struct events events;
+    struct domain_lock lock;
+    struct xen xen; /* for the rescue only: the engine has its own handles */
+    bool xen_is_open;
+    uint8_t uuid[16];
+    struct total_report total;
+    struct dest_result result;
+};
+
+static struct log stderr_log(void)
+{
+    return (struct log){LOG_INFO, log_to_stderr, "xmigrate-save-helper"};
+}
+
+static int switch_qemu_logdirty(void *arg, bool enable, struct err *e)
+{
+    struct helper *h = arg;
+
+    return toolstack_switch_qemu_logdirty(&h->toolstack, h->args.domid, enable, e);
+}
+
+static int suspend_guest(void *arg, struct err *e)
+{
+    struct helper *h = arg;
+
+    return toolstack_suspend(&h->toolstack, e);
+}
+
+static int tell_static_data(void *arg, unsigned missing, struct err *e)
+{
+    struct helper *h = arg;
+
+    return toolstack_static_data_done(&h->toolstack, missing, e);
+}
+
+static int save_domain(struct helper *h, struct err *e)
+{
+    const struct source_toolstack toolstack = {suspend_guest, switch_qemu_logdirty, h};
+    const struct report_ops report = events_source_ops(&h->events);
+    struct source_params p = {
+        .domid = h->args.domid,
+        .live = h->args.live,
+        .verify = h->args.verify,
+        .log = &h->log,
+        .cancel = &h->cancel,
+        .toolstack = &toolstack,
+        .report = &report,
+        .max_downtime_ns = DEFAULT_DOWNTIME_NS,
+        .max_rounds = DEFAULT_ROUNDS,
+        .suspend_estimate_ns = SUSPEND_ESTIMATE_NS,
+        .receiver_estimate_ns = RECEIVER_ESTIMATE_NS,
+        .stream_fd = h->args.stream_fd,
+    };
+
+    native_fill_source(&h->native, &p);
+    return source_run(&p, &h->total, e);
+}
+
+static int restore_domain(struct helper *h, struct err *e)
+{
+    const struct dest_toolstack toolstack = {tell_static_data, h};
+    const struct dest_report_ops report = events_dest_ops(&h->events);
+    struct dest_params p = {
+        .domid = h->args.domid,
+        .store_evtchn = h->args.store_evtchn,
+        .store_domid = h->args.store_domid,
+        .console_evtchn = h->args.console_evtchn,
+        .console_domid = h->args.console_domid,
+        .log = &h->log,
+        .cancel = &h->cancel,
+        .toolstack = &toolstack,
+        .report = &report,
+        .stream_fd = h->args.stream_fd,
+    };
+
+    native_fill_dest(&h->native, &p);
+    return dest_run(&p, &h->result, e);
+}
+
+/* The lock of the domain: the supervisor's, handed over, or taken here in drop-in use. */
+static int hold_lock(struct helper *h, struct err *e)
+{
+    if (h->native.link_sock >= 0) {
+        h->lock = domain_lock_adopt(h->native.lock_fd);
+        return 0;
+    }
+    return h->args.save ? domain_lock_take(&h->lock, h->args.domid, e) : 0;
+}
+
+/* Under the watch: the work itself. */
+static int work(struct helper *h, enum watch_cause *cause, struct err *e)
+{
+    struct watch watch;
+    int rc = watch_start(&watch, &h->cancel, h->native.link_sock, h->toolstack.in_fd, e);
+
+    if (rc)
+        return rc;
+    rc = h->args.save ? save_domain(h, e) : restore_domain(h, e);
+    *cause = watch_stop(&watch, e);
+    return err_is_set(e) ? -e->code : rc;
+}
+
+static json_t *describe_done(const struct helper *h)
+{
+    return h->args.save ? describe_total(&h->total) : describe_dest_result(&h->result);
+}
+
+/* Say how it went, to the supervisor and to libxl. Fails only when libxl is gone. */
+static int tell_outcome(struct helper *h, const struct err *outcome, struct err *e)
+{
+    struct err ignored = ERR_INIT;
+
+    if (err_is_set(outcome)) {
+        if (h->native.link_sock >= 0)
+            link_send_failed(h->native.link_sock, outcome, &ignored);
+        else
+            log_error(&h->log, "%s", outcome->text);
+        return toolstack_complete(&h->toolstack, -1, outcome->code, e);
+    }
+    if (h->native.link_sock >= 0)
+        link_send_done(h->native.link_sock, describe_done(h), &ignored);
+    if (!h->args.save &&
+        toolstack_restore_results(&h->toolstack, h->result.store_gfn, h->result.console_gfn, e))
+        return -e->code;
+    return toolstack_complete(&h->toolstack, 0, 0, e);
+}
+
+/* Who the guest is, so that a domid used again is never mistaken for it. */
+static int remember_guest(struct helper *h, struct err *e)
+{
+    int rc = xen_open(&h->xen, &h->log, e);
+
+    if (rc)
+        return rc;
+    h->xen_is_open = true;
+    return rescue_read_uuid(&h->xen, h->args.domid, h->uuid, e);
+}
+
+static int bring_guest_back(struct helper *h, struct err *e)
+{
+    enum rescue_status status;
+    int rc = rescue_look(&h->xen, h->args.domid, h->uuid, &status, e);
+
+    if (rc || status == RESCUE_GONE)
+        return rc;
+    rc = rescue_log_dirty_off(&h->xen, h->args.domid, e);
+    /* A guest that stands still is helped even if that went wrong. */
+    if (status == RESCUE_SUSPENDED && rescue_resume(&h->xen, h->args.domid, e))
+        rc = -e->code;
+    return rc;
+}
+
+/* Nobody is left to tell: put the guest right, then let a new xmigrate put the rest right. */
+static int clean_after_toolstack(struct helper *h)
+{
+    struct err e = ERR_INIT;
+    char program[PATHS_BYTES];
+
+    h->log = stderr_log();
+    if (h->args.save && h->xen_is_open && bring_guest_back(h, &e))
+        log_error(&h->log, "domain %u: %s", h->args.domid, e.text);
+    domain_lock_release(&h->lock);
+    if (h->native.link_sock >= 0 && !find_program("xmigrate", program, &e)) {
+        unsetenv(LINK_ENV);
+        execl(program, "xmigrate", "--recover", (char *)NULL);
+    }
+    return EXIT_TOOLSTACK_GONE;
+}
+
+int main(int argc, char **argv)
+{
+    static struct helper helper = {.native = {.link_sock = -1, .lock_fd = -1}, .lock = {.fd = -1}};
+    struct helper *h = &helper;
+    struct err e = ERR_INIT, telling = ERR_INIT;
+    enum watch_cause cause = WATCH_NONE;
+
+    signal(SIGPIPE, SIG_IGN);
+    if (parse_args(argc, argv, &h->args, &e) ||
+        toolstack_open(&h->toolstack, h->args.callbacks, &e) || cancel_init(&h->cancel, &e)) {
+        h->log = stderr_log();
+        log_error(&h->log, "%s", e.text);
+        return EXIT_BAD_START;
+    }
+    h->log = (struct log){LOG_DEBUG, toolstack_log, &h->toolstack};
+    h->events.log = &h->log;
+
+    const char *link_path = getenv(LINK_ENV);
+
+    if (link_path)
+        native_open(&h->native, link_path, h->args.save, &h->cancel, &h->log, &e);
+    else if (io_set_nonblocking(h->args.stream_fd, true))
+        err_sys(&e, ERR_LOCAL, errno, "the stream descriptor %d", h->args.stream_fd);
+    h->events.link_sock = h->native.link_sock;
+    if (!err_is_set(&e) && !remember_guest(h, &e) && !hold_lock(h, &e))
+        work(h, &cause, &e);
+    native_close_channels(&h->native);
+    if (cause == WATCH_TOOLSTACK_GONE || tell_outcome(h, &e, &telling))
+        return clean_after_toolstack(h);
+    domain_lock_release(&h->lock);
+    if (h->xen_is_open)
+        xen_close(&h->xen);
+    return 0;
+}

@@ -1,0 +1,41 @@
+/*
+ * Native mode: the link to the supervisor, the job it gives, and the trunk and lanes made for it.
+ * A source connects them, a destination is handed connections that the listener accepted. Either
+ * way they are made one after the other, in order, each proven to belong to the session.
+ */
+#ifndef CMD_HELPER_NATIVE_H
+#define CMD_HELPER_NATIVE_H
+
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "cmd/link.h"
+#include "crypto/tls.h"
+#include "engine/dest.h"
+#include "engine/source.h"
+#include "sched/bucket.h"
+
+struct native {
+    int link_sock; /* -1: drop-in, and nothing else here is in use */
+    int lock_fd;   /* the domain's lock, from the supervisor; -1: none came */
+    struct link_job job;
+    struct tls_context *tls; /* NULL with --insecure */
+    struct bucket bucket;
+    bool capped; /* bucket is in use */
+    struct channel *trunk;
+    struct channel *lanes[LINK_MAX_LANES];
+};
+
+/* Connect the link, read the job, make trunk and lanes. On failure link_sock is valid if the
+ * supervisor could be reached, so that it can be told. */
+int native_open(struct native *n, const char *link_path, bool save, struct cancel *cancel,
+    const struct log *log, struct err *e);
+
+/* Closes trunk and lanes; the link stays, for the outcome. Does nothing in drop-in use. */
+void native_close_channels(struct native *n);
+
+/* Put the job's terms into the engine's parameters. Do nothing in drop-in use. */
+void native_fill_source(struct native *n, struct source_params *p);
+void native_fill_dest(struct native *n, struct dest_params *p);
+
+#endif

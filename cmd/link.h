@@ -1,0 +1,104 @@
+/*
+ * The link: one AF_UNIX SOCK_SEQPACKET connection between a supervisor and the save helper that
+ * libxl started for it. The supervisor listens on a path below the run directory and exports it
+ * as XMIGRATE_LINK; the helper connects and gets its job. Each packet is one JSON object whose
+ * "msg" names its kind. Either end's death is the other's end of file.
+ *
+ * Both ends belong to the same user; the supervisor checks that (SO_PEERCRED), and still every
+ * field is checked when a packet is read.
+ */
+#ifndef CMD_LINK_H
+#define CMD_LINK_H
+
+#include "base/cancel.h"
+#include "base/err.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define LINK_ENV "XMIGRATE_LINK"
+
+enum {
+    LINK_SESSION_BYTES = 16,
+    LINK_KEY_BYTES = 32,
+    LINK_PREAMBLE_BYTES = 32,
+    LINK_MAX_LANES = 64,
+    LINK_HOST_BYTES = 256,
+    LINK_PATH_BYTES = 256,
+    LINK_FINGERPRINT_BYTES = 64,
+    /* A helper says something at least this often, or it hangs. */
+    LINK_ALIVE_S = 2,
+};
+
+enum link_role { LINK_SOURCE, LINK_DESTINATION };
+
+/* What a helper has to do. Times in ns; limits are spans, not points. */
+struct link_job {
+    enum link_role role;
+    uint32_t domid;
+    uint8_t session[LINK_SESSION_BYTES];
+    uint8_t key[LINK_KEY_BYTES]; /* proves that trunk and lanes belong to the session */
+    unsigned lanes;              /* 1..LINK_MAX_LANES; the trunk is not counted */
+    bool insecure;
+    char config_dir[LINK_PATH_BYTES];
+    char fingerprint[LINK_FINGERPRINT_BYTES]; /* the peer's, as seen on control; "" if insecure */
+    char host[LINK_HOST_BYTES];               /* source: where trunk and lanes connect to */
+    uint16_t port;
+    int64_t connect_ns; /* limit for making one connection */
+    int64_t silent_ns;  /* a peer that makes no progress for so long is dead */
+    /* Source only. */
+    bool compress;
+    uint64_t bandwidth_bits_per_s; /* 0: no cap */
+    int64_t max_downtime_ns;
+    unsigned max_rounds;
+    int64_t suspend_estimate_ns;
+    int64_t receiver_estimate_ns;
+    int64_t result_ns; /* last byte sent until the receiver's result */
+};
+
+enum link_kind {
+    LINK_JOB,    /* to the helper, first; the domain's lock rides along */
+    LINK_CONN,   /* to a destination's helper: a trunk or lane connection rides along */
+    LINK_ABORT,  /* to the helper: stop and clean up */
+    LINK_EVENT,  /* from the helper: an object of docs/events.md */
+    LINK_FAILED, /* from the helper: the first cause, for people */
+    LINK_DONE,   /* from the helper: it succeeded; "total" holds its figures */
+    LINK_ALIVE,  /* from the helper: nothing else to say */
+};
+
+struct link_message {
+    enum link_kind kind;
+    int fd; /* -1, or a descriptor that the reader now owns */
+    struct link_job job;
+    uint16_t lane;                         /* LINK_CONN: as the preamble says */
+    uint8_t preamble[LINK_PREAMBLE_BYTES]; /* LINK_CONN: as it was read */
+    json_t *body;                          /* LINK_EVENT, LINK_DONE: a reference; else NULL */
+    struct err failed;                     /* LINK_FAILED, LINK_ABORT: why */
+};
+
+/* Supervisor: listen on path (made 0600, replaced if stale). Returns the socket or -errno. */
+int link_listen(const char *path, struct err *e);
+/* Supervisor: the helper's connection (checked to be of our user), or -errno. */
+int link_accept(int listen_fd, const struct cancel *cancel, int64_t deadline_ns, struct err *e);
+/* Helper: connect to the supervisor; returns the socket or -errno. */
+int link_connect(const char *path, struct err *e);
+
+/* Senders may be used by several threads at once: a packet is whole. lock_fd is -1 for none. */
+int link_send_job(int sock, const struct link_job *job, int lock_fd, struct err *e);
+int link_send_conn(int sock, uint16_t lane, const uint8_t preamble[static LINK_PREAMBLE_BYTES],
+    int conn_fd, struct err *e);
+int link_send_abort(int sock, const struct err *why, struct err *e);
+/* Takes over the reference to body. */
+int link_send_event(int sock, json_t *body, struct err *e);
+int link_send_done(int sock, json_t *total, struct err *e);
+int link_send_failed(int sock, const struct err *why, struct err *e);
+int link_send_alive(int sock, struct err *e);
+
+/* Read one packet. -ENODATA with no text: the other end is gone. Call link_message_clear() after
+ * use: it closes fd unless the reader set it to -1, and drops body. */
+int link_recv(int sock, struct link_message *m, const struct cancel *cancel, int64_t deadline_ns,
+    struct err *e);
+void link_message_clear(struct link_message *m);
+
+#endif

@@ -1,0 +1,51 @@
+#include "cmd/paths.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int open_run_dir(char path[static PATHS_BYTES], struct err *e)
+{
+    const char *dir = getenv("XMIGRATE_RUN_DIR") ?: "/run/xmigrate";
+    struct stat st;
+
+    if (snprintf(path, PATHS_BYTES, "%s", dir) >= PATHS_BYTES)
+        return err_set(e, ERR_LOCAL, ENAMETOOLONG, "the run directory's name is too long: %s", dir);
+    if (mkdir(path, 0700) && errno != EEXIST)
+        return err_sys(
+            e, ERR_LOCAL, errno, "cannot make the run directory %s (are you root?)", path);
+    if (stat(path, &st))
+        return err_sys(e, ERR_LOCAL, errno, "cannot look at the run directory %s", path);
+    if (st.st_uid != geteuid())
+        return err_set(
+            e, ERR_LOCAL, EPERM, "the run directory %s is another user's (are you root?)", path);
+    if (!S_ISDIR(st.st_mode) || (st.st_mode & 022))
+        return err_set(e, ERR_LOCAL, EPERM,
+            "the run directory %s is not a directory that only its owner can write to", path);
+    return 0;
+}
+
+int find_program(const char *name, char path[static PATHS_BYTES], struct err *e)
+{
+    static const char *const places[] = {"", "/../libexec/xmigrate", "/../../sbin"};
+    char self[PATHS_BYTES];
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+    if (n < 0)
+        return err_sys(e, ERR_LOCAL, errno, "cannot tell where this program lies");
+    self[n] = '\0';
+
+    const char *dir = dirname(self);
+
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        const int len = snprintf(path, PATHS_BYTES, "%s%s/%s", dir, places[i], name);
+
+        if (len < PATHS_BYTES && !access(path, X_OK))
+            return 0;
+    }
+    return err_set(e, ERR_LOCAL, ENOENT,
+        "%s is missing: it is neither in %s nor where make install puts it", name, dir);
+}

@@ -1,0 +1,13 @@
+/* The programs' exit codes, as docs/design.md has them. */
+#ifndef CMD_XMIGRATE_EXIT_CODES_H
+#define CMD_XMIGRATE_EXIT_CODES_H
+
+enum exit_code {
+    EXIT_DONE = 0,
+    EXIT_USAGE = 1,
+    EXIT_REFUSED = 2, /* nothing was changed */
+    EXIT_FAILED = 3,  /* the guest runs at the source */
+    EXIT_DOUBT = 4,   /* not known where it runs, or that it does */
+};
+
+#endif

@@ -1,0 +1,102 @@
+/*
+ * xmigrate: moves running Xen domains between hosts, receives them, and keeps the identities that
+ * hosts know each other by. See docs/design.md; `xmigrate --help` for people.
+ */
+#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/xmigrate/help.h"
+#include "cmd/xmigrate/listener.h"
+#include "cmd/xmigrate/monitor.h"
+#include "cmd/xmigrate/options.h"
+#include "cmd/xmigrate/recover.h"
+#include "cmd/xmigrate/send.h"
+#include "crypto/identity.h"
+#include "crypto/trust.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static int print(const char *text, struct err *e)
+{
+    if (fputs(text, stdout) == EOF || fflush(stdout))
+        return err_sys(e, ERR_LOCAL, errno, "cannot write to standard output");
+    return 0;
+}
+
+static int print_identity(const struct options *o, struct err *e)
+{
+    struct identity id;
+    char line[FINGERPRINT_BYTES + 1];
+    int rc = identity_open(&id, o->config_dir, e);
+
+    if (rc)
+        return rc;
+    snprintf(line, sizeof(line), "%s\n", id.fingerprint);
+    identity_close(&id);
+    return print(line, e);
+}
+
+/* The short ones, which only say what went wrong. */
+static int run_short(const struct options *o, struct err *e)
+{
+    switch (o->mode) {
+    case MODE_HELP:
+        return print(help_text, e);
+    case MODE_VERSION:
+        return print("xmigrate " XMIGRATE_VERSION "\n", e);
+    case MODE_IDENTITY:
+        return print_identity(o, e);
+    case MODE_TRUST:
+        return trust_add(o->config_dir, o->peer, o->peer_name, e);
+    case MODE_UNTRUST:
+        return trust_remove(o->config_dir, o->peer, e);
+    default:
+        return err_set(e, ERR_INTERNAL, EINVAL, "mode %d is not known", (int)o->mode);
+    }
+}
+
+static int run_listener(const struct options *o, const struct log *log)
+{
+    const struct listen_options l = {
+        .address = o->address.host[0] ? o->address.host : NULL,
+        .port = o->address.port,
+        .config_dir = o->config_dir,
+        .insecure = o->insecure,
+        .silent_ns = o->silent_ns,
+        .start_ns = o->start_ns,
+    };
+
+    return listen_main(&l, log);
+}
+
+int main(int argc, char **argv)
+{
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    struct log log = {LOG_INFO, log_to_stderr, (void *)"xmigrate"};
+    struct err e = ERR_INIT;
+    struct options o;
+
+    signal(SIGPIPE, SIG_IGN);
+    if (!options_parse(&o, argc, argv, cores > 0 ? (unsigned)cores : 1, &e)) {
+        log.max = o.log_level;
+        switch (o.mode) {
+        case MODE_LIVE:
+        case MODE_OFFLINE:
+            return send_main(&o);
+        case MODE_LISTEN:
+            return run_listener(&o, &log);
+        case MODE_RECOVER:
+            return recover_main(&log);
+        case MODE_RESUME:
+            return resume_main(o.domain, &log);
+        case MODE_MONITOR:
+            return monitor_main(o.monitor_domid, o.monitor_uuid);
+        default:
+            if (!run_short(&o, &e))
+                return EXIT_DONE;
+        }
+    }
+    log_error(&log, "%s", e.text);
+    return e.class == ERR_USAGE ? EXIT_USAGE : EXIT_REFUSED;
+}

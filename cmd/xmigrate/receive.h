@@ -1,0 +1,21 @@
+/*
+ * The destination's process for one migration, from its first connection to a guest that runs
+ * here: one linear story on one thread, with libxl's restore on a worker (xl_op.h) and the control
+ * connection's reader (mailbox.h) beside it. It ends as the domain's monitor.
+ *
+ * Until GO every failure, and every silence, ends with no domain here and FAILED to the source.
+ * After GO, FAILED is said only when our copy is destroyed.
+ */
+#ifndef CMD_XMIGRATE_RECEIVE_H
+#define CMD_XMIGRATE_RECEIVE_H
+
+#include "base/log.h"
+#include "cmd/xmigrate/listener.h"
+#include "transport/preamble.h"
+
+/* Owns fd (the new migration's control connection, its preamble read) and acceptor_sock. Returns
+ * an exit code, or not at all when it became the monitor. */
+int receive_main(const struct listen_options *o, const struct log *log, int fd,
+    const struct preamble *preamble, int acceptor_sock);
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * The source's transfer: libxl's suspend operation with our save helper under it, and the poll
+ * loop that joins them to the destination. It relays libxl's own stream, passes the helper's
+ * events on, pings, watches the limits, and notices who dies. It decides nothing about the guest:
+ * send.c does.
+ *
+ * Everything here belongs to one thread, the story's.
+ */
+#ifndef CMD_XMIGRATE_TRANSFER_H
+#define CMD_XMIGRATE_TRANSFER_H
+
+#include "base/cancel.h"
+#include "cmd/paths.h"
+#include "cmd/xmigrate/events.h"
+#include "cmd/xmigrate/mailbox.h"
+#include "cmd/xmigrate/options.h"
+#include "cmd/xmigrate/state.h"
+#include "cmd/xmigrate/talk.h"
+#include "cmd/xmigrate/view.h"
+#include "cmd/xmigrate/xl_op.h"
+
+enum { TRANSFER_STREAM_BYTES = CONTROL_MAX_DATA_BYTES };
+
+struct transfer {
+    /* Set by the owner before transfer_start(). */
+    const struct options *options;
+    const struct log *log;
+    struct view *view;
+    const struct event_stream *events;
+    const struct cancel *cancel; /* fired: stop */
+    struct control *control;
+    struct mailbox *mailbox;
+    uint32_t domid;
+    int lock_fd;
+    struct state_file *state; /* told that the guest is being suspended */
+    struct link_job job;
+
+    /* What came of it. Points in time are 0 until they came. */
+    int64_t suspending_ns;
+    int64_t suspended_ns;
+    int64_t ready_ns;
+    int64_t started_ns;
+    bool engine_done;
+    struct total_report total;
+    bool helper_failed; /* it said why, so it cleaned up after itself */
+    bool suspend_timed_out;
+    bool peer_failed; /* FAILED came: its copy is gone */
+    bool peer_lost;   /* the control connection is no more */
+    struct err peer_error;
+
+    /* Its own. */
+    char link_path[PATHS_BYTES + 32];
+    int listen_fd; /* -1 once the helper has connected */
+    int link_sock;
+    pid_t helper;
+    struct xl_op *op;
+    bool op_over;
+    struct err op_error;
+    int stream_fd;      /* our end of libxl's stream */
+    int stream_peer_fd; /* libxl's end, ours to close after the operation */
+    bool stream_ended;  /* LIBXL_END was sent */
+    bool given;         /* GO was sent */
+    bool stopping;      /* nothing more is said to the destination, nothing watched but the end */
+    int64_t heard_ns;   /* from the helper */
+    int64_t ping_ns;    /* when to send the next one */
+    int64_t start_limit_ns;
+    struct err helper_error;
+};
+
+/* Before any thread exists: the environment for libxl and the helper, and where they will meet. */
+int transfer_prepare(struct transfer *t, struct err *e);
+
+/* Start libxl's operation. */
+int transfer_start(struct transfer *t, struct err *e);
+
+/* Until READY came and libxl is done here. Any failure ends it. */
+int transfer_until_ready(struct transfer *t, struct err *e);
+
+/* After GO: 0 for STARTED. Else peer_failed says whether the destination gave it back; if it did
+ * not, nobody knows. A signal does not end this. */
+int transfer_until_started(struct transfer *t, struct err *e);
+
+/* End libxl's operation and the helper, however they stand; first gently. Takes into e what the
+ * others know better about the failure that it holds. False when libxl does not come back. */
+bool transfer_stop(struct transfer *t, struct err *e);
+
+/* Forget what transfer_prepare() made. */
+void transfer_clear(struct transfer *t);
+
+#endif
