@@ -1,0 +1,131 @@
+#include "xensim/client.h"
+#include "xensim/proto.h"
+#include "xensim/wire.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+void client_run_dir(char *buf, size_t bytes)
+{
+    const char *dir = getenv("XENSIM_DIR");
+
+    if (dir && dir[0])
+        snprintf(buf, bytes, "%s", dir);
+    else if (geteuid() == 0)
+        snprintf(buf, bytes, "/run/xensim");
+    else
+        snprintf(buf, bytes, "/tmp/xensim-%u", (unsigned)geteuid());
+}
+
+int client_host_dir(const char *host, char *buf, size_t bytes, struct err *e)
+{
+    char run[256];
+
+    if (!host[0] || host[0] == '.' || strchr(host, '/') || strlen(host) > 40)
+        return err_set(e, ERR_USAGE, EINVAL,
+            "%s: not a host name: at most 40 characters, no slash, no leading dot", host);
+    client_run_dir(run, sizeof(run));
+    if (snprintf(buf, bytes, "%s/%s", run, host) >= (int)bytes)
+        return err_set(e, ERR_USAGE, ENAMETOOLONG, "%s/%s: too long", run, host);
+    return 0;
+}
+
+int client_connect(const char *socket_path, const char *host, struct err *e)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int sock;
+
+    if (strlen(socket_path) >= sizeof(addr.sun_path))
+        return err_set(e, ERR_USAGE, ENAMETOOLONG,
+            "%s: too long for a socket; set XENSIM_DIR to a shorter directory", socket_path);
+    strcpy(addr.sun_path, socket_path);
+    sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (sock < 0)
+        return err_sys(e, ERR_LOCAL, errno, "cannot make a socket");
+    if (connect(sock, (struct sockaddr *)&addr, sizeof(addr))) {
+        int code = errno;
+
+        close(sock);
+        return err_set(e, ERR_LOCAL, code,
+            "host %s does not run (%s: %s); start it with `xensim host %s --mem SIZE`", host,
+            socket_path, strerror(code), host);
+    }
+    return sock;
+}
+
+static int host_gone(int rc, struct err *e)
+{
+    return err_set(e, ERR_LOCAL, -rc, "the host went away in the middle of a command");
+}
+
+int client_send(int sock, const char *words, size_t bytes, struct err *e)
+{
+    struct proto_request req = {.op = OP_COMMAND, .data_bytes = (uint32_t)bytes};
+    int rc;
+
+    if (bytes > PROTO_MAX_DATA)
+        return err_set(e, ERR_USAGE, E2BIG, "the command line is too long");
+    rc = wire_send(sock, &req, sizeof(req), words, bytes, NULL, 0);
+    return rc ? host_gone(rc, e) : 0;
+}
+
+int client_receive(int sock, char **text, struct err *e)
+{
+    struct proto_reply reply;
+    size_t got = PROTO_MAX_DATA;
+    char *buf = malloc(PROTO_MAX_DATA + 1);
+    int rc;
+
+    *text = NULL;
+    if (!buf)
+        return err_sys(e, ERR_LOCAL, ENOMEM, "cannot ask the host");
+    rc = wire_recv(sock, &reply, sizeof(reply), buf, &got, NULL, 0);
+    if (rc) {
+        free(buf);
+        return host_gone(rc, e);
+    }
+    buf[got] = '\0';
+    if (reply.result) {
+        if (got && buf[got - 1] == '\n')
+            buf[got - 1] = '\0';
+        err_set(e, ERR_LOCAL, (int)-reply.result, "%s", got ? buf : strerror((int)-reply.result));
+    }
+    *text = buf;
+    return (int)reply.result;
+}
+
+int client_command(int sock, const char *words, size_t bytes, char **text, struct err *e)
+{
+    int rc = client_send(sock, words, bytes, e);
+
+    *text = NULL;
+    return rc ? rc : client_receive(sock, text, e);
+}
+
+int client_commandl(int sock, char **text, struct err *e, ...)
+{
+    char words[4096];
+    size_t used = 0;
+    va_list args;
+    const char *word;
+
+    va_start(args, e);
+    while ((word = va_arg(args, const char *))) {
+        size_t n = strlen(word) + 1;
+
+        if (used + n > sizeof(words)) {
+            va_end(args);
+            return err_set(e, ERR_USAGE, E2BIG, "the command line is too long");
+        }
+        memcpy(words + used, word, n);
+        used += n;
+    }
+    va_end(args);
+    return client_command(sock, words, used, text, e);
+}

@@ -1,0 +1,35 @@
+/*
+ * The client side of a host's socket, for the xensim command and the preload library: where the
+ * socket is, and one command with its answer.
+ */
+#ifndef XENSIM_CLIENT_H
+#define XENSIM_CLIENT_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The directory that holds hosts' directories: $XENSIM_DIR, else /run/xensim for root, else
+ * /tmp/xensim-UID. */
+void client_run_dir(char *buf, size_t bytes);
+
+/* Refuses names that are no single path component. */
+int client_host_dir(const char *host, char *buf, size_t bytes, struct err *e);
+
+/* A connected CLOEXEC socket, or -errno with a line that says what to do. */
+int client_connect(const char *socket_path, const char *host, struct err *e);
+
+/* Send words (bytes long, each ended by NUL) and wait for the answer. *text is malloc'ed and may
+ * be empty. A refusal is -errno with the host's own line as the error. */
+int client_command(int sock, const char *words, size_t bytes, char **text, struct err *e);
+
+/* The two halves of it, for callers that wait for more than the answer: closing the socket in
+ * between takes the request back. */
+int client_send(int sock, const char *words, size_t bytes, struct err *e);
+int client_receive(int sock, char **text, struct err *e);
+
+/* The same with separate words, NULL at the end. */
+int client_commandl(int sock, char **text, struct err *e, ...);
+
+#endif

@@ -1,0 +1,292 @@
+#include "xensim/daemon.h"
+#include "xensim/client.h"
+#include "xensim/host.h"
+
+#include "base/units.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+struct options {
+    struct machine_params machine;
+    bool no_shadow, foreground;
+};
+
+static int parse_options(int argc, char **argv, struct options *o, struct err *e)
+{
+    uint64_t value;
+
+    for (int i = 1; i < argc; i++) {
+        const char *next = i + 1 < argc ? argv[i + 1] : NULL;
+
+        if (!strcmp(argv[i], "--prealloc")) {
+            o->machine.prealloc = true;
+        } else if (!strcmp(argv[i], "--no-shadow")) {
+            o->no_shadow = true;
+        } else if (!strcmp(argv[i], "--foreground")) {
+            o->foreground = true;
+        } else if (!strcmp(argv[i], "--mem") && next) {
+            if (!parse_size_bytes(next, &o->machine.mem_bytes) ||
+                o->machine.mem_bytes % CHUNK_BYTES || o->machine.mem_bytes < 16ull << 20 ||
+                o->machine.mem_bytes > 8ull << 40)
+                return err_set(e, ERR_USAGE, EINVAL,
+                    "--mem %s: a multiple of 2M between 16M and 8T is wanted, such as 8G", next);
+            i++;
+        } else if (!strcmp(argv[i], "--fragment") && next) {
+            if (!parse_u64(next, 0, 100, &value))
+                return err_set(
+                    e, ERR_USAGE, EINVAL, "--fragment %s: a percentage from 0 to 100", next);
+            o->machine.fragment_percent = (unsigned)value;
+            i++;
+        } else {
+            return err_set(
+                e, ERR_USAGE, EINVAL, "host: %s is not understood; see xensim(1)", argv[i]);
+        }
+    }
+    if (!o->machine.mem_bytes)
+        return err_set(e, ERR_USAGE, EINVAL, "host %s: give --mem SIZE, such as --mem 8G", argv[0]);
+    return 0;
+}
+
+static int make_dirs(const char *dir, struct err *e)
+{
+    char run[256];
+
+    client_run_dir(run, sizeof(run));
+    if (mkdir(run, 0700) && errno != EEXIST)
+        return err_sys(e, ERR_LOCAL, errno, "cannot make %s", run);
+    if (mkdir(dir, 0700) && errno != EEXIST)
+        return err_sys(e, ERR_LOCAL, errno, "cannot make %s", dir);
+    return 0;
+}
+
+/* The lock tells a live host from what a dead one left. The descriptor stays open for life. */
+static int take_lock(const struct host *h, struct err *e)
+{
+    char path[440];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/lock", h->dir);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return err_sys(e, ERR_LOCAL, errno, "%s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB)) {
+        close(fd);
+        return err_set(e, ERR_REFUSED, EEXIST,
+            "host %s runs already; end it with `xensim stop %s` or choose another name", h->name,
+            h->name);
+    }
+    return fd;
+}
+
+static int listen_socket(struct host *h, struct err *e)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    char path[440];
+
+    snprintf(path, sizeof(path), "%s/socket", h->dir);
+    if (strlen(path) >= sizeof(addr.sun_path))
+        return err_set(e, ERR_USAGE, ENAMETOOLONG,
+            "%s: too long for a socket; set XENSIM_DIR to a shorter directory", path);
+    strcpy(addr.sun_path, path);
+    unlink(path);
+    h->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (h->listen_fd < 0 || bind(h->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) ||
+        chmod(path, 0600) || listen(h->listen_fd, 64))
+        return err_sys(e, ERR_LOCAL, errno, "cannot listen on %s", path);
+    return 0;
+}
+
+static void log_to_file(void *arg, enum log_level level, const char *line)
+{
+    struct host *h = arg;
+    char buf[LOG_LINE_BYTES + 64];
+    struct timespec now;
+    struct tm tm;
+    int n;
+
+    (void)level;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &tm);
+    n = snprintf(buf, sizeof(buf), "%02d:%02d:%02d.%03ld %s\n", tm.tm_hour, tm.tm_min, tm.tm_sec,
+        now.tv_nsec / 1000000, line);
+    if (n > 0 && write(h->log_fd, buf, (size_t)n) < 0)
+        return; /* a full disk must not stop the host */
+}
+
+static struct host *stopping_host;
+
+static void on_signal(int sig)
+{
+    uint64_t one = 1;
+
+    (void)sig;
+    if (write(stopping_host->stop_fd, &one, sizeof(one)) < 0)
+        return;
+}
+
+static int init_host(struct host *h, const struct options *o, struct err *e)
+{
+    pthread_condattr_t attr;
+    struct sigaction action = {.sa_handler = on_signal};
+    struct rlimit files = {65536, 65536};
+    struct machine_params machine = o->machine;
+    char path[440];
+
+    snprintf(path, sizeof(path), "%s/log", h->dir);
+    h->log_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    if (h->log_fd < 0)
+        return err_sys(e, ERR_LOCAL, errno, "%s", path);
+    h->log = (struct log){.max = LOG_DEBUG, .write = log_to_file, .arg = h};
+    h->no_shadow = o->no_shadow;
+    h->next_domid = FIRST_DOMID;
+    pthread_mutex_init(&h->domctl_lock, NULL);
+    pthread_mutex_init(&h->sessions_lock, NULL);
+    pthread_mutex_init(&h->change_lock, NULL);
+    pthread_rwlock_init(&h->domains_lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&h->change_cond, &attr);
+    h->stop_fd = eventfd(0, EFD_CLOEXEC);
+    if (h->stop_fd < 0)
+        return err_sys(e, ERR_LOCAL, errno, "eventfd");
+    setrlimit(RLIMIT_NOFILE, &files);
+    machine.dir = h->dir;
+
+    struct log to_people = {
+        .max = LOG_WARN, .write = log_to_stderr, .arg = (void *)(uintptr_t) "xensim"};
+    int rc = machine_init(&h->machine, &machine, &to_people, e);
+
+    if (rc)
+        return rc;
+    stopping_host = h;
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGINT, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    return listen_socket(h, e);
+}
+
+static void write_pid(const struct host *h)
+{
+    char path[440];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/pid", h->dir);
+    f = fopen(path, "we");
+    if (f) {
+        fprintf(f, "%d\n", (int)getpid());
+        fclose(f);
+    }
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    remove(path);
+    return 0;
+}
+
+/* All that is ours and what programs left in `run`, but never the directory's mount or others. */
+static void remove_files(const struct host *h)
+{
+    nftw(h->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+/* In the process that is the host. ready_fd tells the starter how it went. */
+static int serve(struct host *h, const struct options *o, int ready_fd, struct err *e)
+{
+    int rc = init_host(h, o, e);
+
+    if (!rc)
+        write_pid(h);
+    if (ready_fd >= 0) {
+        if (write(ready_fd, e, sizeof(*e)) < 0 && !rc)
+            rc = -errno;
+        close(ready_fd);
+        dup2(h->log_fd, STDERR_FILENO);
+    }
+    if (!rc) {
+        host_log(h, "host %s: %llu MiB", h->name, (unsigned long long)(o->machine.mem_bytes >> 20));
+        rc = host_run(h, e);
+    }
+    remove_files(h);
+    /* Threads of connections may still look at the host: the process's end frees it. */
+    return rc;
+}
+
+static int become_daemon(struct host *h, const struct options *o, struct err *e)
+{
+    int ready[2];
+    pid_t pid;
+
+    if (pipe2(ready, O_CLOEXEC))
+        return err_sys(e, ERR_LOCAL, errno, "pipe");
+    pid = fork();
+    if (pid < 0)
+        return err_sys(e, ERR_LOCAL, errno, "fork");
+    if (pid == 0) {
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+        close(ready[0]);
+        setsid();
+        if (chdir("/") || null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
+            _exit(1);
+
+        int rc = serve(h, o, ready[1], e);
+
+        _exit(rc ? 1 : 0);
+    }
+    close(ready[1]);
+
+    ssize_t n = read(ready[0], e, sizeof(*e));
+
+    close(ready[0]);
+    if (n != (ssize_t)sizeof(*e)) {
+        *e = (struct err)ERR_INIT;
+        return err_set(e, ERR_LOCAL, EIO, "host %s died while it started", h->name);
+    }
+    return err_is_set(e) ? -e->code : 0;
+}
+
+int daemon_main(int argc, char **argv, struct err *e)
+{
+    struct options o = {.machine = {0}};
+    struct host *h = calloc(1, sizeof(*h));
+    int lock_fd, rc;
+
+    if (!h)
+        return err_sys(e, ERR_LOCAL, ENOMEM, "cannot start a host");
+    rc = parse_options(argc, argv, &o, e);
+    if (!rc)
+        rc = client_host_dir(argv[0], h->dir, sizeof(h->dir), e);
+    if (!rc)
+        rc = make_dirs(h->dir, e);
+    if (rc) {
+        free(h);
+        return rc;
+    }
+    snprintf(h->name, sizeof(h->name), "%s", argv[0]);
+    lock_fd = take_lock(h, e);
+    if (lock_fd < 0) {
+        free(h);
+        return lock_fd;
+    }
+    rc = o.foreground ? serve(h, &o, -1, e) : become_daemon(h, &o, e);
+    close(lock_fd);
+    if (!o.foreground)
+        free(h);
+    return rc;
+}

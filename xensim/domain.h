@@ -1,0 +1,189 @@
+/*
+ * Domains: what Xen keeps of a guest. Memory (p2m, page counts, types), vCPU contexts, log-dirty,
+ * event channels and grant frames as far as save and restore need them, and the two things every
+ * toolstack operation turns on: pausing, and the shutdown state.
+ *
+ * Locks, in the order they may be taken:
+ *   host->domctl_lock   one domctl or sysctl at a time, as in Xen
+ *   host->domains_lock  the table of domains (rwlock)
+ *   domain->lock        memory, types, log-dirty state, contexts
+ *   machine->heap_lock
+ * domain_pause() waits until every vCPU is between two guest operations, and a vCPU may need
+ * domain->lock to get there: never call it with a domain's lock held.
+ */
+#ifndef XENSIM_DOMAIN_H
+#define XENSIM_DOMAIN_H
+
+#include "xensim/machine.h"
+#include "xensim/xen.h"
+
+struct host;
+struct guest;
+struct session;
+
+enum {
+    MAX_VCPUS = 64,
+    MAX_EVTCHNS = 256,
+    MAX_GRANT_FRAMES = 64,
+    XSAVE_BYTES = 16 + 576, /* xcr0, xcr0_accum, the legacy area and the header */
+    MAX_MSRS = 7,
+    MAX_CPUID_LEAVES = 128,
+    MAX_POLICY_MSRS = 4,
+    NAME_BYTES = 64,
+    HVM_LAPIC_REGS_BYTES = 1024,
+};
+
+/* The largest guest frame number a domain may use, and with it the size of the sparse tables. */
+#define MAX_PFNS (1ull << 29)
+
+struct vcpu {
+    struct domain *domain;
+    unsigned id;
+    bool initialised;
+    bool online;
+    vcpu_guest_context_any_t pv; /* PV guests: the whole context */
+    struct hvm_hw_cpu hvm;       /* HVM guests: the CPU record */
+    uint8_t lapic_regs[HVM_LAPIC_REGS_BYTES];
+    struct hvm_hw_lapic lapic;
+    struct hvm_hw_mtrr mtrr;
+    struct xen_domctl_ext_vcpucontext ext;
+    uint8_t xsave[XSAVE_BYTES];
+    uint32_t xsave_bytes;
+    struct xen_domctl_vcpu_msr msrs[MAX_MSRS];
+    uint32_t nr_msrs;
+
+    /* The thread that plays this CPU; in_guest is 1 while it is inside one guest operation. */
+    pthread_t thread;
+    bool thread_started;
+    _Atomic uint32_t in_guest;
+    _Atomic uint64_t cpu_time_ns;
+};
+
+struct evtchn {
+    enum { EVTCHN_FREE, EVTCHN_UNBOUND, EVTCHN_INTERDOMAIN } state;
+    uint16_t remote;
+};
+
+struct logdirty {
+    _Atomic bool enabled;
+    uint64_t *bitmap; /* MAX_PFNS bits, sparse */
+    uint64_t nr_bits; /* one past the highest bit that may be set */
+    _Atomic uint64_t dirty_count;
+    uint64_t fault_count;
+};
+
+struct domain {
+    struct host *host;
+    struct machine *machine;
+    uint16_t id;
+    _Atomic uint32_t refs;
+    bool hvm, hap, pv32;
+    _Atomic bool dying;
+    bool creation_finished;
+    xen_domain_handle_t handle;
+    struct xen_arch_domainconfig arch_config;
+    char name[NAME_BYTES];
+    char *config_json; /* what libxl would keep of the domain; NULL if nobody set it */
+
+    pthread_mutex_t lock;
+    _Atomic uint64_t max_pages, tot_pages; /* written with the lock, read by anybody */
+    uint32_t *p2m;                         /* HVM: gfn -> MFN, 0 for none; sparse */
+    uint32_t *extent_first; /* pfn / 512 -> first MFN of the chunk promised to it, 0 for none */
+    uint64_t max_gpfn;      /* highest guest frame ever populated (HVM) */
+    bool any_gpfn;
+    uint64_t paging_pool_bytes;
+    uint64_t shared_info_mfn;
+    uint64_t grant_mfns[MAX_GRANT_FRAMES];
+    unsigned max_grant_frames;
+    struct logdirty logdirty;
+
+    unsigned max_vcpus;
+    struct vcpu *vcpus[MAX_VCPUS];
+    uint64_t hvm_params[HVM_NR_PARAMS];
+    struct evtchn evtchns[MAX_EVTCHNS];
+    uint32_t tsc_mode, tsc_khz, tsc_incarnation;
+    uint64_t tsc_elapsed_ns;
+    xen_cpuid_leaf_t leaves[MAX_CPUID_LEAVES];
+    uint32_t nr_leaves;
+    xen_msr_entry_t policy_msrs[MAX_POLICY_MSRS];
+    uint32_t nr_policy_msrs;
+    uint16_t sched_weight, sched_cap;
+
+    /* Pausing. pause_count > 0 keeps every vCPU out of the guest. controller_pauses is the part
+     * of it that toolstacks own. Shutdown is one more pause. */
+    _Atomic uint32_t pause_count;
+    _Atomic uint32_t controller_pauses;
+    _Atomic bool is_shut_down;
+    _Atomic unsigned shutdown_code;
+    _Atomic bool stopping; /* vCPU threads leave for good */
+
+    /* Guards guest and config_json, and changes of is_shut_down and controller_pauses. vCPUs take
+     * it inside the guest: nobody who holds it may wait for them (domain_pause). */
+    pthread_mutex_t guest_lock;
+    struct guest *guest; /* the program that runs inside, once it runs */
+};
+
+int domain_create(
+    struct host *h, uint16_t want_id, const struct xen_domctl_createdomain *c, struct domain **out);
+
+/* A reference, or NULL. Every domain_get has its domain_put. */
+struct domain *domain_get(struct host *h, uint16_t id);
+void domain_put(struct domain *d);
+
+/* Stop its vCPUs, take it out of the table, free its memory. */
+int domain_destroy(struct domain *d);
+
+int domain_set_max_vcpus(struct domain *d, unsigned max);
+
+void domain_pause(struct domain *d);
+void domain_unpause(struct domain *d);
+/* From a toolstack: counted apart, so that an unpause too many is refused. The first unpause
+ * also starts the vCPUs of a domain whose contexts are set. */
+void domain_pause_by_controller(struct domain *d);
+int domain_unpause_by_controller(struct domain *d);
+/* The guest, or a toolstack for it, shuts the domain down: nobody runs until it is resumed. */
+void domain_shutdown(struct domain *d, unsigned code);
+int domain_resume(struct domain *d);
+
+/* A vCPU thread's way in and out of one guest operation. vcpu_enter returns false when the
+ * thread must end. */
+bool vcpu_enter(struct vcpu *v);
+void vcpu_leave(struct vcpu *v);
+
+/* Memory. All of these want d->lock held. */
+
+/* The frame behind a guest frame number as a toolstack names it: gfn for HVM, MFN for PV.
+ * 0 if there is none or it is somebody else's. */
+uint64_t domain_gfn_to_mfn(struct domain *d, uint64_t gfn);
+
+/* Populate 2^order frames at pfn. On success *mfn is the first frame. -ENOMEM, or -EPERM beyond
+ * max_pages. */
+int domain_populate(struct domain *d, uint64_t pfn, unsigned order, uint64_t *mfn);
+
+/* Take the frame behind gfn away from the domain (ballooning). */
+int domain_depopulate(struct domain *d, uint64_t gfn);
+
+/* An extra frame that Xen shares with the domain; not part of its memory. */
+uint64_t domain_alloc_special(struct domain *d);
+
+/* Log-dirty. domain_mark_dirty needs no lock. */
+int logdirty_enable(struct domain *d);
+int logdirty_disable(struct domain *d);
+void domain_mark_dirty_slow(struct domain *d, uint64_t pfn);
+/* Copy (and with clean clear) the first `pages` bits into out, which may be NULL. The domain is
+ * paused. */
+void logdirty_read(struct domain *d, uint8_t *out, uint64_t pages, bool clean);
+
+static inline void domain_mark_dirty(struct domain *d, uint64_t pfn)
+{
+    if (atomic_load_explicit(&d->logdirty.enabled, memory_order_relaxed))
+        domain_mark_dirty_slow(d, pfn);
+}
+
+static inline void domain_mark_mfn_dirty(struct domain *d, uint64_t mfn)
+{
+    if (atomic_load_explicit(&d->logdirty.enabled, memory_order_relaxed))
+        domain_mark_dirty_slow(d, m2p_get(d->machine, mfn));
+}
+
+#endif

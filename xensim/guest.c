@@ -1,0 +1,473 @@
+#include "xensim/guest_mem.h"
+#include "xensim/host.h"
+#include "xensim/pagetype.h"
+#include "xensim/vcpu.h"
+
+#include "base/deadline.h"
+
+#include <errno.h>
+#include <time.h>
+
+enum { KERNEL_INDEX = 4, SLICE_NS = 5 * 1000 * 1000 };
+
+uint64_t guest_sum(const struct guest_kernel *k)
+{
+    uint64_t sum = k->initial_sum;
+
+    for (unsigned i = 0; i < k->nr_vcpus; i++)
+        sum += __atomic_load_n(&k->cpus[i].writes, __ATOMIC_RELAXED);
+    return sum;
+}
+
+/* Set from outside while the guest runs. */
+static int64_t write_rate(const struct guest_kernel *k)
+{
+    return __atomic_load_n(&k->pages_per_s, __ATOMIC_RELAXED);
+}
+
+/* Write one page: its version, its content, and the marks that its processor would leave. */
+static void write_page(struct guest *g, unsigned cpu, uint64_t index)
+{
+    struct guest_kernel *k = g->kernel;
+    uint32_t *version = guest_version(g, index);
+
+    if (*version & VERSION_BALLOONED)
+        return;
+
+    void *page = guest_page(g, index);
+
+    /* Looking costs as much as writing: every page at modest rates, one in 16 at full speed. */
+    if (write_rate(k) >= 0 || (k->cpus[cpu].writes & 15) == 0) {
+        k->cpus[cpu].checks++;
+        if (!content_matches(page, &k->mix, k->seed, index, *version))
+            guest_fault(g, "page %#llx (pfn %#llx) is not what version %u of it was",
+                (unsigned long long)index, (unsigned long long)guest_pfn(k, index), *version);
+    }
+    content_fill(page, &k->mix, k->seed, index, *version + 1);
+    (*version)++;
+    k->cpus[cpu].writes++;
+    guest_touch(g, index);
+    guest_touch(g, k->table.first + index / 1024);
+    guest_touch(g, KERNEL_INDEX);
+}
+
+static uint64_t next_index(struct guest *g, unsigned cpu)
+{
+    struct guest_kernel *k = g->kernel;
+    struct guest_region s = guest_slice(k, cpu);
+    uint64_t r = guest_random(k, cpu);
+
+    switch (k->pattern) {
+    case PATTERN_HOT:
+        /* Nine writes in ten go to a tenth of the pages. */
+        if (r % 10)
+            return s.first + (r >> 8) % (s.count / 10 + 1);
+        return s.first + (r >> 8) % s.count;
+    case PATTERN_SEQUENTIAL:
+        return s.first + k->cpus[cpu].position++ % s.count;
+    case PATTERN_FILE: {
+        uint64_t at = k->cpus[cpu].position++ % k->trace_length;
+        const uint64_t *slot = (const uint64_t *)guest_page(g, k->trace.first + at / 512);
+
+        return s.first + slot[at % 512] % s.count;
+    }
+    default:
+        return s.first + r % s.count;
+    }
+}
+
+/* Suspend: park the other vCPUs, put what the toolstack will want into place, and stop. What
+ * follows the hypercall runs in guest_after_suspend, here or on another host. */
+static void park(struct guest *g)
+{
+    pthread_mutex_lock(&g->lock);
+    g->parked++;
+    pthread_cond_broadcast(&g->cond);
+    while (atomic_load(&g->want_park) && !atomic_load(&g->domain->stopping)) {
+        struct timespec until;
+
+        /* Whoever stops the domain does not know this lock: look up now and then. */
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += 10 * NS_PER_MS;
+        until.tv_sec += until.tv_nsec / NS_PER_S;
+        until.tv_nsec %= NS_PER_S;
+        pthread_cond_timedwait(&g->cond, &g->lock, &until);
+    }
+    g->parked--;
+    pthread_mutex_unlock(&g->lock);
+}
+
+static bool all_parked(struct guest *g)
+{
+    pthread_mutex_lock(&g->lock);
+
+    bool all = g->parked == g->kernel->nr_vcpus - 1;
+
+    pthread_mutex_unlock(&g->lock);
+    return all;
+}
+
+static void release_parked(struct guest *g)
+{
+    pthread_mutex_lock(&g->lock);
+    atomic_store(&g->want_park, false);
+    pthread_cond_broadcast(&g->cond);
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* The two rings' frames: the tools want pfns in a suspended PV guest, MFNs in a running one. */
+static void start_info_frames(struct guest *g, bool as_pfn)
+{
+    start_info_any_t *s = guest_page(g, 0);
+    uint64_t store = as_pfn ? 1 : g->mfns[1], console = as_pfn ? 2 : g->mfns[2];
+
+    if (g->domain->pv32) {
+        s->x32.store_mfn = (uint32_t)store;
+        s->x32.console.domU.mfn = (uint32_t)console;
+    } else {
+        s->x64.store_mfn = store;
+        s->x64.console.domU.mfn = console;
+    }
+    guest_touch(g, 0);
+}
+
+/* vCPU 0, with everybody else parked. */
+static void suspend(struct guest *g)
+{
+    struct domain *d = g->domain;
+    struct guest_kernel *k = g->kernel;
+    uint64_t sum = guest_sum(k);
+
+    atomic_store(&g->suspend_wanted, false);
+    k->suspends++;
+    guest_touch(g, KERNEL_INDEX);
+    if (!d->hvm) {
+        guest_unmap_foreign(g);
+        start_info_frames(g, true);
+    }
+    for (unsigned i = 0; i < k->nr_vcpus; i++) {
+        struct vcpu *v = d->vcpus[i];
+
+        vcpu_reg_set(v, REG_SI, sum & 0xffffffff);
+        vcpu_reg_set(v, REG_DI, sum >> 32);
+        vcpu_reg_set(v, REG_CX, guest_pfn(k, KERNEL_INDEX));
+    }
+    if (!d->hvm)
+        vcpu_reg_set(d->vcpus[0], REG_DX, g->mfns[0]);
+    vcpu_reg_set(d->vcpus[0], REG_AX, 0);
+    vcpu_reg_set(d->vcpus[0], REG_IP, GUEST_IP_SUSPEND);
+    g->suspended_here = true;
+    atomic_store(&g->resuming, true);
+    domain_shutdown(d, SHUTDOWN_suspend);
+}
+
+/* PV, in a new domain: start_info names the new shared info and rings. */
+static bool start_info_is_sound(struct guest *g)
+{
+    struct domain *d = g->domain;
+    const start_info_any_t *s = guest_page(g, 0);
+    uint64_t shared = d->pv32 ? s->x32.shared_info : s->x64.shared_info;
+    uint64_t store = d->pv32 ? s->x32.store_mfn : s->x64.store_mfn;
+    uint64_t console = d->pv32 ? s->x32.console.domU.mfn : s->x64.console.domU.mfn;
+    uint64_t nr_pages = d->pv32 ? s->x32.nr_pages : s->x64.nr_pages;
+
+    if (shared != (d->pv32 ? (uint32_t)(d->shared_info_mfn << 12) : d->shared_info_mfn << 12))
+        guest_fault(g, "start_info: shared info is at %#llx", (unsigned long long)shared);
+    else if (store != g->mfns[1] || console != g->mfns[2])
+        guest_fault(g, "start_info: rings at mfn %#llx and %#llx, not %#x and %#x",
+            (unsigned long long)store, (unsigned long long)console, g->mfns[1], g->mfns[2]);
+    else if (nr_pages != g->kernel->nr_pages)
+        guest_fault(g, "start_info: %llu pages, not %llu", (unsigned long long)nr_pages,
+            (unsigned long long)g->kernel->nr_pages);
+    else
+        return true;
+    return false;
+}
+
+/* The suspend hypercall returned: 1, cancelled, the world is as it was; 0, a new domain. A
+ * return of 0 in the old domain is what Linux does not survive either. */
+static void after_suspend(struct guest *g)
+{
+    struct domain *d = g->domain;
+    struct guest_kernel *k = g->kernel;
+    struct vcpu *v = d->vcpus[0];
+    bool cancelled = vcpu_reg_get(v, REG_AX) == 1;
+
+    vcpu_reg_set(v, REG_IP, GUEST_IP_RUNNING);
+    if (cancelled) {
+        k->cancels++;
+        if (!d->hvm) {
+            start_info_frames(g, false);
+            guest_map_shared_info(g);
+        }
+    } else if (g->suspended_here) {
+        guest_fault(g, "woken with a new world's return code in the old world");
+        domain_shutdown(d, SHUTDOWN_crash);
+        return;
+    } else {
+        k->resumes++;
+        if (d->hvm) {
+            d->hvm_params[HVM_PARAM_CALLBACK_IRQ] = 2ull << 56 | 0xf3;
+        } else if (start_info_is_sound(g)) {
+            guest_publish_p2m(g);
+            guest_map_shared_info(g);
+        } else {
+            domain_shutdown(d, SHUTDOWN_crash);
+        }
+    }
+    guest_touch(g, KERNEL_INDEX);
+    atomic_store(&g->resuming, false);
+    release_parked(g);
+}
+
+static bool due(int64_t now, int64_t *next, unsigned per_s)
+{
+    if (!per_s || now < *next)
+        return false;
+    *next = now + NS_PER_S / per_s;
+    return true;
+}
+
+struct pace {
+    int64_t remap_ns, fork_ns, balloon_ns;
+    int64_t write_ns; /* when the next page may be written */
+};
+
+/* One guest operation. Returns false when there is nothing to do now. */
+static bool operate(struct guest *g, unsigned cpu, struct pace *p)
+{
+    struct guest_kernel *k = g->kernel;
+    int64_t now = now_ns(), rate = write_rate(k);
+
+    if (due(now, &p->remap_ns, k->remaps_per_s / k->nr_vcpus))
+        guest_remap(g, cpu);
+    if (due(now, &p->fork_ns, k->forks_per_s / k->nr_vcpus))
+        guest_fork(g, cpu);
+    if (due(now, &p->balloon_ns, k->balloons_per_s / k->nr_vcpus))
+        guest_balloon(g, cpu);
+    if (k->pattern == PATTERN_IDLE || !rate)
+        return false;
+    if (rate > 0) {
+        if (p->write_ns > now)
+            return false;
+        /* A vCPU that was kept from running catches up by no more than 100 ms. */
+        if (p->write_ns < now - NS_PER_S / 10)
+            p->write_ns = now - NS_PER_S / 10;
+        p->write_ns += NS_PER_S * k->nr_vcpus / rate;
+    }
+    write_page(g, cpu, next_index(g, cpu));
+    return true;
+}
+
+/* vCPU 0 looks after a suspend that was asked for. Returns true if the vCPU stopped. */
+static bool mind_suspend(struct guest *g)
+{
+    struct guest_kernel *k = g->kernel;
+
+    if (!atomic_load(&g->suspend_wanted) || k->suspend_mode == SUSPEND_REFUSE)
+        return false;
+    if (k->suspend_mode == SUSPEND_SLOW && now_ns() < g->suspend_at_ns)
+        return false;
+    atomic_store(&g->want_park, true);
+    if (!all_parked(g))
+        return false;
+    suspend(g);
+    return true;
+}
+
+static void sleep_a_little(int64_t ns)
+{
+    struct timespec t = {.tv_nsec = ns};
+
+    nanosleep(&t, NULL);
+}
+
+static int64_t thread_cpu_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+static void *vcpu_main(void *arg)
+{
+    struct vcpu *v = arg;
+    struct guest *g = v->domain->guest;
+    int64_t start = now_ns();
+    struct pace pace = {start, start, start, start};
+    unsigned ops = 0;
+
+    while (vcpu_enter(v)) {
+        bool busy = false;
+
+        if (v->id == 0 && atomic_load(&g->resuming))
+            after_suspend(g);
+        else if (v->id == 0 && mind_suspend(g))
+            ;
+        else if (!atomic_load(&g->resuming) && !(v->id && atomic_load(&g->want_park)))
+            busy = operate(g, v->id, &pace);
+        vcpu_leave(v);
+        if (v->id && atomic_load(&g->want_park))
+            park(g);
+        if (!busy || !(++ops & 1023))
+            atomic_store(&v->cpu_time_ns, (uint64_t)thread_cpu_ns());
+        if (!busy)
+            sleep_a_little(write_rate(g->kernel) > 1000 ? SLICE_NS / 10 : SLICE_NS);
+    }
+    return NULL;
+}
+
+/* Read the whole memory map the way the processor would. False, with a line in the log, if a
+ * page that the guest has is not there. */
+static bool fill_tlb(struct guest *g)
+{
+    const struct guest_kernel *k = g->kernel;
+
+    /* The versions first: they tell which pages may be missing. */
+    for (int pass = 0; pass < 2; pass++)
+        for (uint64_t i = 0; i < k->nr_pages; i++) {
+            bool in_table = i >= k->table.first && i < k->table.first + k->table.count;
+
+            if (in_table != (pass == 0))
+                continue;
+            g->mfns[i] = (uint32_t)guest_lookup(g->domain, k, i);
+            if (g->mfns[i])
+                continue;
+            if (pass && i >= k->data.first && *guest_version(g, i) & VERSION_BALLOONED)
+                continue;
+            host_log_rate(g->domain->host, "d%u: guest page %#llx (pfn %#llx) has no memory",
+                g->domain->id, (unsigned long long)i, (unsigned long long)guest_pfn(k, i));
+            return false;
+        }
+    return true;
+}
+
+static struct guest_kernel *find_kernel(struct domain *d)
+{
+    uint64_t pfn = vcpu_reg_get(d->vcpus[0], REG_CX);
+    struct guest_kernel probe = {.ranges = {{0, MAX_PFNS}}};
+    uint64_t mfn = pfn < MAX_PFNS ? guest_lookup(d, &probe, pfn) : 0;
+    struct guest_kernel *k = mfn ? frame_ptr(d->machine, mfn) : NULL;
+
+    if (!k || k->magic != GUEST_MAGIC || !k->nr_vcpus || k->nr_vcpus > d->max_vcpus ||
+        k->nr_pages > MAX_PFNS)
+        return NULL;
+    return k;
+}
+
+static struct guest *guest_new(struct domain *d, struct guest_kernel *k)
+{
+    struct guest *g = calloc(1, sizeof(*g));
+
+    if (!g)
+        return NULL;
+    g->domain = d;
+    g->kernel = k;
+    g->mfns = calloc(k->nr_pages, sizeof(*g->mfns));
+    pthread_mutex_init(&g->lock, NULL);
+    pthread_cond_init(&g->cond, NULL);
+    atomic_init(&g->resuming, vcpu_reg_get(d->vcpus[0], REG_IP) == GUEST_IP_SUSPEND);
+    if (g->mfns)
+        return g;
+    guest_destroy(g);
+    return NULL;
+}
+
+void guest_destroy(struct guest *g)
+{
+    if (!g)
+        return;
+    free(g->mfns);
+    pthread_mutex_destroy(&g->lock);
+    pthread_cond_destroy(&g->cond);
+    free(g);
+}
+
+static void crash_at_start(struct domain *d, const char *why)
+{
+    host_log(d->host, "d%u: %s: the guest crashes", d->id, why);
+    d->is_shut_down = true;
+    d->shutdown_code = SHUTDOWN_crash;
+    atomic_fetch_add(&d->pause_count, 1);
+    host_notify(d->host);
+}
+
+/* guest_lock is held. */
+void guest_start(struct domain *d)
+{
+    if (!d->vcpus[0] || !d->vcpus[0]->initialised || !d->tot_pages)
+        return;
+
+    struct guest_kernel *k = find_kernel(d);
+
+    if (!k) {
+        crash_at_start(d, "no guest kernel where the registers say");
+        return;
+    }
+    d->guest = guest_new(d, k);
+    if (!d->guest || !fill_tlb(d->guest)) {
+        crash_at_start(d, "its memory is not whole");
+        return;
+    }
+    for (unsigned i = 0; i < k->nr_vcpus; i++) {
+        struct vcpu *v = d->vcpus[i];
+
+        if (!pthread_create(&v->thread, NULL, vcpu_main, v))
+            v->thread_started = true;
+    }
+}
+
+void guest_request_suspend(struct domain *d)
+{
+    pthread_mutex_lock(&d->guest_lock);
+    if (d->guest) {
+        d->guest->suspend_at_ns = deadline_in(d->guest->kernel->suspend_delay_ns);
+        atomic_store(&d->guest->suspend_wanted, true);
+    }
+    pthread_mutex_unlock(&d->guest_lock);
+}
+
+void guest_withdraw_suspend(struct domain *d)
+{
+    pthread_mutex_lock(&d->guest_lock);
+    if (d->guest) {
+        atomic_store(&d->guest->suspend_wanted, false);
+        if (!atomic_load(&d->guest->resuming))
+            release_parked(d->guest);
+    }
+    pthread_mutex_unlock(&d->guest_lock);
+}
+
+uint64_t guest_memory_kib(struct domain *d)
+{
+    uint64_t kib = 0;
+
+    pthread_mutex_lock(&d->guest_lock);
+    if (d->guest)
+        kib = d->guest->kernel->nr_pages * 4;
+    pthread_mutex_unlock(&d->guest_lock);
+    return kib;
+}
+
+uint64_t guest_writes(struct domain *d)
+{
+    uint64_t writes = 0;
+
+    pthread_mutex_lock(&d->guest_lock);
+    if (d->guest)
+        writes = guest_sum(d->guest->kernel) - d->guest->kernel->initial_sum;
+    pthread_mutex_unlock(&d->guest_lock);
+    return writes;
+}
+
+/* Without pausing: the vCPUs read it before each page. */
+void guest_set_rate(struct domain *d, int64_t pages_per_s)
+{
+    pthread_mutex_lock(&d->guest_lock);
+    if (d->guest) {
+        __atomic_store_n(&d->guest->kernel->pages_per_s, pages_per_s, __ATOMIC_RELAXED);
+        guest_touch(d->guest, KERNEL_INDEX);
+    }
+    pthread_mutex_unlock(&d->guest_lock);
+}

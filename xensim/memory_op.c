@@ -1,0 +1,202 @@
+#include "xensim/hypercall.h"
+
+#include <errno.h>
+
+/* What one call may ask for: Xen has no limit but preempts; a client that wants more loops. */
+enum { MAX_EXTENTS = 1 << 20 };
+
+static int64_t populate_physmap(struct host *h, struct session *s, uint64_t va)
+{
+    struct xen_memory_reservation *p = session_pointer(s, va, sizeof(*p));
+
+    if (!p)
+        return -EFAULT;
+
+    struct xen_memory_reservation r = *p;
+    uint64_t list_va = (uint64_t)(uintptr_t)r.extent_start.p;
+
+    if (r.nr_extents > MAX_EXTENTS)
+        return -E2BIG;
+
+    xen_pfn_t *list = session_pointer(s, list_va, r.nr_extents * sizeof(*list));
+
+    /* Xen gives up at the first extent it cannot do and returns how many it did. */
+    if (!list)
+        return 0;
+    if (r.mem_flags & XENMEMF_populate_on_demand)
+        return 0;
+
+    struct domain *d = domain_get(h, r.domid);
+    uint64_t done = 0;
+
+    if (!d)
+        return -ESRCH;
+    pthread_mutex_lock(&d->lock);
+    for (; done < r.nr_extents; done++) {
+        uint64_t mfn;
+        int rc = domain_populate(d, list[done], r.extent_order, &mfn);
+
+        if (rc) {
+            if (rc == -EPERM)
+                host_log_rate(h, "d%u: over-allocation: %llu > %llu pages", d->id,
+                    (unsigned long long)(d->tot_pages + (1ull << r.extent_order)),
+                    (unsigned long long)d->max_pages);
+            break;
+        }
+        if (!d->hvm)
+            list[done] = mfn;
+    }
+    pthread_mutex_unlock(&d->lock);
+    domain_put(d);
+    return (int64_t)done;
+}
+
+static int64_t decrease_reservation(struct host *h, struct session *s, uint64_t va)
+{
+    struct xen_memory_reservation *p = session_pointer(s, va, sizeof(*p));
+
+    if (!p)
+        return -EFAULT;
+
+    struct xen_memory_reservation r = *p;
+    uint64_t list_va = (uint64_t)(uintptr_t)r.extent_start.p;
+
+    if (r.nr_extents > MAX_EXTENTS || r.extent_order > 9)
+        return -E2BIG;
+
+    xen_pfn_t *list = session_pointer(s, list_va, r.nr_extents * sizeof(*list));
+    struct domain *d = list ? domain_get(h, r.domid) : NULL;
+    uint64_t done = 0;
+
+    if (!list)
+        return 0;
+    if (!d)
+        return -ESRCH;
+    domain_pause(d);
+    pthread_mutex_lock(&d->lock);
+    for (bool ok = true; ok && done < r.nr_extents;) {
+        for (uint64_t i = 0; ok && i < 1ull << r.extent_order; i++)
+            ok = domain_depopulate(d, list[done] + i) == 0;
+        done += ok;
+    }
+    pthread_mutex_unlock(&d->lock);
+    domain_unpause(d);
+    domain_put(d);
+    return (int64_t)done;
+}
+
+/* The first MFN of each 2 MiB of the table. */
+static int64_t machphys_list(struct session *s, uint64_t va, uint64_t first_mfn, uint64_t chunks)
+{
+    struct xen_machphys_mfn_list *p = session_pointer(s, va, sizeof(*p));
+
+    if (!p)
+        return -EFAULT;
+
+    struct xen_machphys_mfn_list l = *p;
+    uint64_t count = l.max_extents < chunks ? l.max_extents : chunks;
+    uint64_t done = 0;
+
+    /* libxenguest asks for the compat table's first frame with a pointer to its own stack. */
+    for (; done < count; done++) {
+        xen_pfn_t mfn = first_mfn + done * PAGES_PER_CHUNK;
+
+        if (session_write(s, (uint64_t)(uintptr_t)(l.extent_start.p + done), &mfn, sizeof(mfn)))
+            return -EFAULT;
+    }
+    p->nr_extents = (unsigned)done;
+    return 0;
+}
+
+/* For PV it is what the guest wrote into its shared info: a count, 0 while it wrote none. */
+static uint64_t pv_max_pfn(const struct domain *d)
+{
+    const shared_info_any_t *s = frame_ptr(d->machine, d->shared_info_mfn);
+    uint64_t count = d->pv32 ? s->x32.arch.max_pfn : s->x64.arch.max_pfn;
+
+    return (count ? count : 1) - 1;
+}
+
+/* One number about one domain. */
+static int64_t query(struct host *h, struct session *s, uint64_t cmd, uint64_t va)
+{
+    struct xen_memory_domain *p = session_pointer(s, va, sizeof(*p));
+
+    if (!p)
+        return -EFAULT;
+
+    struct domain *d = domain_get(h, p->domid);
+    int64_t value = 0;
+
+    if (!d)
+        return -ESRCH;
+    pthread_mutex_lock(&d->lock);
+    switch (cmd) {
+    case XENMEM_current_reservation:
+        value = (int64_t)d->tot_pages;
+        break;
+    case XENMEM_maximum_reservation:
+        value = (int64_t)d->max_pages;
+        break;
+    case XENMEM_maximum_gpfn:
+        /* For PV: what the guest wrote into its shared info, minus one, as in Xen. */
+        value = (int64_t)(d->hvm ? d->max_gpfn : pv_max_pfn(d));
+        break;
+    default:
+        break;
+    }
+    pthread_mutex_unlock(&d->lock);
+    domain_put(d);
+    return value;
+}
+
+static int64_t acquire_resource_size(struct host *h, struct session *s, uint64_t va)
+{
+    struct xen_mem_acquire_resource *p = session_pointer(s, va, sizeof(*p));
+
+    if (!p)
+        return -EFAULT;
+    /* Frames reach a client through the mapping ioctl; only the size is asked here. */
+    if (p->nr_frames || p->type != XENMEM_resource_grant_table)
+        return -EOPNOTSUPP;
+
+    struct domain *d = domain_get(h, p->domid);
+
+    if (!d)
+        return -ESRCH;
+    p->nr_frames = d->max_grant_frames;
+    domain_put(d);
+    return 0;
+}
+
+int64_t do_memory_op(struct host *h, struct session *s, uint64_t cmd, uint64_t arg)
+{
+    struct machine *m = &h->machine;
+
+    switch (cmd) {
+    case XENMEM_populate_physmap:
+        return populate_physmap(h, s, arg);
+    case XENMEM_decrease_reservation:
+        return decrease_reservation(h, s, arg);
+    case XENMEM_maximum_ram_page:
+        return (int64_t)m->nr_frames - 1;
+    case XENMEM_current_reservation:
+    case XENMEM_maximum_reservation:
+    case XENMEM_maximum_gpfn:
+        return query(h, s, cmd, arg);
+    case XENMEM_machphys_mfn_list:
+        return machphys_list(
+            s, arg, m->m2p_mfn, (m->compat_m2p_mfn - m->m2p_mfn) / PAGES_PER_CHUNK);
+    case XENMEM_machphys_compat_mfn_list:
+        return machphys_list(
+            s, arg, m->compat_m2p_mfn, (m->nr_frames - m->compat_m2p_mfn) / PAGES_PER_CHUNK);
+    case XENMEM_get_sharing_freed_pages:
+    case XENMEM_get_sharing_shared_pages:
+        return -ENOSYS; /* as Xen built without memory sharing says */
+    case XENMEM_acquire_resource:
+        return acquire_resource_size(h, s, arg);
+    default:
+        host_log_rate(h, "memory_op %llu is not modelled", (unsigned long long)cmd);
+        return -ENOSYS;
+    }
+}
