@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""cut.py PORT before-go|after-go: a wire between xmigrate --insecure and a listener on PORT.
+
+Prints its own port. It passes everything on until the source sends GO on the control connection:
+then the wire is cut before GO went through, or after, so that no answer comes back.
+"""
+import asyncio
+import struct
+import sys
+
+PREAMBLE, CONTROL, GO = 32, 0xffff, 7
+
+
+async def pump(reader, writer, cut):
+    try:
+        while (data := await reader.read(65536)) and not cut.is_set():
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    writer.close()
+
+
+async def pump_control(reader, writer, cut, after):
+    try:
+        while True:
+            header = await reader.readexactly(8)
+            kind, _, length = struct.unpack('<HHI', header)
+            body = await reader.readexactly(length)
+            if kind == GO:
+                cut.set()
+            if kind != GO or after:
+                writer.write(header + body)
+                await writer.drain()
+            if kind == GO:
+                await asyncio.sleep(1)
+                break
+    except (OSError, asyncio.IncompleteReadError):
+        pass
+    writer.close()
+
+
+async def serve(port, after):
+    async def connected(near_reader, near_writer):
+        cut = asyncio.Event()
+        far_reader, far_writer = await asyncio.open_connection('127.0.0.1', port)
+        preamble = await near_reader.readexactly(PREAMBLE)
+        far_writer.write(preamble)
+        if struct.unpack_from('<H', preamble, 14)[0] == CONTROL:
+            forth = pump_control(near_reader, far_writer, cut, after)
+        else:
+            forth = pump(near_reader, far_writer, cut)
+        await asyncio.wait([asyncio.create_task(forth),
+                            asyncio.create_task(pump(far_reader, near_writer, cut))])
+        near_writer.close()
+        far_writer.close()
+
+    server = await asyncio.start_server(connected, '127.0.0.1', 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+asyncio.run(serve(int(sys.argv[1]), sys.argv[2] == 'after-go'))

@@ -1,0 +1,26 @@
+# End-to-end tests on xensim: tests/e2e/test-*.sh, run by tests/e2e/run.
+
+# The unmodified save helper and stream checker of Debian's Xen, unpacked and not installed.
+STOCK_HELPER := build/xen-utils/usr/lib/xen-4.17/bin/libxl-save-helper
+$(STOCK_HELPER):
+	$(call say,GET,xen-utils-4.17)
+	$(Q)mkdir -p build/xen-utils
+	$(Q)cd build && { apt-get download -qq xen-utils-4.17 2>/dev/null || \
+	    { apt-get update -qq && apt-get download -qq xen-utils-4.17; } } && \
+	    dpkg -x xen-utils-4.17_*.deb xen-utils && rm -f xen-utils-4.17_*.deb && touch xen-utils/usr/lib/xen-4.17/bin/*
+
+.PHONY: stock-helper
+stock-helper: $(STOCK_HELPER)
+
+# Programs that tests use beside the real ones: plain toolstack programs on the stock libraries.
+E2E_TOOLS := $(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c))
+$(B)/e2e/%: $(B)/obj/tests/e2e/%.o $(LIB)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lxencall
+
+.PHONY: e2e-tests check-e2e
+e2e-tests: all xensim $(E2E_TOOLS)
+check-e2e: e2e-tests
+	-$(Q)$(MAKE) --no-print-directory stock-helper
+	$(Q)B=$(B) tests/e2e/run $(E2E)

@@ -1,0 +1,139 @@
+#!/usr/bin/env python3
+"""hostile_source.py PORT CASE: a source that lies, stops or dies, to a listener with --insecure.
+
+Prints what the destination answered last: the frame's type and, for JSON, its text.
+"""
+import json
+import socket
+import struct
+import sys
+
+HELLO, OFFER, ACCEPT, REFUSE, DATA, READY, GO, STARTED, FAILED, PING, ABORT, END = range(1, 13)
+NAMES = dict(zip(range(1, 13), "HELLO OFFER ACCEPT REFUSE DATA READY GO STARTED FAILED PING ABORT "
+                               "END".split()))
+UUID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
+HEAD = b"LibxlFmt" + struct.pack(">II", 2, 0) + struct.pack("<II", 1, 0)
+
+
+def config(**b_info):
+    return {"c_info": {"type": "pvh", "name": "g", "uuid": UUID},
+            "b_info": {"max_vcpus": 1, "max_memkb": 65536, "target_memkb": 65536, "type.pvh": {},
+                       **b_info}}
+
+
+def offer(**change):
+    body = {"name": "g", "uuid": UUID, "type": "pvh", "live": True, "lanes": 2,
+            "config": json.dumps(config())}
+    body.update(change)
+    return body
+
+
+class Source:
+    def __init__(self, port):
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self.sock.sendall(b"\x8fxmigr\r\n" + struct.pack("<HHHH", 1, 0, 1, 0xffff) + bytes(16))
+        self.exactly(16)
+
+    def exactly(self, count):
+        data = b""
+        while len(data) < count:
+            more = self.sock.recv(count - len(data))
+            if not more:
+                raise EOFError
+            data += more
+        return data
+
+    def say(self, kind, body=b"", length=None):
+        if not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        self.sock.sendall(struct.pack("<HHI", kind, 0, len(body) if length is None else length)
+                          + body)
+
+    def hear(self):
+        while True:
+            kind, _, length = struct.unpack("<HHI", self.exactly(8))
+            body = self.exactly(length)
+            if kind != PING:
+                return kind, body
+
+    def until_accept(self):
+        self.say(HELLO, {"major": 1, "minor": 0, "max_lanes": 64})
+        self.say(OFFER, offer())
+        while True:
+            kind, body = self.hear()
+            if kind == ACCEPT:
+                return json.loads(body)
+            if kind != HELLO:
+                sys.exit("not accepted: %s %r" % (NAMES[kind], body))
+
+    def last(self):
+        kind, body = None, b""
+        try:
+            while kind not in (REFUSE, FAILED):
+                kind, body = self.hear()
+        except (EOFError, ConnectionError):
+            pass
+        print(NAMES.get(kind), json.loads(body).get("text", "") if body else "")
+
+
+def run(case, port):
+    s = Source(port)
+    hello = {"major": 1, "minor": 0, "max_lanes": 64}
+    if case == "other-version":
+        s.say(HELLO, {**hello, "major": 2})
+    elif case == "no-json":
+        s.say(HELLO, b"\xff\xfe{")
+    elif case == "huge-frame":
+        s.say(HELLO, b"{}", length=0xfffffff0)
+    elif case == "unknown-frame":
+        s.say(77, b"what")
+    elif case == "go-first":
+        s.say(HELLO, hello)
+        s.say(GO)
+    elif case.startswith("offer-"):
+        s.say(HELLO, hello)
+        s.say(OFFER, {
+            "offer-no-uuid": offer(uuid="x"),
+            "offer-slash": offer(name="../g"),
+            "offer-no-lanes": offer(lanes=0),
+            "offer-nonsense": offer(config="{nonsense"),
+            "offer-other-name": offer(name="h"),
+            "offer-other-uuid": offer(uuid=UUID[:-1] + "1"),
+            "offer-huge-memory": offer(config=json.dumps(config(max_memkb=1 << 40,
+                                                                target_memkb=1 << 40))),
+            "offer-vnuma": offer(config=json.dumps(config(vnuma_nodes=[{"memkb": 65536}]))),
+            "offer-hvm": offer(config=json.dumps(config()).replace("pvh", "hvm")),
+            "offer-pci": offer(config=json.dumps({**config(), "pcidevs": [{"dev": 1}]})),
+        }[case])
+    else:
+        s.until_accept()
+        if case == "dies":
+            s.sock.close()
+            return
+        if case == "bad-head":
+            s.say(DATA, b"GarbageX" + HEAD[8:])
+        elif case == "short-head-dies":
+            s.say(DATA, HEAD[:10])
+            s.sock.close()
+            return
+        elif case == "head-ends":
+            s.say(DATA, HEAD)
+            s.say(END)
+        elif case == "head-dies":
+            s.say(DATA, HEAD)
+            s.sock.close()
+            return
+        elif case == "go-early":
+            s.say(DATA, HEAD)
+            s.say(GO)
+        elif case == "aborts":
+            s.say(DATA, HEAD)
+            s.say(ABORT, {"class": "guest", "side": "source", "text": "thought again", "code": 5})
+        elif case == "second-offer":
+            s.say(OFFER, offer())
+        elif case != "silent":
+            sys.exit("no case " + case)
+    s.last()
+
+
+run(sys.argv[2], int(sys.argv[1]))

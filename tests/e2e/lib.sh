@@ -1,0 +1,83 @@
+# lib.sh: what end-to-end tests are written with. Sourced by every test-*.sh.
+set -u
+X=$B/xensim
+STOCK_DIR=$TOP/build/xen-utils/usr/lib/xen-4.17
+STOCK=$STOCK_DIR/bin/libxl-save-helper
+
+fail() {
+    echo "$*"
+    exit 1
+}
+
+skip() {
+    echo "$*"
+    exit 77
+}
+
+# must COMMAND...: its failure fails the test.
+must() {
+    "$@" || fail "failed ($?): $*"
+}
+
+# must_say WORDS COMMAND...: it has to fail, in time, with one line that holds the words.
+must_say() {
+    local words=$1 said code
+    shift
+    said=$(timeout 20 "$@" 2>&1)
+    code=$?
+    [ $code -ne 0 ] || fail "succeeded and should not: $*"
+    [ $code -ne 124 ] || fail "did not end: $*"
+    [ "$(wc -l <<<"$said")" -eq 1 ] || fail "said more than one line: $*: $said"
+    case $said in *"$words"*) ;; *) fail "said '$said', not '$words': $*" ;; esac
+}
+
+needs_stock() {
+    [ -x "$STOCK" ] || skip "the stock save helper is not there: make stock-helper"
+}
+
+# host NAME [OPTION...]: 1 GiB unless the options say otherwise.
+host() {
+    local name=$1
+    shift
+    case " $* " in *" --mem "*) ;; *) set -- --mem 1G "$@" ;; esac
+    must "$X" host "$name" "$@"
+}
+
+# guest HOST NAME [OPTION...]: 128 MiB and 2 vCPUs that write 4000 pages a second, unless the
+# options say otherwise (the last one counts).
+guest() {
+    local host=$1 name=$2
+    shift 2
+    must "$X" create "$host" --memory 128M --vcpus 2 --dirty 4000 --name "$name" "$@" >/dev/null
+}
+
+# whole HOST DOMAIN: the guest's memory is what it wrote.
+whole() {
+    must "$X" verify "$1" "$2"
+}
+
+# state_is HOST DOMAIN STATE
+state_is() {
+    local state
+    state=$("$X" list "$1" | awk -v d="$2" '$2 == d { print $7 }')
+    [ "$state" = "$3" ] || fail "domain $2 on $1 is '$state', not $3"
+}
+
+logdirty_is() {
+    local mode
+    mode=$("$X" list "$1" | awk -v d="$2" '$2 == d { print $8 }')
+    [ "$mode" = "$3" ] || fail "log-dirty of domain $2 on $1 is '$mode', not $3"
+}
+
+# stock_move FROM DOMAIN TO [OPTION...]: with the stock helper at both ends.
+stock_move() {
+    local from=$1 domain=$2 to=$3
+    shift 3
+    must "$X" migrate "$from" "$domain" "$to" --helper "$STOCK" "$@" >/dev/null
+}
+
+# verify_stream FORMAT FILE: the stock checker accepts it.
+verify_stream() {
+    PYTHONPATH=$STOCK_DIR/lib/python must python3 "$STOCK_DIR/bin/verify-stream-v2" \
+        -f "$1" -i "$2"
+}

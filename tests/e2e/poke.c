@@ -1,0 +1,97 @@
+/* Reads and writes guest memory as a toolstack, to do damage that verify has to find:
+ *   poke DOMID read FRAME FILE | write FRAME FILE | frame PFN | hold FRAME SECONDS
+ * A FRAME is a gfn (PVH) or an MFN (PV); `frame` finds a PV guest's MFN for a pfn in the M2P. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <xenctrl.h>
+#include <xenforeignmemory.h>
+
+static xc_interface *xch;
+static xenforeignmemory_handle *fmem;
+
+static void *map_frame(uint32_t domid, int prot, xen_pfn_t frame)
+{
+    return xenforeignmemory_map(fmem, domid, prot, 1, &frame, NULL);
+}
+
+/* The M2P is as large as it was asked for: everything the host has. */
+static const uint64_t *map_m2p(unsigned long chunks)
+{
+    xen_pfn_t *firsts = calloc(chunks, sizeof(*firsts));
+    xen_pfn_t *frames = calloc(chunks * 512, sizeof(*frames));
+    void *m2p = NULL;
+
+    if (!xc_machphys_mfn_list(xch, chunks, firsts)) {
+        for (unsigned long i = 0; i < chunks * 512; i++)
+            frames[i] = firsts[i / 512] + i % 512;
+        m2p = xenforeignmemory_map(fmem, DOMID_XEN, PROT_READ, chunks * 512, frames, NULL);
+    }
+    free(firsts);
+    free(frames);
+    return m2p;
+}
+
+static int find_frame(uint32_t domid, unsigned long pfn)
+{
+    unsigned long max_mfn;
+    const uint64_t *m2p;
+
+    if (xc_maximum_ram_page(xch, &max_mfn))
+        return 1;
+    m2p = map_m2p(((max_mfn + 1) * 8 + (2 << 20) - 1) >> 21);
+    for (unsigned long mfn = 0; m2p && mfn <= max_mfn; mfn++) {
+        void *p = m2p[mfn] == pfn ? map_frame(domid, PROT_READ, mfn) : NULL;
+
+        if (p) {
+            printf("%lu\n", mfn);
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int copy(uint32_t domid, int to_guest, xen_pfn_t frame, const char *path)
+{
+    void *page = map_frame(domid, to_guest ? PROT_READ | PROT_WRITE : PROT_READ, frame);
+    FILE *f = fopen(path, to_guest ? "r" : "w");
+    size_t n = 0;
+
+    if (page && f)
+        n = to_guest ? fread(page, 1, 4096, f) : fwrite(page, 1, 4096, f);
+    if (f)
+        fclose(f);
+    if (n != 4096)
+        perror(path);
+    return n != 4096;
+}
+
+int main(int argc, char **argv)
+{
+    uint32_t domid;
+    xen_pfn_t frame;
+
+    if (argc < 4)
+        return 2;
+    domid = (uint32_t)atoi(argv[1]);
+    frame = strtoul(argv[3], NULL, 0);
+    xch = xc_interface_open(NULL, NULL, 0);
+    fmem = xenforeignmemory_open(NULL, 0);
+    if (!xch || !fmem) {
+        perror("cannot open Xen");
+        return 1;
+    }
+    if (!strcmp(argv[2], "frame"))
+        return find_frame(domid, frame);
+    if (!strcmp(argv[2], "hold") && argc == 5) {
+        if (!map_frame(domid, PROT_READ | PROT_WRITE, frame))
+            return 1;
+        puts("held");
+        fflush(stdout);
+        sleep((unsigned)atoi(argv[4]));
+        return 0;
+    }
+    return argc == 5 ? copy(domid, !strcmp(argv[2], "write"), frame, argv[4]) : 2;
+}

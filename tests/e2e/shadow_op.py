@@ -1,0 +1,12 @@
+#!/usr/bin/env python3
+"""shadow_op.py DOMID OP: one log-dirty operation on a domain (0 off, 2 enable), as another tool
+would do it beside us."""
+import ctypes
+import sys
+
+xc = ctypes.CDLL("libxenctrl.so.4.17", use_errno=True)
+xc.xc_interface_open.restype = ctypes.c_void_p
+xch = ctypes.c_void_p(xc.xc_interface_open(None, None, 0))
+domid, op = int(sys.argv[1]), int(sys.argv[2])
+if xc.xc_shadow_control(xch, ctypes.c_uint32(domid), ctypes.c_uint(op), None, ctypes.c_uint(0)) < 0:
+    sys.exit("shadow op %d on domain %d: errno %d" % (op, domid, ctypes.get_errno()))

@@ -1,0 +1,37 @@
+#!/bin/bash
+# One clear line, an exit code, and nothing left over.
+. "$E2E/lib.sh"
+must_say "give --mem SIZE" "$X" host a
+must_say "--mem 100: " "$X" host a --mem 100
+must_say "--mem 9x: " "$X" host a --mem 9x
+must_say "--fragment 101: " "$X" host a --mem 64M --fragment 101
+must_say "not a host name" "$X" host ../a --mem 64M
+must_say "does not run" "$X" list a
+host a --mem 64M
+must_say "runs already" "$X" host a --mem 64M
+must_say "has no domain 7" "$X" verify a 7
+must_say "unknown option --size" "$X" create a --size 3
+must_say "--type hvm: not a value" "$X" create a --type hvm
+must_say "--memory 5: not a value" "$X" create a --memory 5
+must_say "has no memory for this guest" "$X" create a --memory 128M
+must_say "--memory is too small" "$X" create a --type pv --memory 1M --vcpus 8
+must_say "--pattern file:/nowhere: " "$X" create a --pattern file:/nowhere
+guest a g --memory 16M
+must_say "has a domain g already" "$X" create a --memory 4M --name g
+must_say "not a time" "$X" suspend a g soon
+must_say "No such file" "$X" restore a /nowhere
+must_say "cannot execute" "$X" run a -- /nowhere/program
+[ "$("$X" list a | wc -l)" -eq 2 ] || fail "a refused guest was left"
+
+# A dead host's directory is taken over; its clients end.
+"$X" run a -- "$B/e2e/poke" 1 hold 0x100 60 >held &
+echo $! >>pids
+for i in $(seq 50); do [ -s held ] && break; sleep 0.1; done
+kill -9 "$(cat h/a/pid)"
+sleep 0.2
+must_say "does not run" "$X" list a
+host a --mem 64M
+[ "$("$X" list a | wc -l)" -eq 1 ] || fail "the new host has an old domain"
+must "$X" stop a
+sleep 0.3
+[ ! -e h/a ] || fail "the run directory is left"

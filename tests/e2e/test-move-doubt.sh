@@ -1,0 +1,47 @@
+#!/bin/bash
+# The wire is cut when the guest was just given away. The source does not guess: the guest stays
+# suspended there, exit code 4, and what the last line says to do is done here, for both truths.
+. "$E2E/lib.sh"
+. "$E2E/move.sh"
+two_hosts
+listen b --insecure
+wire() {
+    python3 "$E2E/cut.py" "$port" "$1" >"wire.$1" &
+    echo $! >>pids
+    wait_for 10 test -s "wire.$1"
+}
+move_in_doubt() {
+    xm a --live "127.0.0.1:$(cat "wire.$1")" g --insecure >move 2>&1
+    [ $? -eq 4 ] || fail "not in doubt: $(tail -n 3 move)"
+    for word in 'xl list' 'xl destroy' 'xmigrate --resume'; do
+        tail -n 1 move | grep -q -e "$word" || fail "the last line does not say $word: $(tail -n 1 move)"
+    done
+    state_is a g--migratedaway suspended
+    # Nobody moves it, and --recover does not guess either.
+    must_not_move
+    on a "$B/xmigrate" --recover >recover 2>&1
+    [ $? -eq 4 ] || fail "--recover guessed: $(cat recover)"
+    state_is a g--migratedaway suspended
+}
+must_not_move() {
+    refused 2 g a --live "127.0.0.1:$port" g--migratedaway --insecure
+}
+
+# GO never arrived: nothing runs there, and the guest is brought back.
+guest a g --type pvh
+wire before-go
+move_in_doubt before-go
+wait_for 20 nothing_on b
+must on a "$B/xmigrate" --resume g--migratedaway
+untouched a b g
+must "$X" destroy a g
+
+# It arrived: the guest runs there, and the copy here is destroyed.
+guest a g --type pvh
+wire after-go
+move_in_doubt after-go
+state_is b g running
+must "$X" destroy a g--migratedaway
+must on a "$B/xmigrate" --recover
+moved a b g
+! ls run-a | grep '^out-.*json' || fail "a state file is left"

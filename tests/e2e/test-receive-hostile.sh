@@ -1,0 +1,58 @@
+#!/bin/bash
+# A source that lies, stops or dies at any point leaves no domain, no state and a listener that
+# goes on.
+# deadline: 120
+. "$E2E/lib.sh"
+host b
+mkdir -m 700 run
+XMIGRATE_RUN_DIR=$T/run "$X" run b -- "$B/xmigrate" --config-dir "$T/conf" --insecure \
+    --silent-timeout 6s --listen 127.0.0.1:0 >out 2>err &
+echo $! >>pids
+for _ in $(seq 100); do grep -q port out && break; sleep 0.1; done
+port=$(sed -n 's/.*port \([0-9]*\).*/\1/p;q' out)
+[ -n "$port" ] || fail "no listener: $(cat err)"
+
+# nothing_left: no domain, no state file, no process but the acceptor, within a moment.
+nothing_left() {
+    for _ in $(seq 300); do
+        [ "$("$X" list b | wc -l)" -eq 1 ] && ! ls run | grep -q -e '^in-' -e '^link-' &&
+            [ -z "$(pgrep -P "$(head -n 1 pids)" -P "$(pgrep -P "$(head -n 1 pids)")")" ] &&
+            return 0
+        sleep 0.1
+    done
+    fail "$1 left something: $("$X" list b) $(ls run)"
+}
+
+# answers CASE WORDS: the destination's last word.
+answers() {
+    local said
+    said=$(timeout 60 python3 "$E2E/hostile_source.py" "$port" "$1") || fail "$1: $said"
+    case $said in *"$2"*) ;; *) fail "$1: answered '$said', not '$2'" ;; esac
+    nothing_left "$1"
+}
+
+answers other-version 'REFUSE the peer speaks version 2'
+answers no-json 'REFUSE the peer sent a'
+answers huge-frame 'REFUSE'
+answers unknown-frame 'REFUSE'
+answers go-first 'REFUSE'
+answers offer-no-uuid 'REFUSE the peer sent a'
+answers offer-slash 'REFUSE the peer sent a'
+answers offer-no-lanes 'REFUSE the peer sent a'
+answers offer-nonsense 'REFUSE libxl cannot make sense of the configuration'
+answers offer-other-name 'REFUSE the offer and the configuration'
+answers offer-other-uuid 'REFUSE the offer and the configuration'
+answers offer-huge-memory 'REFUSE too little memory'
+answers offer-vnuma 'REFUSE g has virtual NUMA'
+answers offer-hvm 'REFUSE g is an HVM guest'
+answers offer-pci 'REFUSE g has a device of this host'
+answers dies ''
+answers bad-head 'FAILED libxl'
+answers short-head-dies ''
+answers head-ends 'FAILED'
+answers head-dies ''
+answers go-early 'FAILED'
+answers aborts 'FAILED thought again'
+answers second-offer 'FAILED'
+answers silent 'FAILED'
+kill -0 "$(head -n 1 pids)" || fail "the listener ended: $(cat err)"

@@ -1,0 +1,67 @@
+#!/bin/bash
+# What is left of a move when every process of the destination, or the acceptor, was killed.
+# deadline: 240
+. "$E2E/lib.sh"
+. "$E2E/move.sh"
+two_hosts
+listen b
+guest a g --type pvh
+
+begin() {
+    : >move.json
+    xm a --live "127.0.0.1:$port" g --lanes 2 --json "$@" >move.json 2>move.err &
+    mover=$!
+    echo $mover >>pids
+    wait_for 30 grep -q '"progress"' move.json
+}
+
+ended() {
+    ! kill -0 $mover 2>/dev/null
+}
+
+receivers() {
+    pgrep -P $listener
+}
+
+helpers() {
+    for receiver in $(receivers); do pgrep -P "$receiver" -f save-helper; done
+}
+
+# The receiving process and its helper at once: the source's guest runs on, the half-built domain
+# waits for the next listener.
+begin --bandwidth 40M
+helper=$(helpers)
+kill -STOP $helper # or it would have time to clean up
+kill -KILL $(receivers) $helper
+wait_for 60 ended
+state_is a g running
+logdirty_is a g off
+"$X" list b | grep -q 'g--incoming' || fail "nothing was left to recover: $("$X" list b)"
+kill -TERM $listener
+wait $listener
+listen b
+grep -q 'half-built' listen-b.err || fail "the new listener said nothing: $(cat listen-b.err)"
+stayed a b g
+[ -z "$(ls run-b | grep -e '^in-.*json' -e '^link-')" ] || fail "something is left: $(ls run-b)"
+
+# Only the receiving process: its helper sees to it, nobody has to come.
+begin --bandwidth 40M
+kill -KILL $(receivers)
+wait_for 60 ended
+incoming_gone() { ! "$X" list b | grep -q incoming; }
+wait_for 30 incoming_gone
+stayed a b g
+[ -z "$(ls run-b | grep '^in-.*json')" ] || fail "a state file is left: $(ls run-b)"
+
+# The acceptor alone: the move goes on to its end, and the port is free for another.
+begin --bandwidth 400M
+kill -KILL $listener
+wait $mover || fail "the move did not outlive the acceptor: $(cat move.err)"
+moved a b g
+listen b
+
+# The monitor of the moved guest is there and ends with it.
+wait_for 20 pgrep -f "xmigrate --monitor $("$X" id b g) " >/dev/null
+must "$X" destroy b g
+monitor_gone() { ! grep -q watching run-b/monitor-*.log || grep -q 'is gone' run-b/monitor-*.log; }
+wait_for 20 monitor_gone

@@ -1,0 +1,44 @@
+#!/bin/bash
+# What the destination refuses before anything is copied, and what it allows.
+# deadline: 120
+. "$E2E/lib.sh"
+. "$E2E/move.sh"
+two_hosts
+listen b
+guest a g --type pvh
+
+guest b g --type pvh --memory 64M
+refused 2 'a domain named "g" exists' a --live "127.0.0.1:$port" g -q
+must "$X" rename b g g--incoming
+refused 2 'a domain named "g--incoming" exists' a --live "127.0.0.1:$port" g -q
+must "$X" destroy b g--incoming
+stayed a b g
+
+guest b filler --type pvh --memory 800M --dirty 0
+guest a big --type pvh --memory 512M
+refused 2 'too little memory' a --live "127.0.0.1:$port" big -q
+state_is a big running
+is_gone b big--incoming
+must "$X" destroy b filler
+
+refused 2 'insecure' a --live "127.0.0.1:$port" --insecure g -q
+stayed a b g
+
+# The same guest twice at once.
+XMIGRATE_RUN_DIR=$T/run-a "$X" run a -- "$B/xmigrate" --config-dir "$T/etc-a" \
+    --live "127.0.0.1:$port" g --bandwidth 20M --json >first.json 2>first.err &
+first=$!
+echo $first >>pids
+wait_for 30 grep -q '"progress"' first.json
+refused 2 'already' a --live "127.0.0.1:$port" g -q
+kill -TERM $first
+wait $first
+stayed a b g
+
+# Within one host the name is the guest's own.
+trust a a
+listen a
+move a g
+state_is a g running
+is_gone a g--migratedaway
+is_gone a g--incoming

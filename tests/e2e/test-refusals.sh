@@ -1,0 +1,12 @@
+#!/bin/bash
+# Xen's limits and refusals, asked for through the stock libraries.
+. "$E2E/lib.sh"
+host a
+guest a pv --type pv
+guest a pvh --type pvh
+must "$X" run a -- "$B/e2e/refusals" 1 2
+for call in "hypercall 33" "domctl 1003"; do
+    grep -q "$call is not modelled" h/a/log || fail "the log does not name $call"
+done
+whole a pv
+whole a pvh

@@ -1,0 +1,171 @@
+# hosts.sh: boots the pair of hosts, ends it, and runs commands on it. Sourced with LAB_DIR,
+# LAB_PROGRAMS, here and top set. Everything that a host does for us goes through its shared folder
+# (see dom0/agent); nothing here listens on a port: the wire between the hosts is a unix socket.
+#
+# LAB_DIR/image         the image            LAB_DIR/A/share  host A's own folder (/host)
+# LAB_DIR/A/{pid,console}  its QEMU          LAB_DIR/both     seen by both hosts (/both)
+
+: "${BOOT_DEADLINE:=240}" # seconds; a quiet machine needs 10
+
+say() { echo "lab: $*" >&2; }
+
+# Rebuilt only when something that goes into it has changed.
+build_image() {
+    local tree stamp
+    tree=$("$here/fetch") || return 1
+    stamp=$(
+        {
+            echo "$tree ${XEN:-debian}"
+            [ -z "${XEN:-}" ] || sha256sum "$XEN"
+            find "$here/dom0" "$here/guest" "$here/build-image" -type f -exec sha256sum {} +
+        } | sha256sum
+    )
+    [ "$(cat "$LAB_DIR/image/stamp" 2>/dev/null)" != "$stamp" ] || return 0
+    say "building the image"
+    mkdir -p "$LAB_DIR/programs" "$LAB_DIR/image"
+    build_guest_programs "$LAB_DIR/programs" &&
+        "$here/build-image" "$tree" "$LAB_DIR/programs" "$LAB_DIR/image" &&
+        echo "$stamp" >"$LAB_DIR/image/stamp" && echo "$tree" >"$LAB_DIR/image/tree"
+}
+
+build_guest_programs() {
+    local program
+    for program in load fpu; do
+        ${CC:-gcc} -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -pthread -static -o "$1/$program" \
+            "$here/guest/$program.c" "$here/guest/hold.c" || return 1
+    done
+    for program in logdirty grant; do
+        # shellcheck disable=SC2046 # words on purpose
+        ${CC:-gcc} -D__XEN_TOOLS__=1 -O2 -Wall -Wextra -o "$1/$program" "$here/dom0/$program.c" \
+            $(pkg-config --cflags --libs xencontrol xengnttab) || return 1
+    done
+}
+
+# The programs and every library that they need and the image may not have.
+refresh_programs() {
+    local into=$LAB_DIR/both/programs program
+    mkdir -p "$into/lib"
+    for program in xmigrate xmigrate-save-helper; do
+        [ -x "$LAB_PROGRAMS/$program" ] || {
+            say "no $LAB_PROGRAMS/$program: the lab goes without it"
+            continue
+        }
+        cp "$LAB_PROGRAMS/$program" "$into/$program.new" || return 1
+        mv "$into/$program.new" "$into/$program"
+        ldd "$into/$program" | awk '/=> \// { print $3 }' | while read -r library; do
+            cp -Ln "$library" "$into/lib/"
+        done
+    done
+}
+
+host_runs() { local pid; pid=$(cat "$LAB_DIR/$1/pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null; }
+
+# start_host NAME MAC_END OWN_SOCKET OTHER_SOCKET: powers a host on.
+start_host() {
+    local name=$1 mac=52:54:00:00:00:0$2 dir=$LAB_DIR/$1
+    local xen="console=com1 com1=115200,8n1 dom0_mem=768M,max:768M spec-ctrl=eager-fpu bootscrub=0"
+    local linux="console=hvc0 loglevel=4 rdinit=/init lab.host=$name"
+    rm -rf "$dir"
+    mkdir -p "$dir"/share/{cmd,out,rc}
+    setsid qemu-system-x86_64 -name "lab-$name" -machine q35 -accel tcg,thread=multi \
+        -cpu max,-smap,-smep,-rdtscp -m "${LAB_MEMORY:-2048}" -smp "${LAB_CPUS:-1}" \
+        -display none -no-reboot -monitor none -serial "file:$dir/console" \
+        -kernel "$LAB_DIR/image/xen" \
+        -append "$xen ${LAB_XEN_OPTIONS:-}" \
+        -initrd "$LAB_DIR/image/vmlinuz $linux,$LAB_DIR/image/dom0.gz" \
+        -virtfs "local,path=$dir/share,mount_tag=host,security_model=none" \
+        -virtfs "local,path=$LAB_DIR/both,mount_tag=both,security_model=none" \
+        -nic none -device "e1000,netdev=n0,mac=$mac" \
+        -netdev "dgram,id=n0,local.type=unix,local.path=$3,remote.type=unix,remote.path=$4" \
+        </dev/null >"$dir/qemu.log" 2>&1 &
+    echo $! >"$dir/pid"
+    disown $!
+}
+
+wait_ready() {
+    local name=$1 end=$((SECONDS + BOOT_DEADLINE))
+    until [ -e "$LAB_DIR/$name/share/ready" ]; do
+        if ! host_runs "$name" || [ $SECONDS -ge $end ]; then
+            say "host $name died at boot, or is not up after $BOOT_DEADLINE s:"
+            cat "$LAB_DIR/$name/qemu.log" >&2
+            tail -n 20 "$LAB_DIR/$name/console" >&2
+            return 1
+        fi
+        sleep 0.2
+    done
+}
+
+boot_pair() {
+    local wire
+    if host_runs A || host_runs B; then
+        say "a pair is up in $LAB_DIR already (lab down ends it)"
+        return 1
+    fi
+    mkdir -p "$LAB_DIR/both"
+    cp "$LAB_DIR/image/vmlinuz" "$LAB_DIR/image/guest.gz" "$LAB_DIR/both/" || return 1
+    wire=$(mktemp -d /tmp/lab-wire.XXXXXX) || return 1 # LAB_DIR may be too long for a socket's name
+    echo "$wire" >"$LAB_DIR/wire"
+    start_host A 1 "$wire/a" "$wire/b"
+    start_host B 2 "$wire/b" "$wire/a"
+    wait_ready A && wait_ready B || { end_pair; return 1; }
+}
+
+end_pair() {
+    local name pid turns
+    for name in A B; do
+        host_runs "$name" || continue
+        pid=$(cat "$LAB_DIR/$name/pid")
+        # A stale file must not kill a stranger that got the number.
+        grep -qz "^lab-$name$" "/proc/$pid/cmdline" 2>/dev/null || continue
+        kill "$pid" 2>/dev/null
+        for ((turns = 0; turns < 50; turns++)); do
+            kill -0 "$pid" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL "$pid" 2>/dev/null
+        rm -f "$LAB_DIR/$name/pid"
+    done
+    [ ! -e "$LAB_DIR/wire" ] || rm -rf "$(cat "$LAB_DIR/wire")" "$LAB_DIR/wire"
+    return 0
+}
+
+# spawn HOST COMMAND: starts it there; the id for collect is left in $spawned. (Not printed: a
+# subshell for it would lose the counter.)
+spawned=
+spawn_count=0
+spawn() {
+    local share=$LAB_DIR/$1/share id=$$-$((spawn_count += 1))-$RANDOM
+    spawned=$1:$id
+    # shellcheck disable=SC2016 # for the shell over there
+    printf 'echo $$ >/run/pid-%s\n%s\n' "$id" "$2" >"$share/$id.tmp" &&
+        mv "$share/$id.tmp" "$share/cmd/$id"
+}
+
+# collect ID [DEADLINE]: waits for it; its output, and its exit code, or 124 when the time is over
+# (what is left of it has then been killed) and 125 when the host is gone.
+collect() {
+    local name=${1%%:*} id=${1#*:} deadline=${2:-${DEADLINE:-60}} end code
+    local share=$LAB_DIR/$name/share
+    end=$((SECONDS + deadline))
+    until [ -e "$share/rc/$id" ]; do
+        host_runs "$name" || { say "host $name is gone"; return 125; }
+        if [ $SECONDS -ge $end ]; then
+            say "nothing after $deadline s from host $name: $(cat "$share/cmd/$id" 2>/dev/null)"
+            [ "${3:-}" = last ] ||
+                on "$name" "cat /run/out-$id; kill -KILL -\$(cat /run/pid-$id)" 20 last
+            return 124
+        fi
+        sleep 0.05
+    done
+    cat "$share/out/$id"
+    code=$(cat "$share/rc/$id")
+    rm -f "$share/out/$id" "$share/rc/$id"
+    return "$code"
+}
+
+# on HOST COMMAND [DEADLINE]
+on() {
+    case $1 in A | B) ;; *) say "no host $1 (A or B)"; return 1 ;; esac
+    spawn "$1" "$2"
+    collect "$spawned" "${3:-${DEADLINE:-60}}" "${4:-}"
+}

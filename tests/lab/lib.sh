@@ -1,0 +1,228 @@
+# lib.sh: what scenarios are written with. Sourced after hosts.sh, inside a scenario's subshell. All
+# limits are several times what a quiet machine needs.
+
+# fail WHY...: ends the scenario.
+fail() {
+    echo "FAIL: $*"
+    echo "$*" >"$LAB_DIR/why"
+    exit 1
+}
+
+# must HOST COMMAND [DEADLINE]: runs it; any exit code but 0 fails the scenario.
+must() {
+    local output code
+    output=$(on "$@")
+    code=$?
+    [ -z "$output" ] || echo "$output"
+    case $code in
+    0) ;;
+    124) fail "on $1: ${2%%$'\n'*}: did not end in time" ;;
+    125) fail "on $1: ${2%%$'\n'*}: the host died" ;;
+    *) fail "on $1: ${2%%$'\n'*}: exit $code: $(tail -n 1 <<<"$output")" ;;
+    esac
+}
+
+# must_not HOST COMMAND [DEADLINE]: it has to end by itself, and not with 0.
+must_not() {
+    local output code
+    output=$(on "$@")
+    code=$?
+    [ -z "$output" ] || echo "$output"
+    case $code in
+    0) fail "on $1: ${2%%$'\n'*}: succeeded and should not" ;;
+    124 | 125) fail "on $1: ${2%%$'\n'*}: did not end" ;;
+    esac
+    return $code
+}
+
+# create HOST NAME TYPE [key=value ...]: starts a guest and waits for its first pass over its
+# memory. Keys: memory vcpus load (arguments of guest/load.c) devices (1: a disk and a vif) reboot
+# (on_reboot).
+create() {
+    local host=$1 name=$2 type=$3 memory=96 vcpus=1 devices=0 reboot=restart
+    local load="mem=8 still=8 rate=500" word extra=
+    local disk="format=raw,vdev=xvda,access=rw,script=block-lab,target=/both/disk.img"
+    shift 3
+    for word in "$@"; do
+        case ${word%%=*} in
+        memory | vcpus | load | devices | reboot) local "${word%%=*}=${word#*=}" ;;
+        *) fail "create: no key ${word%%=*}" ;;
+        esac
+    done
+    for word in $load; do extra+=" lab.$word"; done
+    if [ "$devices" = 1 ]; then
+        extra+=" lab.devices=1 lab.ip=10.0.0.9"
+        truncate -s 16M "$LAB_DIR/both/disk.img"
+    fi
+    must "$host" "cat >/etc/xen/$name.cfg <<'END'
+name=\"$name\"
+type=\"$type\"
+kernel=\"/boot/vmlinuz\"
+ramdisk=\"/boot/guest.gz\"
+memory=$memory
+vcpus=$vcpus
+extra=\"console=hvc0 rdinit=/init loglevel=4$extra\"
+on_crash=\"preserve\"
+on_reboot=\"$reboot\"
+$([ "$type" = pvh ] && echo 'tsc_mode="native"')
+$([ "$devices" = 1 ] && echo "disk=[\"$disk\"]
+vif=[\"mac=00:16:3e:00:00:09,bridge=xenbr0,script=vif-lab\"]")
+END
+xl create -q /etc/xen/$name.cfg" 180
+    whole "$host" "$name" 0 1
+}
+
+# field LINE NAME [NTH]: the number behind a word of a tick line.
+field() {
+    awk -v w="$2" -v n="${3:-1}" '{
+        for (i = 1; i < NF; i++) if ($i == w && !--n) { print $(i + 1); exit }
+    }' <<<"$1"
+}
+
+# tick HOST NAME [AFTER [SECONDS]]: the newest tick line above AFTER.
+tick() {
+    local line
+    line=$(on "$1" "guest-tick $2 ${3:-0} ${4:-180}" $((${4:-180} + 60))) || fail "$line"
+    echo "$line"
+}
+
+# sound LINE WHO: nothing in it may be wrong.
+sound() {
+    local nth bad
+    for nth in 1 2 3; do
+        bad=$(field "$1" bad $nth)
+        [ "$bad" = 0 ] ||
+            fail "$2: wrong $(cut -d' ' -f$nth <<<"memory registers disk") $bad times: $1"
+    done
+}
+
+# whole HOST NAME AFTER PASSES: waits for a tick above AFTER that has seen at least PASSES whole
+# checks of the memory, all right; leaves it in $line.
+line=
+whole() {
+    local end=$((SECONDS + 300)) after=$3
+    while :; do
+        line=$(tick "$1" "$2" "$after") || { echo "$line"; exit 1; }
+        sound "$line" "$2 on $1"
+        [ "$(field "$line" mem)" -lt "$4" ] || break
+        [ $SECONDS -lt $end ] || fail "$2 on $1 does not get through its memory: $line"
+        after=$(field "$line" tick)
+    done
+    echo "$2 on $1: $line"
+}
+
+# pulse HOST NAME: remembers where the guest is now, for lived_on.
+pulse_tick=0 pulse_passes=0
+pulse() {
+    line=$(tick "$1" "$2") || { echo "$line"; exit 1; }
+    sound "$line" "$2 on $1"
+    pulse_tick=$(field "$line" tick) pulse_passes=$(field "$line" mem)
+}
+
+# lived_on HOST NAME: it is the same guest as at the last pulse, it runs here, and every page was
+# checked twice since (the first pass may have begun before).
+lived_on() { whole "$1" "$2" "$pulse_tick" $((pulse_passes + 2)); }
+
+# guest_says HOST NAME WORDS: waits until its console had them (tick has started the console's
+# reader).
+guest_says() {
+    must "$1" "turns=0
+        until grep -q '$3' /run/console/\$(xl domid $2); do
+            turns=\$((turns + 1))
+            [ \$turns -lt 100 ] || { tail -n 5 /run/console/\$(xl domid $2); exit 1; }
+            usleep 200000
+        done"
+}
+
+# only_on HOST NAME: no domain of that name, in whatever state, on the other host; and none half
+# built on either.
+only_on() {
+    local other=A lists
+    [ "$1" = A ] && other=B
+    must "$1" "xl domid $2" >/dev/null
+    lists=$(on $other "xl list | awk 'NR > 1 && \$2 != 0'") || fail "xl list on $other"
+    [ -z "$lists" ] || fail "left on $other: $lists"
+    lists=$(on "$1" "xl list | awk 'NR > 1 && \$2 != 0'") || fail "xl list on $1"
+    [ "$(wc -l <<<"$lists")" = 1 ] || fail "left on $1: $lists"
+}
+
+# settled HOST NAME: as only_on, after the clean-up of a failure had its time.
+settled() {
+    local end=$((SECONDS + 60))
+    until (only_on "$@") >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || { only_on "$@"; return; }
+        sleep 1
+    done
+    [ "$(on "$1" "logdirty is \$(xl domid $2)")" = off ] || fail "log-dirty is on for $2 on $1"
+}
+
+other_host() { [ "$1" = A ] && echo B || echo A; }
+
+# trust_pair: the hosts know each other (and themselves) from now on, until the next boot.
+trust_pair() {
+    local host a b
+    [ ! -e "$LAB_DIR/A/trust" ] || return 0
+    for host in A B; do must $host "xmigrate --identity"; done
+    a=$(on A "xmigrate --identity" | grep -o 'SHA256:[^ ]*') || fail "A has no fingerprint"
+    b=$(on B "xmigrate --identity" | grep -o 'SHA256:[^ ]*') || fail "B has no fingerprint"
+    for host in A B; do must $host "xmigrate --trust $a hostA && xmigrate --trust $b hostB"; done
+    printf '%s\n%s\n' "$a" "$b" >"$LAB_DIR/A/trust"
+}
+
+# listen HOST [OPTIONS]: a listener there, ready when this returns; its pid is in /tmp/listen.pid.
+listen() {
+    trust_pair
+    must "$1" "setsid xmigrate --listen ${2:-} >/tmp/listen.out 2>/tmp/listen.err </dev/null &
+        echo \$! >/tmp/listen.pid
+        turns=0
+        until [ -s /tmp/listen.out ]; do
+            turns=\$((turns + 1))
+            kill -0 \$! && [ \$turns -lt 100 ] || { cat /tmp/listen.err; exit 1; }
+            usleep 100000
+        done
+        cat /tmp/listen.out"
+}
+
+# move FROM NAME [MODE [OPTIONS]]: to the other host, where a listener stands. Few rounds: on a busy
+# machine the emulated wire may be slower than the guest's writing.
+move() {
+    local mode=${3:---live} rounds=
+    [ "$mode" = --offline ] || rounds="--max-rounds 8"
+    must "$1" "xmigrate $mode host$(other_host "$1") $2 --lanes 4 $rounds ${4:-}" 400
+}
+
+# moving FROM NAME [OPTIONS]: begins a slow live move and returns in the middle of round 1; $sender
+# is for collect.
+sender=
+moving() {
+    spawn "$1" "xmigrate --live host$(other_host "$1") $2 --lanes 4 --bandwidth 16M --json ${3:-} \
+        >/tmp/send.json 2>/tmp/send.err; code=\$?; cat /tmp/send.json /tmp/send.err; exit \$code"
+    sender=$spawned
+    must "$1" "turns=0
+        until grep -q progress /tmp/send.json; do
+            turns=\$((turns + 1))
+            [ \$turns -lt 300 ] || { cat /tmp/send.json /tmp/send.err; exit 1; }
+            usleep 100000
+        done
+        usleep 500000"
+}
+
+# ended CODE: the sender begun by moving has this exit code.
+ended() {
+    local output code
+    output=$(collect "$sender" 300)
+    code=$?
+    echo "$output"
+    [ $code = "$1" ] || fail "xmigrate ended with $code and not $1: $(tail -n 1 <<<"$output")"
+}
+
+# refused CODE PATTERN HOST COMMAND: it ends with this code and one line on stderr that matches.
+refused() {
+    local output code
+    output=$(on "$3" "{ $4; } 2>&1 >/tmp/refused.out" "${5:-90}")
+    code=$?
+    echo "$output"
+    [ $code = "$1" ] || fail "exit $code and not $1 from: $4: $(head -n 1 <<<"$output")"
+    [ "$(wc -l <<<"$output")" = 1 ] || fail "more than one line from: $4: $output"
+    grep -Eqi -- "$2" <<<"$output" || fail "'$output' does not say '$2'"
+}

@@ -1,0 +1,351 @@
+/*
+ * The acceptor with hostile and with honest connections, no Xen: its children here only say what
+ * they got.
+ */
+#include "cmd/xmigrate/acceptor.h"
+
+#include "base/deadline.h"
+#include "base/io.h"
+#include "cmd/xmigrate/signals.h"
+#include "transport/tcp.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define LIMIT_NS    (10 * NS_PER_S)
+#define PREAMBLE_NS (500 * NS_PER_MS)
+
+struct fixture {
+    pid_t pid;
+    uint16_t port;
+};
+
+/* What the client is told of a connection, once its preamble was answered with OK. */
+struct note {
+    uint16_t lane;
+    uint16_t serial; /* how many connections this child has had */
+};
+
+static int tell(int fd, uint16_t lane, uint16_t serial)
+{
+    const struct note note = {lane, serial};
+    struct err e = ERR_INIT;
+    int rc = preamble_answer(fd, PREAMBLE_OK, NULL, deadline_in(LIMIT_NS), &e);
+
+    if (!rc)
+        rc = io_write_full(fd, &note, sizeof(note), NULL, deadline_in(LIMIT_NS));
+    close(fd);
+    return rc;
+}
+
+/* The session of a test's migration: the lane of its first connection cannot carry one, so the
+ * minor version of its preamble does. */
+static void make_session(uint16_t number, uint8_t session[static PREAMBLE_SESSION_BYTES])
+{
+    memset(session, 0x5a, PREAMBLE_SESSION_BYTES);
+    memcpy(session, &number, sizeof(number));
+}
+
+/* In the child. Minor version 0: die at once. */
+static int serve(void *arg, int fd, const struct preamble *preamble, int acceptor_sock)
+{
+    uint8_t session[PREAMBLE_SESSION_BYTES], bytes[PREAMBLE_BYTES];
+    struct err e = ERR_INIT;
+    uint16_t serial = 0;
+
+    (void)arg;
+    if (!preamble->minor)
+        return 1;
+    make_session(preamble->minor, session);
+    if (acceptor_register(acceptor_sock, session, &e) || tell(fd, preamble->lane, ++serial))
+        return 1;
+    for (int conn; !acceptor_next(acceptor_sock, bytes, &conn, deadline_in(LIMIT_NS), &e);) {
+        struct preamble p;
+
+        if (preamble_decode(bytes, &p, &e) || tell(conn, p.lane, ++serial))
+            return 1;
+    }
+    return 0;
+}
+
+static void drop_line(void *arg, enum log_level level, const char *line)
+{
+    (void)arg;
+    (void)level;
+    (void)line;
+}
+
+static int run_acceptor(int listen_fd)
+{
+    const struct log log = {.max = LOG_ERROR, .write = drop_line};
+    struct cancel cancel;
+    struct err e = ERR_INIT;
+    const struct acceptor_params p = {
+        .listen_fd = listen_fd,
+        .preamble_ns = PREAMBLE_NS,
+        .log = &log,
+        .cancel = &cancel,
+        .serve = serve,
+    };
+
+    alarm(60); /* a test that dies leaves nothing behind */
+    return cancel_init(&cancel, &e) || signals_fire(&cancel, &e) || acceptor_run(&p, &e);
+}
+
+static int start(void **arg)
+{
+    const struct tcp_address address = {.host = "127.0.0.1"};
+    struct fixture *f = calloc(1, sizeof(*f));
+    struct err e = ERR_INIT;
+    const int fd = tcp_listen(&address, &f->port, &e);
+
+    if (fd < 0)
+        return -1;
+    f->pid = fork();
+    if (!f->pid)
+        _exit(run_acceptor(fd));
+    close(fd);
+    *arg = f;
+    return 0;
+}
+
+static int stop(void **arg)
+{
+    struct fixture *f = *arg;
+    int status;
+
+    kill(f->pid, SIGTERM);
+    waitpid(f->pid, &status, 0);
+    free(f);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
+}
+
+static int dial(const struct fixture *f)
+{
+    struct tcp_address address = {.host = "127.0.0.1", .port = f->port};
+    struct err e = ERR_INIT;
+    const int fd = tcp_connect(&address, NULL, deadline_in(LIMIT_NS), &e);
+
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* Connect with that preamble; 0 and what the child says, or -errno as the client sees it. */
+static int ask(const struct fixture *f, const struct preamble *p, struct note *note, struct err *e)
+{
+    const int fd = dial(f);
+    int rc = preamble_exchange(fd, p, "here", NULL, deadline_in(LIMIT_NS), e);
+
+    if (!rc)
+        rc = io_read_full(fd, note, sizeof(*note), NULL, deadline_in(LIMIT_NS));
+    close(fd);
+    return rc;
+}
+
+static struct preamble new_migration(uint16_t number)
+{
+    return (struct preamble){.major = WIRE_MAJOR, .minor = number, .lane = LANE_CONTROL};
+}
+
+static struct preamble lane_of(uint16_t number, uint16_t lane)
+{
+    struct preamble p = {.major = WIRE_MAJOR, .lane = lane};
+
+    make_session(number, p.session);
+    return p;
+}
+
+static void assert_serves(const struct fixture *f, uint16_t number)
+{
+    const struct preamble p = new_migration(number);
+    struct err e = ERR_INIT;
+    struct note note = {0};
+
+    assert_int_equal(ask(f, &p, &note, &e), 0);
+    assert_int_equal(note.lane, LANE_CONTROL);
+    assert_int_equal(note.serial, 1);
+}
+
+static void lanes_reach_the_owner_of_their_session(void **arg)
+{
+    const struct fixture *f = *arg;
+
+    assert_serves(f, 1);
+    assert_serves(f, 2);
+    for (uint16_t i = 0; i < 8; i++)
+        for (uint16_t number = 1; number <= 2; number++) {
+            const struct preamble p = lane_of(number, i);
+            struct err e = ERR_INIT;
+            struct note note = {0};
+
+            assert_int_equal(ask(f, &p, &note, &e), 0);
+            assert_int_equal(note.lane, i);
+            assert_int_equal(note.serial, i + 2);
+        }
+}
+
+static void unknown_session_is_refused(void **arg)
+{
+    const struct preamble p = lane_of(7, 0);
+    struct err e = ERR_INIT;
+    struct note note;
+
+    assert_true(ask(*arg, &p, &note, &e) < 0);
+    assert_int_equal(e.class, ERR_PEER);
+    assert_int_equal(e.code, ENOENT);
+}
+
+static void dead_owner_is_forgotten(void **arg)
+{
+    const struct preamble dies = new_migration(0);
+    struct err e = ERR_INIT;
+    struct note note;
+
+    for (int i = 0; i < 2 * ACCEPTOR_MAX_STARTING; i++)
+        assert_true(ask(*arg, &dies, &note, &e) < 0);
+    assert_serves(*arg, 1);
+}
+
+static void other_version_is_refused_with_both(void **arg)
+{
+    const struct preamble p = {.major = WIRE_MAJOR + 1, .lane = LANE_CONTROL};
+    struct err e = ERR_INIT;
+    struct note note;
+
+    assert_true(ask(*arg, &p, &note, &e) < 0);
+    assert_int_equal(e.class, ERR_REFUSED);
+    assert_int_equal(e.code, EPROTONOSUPPORT);
+}
+
+static void plaintext_is_refused(void **arg)
+{
+    const struct preamble p = {.major = WIRE_MAJOR, .insecure = true, .lane = LANE_CONTROL};
+    struct err e = ERR_INIT;
+    struct note note;
+
+    assert_true(ask(*arg, &p, &note, &e) < 0);
+    assert_int_equal(e.class, ERR_REFUSED);
+}
+
+static void stranger_is_dropped_at_once(void **arg)
+{
+    static const char hello[] = "SSH-2.0-OpenSSH_9.2\r\n";
+    const int fd = dial(*arg);
+    const int64_t begin_ns = now_ns();
+    char byte;
+
+    assert_int_equal(io_write_full(fd, hello, sizeof(hello), NULL, deadline_in(LIMIT_NS)), 0);
+    assert_int_not_equal(io_read_full(fd, &byte, 1, NULL, deadline_in(LIMIT_NS)), -ETIMEDOUT);
+    assert_true(now_ns() - begin_ns < PREAMBLE_NS);
+    close(fd);
+    assert_serves(*arg, 1);
+}
+
+static void slow_preamble_is_dropped_in_time(void **arg)
+{
+    uint8_t bytes[PREAMBLE_BYTES];
+    const struct preamble p = new_migration(1);
+    const int fd = dial(*arg);
+    const int64_t begin_ns = now_ns();
+    int rc = -ETIMEDOUT;
+    char byte;
+
+    preamble_encode(&p, bytes);
+    /* A byte now and then does not buy more time. */
+    for (size_t i = 0; i < 10 && rc == -ETIMEDOUT; i++) {
+        if (io_write_full(fd, bytes + i, 1, NULL, deadline_in(LIMIT_NS)))
+            break;
+        rc = io_read_full(fd, &byte, 1, NULL, deadline_in(PREAMBLE_NS / 5));
+    }
+    assert_int_not_equal(rc, -ETIMEDOUT);
+    assert_true(now_ns() - begin_ns >= PREAMBLE_NS);
+    close(fd);
+}
+
+static void crowd_of_idlers_does_not_shut_others_out(void **arg)
+{
+    int fds[2 * ACCEPTOR_MAX_PENDING];
+    const int64_t begin_ns = now_ns();
+
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+        fds[i] = dial(*arg);
+    assert_serves(*arg, 1);
+    assert_true(now_ns() - begin_ns < PREAMBLE_NS);
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+        close(fds[i]);
+}
+
+static void children_outlive_the_acceptor(void **arg)
+{
+    struct fixture *f = *arg;
+    const struct preamble p = new_migration(1);
+    struct err e = ERR_INIT;
+    uint8_t bytes[PREAMBLE_BYTES];
+    const int fd = dial(f);
+    struct note note;
+
+    /* The child is forked, then the acceptor ends before the child has answered anything more. */
+    preamble_encode(&p, bytes);
+    assert_int_equal(io_write_full(fd, bytes, sizeof(bytes), NULL, deadline_in(LIMIT_NS)), 0);
+    assert_int_equal(io_wait(fd, POLLIN, NULL, deadline_in(LIMIT_NS)), 0);
+    kill(f->pid, SIGTERM);
+    assert_int_equal(waitpid(f->pid, NULL, 0), f->pid);
+    assert_int_equal(
+        io_read_full(fd, bytes, PREAMBLE_ANSWER_BYTES, NULL, deadline_in(LIMIT_NS)), 0);
+    assert_int_equal(io_read_full(fd, &note, sizeof(note), NULL, deadline_in(LIMIT_NS)), 0);
+    close(fd);
+
+    const struct tcp_address address = {.host = "127.0.0.1", .port = f->port};
+    uint16_t port;
+    const int again = tcp_listen(&address, &port, &e); /* nobody holds the port */
+
+    assert_true(again >= 0);
+    f->pid = fork();
+    if (!f->pid)
+        _exit(run_acceptor(again));
+    close(again);
+    assert_serves(f, 2);
+}
+
+static void port_in_use_is_said(void **arg)
+{
+    const struct fixture *f = *arg;
+    const struct tcp_address address = {.host = "127.0.0.1", .port = f->port};
+    struct err e = ERR_INIT;
+    uint16_t port;
+
+    assert_serves(f, 1);
+    assert_int_equal(tcp_listen(&address, &port, &e), -EADDRINUSE);
+    assert_non_null(strstr(e.text, "in use"));
+}
+
+#define WITH_ACCEPTOR(test) cmocka_unit_test_setup_teardown(test, start, stop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_ACCEPTOR(lanes_reach_the_owner_of_their_session),
+        WITH_ACCEPTOR(unknown_session_is_refused),
+        WITH_ACCEPTOR(dead_owner_is_forgotten),
+        WITH_ACCEPTOR(other_version_is_refused_with_both),
+        WITH_ACCEPTOR(plaintext_is_refused),
+        WITH_ACCEPTOR(stranger_is_dropped_at_once),
+        WITH_ACCEPTOR(slow_preamble_is_dropped_in_time),
+        WITH_ACCEPTOR(crowd_of_idlers_does_not_shut_others_out),
+        WITH_ACCEPTOR(children_outlive_the_acceptor),
+        WITH_ACCEPTOR(port_in_use_is_said),
+    };
+
+    signal(SIGPIPE, SIG_IGN);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

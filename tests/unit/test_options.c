@@ -1,0 +1,277 @@
+/* The command line: what it means, and one clear line for what makes no sense. */
+#include "base/deadline.h"
+#include "cmd/xmigrate/help.h"
+#include "cmd/xmigrate/options.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { MAX_WORDS = 16, CORES = 4, DOCUMENT_BYTES = 1 << 17 };
+
+/* Parse a command line of words parted by single spaces. buf keeps the words. */
+static int parse(struct options *o, const char *line, char buf[static 512], struct err *e)
+{
+    char *argv[MAX_WORDS + 2] = {"xmigrate"};
+    int argc = 1;
+
+    snprintf(buf, 512, "%s", line);
+    for (char *save, *word = strtok_r(buf, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+        assert_true(argc <= MAX_WORDS);
+        argv[argc++] = word;
+    }
+    return options_parse(o, argc, argv, CORES, e);
+}
+
+static void assert_parses(struct options *o, const char *line, char buf[static 512])
+{
+    struct err e = ERR_INIT;
+
+    if (parse(o, line, buf, &e))
+        fail_msg("\"%s\" is refused: %s", line, e.text);
+}
+
+/* It is refused as a usage error, in one line that has every one of the words. */
+static void assert_refused(const char *line, const char *word1, const char *word2)
+{
+    struct options o;
+    char buf[512];
+    struct err e = ERR_INIT;
+
+    if (!parse(&o, line, buf, &e))
+        fail_msg("\"%s\" is accepted", line);
+    assert_int_equal(e.class, ERR_USAGE);
+    assert_null(strchr(e.text, '\n'));
+    if (!strstr(e.text, word1) || !strstr(e.text, word2))
+        fail_msg("\"%s\": \"%s\" does not name %s and %s", line, e.text, word1, word2);
+}
+
+static void live_has_the_documented_defaults(void **state)
+{
+    (void)state;
+    struct options o;
+    char buf[512];
+
+    assert_parses(&o, "--live hostB g", buf);
+    assert_int_equal(o.mode, MODE_LIVE);
+    assert_string_equal(o.address.host, "hostB");
+    assert_int_equal(o.address.port, 8002);
+    assert_string_equal(o.domain, "g");
+    assert_int_equal(o.lanes, CORES);
+    assert_int_equal(o.max_downtime_ns, 300 * NS_PER_MS);
+    assert_int_equal(o.max_rounds, 30);
+    assert_int_equal(o.bandwidth_bits_per_s, 0);
+    assert_true(o.compress);
+    assert_false(o.insecure);
+    assert_false(o.json);
+    assert_int_equal(o.connect_ns, 10 * NS_PER_S);
+    assert_int_equal(o.silent_ns, 30 * NS_PER_S);
+    assert_int_equal(o.suspend_ns, 60 * NS_PER_S);
+    assert_int_equal(o.start_ns, 30 * NS_PER_S);
+    assert_string_equal(o.config_dir, "/etc/xmigrate");
+    assert_int_equal(o.log_level, LOG_INFO);
+}
+
+static void every_option_of_a_move_is_taken(void **state)
+{
+    (void)state;
+    struct options o;
+    char buf[512];
+
+    assert_parses(&o,
+        "--lanes 3 --live [::1]:9 g --max-downtime=50ms --max-rounds 7 --bandwidth 10G "
+        "--no-compress --json -v --insecure",
+        buf);
+    assert_string_equal(o.address.host, "::1");
+    assert_int_equal(o.address.port, 9);
+    assert_int_equal(o.lanes, 3);
+    assert_int_equal(o.max_downtime_ns, 50 * NS_PER_MS);
+    assert_int_equal(o.max_rounds, 7);
+    assert_int_equal(o.bandwidth_bits_per_s, 10000000000);
+    assert_false(o.compress);
+    assert_true(o.json);
+    assert_true(o.insecure);
+    assert_int_equal(o.log_level, LOG_DEBUG);
+    assert_parses(&o,
+        "--offline h:1 7 --config-dir /x -q --connect-timeout 1s --silent-timeout 6 "
+        "--suspend-timeout 2m --start-timeout 500ms",
+        buf);
+    assert_int_equal(o.mode, MODE_OFFLINE);
+    assert_string_equal(o.config_dir, "/x");
+    assert_int_equal(o.log_level, LOG_ERROR);
+    assert_int_equal(o.connect_ns, NS_PER_S);
+    assert_int_equal(o.silent_ns, 6 * NS_PER_S);
+    assert_int_equal(o.suspend_ns, 120 * NS_PER_S);
+    assert_int_equal(o.start_ns, 500 * NS_PER_MS);
+}
+
+static void lanes_default_to_cores_but_at_most_eight(void **state)
+{
+    (void)state;
+    char *argv[] = {"xmigrate", "--live", "h", "g", NULL};
+    struct options o;
+    struct err e = ERR_INIT;
+
+    assert_int_equal(options_parse(&o, 4, argv, 64, &e), 0);
+    assert_int_equal(o.lanes, 8);
+    assert_int_equal(options_parse(&o, 4, argv, 0, &e), 0);
+    assert_int_equal(o.lanes, 1);
+}
+
+static void other_modes_take_their_words(void **state)
+{
+    (void)state;
+    struct options o;
+    char buf[512];
+
+    assert_parses(&o, "--listen", buf);
+    assert_int_equal(o.mode, MODE_LISTEN);
+    assert_string_equal(o.address.host, "");
+    assert_int_equal(o.address.port, 8002);
+    assert_parses(&o, "--listen :0", buf);
+    assert_string_equal(o.address.host, "");
+    assert_int_equal(o.address.port, 0);
+    assert_parses(&o, "--listen 127.0.0.1:81 --insecure", buf);
+    assert_string_equal(o.address.host, "127.0.0.1");
+    assert_int_equal(o.address.port, 81);
+    assert_parses(&o, "--trust SHA256:abc hostB --config-dir /x", buf);
+    assert_string_equal(o.peer, "SHA256:abc");
+    assert_string_equal(o.peer_name, "hostB");
+    assert_parses(&o, "--trust SHA256:abc", buf);
+    assert_null(o.peer_name);
+    assert_parses(&o, "--untrust hostB", buf);
+    assert_string_equal(o.peer, "hostB");
+    assert_parses(&o, "--resume g", buf);
+    assert_string_equal(o.domain, "g");
+    assert_parses(&o, "--identity", buf);
+    assert_parses(&o, "--recover -q", buf);
+    assert_parses(&o, "--version", buf);
+    assert_parses(&o, "--monitor 5 7c3f", buf);
+    assert_string_equal(o.monitor_domid, "5");
+    assert_string_equal(o.monitor_uuid, "7c3f");
+}
+
+static void help_wins_over_what_else_was_typed(void **state)
+{
+    (void)state;
+    struct options o;
+    char buf[512];
+
+    assert_parses(&o, "--live --help", buf);
+    assert_int_equal(o.mode, MODE_HELP);
+    assert_parses(&o, "-h --live h", buf);
+    assert_int_equal(o.mode, MODE_HELP);
+}
+
+static void nonsense_is_refused_in_one_line(void **state)
+{
+    (void)state;
+
+    assert_refused("", "--live", "--listen");
+    assert_refused("hostB g", "--live", "--help");
+    assert_refused("--live hostB", "HOST", "DOM");
+    assert_refused("--live hostB g more", "HOST", "DOM");
+    assert_refused("--live --offline h g", "--live", "--offline");
+    assert_refused("--listen --recover", "--listen", "--recover");
+    assert_refused("--nonsense", "--nonsense", "not an option");
+    assert_refused("--live h g -x", "-x", "not an option");
+    assert_refused("--live=h g", "--live=h", "no argument");
+    assert_refused("--live h g --lanes", "--lanes", "argument");
+    assert_refused("--live h g --lanes 0", "--lanes", "1 to 64");
+    assert_refused("--live h g --lanes 65", "--lanes", "1 to 64");
+    assert_refused("--live h g --lanes 2x", "2x", "1 to 64");
+    assert_refused("--live h g --max-rounds 0", "--max-rounds", "0");
+    assert_refused("--live h g --max-downtime soon", "soon", "300ms");
+    assert_refused("--live h g --bandwidth 10", "--bandwidth", "10G");
+    assert_refused("--live h g --silent-timeout 5s", "--silent-timeout", "6s");
+    assert_refused("--live h g --start-timeout 0", "--start-timeout", "100ms");
+    assert_refused("--live h g --connect-timeout 1000000m", "1000000m", "a day");
+    assert_refused("--live h g -q -v", "--quiet", "--verbose");
+    assert_refused("--live h:0 g", "h:0", "port");
+    assert_refused("--live :8002 g", ":8002", "HOST");
+    assert_refused("--live [::1 g", "[::1", "not an address");
+    assert_refused("--listen h:99999", "h:99999", "port");
+    assert_refused("--listen a b", "--listen", "ADDR:PORT");
+    assert_refused("--trust", "--trust", "fingerprint");
+    assert_refused("--resume", "--resume", "DOM");
+    assert_refused("--listen --lanes 2", "--lanes", "--listen");
+    assert_refused("--offline h g --max-rounds 2", "--max-rounds", "--offline");
+    assert_refused("--identity --insecure", "--insecure", "--identity");
+    assert_refused("--recover --json", "--json", "--recover");
+}
+
+static void read_document(const char *path, char text[static DOCUMENT_BYTES])
+{
+    FILE *f = fopen(path, "re");
+
+    assert_non_null(f);
+
+    const size_t n = fread(text, 1, DOCUMENT_BYTES - 1, f);
+
+    text[n] = '\0';
+    fclose(f);
+}
+
+/* mdoc writes --option as "Fl \-option". */
+static void drop_backslashes(char *text)
+{
+    char *to = text;
+
+    for (const char *from = text; *from; from++)
+        if (*from != '\\')
+            *to++ = *from;
+    *to = '\0';
+}
+
+static void assert_has_option(
+    const char *where, const char *text, const char *dashes, const char *name)
+{
+    char option[64];
+    const int len = snprintf(option, sizeof(option), "%s%s", dashes, name);
+
+    for (const char *at = text; (at = strstr(at, option)); at += len)
+        if (!strchr("-abcdefghijklmnopqrstuvwxyz", at[len]))
+            return;
+    fail_msg("%s does not name %s", where, option);
+}
+
+/* Run from the top of the tree, as `make check` does. */
+static void help_man_page_and_readme_name_every_option(void **state)
+{
+    (void)state;
+    char *man = malloc(DOCUMENT_BYTES), *readme = malloc(DOCUMENT_BYTES);
+    unsigned count = 0;
+
+    assert_true(man && readme);
+    read_document("docs/man/xmigrate.8", man);
+    drop_backslashes(man);
+    read_document("README.md", readme);
+    for (const char *name; (name = options_name(count)); count++) {
+        assert_has_option("--help", help_text, "--", name);
+        assert_has_option("the man page", man, " -", name);
+        assert_has_option("README.md", readme, "--", name);
+    }
+    assert_true(count > 20);
+    free(man);
+    free(readme);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(live_has_the_documented_defaults),
+        cmocka_unit_test(every_option_of_a_move_is_taken),
+        cmocka_unit_test(lanes_default_to_cores_but_at_most_eight),
+        cmocka_unit_test(other_modes_take_their_words),
+        cmocka_unit_test(help_wins_over_what_else_was_typed),
+        cmocka_unit_test(nonsense_is_refused_in_one_line),
+        cmocka_unit_test(help_man_page_and_readme_name_every_option),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

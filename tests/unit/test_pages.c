@@ -1,0 +1,537 @@
+/* Page records: what the encoder writes reads back, here and by the independent reader, and
+ * whatever else arrives is refused whole. */
+#include "base/bytes.h"
+#include "tests/unit/wire_peer.h"
+#include "transport/pages.h"
+#include "transport/v3.h"
+
+#include <errno.h>
+#include <lz4.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static const struct page_rules one_lane = {
+    .frame_count = 1 << 20, .lane = 0, .lane_count = 1, .compress = true};
+
+struct fixture {
+    struct page_encoder *enc;
+    struct page_decoder *dec;
+    uint8_t *memory; /* 512 pages */
+    uint64_t entries[PAGES_MAX_ENTRIES];
+    const void *pages[PAGES_MAX_ENTRIES];
+    struct peer_pages *peer;
+    pid_t guest; /* writes to memory meanwhile; 0: none */
+    struct err e;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    f->memory = aligned_alloc(PAGE_BYTES, PAGES_MAX_ENTRIES * PAGE_BYTES);
+    f->peer = malloc(sizeof(*f->peer));
+    assert_int_equal(page_encoder_create(true, &f->enc, &f->e), 0);
+    assert_int_equal(page_decoder_create(&one_lane, &f->dec, &f->e), 0);
+    memset(f->memory, 0, PAGES_MAX_ENTRIES * PAGE_BYTES);
+    for (unsigned i = 0; i < PAGES_MAX_ENTRIES; i++) {
+        f->entries[i] = v3_entry(1000 + i, 0);
+        f->pages[i] = f->memory + (size_t)i * PAGE_BYTES;
+    }
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    if (f->guest) {
+        kill(f->guest, SIGKILL);
+        waitpid(f->guest, NULL, 0);
+    }
+    page_encoder_destroy(f->enc);
+    page_decoder_destroy(f->dec);
+    free(f->memory);
+    free(f->peer);
+    free(f);
+    return 0;
+}
+
+static uint8_t *page_of(struct fixture *f, unsigned i)
+{
+    return f->memory + (size_t)i * PAGE_BYTES;
+}
+
+static void fill_random(struct fixture *f, unsigned i)
+{
+    for (unsigned b = 0; b < PAGE_BYTES; b++)
+        page_of(f, i)[b] = (uint8_t)random();
+}
+
+static void fill_text(struct fixture *f, unsigned i)
+{
+    for (unsigned b = 0; b < PAGE_BYTES; b += 16)
+        snprintf((char *)page_of(f, i) + b, 16, "%08x %05x\n", i, b);
+}
+
+/* Encode count entries and put the body where the decoder reads it. Returns its length. */
+static size_t encode(struct fixture *f, unsigned count)
+{
+    struct page_body body;
+
+    assert_int_equal(page_encode(f->enc, f->entries, f->pages, count, &body, &f->e), 0);
+    assert_true(body.iov.iov_len <= PAGES_MAX_BODY_BYTES);
+    memcpy(page_decoder_body(f->dec), body.iov.iov_base, body.iov.iov_len);
+    return body.iov.iov_len;
+}
+
+/* Both readers give back what the memory holds. */
+static void assert_arrives(struct fixture *f, size_t len_bytes, unsigned count)
+{
+    struct page_batch batch;
+
+    assert_null(peer_read_pages(page_decoder_body(f->dec), len_bytes, f->peer));
+    assert_int_equal(f->peer->count, count);
+    if (page_decode(f->dec, len_bytes, &batch, &f->e))
+        fail_msg("%s", f->e.text);
+    assert_int_equal(batch.count, count);
+    for (unsigned i = 0; i < count; i++) {
+        const bool data = v3_type_has_data(v3_entry_type(f->entries[i]));
+
+        assert_int_equal(v3_entry_pfn(batch.entries[i]), v3_entry_pfn(f->entries[i]));
+        assert_int_equal(f->peer->entry[i].pfn, v3_entry_pfn(f->entries[i]));
+        assert_int_equal(v3_entry_type(batch.entries[i]), v3_entry_type(f->entries[i]));
+        assert_int_equal(f->peer->entry[i].type, v3_entry_type(f->entries[i]));
+        if (!data) {
+            assert_null(batch.pages[i]);
+            assert_null(f->peer->entry[i].content);
+            continue;
+        }
+        assert_int_equal((uintptr_t)batch.pages[i] % 8, 0);
+        assert_memory_equal(batch.pages[i], f->pages[i], PAGE_BYTES);
+        if (f->peer->entry[i].content)
+            assert_memory_equal(f->peer->entry[i].content, f->pages[i], PAGE_BYTES);
+        else
+            assert_true(f->peer->entry[i].zero && page_is_zero(f->pages[i]));
+    }
+}
+
+static void assert_refused(struct fixture *f, size_t len_bytes, const char *because)
+{
+    struct page_batch batch = {.count = 12345};
+
+    f->e = (struct err)ERR_INIT;
+    assert_int_equal(page_decode(f->dec, len_bytes, &batch, &f->e), -EPROTO);
+    assert_int_equal(f->e.class, ERR_PEER);
+    if (!strstr(f->e.text, because))
+        fail_msg("'%s' does not say '%s'", f->e.text, because);
+    assert_int_equal(batch.count, 12345);
+}
+
+static void test_one_byte_anywhere_makes_a_page_not_zero(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_true(page_is_zero(page_of(f, 3)));
+    for (unsigned b = 0; b < PAGE_BYTES; b++) {
+        page_of(f, 3)[b] = 1 << b % 8;
+        assert_false(page_is_zero(page_of(f, 3)));
+        page_of(f, 3)[b] = 0;
+    }
+}
+
+static void test_a_full_record_of_random_pages_arrives_raw(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < PAGES_MAX_ENTRIES; i++)
+        fill_random(f, i);
+
+    const size_t len_bytes = encode(f, PAGES_MAX_ENTRIES);
+
+    assert_int_equal(len_bytes, PAGES_MAX_BODY_BYTES);
+    assert_arrives(f, len_bytes, PAGES_MAX_ENTRIES);
+    assert_int_equal(f->peer->raw_blocks, 32);
+}
+
+static void test_text_arrives_compressed(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < 100; i++)
+        fill_text(f, i);
+
+    const size_t len_bytes = encode(f, 100);
+
+    assert_true(len_bytes < 100 * PAGE_BYTES / 3);
+    assert_arrives(f, len_bytes, 100);
+    assert_int_equal(f->peer->lz4_blocks, 7);
+}
+
+static void test_every_mix_of_pages_arrives(void **state)
+{
+    struct fixture *f = *state;
+    static const uint32_t words[] = {0, 0, 1, 2, 3, 4, 9, 10, 11, 12, 13, 14, 15};
+
+    for (unsigned round = 0; round < 200; round++) {
+        const unsigned count = 1 + (unsigned)random() % PAGES_MAX_ENTRIES;
+        uint64_t pfn = 0;
+
+        for (unsigned i = 0; i < count; i++) {
+            pfn += 1 + (uint64_t)random() % 9;
+            f->entries[i] = v3_entry(pfn, words[(unsigned)random() % 13] << 28);
+            switch (random() / 16 % 3) {
+            case 0:
+                memset(page_of(f, i), 0, PAGE_BYTES);
+                break;
+            case 1:
+                fill_text(f, i);
+                break;
+            default:
+                fill_random(f, i);
+            }
+        }
+        assert_arrives(f, encode(f, count), count);
+    }
+}
+
+static void test_zero_pages_cost_only_their_entry(void **state)
+{
+    struct fixture *f = *state;
+    struct page_batch batch;
+    const size_t len_bytes = encode(f, 512);
+
+    assert_int_equal(len_bytes, 8 + 512 * 8);
+    assert_arrives(f, len_bytes, 512);
+    assert_int_equal(page_decode(f->dec, len_bytes, &batch, &f->e), 0);
+    assert_int_equal(batch.zero_pages, 512);
+    assert_int_equal(batch.data_pages, 0);
+    assert_true(batch.entries[0] & WIRE_ENTRY_ZERO);
+}
+
+static void test_without_compression_all_blocks_are_raw(void **state)
+{
+    struct fixture *f = *state;
+
+    page_encoder_destroy(f->enc);
+    page_decoder_destroy(f->dec);
+    assert_int_equal(page_encoder_create(false, &f->enc, &f->e), 0);
+    assert_int_equal(
+        page_decoder_create(
+            &(struct page_rules){.frame_count = 1 << 20, .lane_count = 1}, &f->dec, &f->e),
+        0);
+    for (unsigned i = 0; i < 20; i++)
+        fill_text(f, i);
+    assert_arrives(f, encode(f, 20), 20);
+    assert_int_equal(f->peer->raw_blocks, 2);
+}
+
+static void test_a_compressed_block_that_was_not_agreed_is_refused(void **state)
+{
+    struct fixture *f = *state;
+
+    page_decoder_destroy(f->dec);
+    assert_int_equal(
+        page_decoder_create(
+            &(struct page_rules){.frame_count = 1 << 20, .lane_count = 1}, &f->dec, &f->e),
+        0);
+    fill_text(f, 0);
+    assert_refused(f, encode(f, 1), "compressed");
+}
+
+static void test_compression_is_found_again_after_random_pages(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < 256; i++)
+        fill_random(f, i);
+    for (unsigned i = 256; i < 512; i++)
+        fill_text(f, i);
+    assert_arrives(f, encode(f, 512), 512);
+    assert_true(f->peer->lz4_blocks >= 8);
+}
+
+static void test_a_record_cut_short_anywhere_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct page_batch batch;
+
+    fill_text(f, 0);
+    fill_random(f, 2);
+    for (unsigned i = 17; i < 40; i++)
+        fill_text(f, i);
+
+    const size_t len_bytes = encode(f, 40);
+
+    assert_arrives(f, len_bytes, 40);
+    for (size_t cut = 0; cut < len_bytes; cut++) {
+        f->e = (struct err)ERR_INIT;
+        assert_int_equal(page_decode(f->dec, cut, &batch, &f->e), -EPROTO);
+    }
+}
+
+static void test_bytes_after_the_last_block_are_refused(void **state)
+{
+    struct fixture *f = *state;
+
+    fill_text(f, 0);
+
+    const size_t len_bytes = encode(f, 1);
+
+    memset((uint8_t *)page_decoder_body(f->dec) + len_bytes, 0, 8);
+    assert_refused(f, len_bytes + 8, "after the last block");
+}
+
+static void test_any_flipped_bit_is_refused_or_changes_only_content(void **state)
+{
+    struct fixture *f = *state;
+    struct page_batch batch;
+
+    for (unsigned i = 0; i < 5; i++)
+        fill_text(f, i);
+
+    const size_t len_bytes = encode(f, 8);
+    uint8_t *body = page_decoder_body(f->dec);
+
+    for (size_t bit = 0; bit < len_bytes * 8; bit++) {
+        body[bit / 8] ^= 1 << bit % 8;
+        f->e = (struct err)ERR_INIT;
+
+        const int rc = page_decode(f->dec, len_bytes, &batch, &f->e);
+
+        assert_true(rc == 0 || rc == -EPROTO);
+        if (rc == 0) {
+            assert_int_equal(batch.count, 8);
+            for (unsigned i = 0; i < batch.count; i++) {
+                assert_true(v3_entry_pfn(batch.entries[i]) < one_lane.frame_count);
+                assert_true(!batch.pages[i] == !v3_type_has_data(v3_entry_type(batch.entries[i])));
+            }
+        }
+        body[bit / 8] ^= 1 << bit % 8;
+    }
+}
+
+/* A record of one zero page, whose parts the next tests spoil. */
+static uint8_t *spoil(struct fixture *f, size_t *len_bytes)
+{
+    *len_bytes = encode(f, 2);
+    return page_decoder_body(f->dec);
+}
+
+static void test_bad_headers_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    size_t len_bytes;
+    uint8_t *body = spoil(f, &len_bytes);
+
+    put_le32(body, 0);
+    assert_refused(f, 8, "counts 0");
+    put_le32(body, 513);
+    assert_refused(f, 8 + 513 * 8, "counts 513");
+    put_le32(body, UINT32_MAX);
+    assert_refused(f, len_bytes, "counts 4294967295");
+    put_le32(body, 3);
+    assert_refused(f, len_bytes, "cut short in its entries");
+    put_le32(body, 2);
+    put_le32(body + 4, 1);
+    assert_refused(f, len_bytes, "reserved");
+}
+
+static void test_bad_entries_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    size_t len_bytes;
+    uint8_t *body = spoil(f, &len_bytes);
+
+    for (unsigned bit = 52; bit < 59; bit++) {
+        put_le64(body + 8, (1000 | WIRE_ENTRY_ZERO) | 1ull << bit);
+        assert_refused(f, len_bytes, "reserved");
+    }
+    for (uint64_t type = 5; type <= 8; type++) {
+        put_le64(body + 8, type << 60 | 1000);
+        assert_refused(f, len_bytes, "not known");
+    }
+    for (uint64_t type = 0xd; type <= 0xf; type++) {
+        put_le64(body + 8, type << 60 | WIRE_ENTRY_ZERO | 1000);
+        assert_refused(f, len_bytes, "without content");
+    }
+    put_le64(body + 8, WIRE_ENTRY_ZERO | 1001);
+    assert_refused(f, len_bytes, "ascending");
+    put_le64(body + 8, WIRE_ENTRY_ZERO | 1002);
+    assert_refused(f, len_bytes, "ascending");
+    put_le64(body + 8, WIRE_ENTRY_ZERO | one_lane.frame_count);
+    assert_refused(f, len_bytes, "last frame");
+    put_le64(body + 8, WIRE_ENTRY_ZERO | V3_ENTRY_PFN_MASK);
+    assert_refused(f, len_bytes, "last frame");
+}
+
+static void test_frames_of_another_lane_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    const struct page_rules second_of_three = {
+        .frame_count = 1 << 20, .lane = 1, .lane_count = 3, .compress = true};
+
+    page_decoder_destroy(f->dec);
+    assert_int_equal(page_decoder_create(&second_of_three, &f->dec, &f->e), 0);
+    f->entries[0] = v3_entry(512, 0);
+    f->entries[1] = v3_entry(1023, 0);
+    f->entries[2] = v3_entry(512 * 4, 0);
+    assert_arrives(f, encode(f, 3), 3);
+    f->entries[2] = v3_entry(512 * 3, 0);
+    assert_refused(f, encode(f, 3), "another lane");
+    f->entries[0] = v3_entry(511, 0);
+    assert_refused(f, encode(f, 1), "another lane");
+}
+
+static void test_bad_blocks_are_refused(void **state)
+{
+    struct fixture *f = *state;
+
+    fill_random(f, 0);
+
+    const size_t len_bytes = encode(f, 1);
+    uint8_t *table = (uint8_t *)page_decoder_body(f->dec) + 16;
+
+    assert_int_equal(get_le32(table), 0x80000000u | PAGE_BYTES);
+    put_le32(table, 0x80000000u | (PAGE_BYTES - 8));
+    assert_refused(f, len_bytes, "is stored in");
+    put_le32(table, 0x80000000u | (PAGE_BYTES + 8));
+    assert_refused(f, len_bytes, "is stored in");
+    put_le32(table, 0xffffffffu);
+    assert_refused(f, len_bytes, "is stored in");
+    put_le32(table, 0);
+    assert_refused(f, len_bytes, "is stored in 0");
+    put_le32(table, PAGE_BYTES);
+    assert_refused(f, len_bytes, "is stored in");
+    put_le32(table, PAGE_BYTES - 8);
+    assert_refused(f, len_bytes, "after the last block");
+    assert_refused(f, len_bytes - 8, "does not decode");
+    put_le32(table, 0x80000000u | PAGE_BYTES);
+    put_le32(table + 4, 1);
+    assert_refused(f, len_bytes, "padding after the block table");
+}
+
+static void test_lz4_blocks_of_another_length_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t *body = page_decoder_body(f->dec);
+    uint8_t zeros[2 * PAGE_BYTES] = {0};
+    static const int raw_lengths[] = {16, PAGE_BYTES - 1, PAGE_BYTES + 1, 2 * PAGE_BYTES};
+
+    for (unsigned i = 0; i < 4; i++) {
+        const int stored = LZ4_compress_default(
+            (char *)zeros, (char *)body + 24, raw_lengths[i], PAGE_BYTES - 1);
+
+        put_le32(body, 1);
+        put_le32(body + 4, 0);
+        put_le64(body + 8, 1000);
+        put_le32(body + 16, (uint32_t)stored);
+        put_le32(body + 20, 0);
+        memset(body + 24 + stored, 0, 8);
+        assert_refused(f, 24 + (size_t)(stored + 7) / 8 * 8, "does not decode");
+    }
+}
+
+static void test_callers_mistakes_are_internal_errors(void **state)
+{
+    struct fixture *f = *state;
+    struct page_body body;
+
+    assert_int_equal(page_encode(f->enc, f->entries, f->pages, 0, &body, &f->e), -EINVAL);
+    assert_int_equal(f->e.class, ERR_INTERNAL);
+    assert_int_equal(page_encode(f->enc, f->entries, f->pages, 513, &body, &f->e), -EINVAL);
+    f->entries[1] = f->entries[0];
+    assert_int_equal(page_encode(f->enc, f->entries, f->pages, 2, &body, &f->e), -EINVAL);
+    f->entries[0] = 5ull << 60;
+    assert_int_equal(page_encode(f->enc, f->entries, f->pages, 1, &body, &f->e), -EINVAL);
+}
+
+/*
+ * As a guest does: another process writes to every second page all the time. Each record must
+ * decode, and the pages that nobody writes to must arrive as they are, though they repeat what is
+ * (or was) in their neighbours.
+ */
+static void test_pages_that_change_while_they_are_encoded(void **state)
+{
+    struct fixture *f = *state;
+    enum { PAGES = 64 };
+    uint8_t *shared = mmap(
+        NULL, PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    uint8_t still[PAGE_BYTES];
+    struct timespec begin, now;
+
+    assert_ptr_not_equal(shared, MAP_FAILED);
+    for (unsigned b = 0; b < PAGE_BYTES; b++)
+        still[b] = (uint8_t)(b * b >> 5);
+    for (unsigned i = 0; i < PAGES; i++) {
+        memcpy(shared + (size_t)i * PAGE_BYTES, still, PAGE_BYTES);
+        f->pages[i] = shared + (size_t)i * PAGE_BYTES;
+    }
+
+    f->guest = fork();
+    assert_true(f->guest >= 0);
+    if (f->guest == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (uint64_t n = 0;; n++) {
+            uint8_t *page = shared + n % (PAGES / 2) * 2 * PAGE_BYTES;
+
+            /* Zeros, what the still pages hold, and noise, in turns. */
+            if (n % 96 < 32)
+                memset(page, 0, PAGE_BYTES);
+            else if (n % 96 < 64)
+                memcpy(page, still, PAGE_BYTES);
+            else
+                for (unsigned b = 0; b < PAGE_BYTES; b += 8)
+                    put_le64(page + b, (n + b) * 0x9e3779b97f4a7c15u);
+        }
+    }
+
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do {
+        struct page_batch batch;
+        const size_t len_bytes = encode(f, PAGES);
+
+        if (page_decode(f->dec, len_bytes, &batch, &f->e))
+            fail_msg("%s", f->e.text);
+        for (unsigned i = 1; i < PAGES; i += 2)
+            assert_memory_equal(batch.pages[i], still, PAGE_BYTES);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while (now.tv_sec - begin.tv_sec < 2);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_one_byte_anywhere_makes_a_page_not_zero),
+        TEST(test_a_full_record_of_random_pages_arrives_raw),
+        TEST(test_text_arrives_compressed),
+        TEST(test_every_mix_of_pages_arrives),
+        TEST(test_zero_pages_cost_only_their_entry),
+        TEST(test_without_compression_all_blocks_are_raw),
+        TEST(test_a_compressed_block_that_was_not_agreed_is_refused),
+        TEST(test_compression_is_found_again_after_random_pages),
+        TEST(test_a_record_cut_short_anywhere_is_refused),
+        TEST(test_bytes_after_the_last_block_are_refused),
+        TEST(test_any_flipped_bit_is_refused_or_changes_only_content),
+        TEST(test_bad_headers_are_refused),
+        TEST(test_bad_entries_are_refused),
+        TEST(test_frames_of_another_lane_are_refused),
+        TEST(test_bad_blocks_are_refused),
+        TEST(test_lz4_blocks_of_another_length_are_refused),
+        TEST(test_callers_mistakes_are_internal_errors),
+        TEST(test_pages_that_change_while_they_are_encoded),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,753 @@
+/*
+ * The source's story and its hand-off: what is done to the guest, in which order, for every way in
+ * which a move can end. libxl (xl_*, recover_guest) only writes down what it is asked for; libxl's
+ * operation with the helper, and the destination, are played by threads. State files and locks
+ * are the real ones, in a directory of this test.
+ */
+#include "base/deadline.h"
+#include "base/io.h"
+#include "cmd/paths.h"
+#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/xmigrate/recover.h"
+#include "cmd/xmigrate/send.h"
+#include "cmd/xmigrate/talk.h"
+#include "cmd/xmigrate/xl_config.h"
+#include "cmd/xmigrate/xl_op.h"
+#include "crypto/peer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define UUID     "01234567-89ab-cdef-0123-456789abcdef"
+#define LIMIT_NS (5 * NS_PER_S)
+
+static char run_dir[64];
+static char state_path[128];
+
+/* What one test sets and finds; threads of it are joined before it is read. */
+static struct {
+    struct xl_domain domain;
+    bool shadow;
+    bool no_room;    /* the configuration cannot be moved */
+    bool bad_away;   /* the new name exists */
+    bool no_rescue;  /* the guest cannot be brought back */
+    bool still_runs; /* when it is brought back first: its suspend is still to come */
+    int64_t suspend_ns;
+    void (*helper)(struct xl_op *op);
+    void (*peer)(void);
+
+    char done[512]; /* what was asked of libxl, in order */
+    char state_at_go[1024];
+    bool told_abort;
+
+    struct control control;
+    pthread_t thread;
+    bool connected;
+} now;
+
+static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void note(const char *fmt, ...)
+{
+    const size_t len = strlen(now.done);
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(now.done + len, sizeof(now.done) - len, fmt, ap);
+    va_end(ap);
+}
+
+/* --- libxl --- */
+
+int xl_prepare_process(struct err *e)
+{
+    (void)e;
+    return 0;
+}
+
+int xl_open(struct xl *xl, const struct log *log, struct err *e)
+{
+    (void)e;
+    xl->log = log;
+    return 0;
+}
+
+void xl_close(struct xl *xl)
+{
+    (void)xl;
+}
+
+int xl_find(struct xl *xl, const char *name_or_domid, struct xl_domain *d, struct err *e)
+{
+    (void)xl;
+    if (strcmp(name_or_domid, "g"))
+        return err_set(e, ERR_REFUSED, ESRCH, "no domain \"%s\"", name_or_domid);
+    *d = now.domain;
+    return 0;
+}
+
+int xl_look_at(struct xl *xl, uint32_t domid, const char *uuid, struct xl_domain *d, struct err *e)
+{
+    (void)xl;
+    (void)domid;
+    (void)uuid;
+    (void)e;
+    *d = now.domain;
+    if (now.still_runs) {
+        d->shut_down = true;
+        d->reason = LIBXL_SHUTDOWN_REASON_SUSPEND;
+    }
+    return 0;
+}
+
+int xl_host(struct xl *xl, struct xl_host *h, struct err *e)
+{
+    (void)xl;
+    (void)e;
+    *h = (struct xl_host){.shadow = now.shadow};
+    return 0;
+}
+
+int xl_rename(struct xl *xl, uint32_t domid, const char *from, const char *to, struct err *e)
+{
+    (void)xl;
+    (void)domid;
+    if (now.bad_away)
+        return err_set(e, ERR_LOCAL, EEXIST, "cannot rename");
+    note("rename %s %s;", from, to);
+    return 0;
+}
+
+int xl_destroy(struct xl *xl, uint32_t domid, struct err *e)
+{
+    (void)xl;
+    (void)e;
+    note("destroy %u;", domid);
+    return 0;
+}
+
+const char *xl_type_name(libxl_domain_type type)
+{
+    return type == LIBXL_DOMAIN_TYPE_PV ? "pv" : "pvh";
+}
+
+int xl_config_retrieve(struct xl *xl, uint32_t domid, libxl_domain_config *config, struct err *e)
+{
+    (void)xl;
+    (void)domid;
+    (void)e;
+    config->c_info.type = now.domain.type;
+    return 0;
+}
+
+int xl_config_check_movable(const libxl_domain_config *config, struct err *e)
+{
+    (void)config;
+    return now.no_room ? err_set(e, ERR_REFUSED, EOPNOTSUPP, "it has a PCI device") : 0;
+}
+
+int xl_config_text(struct xl *xl, libxl_domain_config *config, char **text, struct err *e)
+{
+    (void)xl;
+    (void)config;
+    (void)e;
+    *text = strdup("{}");
+    return 0;
+}
+
+void xl_config_dispose(libxl_domain_config *config)
+{
+    (void)config;
+}
+
+int recover_guest(struct xl *xl, uint32_t domid, const char *uuid, const char *name,
+    enum recover_found *found, struct err *e)
+{
+    (void)xl;
+    (void)uuid;
+    note("recover %u %s;", domid, name);
+    if (now.no_rescue)
+        return err_set(e, ERR_LOCAL, EIO, "cannot resume domain %u", domid);
+    *found = now.still_runs && !strstr(now.done, ";recover 7 g;recover") ? RECOVER_RUNNING
+                                                                         : RECOVER_RESUMED;
+    return 0;
+}
+
+int find_program(const char *name, char path[static PATHS_BYTES], struct err *e)
+{
+    (void)e;
+    snprintf(path, PATHS_BYTES, "/%s", name);
+    return 0;
+}
+
+int open_run_dir(char path[static PATHS_BYTES], struct err *e)
+{
+    (void)e;
+    strcpy(path, run_dir);
+    return 0;
+}
+
+/* --- libxl's operation and the helper in it --- */
+
+struct xl_op {
+    pthread_t thread;
+    int event_fd;
+    int fd;
+    struct err e;
+};
+
+static void *run_helper(void *arg)
+{
+    struct xl_op *op = arg;
+
+    now.helper(op);
+    eventfd_write(op->event_fd, 1);
+    return NULL;
+}
+
+int xl_op_suspend(
+    struct xl_op **out, const struct log *log, uint32_t domid, int fd, bool live, struct err *e)
+{
+    struct xl_op *op = calloc(1, sizeof(*op));
+
+    (void)log;
+    (void)e;
+    assert_non_null(op);
+    note("suspend %u%s;", domid, live ? " live" : "");
+    op->fd = fd;
+    op->event_fd = eventfd(0, EFD_CLOEXEC);
+    *out = op;
+    return -pthread_create(&op->thread, NULL, run_helper, op);
+}
+
+int xl_op_event_fd(const struct xl_op *op)
+{
+    return op->event_fd;
+}
+
+void xl_op_abort(struct xl_op *op)
+{
+    (void)op;
+}
+
+int xl_op_finish(struct xl_op *op, uint32_t *domid, struct err *e)
+{
+    (void)domid;
+    pthread_join(op->thread, NULL);
+    close(op->event_fd);
+
+    const int rc = err_is_set(&op->e) ? err_take(e, &op->e) : 0;
+
+    free(op);
+    return rc;
+}
+
+static int take_job(void)
+{
+    struct link_message m;
+    struct err e = ERR_INIT;
+    const int sock = link_connect(getenv(LINK_ENV), &e);
+
+    assert_true(sock >= 0);
+    assert_int_equal(link_recv(sock, &m, NULL, deadline_in(LIMIT_NS), &e), 0);
+    assert_int_equal(m.job.domid, 7);
+    assert_int_equal(m.job.lanes, 2);
+    assert_int_equal(m.job.receiver_estimate_ns, 12345);
+    link_message_clear(&m);
+    return sock;
+}
+
+static void helper_is_well(struct xl_op *op)
+{
+    struct err e = ERR_INIT;
+    const int sock = take_job();
+
+    assert_int_equal(write(op->fd, "context", 7), 7);
+    link_send_event(sock, json_pack("{s:s}", "event", "suspending"), &e);
+    link_send_event(sock, json_pack("{s:s}", "event", "suspended"), &e);
+    link_send_done(sock,
+        json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:{s:i, s:i, s:i, s:i}}", "rounds", 2,
+            "data_pages", 10, "zero_pages", 1, "wire_bytes", 4096, "total_ns", 5,
+            "predicted_downtime_ns", 6, "downtime", "suspend_ns", 1, "last_round_ns", 2, "state_ns",
+            3, "receiver_ns", 4),
+        &e);
+    close(sock);
+}
+
+static void refuse(struct xl_op *op, bool suspending)
+{
+    struct err e = ERR_INIT, why = ERR_INIT;
+    const int sock = take_job();
+
+    if (suspending)
+        link_send_event(sock, json_pack("{s:s}", "event", "suspending"), &e);
+    err_set(&why, ERR_REFUSED, EBUSY, "log-dirty is on already");
+    link_send_failed(sock, &why, &e);
+    close(sock);
+    err_set(&op->e, ERR_LOCAL, EIO, "libxl: failed");
+}
+
+static void helper_refuses(struct xl_op *op)
+{
+    refuse(op, false);
+}
+
+static void helper_refuses_late(struct xl_op *op)
+{
+    refuse(op, true);
+}
+
+static void helper_dies(struct xl_op *op)
+{
+    close(take_job());
+    err_set(&op->e, ERR_LOCAL, EIO, "libxl: killed");
+}
+
+/* As libxl does: its own patience with the guest is longer. */
+static void helper_waits_for_the_guest(struct xl_op *op)
+{
+    struct err e = ERR_INIT, why = ERR_INIT;
+    const int sock = take_job();
+
+    link_send_event(sock, json_pack("{s:s}", "event", "suspending"), &e);
+    sleep_until_ns(deadline_in(400 * NS_PER_MS));
+    err_set(&why, ERR_GUEST, ETIMEDOUT, "libxl could not suspend the guest");
+    link_send_failed(sock, &why, &e);
+    close(sock);
+    err_set(&op->e, ERR_LOCAL, EIO, "libxl: failed");
+}
+
+static void helper_until_signal(struct xl_op *op)
+{
+    struct link_message m;
+    struct err e = ERR_INIT;
+    const int sock = take_job();
+
+    kill(getpid(), SIGTERM);
+    assert_int_equal(link_recv(sock, &m, NULL, deadline_in(LIMIT_NS), &e), 0);
+    assert_int_equal(m.kind, LINK_ABORT);
+    /* A second one does not cut the cleanup short. */
+    kill(getpid(), SIGINT);
+    link_send_failed(sock, &m.failed, &e);
+    link_message_clear(&m);
+    close(sock);
+    err_set(&op->e, ERR_LOCAL, EIO, "libxl: failed");
+}
+
+/* --- the destination --- */
+
+static enum control_type hear(void)
+{
+    static uint8_t body[CONTROL_BODY_BYTES];
+    struct err e = ERR_INIT;
+    enum control_type type;
+    size_t len;
+
+    do {
+        if (control_recv(&now.control, &type, body, &len, deadline_in(LIMIT_NS), &e))
+            return 0;
+        now.told_abort |= type == CONTROL_ABORT;
+    } while (type == CONTROL_PING || type == CONTROL_LIBXL_DATA);
+    return type;
+}
+
+static void send_error(enum control_type type, enum err_class class, const char *text)
+{
+    struct err e = ERR_INIT, why = ERR_INIT;
+
+    err_set(&why, class, EEXIST, "%s", text);
+    talk_send_error(&now.control, type, &why, &e);
+}
+
+static void greet(void)
+{
+    struct err e = ERR_INIT;
+
+    assert_int_equal(talk_send_hello(&now.control, &e), 0);
+    assert_int_equal(hear(), CONTROL_HELLO);
+    assert_int_equal(hear(), CONTROL_OFFER);
+}
+
+static void accept_offer(void)
+{
+    const struct talk_accept accept = {.lanes = 2, .finish_ns = 12345};
+    struct err e = ERR_INIT;
+
+    greet();
+    talk_send_accept(&now.control, &accept, &e);
+}
+
+static void peer_refuses(void)
+{
+    greet();
+    send_error(CONTROL_REFUSE, ERR_REFUSED, "a domain of that name exists");
+    while (hear())
+        ;
+}
+
+static void peer_wants_too_many_lanes(void)
+{
+    const struct talk_accept accept = {.lanes = 3};
+    struct err e = ERR_INIT;
+
+    greet();
+    talk_send_accept(&now.control, &accept, &e);
+    while (hear())
+        ;
+}
+
+static void peer_waits(void)
+{
+    accept_offer();
+    while (hear())
+        ;
+}
+
+static void read_state(char text[static 1024])
+{
+    const int fd = open(state_path, O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd < 0 ? 0 : read(fd, text, 1023);
+
+    text[n > 0 ? n : 0] = '\0';
+    if (fd >= 0)
+        close(fd);
+}
+
+/* True when GO came. What the state file says at that moment is what a crash would find. */
+static bool become_ready(void)
+{
+    const struct talk_ready ready = {.domid = 3};
+    struct err e = ERR_INIT;
+    enum control_type type;
+
+    accept_offer();
+    while ((type = hear()) != CONTROL_LIBXL_END)
+        if (!type)
+            return false;
+    talk_send_ready(&now.control, &ready, &e);
+    if (hear() != CONTROL_GO)
+        return false;
+    read_state(now.state_at_go);
+    note("go;");
+    return true;
+}
+
+static void peer_starts(void)
+{
+    const struct talk_started started = {.domid = 3};
+    struct err e = ERR_INIT;
+
+    if (become_ready())
+        talk_send_started(&now.control, &started, &e);
+    while (hear())
+        ;
+}
+
+static void peer_gives_back(void)
+{
+    if (become_ready())
+        send_error(CONTROL_FAILED, ERR_LOCAL, "cannot unpause");
+    while (hear())
+        ;
+}
+
+static void peer_goes_after_go(void)
+{
+    become_ready();
+    channel_shutdown(now.control.ch);
+}
+
+static void *run_peer(void *arg)
+{
+    (void)arg;
+    now.peer();
+    return NULL;
+}
+
+int peer_connect(const struct tcp_address *a, const struct peer_params *p, struct channel **ch,
+    struct tls_peer *peer, struct err *e)
+{
+    struct channel *far;
+    int fds[2];
+
+    if (!now.peer)
+        return err_set(e, ERR_PEER, ECONNREFUSED, "nobody listens on %s", a->host);
+    *peer = (struct tls_peer){.name = ""};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    assert_int_equal(tcp_channel(fds[0], "control", p->cancel, LIMIT_NS, ch, e), 0);
+    assert_int_equal(tcp_channel(fds[1], "peer", NULL, LIMIT_NS, &far, e), 0);
+    control_init(&now.control, far);
+    now.connected = true;
+    return -pthread_create(&now.thread, NULL, run_peer, NULL);
+}
+
+/* --- the stage --- */
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&now, 0, sizeof(now));
+    now.domain = (struct xl_domain){
+        .domid = 7, .uuid = UUID, .name = "g", .type = LIBXL_DOMAIN_TYPE_PVH, .vcpus = 1};
+    now.helper = helper_is_well;
+    now.peer = peer_starts;
+    now.suspend_ns = LIMIT_NS;
+    unlink(state_path);
+    return 0;
+}
+
+static int move(enum mode mode)
+{
+    const struct options o = {.mode = mode,
+        .address = {.host = "there", .port = 8002},
+        .domain = "g",
+        .lanes = 2,
+        .connect_ns = LIMIT_NS,
+        .silent_ns = 2 * LIMIT_NS,
+        .suspend_ns = now.suspend_ns,
+        .start_ns = LIMIT_NS,
+        .insecure = true,
+        .log_level = LOG_ERROR};
+    const int code = send_main(&o);
+
+    if (now.connected) {
+        pthread_join(now.thread, NULL);
+        control_close(&now.control);
+    }
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    return code;
+}
+
+static bool state_is_left(void)
+{
+    return !access(state_path, F_OK);
+}
+
+/* --- the tests --- */
+
+static void the_guest_is_given_on_disk_before_go_and_destroyed_after_started(void **state)
+{
+    (void)state;
+    assert_int_equal(move(MODE_LIVE), EXIT_DONE);
+    assert_string_equal(now.done, "suspend 7 live;rename g g--migratedaway;go;destroy 7;");
+    assert_non_null(strstr(now.state_at_go, "given"));
+    assert_false(state_is_left());
+}
+
+static void offline_goes_the_same_way(void **state)
+{
+    (void)state;
+    assert_int_equal(move(MODE_OFFLINE), EXIT_DONE);
+    assert_string_equal(now.done, "suspend 7;rename g g--migratedaway;go;destroy 7;");
+}
+
+static void failed_after_go_brings_the_guest_back(void **state)
+{
+    (void)state;
+    now.peer = peer_gives_back;
+    assert_int_equal(move(MODE_LIVE), EXIT_FAILED);
+    assert_string_equal(now.done, "suspend 7 live;rename g g--migratedaway;go;recover 7 g;");
+    assert_false(state_is_left());
+}
+
+static void silence_after_go_leaves_the_guest_as_it_is(void **state)
+{
+    (void)state;
+    now.peer = peer_goes_after_go;
+    assert_int_equal(move(MODE_LIVE), EXIT_DOUBT);
+    assert_string_equal(now.done, "suspend 7 live;rename g g--migratedaway;go;");
+
+    char text[1024];
+
+    read_state(text);
+    assert_non_null(strstr(text, "given"));
+}
+
+static void a_rename_that_fails_means_no_go(void **state)
+{
+    (void)state;
+    now.bad_away = true;
+    assert_int_equal(move(MODE_LIVE), EXIT_FAILED);
+    assert_string_equal(now.done, "suspend 7 live;recover 7 g;");
+    assert_true(now.told_abort);
+    assert_false(state_is_left());
+}
+
+static void a_dead_helper_means_recovery(void **state)
+{
+    (void)state;
+    now.helper = helper_dies;
+    now.peer = peer_waits;
+    assert_int_equal(move(MODE_LIVE), EXIT_FAILED);
+    assert_string_equal(now.done, "suspend 7 live;recover 7 g;");
+    assert_true(now.told_abort);
+}
+
+static void a_signal_brings_the_guest_back(void **state)
+{
+    (void)state;
+    now.helper = helper_until_signal;
+    now.peer = peer_waits;
+    assert_int_equal(move(MODE_LIVE), EXIT_FAILED);
+    assert_string_equal(now.done, "suspend 7 live;recover 7 g;");
+    assert_true(now.told_abort);
+}
+
+/* Log-dirty that somebody else has switched on must not be switched off. */
+static void a_helper_that_refuses_leaves_the_guest_untouched(void **state)
+{
+    (void)state;
+    now.helper = helper_refuses;
+    now.peer = peer_waits;
+    assert_int_equal(move(MODE_LIVE), EXIT_REFUSED);
+    assert_string_equal(now.done, "suspend 7 live;");
+    assert_false(state_is_left());
+}
+
+static void a_refusal_after_the_suspend_is_a_failure(void **state)
+{
+    (void)state;
+    now.helper = helper_refuses_late;
+    now.peer = peer_waits;
+    assert_int_equal(move(MODE_LIVE), EXIT_FAILED);
+    assert_string_equal(now.done, "suspend 7 live;recover 7 g;");
+}
+
+static void a_guest_that_suspends_too_late_is_resumed(void **state)
+{
+    (void)state;
+    now.helper = helper_waits_for_the_guest;
+    now.peer = peer_waits;
+    now.still_runs = true;
+    now.suspend_ns = 200 * NS_PER_MS;
+    assert_int_equal(move(MODE_LIVE), EXIT_FAILED);
+    assert_string_equal(now.done, "suspend 7 live;recover 7 g;recover 7 g;");
+}
+
+static void a_guest_that_cannot_be_brought_back_is_not_said_to_run(void **state)
+{
+    (void)state;
+    now.helper = helper_dies;
+    now.peer = peer_waits;
+    now.no_rescue = true;
+    assert_int_equal(move(MODE_LIVE), EXIT_DOUBT);
+    assert_true(state_is_left());
+}
+
+static void refusals_change_nothing(void **state)
+{
+    (void)state;
+    void (*const peers[])(void) = {NULL, peer_refuses, peer_wants_too_many_lanes};
+
+    for (size_t i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
+        set_up(NULL);
+        now.peer = peers[i];
+        assert_int_equal(move(MODE_LIVE), EXIT_REFUSED);
+        assert_string_equal(now.done, "");
+        assert_false(state_is_left());
+    }
+}
+
+static void unfit_domains_are_refused_before_the_network(void **state)
+{
+    (void)state;
+    static const struct xl_domain unfit[] = {
+        {.domid = 7, .uuid = UUID, .name = "g", .dying = true},
+        {.domid = 7, .uuid = UUID, .name = "g", .paused = true},
+        {.domid = 7, .uuid = UUID, .name = ""},
+        {.domid = 7, .uuid = UUID, .name = "caf\xe9"},
+        {.domid = 7, .uuid = UUID, .name = "g", .shut_down = true},
+        {.domid = 7,
+            .uuid = UUID,
+            .name = "g",
+            .shut_down = true,
+            .reason = LIBXL_SHUTDOWN_REASON_SUSPEND},
+        {.domid = 7, .uuid = UUID, .name = "g", .type = LIBXL_DOMAIN_TYPE_PV},
+    };
+
+    for (size_t i = 0; i < sizeof(unfit) / sizeof(unfit[0]); i++) {
+        set_up(NULL);
+        now.domain = unfit[i];
+        assert_int_equal(move(MODE_LIVE), EXIT_REFUSED);
+        assert_false(now.connected);
+    }
+    set_up(NULL);
+    now.no_room = true;
+    assert_int_equal(move(MODE_LIVE), EXIT_REFUSED);
+    assert_false(now.connected);
+}
+
+static void pv_moves_live_with_shadow_paging_and_offline_without(void **state)
+{
+    (void)state;
+    now.domain.type = LIBXL_DOMAIN_TYPE_PV;
+    now.shadow = true;
+    assert_int_equal(move(MODE_LIVE), EXIT_DONE);
+    set_up(NULL);
+    now.domain.type = LIBXL_DOMAIN_TYPE_PV;
+    assert_int_equal(move(MODE_OFFLINE), EXIT_DONE);
+}
+
+static void what_an_old_move_left_is_not_run_over(void **state)
+{
+    (void)state;
+    now.peer = peer_goes_after_go;
+    assert_int_equal(move(MODE_LIVE), EXIT_DOUBT);
+
+    const bool left = state_is_left();
+
+    assert_true(left);
+    memset(&now, 0, sizeof(now));
+    now.domain = (struct xl_domain){.domid = 7, .uuid = UUID, .name = "g"};
+    now.peer = peer_starts;
+    now.helper = helper_is_well;
+    assert_int_equal(move(MODE_OFFLINE), EXIT_REFUSED);
+    assert_string_equal(now.done, "");
+    assert_true(state_is_left());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(
+            the_guest_is_given_on_disk_before_go_and_destroyed_after_started, set_up),
+        cmocka_unit_test_setup(offline_goes_the_same_way, set_up),
+        cmocka_unit_test_setup(failed_after_go_brings_the_guest_back, set_up),
+        cmocka_unit_test_setup(silence_after_go_leaves_the_guest_as_it_is, set_up),
+        cmocka_unit_test_setup(a_rename_that_fails_means_no_go, set_up),
+        cmocka_unit_test_setup(a_dead_helper_means_recovery, set_up),
+        cmocka_unit_test_setup(a_signal_brings_the_guest_back, set_up),
+        cmocka_unit_test_setup(a_helper_that_refuses_leaves_the_guest_untouched, set_up),
+        cmocka_unit_test_setup(a_refusal_after_the_suspend_is_a_failure, set_up),
+        cmocka_unit_test_setup(a_guest_that_suspends_too_late_is_resumed, set_up),
+        cmocka_unit_test_setup(a_guest_that_cannot_be_brought_back_is_not_said_to_run, set_up),
+        cmocka_unit_test_setup(refusals_change_nothing, set_up),
+        cmocka_unit_test_setup(unfit_domains_are_refused_before_the_network, set_up),
+        cmocka_unit_test_setup(pv_moves_live_with_shadow_paging_and_offline_without, set_up),
+        cmocka_unit_test_setup(what_an_old_move_left_is_not_run_over, set_up),
+    };
+    char command[128];
+
+    strcpy(run_dir, "/tmp/xmigrate-test-XXXXXX");
+    if (!mkdtemp(run_dir))
+        return 1;
+    snprintf(state_path, sizeof(state_path), "%s/out-%s.json", run_dir, UUID);
+
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    snprintf(command, sizeof(command), "rm -r %s", run_dir);
+    return system(command) ? 1 : failed;
+}

@@ -1,0 +1,715 @@
+/*
+ * The source's poll loop between libxl, the save helper and the destination: what each of them may
+ * do wrong, and that it always ends. libxl's operation and the helper are played by a thread
+ * (xl_op_* and paths are defined here, so the archive's are not linked), the destination by
+ * another.
+ */
+#include "base/deadline.h"
+#include "base/io.h"
+#include "cmd/xmigrate/transfer.h"
+#include "transport/tcp.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define LIMIT_NS (5 * NS_PER_S)
+
+/* --- libxl and the helper --- */
+
+struct xl_op {
+    pthread_t thread;
+    int event_fd;
+    int fd;
+    atomic_bool aborted;
+    struct cancel abort;
+    struct err e; /* what libxl says in the end */
+};
+
+static void (*play_helper)(struct xl_op *op);
+
+static void *run_helper(void *arg)
+{
+    struct xl_op *op = arg;
+
+    play_helper(op);
+    eventfd_write(op->event_fd, 1);
+    return NULL;
+}
+
+int xl_op_suspend(
+    struct xl_op **out, const struct log *log, uint32_t domid, int fd, bool live, struct err *e)
+{
+    struct xl_op *op = calloc(1, sizeof(*op));
+
+    (void)log;
+    (void)live;
+    assert_non_null(op);
+    assert_int_equal(domid, 7);
+    assert_int_equal(cancel_init(&op->abort, e), 0);
+    op->fd = fd;
+    op->event_fd = eventfd(0, EFD_CLOEXEC);
+    *out = op;
+    return -pthread_create(&op->thread, NULL, run_helper, op);
+}
+
+int xl_op_event_fd(const struct xl_op *op)
+{
+    return op->event_fd;
+}
+
+void xl_op_abort(struct xl_op *op)
+{
+    cancel_fire(&op->abort);
+}
+
+int xl_op_finish(struct xl_op *op, uint32_t *domid, struct err *e)
+{
+    (void)domid;
+    pthread_join(op->thread, NULL);
+    close(op->event_fd);
+    cancel_destroy(&op->abort);
+
+    const int rc = err_is_set(&op->e) ? err_take(e, &op->e) : 0;
+
+    free(op);
+    return rc;
+}
+
+static char run_dir[64];
+
+int open_run_dir(char path[static PATHS_BYTES], struct err *e)
+{
+    (void)e;
+    strcpy(path, run_dir);
+    return 0;
+}
+
+int find_program(const char *name, char path[static PATHS_BYTES], struct err *e)
+{
+    (void)e;
+    snprintf(path, PATHS_BYTES, "/%s", name);
+    return 0;
+}
+
+/* --- what the helper's thread may do --- */
+
+/* -1: libxl was told to stop before the job came, and would have killed a helper that waits. */
+static int take_job(struct xl_op *op, struct err *e)
+{
+    struct link_message m;
+    const int sock = link_connect(getenv(LINK_ENV), e);
+
+    assert_true(sock >= 0);
+
+    const int rc = link_recv(sock, &m, &op->abort, deadline_in(LIMIT_NS), e);
+
+    if (rc == -ECANCELED) {
+        close(sock);
+        err_set(&op->e, ERR_CANCELLED, ECANCELED, "libxl: aborted");
+        return -1;
+    }
+    assert_int_equal(rc, 0);
+    assert_int_equal(m.kind, LINK_JOB);
+    assert_int_equal(m.job.lanes, 3);
+    assert_true(m.fd >= 0);
+    link_message_clear(&m);
+    return sock;
+}
+
+static void say(int sock, const char *event)
+{
+    struct err e = ERR_INIT;
+
+    assert_int_equal(link_send_event(sock, json_pack("{s:s}", "event", event), &e), 0);
+}
+
+static json_t *totals(void)
+{
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:{s:i, s:i, s:i, s:i}}", "rounds", 2,
+        "data_pages", 10, "zero_pages", 1, "wire_bytes", 4096, "total_ns", 5,
+        "predicted_downtime_ns", 6, "downtime", "suspend_ns", 1, "last_round_ns", 2, "state_ns", 3,
+        "receiver_ns", 4);
+}
+
+/* Until the supervisor says stop, as a helper's watch does. */
+static void await_abort(int sock, struct err *why)
+{
+    struct link_message m;
+    struct err e = ERR_INIT;
+
+    assert_int_equal(link_recv(sock, &m, NULL, deadline_in(LIMIT_NS), &e), 0);
+    assert_int_equal(m.kind, LINK_ABORT);
+    *why = m.failed;
+    link_message_clear(&m);
+}
+
+static void end_aborted(struct xl_op *op, int sock)
+{
+    struct err why = ERR_INIT, e = ERR_INIT;
+
+    await_abort(sock, &why);
+    link_send_failed(sock, &why, &e);
+    close(sock);
+    err_set(&op->e, ERR_LOCAL, EIO, "libxl: saving the domain failed");
+}
+
+static void helper_is_well(struct xl_op *op)
+{
+    struct err e = ERR_INIT;
+    static const uint8_t big[3 * TRANSFER_STREAM_BYTES];
+    const int sock = take_job(op, &e);
+
+    if (sock < 0)
+        return;
+    assert_int_equal(write(op->fd, "context", 7), 7);
+    say(sock, "suspending");
+    say(sock, "suspended");
+    assert_int_equal(link_send_done(sock, totals(), &e), 0);
+    close(sock);
+    /* libxl's own records after the helper's end; blocking, as libxl writes. */
+    assert_int_equal(write(op->fd, big, sizeof(big)), sizeof(big));
+}
+
+static void helper_runs_until_aborted(struct xl_op *op)
+{
+    struct err e = ERR_INIT;
+    const int sock = take_job(op, &e);
+
+    if (sock < 0)
+        return;
+    say(sock, "progress");
+    end_aborted(op, sock);
+}
+
+static void helper_dies(struct xl_op *op)
+{
+    struct err e = ERR_INIT;
+
+    close(take_job(op, &e));
+    err_set(&op->e, ERR_LOCAL, EIO, "libxl: the helper was killed by signal 9");
+}
+
+static void helper_refuses(struct xl_op *op)
+{
+    struct err e = ERR_INIT, why = ERR_INIT;
+    const int sock = take_job(op, &e);
+
+    if (sock < 0)
+        return;
+    err_set(&why, ERR_REFUSED, EBUSY, "log-dirty is on already");
+    link_send_failed(sock, &why, &e);
+    close(sock);
+    err_set(&op->e, ERR_LOCAL, EIO, "libxl: saving the domain failed");
+}
+
+/* Its connection broke first, and it says so. */
+static void helper_loses_its_lane(struct xl_op *op)
+{
+    struct err e = ERR_INIT, why = ERR_INIT;
+    const int sock = take_job(op, &e);
+
+    if (sock < 0)
+        return;
+    err_set(&why, ERR_PEER, EPIPE, "lane 2: closed by the other end");
+    link_send_failed(sock, &why, &e);
+    close(sock);
+    err_set(&op->e, ERR_LOCAL, EIO, "libxl: saving the domain failed");
+}
+
+/* Deaf, until libxl ends it. */
+static void helper_hangs(struct xl_op *op)
+{
+    struct err e = ERR_INIT;
+    const int sock = take_job(op, &e);
+
+    if (sock < 0)
+        return;
+    say(sock, "progress");
+    io_wait(op->abort.event_fd, POLLIN, NULL, deadline_in(60 * NS_PER_S));
+    close(sock);
+    err_set(&op->e, ERR_CANCELLED, ECANCELED, "libxl: aborted");
+}
+
+static void helper_never_comes(struct xl_op *op)
+{
+    io_wait(op->abort.event_fd, POLLIN, NULL, deadline_in(60 * NS_PER_S));
+    err_set(&op->e, ERR_CANCELLED, ECANCELED, "libxl: aborted");
+}
+
+/* libxl waits for the guest longer than we do, and must not lose its helper meanwhile. */
+static void guest_will_not_suspend(struct xl_op *op)
+{
+    struct link_message m;
+    struct err e = ERR_INIT, why = ERR_INIT;
+    const int sock = take_job(op, &e);
+
+    if (sock < 0)
+        return;
+    say(sock, "suspending");
+    assert_int_equal(link_recv(sock, &m, NULL, deadline_in(600 * NS_PER_MS), &e), -ETIMEDOUT);
+    err_set(&why, ERR_GUEST, ETIMEDOUT, "libxl could not suspend the guest");
+    link_send_failed(sock, &why, &e);
+    close(sock);
+    err_set(&op->e, ERR_LOCAL, EIO, "libxl: saving the domain failed");
+}
+
+static void guest_stays_suspended(struct xl_op *op)
+{
+    struct err e = ERR_INIT;
+    const int sock = take_job(op, &e);
+
+    if (sock < 0)
+        return;
+    say(sock, "suspending");
+    say(sock, "suspended");
+    end_aborted(op, sock);
+}
+
+/* --- the destination --- */
+
+struct peer {
+    struct control control;
+    pthread_t thread;
+    void (*play)(struct peer *p);
+    uint64_t data_bytes;
+    bool aborted;
+};
+
+static void *run_peer(void *arg)
+{
+    struct peer *p = arg;
+
+    p->play(p);
+    return NULL;
+}
+
+/* The next frame but pings; 0 when the connection is over. */
+static enum control_type hear(struct peer *p)
+{
+    static _Thread_local uint8_t body[CONTROL_BODY_BYTES];
+    struct err e = ERR_INIT;
+    enum control_type type;
+    size_t len;
+
+    do {
+        if (control_recv(&p->control, &type, body, &len, deadline_in(20 * NS_PER_S), &e))
+            return 0;
+        if (type == CONTROL_LIBXL_DATA)
+            p->data_bytes += len;
+        if (type == CONTROL_ABORT)
+            p->aborted = true;
+    } while (type == CONTROL_PING);
+    return type;
+}
+
+static void hear_out(struct peer *p)
+{
+    while (hear(p))
+        ;
+}
+
+static void become_ready(struct peer *p)
+{
+    const struct talk_ready ready = {.domid = 3};
+    struct err e = ERR_INIT;
+
+    while (hear(p) != CONTROL_LIBXL_END)
+        assert_false(p->aborted);
+    assert_int_equal(talk_send_ready(&p->control, &ready, &e), 0);
+}
+
+static void peer_starts(struct peer *p)
+{
+    const struct talk_started started = {.domid = 3};
+    struct err e = ERR_INIT;
+
+    become_ready(p);
+    assert_int_equal(hear(p), CONTROL_GO);
+    talk_send_started(&p->control, &started, &e);
+    hear_out(p);
+}
+
+static void send_failed(struct peer *p)
+{
+    struct err e = ERR_INIT, why = ERR_INIT;
+
+    err_set(&why, ERR_LOCAL, ENOMEM, "no memory left there");
+    why.side = SIDE_DESTINATION;
+    talk_send_error(&p->control, CONTROL_FAILED, &why, &e);
+}
+
+static void peer_gives_it_back(struct peer *p)
+{
+    become_ready(p);
+    assert_int_equal(hear(p), CONTROL_GO);
+    send_failed(p);
+    hear_out(p);
+}
+
+static void peer_goes_after_go(struct peer *p)
+{
+    become_ready(p);
+    assert_int_equal(hear(p), CONTROL_GO);
+    channel_shutdown(p->control.ch);
+}
+
+static void peer_fails_at_once(struct peer *p)
+{
+    send_failed(p);
+    hear_out(p);
+}
+
+static void peer_fails_a_little_later(struct peer *p)
+{
+    sleep_until_ns(deadline_in(300 * NS_PER_MS));
+    send_failed(p);
+    hear_out(p);
+}
+
+static void peer_vanishes(struct peer *p)
+{
+    channel_shutdown(p->control.ch);
+}
+
+static void peer_is_ready_too_early(struct peer *p)
+{
+    const struct talk_ready ready = {.domid = 3};
+    struct err e = ERR_INIT;
+
+    talk_send_ready(&p->control, &ready, &e);
+    hear_out(p);
+}
+
+static void peer_starts_unasked(struct peer *p)
+{
+    const struct talk_started started = {.domid = 3};
+    struct err e = ERR_INIT;
+
+    talk_send_started(&p->control, &started, &e);
+    hear_out(p);
+}
+
+static void peer_never_starts(struct peer *p)
+{
+    become_ready(p);
+    hear_out(p);
+}
+
+/* --- the stage --- */
+
+struct stage {
+    struct options options;
+    struct view view;
+    struct log log;
+    struct event_stream events;
+    struct cancel cancel;
+    struct control control;
+    struct mailbox *mailbox;
+    struct peer peer;
+    struct state_file state;
+    struct transfer t;
+    struct err e;
+};
+
+static struct stage *begin(void (*helper)(struct xl_op *), void (*peer)(struct peer *))
+{
+    struct stage *s = calloc(1, sizeof(*s));
+    struct channel *ch;
+    int fds[2];
+
+    assert_non_null(s);
+    play_helper = helper;
+    s->options = (struct options){.mode = MODE_LIVE,
+        .silent_ns = 60 * NS_PER_S,
+        .suspend_ns = 60 * NS_PER_S,
+        .start_ns = 60 * NS_PER_S};
+    snprintf(s->options.address.host, sizeof(s->options.address.host), "there");
+    view_init(&s->view, true);
+    s->log = (struct log){LOG_ERROR, view_log, &s->view};
+    s->events.fd = -1;
+    assert_int_equal(cancel_init(&s->cancel, &s->e), 0);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    assert_int_equal(tcp_channel(fds[0], "control", NULL, LIMIT_NS, &ch, &s->e), 0);
+    control_init(&s->control, ch);
+    assert_int_equal(tcp_channel(fds[1], "peer", NULL, LIMIT_NS, &ch, &s->e), 0);
+    control_init(&s->peer.control, ch);
+    assert_int_equal(
+        state_begin(&s->state,
+            &(struct state){
+                .domid = 7, .uuid = "01234567-89ab-cdef-0123-456789abcdef", .name = "g"},
+            &s->e),
+        0);
+    s->t = (struct transfer){.state = &s->state,
+        .options = &s->options,
+        .log = &s->log,
+        .view = &s->view,
+        .events = &s->events,
+        .cancel = &s->cancel,
+        .control = &s->control,
+        .domid = 7,
+        .lock_fd = STDIN_FILENO,
+        .job = {.role = LINK_SOURCE, .domid = 7, .lanes = 3}};
+    assert_int_equal(transfer_prepare(&s->t, &s->e), 0);
+    assert_int_equal(mailbox_start(&s->mailbox, &s->control, LIMIT_NS, &s->e), 0);
+    s->t.mailbox = s->mailbox;
+    s->peer.play = peer;
+    assert_int_equal(pthread_create(&s->peer.thread, NULL, run_peer, &s->peer), 0);
+    return s;
+}
+
+static int until_ready(struct stage *s)
+{
+    const int rc = transfer_start(&s->t, &s->e);
+
+    return rc ? rc : transfer_until_ready(&s->t, &s->e);
+}
+
+static void end(struct stage *s)
+{
+    mailbox_stop(s->mailbox);
+    control_close(&s->control);
+    pthread_join(s->peer.thread, NULL);
+    control_close(&s->peer.control);
+    transfer_clear(&s->t);
+    state_remove(&s->state);
+    assert_null(getenv(LINK_ENV));
+    cancel_destroy(&s->cancel);
+    view_destroy(&s->view);
+    free(s);
+}
+
+/* It fails before READY, is stopped within limit, and the cause is of that class with that word. */
+static void expect_failure(struct stage *s, enum err_class class, const char *word)
+{
+    assert_true(until_ready(s) < 0);
+    assert_true(transfer_stop(&s->t, &s->e));
+    assert_null(s->t.op);
+    if (s->e.class != class || !strstr(s->e.text, word))
+        fail_msg("class %s, text \"%s\"", err_class_name(s->e.class), s->e.text);
+}
+
+/* --- the tests --- */
+
+static void a_whole_transfer_relays_libxls_stream(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_is_well, peer_starts);
+
+    assert_int_equal(until_ready(s), 0);
+    assert_true(s->t.ready_ns >= s->t.suspended_ns && s->t.suspended_ns >= s->t.suspending_ns);
+    assert_true(s->t.engine_done);
+    assert_true(s->state.now.suspending);
+    assert_int_equal(s->t.total.data_pages, 10);
+    assert_int_equal(talk_send_empty(&s->control, CONTROL_GO, &s->e), 0);
+    assert_int_equal(transfer_until_started(&s->t, &s->e), 0);
+    assert_true(s->t.started_ns >= s->t.ready_ns);
+    assert_int_equal(s->peer.data_bytes, 7 + 3 * TRANSFER_STREAM_BYTES);
+    end(s);
+}
+
+static void a_signal_stops_it_and_the_peer_is_told(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_runs_until_aborted, hear_out);
+
+    cancel_fire(&s->cancel);
+    expect_failure(s, ERR_CANCELLED, "signal");
+    mailbox_stop(s->mailbox);
+    s->mailbox = NULL;
+    pthread_join(s->peer.thread, NULL);
+    assert_true(s->peer.aborted);
+    s->peer.play = peer_vanishes;
+    pthread_create(&s->peer.thread, NULL, run_peer, &s->peer);
+    end(s);
+}
+
+static void a_dead_helper_is_said_to_be_dead(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_dies, hear_out);
+
+    expect_failure(s, ERR_LOCAL, "save helper died");
+    assert_false(s->t.helper_failed);
+    end(s);
+}
+
+static void a_helpers_reason_comes_before_libxls(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_refuses, hear_out);
+
+    expect_failure(s, ERR_REFUSED, "log-dirty");
+    assert_true(s->t.helper_failed);
+    assert_int_equal(s->t.suspending_ns, 0);
+    end(s);
+}
+
+static void a_hanging_helper_is_noticed_and_libxl_aborted(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_hangs, hear_out);
+
+    s->options.silent_ns = 200 * NS_PER_MS;
+    assert_true(until_ready(s) < 0);
+    assert_int_equal(s->e.class, ERR_LOCAL);
+    assert_non_null(strstr(s->e.text, "hangs"));
+    /* It does not hear the link's abort; the gentle wait is long, so go past it. */
+    xl_op_abort(s->t.op);
+    assert_true(transfer_stop(&s->t, &s->e));
+    end(s);
+}
+
+static void a_helper_that_never_comes_is_noticed(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_never_comes, hear_out);
+
+    s->options.silent_ns = 200 * NS_PER_MS;
+    expect_failure(s, ERR_LOCAL, "save helper");
+    end(s);
+}
+
+static void a_guest_that_does_not_suspend_is_given_up(void **state)
+{
+    (void)state;
+    struct stage *s = begin(guest_will_not_suspend, hear_out);
+
+    s->options.suspend_ns = 200 * NS_PER_MS;
+    expect_failure(s, ERR_GUEST, "--suspend-timeout");
+    assert_true(s->t.suspend_timed_out);
+    end(s);
+}
+
+static void a_suspended_guest_is_not_kept_waiting(void **state)
+{
+    (void)state;
+    struct stage *s = begin(guest_stays_suspended, hear_out);
+
+    s->options.start_ns = 200 * NS_PER_MS;
+    expect_failure(s, ERR_PEER, "--start-timeout");
+    end(s);
+}
+
+static void offline_counts_from_the_end_of_the_copy(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_is_well, peer_never_starts);
+
+    s->options.mode = MODE_OFFLINE;
+    s->options.start_ns = 300 * NS_PER_MS;
+    assert_int_equal(until_ready(s), 0);
+    assert_true(transfer_until_started(&s->t, &s->e) < 0);
+    assert_false(s->t.peer_failed);
+    end(s);
+}
+
+static void the_peers_failure_is_the_cause(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_runs_until_aborted, peer_fails_at_once);
+
+    expect_failure(s, ERR_LOCAL, "no memory left there");
+    assert_int_equal(s->e.side, SIDE_DESTINATION);
+    end(s);
+}
+
+static void the_peers_reason_beats_a_broken_lane(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_loses_its_lane, peer_fails_a_little_later);
+
+    expect_failure(s, ERR_LOCAL, "no memory left there");
+    end(s);
+}
+
+static void a_peer_that_vanishes_is_lost(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_runs_until_aborted, peer_vanishes);
+
+    expect_failure(s, ERR_PEER, "closed by the other end");
+    assert_true(s->t.peer_lost);
+    end(s);
+}
+
+static void frames_out_of_turn_are_refused(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_runs_until_aborted, peer_is_ready_too_early);
+
+    expect_failure(s, ERR_PEER, "READY");
+    end(s);
+    s = begin(helper_runs_until_aborted, peer_starts_unasked);
+    expect_failure(s, ERR_PEER, "STARTED");
+    end(s);
+}
+
+static void failed_after_go_gives_it_back(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_is_well, peer_gives_it_back);
+
+    assert_int_equal(until_ready(s), 0);
+    assert_int_equal(talk_send_empty(&s->control, CONTROL_GO, &s->e), 0);
+    assert_true(transfer_until_started(&s->t, &s->e) < 0);
+    assert_true(s->t.peer_failed);
+    end(s);
+}
+
+static void a_loss_after_go_is_not_a_failure_of_the_peer(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_is_well, peer_goes_after_go);
+
+    assert_int_equal(until_ready(s), 0);
+    assert_int_equal(talk_send_empty(&s->control, CONTROL_GO, &s->e), 0);
+    /* Too late for a signal. */
+    cancel_fire(&s->cancel);
+    assert_true(transfer_until_started(&s->t, &s->e) < 0);
+    assert_int_equal(s->e.class, ERR_PEER);
+    assert_false(s->t.peer_failed);
+    assert_true(s->t.peer_lost);
+    end(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_whole_transfer_relays_libxls_stream),
+        cmocka_unit_test(a_signal_stops_it_and_the_peer_is_told),
+        cmocka_unit_test(a_dead_helper_is_said_to_be_dead),
+        cmocka_unit_test(a_helpers_reason_comes_before_libxls),
+        cmocka_unit_test(a_hanging_helper_is_noticed_and_libxl_aborted),
+        cmocka_unit_test(a_helper_that_never_comes_is_noticed),
+        cmocka_unit_test(a_guest_that_does_not_suspend_is_given_up),
+        cmocka_unit_test(a_suspended_guest_is_not_kept_waiting),
+        cmocka_unit_test(offline_counts_from_the_end_of_the_copy),
+        cmocka_unit_test(the_peers_failure_is_the_cause),
+        cmocka_unit_test(the_peers_reason_beats_a_broken_lane),
+        cmocka_unit_test(a_peer_that_vanishes_is_lost),
+        cmocka_unit_test(frames_out_of_turn_are_refused),
+        cmocka_unit_test(failed_after_go_gives_it_back),
+        cmocka_unit_test(a_loss_after_go_is_not_a_failure_of_the_peer),
+    };
+
+    strcpy(run_dir, "/tmp/xmigrate-test-XXXXXX");
+    if (!mkdtemp(run_dir))
+        return 1;
+
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    rmdir(run_dir);
+    return failed;
+}

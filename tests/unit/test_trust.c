@@ -1,0 +1,239 @@
+/* The file of trusted peers: what goes in comes out, comments stay, nonsense closes the door. */
+#include "tests/unit/hosts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define KEY_A "SHA256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+#define KEY_B "SHA256:BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB0"
+#define KEY_C "SHA256:c+/cccccccccccccccccccccccccccccccccccccccc"
+
+static int make_dir(void **state)
+{
+    static struct host h;
+
+    make_host_dir(&h);
+    *state = &h;
+    return 0;
+}
+
+static int drop_dir(void **state)
+{
+    drop_host(*state);
+    return 0;
+}
+
+static void add(const struct host *h, const char *fingerprint, const char *name)
+{
+    struct err e = ERR_INIT;
+
+    if (trust_add(h->dir, fingerprint, name, &e))
+        fail_msg("%s", e.text);
+}
+
+static void assert_file(const struct host *h, const char *wanted)
+{
+    char path[CONFIG_PATH_BYTES], *text;
+    struct err e = ERR_INIT;
+    struct stat st;
+    size_t len;
+
+    config_path(h->dir, "trusted", path, &e);
+    assert_int_equal(config_read(path, &text, &len, &st, &e), 0);
+    assert_string_equal(text, wanted);
+    free(text);
+}
+
+/* NULL: not trusted. */
+static void assert_name(const struct host *h, const char *fingerprint, const char *wanted)
+{
+    char name[TRUST_NAME_BYTES];
+    struct err e = ERR_INIT;
+    bool found = !wanted;
+
+    if (trust_find(h->dir, fingerprint, &found, name, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(found, wanted != NULL);
+    if (wanted)
+        assert_string_equal(name, wanted);
+}
+
+static void test_fingerprints_have_one_form(void **state)
+{
+    (void)state;
+    assert_true(trust_is_fingerprint(KEY_A));
+    assert_true(trust_is_fingerprint(KEY_C));
+    assert_false(trust_is_fingerprint(""));
+    assert_false(trust_is_fingerprint("SHA256:"));
+    assert_false(trust_is_fingerprint(KEY_A "A"));
+    assert_false(trust_is_fingerprint(KEY_A "="));
+    assert_false(trust_is_fingerprint("SHA256:AAAA"));
+    assert_false(trust_is_fingerprint("sha256:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"));
+    assert_false(trust_is_fingerprint("SHA256:AAAAAAAAAAAAAAAAAAAAA-AAAAAAAAAAAAAAAAAAAAA"));
+}
+
+static void test_nobody_is_trusted_at_first(void **state)
+{
+    assert_name(*state, KEY_A, NULL);
+}
+
+static void test_added_peers_are_found_by_key(void **state)
+{
+    add(*state, KEY_A, "host1");
+    add(*state, KEY_B, NULL);
+    assert_name(*state, KEY_A, "host1");
+    assert_name(*state, KEY_B, "-");
+    assert_name(*state, KEY_C, NULL);
+    assert_file(*state, KEY_A " host1\n" KEY_B " -\n");
+}
+
+static void test_adding_again_renames(void **state)
+{
+    add(*state, KEY_A, "host1");
+    add(*state, KEY_A, "host7");
+    assert_file(*state, KEY_A " host7\n");
+}
+
+static void test_removal_is_by_key_or_name(void **state)
+{
+    struct err e = ERR_INIT;
+    const struct host *h = *state;
+
+    add(h, KEY_A, "host1");
+    add(h, KEY_B, "host2");
+    add(h, KEY_C, NULL);
+    assert_int_equal(trust_remove(h->dir, KEY_A, &e), 0);
+    assert_int_equal(trust_remove(h->dir, "host2", &e), 0);
+    assert_file(h, KEY_C " -\n");
+    assert_int_equal(trust_remove(h->dir, "-", &e), -ENOENT); /* that is no name */
+    assert_int_equal(e.class, ERR_REFUSED);
+    assert_file(h, KEY_C " -\n");
+}
+
+static void test_comments_and_blank_lines_stay(void **state)
+{
+    put_file(*state, "trusted", "# the rack\n\n" KEY_A "\thost1\n  # below\n" KEY_B, 0600);
+    assert_name(*state, KEY_A, "host1");
+    assert_name(*state, KEY_B, "-");
+    add(*state, KEY_C, "host3");
+    add(*state, KEY_B, "host2");
+    assert_file(
+        *state, "# the rack\n\n" KEY_A "\thost1\n  # below\n" KEY_C " host3\n" KEY_B " host2\n");
+}
+
+static void test_bad_words_are_refused_and_change_nothing(void **state)
+{
+    static const char *const bad_names[] = {"two words", "", "#x", "new\nline", "tab\t", "\x1b[1m"};
+    const struct host *h = *state;
+    char long_name[TRUST_NAME_BYTES + 1];
+
+    memset(long_name, 'n', sizeof(long_name) - 1);
+    long_name[TRUST_NAME_BYTES] = '\0';
+    add(h, KEY_A, "host1");
+    for (size_t i = 0; i <= sizeof(bad_names) / sizeof(bad_names[0]); i++) {
+        const char *name = i ? bad_names[i - 1] : long_name;
+        struct err e = ERR_INIT;
+
+        assert_int_equal(trust_add(h->dir, KEY_B, name, &e), -EINVAL);
+        assert_int_equal(e.class, ERR_USAGE);
+    }
+
+    struct err e = ERR_INIT;
+
+    assert_int_equal(trust_add(h->dir, "host2", "host2", &e), -EINVAL);
+    assert_says(&e, "\"host2\" is not a fingerprint");
+    assert_file(h, KEY_A " host1\n");
+}
+
+static void refuse_all(const struct host *h, const char *says)
+{
+    char name[TRUST_NAME_BYTES];
+    struct err find = ERR_INIT, change = ERR_INIT;
+    bool found = true;
+
+    assert_true(trust_find(h->dir, KEY_A, &found, name, &find) < 0);
+    assert_false(found);
+    assert_says(&find, says);
+    assert_true(trust_add(h->dir, KEY_B, "host2", &change) < 0);
+    assert_says(&change, says);
+}
+
+static void test_a_line_that_makes_no_sense_closes_the_door(void **state)
+{
+    static const char *const lines[] = {
+        "host1", "SHA256:short host1", KEY_A " host1 extra", KEY_A "= host1", "host1 " KEY_A};
+    char text[512];
+
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        snprintf(text, sizeof(text), KEY_A " host1\n%s\n", lines[i]);
+        put_file(*state, "trusted", text, 0600);
+        refuse_all(*state, "line 2 makes no sense");
+        assert_file(*state, text);
+    }
+}
+
+static void test_a_file_that_others_can_write_closes_the_door(void **state)
+{
+    put_file(*state, "trusted", KEY_A " host1\n", 0660);
+    refuse_all(*state, "chmod 600");
+    put_file(*state, "trusted", KEY_A " host1\n", 0602);
+    refuse_all(*state, "chmod 600");
+    put_file(*state, "trusted", KEY_A " host1\n", 0644);
+    assert_name(*state, KEY_A, "host1");
+}
+
+enum { ADDERS = 8 };
+
+struct adder {
+    const struct host *h;
+    char fingerprint[FINGERPRINT_BYTES];
+    int rc;
+};
+
+static void *run_adder(void *arg)
+{
+    struct adder *a = arg;
+    struct err e = ERR_INIT;
+
+    a->rc = trust_add(a->h->dir, a->fingerprint, "host", &e);
+    return NULL;
+}
+
+static void test_changes_at_once_are_all_kept(void **state)
+{
+    struct adder adders[ADDERS];
+    pthread_t threads[ADDERS];
+
+    for (int i = 0; i < ADDERS; i++) {
+        adders[i] = (struct adder){.h = *state, .fingerprint = KEY_A};
+        adders[i].fingerprint[10] = (char)('a' + i);
+        assert_int_equal(pthread_create(&threads[i], NULL, run_adder, &adders[i]), 0);
+    }
+    for (int i = 0; i < ADDERS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(adders[i].rc, 0);
+    }
+    for (int i = 0; i < ADDERS; i++)
+        assert_name(*state, adders[i].fingerprint, "host");
+}
+
+#define IN_DIR(f) cmocka_unit_test_setup_teardown(f, make_dir, drop_dir)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fingerprints_have_one_form),
+        IN_DIR(test_nobody_is_trusted_at_first),
+        IN_DIR(test_added_peers_are_found_by_key),
+        IN_DIR(test_adding_again_renames),
+        IN_DIR(test_removal_is_by_key_or_name),
+        IN_DIR(test_comments_and_blank_lines_stay),
+        IN_DIR(test_bad_words_are_refused_and_change_nothing),
+        IN_DIR(test_a_line_that_makes_no_sense_closes_the_door),
+        IN_DIR(test_a_file_that_others_can_write_closes_the_door),
+        IN_DIR(test_changes_at_once_are_all_kept),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
