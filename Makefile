@@ -1,0 +1,137 @@
+# xmigrate: build, test, install.
+#
+#   make deps            install what is missing (Debian, as root)
+#   make                 build/xmigrate and build/xmigrate-save-helper
+#   make demo            a live migration on this machine, no Xen needed
+#   make check           unit and end-to-end tests
+#   make install         DESTDIR and PREFIX are honoured
+#
+# SAN=asan or SAN=tsan builds the same things under build/asan or build/tsan. V=1 shows the
+# commands; WERROR=1 makes warnings errors, as CI does.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CC      ?= gcc
+SAN     ?=
+B       := build$(if $(SAN),/$(SAN))
+
+# What each room may include is checked by tests/check-layers; the order here is its order.
+ROOMS := base crypto transport dirtylog sched engine engine/xen
+
+LIBS_PKG := xencontrol xenforeignmemory xenguest xenlight xentoollog xenstore openssl liblz4 libzstd jansson
+# Recursive on purpose: asked only when something is compiled, after `make deps` has run.
+PKG_CFLAGS = $(shell pkg-config --cflags $(LIBS_PKG))
+PKG_LIBS   = $(shell pkg-config --libs $(LIBS_PKG))
+
+CFLAGS   ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes \
+            -Wformat=2 -Wno-format-nonliteral $(if $(WERROR),-Werror)
+CPPFLAGS += -I. -D_GNU_SOURCE -D__XEN_TOOLS__=1
+# gnu11: Xen's public headers want anonymous structs and __align8__.
+ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) -pthread $(SAN_CFLAGS)
+LDLIBS   = -pthread $(PKG_LIBS)
+
+SAN_CFLAGS_asan := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all
+SAN_CFLAGS_tsan := -fsanitize=thread
+SAN_CFLAGS := $(if $(SAN),$(SAN_CFLAGS_$(SAN)))
+
+ifeq ($(V),1)
+Q :=
+else
+Q := @
+endif
+say = @printf '  %-5s %s\n' $(1) '$(2)'
+
+# Objects of tests are kept: they would be compiled again at every run.
+.SECONDARY:
+
+LIB_SRC  := $(foreach r,$(ROOMS),$(wildcard $(r)/*.c))
+CMD_SRC  := $(wildcard cmd/xmigrate/*.c)
+HELP_SRC := $(wildcard cmd/helper/*.c)
+BOTH_SRC := $(wildcard cmd/*.c)
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+
+LIB      := $(B)/libxmigrate.a
+PROGRAMS := $(B)/xmigrate $(B)/xmigrate-save-helper
+
+.PHONY: all
+all: $(PROGRAMS)
+
+# Rooms that are programs or tests of their own bring their own rules.
+include $(wildcard xensim/xensim.mk tests/unit/unit.mk tests/e2e/e2e.mk tests/fuzz/fuzz.mk \
+                   tests/lab/lab.mk perf/perf.mk)
+
+.PHONY: objects
+objects: $(LIB) $(call obj,$(CMD_SRC) $(HELP_SRC) $(BOTH_SRC))
+
+$(LIB): $(call obj,$(LIB_SRC))
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && ar rcsP $@ $^
+
+$(B)/xmigrate: $(call obj,$(CMD_SRC) $(BOTH_SRC)) $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/xmigrate-save-helper: $(call obj,$(HELP_SRC) $(BOTH_SRC)) $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+$(B)/obj/%.o: %.c
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(CPPFLAGS) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+
+-include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
+
+# Debian packages, installed only when something is missing.
+DEPS := gcc libc6-dev pkg-config libxen-dev libssl-dev liblz4-dev libzstd-dev libjansson-dev \
+        libcmocka-dev python3 procps
+define install_missing
+	@missing=; for p in $(1); do \
+	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
+	done; \
+	if [ -n "$$missing" ]; then \
+	    echo "installing:$$missing"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	        apt-get install -y -qq --no-install-recommends $$missing >/dev/null || \
+	        { echo "make deps: could not install:$$missing (are you root?)" >&2; exit 1; }; \
+	fi
+endef
+
+.PHONY: deps
+deps:
+	$(call install_missing,$(DEPS))
+
+# Each suite ends with "N passed, N failed"; tests/sum adds them up.
+SUITES = check-unit $(if $(wildcard tests/e2e/e2e.mk),check-e2e)
+suites = tests/sum $(foreach s,$(SUITES),$(MAKE) --no-print-directory $(s) $(1) --)
+
+.PHONY: check check-asan check-tsan
+check: deps
+	$(Q)$(call suites,)
+check-asan: deps
+	$(Q)$(call suites,SAN=asan)
+# ThreadSanitizer makes everything ten times slower: the tests that have the most threads in them.
+TSAN_E2E := source- dest-lanes move-events
+check-tsan: deps
+	$(Q)$(call suites,SAN=tsan E2E="$(TSAN_E2E)")
+
+.PHONY: demo
+demo: deps
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all
+	$(Q)xensim/demo $(B)
+
+.PHONY: install
+install: all
+	install -D -m 755 $(B)/xmigrate $(DESTDIR)$(PREFIX)/sbin/xmigrate
+	install -D -m 755 $(B)/xmigrate-save-helper \
+	    $(DESTDIR)$(PREFIX)/libexec/xmigrate/xmigrate-save-helper
+	install -D -m 644 docs/man/xmigrate.8 $(DESTDIR)$(PREFIX)/share/man/man8/xmigrate.8
+
+.PHONY: format
+format:
+	$(Q)git ls-files '*.[ch]' | xargs clang-format -i
+
+.PHONY: clean
+clean:
+	rm -rf build
