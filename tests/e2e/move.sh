@@ -90,6 +90,7 @@ is_gone() {
 moving() {
     local host=$1 domain=$2
     shift 2
+    rm -f "$T/moving.json" # what an earlier one said must not be taken for this one's
     XMIGRATE_RUN_DIR=$T/run-$host "$X" run "$host" -- "$B/xmigrate" --config-dir "$T/etc-$host" \
         --live "127.0.0.1:$port" "$domain" --json "$@" >"$T/moving.json" 2>"$T/moving.err" &
     mover=$!
@@ -98,7 +99,7 @@ moving() {
 }
 
 under_way() {
-    grep -q '"progress"' "$T/moving.json" && return 0
+    grep -qs '"progress"' "$T/moving.json" && return 0
     kill -0 $mover 2>/dev/null || fail "it did not begin to move: $(cat "$T/moving.err")"
     return 1
 }
