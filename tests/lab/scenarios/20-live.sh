@@ -42,7 +42,7 @@ scenario_pvh_live_one_lane() {
 }
 
 scenario_pvh_live_two_vcpus() {
-    create A g pvh vcpus=2 load="mem=16 still=8 rate=1000 threads=2"
+    create A g pvh memory=128 vcpus=2 load="mem=16 still=8 rate=1000 threads=2"
     listen B
     pulse A g
     move A g
