@@ -1,7 +1,8 @@
 # The lab itself: what stock Xen can do here, and that the emulator keeps registers apart. When
 # these fail, nothing else in the lab means anything.
 
-SCENARIOS+=(lab_registers stock_save_restore_pv stock_save_restore_pvh stock_migrate_pvh)
+SCENARIOS+=(lab_registers)
+LONG+=(stock_save_restore_pv stock_save_restore_pvh stock_migrate_pvh)
 
 scenario_lab_registers() {
     create A busy pvh load="mem=8 still=0 rate=2000 fpu=1"

@@ -151,7 +151,7 @@ scenario_own_memory() {
     create A g pvh memory=256 load="mem=16 still=64 rate=1000"
     listen B
     pulse A g
-    moving A g
+    moving A g "--bandwidth 64M"
     own_memory_under A 1
     own_memory_under B 10
     ended 0
