@@ -15,7 +15,7 @@ CC      ?= gcc
 SAN     ?=
 B       := build$(if $(SAN),/$(SAN))
 
-# What each room may include is checked by tests/check-layers; the order here is its order.
+# What each may include is checked by tests/check-layers.
 ROOMS := base crypto transport dirtylog sched engine engine/xen
 
 LIBS_PKG := xencontrol xenforeignmemory xenguest xenlight xentoollog xenstore openssl liblz4 libzstd jansson
@@ -103,8 +103,12 @@ deps:
 	$(call install_missing,$(DEPS))
 
 # Each suite ends with "N passed, N failed"; tests/sum adds them up.
-SUITES = check-unit $(if $(wildcard tests/e2e/e2e.mk),check-e2e)
+SUITES = check-layers check-unit $(if $(wildcard tests/e2e/e2e.mk),check-e2e)
 suites = tests/sum $(foreach s,$(SUITES),$(MAKE) --no-print-directory $(s) $(1) --)
+
+.PHONY: check-layers
+check-layers:
+	$(Q)tests/check-layers
 
 .PHONY: check check-asan check-tsan
 check: deps
