@@ -21,6 +21,7 @@ static const char *const kind_names[] = {
     [LINK_JOB] = "job",
     [LINK_CONN] = "conn",
     [LINK_ABORT] = "abort",
+    [LINK_LOGGING] = "logging",
     [LINK_EVENT] = "event",
     [LINK_FAILED] = "failed",
     [LINK_DONE] = "done",
@@ -193,6 +194,11 @@ int link_send_failed(int sock, const struct err *why, struct err *e)
     return send_packet(sock, LINK_FAILED, pack_error(why), -1, e);
 }
 
+int link_send_logging(int sock, struct err *e)
+{
+    return send_packet(sock, LINK_LOGGING, json_object(), -1, e);
+}
+
 int link_send_event(int sock, json_t *body, struct err *e)
 {
     return send_packet(sock, LINK_EVENT, json_pack("{s:o}", "body", body), -1, e);
@@ -320,6 +326,7 @@ static bool parse_message(json_t *o, struct link_message *m)
     case LINK_DONE:
         m->body = json_incref(json_object_get(o, "body"));
         return json_is_object(m->body);
+    case LINK_LOGGING:
     case LINK_ALIVE:
         return true;
     }

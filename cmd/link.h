@@ -58,13 +58,14 @@ struct link_job {
 };
 
 enum link_kind {
-    LINK_JOB,    /* to the helper, first; the domain's lock rides along */
-    LINK_CONN,   /* to a destination's helper: a trunk or lane connection rides along */
-    LINK_ABORT,  /* to the helper: stop and clean up */
-    LINK_EVENT,  /* from the helper: an object of docs/events.md */
-    LINK_FAILED, /* from the helper: the first cause, for people */
-    LINK_DONE,   /* from the helper: it succeeded; "total" holds its figures */
-    LINK_ALIVE,  /* from the helper: nothing else to say */
+    LINK_JOB,     /* to the helper, first; the domain's lock rides along */
+    LINK_CONN,    /* to a destination's helper: a trunk or lane connection rides along */
+    LINK_ABORT,   /* to the helper: stop and clean up */
+    LINK_LOGGING, /* from the helper: log-dirty may be on from now on, and ours */
+    LINK_EVENT,   /* from the helper: an object of docs/events.md */
+    LINK_FAILED,  /* from the helper: the first cause, for people */
+    LINK_DONE,    /* from the helper: it succeeded; "total" holds its figures */
+    LINK_ALIVE,   /* from the helper: nothing else to say */
 };
 
 struct link_message {
@@ -89,6 +90,7 @@ int link_send_job(int sock, const struct link_job *job, int lock_fd, struct err 
 int link_send_conn(int sock, uint16_t lane, const uint8_t preamble[static LINK_PREAMBLE_BYTES],
     int conn_fd, struct err *e);
 int link_send_abort(int sock, const struct err *why, struct err *e);
+int link_send_logging(int sock, struct err *e);
 /* Takes over the reference to body. */
 int link_send_event(int sock, json_t *body, struct err *e);
 int link_send_done(int sock, json_t *total, struct err *e);

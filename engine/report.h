@@ -57,6 +57,8 @@ struct total_report {
 };
 
 struct report_ops {
+    /* Log-dirty is about to be switched on: from now on it may be ours to switch off. */
+    void (*logging)(void *arg);
     void (*progress)(void *arg, const struct progress_report *r);
     void (*round)(void *arg, const struct round_report *r);
     /* The guest stands still from now on; reason is why the policy stopped ("downtime", "rounds",

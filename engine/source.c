@@ -94,8 +94,10 @@ static int start_logging(struct source *s, struct err *e)
     const bool pv = !s->guest->dom.hvm;
     int rc = logdirty_open(&s->xen, s->p->domid, pv, s->guest->frames, &s->log, e);
 
-    if (!rc)
+    if (!rc) {
+        s->p->report->logging(s->p->report->arg);
         rc = s->log->ops->enable(s->log, e);
+    }
     if (!rc && !pv) {
         rc = t->switch_qemu_logdirty(t->arg, true, e);
         s->qemu_logs = !rc;

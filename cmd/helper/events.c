@@ -14,6 +14,16 @@ static void send_event(const struct events *ev, json_t *body)
         log_debug(ev->log, "%s", e.text);
 }
 
+static void report_logging(void *arg)
+{
+    struct events *ev = arg;
+    struct err e = ERR_INIT;
+
+    ev->logging = true;
+    if (ev->link_sock >= 0 && link_send_logging(ev->link_sock, &e))
+        log_debug(ev->log, "%s", e.text);
+}
+
 static void report_progress(void *arg, const struct progress_report *r)
 {
     const struct events *ev = arg;
@@ -84,6 +94,7 @@ static void report_received(void *arg, uint64_t populated_pages, uint64_t wire_b
 struct report_ops events_source_ops(struct events *ev)
 {
     return (struct report_ops){
+        .logging = report_logging,
         .progress = report_progress,
         .round = report_round,
         .suspending = report_suspending,

@@ -13,6 +13,7 @@
 
 struct events {
     int link_sock; /* -1: drop-in */
+    bool logging;  /* log-dirty was, or was about to be, switched on */
     const struct log *log;
 };
 

@@ -184,7 +184,8 @@ static int bring_guest_back(struct helper *h, struct err *e)
 
     if (rc || status == RESCUE_GONE)
         return rc;
-    rc = rescue_log_dirty_off(&h->xen, h->args.domid, e);
+    if (h->events.logging)
+        rc = rescue_log_dirty_off(&h->xen, h->args.domid, e);
     /* A guest that stands still is helped even if that went wrong. */
     if (status == RESCUE_SUSPENDED && rescue_resume(&h->xen, h->args.domid, e))
         rc = -e->code;

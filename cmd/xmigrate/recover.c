@@ -32,7 +32,7 @@ static int log_dirty_off(const struct log *log, uint32_t domid, struct err *e)
     return rc;
 }
 
-int recover_guest(struct xl *xl, uint32_t domid, const char *uuid, const char *name,
+int recover_guest(struct xl *xl, uint32_t domid, const char *uuid, const char *name, bool logging,
     enum recover_found *found, struct err *e)
 {
     struct err gone = ERR_INIT;
@@ -43,7 +43,7 @@ int recover_guest(struct xl *xl, uint32_t domid, const char *uuid, const char *n
     if (rc)
         return rc == -ESRCH ? 0 : err_take(e, &gone);
     *found = RECOVER_RUNNING;
-    rc = log_dirty_off(xl->log, domid, e);
+    rc = logging ? log_dirty_off(xl->log, domid, e) : 0;
 
     /* A guest that stands still is helped even if something before went wrong. */
     int step = strcmp(d.name, name) ? xl_rename(xl, domid, d.name, name, e) : 0;
@@ -97,7 +97,7 @@ static int recover_live(struct recovery *r, const struct state *s, struct err *e
 
     if (rc)
         return rc;
-    rc = recover_guest(&r->xl, s->domid, s->uuid, s->name, &found, e);
+    rc = recover_guest(&r->xl, s->domid, s->uuid, s->name, s->logging, &found, e);
     /* Resumed by its helper, which starts no monitor. */
     if (!rc && found == RECOVER_RUNNING && s->suspending)
         rc = monitor_start(s->domid, s->uuid, e);
@@ -111,8 +111,8 @@ static int recover_live(struct recovery *r, const struct state *s, struct err *e
             "\"%s\" (domain %u) was left suspended on its way to %s: it is resumed here", s->name,
             s->domid, s->peer);
     else
-        log_info(
-            r->log, "\"%s\" (domain %u) stays here, its log-dirty mode is off", s->name, s->domid);
+        log_info(r->log, "\"%s\" (domain %u) stays here%s", s->name, s->domid,
+            s->logging ? ", its log-dirty mode is off" : "");
     return 0;
 }
 
@@ -321,7 +321,7 @@ static int resume_domain(struct xl *xl, const char *dom, const struct log *log, 
     if (!rc)
         rc = domain_lock_take(&lock, d.domid, e);
     if (!rc)
-        rc = recover_guest(xl, d.domid, d.uuid, name, &found, e);
+        rc = recover_guest(xl, d.domid, d.uuid, name, true, &found, e);
     if (!rc && found == RECOVER_RESUMED) {
         log_info(log, "\"%s\" (domain %u) runs again", name, d.domid);
         rc = state_visit_orphans(log, forget_source_state, d.uuid, e);

@@ -455,6 +455,12 @@ static int conclude_doubt(struct send *s, struct err *why)
     return EXIT_DOUBT;
 }
 
+static int recover(struct send *s, enum recover_found *found, struct err *e)
+{
+    return recover_guest(
+        &s->xl, s->domain.domid, s->domain.uuid, s->domain.name, s->state.now.logging, found, e);
+}
+
 /* A suspend that was given up may still happen. */
 static int watch_late_suspend(struct send *s, enum recover_found *found, struct err *e)
 {
@@ -467,21 +473,20 @@ static int watch_late_suspend(struct send *s, enum recover_found *found, struct 
         if (xl_look_at(&s->xl, s->domain.domid, s->domain.uuid, &d, &gone))
             return 0;
         if (xl_is_suspended(&d))
-            return recover_guest(&s->xl, s->domain.domid, s->domain.uuid, s->domain.name, found, e);
+            return recover(s, found, e);
     }
     return 0;
 }
 
 /* By what Xen says. A helper that refused before it touched the guest leaves nothing to undo, and
  * the log-dirty mode may be somebody else's. */
-static int bring_back(
-    struct send *s, const struct err *why, enum recover_found *found, struct err *e)
+static int bring_back(struct send *s, enum recover_found *found, struct err *e)
 {
     const struct transfer *t = &s->transfer;
     int rc;
 
     *found = RECOVER_RUNNING;
-    if (t->helper_failed && why->class == ERR_REFUSED && !t->suspending_ns)
+    if (t->helper_error.class == ERR_REFUSED && !t->suspending_ns)
         return 0;
     if (s->state.now.phase == STATE_GIVEN) {
         s->state.now.phase = STATE_LIVE;
@@ -490,7 +495,7 @@ static int bring_back(
             log_warn(&s->log, "%s", e->text);
         *e = (struct err)ERR_INIT;
     }
-    rc = recover_guest(&s->xl, s->domain.domid, s->domain.uuid, s->domain.name, found, e);
+    rc = recover(s, found, e);
     if (!rc && t->suspend_timed_out && *found == RECOVER_RUNNING)
         rc = watch_late_suspend(s, found, e);
     return rc;
@@ -512,7 +517,7 @@ static int conclude_failed(struct send *s, struct err *why)
         /* Its thread still uses what we would free. */
         _exit(EXIT_DOUBT);
     }
-    if (bring_back(s, why, &found, &e)) {
+    if (bring_back(s, &found, &e)) {
         state_keep(&s->state);
         tell_failure(s, why, EXIT_DOUBT, "unknown");
         log_error(&s->log,

@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STATE_VERSION = 1, STATE_MAX_BYTES = 8192, DOMID_MAX = 0x7fef };
+enum { STATE_VERSION = 2, STATE_MAX_BYTES = 8192, DOMID_MAX = 0x7fef };
 
 static const char *const role_names[] = {"source", "destination"};
 static const char *const phase_names[] = {"live", "given", "incoming", "taken"};
@@ -75,6 +75,7 @@ static bool read_fields(const json_t *o, struct state *s)
         !take_int(o, "domid", -1, DOMID_MAX, &domid) ||
         !take_int(o, "supervisor", 0, INT32_MAX, &supervisor) ||
         !take_int(o, "helper", 0, INT32_MAX, &helper) ||
+        !json_is_boolean(json_object_get(o, "logging")) ||
         !json_is_boolean(json_object_get(o, "suspending")) ||
         !take_text(o, "uuid", s->uuid, sizeof(s->uuid)) || !is_uuid(s->uuid) ||
         !take_text(o, "name", s->name, sizeof(s->name)) ||
@@ -88,6 +89,7 @@ static bool read_fields(const json_t *o, struct state *s)
         return false;
     s->role = (enum state_role)role;
     s->phase = (enum state_phase)phase;
+    s->logging = json_is_true(json_object_get(o, "logging"));
     s->suspending = json_is_true(json_object_get(o, "suspending"));
     s->domid = domid < 0 ? STATE_NO_DOMID : (uint32_t)domid;
     s->supervisor = supervisor;
@@ -111,11 +113,11 @@ int state_parse(const char *text, size_t len_bytes, struct state *s, struct err 
 
 char *state_text(const struct state *s)
 {
-    json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:I, s:s, s:s, s:s, s:i, s:i}", "version",
-        STATE_VERSION, "role", role_names[s->role], "phase", phase_names[s->phase], "suspending",
-        s->suspending, "domid", s->domid == STATE_NO_DOMID ? (json_int_t)-1 : (json_int_t)s->domid,
-        "uuid", s->uuid, "name", s->name, "peer", s->peer, "supervisor", (int)s->supervisor,
-        "helper", (int)s->helper);
+    json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:b, s:I, s:s, s:s, s:s, s:i, s:i}", "version",
+        STATE_VERSION, "role", role_names[s->role], "phase", phase_names[s->phase], "logging",
+        s->logging, "suspending", s->suspending, "domid",
+        s->domid == STATE_NO_DOMID ? (json_int_t)-1 : (json_int_t)s->domid, "uuid", s->uuid, "name",
+        s->name, "peer", s->peer, "supervisor", (int)s->supervisor, "helper", (int)s->helper);
     char *text = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
 
     json_decref(o);

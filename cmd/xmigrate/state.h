@@ -40,6 +40,7 @@ enum state_phase {
 struct state {
     enum state_role role;
     enum state_phase phase;
+    bool logging;    /* source: log-dirty may be on, and by us */
     bool suspending; /* source: the guest was asked to suspend; whoever monitored it has left */
     uint32_t domid;  /* STATE_NO_DOMID: not known yet */
     char uuid[STATE_UUID_BYTES];

@@ -84,11 +84,11 @@ int transfer_start(struct transfer *t, struct err *e)
 /* --- what the helper says --- */
 
 /* Only --recover wants to know, and only if all goes wrong: no reason to fail. */
-static void note_suspending(struct transfer *t)
+static void note(struct transfer *t, bool *what)
 {
     struct err e = ERR_INIT;
 
-    t->state->now.suspending = true;
+    *what = true;
     if (state_save(t->state, &e))
         log_warn(t->log, "%s", e.text);
 }
@@ -106,7 +106,7 @@ static void show_event(struct transfer *t, json_t *body)
         view_round(t->view, &round);
     } else if (!strcmp(name, "suspending")) {
         t->suspending_ns = now_ns();
-        note_suspending(t);
+        note(t, &t->state->now.suspending);
         log_debug(t->log, "asking the guest to suspend");
     } else if (!strcmp(name, "suspended")) {
         t->suspended_ns = now_ns();
@@ -158,6 +158,9 @@ static int read_link(struct transfer *t, struct err *e)
         t->helper_failed = true;
         t->helper_error = m.failed;
         rc = err_take(e, &m.failed);
+        break;
+    case LINK_LOGGING:
+        note(t, &t->state->now.logging);
         break;
     case LINK_ALIVE:
         break;

@@ -32,7 +32,7 @@ struct transfer {
     struct mailbox *mailbox;
     uint32_t domid;
     int lock_fd;
-    struct state_file *state; /* told that the guest is being suspended */
+    struct state_file *state; /* told of log-dirty and of the guest's suspend */
     struct link_job job;
 
     /* What came of it. Points in time are 0 until they came. */

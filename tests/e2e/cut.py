@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""cut.py PORT before-go|after-go: a wire between xmigrate --insecure and a listener on PORT.
+"""cut.py PORT before-go|after-go|mute|slow: a wire between xmigrate and a listener on PORT.
 
-Prints its own port. It passes everything on until the source sends GO on the control connection:
-then the wire is cut before GO went through, or after, so that no answer comes back.
+Prints its own port. It passes everything on until the source sends GO on the control connection
+(of xmigrate --insecure): then the wire is cut before GO went through, or after, so that no answer
+comes back. A mute wire takes all connections but control without a word; a slow one lets each of
+them wait for two seconds first.
 """
 import asyncio
 import struct
@@ -40,14 +42,20 @@ async def pump_control(reader, writer, cut, after):
     writer.close()
 
 
-async def serve(port, after):
+async def serve(port, mode):
     async def connected(near_reader, near_writer):
         cut = asyncio.Event()
         far_reader, far_writer = await asyncio.open_connection('127.0.0.1', port)
         preamble = await near_reader.readexactly(PREAMBLE)
+        control = struct.unpack_from('<H', preamble, 14)[0] == CONTROL
+        if not control and mode == 'mute':
+            await near_reader.read()
+            return
+        if not control and mode == 'slow':
+            await asyncio.sleep(2)
         far_writer.write(preamble)
-        if struct.unpack_from('<H', preamble, 14)[0] == CONTROL:
-            forth = pump_control(near_reader, far_writer, cut, after)
+        if control and mode in ('before-go', 'after-go'):
+            forth = pump_control(near_reader, far_writer, cut, mode == 'after-go')
         else:
             forth = pump(near_reader, far_writer, cut)
         await asyncio.wait([asyncio.create_task(forth),
@@ -60,4 +68,4 @@ async def serve(port, after):
     await server.serve_forever()
 
 
-asyncio.run(serve(int(sys.argv[1]), sys.argv[2] == 'after-go'))
+asyncio.run(serve(int(sys.argv[1]), sys.argv[2]))

@@ -144,6 +144,13 @@ refused() {
     case $said in *"$words"*) ;; *) fail "said '$said', not '$words': xmigrate $*" ;; esac
 }
 
+# wire MODE: a wire to the listener at $port (cut.py); its own port is in $T/wire.MODE.
+wire() {
+    python3 "$E2E/cut.py" "$port" "$1" >"$T/wire.$1" &
+    echo $! >>"$T/pids"
+    wait_for 10 test -s "$T/wire.$1"
+}
+
 # wait_for SECONDS COMMAND...: until it succeeds.
 wait_for() {
     local end=$((SECONDS + $1))

@@ -5,11 +5,6 @@
 . "$E2E/move.sh"
 two_hosts
 listen b --insecure
-wire() {
-    python3 "$E2E/cut.py" "$port" "$1" >"wire.$1" &
-    echo $! >>pids
-    wait_for 10 test -s "wire.$1"
-}
 move_in_doubt() {
     xm a --live "127.0.0.1:$(cat "wire.$1")" g --insecure >move 2>&1
     [ $? -eq 4 ] || fail "not in doubt: $(tail -n 3 move)"

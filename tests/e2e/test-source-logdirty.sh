@@ -1,6 +1,7 @@
 #!/bin/bash
-# Log-dirty is a switch that others can reach. Found on: refused, and left as it is. Switched off
-# while the guest moves: seen before the last round, and the guest stays.
+# Log-dirty is a switch that others can reach. Found on: refused, and left as it is; left as well
+# when the move ends before it came to look. Switched off while the guest moves: seen before the
+# last round, and the guest stays.
 # deadline: 120
 . "$E2E/lib.sh"
 . "$E2E/move.sh"
@@ -14,6 +15,25 @@ shadow_op 2
 refused 2 "log-dirty is already on" a --live "127.0.0.1:$port" g -q
 logdirty_is a g on
 state_is a g running
+
+# A move that never got as far as the guest: stopped, or killed and recovered.
+wire mute
+begin() {
+    XMIGRATE_RUN_DIR=$T/run-a "$X" run a -- "$B/xmigrate" --config-dir "$T/etc-a" \
+        --live "127.0.0.1:$(cat wire.mute)" g --json >moving.json 2>moving.err &
+    mover=$!
+    echo $mover >>pids
+    wait_for 20 helper >/dev/null
+}
+begin
+kill -TERM $mover
+ended 3
+logdirty_is a g on
+begin
+kill -KILL $(helper) $mover
+ended 137
+must on a "$B/xmigrate" --recover
+logdirty_is a g on
 shadow_op 0
 
 moving a g --bandwidth 300M

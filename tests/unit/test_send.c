@@ -172,12 +172,12 @@ void xl_config_dispose(libxl_domain_config *config)
     (void)config;
 }
 
-int recover_guest(struct xl *xl, uint32_t domid, const char *uuid, const char *name,
+int recover_guest(struct xl *xl, uint32_t domid, const char *uuid, const char *name, bool logging,
     enum recover_found *found, struct err *e)
 {
     (void)xl;
     (void)uuid;
-    note("recover %u %s;", domid, name);
+    note("recover %u %s%s;", domid, name, logging ? " log-dirty" : "");
     if (now.no_rescue)
         return err_set(e, ERR_LOCAL, EIO, "cannot resume domain %u", domid);
     *found = now.still_runs && !strstr(now.done, ";recover 7 g;recover") ? RECOVER_RUNNING
@@ -312,6 +312,16 @@ static void helper_refuses_late(struct xl_op *op)
 static void helper_dies(struct xl_op *op)
 {
     close(take_job());
+    err_set(&op->e, ERR_LOCAL, EIO, "libxl: killed");
+}
+
+static void helper_logs_and_dies(struct xl_op *op)
+{
+    struct err e = ERR_INIT;
+    const int sock = take_job();
+
+    link_send_logging(sock, &e);
+    close(sock);
     err_set(&op->e, ERR_LOCAL, EIO, "libxl: killed");
 }
 
@@ -596,6 +606,16 @@ static void a_dead_helper_means_recovery(void **state)
     assert_true(now.told_abort);
 }
 
+/* Only what the helper may have switched on is switched off. */
+static void a_helper_that_died_while_logging_leaves_log_dirty_to_us(void **state)
+{
+    (void)state;
+    now.helper = helper_logs_and_dies;
+    now.peer = peer_waits;
+    assert_int_equal(move(MODE_LIVE), EXIT_FAILED);
+    assert_string_equal(now.done, "suspend 7 live;recover 7 g log-dirty;");
+}
+
 static void a_signal_brings_the_guest_back(void **state)
 {
     (void)state;
@@ -729,6 +749,7 @@ int main(void)
         cmocka_unit_test_setup(silence_after_go_leaves_the_guest_as_it_is, set_up),
         cmocka_unit_test_setup(a_rename_that_fails_means_no_go, set_up),
         cmocka_unit_test_setup(a_dead_helper_means_recovery, set_up),
+        cmocka_unit_test_setup(a_helper_that_died_while_logging_leaves_log_dirty_to_us, set_up),
         cmocka_unit_test_setup(a_signal_brings_the_guest_back, set_up),
         cmocka_unit_test_setup(a_helper_that_refuses_leaves_the_guest_untouched, set_up),
         cmocka_unit_test_setup(a_refusal_after_the_suspend_is_a_failure, set_up),

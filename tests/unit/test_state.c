@@ -17,6 +17,7 @@
 static const struct state sample = {
     .role = STATE_SOURCE,
     .phase = STATE_LIVE,
+    .logging = true,
     .suspending = true,
     .domid = 7,
     .uuid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
@@ -64,6 +65,7 @@ static void text_comes_back(void **arg)
     assert_string_equal(got.peer, sample.peer);
     assert_int_equal(got.role, sample.role);
     assert_int_equal(got.phase, sample.phase);
+    assert_true(got.logging);
     assert_true(got.suspending);
     assert_int_equal(got.domid, sample.domid);
     assert_int_equal(got.supervisor, sample.supervisor);
@@ -112,10 +114,11 @@ static void garbage_is_refused(void **arg)
     (void)arg;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(state_parse(bad[i], strlen(bad[i]), &got, &e), -EBADMSG);
-    refuse_with("\"version\": 1", "\"version\": 2");
+    refuse_with("\"version\": 2", "\"version\": 1");
     refuse_with("\"domid\": 7", "\"domid\": 70000");
     refuse_with("\"domid\": 7", "\"domid\": \"7\"");
     refuse_with("\"live\"", "\"lively\"");
+    refuse_with("\"logging\": true", "\"logging\": \"yes\"");
     refuse_with("\"suspending\": true", "\"suspending\": 1");
     refuse_with("\"live\"", "\"taken\""); /* a source never takes */
     refuse_with("\"source\"", "1");
