@@ -14,7 +14,10 @@ before_kill() {
 stays() {
     lived_on A g
     settled A g
-    # What is left must not stand in the way of the next move.
+}
+
+# What a kill leaves must not stand in the way of the next move: after the kills that leave most.
+moves_again() {
     must A "xmigrate --live hostB g --lanes 4" 300
     lived_on B g
     only_on B g
@@ -56,6 +59,7 @@ scenario_kill_both() {
     ended 137
     must A "xmigrate --recover"
     stays
+    moves_again
 }
 scenario_term_both() {
     before_kill
@@ -75,6 +79,7 @@ scenario_kill_receiver() {
     # latest.
     must B "sleep 2; xmigrate --recover"
     stays
+    moves_again
 }
 scenario_term_receiver() {
     before_kill
