@@ -11,6 +11,7 @@
 #define CMD_LINK_H
 
 #include "base/cancel.h"
+#include "base/deadline.h"
 #include "base/err.h"
 
 #include <jansson.h>
@@ -30,6 +31,15 @@ enum {
     /* A helper says something at least this often, or it hangs. */
     LINK_ALIVE_S = 2,
 };
+
+/* How long a helper may take to make one connection: its peer may be busy for as long as a peer may
+ * be silent (the destination's libxl makes the domain first), but the helper says nothing
+ * meanwhile.
+ */
+static inline int64_t link_connect_ns(int64_t silent_ns)
+{
+    return silent_ns - LINK_ALIVE_S * NS_PER_S;
+}
 
 enum link_role { LINK_SOURCE, LINK_DESTINATION };
 

@@ -87,12 +87,22 @@ static int connect_lane(struct native *n, uint16_t lane, const struct cancel *ca
     return rc;
 }
 
+/* The watch, which says so later, does not run yet: one connection more is a sign of life too. */
+static void say_alive(const struct native *n)
+{
+    struct err ignored = ERR_INIT;
+
+    link_send_alive(n->link_sock, &ignored);
+}
+
 static int connect_all(struct native *n, const struct cancel *cancel, struct err *e)
 {
     int rc = connect_lane(n, LANE_TRUNK, cancel, e);
 
-    for (unsigned i = 0; i < n->job.lanes && !rc; i++)
+    for (unsigned i = 0; i < n->job.lanes && !rc; i++) {
+        say_alive(n);
         rc = connect_lane(n, (uint16_t)i, cancel, e);
+    }
     return rc;
 }
 
@@ -149,15 +159,21 @@ static int accept_next(struct native *n, unsigned *left, int64_t deadline_ns, st
 static int accept_all(
     struct native *n, const struct cancel *cancel, const struct log *log, struct err *e)
 {
-    const int64_t deadline_ns = deadline_in(n->job.connect_ns);
+    int64_t deadline_ns = deadline_in(n->job.connect_ns);
     struct err refused = ERR_INIT;
     unsigned left = n->job.lanes + 1;
     int rc = 0;
 
     while (left && !rc) {
         rc = accept_next(n, &left, deadline_ns, &refused, cancel, e);
-        if (err_is_set(&refused) && !rc)
+        if (rc)
+            break;
+        if (err_is_set(&refused)) {
             log_warn(log, "%s", refused.text);
+        } else {
+            say_alive(n);
+            deadline_ns = deadline_in(n->job.connect_ns);
+        }
     }
     return rc;
 }

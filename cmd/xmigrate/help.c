@@ -25,7 +25,7 @@ const char help_text[] =
 "  --no-compress         send pages as they are\n"
 "\n"
 "Limits:\n"
-"  --connect-timeout T   for each connection (10s)\n"
+"  --connect-timeout T   to reach the other host and be greeted (10s)\n"
 "  --silent-timeout T    a peer that says nothing for so long is dead (30s)\n"
 "  --suspend-timeout T   for the guest to suspend (60s)\n"
 "  --start-timeout T     from its suspend to its start at the other host (30s)\n"

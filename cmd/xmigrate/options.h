@@ -48,7 +48,7 @@ struct options {
     uint64_t bandwidth_bits_per_s; /* 0: no cap */
     bool compress;
 
-    int64_t connect_ns; /* limit for making one connection */
+    int64_t connect_ns; /* limit for the first connection */
     int64_t silent_ns;  /* a peer or helper that says nothing for so long is dead */
     int64_t suspend_ns; /* asked to suspend until suspended */
     int64_t start_ns;   /* suspended until started at the destination */

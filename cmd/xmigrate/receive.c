@@ -275,7 +275,7 @@ static int check_offer(struct receive *r, struct err *e)
     if (!rc)
         rc = check_name(r, r->incoming, e);
     if (!rc)
-        rc = xl_config_check_memory(&r->xl, &r->config, e);
+        rc = xl_config_check_memory(&r->xl, &r->config, r->offer.name, e);
     return rc;
 }
 
@@ -365,8 +365,7 @@ static int greet_helper(struct receive *r, struct err *e)
         .role = LINK_DESTINATION,
         .lanes = r->accept.lanes,
         .insecure = r->o->insecure,
-        /* The source's helper begins to connect when it, too, has been started. */
-        .connect_ns = r->o->silent_ns,
+        .connect_ns = link_connect_ns(r->o->silent_ns),
         .silent_ns = r->o->silent_ns,
     };
     struct ucred cred;

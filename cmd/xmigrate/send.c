@@ -332,7 +332,7 @@ static void fill_transfer(struct send *s)
     snprintf(job->fingerprint, sizeof(job->fingerprint), "%s", s->peer.fingerprint);
     snprintf(job->host, sizeof(job->host), "%s", o->address.host);
     job->port = o->address.port;
-    job->connect_ns = o->connect_ns;
+    job->connect_ns = link_connect_ns(o->silent_ns);
     job->silent_ns = o->silent_ns;
     job->compress = o->compress;
     job->bandwidth_bits_per_s = o->bandwidth_bits_per_s;

@@ -79,7 +79,9 @@ int xl_config_check_movable(const libxl_domain_config *config, struct err *e)
             name);
     if (config->b_info.num_vnuma_nodes)
         return err_set(e, ERR_REFUSED, EOPNOTSUPP,
-            "%s has virtual NUMA nodes (vnuma), which libxl cannot move", name);
+            "%s has virtual NUMA nodes (vnuma), which libxl cannot move: shut it down here and "
+            "start it there",
+            name);
     return 0;
 }
 
@@ -93,7 +95,8 @@ unsigned xl_config_device_count(const libxl_domain_config *config)
     return count > 0 ? (unsigned)count : 0;
 }
 
-int xl_config_check_memory(struct xl *xl, libxl_domain_config *config, struct err *e)
+int xl_config_check_memory(
+    struct xl *xl, libxl_domain_config *config, const char *name, struct err *e)
 {
     char need_text[UNITS_TEXT_BYTES], free_text[UNITS_TEXT_BYTES];
     struct xl_host host;
@@ -105,12 +108,10 @@ int xl_config_check_memory(struct xl *xl, libxl_domain_config *config, struct er
     xl_begin(xl);
     rc = libxl_domain_need_memory(xl->ctx, config, INVALID_DOMID, &need_kb);
     if (rc)
-        return xl_failed(
-            xl, rc, ERR_LOCAL, e, "cannot tell how much memory \"%s\" needs", config->c_info.name);
+        return xl_failed(xl, rc, ERR_LOCAL, e, "cannot tell how much memory \"%s\" needs", name);
     if (need_kb <= host.free_kb)
         return 0;
     return err_set(e, ERR_REFUSED, ENOMEM,
-        "too little memory here: \"%s\" needs %s and %s are free (xl info shows free_memory)",
-        config->c_info.name, format_bytes(need_kb * 1024, need_text),
-        format_bytes(host.free_kb * 1024, free_text));
+        "too little memory here: \"%s\" needs %s and %s are free (xl info shows free_memory)", name,
+        format_bytes(need_kb * 1024, need_text), format_bytes(host.free_kb * 1024, free_text));
 }

@@ -27,7 +27,9 @@ int xl_config_check_movable(const libxl_domain_config *config, struct err *e);
 /* Disks, network interfaces and the rest for which libxl starts a backend. */
 unsigned xl_config_device_count(const libxl_domain_config *config);
 
-/* ERR_REFUSED when the host has not the memory that libxl would need to build it. */
-int xl_config_check_memory(struct xl *xl, libxl_domain_config *config, struct err *e);
+/* ERR_REFUSED when the host has not the memory that libxl would need to build it; name is what
+ * people know it by. */
+int xl_config_check_memory(
+    struct xl *xl, libxl_domain_config *config, const char *name, struct err *e);
 
 #endif

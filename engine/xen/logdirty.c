@@ -16,26 +16,26 @@ struct logdirty {
     struct hbuf bits; /* what Xen fills; copied out, so that lanes read plain memory */
 };
 
-static int explain_enable(const struct logdirty *l, int code, struct err *e)
+int logdirty_explain(uint32_t domid, bool pv, int code, struct err *e)
 {
     switch (code) {
     case EINVAL:
         return err_set(e, ERR_REFUSED, EBUSY,
             "log-dirty is already on for domain %u, or it has an assigned PCI device: another "
             "migration or save may be under way; \"xmigrate --recover\" clears what dead ones left",
-            l->domid);
+            domid);
     case EOPNOTSUPP:
     case ENOSYS:
         return err_set(e, ERR_REFUSED, EOPNOTSUPP,
             "this Xen has no %s, so domain %u cannot be moved live: use --offline",
-            l->pv ? "shadow paging, which PV guests need for it" : "log-dirty mode", l->domid);
+            pv ? "shadow paging, which PV guests need for it" : "log-dirty mode", domid);
     case ENOMEM:
         return err_set(e, ERR_REFUSED, ENOMEM,
             "Xen has no memory for the log-dirty map of domain %u: free some on this host, or use "
             "--offline",
-            l->domid);
+            domid);
     default:
-        return err_sys(e, ERR_LOCAL, code, "cannot turn log-dirty on for domain %u", l->domid);
+        return err_sys(e, ERR_LOCAL, code, "cannot turn log-dirty on for domain %u", domid);
     }
 }
 
@@ -50,7 +50,7 @@ static int logdirty_enable(struct dirtylog *base, struct err *e)
     const int code = control(l, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY);
 
     if (code)
-        return explain_enable(l, code, e);
+        return logdirty_explain(l->domid, l->pv, code, e);
     l->enabled = true;
     return 0;
 }

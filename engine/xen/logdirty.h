@@ -15,4 +15,7 @@
 int logdirty_open(
     struct xen *x, uint32_t domid, bool pv, uint64_t frames, struct dirtylog **log, struct err *e);
 
+/* Pure: what it means, and what to do, when Xen does not switch log-dirty on. */
+int logdirty_explain(uint32_t domid, bool pv, int code, struct err *e);
+
 #endif

@@ -16,7 +16,7 @@ stayed a b g
 
 guest b filler --type pvh --memory 800M --dirty 0
 guest a big --type pvh --memory 512M
-refused 2 'too little memory' a --live "127.0.0.1:$port" big -q
+refused 2 'too little memory here: "big" needs' a --live "127.0.0.1:$port" big -q
 state_is a big running
 is_gone b big--incoming
 must "$X" destroy b filler

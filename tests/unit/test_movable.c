@@ -1,0 +1,102 @@
+/* Which guests are refused by their configuration alone, at both ends, and in what words. */
+#include "cmd/xmigrate/xl_config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static libxl_domain_config config;
+
+static int make_config(void **state)
+{
+    (void)state;
+    libxl_domain_config_init(&config);
+    config.c_info.type = LIBXL_DOMAIN_TYPE_PVH;
+    config.c_info.name = strdup("web1");
+    return config.c_info.name ? 0 : -1;
+}
+
+static int drop_config(void **state)
+{
+    (void)state;
+    libxl_domain_config_dispose(&config);
+    return 0;
+}
+
+/* One line, the guest's name first, with these words in it. */
+static void assert_refused(const char *what, const char *remedy)
+{
+    struct err e = ERR_INIT;
+
+    assert_true(xl_config_check_movable(&config, &e) < 0);
+    assert_int_equal(e.class, ERR_REFUSED);
+    assert_int_equal(strncmp(e.text, "web1 ", 5), 0);
+    assert_non_null(strstr(e.text, what));
+    assert_non_null(strstr(e.text, remedy));
+    assert_null(strchr(e.text, '\n'));
+}
+
+static void pv_and_pvh_are_movable(void **state)
+{
+    struct err e = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(xl_config_check_movable(&config, &e), 0);
+    config.c_info.type = LIBXL_DOMAIN_TYPE_PV;
+    assert_int_equal(xl_config_check_movable(&config, &e), 0);
+}
+
+static void a_device_model_is_refused(void **state)
+{
+    (void)state;
+    config.c_info.type = LIBXL_DOMAIN_TYPE_HVM;
+    assert_refused("HVM guest with a device model (QEMU)", "xl migrate");
+}
+
+static void an_assigned_pci_device_is_refused(void **state)
+{
+    (void)state;
+    config.pcidevs = calloc(1, sizeof(*config.pcidevs));
+    assert_non_null(config.pcidevs);
+    libxl_device_pci_init(config.pcidevs);
+    config.num_pcidevs = 1;
+    assert_refused("PCI passthrough", "xl pci-detach");
+}
+
+static void an_assigned_usb_device_is_refused(void **state)
+{
+    (void)state;
+    config.usbdevs = calloc(1, sizeof(*config.usbdevs));
+    assert_non_null(config.usbdevs);
+    libxl_device_usbdev_init(config.usbdevs);
+    config.num_usbdevs = 1;
+    assert_refused("USB device", "xl usbdev-detach");
+}
+
+static void virtual_numa_is_refused(void **state)
+{
+    (void)state;
+    config.b_info.vnuma_nodes = calloc(1, sizeof(*config.b_info.vnuma_nodes));
+    assert_non_null(config.b_info.vnuma_nodes);
+    libxl_vnode_info_init(config.b_info.vnuma_nodes);
+    config.b_info.num_vnuma_nodes = 1;
+    assert_refused("virtual NUMA nodes (vnuma)", "shut it down");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(pv_and_pvh_are_movable, make_config, drop_config),
+        cmocka_unit_test_setup_teardown(a_device_model_is_refused, make_config, drop_config),
+        cmocka_unit_test_setup_teardown(
+            an_assigned_pci_device_is_refused, make_config, drop_config),
+        cmocka_unit_test_setup_teardown(
+            an_assigned_usb_device_is_refused, make_config, drop_config),
+        cmocka_unit_test_setup_teardown(virtual_numa_is_refused, make_config, drop_config),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
