@@ -4,6 +4,7 @@
 #   make                 build/xmigrate and build/xmigrate-save-helper
 #   make demo            a live migration on this machine, no Xen needed
 #   make check           unit and end-to-end tests
+#   make bench           how fast it is, beside others
 #   make install         DESTDIR and PREFIX are honoured
 #
 # SAN=asan or SAN=tsan builds the same things under build/asan or build/tsan. V=1 shows the

@@ -1,12 +1,36 @@
-# Programs that measure; nothing of them is installed or part of a check.
+# Programs that measure; nothing of them is installed, and a check runs them only to see that they
+# work (tests/e2e/test-bench.sh).
+#
+#   make bench                      everything, within 45 minutes, as root for huge pages
+#   make bench BENCH_ARGS=--quick   within 3 minutes
+#   build/xmigrate-bench --help     parts of it
 
 PERF_SRC  := $(wildcard perf/*.c)
 PERF_BINS := $(patsubst perf/%.c,$(B)/perf/%,$(PERF_SRC))
+
+$(B)/perf/content: $(call obj,xensim/content.c xensim/words.c)
+$(B)/perf/content: LDLIBS += -lm
 
 $(B)/perf/%: $(B)/obj/perf/%.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+$(B)/xmigrate-bench: perf/xmigrate-bench
+	$(call say,LN,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)ln -sf $(abspath $<) $@
+
 .PHONY: perf
-perf: $(PERF_BINS)
+perf: all xensim $(PERF_BINS) $(B)/xmigrate-bench
+
+# What is measured beside xmigrate is fetched if it can be; what is not there is reported as skipped.
+BENCH_ARGS ?=
+.PHONY: bench
+bench: perf
+	-$(Q)$(MAKE) --no-print-directory bench-peers
+	$(Q)$(B)/xmigrate-bench $(BENCH_ARGS)
+
+.PHONY: bench-peers
+bench-peers: stock-helper
+	$(call install_missing,openssl qemu-system-x86)

@@ -20,7 +20,7 @@ $(B)/e2e/%: $(B)/obj/tests/e2e/%.o $(LIB)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lxencall
 
 .PHONY: e2e-tests check-e2e
-e2e-tests: all xensim $(E2E_TOOLS)
+e2e-tests: all xensim perf $(E2E_TOOLS)
 check-e2e: e2e-tests
 	-$(Q)$(MAKE) --no-print-directory stock-helper
 	$(Q)B=$(B) tests/e2e/run $(E2E)

@@ -1,0 +1,91 @@
+"""What is measured, in one table.
+
+A bout is one guest and one kind of connection; its players take turns. A player is who it is and
+what it compresses with.
+"""
+from dataclasses import dataclass, replace
+
+CONTENTS = {
+    "zero": "zero=100",
+    "random": "random=100",
+    "text": "text=100",
+    "mixed": "zero=25,text=50,random=25",
+}
+HEADLINE = ("pvh", "2G", "off")
+US = "xmigrate"
+
+
+@dataclass(frozen=True)
+class Bout:
+    """Players are "who" or "who+codec"; place is where the guest's memory lies."""
+
+    part: str
+    content: str
+    tls: bool
+    lanes: int
+    players: tuple
+    type: str = "pvh"
+    size: str = "2G"
+    place: str = ""  # "fragmented": frames scattered; "fresh": destination never touched
+    link: str = ""  # --bandwidth
+    quick: bool = False
+
+    def case(self, codec="off"):
+        name = f"{self.content}/{'tls' if self.tls else 'plain'}/{self.lanes}"
+        more = [x for x in (self.place, self.link) if x]
+        if (self.type, self.size, codec) != HEADLINE or more:
+            name = "/".join([name, self.type, self.size, codec] + more)
+        return name
+
+
+def split_player(player):
+    who, _, codec = player.partition("+")
+    return who, codec or "off"
+
+
+SIZE_SUFFIX = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def size_bytes(text):
+    return int(text[:-1]) * SIZE_SUFFIX[text[-1]]
+
+
+def small(bout, size):
+    """The same with a smaller guest: to see that it works, not how fast."""
+    return replace(bout, size=size)
+
+
+ALL_CODECS = (US, US + "+lz4")
+
+TABLE = (
+    # The headline: what xmigrate is for, beside everybody.
+    Bout("headline", "random", True, 2, ALL_CODECS + ("stock-openssl", "qemu"), quick=True),
+    Bout("headline", "random", False, 2, (US, "stock", "qemu"), quick=True),
+    Bout("headline", "mixed", True, 2, ALL_CODECS + ("stock-openssl", "qemu", "qemu+zstd"),
+         quick=True),
+    Bout("headline", "mixed", False, 2, (US, "stock", "qemu")),
+    Bout("headline", "zero", True, 2, (US, "stock-openssl", "qemu"), quick=True),
+    Bout("headline", "zero", False, 2, (US, "stock", "qemu")),
+    Bout("headline", "text", True, 2, ALL_CODECS + ("qemu",)),
+    # More and fewer lanes than cores.
+    Bout("lanes", "random", True, 1, (US,)),
+    Bout("lanes", "random", True, 4, (US,)),
+    Bout("lanes", "random", True, 8, (US,)),
+    Bout("lanes", "random", False, 1, (US,)),
+    Bout("lanes", "random", False, 4, (US,)),
+    Bout("lanes", "random", False, 8, (US,)),
+    Bout("lanes", "mixed", True, 8, ALL_CODECS),
+    # Guests with page tables of their own.
+    Bout("types", "random", True, 2, (US, "stock-openssl"), type="pv"),
+    Bout("types", "mixed", True, 2, ALL_CODECS, type="pv"),
+    # Memory that is not as kind.
+    Bout("memory", "random", True, 2, (US, "stock-openssl"), place="fragmented"),
+    Bout("memory", "random", True, 2, (US, "stock-openssl"), place="fresh"),
+    # Links that are slower than the cores.
+    Bout("links", "mixed", True, 2, ALL_CODECS, size="128M", link="100M"),
+    Bout("links", "mixed", True, 2, ALL_CODECS, size="512M", link="1G"),
+    Bout("links", "random", True, 2, (US,), size="512M", link="1G"),
+    Bout("links", "mixed", True, 2, ALL_CODECS, link="5G"),
+)
+
+PARTS = ("floors", "headline", "lanes", "types", "memory", "links", "rounds")

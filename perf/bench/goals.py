@@ -1,0 +1,88 @@
+"""What the figures are meant to reach, and whether they do. From results alone.
+
+All for two lanes on two cores. A goal says which results it needs; what was not measured is said.
+"""
+from .figures import ratios
+
+COLUMNS = ("goal", "wanted", "measured", "")
+NOT_MEASURED = "not measured"
+
+LINKS = (("100M", "128M"), ("1G", "512M"), ("5G", "2G"))
+FIXED = ("off", "lz4", "zstd")
+
+
+def find(results, case, who="xmigrate"):
+    return next((r for r in results if r.case == case and r.who == who), None)
+
+
+def judged(text, wanted, values, fine):
+    """A row; values is None when something is missing."""
+    if values is None:
+        return (text, wanted, NOT_MEASURED, "")
+    return (text, wanted, " / ".join(f"{v:.2f}" for v in values), "met" if fine else "NOT MET")
+
+
+def at_least(text, ratio, rate, cpu=None):
+    wanted = f">= {rate:.2f}" + (f" / <= {cpu:.2f}" if cpu else "")
+    if not ratio:
+        return judged(text, wanted, None, False)
+    values = ratio if cpu else ratio[:1]
+    return judged(text, wanted, values, ratio[0] >= rate and (not cpu or ratio[1] <= cpu))
+
+
+def to_floor(results, case):
+    ours = find(results, case)
+    return ratios(ours.turns, ours.floor) if ours else None
+
+
+def to_other(results, case, who, other_case=None):
+    ours, theirs = find(results, case), find(results, other_case or case, who)
+    return ratios(ours.turns, theirs.turns) if ours and theirs else None
+
+
+def rate(results, case):
+    ours = find(results, case)
+    return (ours.gb_per_s(),) if ours else None
+
+
+def auto_to_best(results, case_of):
+    auto, fixed = find(results, case_of("auto")), [find(results, case_of(c)) for c in FIXED]
+    if not auto or not all(fixed):
+        return None
+    return (auto.gb_per_s() / max(f.gb_per_s() for f in fixed),)
+
+
+def link_case(link, size):
+    return lambda codec: f"mixed/tls/2/pvh/{size}/{codec}/{link}"
+
+
+def unlimited_case(codec):
+    return "mixed/tls/2" if codec == "off" else f"mixed/tls/2/pvh/2G/{codec}"
+
+
+def rows(results):
+    found = [
+        at_least("random TLS to the floor", to_floor(results, "random/tls/2"), 0.90, 1.15),
+        at_least("random plain to the floor", to_floor(results, "random/plain/2"), 0.80, 1.25),
+        at_least("mixed TLS auto to random TLS",
+                 to_other(results, unlimited_case("auto"), "xmigrate", "random/tls/2"), 1.25),
+        at_least("the same at 1 Gb/s",
+                 to_other(results, link_case("1G", "512M")("auto"), "xmigrate",
+                          "random/tls/2/pvh/512M/off/1G"), 1.7),
+        at_least("zero, GB/s", rate(results, "zero/tls/2"), 6.0),
+    ]
+    for content in ("random", "mixed"):
+        found.append(at_least(f"{content} TLS to QEMU",
+                              to_other(results, f"{content}/tls/2", "qemu"), 1.7, 0.6))
+    found.append(at_least("zero TLS to QEMU", to_other(results, "zero/tls/2", "qemu"), 1.0))
+    for content in ("random", "mixed"):
+        found.append(at_least(f"{content} plain to the stock helper",
+                              to_other(results, f"{content}/plain/2", "stock"), 1.0))
+        found.append(at_least(f"{content} TLS to the stock helper through openssl",
+                              to_other(results, f"{content}/tls/2", "stock-openssl"), 3.0))
+    for link, size in LINKS:
+        found.append(at_least(f"auto to the best fixed codec at {link}",
+                              auto_to_best(results, link_case(link, size)), 0.90))
+    found.append(at_least("auto to the best fixed codec, no cap",
+                          auto_to_best(results, unlimited_case), 0.90))
+    return found

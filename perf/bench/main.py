@@ -1,0 +1,236 @@
+"""Options, and the bouts."""
+import argparse
+import os
+import platform
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from fnmatch import fnmatch
+
+from . import goals, report, rounds
+from .cases import PARTS, TABLE, small, split_player
+from .figures import Result
+from .hosts import Hosts
+from .players import PLAYERS
+from .process import Failed, Unavailable, Work, become_reaper, end_children
+
+MIN_TURNS, QUICK_TURNS = 5, 3
+LIMIT_S, QUICK_LIMIT_S = 44 * 60, 170
+FLOORS = ("memory", "gcm", "tcp", "tls")
+
+
+def parse(argv):
+    p = argparse.ArgumentParser(
+        prog="xmigrate-bench",
+        description="How fast xmigrate is, beside what this machine can do and what others do.",
+        epilog=f"WORD is a part ({', '.join(PARTS)}) or a case as --list shows it; * stands for "
+               "anything. Without any, everything. Results: bench.json, bench.csv and bench.html in "
+               "the build directory.")
+    p.add_argument("words", nargs="*", metavar="WORD", help="only these parts or cases")
+    p.add_argument("--quick", action="store_true", help="the chief cases, within 3 minutes")
+    p.add_argument("--list", action="store_true", help="say what there is to measure, and end")
+    p.add_argument("--turns", type=int, metavar="N",
+                   help=f"of each player ({MIN_TURNS}; {QUICK_TURNS} with --quick)")
+    p.add_argument("--no-peers", action="store_true", help="xmigrate and the floor alone")
+    p.add_argument("--size", metavar="SIZE",
+                   help="of all guests, such as 64M: to see that it works, not how fast")
+    p.add_argument("--output", metavar="DIR", help="for the results (the build directory)")
+    return p.parse_args(argv[1:])
+
+
+def wanted(name, part, options):
+    words = options.words
+    return not words or part in words or any(fnmatch(name, w) for w in words)
+
+
+def chosen_bouts(options):
+    bouts = [b for b in TABLE if wanted(b.case(), b.part, options)]
+    if options.quick:
+        bouts = [b for b in bouts if b.quick]
+    if options.size:
+        bouts = [small(b, options.size) for b in bouts]
+    return bouts
+
+
+def machine():
+    """What it ran on, in a few lines."""
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        models = re.findall(r"^model name\s*: (.*)$", f.read(), re.M)
+    with open("/proc/meminfo", encoding="utf-8") as f:
+        total_kib = int(f.readline().split()[1])
+    lines = [f"{len(models)} x {models[0] if models else platform.machine()}",
+             f"{total_kib / (1 << 20):.1f} GiB memory, Linux {platform.release()}",
+             time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())]
+    for words in (["openssl", "version"], ["git", "describe", "--always", "--dirty"]):
+        try:
+            lines.append(subprocess.run(words, capture_output=True, text=True, check=True,
+                                        cwd=os.path.dirname(__file__)).stdout.strip())
+        except (OSError, subprocess.CalledProcessError):
+            pass
+    return "\n".join(lines)
+
+
+class Bench:
+    """What players share: the work directory and the hosts that are up."""
+
+    def __init__(self, options, top, build):
+        self.top = top
+        self.build = build
+        self.turns = options.turns or (QUICK_TURNS if options.quick else MIN_TURNS)
+        self.with_peers = not options.no_peers
+        self.end = time.monotonic() + (QUICK_LIMIT_S if options.quick else LIMIT_S)
+        self.work = Work()
+        self.hosts = None
+        self.players = {who: player(self) for who, player in PLAYERS.items()}
+        self.failures = 0
+
+    def daemons(self):
+        return self.hosts.daemons() if self.hosts else []
+
+    def hosts_for(self, bout):
+        """Two hosts with that guest on one of them."""
+        if not self.hosts or (self.hosts.place, self.hosts.size) != (bout.place, bout.size):
+            self.close_hosts()
+            self.hosts = Hosts(self.build, self.work, bout.place, bout.size)
+        self.hosts.have_guest(bout.content, bout.type)
+        return self.hosts
+
+    def close_hosts(self):
+        if self.hosts:
+            self.hosts.close()
+            self.hosts = None
+            end_children()
+
+    def close(self):
+        self.close_hosts()
+        end_children()
+        self.work.close()
+
+    def seconds_left(self):
+        return self.end - time.monotonic()
+
+    def taking_part(self, bout):
+        """[(case, who, codec, player)], the floor first; says who cannot, and why."""
+        found = [(bout.case(), "floor", "off", self.players["floor"])]
+        for player in bout.players:
+            who, codec = split_player(player)
+            if who != "xmigrate" and not self.with_peers:
+                continue
+            try:
+                self.players[who].check(bout, codec)
+                found.append((bout.case(codec), who, codec, self.players[who]))
+            except Unavailable as e:
+                print(f"skipped: {bout.case(codec)} {who}: {e}", flush=True)
+        return found
+
+    def bout(self, bout):
+        """Results, the floor's first. Who failed once is out; a turn is not begun too late."""
+        taking_part = self.taking_part(bout)
+        turns = {p[:2]: [] for p in taking_part}
+        out = set()
+        longest = 0.0
+        for i in range(self.turns):
+            if self.seconds_left() < longest * 1.2:
+                print(f"skipped: {bout.case()}: {self.turns - i} of {self.turns} turns: out of time")
+                break
+            begin = time.monotonic()
+            for case, who, codec, player in taking_part:
+                turns[case, who].append(None)
+                if (case, who) in out:
+                    continue
+                try:
+                    turns[case, who][-1] = player.turn(bout, codec)
+                except Failed as e:
+                    print(f"failed: {case} {who}: {e}", flush=True)
+                    out.add((case, who))
+                    self.failures += 1
+                    self.close_hosts()
+            longest = max(longest, time.monotonic() - begin)
+        floor = tuple(turns[bout.case(), "floor"])
+        results = [Result(case, who, tuple(turns[case, who]), floor)
+                   for case, who, _, _ in taking_part]
+        return [r for r in results if r.done]
+
+    def floors(self, lanes=1, size="2G"):
+        """Each floor by itself."""
+        names = {"tcp": "plain"}
+        return [Result(f"{names.get(what, what)}/{lanes}", "floor",
+                       tuple(self.players["floor"].measure(what, lanes, size)
+                             for _ in range(self.turns)))
+                for what in FLOORS]
+
+
+def show(results):
+    print(report.as_table(report.table_rows(results)), flush=True)
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def measure(bench, options):
+    """(results, further tables)"""
+    results, more = [], []
+    if not options.quick and wanted("floors", "floors", options):
+        results += bench.floors(size=options.size or "2G")
+        show(results)
+    for bout in chosen_bouts(options):
+        if bench.seconds_left() < 0:
+            print(f"skipped: {bout.case()}: out of time", flush=True)
+            continue
+        found = bench.bout(bout)
+        show(found)
+        results += found
+    bench.close_hosts()
+    if not options.quick and not options.size and wanted("rounds", "rounds", options):
+        more.append(rounds.measure(bench))
+        print(f"{more[-1][0]}\n{report.as_table(more[-1][2], more[-1][1], left=1)}", flush=True)
+    return results, more
+
+
+def save(where, results, command, more):
+    """Everything that was measured, for programs and for people."""
+    for name, text in (("json", report.as_json(results)), ("csv", report.as_csv(results)),
+                       ("html", report.as_html(results, machine(), command, more))):
+        with open(f"{where}/bench.{name}", "w", encoding="utf-8") as f:
+            f.write(text)
+    print(f"{where}/bench.json, bench.csv, bench.html")
+
+
+def main(argv):
+    options = parse(argv)
+    top = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    build = os.path.dirname(os.path.abspath(argv[0]))
+    if options.list:
+        for bout in chosen_bouts(options):
+            print(f"{bout.part:9} {bout.case():34} {' '.join(bout.players)}")
+        return 0
+    if not chosen_bouts(options) and not {"floors", "rounds"} & set(options.words):
+        print("xmigrate-bench: nothing of that name; see --list", file=sys.stderr)
+        return 1
+    if not os.access(f"{build}/perf/floor", os.X_OK):
+        print("xmigrate-bench: run it as build/xmigrate-bench, after `make perf`", file=sys.stderr)
+        return 1
+    command = shlex.join([os.path.relpath(argv[0])] + argv[1:])
+    signal.signal(signal.SIGTERM, interrupted)
+    become_reaper()
+    bench = Bench(options, top, build)
+    print(f"{machine()}\n{command}\n{report.LEGEND}\n", flush=True)
+    try:
+        results, more = measure(bench, options)
+    except (Failed, Unavailable) as e:
+        print(f"xmigrate-bench: {e}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        bench.close()
+    print(report.as_table(report.table_rows(results)))
+    if not options.size:
+        more.append(("Goals", goals.COLUMNS, goals.rows(results)))
+        print(report.as_table(more[-1][2], goals.COLUMNS, left=1))
+    save(options.output or build, results, command, more)
+    return 1 if bench.failures else 0

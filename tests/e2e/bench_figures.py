@@ -1,0 +1,133 @@
+"""The benchmark's pure parts: turns, ratios, names, goals and what is printed of them."""
+import csv
+import io
+import json
+import os
+import sys
+import unittest
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.environ["TOP"], "perf"))
+
+from bench import goals, report  # noqa: E402
+from bench.cases import TABLE, Bout, size_bytes, small, split_player  # noqa: E402
+from bench.figures import Result, Turn, as_entry, ratios, turn_of  # noqa: E402
+from bench.players import PLAYERS  # noqa: E402
+
+FLOOR = (Turn(2.0, 1.0), Turn(4.0, 1.0), Turn(1.0, 2.0))
+
+
+def result(case="random/tls/2", who="xmigrate", turns=FLOOR, floor=FLOOR):
+    return Result(case, who, turns, floor)
+
+
+class Figures(unittest.TestCase):
+    def test_a_turn_is_per_gb_of_guest_memory(self):
+        turn = turn_of(2_000_000_000, 4.0, 3.0)
+        self.assertEqual((turn.gb_per_s, turn.cpu_s_per_gb), (0.5, 1.5))
+
+    def test_a_ratio_is_the_median_of_the_turns_ratios(self):
+        ours = (Turn(1.0, 2.0), Turn(4.0, 3.0), Turn(0.9, 2.0))
+        # By turn 0.5, 1.0, 0.9; the ratio of the medians would be 0.5.
+        self.assertEqual(ratios(ours, FLOOR), (0.9, 2.0))
+
+    def test_a_turn_that_one_did_not_take_is_in_no_ratio(self):
+        self.assertEqual(ratios((None, Turn(2.0, 4.0), None), FLOOR), (0.5, 4.0))
+        self.assertIsNone(ratios((None, None, None), FLOOR))
+
+    def test_an_entry_has_exactly_the_fields_that_are_promised(self):
+        fields = {"case", "who", "GBps", "cpu_s_per_GB", "turns"}
+        self.assertEqual(set(as_entry(result(who="qemu"))), fields)
+        self.assertEqual(set(as_entry(result(who="floor"))), fields)
+        entry = as_entry(result(turns=(Turn(1.0, 2.0), None, Turn(3.0, 4.0))))
+        self.assertEqual(set(entry), fields | {"ratio_GBps", "ratio_cpu"})
+        self.assertEqual((entry["GBps"], entry["cpu_s_per_GB"], entry["turns"]), (2.0, 3.0, 2))
+
+
+class Cases(unittest.TestCase):
+    def test_a_headline_has_a_short_name_and_others_say_what_differs(self):
+        bout = Bout("headline", "mixed", True, 2, ())
+        self.assertEqual(bout.case(), "mixed/tls/2")
+        self.assertEqual(bout.case("auto"), "mixed/tls/2/pvh/2G/auto")
+        self.assertEqual(small(bout, "64M").case(), "mixed/tls/2/pvh/64M/off")
+        plain = Bout("x", "zero", False, 8, (), type="pv", place="fresh", link="1G")
+        self.assertEqual(plain.case(), "zero/plain/8/pv/2G/off/fresh/1G")
+
+    def test_no_case_is_measured_twice(self):
+        names = [(b.case(split_player(p)[1]), split_player(p)[0]) for b in TABLE
+                 for p in b.players]
+        self.assertEqual(len(names), len(set(names)))
+
+    def test_every_player_of_the_table_exists(self):
+        self.assertLessEqual({split_player(p)[0] for b in TABLE for p in b.players}, set(PLAYERS))
+
+    def test_sizes(self):
+        self.assertEqual(size_bytes("512M"), 512 << 20)
+        self.assertEqual(size_bytes("1T"), 1 << 40)
+
+
+class Goals(unittest.TestCase):
+    def verdict(self, results, text):
+        return next(row for row in goals.rows(results) if row[0] == text)[2:]
+
+    def test_both_figures_have_to_be_good(self):
+        text = "random TLS to the floor"
+        good = result(turns=tuple(Turn(t.gb_per_s * 0.95, t.cpu_s_per_gb * 1.1) for t in FLOOR))
+        dear = result(turns=tuple(Turn(t.gb_per_s * 0.95, t.cpu_s_per_gb * 1.2) for t in FLOOR))
+        self.assertEqual(self.verdict([good], text), ("0.95 / 1.10", "met"))
+        self.assertEqual(self.verdict([dear], text), ("0.95 / 1.20", "NOT MET"))
+
+    def test_what_is_missing_is_neither(self):
+        for row in goals.rows([]):
+            self.assertEqual(row[2:], (goals.NOT_MEASURED, ""))
+
+    def test_auto_is_held_against_the_best_of_all_fixed_ones(self):
+        case = goals.link_case("1G", "512M")
+        rates = {"off": 1.0, "lz4": 2.0, "zstd": 1.5, "auto": 1.9}
+        results = [result(case(c), turns=(Turn(v, 1.0),)) for c, v in rates.items()]
+        text = "auto to the best fixed codec at 1G"
+        self.assertEqual(self.verdict(results, text), ("0.95", "met"))
+        self.assertEqual(self.verdict(results[1:], text), (goals.NOT_MEASURED, ""))
+
+    def test_goals_are_about_cases_that_the_table_has(self):
+        have = {b.case() for b in TABLE}
+        for case in ("random/tls/2", "random/plain/2", "zero/tls/2", "mixed/tls/2",
+                     "random/tls/2/pvh/512M/off/1G", "mixed/plain/2"):
+            self.assertIn(case, have)
+        for link, size in goals.LINKS:
+            self.assertIn(goals.link_case(link, size)("off"), have)
+
+
+class Reports(unittest.TestCase):
+    def setUp(self):
+        self.results = [result(who="floor"), result(turns=(Turn(1.0, 1.0, 5_000_000),) * 3),
+                        result(who="qemu", turns=(Turn(0.5, 2.0), None, None)),
+                        result("random/tls/2/pvh/2G/lz4")]
+
+    def test_json_is_a_list_of_entries(self):
+        self.assertEqual(json.loads(report.as_json(self.results)),
+                         [as_entry(r) for r in self.results])
+
+    def test_csv_has_every_turn_that_was_taken(self):
+        rows = list(csv.DictReader(io.StringIO(report.as_csv(self.results))))
+        self.assertEqual([r["who"] for r in rows],
+                         ["floor"] * 3 + ["xmigrate"] * 3 + ["qemu"] + ["xmigrate"] * 3)
+        self.assertEqual(rows[6]["turn"], "1")
+
+    def test_the_table_puts_us_beside_a_peer(self):
+        rows = report.table_rows(self.results)
+        self.assertEqual(rows[2][-1], "2.00 / 0.50")
+        self.assertEqual(rows[1][4], "5")
+        lines = report.as_table(rows).splitlines()
+        self.assertEqual(len(lines), 5)
+        self.assertTrue(all(len(line) <= 110 for line in lines))
+
+    def test_html_needs_nothing_from_elsewhere_and_escapes(self):
+        page = report.as_html(self.results, "a <machine>", "make bench")
+        for word in ("http:", "https:", "src=", "<machine>"):
+            self.assertNotIn(word, page)
+        self.assertIn("<svg", page)
+        self.assertIn("xmigrate lz4", page)
+
+
+unittest.main()

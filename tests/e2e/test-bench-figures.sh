@@ -1,0 +1,3 @@
+#!/bin/bash
+# What the benchmark computes and prints: medians, ratios, names, goals.
+exec python3 "$E2E/bench_figures.py"
