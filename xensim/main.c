@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,6 +77,25 @@ static int ask_host(int argc, char **argv, struct err *e)
     if (!rc && text)
         fputs(text, stdout);
     free(text);
+    close(sock);
+    return rc;
+}
+
+/* The end of the connection is the answer: it closes with the host's process. */
+static int stop_host(const char *host, struct err *e)
+{
+    enum { LIMIT_MS = 60000 };
+    static const char words[] = "stop";
+    int sock = connect_host(host, e), rc;
+
+    if (sock < 0)
+        return sock;
+
+    struct pollfd closed = {.fd = sock, .events = POLLRDHUP};
+
+    rc = client_send(sock, words, sizeof(words), e);
+    if (!rc && poll(&closed, 1, LIMIT_MS) <= 0)
+        rc = err_set(e, ERR_LOCAL, ETIMEDOUT, "host %s was told to stop and has not", host);
     close(sock);
     return rc;
 }
@@ -197,9 +217,9 @@ static int transfer(int argc, char **argv, struct err *e)
 
 int main(int argc, char **argv)
 {
-    static const char *const host_verbs[] = {"create", "list", "info", "stop", "destroy", "pause",
+    static const char *const host_verbs[] = {"create", "list", "info", "destroy", "pause",
         "unpause", "suspend", "resume", "rename", "rate", "verify", "create-empty", "describe",
-        "id", "resume-slowly", "dominfo", "config", "set-config", "await"};
+        "id", "resume-slowly", "dominfo", "config", "set-config", "await", "writes"};
     struct err e = ERR_INIT;
 
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
@@ -216,6 +236,8 @@ int main(int argc, char **argv)
         return run_command(argc, argv, &e) ? report(&e) : 0;
     if (!strcmp(argv[1], "save") || !strcmp(argv[1], "restore") || !strcmp(argv[1], "migrate"))
         return transfer(argc, argv, &e) ? report(&e) : 0;
+    if (!strcmp(argv[1], "stop"))
+        return stop_host(argv[2], &e) ? report(&e) : 0;
     for (unsigned i = 0; i < sizeof(host_verbs) / sizeof(host_verbs[0]); i++)
         if (!strcmp(argv[1], host_verbs[i]))
             return ask_host(argc, argv, &e) ? report(&e) : 0;

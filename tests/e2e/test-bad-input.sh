@@ -32,6 +32,8 @@ sleep 0.2
 must_say "does not run" "$X" list a
 host a --mem 64M
 [ "$("$X" list a | wc -l)" -eq 1 ] || fail "the new host has an old domain"
-must "$X" stop a
-sleep 0.3
+guest a g --memory 16M
+said=$("$X" stop a 2>&1) || fail "stop failed: $said"
+[ -z "$said" ] || fail "stop said '$said'"
 [ ! -e h/a ] || fail "the run directory is left"
+must_say "does not run" "$X" stop a
