@@ -148,6 +148,18 @@ static int populate_failed(struct build *b, int rc)
         (unsigned long long)(m->free_frames >> 8));
 }
 
+/* Machine memory is sparse: a host can have more of it than there is. */
+static int check_real_memory(const struct build *b)
+{
+    uint64_t wanted = b->k.nr_pages * PAGE_BYTES, real = machine_real_bytes_free();
+
+    if (b->d->machine->prealloc || wanted <= real)
+        return 0;
+    return err_set(b->e, ERR_LOCAL, ENOMEM,
+        "the guest wants %llu MiB, the machine that simulates host %s has %llu MiB free",
+        (unsigned long long)(wanted >> 20), b->d->host->name, (unsigned long long)(real >> 20));
+}
+
 static int populate(struct build *b)
 {
     struct domain *d = b->d;
@@ -423,6 +435,8 @@ int guest_build(struct domain *d, const struct guest_params *p, struct err *e)
     b.g = &g;
     d->pv32 = p->type == GUEST_PV32;
     rc = lay_out(&b);
+    if (!rc)
+        rc = check_real_memory(&b);
     if (rc)
         return rc;
     g.mfns = calloc(b.k.nr_pages, sizeof(*g.mfns));

@@ -52,6 +52,20 @@ static void *map_aligned(int fd, uint64_t bytes)
     return base;
 }
 
+uint64_t machine_real_bytes_free(void)
+{
+    FILE *f = fopen("/proc/meminfo", "re");
+    unsigned long long kib = UINT64_MAX >> 10;
+    char line[128];
+
+    while (f && fgets(line, sizeof(line), f))
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+            break;
+    if (f)
+        fclose(f);
+    return kib << 10;
+}
+
 static int open_memory_file(
     struct machine *m, const struct machine_params *p, const struct log *log, struct err *e)
 {
@@ -114,6 +128,13 @@ int machine_init(
     m->fragment_percent = p->fragment_percent;
     m->rng = 0x9E3779B97F4A7C15ull;
     pthread_mutex_init(&m->heap_lock, NULL);
+
+    /* Better said now than by the kernel, which ends somebody when it has no more. */
+    if (p->prealloc && p->mem_bytes > machine_real_bytes_free())
+        return err_set(e, ERR_REFUSED, ENOMEM,
+            "--prealloc: the host wants %llu MiB, this machine has %llu MiB free",
+            (unsigned long long)(p->mem_bytes >> 20),
+            (unsigned long long)(machine_real_bytes_free() >> 20));
 
     int rc = open_memory_file(m, p, log, e);
 

@@ -87,6 +87,9 @@ struct machine_params {
 };
 
 /* What it takes lives as long as the process. */
+/* What the machine that simulates has left, swap aside. */
+uint64_t machine_real_bytes_free(void);
+
 int machine_init(
     struct machine *m, const struct machine_params *p, const struct log *log, struct err *e);
 

@@ -7,6 +7,11 @@ must_say "--mem 9x: " "$X" host a --mem 9x
 must_say "--fragment 101: " "$X" host a --mem 64M --fragment 101
 must_say "not a host name" "$X" host ../a --mem 64M
 must_say "does not run" "$X" list a
+must_say "this machine has" "$X" host a --mem 8T --prealloc
+gib=$(awk '/^MemAvailable:/ { print int($2 / 1048576) }' /proc/meminfo)
+host a --mem $((gib + 4))G
+must_say "the machine that simulates host a has" "$X" create a --memory $((gib + 2))G
+must "$X" stop a
 host a --mem 64M
 must_say "runs already" "$X" host a --mem 64M
 must_say "has no domain 7" "$X" verify a 7
