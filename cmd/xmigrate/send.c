@@ -518,12 +518,14 @@ static int conclude_failed(struct send *s, struct err *why)
         _exit(EXIT_DOUBT);
     }
     if (bring_back(s, &found, &e)) {
+        struct err both = ERR_INIT;
+
         state_keep(&s->state);
-        tell_failure(s, why, EXIT_DOUBT, "unknown");
-        log_error(&s->log,
-            "bringing \"%s\" back: %s; look with xl list, then try xmigrate --recover",
-            s->domain.name, e.text);
-        return EXIT_DOUBT;
+        err_set(&both, why->class, why->code,
+            "%s; bringing \"%s\" back: %s; look with xl list, then try xmigrate --recover",
+            why->text, s->domain.name, e.text);
+        both.side = why->side;
+        return tell_failure(s, &both, EXIT_DOUBT, "unknown");
     }
     state_remove(&s->state);
 

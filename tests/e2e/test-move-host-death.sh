@@ -1,0 +1,34 @@
+#!/bin/bash
+# The daemon killed under a running xmigrate, at either end: xmigrate ends by itself with one clear
+# line, and everything works again when the host is started anew.
+# deadline: 240
+. "$E2E/lib.sh"
+. "$E2E/move.sh"
+two_hosts
+# one_line WORD: that is all that the move said, beside finished rounds.
+one_line() {
+    grep -v '^round ' moving.err >said
+    [ "$(grep -c . said)" -eq 1 ] || fail "said more than one line: $(cat moving.err)"
+    grep -q -e "$1" said || fail "said '$(cat said)', not '$1'"
+}
+for lanes in 1 4; do
+    listen b
+    guest a g --type pv --memory 256M
+    moving a g --bandwidth 100M --lanes $lanes --quiet
+    kill -9 "$(cat h/b/pid)"
+    ended 3
+    one_line 'xmigrate: error'
+    kill $listener
+    wait $listener
+    host b
+    stayed a b g
+    listen b
+    moving a g --bandwidth 100M --lanes $lanes --quiet
+    kill -9 "$(cat h/a/pid)"
+    ended 4 # nobody can be asked where the guest is
+    one_line 'xmigrate: error.*look with xl list'
+    wait_for 20 nothing_on b
+    kill $listener
+    wait $listener
+    host a
+done
