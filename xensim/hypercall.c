@@ -38,7 +38,7 @@ static int64_t do_mmuext_op(struct host *h, struct session *s, const uint64_t *a
             break;
         default:
             host_log_rate(h, "mmuext_op %u is not modelled", op.cmd);
-            rc = -EOPNOTSUPP;
+            rc = -ENOSYS;
         }
     }
     pthread_mutex_unlock(&d->lock);

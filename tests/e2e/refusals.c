@@ -1,5 +1,6 @@
 /* Asks a host for what Xen refuses, and for what Xen answers in ways of its own. Arguments: the
- * ids of a running pv and a running pvh guest. Says what was wrong and exits 1. */
+ * ids of a running pv and a running pvh guest, and of a pvh guest that writes as fast as it can.
+ * Says what was wrong and exits 1. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,12 @@ static void check_logdirty(uint32_t domid)
     for (unsigned i = 0; i < PAGES / 8; i++)
         set += map[i] != 0;
     CHECK("CLEAN while off", set == 0 && stats.dirty_count == 0);
+    memset(map, 0xff, PAGES / 8);
+    CHECK("PEEK while off",
+        clean(domid, XEN_DOMCTL_SHADOW_OP_PEEK, HYPERCALL_BUFFER(map), PAGES, &stats) == PAGES);
+    for (unsigned i = 0; i < PAGES / 8; i++)
+        set += map[i] != 0;
+    CHECK("PEEK while off", set == 0 && stats.dirty_count == 0);
     CHECK("ENABLE", !xc_shadow_control(xch, domid, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, NULL, 0));
     CHECK("ENABLE twice",
         xc_shadow_control(xch, domid, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, NULL, 0) == -1 &&
@@ -96,6 +103,54 @@ static void check_logdirty(uint32_t domid)
                             errno == EINVAL);
     CHECK("OFF", !xc_shadow_control(xch, domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0));
     xc_hypercall_buffer_free_pages(xch, map, PAGES / 8 / 4096);
+}
+
+static int64_t clock_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000ll + t.tv_nsec;
+}
+
+/* How much of the clock vCPU 0 runs while log-dirty calls with so many pages follow each other. */
+static double runs_beside(
+    uint32_t domid, unsigned op, xc_hypercall_buffer_t *map, unsigned long pages)
+{
+    xc_vcpuinfo_t before, after;
+    xc_shadow_op_stats_t stats;
+    int64_t start = clock_ns(), elapsed = 0;
+
+    CHECK("getvcpuinfo", !xc_vcpu_getinfo(xch, domid, 0, &before));
+    for (; elapsed < 500000000; elapsed = clock_ns() - start)
+        if (clean(domid, op, map, pages, &stats) != (long long)pages)
+            break;
+    CHECK("getvcpuinfo", !xc_vcpu_getinfo(xch, domid, 0, &after));
+    return (double)(after.cpu_time - before.cpu_time) / (double)elapsed;
+}
+
+/* CLEAN and PEEK pause the guest for as long as the bitmap is long. */
+static void check_pause(uint32_t domid)
+{
+    const unsigned long few = 32768, many = 1ul << 28;
+    const int map_pages = (int)(many / 8 / 4096);
+    const unsigned ops[] = {XEN_DOMCTL_SHADOW_OP_CLEAN, XEN_DOMCTL_SHADOW_OP_PEEK};
+    DECLARE_HYPERCALL_BUFFER(uint8_t, map);
+
+    map = xc_hypercall_buffer_alloc_pages(xch, map, map_pages);
+    CHECK("ENABLE", !xc_shadow_control(xch, domid, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, NULL, 0));
+    for (unsigned i = 0; i < 2; i++) {
+        double beside_short = 0, beside_long = 1;
+
+        /* Other work on the machine blurs it. */
+        for (unsigned n = 0; n < 5 && beside_long > beside_short / 2; n++) {
+            beside_short = runs_beside(domid, ops[i], HYPERCALL_BUFFER(map), few);
+            beside_long = runs_beside(domid, ops[i], HYPERCALL_BUFFER(map), many);
+        }
+        CHECK("a long bitmap", beside_short > 0 && beside_long < beside_short / 2);
+    }
+    CHECK("OFF", !xc_shadow_control(xch, domid, XEN_DOMCTL_SHADOW_OP_OFF, NULL, 0));
+    xc_hypercall_buffer_free_pages(xch, map, map_pages);
 }
 
 static uint32_t new_domain(int hvm)
@@ -175,13 +230,57 @@ static void check_pin(void)
     xc_domain_destroy(xch, pv);
 }
 
+static int is_dirty(uint32_t domid, unsigned pfn)
+{
+    DECLARE_HYPERCALL_BUFFER(uint8_t, map);
+    xc_shadow_op_stats_t stats;
+    int dirty;
+
+    map = xc_hypercall_buffer_alloc_pages(xch, map, 1);
+    clean(domid, XEN_DOMCTL_SHADOW_OP_CLEAN, HYPERCALL_BUFFER(map), 64, &stats);
+    dirty = map[pfn / 8] >> (pfn % 8) & 1;
+    xc_hypercall_buffer_free_pages(xch, map, 1);
+    return dirty;
+}
+
+/* A page is dirty when it becomes a page table or is one no longer, is pinned or unpinned. */
+static void check_dirty_types(void)
+{
+    uint32_t pv = new_domain(0);
+    xen_pfn_t list[2] = {0, 1};
+    uint64_t *table;
+    struct mmuext_op op = {.cmd = MMUEXT_PIN_L2_TABLE};
+
+    CHECK("populate", !xc_domain_populate_physmap_exact(xch, pv, 2, 0, 0, list));
+    for (unsigned i = 0; i < 2; i++) {
+        table = (uint64_t *)(uintptr_t)map_one(pv, PROT_READ | PROT_WRITE, list[i]);
+        memset(table, 0, 4096);
+        table[0] = i ? 0 : list[1] << 12 | 0x3; /* the L2's one entry is the L1 */
+        xenforeignmemory_unmap(fmem, table, 1);
+    }
+    CHECK("ENABLE", !xc_shadow_control(xch, pv, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY, NULL, 0));
+    CHECK("nothing happened", !is_dirty(pv, 0) && !is_dirty(pv, 1));
+    op.arg1.mfn = list[0];
+    CHECK("pin", !xc_mmuext_op(xch, &op, 1, pv));
+    CHECK("a pinned page", is_dirty(pv, 0));
+    op.cmd = MMUEXT_UNPIN_TABLE;
+    CHECK("unpin", !xc_mmuext_op(xch, &op, 1, pv));
+    CHECK("a page that is no table any more", is_dirty(pv, 1));
+    op.cmd = MMUEXT_PIN_L2_TABLE;
+    CHECK("pin", !xc_mmuext_op(xch, &op, 1, pv));
+    CHECK("a page that became a table", is_dirty(pv, 1));
+    xc_domain_destroy(xch, pv);
+}
+
 static void check_unknown(uint32_t domid)
 {
     xencall_handle *call = xencall_open(NULL, 0);
     struct xen_domctl op = {.cmd = XEN_DOMCTL_gdbsx_domstatus, .domain = domid};
+    struct mmuext_op mmuext = {.cmd = 99};
     xc_dominfo_t info;
 
     CHECK("an unknown hypercall", xencall1(call, 33, 0) == -1 && errno == ENOSYS);
+    CHECK("an unknown mmuext_op", xc_mmuext_op(xch, &mmuext, 1, domid) == -1 && errno == ENOSYS);
     CHECK("an unknown domctl", xc_domctl(xch, &op) == -1 && errno == ENOSYS);
     CHECK("a domain that is not", xc_domain_pause(xch, 999) == -1 && errno == ESRCH);
     CHECK("a frame of a domain that is not", !map_one(999, PROT_READ, 1) && errno == ESRCH);
@@ -192,12 +291,13 @@ static void check_unknown(uint32_t domid)
 
 int main(int argc, char **argv)
 {
-    uint32_t pv, pvh;
+    uint32_t pv, pvh, busy;
 
-    if (argc != 3)
+    if (argc != 4)
         return 2;
     pv = (uint32_t)atoi(argv[1]);
     pvh = (uint32_t)atoi(argv[2]);
+    busy = (uint32_t)atoi(argv[3]);
     xch = xc_interface_open(NULL, NULL, 0);
     fmem = xenforeignmemory_open(NULL, 0);
     if (!xch || !fmem) {
@@ -207,8 +307,10 @@ int main(int argc, char **argv)
     check_page_types(pv, pvh);
     check_logdirty(pv);
     check_logdirty(pvh);
+    check_pause(busy);
     check_populate();
     check_pin();
+    check_dirty_types();
     check_unknown(pv);
     xenforeignmemory_close(fmem);
     xc_interface_close(xch);
