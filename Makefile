@@ -4,6 +4,7 @@
 #   make                 build/xmigrate and build/xmigrate-save-helper
 #   make demo            a live migration on this machine, no Xen needed
 #   make check           unit and end-to-end tests
+#   make check-large     end-to-end tests with guests of 8 GiB
 #   make bench           how fast it is, beside others
 #   make install         DESTDIR and PREFIX are honoured
 #

@@ -1,4 +1,5 @@
-# End-to-end tests on xensim: tests/e2e/test-*.sh, run by tests/e2e/run.
+# End-to-end tests on xensim, run by tests/e2e/run: tests/e2e/test-*.sh, and large-*.sh with guests
+# of 8 GiB, one at a time.
 
 # The unmodified save helper and stream checker of Debian's Xen, unpacked and not installed.
 STOCK_HELPER := build/xen-utils/usr/lib/xen-4.17/bin/libxl-save-helper
@@ -19,8 +20,10 @@ $(B)/e2e/%: $(B)/obj/tests/e2e/%.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lxencall
 
-.PHONY: e2e-tests check-e2e
+.PHONY: e2e-tests check-e2e check-large
 e2e-tests: all xensim perf $(E2E_TOOLS)
 check-e2e: e2e-tests
 	-$(Q)$(MAKE) --no-print-directory stock-helper
-	$(Q)B=$(B) tests/e2e/run $(E2E)
+	$(Q)B=$(B) SAN=$(SAN) tests/e2e/run $(E2E)
+check-large: deps e2e-tests
+	$(Q)B=$(B) SAN=$(SAN) E2E_KIND=large E2E_JOBS=1 tests/e2e/run $(E2E)

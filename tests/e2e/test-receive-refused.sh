@@ -3,7 +3,7 @@
 # deadline: 120
 . "$E2E/lib.sh"
 . "$E2E/move.sh"
-two_hosts
+two_hosts --mem 448M
 listen b
 guest a g --type pvh
 
@@ -14,12 +14,12 @@ refused 2 'a domain named "g--incoming" exists' a --live "127.0.0.1:$port" g -q
 must "$X" destroy b g--incoming
 stayed a b g
 
-guest b filler --type pvh --memory 800M --dirty 0
-guest a big --type pvh --memory 512M
+for i in 1 2 3; do guest b filler$i --type pvh --dirty 0; done
+guest a big --type pvh
 refused 2 'too little memory here: "big" needs' a --live "127.0.0.1:$port" big -q
 state_is a big running
 is_gone b big--incoming
-must "$X" destroy b filler
+for i in 1 2 3; do must "$X" destroy b filler$i; done
 
 refused 2 'insecure' a --live "127.0.0.1:$port" --insecure g -q
 stayed a b g
