@@ -1,0 +1,25 @@
+#!/bin/bash
+# The list of hypercalls in docs/xensim.md is the list in the code.
+. "$E2E/lib.sh"
+cd "$TOP" || exit 1
+must python3 - <<'END'
+import re, sys
+
+documented = set()
+for line in open('docs/xensim.md'):
+    cells = line.split('|')
+    prefix = re.match(r' `((?:__HYPERVISOR|XEN|XENMEM|MMUEXT|[A-Z]+OP|XENVER|IOCTL)_[A-Z_]*)`',
+                      cells[1] if len(cells) == 4 else '')
+    if prefix:
+        operations = re.sub(r'\(.*?\)', '', cells[2])
+        documented |= {prefix[1] + name for name in re.findall(r'\w*_\w+|\b\w+\b', operations)
+                       if name != 'and'}
+code = ''.join(open(f'xensim/{name}.c').read()
+               for name in ('hypercall', 'domctl', 'memory_op', 'preload'))
+answered = {name for name in re.findall(r'(?:case|op\.cmd ==|arg\[0\] !=) (\w+)', code)
+            if re.match(r'__HYPERVISOR_|XEN_(DOM|SYS)CTL_|XENMEM_|MMUEXT_|HVMOP_|EVTCHNOP_|'
+                        r'SCHEDOP_|XENVER_|IOCTL_PRIVCMD_', name)}
+for name in sorted(documented ^ answered):
+    print(name, 'is not in the', 'code' if name in documented else 'list')
+sys.exit(documented != answered or len(answered) < 50)
+END
