@@ -12,7 +12,7 @@ needs_memory() {
 # lanes, and back over one; each time its whole memory is looked at.
 there_and_back() {
     local name=large to_a to_b
-    needs_memory 18
+    needs_memory 17
     two_hosts --mem 8448M
     listen a
     to_a=$port
