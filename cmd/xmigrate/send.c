@@ -9,6 +9,7 @@
 #include "cmd/xmigrate/state.h"
 #include "cmd/xmigrate/transfer.h"
 #include "cmd/xmigrate/xl_config.h"
+#include "cmd/xmigrate/xl_limited.h"
 #include "crypto/peer.h"
 
 #include <errno.h>
@@ -26,6 +27,11 @@
 #define LATE_SUSPEND_NS (15 * NS_PER_S)
 #define LATE_LOOK_NS    (200 * NS_PER_MS)
 
+/* The guest stands still meanwhile, and nobody pings the destination. */
+#define RENAME_NS (10 * NS_PER_S)
+/* It runs elsewhere already: what Xen and the devices' scripts may need for a large guest. */
+#define DESTROY_NS (300 * NS_PER_S)
+
 struct send {
     const struct options *options;
     int64_t start_ns;
@@ -36,6 +42,7 @@ struct send {
     bool cancellable;
 
     struct xl xl;
+    struct xl_limited *limited; /* for calls in the hand-off */
     struct xl_domain domain;
     char *config;
     struct domain_lock lock;
@@ -263,6 +270,8 @@ static int prepare(struct send *s, struct err *e)
     if (!rc)
         rc = xl_open(&s->xl, &s->log, e);
     if (!rc)
+        rc = xl_limited_open(&s->limited, e);
+    if (!rc)
         rc = find_domain(s, e);
     if (!rc)
         rc = take_hold(s, e);
@@ -365,7 +374,8 @@ static int give(struct send *s, struct err *e)
     if (cancel_is_fired(&s->cancel))
         return err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal");
     snprintf(away, sizeof(away), "%s%s", s->domain.name, MIGRATEDAWAY);
-    rc = xl_rename(&s->xl, s->domain.domid, s->domain.name, away, e);
+    rc = xl_limited_rename(&s->limited, s->domain.domid, s->domain.name, away,
+        deadline_earlier(s->transfer.start_limit_ns, deadline_in(RENAME_NS)), e);
     if (rc)
         return rc;
     s->state.now.phase = STATE_GIVEN;
@@ -409,7 +419,7 @@ static int conclude_done(struct send *s)
     if (s->control.ch->ops->finish(s->control.ch, &e))
         log_debug(&s->log, "%s", e.text);
     e = (struct err)ERR_INIT;
-    if (xl_destroy(&s->xl, s->domain.domid, &e)) {
+    if (xl_limited_destroy(&s->limited, s->domain.domid, deadline_in(DESTROY_NS), &e)) {
         log_warn(&s->log,
             "\"%s\" runs on %s, but its suspended copy here could not be destroyed (%s): xl "
             "destroy %u",
@@ -559,6 +569,7 @@ static void release(struct send *s)
         tls_close(s->tls);
     transfer_clear(&s->transfer);
     domain_lock_release(&s->lock);
+    xl_limited_close(s->limited);
     if (s->xl.ctx)
         xl_close(&s->xl);
     free(s->config);

@@ -21,6 +21,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,11 +42,13 @@ static char state_path[128];
 static struct {
     struct xl_domain domain;
     bool shadow;
-    bool no_room;    /* the configuration cannot be moved */
-    bool bad_away;   /* the new name exists */
-    bool no_rescue;  /* the guest cannot be brought back */
-    bool still_runs; /* when it is brought back first: its suspend is still to come */
+    bool no_room;      /* the configuration cannot be moved */
+    bool bad_away;     /* the new name exists */
+    atomic_bool stuck; /* libxl does not come back from a rename */
+    bool no_rescue;    /* the guest cannot be brought back */
+    bool still_runs;   /* when it is brought back first: its suspend is still to come */
     int64_t suspend_ns;
+    int64_t start_ns;
     void (*helper)(struct xl_op *op);
     void (*peer)(void);
 
@@ -126,6 +129,11 @@ int xl_rename(struct xl *xl, uint32_t domid, const char *from, const char *to, s
     (void)domid;
     if (now.bad_away)
         return err_set(e, ERR_LOCAL, EEXIST, "cannot rename");
+    if (atomic_load(&now.stuck)) {
+        while (atomic_load(&now.stuck))
+            sleep_until_ns(deadline_in(NS_PER_MS));
+        return 0;
+    }
     note("rename %s %s;", from, to);
     return 0;
 }
@@ -513,7 +521,7 @@ static int set_up(void **state)
         .domid = 7, .uuid = UUID, .name = "g", .type = LIBXL_DOMAIN_TYPE_PVH, .vcpus = 1};
     now.helper = helper_is_well;
     now.peer = peer_starts;
-    now.suspend_ns = LIMIT_NS;
+    now.suspend_ns = now.start_ns = LIMIT_NS;
     unlink(state_path);
     return 0;
 }
@@ -527,7 +535,7 @@ static int move(enum mode mode)
         .connect_ns = LIMIT_NS,
         .silent_ns = 2 * LIMIT_NS,
         .suspend_ns = now.suspend_ns,
-        .start_ns = LIMIT_NS,
+        .start_ns = now.start_ns,
         .insecure = true,
         .log_level = LOG_ERROR};
     const int code = send_main(&o);
@@ -591,6 +599,19 @@ static void a_rename_that_fails_means_no_go(void **state)
     (void)state;
     now.bad_away = true;
     assert_int_equal(move(MODE_LIVE), EXIT_FAILED);
+    assert_string_equal(now.done, "suspend 7 live;recover 7 g;");
+    assert_true(now.told_abort);
+    assert_false(state_is_left());
+}
+
+/* Another tool may hold the domain's lock for as long as it likes; the guest stands still. */
+static void a_rename_that_hangs_means_no_go(void **state)
+{
+    (void)state;
+    now.stuck = true;
+    now.start_ns = 300 * NS_PER_MS;
+    assert_int_equal(move(MODE_LIVE), EXIT_FAILED);
+    atomic_store(&now.stuck, false);
     assert_string_equal(now.done, "suspend 7 live;recover 7 g;");
     assert_true(now.told_abort);
     assert_false(state_is_left());
@@ -748,6 +769,7 @@ int main(void)
         cmocka_unit_test_setup(failed_after_go_brings_the_guest_back, set_up),
         cmocka_unit_test_setup(silence_after_go_leaves_the_guest_as_it_is, set_up),
         cmocka_unit_test_setup(a_rename_that_fails_means_no_go, set_up),
+        cmocka_unit_test_setup(a_rename_that_hangs_means_no_go, set_up),
         cmocka_unit_test_setup(a_dead_helper_means_recovery, set_up),
         cmocka_unit_test_setup(a_helper_that_died_while_logging_leaves_log_dirty_to_us, set_up),
         cmocka_unit_test_setup(a_signal_brings_the_guest_back, set_up),
