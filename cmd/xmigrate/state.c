@@ -243,6 +243,12 @@ bool state_exists(enum state_role role, const char *uuid)
     return !access(path, F_OK);
 }
 
+/* Its processes died before any of them had touched the guest. */
+static bool is_harmless(const struct state *s)
+{
+    return s->phase == STATE_LIVE && !s->logging && !s->suspending;
+}
+
 int state_begin(struct state_file *f, const struct state *first, struct err *e)
 {
     char dir[PATHS_BYTES];
@@ -268,11 +274,11 @@ int state_begin(struct state_file *f, const struct state *first, struct err *e)
             "an earlier migration of \"%s\" ended in doubt (%s says %s): run xmigrate --recover, "
             "and when it is clear where the guest runs, remove that file",
             first->name, f->path, state_phase_name(old.phase));
-    else if (!rc)
+    else if (!rc && !is_harmless(&old))
         rc = err_set(e, ERR_REFUSED, EBUSY,
             "an earlier migration of \"%s\" left something behind: run xmigrate --recover first",
             first->name);
-    else if (rc == -ENOENT && !err_is_set(e))
+    else if (!rc || (rc == -ENOENT && !err_is_set(e)))
         rc = state_save(f, e);
     if (rc) {
         close(f->lock_fd);

@@ -57,7 +57,8 @@ struct state_file {
 };
 
 /* Take the lock and write the first state. ERR_REFUSED (-EBUSY) when a migration of that domain
- * in that role is under way; also when an old one left a file that says given or taken. */
+ * in that role is under way; also when an old one left a file, unless that says that the guest was
+ * not touched yet. */
 int state_begin(struct state_file *f, const struct state *first, struct err *e);
 
 /* On disk when it returns 0. */

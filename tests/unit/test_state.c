@@ -155,6 +155,34 @@ static void file_in_doubt_is_refused(void **arg)
     assert_non_null(strstr(doubt.text, "given"));
 }
 
+/* What the processes of an old move left when they died: of use only if they had touched the guest.
+ */
+static void only_a_file_of_a_guest_not_touched_is_replaced(void **arg)
+{
+    struct state first = sample;
+    struct state_file f;
+    struct err e = ERR_INIT, busy = ERR_INIT;
+
+    (void)arg;
+    first.logging = first.suspending = false;
+    assert_int_equal(state_begin(&f, &first, &e), 0);
+    state_keep(&f);
+    first.supervisor = 200;
+    assert_int_equal(state_begin(&f, &first, &e), 0);
+    f.now.logging = true;
+    assert_int_equal(state_save(&f, &e), 0);
+    state_keep(&f);
+    assert_int_equal(state_begin(&f, &first, &busy), -EBUSY);
+    assert_non_null(strstr(busy.text, "xmigrate --recover"));
+    busy = (struct err)ERR_INIT;
+
+    first.role = STATE_DESTINATION;
+    first.phase = STATE_INCOMING;
+    assert_int_equal(state_begin(&f, &first, &e), 0);
+    state_keep(&f);
+    assert_int_equal(state_begin(&f, &first, &busy), -EBUSY);
+}
+
 struct seen {
     int count;
     struct state last;
@@ -236,6 +264,8 @@ int main(void)
         cmocka_unit_test(garbage_is_refused),
         cmocka_unit_test_setup_teardown(second_owner_is_refused, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(file_in_doubt_is_refused, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(
+            only_a_file_of_a_guest_not_touched_is_replaced, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(only_orphans_are_visited, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(senseless_file_is_left_alone, make_dir, remove_dir),
     };
