@@ -31,8 +31,13 @@ enum {
     GCM_IV_BYTES = 12,
 };
 
-/* Memory at each end; more than caches hold, and gone through again and again. */
-#define MEMORY_BYTES ((size_t)1 << 30)
+/* Memory at each end: what is sent, but not more than this, which is more than caches hold. */
+#define MAX_MEMORY_BYTES ((size_t)1 << 30)
+
+struct memory {
+    uint8_t *from, *to;
+    size_t bytes; /* of each */
+};
 
 struct end {
     SSL_CTX *ctx; /* NULL for plain TCP */
@@ -64,29 +69,29 @@ static void print_figures(uint64_t bytes, int64_t wall_ns, double cpu)
 }
 
 /* Touched before anything is measured. */
-static uint8_t *map_memory(int fill)
+static uint8_t *map_memory(size_t bytes, int fill)
 {
-    void *p = mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (p == MAP_FAILED)
         return NULL;
-    madvise(p, MEMORY_BYTES, MADV_HUGEPAGE);
-    memset(p, fill, MEMORY_BYTES);
+    madvise(p, bytes, MADV_HUGEPAGE);
+    memset(p, fill, bytes);
     return p;
 }
 
-static int measure_memory(uint8_t *from, uint8_t *to, uint64_t total_bytes)
+static int measure_memory(const struct memory *m, uint64_t total_bytes)
 {
     const double cpu = cpu_s();
     const int64_t begin_ns = now_ns();
 
     for (uint64_t at = 0; at < total_bytes; at += TCP_WRITE_BYTES)
-        memcpy(to + at % MEMORY_BYTES, from + at % MEMORY_BYTES, TCP_WRITE_BYTES);
+        memcpy(m->to + at % m->bytes, m->from + at % m->bytes, TCP_WRITE_BYTES);
     print_figures(total_bytes, now_ns() - begin_ns, cpu_s() - cpu);
     return 0;
 }
 
-static int measure_gcm(uint8_t *from, uint8_t *to, uint64_t total_bytes)
+static int measure_gcm(const struct memory *m, uint64_t total_bytes)
 {
     static const uint8_t key[16] = "floor";
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
@@ -99,7 +104,7 @@ static int measure_gcm(uint8_t *from, uint8_t *to, uint64_t total_bytes)
         memcpy(iv, &at, sizeof(at));
         good = EVP_EncryptInit_ex(ctx, NULL, NULL, NULL, iv) &&
                EVP_EncryptUpdate(
-                   ctx, to + at % MEMORY_BYTES, &n, from + at % MEMORY_BYTES, RECORD_BYTES) &&
+                   ctx, m->to + at % m->bytes, &n, m->from + at % m->bytes, RECORD_BYTES) &&
                EVP_EncryptFinal_ex(ctx, tag, &n) &&
                EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, sizeof(tag), tag);
     }
@@ -187,21 +192,23 @@ static int connect_pair(int fd[2])
     return fd[1] < 0 ? -1 : 0;
 }
 
+/* One of so many: its part of the memory, its share of the bytes. */
 static int start_end(struct end *e, const struct end *common, unsigned i, unsigned connections)
 {
     *e = *common;
-    e->memory_bytes = MEMORY_BYTES / connections / TCP_WRITE_BYTES * TCP_WRITE_BYTES;
+    e->memory_bytes /= connections;
     e->memory += i * e->memory_bytes;
     e->total_bytes /= connections;
     return pthread_create(&e->thread, NULL, run_end, e);
 }
 
 static int measure_connections(
-    SSL_CTX *ctx, uint8_t *from, uint8_t *to, unsigned connections, uint64_t total_bytes)
+    SSL_CTX *ctx, const struct memory *m, unsigned connections, uint64_t total_bytes)
 {
     static struct end ends[MAX_CONNECTIONS][2];
     pthread_barrier_t start;
-    struct end common = {.ctx = ctx, .total_bytes = total_bytes, .start = &start};
+    struct end common = {
+        .ctx = ctx, .memory_bytes = m->bytes, .total_bytes = total_bytes, .start = &start};
     bool failed = false;
 
     pthread_barrier_init(&start, NULL, 2 * connections + 1);
@@ -213,7 +220,7 @@ static int measure_connections(
         for (int server = 0; server < 2; server++) {
             common.fd = fd[server];
             common.server = server;
-            common.memory = server ? to : from;
+            common.memory = server ? m->to : m->from;
             if (start_end(&ends[i][server], &common, i, connections))
                 return -1;
         }
@@ -252,20 +259,22 @@ int main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
 
-    uint8_t *from = map_memory(1), *to = map_memory(2);
+    struct memory m = {.bytes = mib << 20 < MAX_MEMORY_BYTES ? mib << 20 : MAX_MEMORY_BYTES};
     SSL_CTX *ctx = NULL;
     int rc = -1;
 
-    if (!from || !to)
+    m.from = map_memory(m.bytes, 1);
+    m.to = map_memory(m.bytes, 2);
+    if (!m.from || !m.to)
         perror("memory");
     else if (!strcmp(what, "memory"))
-        rc = measure_memory(from, to, mib << 20);
+        rc = measure_memory(&m, mib << 20);
     else if (!strcmp(what, "gcm"))
-        rc = measure_gcm(from, to, mib << 20);
+        rc = measure_gcm(&m, mib << 20);
     else if (!strcmp(what, "tcp"))
-        rc = measure_connections(NULL, from, to, (unsigned)connections, mib << 20);
+        rc = measure_connections(NULL, &m, (unsigned)connections, mib << 20);
     else if (!strcmp(what, "tls") && (ctx = make_context()))
-        rc = measure_connections(ctx, from, to, (unsigned)connections, mib << 20);
+        rc = measure_connections(ctx, &m, (unsigned)connections, mib << 20);
     SSL_CTX_free(ctx);
     if (rc)
         fprintf(stderr, "floor: %s could not be measured\n", what);

@@ -11,7 +11,6 @@ from .cases import CONTENTS, size_bytes
 from .process import Failed, run
 
 GUEST = "bench"
-SPARE_BYTES = 512 << 20  # of a host, beside the guest
 MIB = 1 << 20
 
 
@@ -42,7 +41,7 @@ class Hosts:
                             *words)
 
     def start(self, name):
-        mem = size_bytes(self.size) + SPARE_BYTES
+        mem = size_bytes(self.size) * 9 // 8 + (64 << 20)  # its page tables, and the host's own
         how = ["--fragment", "100"] if self.place == "fragmented" else []
         if self.place != "fresh" or name == "a":
             how.append("--prealloc")

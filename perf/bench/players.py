@@ -347,8 +347,9 @@ class Qemu(Player):
         cpu_s = sum(map(process_cpu_s, pids)) - before
         info = from_qmp("query-migrate")
         seconds = (info["total-time"] - info.get("setup-time", 0)) / 1e3
-        return turn_of(size_bytes(bout.size), seconds, cpu_s, info["ram"]["transferred"],
-                       info["total-time"] / 1e3)
+        # With compression it counts the bytes before it.
+        wire_bytes = info["ram"]["transferred"] if codec == "off" else 0
+        return turn_of(size_bytes(bout.size), seconds, cpu_s, wire_bytes, info["total-time"] / 1e3)
 
 
 PLAYERS = {"floor": Floor, "xmigrate": Xmigrate, "stock": Stock, "stock-openssl": StockOpenssl,
