@@ -42,7 +42,7 @@ scenario_pvh_live_one_lane() {
 }
 
 scenario_pvh_live_two_vcpus() {
-    create A g pvh memory=128 vcpus=2 load="mem=16 still=8 rate=1000 threads=2"
+    create A g pvh memory=160 vcpus=2 load="mem=16 still=8 rate=1000 threads=2"
     listen B
     pulse A g
     move A g
@@ -65,7 +65,7 @@ vif_works() { # HOST
 }
 
 scenario_pvh_live_devices() {
-    create A g pvh memory=144 devices=1
+    create A g pvh memory=176 devices=1
     listen B
     disk_works A
     vif_works A

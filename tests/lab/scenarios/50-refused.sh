@@ -114,7 +114,7 @@ scenario_no_privilege() {
 scenario_vnuma() {
     guest_and_listener
     must A "cd /var/lib/xen
-        node='{ \"memkb\": 98304, \"pnode\": 0, \"distances\": [ 10 ], \"vcpus\": [ 0 ] }'
+        node='{ \"memkb\": 131072, \"pnode\": 0, \"distances\": [ 10 ], \"vcpus\": [ 0 ] }'
         sed -i \"s/\\\"b_info\\\": *{/& \\\"vnuma_nodes\\\": [ \$node ],/\" \
             userdata-d.\$(xl domid g).*.libxl-json
         xl list -l g | grep -q vnuma_nodes"
