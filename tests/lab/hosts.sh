@@ -34,7 +34,7 @@ build_guest_programs() {
         ${CC:-gcc} -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -pthread -static -o "$1/$program" \
             "$here/guest/$program.c" "$here/guest/hold.c" || return 1
     done
-    for program in logdirty grant; do
+    for program in logdirty grant hostclock; do
         # shellcheck disable=SC2046 # words on purpose
         ${CC:-gcc} -D__XEN_TOOLS__=1 -O2 -Wall -Wextra -o "$1/$program" "$here/dom0/$program.c" \
             $(pkg-config --cflags --libs xencontrol xengnttab) || return 1

@@ -5,7 +5,8 @@
  *     tick 12 mem 3 bad 0 wrote 40960 fpu 120 bad 0 disk 55 bad 0 gap_ms 14 cpus 1 end
  *
  * mem: how often every page was found right; bad: how often anything was wrong (never forgotten);
- * gap_ms: the longest time since the last line in which the guest did not run.
+ * gap_ms: the longest time since the last line in which the guest did not run, by its own clock,
+ * which goes on while it is suspended (as far as the hosts' clocks agree, see dom0/hostclock.c).
  *
  * Each page's content is a function of its index and version. The versions are kept beside the
  * pages, so a page that an older copy has overwritten is found, not only one that is torn. Every
@@ -63,12 +64,17 @@ static struct {
     atomic_ulong gap_ms;
 } guest;
 
-static uint64_t now_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
     struct timespec ts;
 
-    clock_gettime(CLOCK_MONOTONIC, &ts);
+    clock_gettime(clock, &ts);
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t now_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
 }
 
 static void sleep_ms(unsigned ms)
@@ -211,12 +217,12 @@ static void *use_disk(void *arg)
 
 static void *watch_gaps(void *arg)
 {
-    uint64_t last = now_ns();
+    uint64_t last = clock_ns(CLOCK_BOOTTIME); /* the monotonic one stands still while suspended */
 
     (void)arg;
     for (;;) {
         sleep_ms(5);
-        const uint64_t ns = now_ns();
+        const uint64_t ns = clock_ns(CLOCK_BOOTTIME);
         const unsigned long ms = (unsigned long)((ns - last) / 1000000);
 
         if (ms > atomic_load(&guest.gap_ms))
