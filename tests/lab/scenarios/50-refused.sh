@@ -89,7 +89,7 @@ scenario_log_dirty_on() {
 
 scenario_second_migration() {
     guest_and_listener
-    moving A g
+    moving A g "--bandwidth 32M"
     refused 2 'g' A "xmigrate --live hostB g -q"
     ended 0
     lived_on B g
