@@ -11,7 +11,7 @@ import time
 from fnmatch import fnmatch
 
 from . import goals, report, rounds
-from .cases import PARTS, TABLE, small, split_player
+from .cases import PARTS, TABLE, quickly, small, split_player
 from .figures import Result
 from .hosts import Hosts
 from .players import PLAYERS
@@ -49,7 +49,7 @@ def wanted(name, part, options):
 def chosen_bouts(options):
     bouts = [b for b in TABLE if wanted(b.case(), b.part, options)]
     if options.quick:
-        bouts = [b for b in bouts if b.quick]
+        bouts = [quickly(b) for b in bouts if b.quick]
     if options.size:
         bouts = [small(b, options.size) for b in bouts]
     return bouts

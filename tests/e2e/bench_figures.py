@@ -61,6 +61,11 @@ class Cases(unittest.TestCase):
     def test_every_player_of_the_table_exists(self):
         self.assertLessEqual({split_player(p)[0] for b in TABLE for p in b.players}, set(PLAYERS))
 
+    def test_quick_takes_players_of_the_bout(self):
+        for bout in TABLE:
+            self.assertLessEqual(set(bout.quick), set(bout.players))
+        self.assertTrue(any(bout.quick for bout in TABLE))
+
     def test_sizes(self):
         self.assertEqual(size_bytes("512M"), 512 << 20)
         self.assertEqual(size_bytes("1T"), 1 << 40)
