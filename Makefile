@@ -31,7 +31,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototype
 CPPFLAGS += -I. -D_GNU_SOURCE -D__XEN_TOOLS__=1
 # gnu11: Xen's public headers want anonymous structs and __align8__.
 ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) -pthread $(SAN_CFLAGS)
-LDLIBS   = -pthread $(PKG_LIBS)
+LDLIBS   = -pthread $(PKG_LIBS) -lm
 
 SAN_CFLAGS_asan := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all
 SAN_CFLAGS_tsan := -fsanitize=thread

@@ -55,3 +55,15 @@ uint64_t bitmap_next(const uint64_t *map, uint64_t bits, uint64_t from)
     }
     return (uint64_t)i * 64 + (uint64_t)__builtin_ctzll(word);
 }
+
+void bitmap_and(uint64_t *dst, const uint64_t *src, uint64_t bits)
+{
+    for (size_t i = 0; i < bitmap_words(bits); i++)
+        dst[i] &= src[i];
+}
+
+void bitmap_and_not(uint64_t *dst, const uint64_t *src, uint64_t bits)
+{
+    for (size_t i = 0; i < bitmap_words(bits); i++)
+        dst[i] &= ~src[i];
+}

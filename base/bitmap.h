@@ -20,6 +20,12 @@ static inline bool bitmap_test(const uint64_t *map, uint64_t bit)
     return map[bit / 64] >> (bit % 64) & 1;
 }
 
+/* While another thread stores whole words of the map. */
+static inline bool bitmap_test_shared(const uint64_t *map, uint64_t bit)
+{
+    return __atomic_load_n(&map[bit / 64], __ATOMIC_RELAXED) >> (bit % 64) & 1;
+}
+
 static inline void bitmap_set(uint64_t *map, uint64_t bit)
 {
     map[bit / 64] |= 1ull << (bit % 64);
@@ -38,6 +44,12 @@ void bitmap_fill(uint64_t *map, uint64_t bits);
 
 /* dst |= src. */
 void bitmap_or(uint64_t *dst, const uint64_t *src, uint64_t bits);
+
+/* dst &= src. */
+void bitmap_and(uint64_t *dst, const uint64_t *src, uint64_t bits);
+
+/* dst &= ~src. */
+void bitmap_and_not(uint64_t *dst, const uint64_t *src, uint64_t bits);
 
 /* How many of the first bits are set. */
 uint64_t bitmap_count(const uint64_t *map, uint64_t bits);

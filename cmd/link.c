@@ -153,16 +153,18 @@ int link_send_job(int sock, const struct link_job *job, int lock_fd, struct err 
 
     json_t *body = json_pack(
         "{s:s, s:I, s:s, s:s, s:I, s:b, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I,"
-        " s:I}",
+        " s:I, s:I, s:I, s:s}",
         "role", job->role == LINK_SOURCE ? "source" : "destination", "domid",
         (json_int_t)job->domid, "session", session, "key", key, "lanes", (json_int_t)job->lanes,
         "insecure", job->insecure, "config_dir", job->config_dir, "fingerprint", job->fingerprint,
         "host", job->host, "port", (json_int_t)job->port, "connect_ns", (json_int_t)job->connect_ns,
         "silent_ns", (json_int_t)job->silent_ns, "compress", job->compress, "bandwidth_bits_per_s",
-        (json_int_t)job->bandwidth_bits_per_s, "max_downtime_ns", (json_int_t)job->max_downtime_ns,
-        "max_rounds", (json_int_t)job->max_rounds, "suspend_estimate_ns",
-        (json_int_t)job->suspend_estimate_ns, "receiver_estimate_ns",
-        (json_int_t)job->receiver_estimate_ns, "result_ns", (json_int_t)job->result_ns);
+        (json_int_t)job->bandwidth_bits_per_s, "max_downtime_ns",
+        (json_int_t)job->limits.max_downtime_ns, "max_rounds", (json_int_t)job->limits.max_rounds,
+        "suspend_estimate_ns", (json_int_t)job->suspend_estimate_ns, "receiver_estimate_ns",
+        (json_int_t)job->receiver_estimate_ns, "result_ns", (json_int_t)job->result_ns,
+        "max_time_ns", (json_int_t)job->limits.max_time_ns, "max_bytes",
+        (json_int_t)job->limits.max_bytes, "on_stall", on_stall_name(job->limits.on_stall));
 
     explicit_bzero(key, sizeof(key));
     return send_packet(sock, LINK_JOB, body, lock_fd, e);
@@ -249,8 +251,8 @@ static bool take_hex(const json_t *o, const char *name, uint8_t *out, size_t len
 
 static bool parse_job(const json_t *o, struct link_job *job)
 {
-    int64_t domid, lanes, port, rounds, bandwidth;
-    char role[16];
+    int64_t domid, lanes, port, rounds, bandwidth, bytes;
+    char role[16], on_stall[16];
 
     if (!take_text(o, "role", role, sizeof(role)) || !take_int(o, "domid", 0, 0x7fef, &domid) ||
         !take_hex(o, "session", job->session, LINK_SESSION_BYTES) ||
@@ -265,8 +267,12 @@ static bool parse_job(const json_t *o, struct link_job *job)
         !take_int(o, "silent_ns", 0, INT64_MAX, &job->silent_ns) ||
         !take_bool(o, "compress", &job->compress) ||
         !take_int(o, "bandwidth_bits_per_s", 0, INT64_MAX, &bandwidth) ||
-        !take_int(o, "max_downtime_ns", 0, INT64_MAX, &job->max_downtime_ns) ||
+        !take_int(o, "max_downtime_ns", 0, INT64_MAX, &job->limits.max_downtime_ns) ||
         !take_int(o, "max_rounds", 0, UINT32_MAX, &rounds) ||
+        !take_int(o, "max_time_ns", 0, INT64_MAX, &job->limits.max_time_ns) ||
+        !take_int(o, "max_bytes", 0, INT64_MAX, &bytes) ||
+        !take_text(o, "on_stall", on_stall, sizeof(on_stall)) ||
+        !on_stall_parse(on_stall, &job->limits.on_stall) ||
         !take_int(o, "suspend_estimate_ns", 0, INT64_MAX, &job->suspend_estimate_ns) ||
         !take_int(o, "receiver_estimate_ns", 0, INT64_MAX, &job->receiver_estimate_ns) ||
         !take_int(o, "result_ns", 0, INT64_MAX, &job->result_ns))
@@ -280,7 +286,8 @@ static bool parse_job(const json_t *o, struct link_job *job)
     job->domid = (uint32_t)domid;
     job->lanes = (unsigned)lanes;
     job->port = (uint16_t)port;
-    job->max_rounds = (unsigned)rounds;
+    job->limits.max_rounds = (unsigned)rounds;
+    job->limits.max_bytes = (uint64_t)bytes;
     job->bandwidth_bits_per_s = (uint64_t)bandwidth;
     return true;
 }

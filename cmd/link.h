@@ -13,6 +13,7 @@
 #include "base/cancel.h"
 #include "base/deadline.h"
 #include "base/err.h"
+#include "sched/decide.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -60,8 +61,7 @@ struct link_job {
     /* Source only. */
     bool compress;
     uint64_t bandwidth_bits_per_s; /* 0: no cap */
-    int64_t max_downtime_ns;
-    unsigned max_rounds;
+    struct decide_limits limits;
     int64_t suspend_estimate_ns;
     int64_t receiver_estimate_ns;
     int64_t result_ns; /* last byte sent until the receiver's result */

@@ -28,6 +28,9 @@ struct dirtylog_ops {
      * stands still, and what Xen itself holds mapped of it counts too. The guest is paused for
      * as long as this takes. */
     int (*read)(struct dirtylog *log, uint64_t *bitmap, bool final, struct err *e);
+    /* Look without clearing: what was written since the last read. Other threads may read bitmap
+     * meanwhile, by bitmap_test_shared(). The guest is paused for as long as this takes. */
+    int (*peek)(struct dirtylog *log, uint64_t *bitmap, struct err *e);
     /* With the guest suspended, before the final read: fails when the mode was switched off
      * behind our back, because what was written since is then not known. */
     int (*check_enabled)(struct dirtylog *log, struct err *e);

@@ -146,7 +146,13 @@ static int send_round(struct lane_source *l, const struct round_job *job, struct
             return 0; /* somebody else has the cause */
         if (cancel_is_fired(l->params->cancel))
             return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
-        rc = send_batch(l, pfns, n, job->suspended, e);
+
+        const unsigned due = round_job_filter(job, pfns, n);
+
+        count_up(&l->skipped_pages, n - due);
+        count_up(&l->done_pages, n - due);
+        if (due)
+            rc = send_batch(l, pfns, due, job->suspended, e);
     }
     return rc;
 }

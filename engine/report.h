@@ -5,6 +5,9 @@
 #ifndef ENGINE_REPORT_H
 #define ENGINE_REPORT_H
 
+#include "sched/decide.h"
+#include "sched/words.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,6 +30,8 @@ struct round_report {
     uint64_t pages;          /* frames it had to look at */
     uint64_t data_pages;     /* sent with contents */
     uint64_t zero_pages;     /* sent as a mark */
+    uint64_t skipped_pages;  /* dirty again before their turn, so left to the next round */
+    uint64_t kept_pages;     /* rewritten in every round, so left to the last one */
     uint64_t deferred_pages; /* page tables that could not be translated yet */
     uint64_t wire_bytes;     /* sent in this round */
     int64_t duration_ns;
@@ -36,6 +41,15 @@ struct round_report {
     double dirty_pages_per_s;
     int64_t clean_ns; /* how long the CLEAN took: the guest stood still for it */
     int64_t predicted_downtime_ns;
+};
+
+/* After each live round: what the scheduler makes of it. */
+struct decision_report {
+    unsigned round; /* after this one */
+    enum action action;
+    enum reason reason;
+    struct prediction now, next;
+    char words[DECISION_WORDS_BYTES];
 };
 
 /* The pause, in its parts, as far as the source's engine sees them. */
@@ -52,7 +66,7 @@ struct total_report {
     uint64_t zero_pages;
     uint64_t wire_bytes;
     int64_t total_ns;
-    int64_t predicted_downtime_ns; /* when the decision to suspend was made */
+    struct prediction predicted; /* when the decision to suspend was made */
     struct downtime_report downtime;
 };
 
@@ -61,8 +75,8 @@ struct report_ops {
     void (*logging)(void *arg);
     void (*progress)(void *arg, const struct progress_report *r);
     void (*round)(void *arg, const struct round_report *r);
-    /* The guest stands still from now on; reason is why the policy stopped ("downtime", "rounds",
-     * "idle", "offline"). */
+    void (*decision)(void *arg, const struct decision_report *r);
+    /* The guest stands still from now on; reason is reason_name() or "offline". */
     void (*suspending)(void *arg, const char *reason, int64_t predicted_downtime_ns);
     void (*suspended)(void *arg);
     void *arg;

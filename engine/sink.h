@@ -22,6 +22,9 @@ struct page_sink;
 struct round_job {
     const uint64_t *bitmap;
     uint64_t pages; /* how many are set */
+    /* Frames not to look at, because they are dirty again and will be in the next round; NULL:
+     * none. The story stores words of it while lanes read. */
+    const uint64_t *skip;
     unsigned round; /* from 1 */
     bool suspended; /* the guest stands still: a page that cannot be read is an error now */
     bool last;      /* no other follows */
@@ -29,9 +32,10 @@ struct round_job {
 
 /* What became of it: while it runs (to progress) and at its end. */
 struct round_counts {
-    uint64_t done_pages; /* frames looked at */
-    uint64_t data_pages; /* sent with contents */
-    uint64_t zero_pages; /* sent as a mark */
+    uint64_t done_pages;    /* frames dealt with */
+    uint64_t skipped_pages; /* of these, not looked at: job.skip */
+    uint64_t data_pages;    /* sent with contents */
+    uint64_t zero_pages;    /* sent as a mark */
     /* At the end of the round only. */
     uint64_t deferred_pages;
     uint64_t stuck_pages;    /* of these, the ones that a suspend would not put right */
@@ -67,13 +71,16 @@ struct page_sink_ops {
 
 enum { SINK_MAX_PARTS = 4 };
 
-/* Told about five times a second while a round runs. */
+/* Told often while a round runs, on the story's thread. */
 struct round_watch {
     void (*progress)(void *arg, const struct round_counts *counts);
     void *arg;
 };
 
-#define ROUND_WATCH_NS (200 * NS_PER_MS)
+#define ROUND_WATCH_NS (50 * NS_PER_MS)
+
+/* Drop from pfns what the job says to skip; how many stay. */
+unsigned round_job_filter(const struct round_job *job, uint64_t *pfns, unsigned count);
 
 struct page_sink {
     const struct page_sink_ops *ops;

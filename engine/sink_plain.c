@@ -75,7 +75,13 @@ static int plain_round(
     while (!rc && (n = frame_walk_next(&walk, pfns, BATCH_PAGES)) > 0) {
         if (cancel_is_fired(s->parts.params->cancel))
             return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
-        rc = send_batch(s, pfns, n, job, counts, e);
+
+        const unsigned due = round_job_filter(job, pfns, n);
+
+        counts->skipped_pages += n - due;
+        counts->done_pages += n - due;
+        if (due)
+            rc = send_batch(s, pfns, due, job, counts, e);
         if (deadline_passed(report_ns)) {
             watch->progress(watch->arg, counts);
             report_ns = deadline_in(ROUND_WATCH_NS);

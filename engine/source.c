@@ -6,8 +6,6 @@
 #include "engine/guest.h"
 #include "engine/sink.h"
 #include "engine/xen/logdirty.h"
-#include "sched/speed.h"
-#include "sched/stop.h"
 #include "transport/v3.h"
 
 #include <errno.h>
@@ -16,6 +14,12 @@
 
 /* What reading and sending the state is thought to take before it was done once. */
 #define STATE_ESTIMATE_NS (5 * NS_PER_MS)
+
+/* A PEEK stops the guest for as long as a bitmap takes to copy: not more often than every so many
+ * bytes sent, and never more than this share of the guest's time. */
+#define PEEK_LEAST_BYTES  (16 << 20)
+#define PEEK_COST_FACTOR  50
+#define PROGRESS_EVERY_NS (200 * NS_PER_MS)
 
 /* A page that is stuck only for a moment (a grant mapped for one request, a frame that changes
  * hands) is looked at again, so often and with such pauses, before the migration is given up. */
@@ -34,27 +38,31 @@ struct source {
     struct dirtylog *log;
     bool qemu_logs;
 
-    uint64_t *bitmap; /* of the round that runs or comes next */
-    uint64_t *found;  /* where log-dirty is read into */
+    uint64_t *bitmap;  /* of the round that runs or comes next */
+    uint64_t *found;   /* where log-dirty is read into: what the last CLEAN found */
+    uint64_t *repeats; /* what the last two CLEANs both found */
+    uint64_t *kept;    /* not in this round, but in the last one */
+    uint64_t *again;   /* as the last PEEK found: dirty again in this round. Lanes read it. */
 
     /* The round that runs. */
     struct round_report round;
     int64_t round_start_ns;
     uint64_t round_start_bytes;
 
-    /* As measured so far. */
-    double send_pages_per_s;
-    double dirty_pages_per_s;
-    int64_t clean_ns;
+    /* While it runs: when and where the last look at it was taken. */
+    int64_t progress_ns, speed_ns, peek_ns;
+    uint64_t speed_pages, peek_bytes;
+    int64_t peek_cost_ns;
+
+    struct seen seen;
     int64_t last_clean_ns; /* when the last CLEAN (or ENABLE) returned */
-    int64_t predicted_downtime_ns;
+    struct decision decision;
 };
 
 /* ---- setup ---- */
 
-static void report_progress(void *arg, const struct round_counts *counts)
+static void report_progress(struct source *s, const struct round_counts *counts)
 {
-    const struct source *s = arg;
     const int64_t spent_ns = now_ns() - s->round_start_ns;
     const struct progress_report r = {
         .round = s->round.round,
@@ -63,16 +71,67 @@ static void report_progress(void *arg, const struct round_counts *counts)
         .round_sent_pages = counts->data_pages + counts->zero_pages,
         .wire_bytes = s->sink->ops->wire_bytes(s->sink),
         .send_pages_per_s = pages_per_s(counts->data_pages + counts->zero_pages, spent_ns),
-        .dirty_pages_per_s = s->dirty_pages_per_s,
-        .predicted_downtime_ns = s->predicted_downtime_ns,
+        .dirty_pages_per_s = s->seen.dirty_pages_per_s,
+        .predicted_downtime_ns = s->decision.now.whole_ns,
     };
 
     s->p->report->progress(s->p->report->arg, &r);
+    s->progress_ns = now_ns();
+}
+
+/* Marks for zero pages fill the first round and would flatter; what is dirtied later is like what
+ * will be. */
+static void see_speed(struct source *s, const struct round_counts *counts)
+{
+    const uint64_t pages = counts->data_pages + (s->seen.rounds ? counts->zero_pages : 0);
+    const int64_t at_ns = now_ns();
+
+    seen_speed(&s->seen, pages - s->speed_pages, at_ns - s->speed_ns);
+    s->speed_ns = at_ns;
+    s->speed_pages = pages;
+}
+
+/* How much is dirty by now. Whoever cannot be told waits for the CLEAN: not a reason to fail. */
+static bool look_at_dirty(struct source *s, uint64_t *dirty_pages)
+{
+    struct err e = ERR_INIT;
+    const int64_t before_ns = now_ns();
+    const int rc = s->log->ops->peek(s->log, s->again, &e);
+
+    s->peek_ns = now_ns();
+    s->peek_bytes = s->sink->ops->wire_bytes(s->sink);
+    if (rc) {
+        log_debug(s->p->log, "%s", e.text);
+        return false;
+    }
+    s->peek_cost_ns = s->peek_ns - before_ns;
+    *dirty_pages = bitmap_count(s->again, s->guest->frames);
+    seen_peek(&s->seen, s->peek_ns - s->last_clean_ns, *dirty_pages);
+    return true;
+}
+
+static bool peek_is_due(const struct source *s)
+{
+    return now_ns() - s->peek_ns >= PEEK_COST_FACTOR * s->peek_cost_ns;
+}
+
+static void watch_round(void *arg, const struct round_counts *counts)
+{
+    struct source *s = arg;
+    uint64_t dirty_pages;
+
+    if (s->log && !s->round.last && peek_is_due(s) &&
+        s->sink->ops->wire_bytes(s->sink) - s->peek_bytes >= PEEK_LEAST_BYTES)
+        look_at_dirty(s, &dirty_pages);
+    if (now_ns() - s->progress_ns < PROGRESS_EVERY_NS)
+        return;
+    see_speed(s, counts);
+    report_progress(s, counts);
 }
 
 static int open_sink(struct source *s, struct err *e)
 {
-    const struct sink_parts parts = {s->p, s->guest, &s->maps, {report_progress, s}};
+    const struct sink_parts parts = {s->p, s->guest, &s->maps, {watch_round, s}};
 
     return s->p->trunk ? sink_lanes_create(&parts, &s->sink, e)
                        : sink_plain_create(&parts, &s->sink, e);
@@ -80,10 +139,13 @@ static int open_sink(struct source *s, struct err *e)
 
 static int allocate_bitmaps(struct source *s, struct err *e)
 {
-    s->bitmap = bitmap_alloc(s->guest->frames);
-    s->found = bitmap_alloc(s->guest->frames);
-    if (!s->bitmap || !s->found)
-        return err_set(e, ERR_LOCAL, ENOMEM, "no memory for bitmaps of the guest");
+    uint64_t **const maps[] = {&s->bitmap, &s->found, &s->repeats, &s->kept, &s->again};
+
+    for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
+        *maps[i] = bitmap_alloc(s->guest->frames);
+        if (!*maps[i])
+            return err_set(e, ERR_LOCAL, ENOMEM, "no memory for bitmaps of the guest");
+    }
     return frame_maps_init(&s->maps, s->guest->frames, e);
 }
 
@@ -138,11 +200,20 @@ static int send_head(struct source *s, struct err *e)
 
 /* ---- rounds ---- */
 
+static void begin_looking(struct source *s)
+{
+    s->round_start_ns = s->progress_ns = s->speed_ns = s->peek_ns = now_ns();
+    s->round_start_bytes = s->peek_bytes = s->sink->ops->wire_bytes(s->sink);
+    s->speed_pages = 0;
+    memset(s->again, 0, bitmap_words(s->guest->frames) * sizeof(*s->again));
+}
+
 /* Send what s->bitmap says, fill s->round but for what the next CLEAN will say. */
 static int send_round(struct source *s, bool suspended, struct round_counts *counts, struct err *e)
 {
     const struct round_job job = {
         .bitmap = s->bitmap,
+        .skip = s->log && !suspended ? s->again : NULL,
         .pages = bitmap_count(s->bitmap, s->guest->frames),
         .round = ++s->total->rounds,
         .suspended = suspended,
@@ -150,15 +221,18 @@ static int send_round(struct source *s, bool suspended, struct round_counts *cou
     };
 
     s->round = (struct round_report){.round = job.round, .last = suspended, .pages = job.pages};
-    s->round_start_ns = now_ns();
-    s->round_start_bytes = s->sink->ops->wire_bytes(s->sink);
+    begin_looking(s);
 
     int rc = s->sink->ops->round(s->sink, &job, counts, e);
 
     if (!rc)
         rc = s->guest->ops->check(s->guest, e);
+    if (!rc && !suspended)
+        see_speed(s, counts);
     s->round.data_pages = counts->data_pages;
     s->round.zero_pages = counts->zero_pages;
+    s->round.skipped_pages = counts->skipped_pages;
+    s->round.kept_pages = bitmap_count(s->kept, s->guest->frames);
     s->round.deferred_pages = counts->deferred_pages;
     s->round.duration_ns = now_ns() - s->round_start_ns;
     s->round.wire_bytes = s->sink->ops->wire_bytes(s->sink) - s->round_start_bytes;
@@ -166,48 +240,109 @@ static int send_round(struct source *s, bool suspended, struct round_counts *cou
         counts->data_pages + counts->zero_pages, s->round.duration_ns);
     s->total->data_pages += counts->data_pages;
     s->total->zero_pages += counts->zero_pages;
-    s->send_pages_per_s = estimate_speed(s->send_pages_per_s,
-        counts->data_pages ? counts->data_pages : counts->zero_pages, s->round.duration_ns);
     return rc;
 }
 
-/* What was dirtied since the last CLEAN becomes the next round. */
-static int read_dirty(struct source *s, struct err *e)
+/* Rounds do not help: let the guest run for a while, and see whether it does something else. */
+static int watch_guest(struct source *s, const struct round_counts *counts, struct err *e)
 {
-    const int64_t before_ns = now_ns();
-    const int rc = s->log->ops->read(s->log, s->bitmap, false, e);
-    const int64_t after_ns = now_ns();
+    const int64_t until_ns = s->round_start_ns + s->decision.least_round_ns;
+    uint64_t dirty_pages;
 
-    if (rc)
-        return rc;
-    s->clean_ns = after_ns - before_ns;
-    s->round.clean_ns = s->clean_ns;
-    s->round.dirty_pages = bitmap_count(s->bitmap, s->guest->frames);
-    s->dirty_pages_per_s = pages_per_s(s->round.dirty_pages, after_ns - s->last_clean_ns);
-    s->round.dirty_pages_per_s = s->dirty_pages_per_s;
-    s->last_clean_ns = after_ns;
+    while (!deadline_passed(until_ns)) {
+        if (cancel_is_fired(s->p->cancel))
+            return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
+        sleep_until_ns(deadline_earlier(until_ns, deadline_in(ROUND_WATCH_NS)));
+        if (now_ns() - s->progress_ns >= PROGRESS_EVERY_NS)
+            report_progress(s, counts);
+        if (peek_is_due(s) && look_at_dirty(s, &dirty_pages) &&
+            seen_is_quiet(&s->seen, s->peek_ns - s->last_clean_ns, dirty_pages))
+            break;
+    }
     return 0;
 }
 
-static struct stop_decision judge_round(struct source *s)
+/* What was dirtied since the last CLEAN, and what was kept, becomes the next round. */
+static int read_dirty(struct source *s, struct err *e)
 {
-    const struct stop_input in = {
-        .rounds_done = s->total->rounds,
-        .left_pages = s->round.dirty_pages + s->round.deferred_pages,
-        .send_pages_per_s = s->send_pages_per_s,
-        .dirty_pages_per_s = s->dirty_pages_per_s,
+    const uint64_t frames = s->guest->frames;
+    const int64_t before_ns = now_ns(), window_from_ns = s->last_clean_ns;
+
+    memcpy(s->repeats, s->found, bitmap_words(frames) * sizeof(*s->found));
+
+    const int rc = s->log->ops->read(s->log, s->found, false, e);
+
+    if (rc)
+        return rc;
+    s->last_clean_ns = now_ns();
+    bitmap_and(s->repeats, s->found, frames);
+    memcpy(s->bitmap, s->found, bitmap_words(frames) * sizeof(*s->found));
+    bitmap_or(s->bitmap, s->kept, frames);
+
+    const struct seen_round r = {
+        .elapsed_ns = s->last_clean_ns - s->start_ns,
+        .window_ns = s->last_clean_ns - window_from_ns,
+        .clean_ns = s->last_clean_ns - before_ns,
+        .sent_pages = s->round.data_pages + s->round.zero_pages,
+        .wire_bytes = s->round.wire_bytes,
+        .dirty_pages = bitmap_count(s->found, frames),
+        .repeat_pages = bitmap_count(s->repeats, frames),
+        .left_pages = bitmap_count(s->bitmap, frames) + s->round.deferred_pages,
+    };
+
+    seen_round(&s->seen, &r);
+    s->round.clean_ns = r.clean_ns;
+    s->round.dirty_pages = r.dirty_pages;
+    s->round.dirty_pages_per_s = s->seen.dirty_pages_per_s;
+    return 0;
+}
+
+static void report_decision(const struct source *s)
+{
+    struct decision_report r = {
+        .round = s->round.round,
+        .action = s->decision.action,
+        .reason = s->decision.reason,
+        .now = s->decision.now,
+        .next = s->decision.next,
+    };
+
+    decision_words(&s->seen, &s->p->limits, &s->decision, r.words);
+    s->p->report->decision(s->p->report->arg, &r);
+}
+
+static void judge_round(struct source *s)
+{
+    const struct decide_costs costs = {
         .suspend_ns = s->p->suspend_estimate_ns,
-        .clean_ns = s->clean_ns,
         .state_ns = STATE_ESTIMATE_NS,
         .receiver_ns = s->p->receiver_estimate_ns,
-        .max_downtime_ns = s->p->max_downtime_ns,
-        .max_rounds = s->p->max_rounds,
     };
-    const struct stop_decision d = decide_stop(in);
 
-    s->predicted_downtime_ns = d.predicted_downtime_ns;
-    s->round.predicted_downtime_ns = d.predicted_downtime_ns;
-    return d;
+    s->decision = decide(&s->seen, &s->p->limits, &costs);
+    seen_stall(&s->seen, s->decision.stalled);
+    s->round.predicted_downtime_ns = s->decision.now.whole_ns;
+}
+
+/* What the decision says of the next round: pages that would only be sent in vain are kept. */
+static void plan_round(struct source *s)
+{
+    const uint64_t frames = s->guest->frames;
+
+    memset(s->kept, 0, bitmap_words(frames) * sizeof(*s->kept));
+    if (s->decision.leave_repeats) {
+        bitmap_or(s->kept, s->repeats, frames);
+        bitmap_and_not(s->bitmap, s->kept, frames);
+    }
+    frame_maps_join(&s->maps, s->guest, s->bitmap);
+}
+
+static int give_up(const struct source *s, struct err *e)
+{
+    char words[DECISION_WORDS_BYTES];
+
+    decision_words(&s->seen, &s->p->limits, &s->decision, words);
+    return err_set(e, ERR_GUEST, EBUSY, "%s", words);
 }
 
 static void report_round(struct source *s)
@@ -242,8 +377,8 @@ static int settle_stuck(struct source *s, struct round_counts *counts, struct er
     return rc;
 }
 
-/* Rounds while the guest runs, until what is left is small enough to let it stand still for. */
-static int send_live_rounds(struct source *s, enum stop_reason *reason, struct err *e)
+/* Rounds while the guest runs, until the scheduler says that it has to stand still. */
+static int send_live_rounds(struct source *s, struct err *e)
 {
     struct round_counts counts;
     int rc;
@@ -252,16 +387,21 @@ static int send_live_rounds(struct source *s, enum stop_reason *reason, struct e
     for (;;) {
         rc = send_round(s, false, &counts, e);
         if (!rc)
+            rc = watch_guest(s, &counts, e);
+        if (!rc)
             rc = domain_check_running(&s->xen, s->p->domid, e);
         if (!rc)
             rc = read_dirty(s, e);
         if (rc)
             return rc;
-        *reason = judge_round(s).reason;
+        judge_round(s);
         report_round(s);
-        if (*reason != STOP_CONTINUE)
+        report_decision(s);
+        if (s->decision.action == ACT_GIVE_UP)
+            return give_up(s, e);
+        if (s->decision.action == ACT_SUSPEND)
             break;
-        frame_maps_join(&s->maps, s->guest, s->bitmap);
+        plan_round(s);
     }
     return counts.stuck_pages ? settle_stuck(s, &counts, e) : 0;
 }
@@ -276,8 +416,8 @@ static int suspend_guest(struct source *s, const char *reason, struct err *e)
 
     if (cancel_is_fired(s->p->cancel))
         return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
-    s->total->predicted_downtime_ns = s->predicted_downtime_ns;
-    r->suspending(r->arg, reason, s->predicted_downtime_ns);
+    s->total->predicted = s->decision.now;
+    r->suspending(r->arg, reason, s->decision.now.whole_ns);
 
     int rc = t->suspend(t->arg, e);
 
@@ -384,6 +524,9 @@ static void clean_up(struct source *s)
     frame_maps_destroy(&s->maps);
     free(s->bitmap);
     free(s->found);
+    free(s->repeats);
+    free(s->kept);
+    free(s->again);
     if (s->guest)
         s->guest->ops->close(s->guest);
     xen_close(&s->xen);
@@ -393,7 +536,6 @@ static void clean_up(struct source *s)
 int source_run(const struct source_params *p, struct total_report *total, struct err *e)
 {
     struct source s = {.p = p, .total = total, .start_ns = now_ns()};
-    enum stop_reason reason = STOP_CONTINUE;
 
     *total = (struct total_report){0};
 
@@ -402,9 +544,9 @@ int source_run(const struct source_params *p, struct total_report *total, struct
     if (!rc)
         rc = send_head(&s, e);
     if (!rc && p->live)
-        rc = send_live_rounds(&s, &reason, e);
+        rc = send_live_rounds(&s, e);
     if (!rc)
-        rc = suspend_guest(&s, p->live ? stop_reason_name(reason) : "offline", e);
+        rc = suspend_guest(&s, p->live ? reason_name(s.decision.reason) : "offline", e);
     if (!rc)
         rc = send_last_round(&s, e);
     if (!rc && p->verify && s.sink->ops->verify)

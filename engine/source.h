@@ -38,9 +38,8 @@ struct source_params {
     const struct source_toolstack *toolstack;
     const struct report_ops *report;
 
-    /* Stop policy. */
-    int64_t max_downtime_ns;
-    unsigned max_rounds;
+    /* For sched/decide.h. */
+    struct decide_limits limits;
     int64_t suspend_estimate_ns;  /* what a suspend is thought to take before one was seen */
     int64_t receiver_estimate_ns; /* the receiver's whole finish (engine and libxl), as it told */
     int64_t result_limit_ns;      /* from the last byte sent to the receiver's result */

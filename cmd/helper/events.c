@@ -51,15 +51,39 @@ static void report_round(void *arg, const struct round_report *r)
             format_duration(r->duration_ns, took), r->dirty_pages);
         return;
     }
-    send_event(
-        ev, json_pack("{s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:f, s:I, s:I}",
-                "event", "round", "round", (json_int_t)r->round, "last", r->last, "pages",
-                (json_int_t)r->pages, "data_pages", (json_int_t)r->data_pages, "zero_pages",
-                (json_int_t)r->zero_pages, "deferred_pages", (json_int_t)r->deferred_pages,
-                "wire_bytes", (json_int_t)r->wire_bytes, "duration_ns", (json_int_t)r->duration_ns,
-                "send_pages_per_s", r->send_pages_per_s, "dirty_pages", (json_int_t)r->dirty_pages,
-                "dirty_pages_per_s", r->dirty_pages_per_s, "clean_ns", (json_int_t)r->clean_ns,
-                "predicted_downtime_ns", (json_int_t)r->predicted_downtime_ns));
+    send_event(ev,
+        json_pack("{s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:f, s:I, "
+                  "s:I}",
+            "event", "round", "round", (json_int_t)r->round, "last", r->last, "pages",
+            (json_int_t)r->pages, "data_pages", (json_int_t)r->data_pages, "zero_pages",
+            (json_int_t)r->zero_pages, "skipped_pages", (json_int_t)r->skipped_pages, "kept_pages",
+            (json_int_t)r->kept_pages, "deferred_pages", (json_int_t)r->deferred_pages,
+            "wire_bytes", (json_int_t)r->wire_bytes, "duration_ns", (json_int_t)r->duration_ns,
+            "send_pages_per_s", r->send_pages_per_s, "dirty_pages", (json_int_t)r->dirty_pages,
+            "dirty_pages_per_s", r->dirty_pages_per_s, "clean_ns", (json_int_t)r->clean_ns,
+            "predicted_downtime_ns", (json_int_t)r->predicted_downtime_ns));
+}
+
+static json_t *describe_prediction(const struct prediction *p)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "downtime_ns", (json_int_t)p->whole_ns,
+        "low_ns", (json_int_t)p->low_ns, "high_ns", (json_int_t)p->high_ns, "suspend_ns",
+        (json_int_t)p->suspend_ns, "last_round_ns", (json_int_t)prediction_last_round_ns(p),
+        "finish_ns", (json_int_t)(p->state_ns + p->receiver_ns));
+}
+
+static void report_decision(void *arg, const struct decision_report *r)
+{
+    const struct events *ev = arg;
+
+    if (ev->link_sock < 0) {
+        log_info(ev->log, "%s", r->words);
+        return;
+    }
+    send_event(ev, json_pack("{s:s, s:I, s:s, s:s, s:s, s:o, s:o}", "event", "decision", "round",
+                       (json_int_t)r->round, "action", action_name(r->action), "reason",
+                       reason_name(r->reason), "text", r->words, "now",
+                       describe_prediction(&r->now), "next", describe_prediction(&r->next)));
 }
 
 static void report_suspending(void *arg, const char *reason, int64_t predicted_downtime_ns)
@@ -97,6 +121,7 @@ struct report_ops events_source_ops(struct events *ev)
         .logging = report_logging,
         .progress = report_progress,
         .round = report_round,
+        .decision = report_decision,
         .suspending = report_suspending,
         .suspended = report_suspended,
         .arg = ev,
@@ -110,11 +135,11 @@ struct dest_report_ops events_dest_ops(struct events *ev)
 
 json_t *describe_total(const struct total_report *t)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I}}", "rounds",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:{s:I, s:I, s:I, s:I}}", "rounds",
         (json_int_t)t->rounds, "data_pages", (json_int_t)t->data_pages, "zero_pages",
         (json_int_t)t->zero_pages, "wire_bytes", (json_int_t)t->wire_bytes, "total_ns",
-        (json_int_t)t->total_ns, "predicted_downtime_ns", (json_int_t)t->predicted_downtime_ns,
-        "downtime", "suspend_ns", (json_int_t)t->downtime.suspend_ns, "last_round_ns",
+        (json_int_t)t->total_ns, "predicted", describe_prediction(&t->predicted), "downtime",
+        "suspend_ns", (json_int_t)t->downtime.suspend_ns, "last_round_ns",
         (json_int_t)t->downtime.last_round_ns, "state_ns", (json_int_t)t->downtime.state_ns,
         "receiver_ns", (json_int_t)t->downtime.receiver_ns);
 }

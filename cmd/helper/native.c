@@ -225,8 +225,7 @@ void native_fill_source(struct native *n, struct source_params *p)
     p->lanes = n->lanes;
     p->lane_count = n->job.lanes;
     p->compress = n->job.compress;
-    p->max_downtime_ns = n->job.max_downtime_ns;
-    p->max_rounds = n->job.max_rounds;
+    p->limits = n->job.limits;
     p->suspend_estimate_ns = n->job.suspend_estimate_ns;
     p->receiver_estimate_ns = n->job.receiver_estimate_ns;
     p->result_limit_ns = n->job.result_ns;

@@ -66,6 +66,8 @@ bool event_read_round(const json_t *body, struct round_report *r)
     return json_is_boolean(last) && read_count(body, "round", &r->round) &&
            read_u64(body, "pages", &r->pages) && read_u64(body, "data_pages", &r->data_pages) &&
            read_u64(body, "zero_pages", &r->zero_pages) &&
+           read_u64(body, "skipped_pages", &r->skipped_pages) &&
+           read_u64(body, "kept_pages", &r->kept_pages) &&
            read_u64(body, "deferred_pages", &r->deferred_pages) &&
            read_u64(body, "wire_bytes", &r->wire_bytes) &&
            read_ns(body, "duration_ns", &r->duration_ns) &&
@@ -76,6 +78,19 @@ bool event_read_round(const json_t *body, struct round_report *r)
            read_ns(body, "predicted_downtime_ns", &r->predicted_downtime_ns);
 }
 
+const char *event_read_decision(const json_t *body)
+{
+    return json_string_value(json_object_get(body, "text"));
+}
+
+static bool read_prediction(const json_t *o, struct prediction *p)
+{
+    /* Two parts come as sums, which is how they stand beside what then happened. */
+    return read_ns(o, "downtime_ns", &p->whole_ns) && read_ns(o, "low_ns", &p->low_ns) &&
+           read_ns(o, "high_ns", &p->high_ns) && read_ns(o, "suspend_ns", &p->suspend_ns) &&
+           read_ns(o, "last_round_ns", &p->pages_ns) && read_ns(o, "finish_ns", &p->receiver_ns);
+}
+
 bool event_read_total(const json_t *body, struct total_report *t)
 {
     const json_t *parts = json_object_get(body, "downtime");
@@ -84,7 +99,7 @@ bool event_read_total(const json_t *body, struct total_report *t)
            read_u64(body, "zero_pages", &t->zero_pages) &&
            read_u64(body, "wire_bytes", &t->wire_bytes) &&
            read_ns(body, "total_ns", &t->total_ns) &&
-           read_ns(body, "predicted_downtime_ns", &t->predicted_downtime_ns) &&
+           read_prediction(json_object_get(body, "predicted"), &t->predicted) &&
            read_ns(parts, "suspend_ns", &t->downtime.suspend_ns) &&
            read_ns(parts, "last_round_ns", &t->downtime.last_round_ns) &&
            read_ns(parts, "state_ns", &t->downtime.state_ns) &&
@@ -101,15 +116,19 @@ json_t *event_done(const struct summary *s)
     const struct total_report *t = &s->total;
     const struct downtime_parts *d = &s->downtime;
 
-    return json_pack("{s:s, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:I, s:I}",
+    return json_pack("{s:s, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I}, "
+                     "s:{s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:I, s:I}",
         "event", "done", "total_ns", (json_int_t)s->whole_ns, "downtime_ns",
-        (json_int_t)d->whole_ns, "predicted_downtime_ns", (json_int_t)t->predicted_downtime_ns,
+        (json_int_t)d->whole_ns, "predicted_downtime_ns", (json_int_t)t->predicted.whole_ns,
         "downtime", "suspend_ns", (json_int_t)d->engine.suspend_ns, "last_round_ns",
         (json_int_t)d->engine.last_round_ns, "state_ns", (json_int_t)d->engine.state_ns,
         "receiver_ns", (json_int_t)d->engine.receiver_ns, "libxl_ns", (json_int_t)d->libxl_ns,
-        "hand_off_ns", (json_int_t)d->hand_off_ns, "rounds", (json_int_t)t->rounds, "data_pages",
-        (json_int_t)t->data_pages, "zero_pages", (json_int_t)t->zero_pages, "wire_bytes",
-        (json_int_t)t->wire_bytes);
+        "hand_off_ns", (json_int_t)d->hand_off_ns, "predicted", "low_ns",
+        (json_int_t)t->predicted.low_ns, "high_ns", (json_int_t)t->predicted.high_ns, "suspend_ns",
+        (json_int_t)t->predicted.suspend_ns, "last_round_ns", (json_int_t)t->predicted.pages_ns,
+        "finish_ns", (json_int_t)t->predicted.receiver_ns, "rounds", (json_int_t)t->rounds,
+        "data_pages", (json_int_t)t->data_pages, "zero_pages", (json_int_t)t->zero_pages,
+        "wire_bytes", (json_int_t)t->wire_bytes);
 }
 
 json_t *event_failed(const struct err *why, int exit_code, const char *guest)

@@ -33,6 +33,8 @@ struct summary {
 
 /* What the engine's events say. False for an object that lacks a field. */
 bool event_read_progress(const json_t *body, struct progress_report *r);
+/* A decision's words, or NULL; they live as long as body. */
+const char *event_read_decision(const json_t *body);
 bool event_read_round(const json_t *body, struct round_report *r);
 /* The body of the link's "done" message. */
 bool event_read_total(const json_t *body, struct total_report *t);

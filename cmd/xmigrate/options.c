@@ -38,6 +38,9 @@ enum option_id {
     OPT_LANES,
     OPT_MAX_DOWNTIME,
     OPT_MAX_ROUNDS,
+    OPT_MAX_TIME,
+    OPT_MAX_BYTES,
+    OPT_ON_STALL,
     OPT_BANDWIDTH,
     OPT_NO_COMPRESS,
     OPT_CONNECT_TIMEOUT,
@@ -81,6 +84,9 @@ static const struct rule {
     [OPT_LANES] = {"lanes", "a whole number from 1 to 64", IN_SEND},
     [OPT_MAX_DOWNTIME] = {"max-downtime", "a time such as 300ms or 2s", IN(MODE_LIVE)},
     [OPT_MAX_ROUNDS] = {"max-rounds", "a whole number from 1 to 1000000", IN(MODE_LIVE)},
+    [OPT_MAX_TIME] = {"max-time", "a time from 100ms to a day", IN(MODE_LIVE)},
+    [OPT_MAX_BYTES] = {"max-bytes", "a size such as 800M or 20G", IN(MODE_LIVE)},
+    [OPT_ON_STALL] = {"on-stall", "suspend or abort", IN(MODE_LIVE)},
     [OPT_BANDWIDTH] = {"bandwidth", "bits a second, at least 1M, such as 800M or 10G", IN_SEND},
     [OPT_NO_COMPRESS] = {"no-compress", NULL, IN_SEND},
     [OPT_CONNECT_TIMEOUT] = {"connect-timeout", "a time from 100ms to a day", IN_SEND},
@@ -156,6 +162,21 @@ static int take_bandwidth(struct options *o, const char *text, const struct rule
     return 0;
 }
 
+static int take_size(uint64_t *bytes, const char *text, const struct rule *r, struct err *e)
+{
+    if (!parse_size_bytes(text, bytes) || !*bytes || *bytes > INT64_MAX)
+        return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
+    return 0;
+}
+
+static int take_on_stall(
+    enum on_stall *on_stall, const char *text, const struct rule *r, struct err *e)
+{
+    return on_stall_parse(text, on_stall)
+               ? 0
+               : usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
+}
+
 static int take_mode(struct options *o, enum option_id id, struct err *e)
 {
     /* Help first: people add it to whatever they have typed. */
@@ -178,9 +199,15 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
     case OPT_LANES:
         return take_number(&o->lanes, text, LINK_MAX_LANES, r, e);
     case OPT_MAX_DOWNTIME:
-        return take_limit(&o->max_downtime_ns, text, 0, r, e);
+        return take_limit(&o->limits.max_downtime_ns, text, 0, r, e);
     case OPT_MAX_ROUNDS:
-        return take_number(&o->max_rounds, text, 1000000, r, e);
+        return take_number(&o->limits.max_rounds, text, 1000000, r, e);
+    case OPT_MAX_TIME:
+        return take_limit(&o->limits.max_time_ns, text, LEAST_LIMIT_NS, r, e);
+    case OPT_MAX_BYTES:
+        return take_size(&o->limits.max_bytes, text, r, e);
+    case OPT_ON_STALL:
+        return take_on_stall(&o->limits.on_stall, text, r, e);
     case OPT_BANDWIDTH:
         return take_bandwidth(o, text, r, e);
     case OPT_NO_COMPRESS:
@@ -248,6 +275,22 @@ static int take_operands(struct options *o, char *const words[], unsigned count,
     }
 }
 
+/* Limits that no migration could keep. */
+static int check_limits(const struct decide_limits *l, struct err *e)
+{
+    char time[UNITS_TEXT_BYTES], downtime[UNITS_TEXT_BYTES];
+
+    if (l->max_time_ns && l->max_time_ns <= l->max_downtime_ns)
+        return usage(e,
+            "--max-time %s and --max-downtime %s contradict each other: the pause is part of the "
+            "time",
+            format_duration(l->max_time_ns, time), format_duration(l->max_downtime_ns, downtime));
+    if (!l->max_downtime_ns && l->on_stall == ON_STALL_ABORT)
+        return usage(e, "--max-downtime 0 and --on-stall abort contradict each other: there is "
+                        "always some downtime, so it could only be given up");
+    return 0;
+}
+
 static int check_together(const struct options *o, const bool given[static RULES], struct err *e)
 {
     for (unsigned i = OPT_LAST_MODE + 1; i < RULES; i++)
@@ -272,8 +315,7 @@ int options_parse(struct options *o, int argc, char *const argv[], unsigned core
         .lanes = cores < 1                   ? 1
                  : cores > DEFAULT_MAX_LANES ? DEFAULT_MAX_LANES
                                              : cores,
-        .max_downtime_ns = DEFAULT_DOWNTIME_NS,
-        .max_rounds = DEFAULT_MAX_ROUNDS,
+        .limits = {.max_downtime_ns = DEFAULT_DOWNTIME_NS, .max_rounds = DEFAULT_MAX_ROUNDS},
         .compress = true,
         .connect_ns = DEFAULT_CONNECT_NS,
         .silent_ns = DEFAULT_SILENT_NS,
@@ -306,5 +348,7 @@ int options_parse(struct options *o, int argc, char *const argv[], unsigned core
         return usage(e, "say what to do: --live or --offline to move a domain, --listen to receive"
                         " (see xmigrate --help)");
     rc = check_together(o, given, e);
+    if (!rc)
+        rc = check_limits(&o->limits, e);
     return rc ? rc : take_operands(o, argv + optind, (unsigned)(argc - optind), e);
 }

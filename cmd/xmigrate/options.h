@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "crypto/identity.h"
+#include "sched/decide.h"
 #include "transport/tcp.h"
 
 #include <stdbool.h>
@@ -43,8 +44,7 @@ struct options {
     const char *monitor_uuid;
 
     unsigned lanes;
-    int64_t max_downtime_ns;
-    unsigned max_rounds;
+    struct decide_limits limits;
     uint64_t bandwidth_bits_per_s; /* 0: no cap */
     bool compress;
 

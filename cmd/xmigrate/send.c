@@ -345,8 +345,7 @@ static void fill_transfer(struct send *s)
     job->silent_ns = o->silent_ns;
     job->compress = o->compress;
     job->bandwidth_bits_per_s = o->bandwidth_bits_per_s;
-    job->max_downtime_ns = o->max_downtime_ns;
-    job->max_rounds = o->max_rounds;
+    job->limits = o->limits;
     job->suspend_estimate_ns = SUSPEND_ESTIMATE_NS;
     job->result_ns = o->start_ns;
 }

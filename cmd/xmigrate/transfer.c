@@ -104,6 +104,8 @@ static void show_event(struct transfer *t, json_t *body)
         view_progress(t->view, &progress);
     } else if (!strcmp(name, "round") && event_read_round(body, &round)) {
         view_round(t->view, &round);
+    } else if (!strcmp(name, "decision") && event_read_decision(body)) {
+        view_say(t->view, "  %s", event_read_decision(body));
     } else if (!strcmp(name, "suspending")) {
         t->suspending_ns = now_ns();
         note(t, &t->state->now.suspending);

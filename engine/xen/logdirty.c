@@ -55,21 +55,43 @@ static int logdirty_enable(struct dirtylog *base, struct err *e)
     return 0;
 }
 
-static int logdirty_read(struct dirtylog *base, uint64_t *bitmap, bool final, struct err *e)
+/* Into l->bits. */
+static int fetch(struct logdirty *l, unsigned op, unsigned mode, struct err *e)
 {
-    struct logdirty *l = (struct logdirty *)base;
+    const uint64_t frames = l->base.frames;
     xc_shadow_op_stats_t stats;
-    const long long got = xc_logdirty_control(l->x->xch, l->domid, XEN_DOMCTL_SHADOW_OP_CLEAN,
-        &l->bits.desc, base->frames, final ? XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL : 0, &stats);
+    const long long got = xc_logdirty_control(
+        l->x->xch, l->domid, op, &l->bits.desc, frames, mode, &stats);
 
     if (got < 0)
         return err_sys(e, ERR_LOCAL, errno, "cannot read the log-dirty map of domain %u", l->domid);
-    if ((uint64_t)got != base->frames)
+    if ((uint64_t)got != frames)
         return err_set(e, ERR_LOCAL, EIO,
             "Xen returned a log-dirty map of %lld frames for domain %u, which has %llu", got,
-            l->domid, (unsigned long long)base->frames);
-    memcpy(bitmap, l->bits.mem, bitmap_words(base->frames) * sizeof(uint64_t));
+            l->domid, (unsigned long long)frames);
     return 0;
+}
+
+static int logdirty_read(struct dirtylog *base, uint64_t *bitmap, bool final, struct err *e)
+{
+    struct logdirty *l = (struct logdirty *)base;
+    const int rc = fetch(
+        l, XEN_DOMCTL_SHADOW_OP_CLEAN, final ? XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL : 0, e);
+
+    if (!rc)
+        memcpy(bitmap, l->bits.mem, bitmap_words(base->frames) * sizeof(uint64_t));
+    return rc;
+}
+
+static int logdirty_peek(struct dirtylog *base, uint64_t *bitmap, struct err *e)
+{
+    struct logdirty *l = (struct logdirty *)base;
+    const uint64_t *bits = l->bits.mem;
+    const int rc = fetch(l, XEN_DOMCTL_SHADOW_OP_PEEK, 0, e);
+
+    for (size_t i = 0; !rc && i < bitmap_words(base->frames); i++)
+        __atomic_store_n(&bitmap[i], bits[i], __ATOMIC_RELAXED);
+    return rc;
 }
 
 static int logdirty_check_enabled(struct dirtylog *base, struct err *e)
@@ -113,6 +135,7 @@ static void logdirty_close(struct dirtylog *base)
 static const struct dirtylog_ops logdirty_ops = {
     .enable = logdirty_enable,
     .read = logdirty_read,
+    .peek = logdirty_peek,
     .check_enabled = logdirty_check_enabled,
     .disable = logdirty_disable,
     .close = logdirty_close,

@@ -28,7 +28,7 @@ for line in open('move.json'):
     if event['elapsed_ns'] < elapsed:
         sys.exit(f'{kind}: time runs back')
     elapsed = event['elapsed_ns']
-    if kind != 'progress' and (kind != 'round' or kinds[-1:] != ['round']):
+    if kind not in ('progress', 'decision') and (kind != 'round' or kinds[-1:] != ['round']):
         kinds.append(kind)
     if kind == 'done' and sum(event['downtime'].values()) != event['downtime_ns']:
         sys.exit('the parts of the downtime are not its sum')

@@ -64,6 +64,15 @@ static void test_count_next_and_or_agree_with_a_model(void **state)
         for (unsigned i = 0; i < BITS; i++)
             count += a[i] || b[i];
         assert_int_equal(bitmap_count(map, BITS), count);
+        bitmap_and_not(map, other, BITS);
+        for (unsigned i = 0; i < BITS; i++)
+            assert_int_equal(bitmap_test_shared(map, i), a[i] && !b[i]);
+        bitmap_and(map, other, BITS);
+        assert_int_equal(bitmap_count(map, BITS), 0);
+        for (unsigned i = 0; i < BITS; i++)
+            if (a[i])
+                bitmap_set(map, i);
+        bitmap_or(map, other, BITS);
         for (unsigned from = 0; from < BITS + 5; from++) {
             unsigned next = from < BITS ? from : BITS;
 

@@ -51,6 +51,18 @@ static void assert_refused(const char *line, const char *word1, const char *word
         fail_msg("\"%s\": \"%s\" does not name %s and %s", line, e.text, word1, word2);
 }
 
+static void limits_are_taken(void **state)
+{
+    (void)state;
+    struct options o;
+    char buf[512];
+
+    assert_parses(&o, "--live h g --max-time 5m --max-bytes 20G --on-stall abort", buf);
+    assert_int_equal(o.limits.max_time_ns, 300 * NS_PER_S);
+    assert_int_equal(o.limits.max_bytes, 20ull << 30);
+    assert_int_equal(o.limits.on_stall, ON_STALL_ABORT);
+}
+
 static void live_has_the_documented_defaults(void **state)
 {
     (void)state;
@@ -63,8 +75,8 @@ static void live_has_the_documented_defaults(void **state)
     assert_int_equal(o.address.port, 8002);
     assert_string_equal(o.domain, "g");
     assert_int_equal(o.lanes, CORES);
-    assert_int_equal(o.max_downtime_ns, 300 * NS_PER_MS);
-    assert_int_equal(o.max_rounds, 30);
+    assert_int_equal(o.limits.max_downtime_ns, 300 * NS_PER_MS);
+    assert_int_equal(o.limits.max_rounds, 30);
     assert_int_equal(o.bandwidth_bits_per_s, 0);
     assert_true(o.compress);
     assert_false(o.insecure);
@@ -90,8 +102,8 @@ static void every_option_of_a_move_is_taken(void **state)
     assert_string_equal(o.address.host, "::1");
     assert_int_equal(o.address.port, 9);
     assert_int_equal(o.lanes, 3);
-    assert_int_equal(o.max_downtime_ns, 50 * NS_PER_MS);
-    assert_int_equal(o.max_rounds, 7);
+    assert_int_equal(o.limits.max_downtime_ns, 50 * NS_PER_MS);
+    assert_int_equal(o.limits.max_rounds, 7);
     assert_int_equal(o.bandwidth_bits_per_s, 10000000000);
     assert_false(o.compress);
     assert_true(o.json);
@@ -186,6 +198,11 @@ static void nonsense_is_refused_in_one_line(void **state)
     assert_refused("--live h g --lanes 65", "--lanes", "1 to 64");
     assert_refused("--live h g --lanes 2x", "2x", "1 to 64");
     assert_refused("--live h g --max-rounds 0", "--max-rounds", "0");
+    assert_refused("--live h g --max-time 1ms", "--max-time", "100ms");
+    assert_refused("--live h g --max-bytes 0", "--max-bytes", "800M");
+    assert_refused("--live h g --on-stall wait", "wait", "suspend");
+    assert_refused("--live h g --max-time 200ms", "--max-time 200 ms", "--max-downtime 300 ms");
+    assert_refused("--live h g --max-downtime 0 --on-stall abort", "--max-downtime", "--on-stall");
     assert_refused("--live h g --max-downtime soon", "soon", "300ms");
     assert_refused("--live h g --bandwidth 10", "--bandwidth", "10G");
     assert_refused("--live h g --silent-timeout 5s", "--silent-timeout", "6s");
@@ -201,6 +218,7 @@ static void nonsense_is_refused_in_one_line(void **state)
     assert_refused("--resume", "--resume", "DOM");
     assert_refused("--listen --lanes 2", "--lanes", "--listen");
     assert_refused("--offline h g --max-rounds 2", "--max-rounds", "--offline");
+    assert_refused("--offline h g --on-stall abort", "--on-stall", "--offline");
     assert_refused("--identity --insecure", "--insecure", "--identity");
     assert_refused("--recover --json", "--json", "--recover");
 }
@@ -265,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(live_has_the_documented_defaults),
+        cmocka_unit_test(limits_are_taken),
         cmocka_unit_test(every_option_of_a_move_is_taken),
         cmocka_unit_test(lanes_default_to_cores_but_at_most_eight),
         cmocka_unit_test(other_modes_take_their_words),

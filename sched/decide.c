@@ -1,0 +1,201 @@
+#include "sched/decide.h"
+
+#include "base/deadline.h"
+
+#include <math.h>
+#include <string.h>
+
+/* A round that shortens the pause by less than this share is not worth what it costs. */
+#define LEAST_GAIN 0.03
+/* Pages are a small part of the pause when they take less than this share of the rest. */
+#define FLOOR_SHARE 0.125
+/* How far the parts that are not pages may lie from what is thought, as a share. */
+#define FIXED_SPREAD 0.2
+#define LEAST_SPREAD 0.05
+#define MOST_SPREAD  0.6
+/* A look at a guest that does not converge lasts at least so long, and so much of all that went
+ * before: what changes in it changes over seconds. */
+#define WATCH_NS    NS_PER_S
+#define WATCH_SHARE 0.25
+/* What a round costs beside its pages and the CLEAN. */
+#define ROUND_NS (2 * NS_PER_MS)
+
+static int64_t clamp_ns(double ns)
+{
+    return ns < (double)(INT64_MAX / 8) ? (int64_t)ns : INT64_MAX;
+}
+
+static int64_t add(int64_t a_ns, int64_t b_ns)
+{
+    int64_t sum_ns;
+
+    return __builtin_add_overflow(a_ns, b_ns, &sum_ns) ? INT64_MAX : sum_ns;
+}
+
+/* Nanoseconds that pages take at that speed; INT64_MAX when that is unknown or absurd. */
+static int64_t pages_ns(double pages, double per_s)
+{
+    if (pages <= 0)
+        return 0;
+    return per_s > 0 ? clamp_ns(pages / per_s * 1e9) : INT64_MAX;
+}
+
+int64_t prediction_last_round_ns(const struct prediction *p)
+{
+    return add(p->clean_ns, p->pages_ns);
+}
+
+static int64_t fixed_ns(const struct prediction *p)
+{
+    return add(add(p->suspend_ns, p->clean_ns), add(p->state_ns, p->receiver_ns));
+}
+
+/* The pause with so many pages left after a window of that length. */
+static struct prediction predict(
+    const struct seen *s, const struct decide_costs *c, double left, int64_t window_ns)
+{
+    /* The guest goes on writing while it is being suspended. */
+    const double late = seen_dirty_within(s, add(window_ns, c->suspend_ns)) -
+                        seen_dirty_within(s, window_ns);
+    const double pages = left + fmax(0, late);
+    const double spread = fmin(MOST_SPREAD, fmax(LEAST_SPREAD, s->send_spread));
+    struct prediction p = {
+        .pages = (uint64_t)fmin(pages, 1e18),
+        .suspend_ns = c->suspend_ns,
+        .clean_ns = s->clean_ns,
+        .pages_ns = pages_ns(pages, s->send_pages_per_s),
+        .state_ns = c->state_ns,
+        .receiver_ns = c->receiver_ns,
+    };
+    const double fixed = (double)fixed_ns(&p);
+
+    p.whole_ns = add(fixed_ns(&p), p.pages_ns);
+    p.low_ns = clamp_ns(
+        fixed * (1 - FIXED_SPREAD) + (double)pages_ns(left, s->send_pages_per_s * (1 + spread)));
+    p.high_ns = clamp_ns(fixed * (1 + FIXED_SPREAD) + (double)pages_ns(pages + fmax(0, late),
+                                                          s->send_pages_per_s * (1 - spread)));
+    return p;
+}
+
+static int64_t next_round_ns(const struct seen *s)
+{
+    const int64_t copy_ns = pages_ns((double)s->last.left_pages, s->send_pages_per_s);
+
+    return add(copy_ns, add(s->clean_ns, ROUND_NS));
+}
+
+/* Which limit another round would break, or REASON_SHORTER. */
+static enum reason find_limit(
+    const struct seen *s, const struct decide_limits *l, const struct prediction *next)
+{
+    const double round_pages = (double)s->last.left_pages;
+    const double pages = round_pages + (double)next->pages;
+    const int64_t end_ns = add(add(s->last.elapsed_ns, next_round_ns(s)), next->whole_ns);
+
+    if (l->max_rounds && s->rounds >= l->max_rounds)
+        return REASON_ROUNDS;
+    if (l->max_time_ns && end_ns > l->max_time_ns)
+        return REASON_TIME;
+    if (l->max_bytes &&
+        (double)s->wire_bytes + pages * seen_bytes_per_page(s) > (double)l->max_bytes)
+        return REASON_BYTES;
+    return REASON_SHORTER;
+}
+
+static int64_t watch_ns(const struct seen *s)
+{
+    const double share = (double)s->last.elapsed_ns * WATCH_SHARE;
+
+    return share > (double)WATCH_NS ? clamp_ns(share) : WATCH_NS;
+}
+
+static struct decision stop(struct decision d, const struct decide_limits *l, enum reason why)
+{
+    d.reason = why;
+    d.action = l->on_stall == ON_STALL_ABORT ? ACT_GIVE_UP : ACT_SUSPEND;
+    return d;
+}
+
+/* Rounds do not help. */
+static struct decision handle_stall(
+    const struct seen *s, const struct decide_limits *l, struct decision d)
+{
+    d.stalled = true;
+    d.stall_left = s->stalled_rounds < DECIDE_PATIENCE ? DECIDE_PATIENCE - s->stalled_rounds : 0;
+    d.leave_repeats = true;
+    d.least_round_ns = watch_ns(s);
+    if (l->on_stall == ON_STALL_THROTTLE && s->throttle_percent < DECIDE_MOST_THROTTLE_PERCENT) {
+        d.action = ACT_THROTTLE;
+        d.reason = REASON_MINIMUM;
+        return d;
+    }
+    if (!d.stall_left)
+        return stop(d, l, REASON_MINIMUM);
+    d.reason = REASON_WATCH;
+    return d;
+}
+
+struct decision decide(
+    const struct seen *s, const struct decide_limits *l, const struct decide_costs *c)
+{
+    const int64_t round_ns = next_round_ns(s);
+    struct decision d = {
+        .action = ACT_ROUND,
+        .now = predict(s, c, (double)s->last.left_pages, s->last.window_ns),
+        .next = predict(s, c, seen_dirty_within(s, round_ns), round_ns),
+    };
+
+    const bool shorter = (double)d.next.whole_ns <= (1 - LEAST_GAIN) * (double)d.now.whole_ns;
+    const bool within = d.now.whole_ns <= l->max_downtime_ns;
+    const enum reason limit = find_limit(s, l, &d.next);
+
+    /* Close to the limit it may turn out longer than it: better a little shorter, if it can be. */
+    if (within && (d.now.high_ns <= l->max_downtime_ns || !shorter || limit != REASON_SHORTER)) {
+        d.action = ACT_SUSPEND;
+        d.reason = REASON_DOWNTIME;
+        return d;
+    }
+    if (!within && (double)d.now.pages_ns < FLOOR_SHARE * (double)fixed_ns(&d.now))
+        return stop(d, l, REASON_FLOOR);
+    if (limit != REASON_SHORTER)
+        return stop(d, l, limit);
+    /* Out of patience a round must lead to the goal, not only towards it. */
+    if (!shorter || (s->stalled_rounds >= DECIDE_PATIENCE && d.next.whole_ns > l->max_downtime_ns))
+        return handle_stall(s, l, d);
+    d.reason = REASON_SHORTER;
+    return d;
+}
+
+/* ---- names ---- */
+
+const char *action_name(enum action a)
+{
+    static const char *const names[] = {"round", "suspend", "throttle", "give-up"};
+
+    return names[a];
+}
+
+const char *reason_name(enum reason r)
+{
+    static const char *const names[] = {
+        "shorter", "watch", "downtime", "minimum", "floor", "rounds", "time", "bytes"};
+
+    return names[r];
+}
+
+static const char *const on_stall_names[] = {"suspend", "throttle", "abort"};
+
+const char *on_stall_name(enum on_stall o)
+{
+    return on_stall_names[o];
+}
+
+bool on_stall_parse(const char *text, enum on_stall *o)
+{
+    for (unsigned i = 0; i < sizeof(on_stall_names) / sizeof(on_stall_names[0]); i++)
+        if (!strcmp(text, on_stall_names[i])) {
+            *o = (enum on_stall)i;
+            return true;
+        }
+    return false;
+}

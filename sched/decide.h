@@ -1,0 +1,87 @@
+/*
+ * What to do after a round: a pure function of what was seen, of what the administrator allows
+ * and of what the parts of the pause cost that are not pages.
+ *
+ * The guest's pause is the suspend itself, the FINAL CLEAN, the pages that are left (those found
+ * dirty now, and those dirtied until the guest stands still), its state, and the receiver's
+ * finish. It is predicted twice: if the guest were suspended now, and after one more round.
+ *
+ *   within --max-downtime                     suspend
+ *   not, but a round shortens it              another round
+ *   not, and rounds only cost: the working    look a few more times for a better moment, then what
+ *   set is what is left                       --on-stall says: suspend, slow the guest down, give
+ * up
+ *   --max-rounds, --max-time, --max-bytes     the same, at once: whoever goes on would break it
+ */
+#ifndef SCHED_DECIDE_H
+#define SCHED_DECIDE_H
+
+#include "sched/seen.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum on_stall { ON_STALL_SUSPEND, ON_STALL_THROTTLE, ON_STALL_ABORT };
+
+struct decide_limits {
+    int64_t max_downtime_ns;
+    int64_t max_time_ns; /* of the whole migration; 0: none */
+    unsigned max_rounds; /* 0: none */
+    uint64_t max_bytes;  /* on the wire; 0: none */
+    enum on_stall on_stall;
+};
+
+/* The parts of the pause that do not depend on pages, as measured or estimated. */
+struct decide_costs {
+    int64_t suspend_ns;
+    int64_t state_ns;
+    int64_t receiver_ns;
+};
+
+struct prediction {
+    uint64_t pages; /* of the last round */
+    int64_t suspend_ns, clean_ns, pages_ns, state_ns, receiver_ns;
+    int64_t whole_ns;        /* their sum; INT64_MAX when no speed is known and pages are left */
+    int64_t low_ns, high_ns; /* it is thought to lie between these */
+};
+
+/* The FINAL CLEAN and the pages: what the last round takes. */
+int64_t prediction_last_round_ns(const struct prediction *p);
+
+enum action { ACT_ROUND, ACT_SUSPEND, ACT_THROTTLE, ACT_GIVE_UP };
+
+enum reason {
+    REASON_SHORTER,  /* another round: it makes the pause shorter */
+    REASON_WATCH,    /* another round: rounds do not help, but the guest may pause for breath */
+    REASON_DOWNTIME, /* the predicted pause is within the limit */
+    REASON_MINIMUM,  /* it is not, and no further round would shorten it */
+    REASON_FLOOR,    /* it is not, but pages are a small part of it */
+    REASON_ROUNDS,   /* a limit was reached */
+    REASON_TIME,
+    REASON_BYTES,
+};
+
+struct decision {
+    enum action action;
+    enum reason reason;
+    bool stalled;        /* rounds do not help any more */
+    unsigned stall_left; /* REASON_WATCH: so many more looks at most */
+    bool leave_repeats;  /* next round: leave pages that are written in every round for the end */
+    int64_t least_round_ns; /* next round: let it last so long, or it shows nothing new */
+    struct prediction now, next;
+};
+
+/* How often a guest that does not converge is looked at again before it is dealt with. */
+enum { DECIDE_PATIENCE = 3, DECIDE_MOST_THROTTLE_PERCENT = 80, DECIDE_THROTTLE_STEP_PERCENT = 20 };
+
+struct decision decide(
+    const struct seen *s, const struct decide_limits *l, const struct decide_costs *c);
+
+/* As events spell them. */
+const char *action_name(enum action a);
+const char *reason_name(enum reason r);
+const char *on_stall_name(enum on_stall o);
+/* False if it is none. */
+bool on_stall_parse(const char *text, enum on_stall *o);
+
+#endif

@@ -1,0 +1,200 @@
+#include "sched/seen.h"
+
+#include "base/deadline.h"
+
+#include <math.h>
+
+/* The newest speeds that count: long enough to even out a lane's turns, short enough to follow a
+ * link whose rate changes. */
+#define SPEED_SPAN_NS (700 * NS_PER_MS)
+/* A look longer than that was not one look: the clock jumped, or the machine slept. */
+#define LONGEST_LOOK_NS (10 * NS_PER_S)
+/* A slow link needs so long for a sample. */
+#define LONGEST_PENDING_NS NS_PER_S
+/* Points of a curve lie at least this factor apart. */
+#define POINT_STEP 1.4
+/* A guest is quiet that writes to less than this share of what it wrote to before. */
+#define QUIET_SHARE 0.5
+/* What is left has to shrink by so much before a stall counts as over. */
+#define STALL_OVER_SHARE 0.5
+
+double pages_per_s(uint64_t pages, int64_t span_ns)
+{
+    return span_ns > 0 ? (double)pages * 1e9 / (double)span_ns : 0;
+}
+
+double seen_bytes_per_page(const struct seen *s)
+{
+    return s->sent_pages ? (double)s->wire_bytes / (double)s->sent_pages : 4096;
+}
+
+/* ---- speed ---- */
+
+/* The mean of the newest samples and how far they lie from it. */
+static void estimate_speed(struct seen *s)
+{
+    double pages = 0, off = 0;
+    int64_t span_ns = 0;
+    unsigned used = 0;
+
+    for (; used < s->speed_count && span_ns < SPEED_SPAN_NS; used++) {
+        const struct seen_speed *v =
+            &s->speeds[(s->speed_next + SEEN_SPEEDS - 1 - used) % SEEN_SPEEDS];
+
+        pages += v->pages;
+        span_ns += v->span_ns;
+    }
+    s->send_pages_per_s = pages / (double)span_ns * 1e9;
+    for (unsigned i = 0; i < used; i++) {
+        const struct seen_speed *v =
+            &s->speeds[(s->speed_next + SEEN_SPEEDS - 1 - i) % SEEN_SPEEDS];
+        const double rate = v->pages / (double)v->span_ns * 1e9;
+
+        off += fabs(rate - s->send_pages_per_s) * (double)v->span_ns;
+    }
+    s->send_spread = off / (double)span_ns / s->send_pages_per_s;
+}
+
+static void push_speed(struct seen *s, struct seen_speed v)
+{
+    s->speeds[s->speed_next] = v;
+    s->speed_next = (s->speed_next + 1) % SEEN_SPEEDS;
+    if (s->speed_count < SEEN_SPEEDS)
+        s->speed_count++;
+    estimate_speed(s);
+}
+
+/* What is pending counts as it is, if it says anything. */
+static void flush_pending(struct seen *s)
+{
+    const struct seen_speed v = s->pending;
+
+    s->pending = (struct seen_speed){0};
+    if (v.pages <= 0 || v.span_ns <= 0)
+        return;
+    if (v.pages >= SEEN_LEAST_PAGES || v.span_ns >= LONGEST_PENDING_NS ||
+        v.pages / (double)v.span_ns * 1e9 > s->send_pages_per_s)
+        push_speed(s, v);
+}
+
+void seen_speed(struct seen *s, uint64_t pages, int64_t span_ns)
+{
+    /* A link on which nothing moved says nothing about how fast it is when something does. */
+    if (!pages || span_ns <= 0 || span_ns > LONGEST_LOOK_NS)
+        return;
+    s->pending.pages += (double)pages;
+    s->pending.span_ns += span_ns;
+    if (s->pending.pages >= SEEN_LEAST_PAGES || s->pending.span_ns >= LONGEST_PENDING_NS)
+        flush_pending(s);
+}
+
+/* ---- the curve ---- */
+
+static void add_point(struct seen_point *points, unsigned *count, int64_t span_ns, double pages)
+{
+    if (*count) {
+        const struct seen_point *before = &points[*count - 1];
+
+        if ((double)span_ns < (double)before->span_ns * POINT_STEP || *count == SEEN_POINTS)
+            return;
+        /* What is dirty stays dirty until the CLEAN. */
+        if (pages < before->pages)
+            pages = before->pages;
+    }
+    points[(*count)++] = (struct seen_point){span_ns, pages};
+}
+
+void seen_peek(struct seen *s, int64_t span_ns, uint64_t dirty_pages)
+{
+    if (span_ns > 0)
+        add_point(s->running, &s->running_count, span_ns, (double)dirty_pages);
+}
+
+/* The running points that lie well before the window's end become the curve, and the end itself. */
+static void close_curve(
+    struct seen *s, struct seen_point before, int64_t window_ns, double dirty_pages)
+{
+    struct seen_point *const points = s->curve;
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < s->running_count && count < SEEN_POINTS - 1; i++)
+        if ((double)s->running[i].span_ns * POINT_STEP <= (double)window_ns &&
+            s->running[i].pages <= dirty_pages)
+            points[count++] = s->running[i];
+    /* Nobody looked meanwhile: the round before is the next best witness of the shape. */
+    if (!count && before.span_ns && (double)before.span_ns * POINT_STEP <= (double)window_ns &&
+        before.pages <= dirty_pages)
+        points[count++] = before;
+    points[count++] = (struct seen_point){window_ns, dirty_pages};
+    if (count == 1 && (double)before.span_ns >= (double)window_ns * POINT_STEP &&
+        before.pages >= dirty_pages)
+        points[count++] = before;
+    s->curve_count = count;
+}
+
+/* Between two points a power of the span, through zero before the first; never steeper than in
+ * proportion. */
+static double between(struct seen_point a, struct seen_point b, double span_ns)
+{
+    if (a.pages <= 0 || b.pages <= 0)
+        return b.pages * fmin(1, span_ns / (double)b.span_ns);
+
+    double power = log(b.pages / a.pages) / log((double)b.span_ns / (double)a.span_ns);
+
+    power = fmin(1, fmax(0, power));
+    return b.pages * pow(span_ns / (double)b.span_ns, power);
+}
+
+double seen_dirty_within(const struct seen *s, int64_t span_ns)
+{
+    const unsigned n = s->curve_count;
+    unsigned i = 0;
+
+    if (!n || span_ns <= 0)
+        return 0;
+    while (i < n - 1 && s->curve[i].span_ns < span_ns)
+        i++;
+    if (i == 0)
+        return s->curve[0].pages * (double)span_ns / (double)s->curve[0].span_ns;
+    return between(s->curve[i - 1], s->curve[i], (double)span_ns);
+}
+
+/* ---- rounds ---- */
+
+void seen_round(struct seen *s, const struct seen_round *r)
+{
+    const struct seen_point before = {s->last.window_ns, (double)s->last.dirty_pages};
+
+    flush_pending(s);
+    if (!s->rounds || r->left_pages < s->least_left_pages)
+        s->least_left_pages = r->left_pages;
+    s->rounds++;
+    s->last = *r;
+    s->sent_pages += r->sent_pages;
+    s->wire_bytes += r->wire_bytes;
+    /* A call that was late once need not be late again, but it may. */
+    if (r->clean_ns >= 0)
+        s->clean_ns = s->rounds == 1 || r->clean_ns > s->clean_ns ? r->clean_ns
+                                                                  : (s->clean_ns + r->clean_ns) / 2;
+    if (r->window_ns > 0) {
+        s->dirty_pages_per_s = pages_per_s(r->dirty_pages, r->window_ns);
+        close_curve(s, before, r->window_ns, (double)r->dirty_pages);
+    }
+    s->running_count = 0;
+}
+
+void seen_stall(struct seen *s, bool stalled)
+{
+    if (!s->stalled_rounds && !stalled)
+        return;
+    if (!s->stalled_rounds)
+        s->stall_left_pages = s->last.left_pages;
+    s->stalled_rounds++;
+    if (!stalled && (double)s->last.left_pages < (double)s->stall_left_pages * STALL_OVER_SHARE)
+        s->stalled_rounds = 0;
+}
+
+bool seen_is_quiet(const struct seen *s, int64_t span_ns, uint64_t dirty_pages)
+{
+    return (double)dirty_pages < seen_dirty_within(s, span_ns) * QUIET_SHARE;
+}

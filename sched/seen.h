@@ -1,0 +1,104 @@
+/*
+ * What a migration has shown so far, and what is estimated from it: how fast pages go, how the
+ * guest dirties them, what a CLEAN costs. Plain numbers, fed by whoever runs the rounds (the
+ * engine, or a simulation in perf/), read by decide.h.
+ *
+ * The unit of speed is pages really sent, whatever compression or zero marks made of them:
+ * pages are what is left. How a guest dirties memory is a curve, the distinct pages that it
+ * writes to within a span of time:
+ *
+ *   pages │            ·──────·   flat: the writable working set is full
+ *         │      ·───'
+ *         │   ·'                  steep: every write finds a clean page
+ *         └──────────────────── span since the CLEAN
+ *
+ * PEEKs while a round runs give its points, the CLEAN at the round's end the last one. With it
+ * the next round's outcome is read off: it takes as long as what is left takes to send.
+ *
+ * Numbers that make no sense (a clock that jumped, a link on which nothing moved) are left out, so
+ * that one bad look does not become a bad decision.
+ */
+#ifndef SCHED_SEEN_H
+#define SCHED_SEEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    SEEN_SPEEDS = 16,
+    SEEN_POINTS = 24,
+    /* Fewer are mostly overhead: they can only show that pages go faster than was thought. */
+    SEEN_LEAST_PAGES = 256,
+};
+
+struct seen_speed {
+    double pages;
+    int64_t span_ns;
+};
+
+struct seen_point {
+    int64_t span_ns;
+    double pages;
+};
+
+/* One live round and the CLEAN after it. */
+struct seen_round {
+    int64_t elapsed_ns;    /* since the migration began, as the CLEAN returned */
+    int64_t window_ns;     /* from the CLEAN before to this one: how long the guest wrote */
+    int64_t clean_ns;      /* what this one took; the guest stood still */
+    uint64_t sent_pages;   /* in this round, as data or marks */
+    uint64_t wire_bytes;   /* in this round */
+    uint64_t dirty_pages;  /* found by the CLEAN */
+    uint64_t repeat_pages; /* of these, found by the CLEAN before as well */
+    uint64_t left_pages;   /* to be sent if the guest were suspended now: dirty, deferred or kept */
+};
+
+struct seen {
+    unsigned rounds;
+    struct seen_round last;
+    uint64_t wire_bytes;
+    uint64_t sent_pages;
+    uint64_t least_left_pages; /* of all rounds so far */
+    unsigned stalled_rounds;   /* since decide() first saw that rounds do not help */
+    uint64_t stall_left_pages; /* what was left then */
+    unsigned throttle_percent; /* what was taken from the guest; kept by the caller */
+
+    double send_pages_per_s; /* 0: nothing known */
+    double send_spread;      /* how much it varies, as a share of it */
+    double dirty_pages_per_s;
+    int64_t clean_ns;
+
+    /* The newest speeds, and what is not long enough to be one yet. */
+    struct seen_speed speeds[SEEN_SPEEDS], pending;
+    unsigned speed_count, speed_next;
+    /* The curve of the window that runs (PEEKs), and of the last whole one. */
+    struct seen_point running[SEEN_POINTS], curve[SEEN_POINTS];
+    unsigned running_count, curve_count;
+};
+
+/* While a round runs: pages sent in that span, the newest one. Count pages with contents in the
+ * first round, where marks for zero pages would flatter, and all in later ones. */
+void seen_speed(struct seen *s, uint64_t pages, int64_t span_ns);
+
+/* While a round runs: so many pages are dirty, that long after the last CLEAN. */
+void seen_peek(struct seen *s, int64_t span_ns, uint64_t dirty_pages);
+
+/* A live round is over and its CLEAN was read. */
+void seen_round(struct seen *s, const struct seen_round *r);
+
+/* The decision after that round was that rounds do not help (any more), or that they do. */
+void seen_stall(struct seen *s, bool stalled);
+
+/* While the guest is only watched: it writes much less than it did in the last window. */
+bool seen_is_quiet(const struct seen *s, int64_t span_ns, uint64_t dirty_pages);
+
+/* Pages that the guest would write to within that span. */
+double seen_dirty_within(const struct seen *s, int64_t span_ns);
+
+/* Bytes on the wire for a page; 4096 before any was sent. */
+double seen_bytes_per_page(const struct seen *s);
+
+/* Pages per second over a span; 0 when it has no length. */
+double pages_per_s(uint64_t pages, int64_t span_ns);
+
+#endif

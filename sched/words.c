@@ -1,0 +1,92 @@
+#include "sched/words.h"
+
+#include "base/units.h"
+
+#include <stdio.h>
+
+#define PAGE_BYTES 4096
+
+struct figures {
+    char left[UNITS_TEXT_BYTES], rate[UNITS_TEXT_BYTES];
+    char now[UNITS_TEXT_BYTES], low[UNITS_TEXT_BYTES], high[UNITS_TEXT_BYTES];
+    char next[UNITS_TEXT_BYTES], asked[UNITS_TEXT_BYTES], pages[UNITS_TEXT_BYTES];
+};
+
+static void format_time(int64_t ns, char out[static UNITS_TEXT_BYTES])
+{
+    if (ns == INT64_MAX)
+        snprintf(out, UNITS_TEXT_BYTES, "unknown");
+    else
+        format_duration(ns, out);
+}
+
+static struct figures figure_out(
+    const struct seen *s, const struct decide_limits *l, const struct decision *d)
+{
+    struct figures f;
+
+    format_bytes(d->now.pages * PAGE_BYTES, f.left);
+    format_rate(s->send_pages_per_s * PAGE_BYTES * 8, f.rate);
+    format_time(d->now.whole_ns, f.now);
+    format_time(d->now.low_ns, f.low);
+    format_time(d->now.high_ns, f.high);
+    format_time(d->now.pages_ns, f.pages);
+    format_time(d->next.whole_ns, f.next);
+    format_time(l->max_downtime_ns, f.asked);
+    return f;
+}
+
+/* What is done about a downtime that is too long, and why nothing else. */
+static const char *why_not_longer(enum reason r)
+{
+    switch (r) {
+    case REASON_ROUNDS:
+        return "--max-rounds is reached";
+    case REASON_TIME:
+        return "another round would break --max-time";
+    case REASON_BYTES:
+        return "another round would break --max-bytes";
+    default:
+        return "the guest rewrites it as fast as it is sent";
+    }
+}
+
+void decision_words(const struct seen *s, const struct decide_limits *l, const struct decision *d,
+    char out[static DECISION_WORDS_BYTES])
+{
+    const struct figures f = figure_out(s, l, d);
+    const char *deed = d->action == ACT_GIVE_UP ? "giving up, the guest stays here"
+                                                : "suspending all the same";
+
+    switch (d->reason) {
+    case REASON_DOWNTIME:
+        snprintf(out, DECISION_WORDS_BYTES,
+            "%s left at %s: downtime would be %s (%s to %s), within the %s asked: suspending",
+            f.left, f.rate, f.now, f.low, f.high, f.asked);
+        break;
+    case REASON_SHORTER:
+        snprintf(out, DECISION_WORDS_BYTES,
+            "%s left at %s: downtime would be %s, over the %s asked; another round should make "
+            "it %s",
+            f.left, f.rate, f.now, f.asked, f.next);
+        break;
+    case REASON_WATCH:
+        snprintf(out, DECISION_WORDS_BYTES,
+            "working set %s at %s: downtime would be %s, over the %s asked, and rounds do not "
+            "shorten it; at most %u more looks for a better moment",
+            f.left, f.rate, f.now, f.asked, d->stall_left);
+        break;
+    case REASON_FLOOR:
+        snprintf(out, DECISION_WORDS_BYTES,
+            "downtime would be %s, over the %s asked, but only %s of it are pages and no round "
+            "can help: %s",
+            f.now, f.asked, f.pages, deed);
+        break;
+    default:
+        if (d->action == ACT_THROTTLE)
+            deed = "slowing the guest down";
+        snprintf(out, DECISION_WORDS_BYTES,
+            "working set %s at %s: downtime would be %s (%s to %s), over the %s asked; %s: %s",
+            f.left, f.rate, f.now, f.low, f.high, f.asked, why_not_longer(d->reason), deed);
+    }
+}

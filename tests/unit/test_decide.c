@@ -1,0 +1,293 @@
+/* What is decided after a round, as tables of numbers. */
+#include "base/deadline.h"
+#include "sched/decide.h"
+#include "sched/words.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define MS NS_PER_MS
+
+/* A guest on a link of 100,000 pages/s with 80 ms of fixed costs and a limit of 300 ms. */
+struct given {
+    unsigned rounds;
+    uint64_t left, dirty;
+    int64_t window_ns;
+    bool full; /* the working set: a longer window finds no more */
+    unsigned stalled_rounds;
+    struct decide_limits limits;
+    struct decide_costs costs;
+    double speed;
+};
+
+static struct given ordinary(void)
+{
+    return (struct given){
+        .rounds = 2,
+        .left = 10000,
+        .dirty = 10000,
+        .window_ns = NS_PER_S,
+        .limits = {.max_downtime_ns = 300 * MS, .max_rounds = 30},
+        .costs = {.suspend_ns = 30 * MS, .state_ns = 10 * MS, .receiver_ns = 30 * MS},
+        .speed = 100000,
+    };
+}
+
+static struct seen see(const struct given *g)
+{
+    struct seen s = {0};
+    const struct seen_round r = {.elapsed_ns = g->rounds * NS_PER_S,
+        .window_ns = g->window_ns,
+        .clean_ns = 10 * MS,
+        .sent_pages = 100000,
+        .wire_bytes = 100000ull * 4096,
+        .dirty_pages = g->dirty,
+        .left_pages = g->left};
+
+    for (unsigned i = 0; i < g->rounds; i++) {
+        if (g->speed > 0)
+            seen_speed(&s, (uint64_t)(g->speed / 5), 200 * MS);
+        if (g->full)
+            for (int64_t at_ns = MS; at_ns < g->window_ns; at_ns *= 2)
+                seen_peek(&s, at_ns, g->dirty);
+        seen_round(&s, &r);
+    }
+    s.stalled_rounds = g->stalled_rounds;
+    return s;
+}
+
+static struct decision outcome(struct given g)
+{
+    const struct seen s = see(&g);
+
+    return decide(&s, &g.limits, &g.costs);
+}
+
+static void assert_decided(struct given g, enum action action, enum reason reason)
+{
+    const struct decision d = outcome(g);
+
+    assert_string_equal(reason_name(d.reason), reason_name(reason));
+    assert_string_equal(action_name(d.action), action_name(action));
+}
+
+static void test_downtime_is_the_sum_of_its_parts(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.full = true; /* so nothing new is dirtied while it is being suspended */
+    const struct decision d = outcome(g);
+
+    assert_int_equal(d.now.pages_ns, 100 * MS);
+    assert_int_equal(d.now.whole_ns, 180 * MS);
+    assert_true(d.now.low_ns < 170 * MS && d.now.high_ns > 190 * MS);
+    assert_int_equal(d.action, ACT_SUSPEND);
+    assert_int_equal(d.reason, REASON_DOWNTIME);
+}
+
+static void test_pages_dirtied_during_the_suspend_count(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.dirty = 100000; /* a second: 3000 more while it is being suspended */
+    assert_int_equal(outcome(g).now.pages, 13000);
+    assert_int_equal(outcome(g).now.whole_ns, 210 * MS);
+}
+
+static void test_goes_on_while_rounds_shorten_the_pause(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.left = g.dirty = 50000;
+    assert_decided(g, ACT_ROUND, REASON_SHORTER);
+    assert_true(outcome(g).next.whole_ns < outcome(g).now.whole_ns);
+}
+
+/* Within the limit, but the upper end of the prediction is not. */
+static void test_close_to_the_limit_it_makes_sure(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.left = 21000;
+    assert_decided(g, ACT_ROUND, REASON_SHORTER);
+    g.limits.max_rounds = 2;
+    assert_decided(g, ACT_SUSPEND, REASON_DOWNTIME);
+    g.limits.max_rounds = 30;
+    g.dirty = 21000;
+    g.full = true; /* no round would help */
+    assert_decided(g, ACT_SUSPEND, REASON_DOWNTIME);
+}
+
+/* 60,000 pages/s over 32,768 pages at 30,000 pages/s: the pause will be 1.1 s, and is said. */
+static void test_a_guest_that_never_stops_ends_in_three_looks(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.left = g.dirty = 32768;
+    g.full = true;
+    g.speed = 30000;
+    for (g.stalled_rounds = 0; g.stalled_rounds < DECIDE_PATIENCE; g.stalled_rounds++) {
+        const struct decision d = outcome(g);
+
+        assert_decided(g, ACT_ROUND, REASON_WATCH);
+        assert_true(d.stalled && d.leave_repeats && d.least_round_ns >= NS_PER_S);
+        assert_int_equal(d.stall_left, DECIDE_PATIENCE - g.stalled_rounds);
+    }
+    assert_decided(g, ACT_SUSPEND, REASON_MINIMUM);
+    assert_in_range(outcome(g).now.whole_ns, 1150 * MS, 1200 * MS);
+    g.limits.on_stall = ON_STALL_ABORT;
+    assert_decided(g, ACT_GIVE_UP, REASON_MINIMUM);
+}
+
+static void test_out_of_patience_a_round_must_lead_to_the_goal(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.stalled_rounds = DECIDE_PATIENCE;
+    g.left = 100000;
+    g.dirty = 80000; /* next: 81,000, less but far from enough */
+    assert_decided(g, ACT_SUSPEND, REASON_MINIMUM);
+    g.dirty = 5000; /* next: within the limit */
+    assert_decided(g, ACT_ROUND, REASON_SHORTER);
+}
+
+static void test_limits_end_it(void **state)
+{
+    (void)state;
+    static const struct {
+        struct decide_limits limits;
+        enum reason reason;
+    } cases[] = {
+        {{.max_rounds = 2}, REASON_ROUNDS},
+        {{.max_rounds = 3}, REASON_SHORTER},
+        {{.max_time_ns = 2500 * MS}, REASON_TIME}, /* 2 s so far, a round of 0.5 s, the pause */
+        {{.max_time_ns = 10 * NS_PER_S}, REASON_SHORTER},
+        {{.max_bytes = 270000ull * 4096}, REASON_BYTES}, /* 200,000 sent, 50,000 now, 27,000 then */
+        {{.max_bytes = 300000ull * 4096}, REASON_SHORTER},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const bool ends = cases[i].reason != REASON_SHORTER;
+        struct given g = ordinary();
+
+        g.left = g.dirty = 50000;
+        g.limits = cases[i].limits;
+        g.limits.max_downtime_ns = 300 * MS;
+        assert_decided(g, ends ? ACT_SUSPEND : ACT_ROUND, cases[i].reason);
+        g.limits.on_stall = ON_STALL_ABORT;
+        assert_decided(g, ends ? ACT_GIVE_UP : ACT_ROUND, cases[i].reason);
+    }
+}
+
+static void test_stops_when_pages_are_not_what_makes_it_long(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.costs.receiver_ns = NS_PER_S;
+    assert_decided(g, ACT_SUSPEND, REASON_FLOOR);
+    g.left = g.dirty = 20000;
+    assert_decided(g, ACT_ROUND, REASON_SHORTER);
+}
+
+static void test_no_speed_known_means_no_promise(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.speed = 0;
+    assert_true(outcome(g).now.whole_ns == INT64_MAX);
+    assert_int_equal(outcome(g).action, ACT_ROUND);
+    g.left = g.dirty = 0;
+    assert_int_equal(outcome(g).now.whole_ns, 80 * MS);
+    assert_decided(g, ACT_SUSPEND, REASON_DOWNTIME);
+}
+
+static void test_absurd_figures_do_not_overflow(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.left = g.dirty = UINT64_MAX;
+    g.costs.receiver_ns = INT64_MAX;
+    g.costs.suspend_ns = INT64_MAX;
+    assert_true(outcome(g).now.whole_ns == INT64_MAX);
+    assert_true(outcome(g).now.high_ns > 0 && outcome(g).now.low_ns > 0);
+}
+
+/* A CLEAN that took a second is part of the pause that is predicted. */
+static void test_a_late_clean_counts(void **state)
+{
+    (void)state;
+    const struct given g = ordinary();
+    struct seen s = see(&g);
+    struct seen_round r = s.last;
+
+    r.clean_ns = NS_PER_S;
+    seen_round(&s, &r);
+    assert_true(decide(&s, &g.limits, &g.costs).now.whole_ns > NS_PER_S);
+}
+
+static void test_words_say_what_and_why(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+    char words[DECISION_WORDS_BYTES];
+
+    g.left = g.dirty = 32768;
+    g.full = true;
+    g.speed = 30000;
+    g.stalled_rounds = DECIDE_PATIENCE;
+
+    struct seen s = see(&g);
+    struct decision d = decide(&s, &g.limits, &g.costs);
+
+    decision_words(&s, &g.limits, &d, words);
+    assert_non_null(strstr(words, "working set 128 MiB at 983 Mbit/s: downtime would be 1.17 s"));
+    assert_non_null(strstr(words, "over the 300 ms asked"));
+    assert_non_null(strstr(words, "suspending all the same"));
+    g.limits.on_stall = ON_STALL_ABORT;
+    d = decide(&s, &g.limits, &g.costs);
+    decision_words(&s, &g.limits, &d, words);
+    assert_non_null(strstr(words, "giving up, the guest stays here"));
+}
+
+static void test_names_are_read_back(void **state)
+{
+    (void)state;
+    enum on_stall o;
+
+    assert_true(on_stall_parse(on_stall_name(ON_STALL_ABORT), &o));
+    assert_int_equal(o, ON_STALL_ABORT);
+    assert_false(on_stall_parse("", &o));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_downtime_is_the_sum_of_its_parts),
+        cmocka_unit_test(test_pages_dirtied_during_the_suspend_count),
+        cmocka_unit_test(test_goes_on_while_rounds_shorten_the_pause),
+        cmocka_unit_test(test_close_to_the_limit_it_makes_sure),
+        cmocka_unit_test(test_a_guest_that_never_stops_ends_in_three_looks),
+        cmocka_unit_test(test_out_of_patience_a_round_must_lead_to_the_goal),
+        cmocka_unit_test(test_limits_end_it),
+        cmocka_unit_test(test_stops_when_pages_are_not_what_makes_it_long),
+        cmocka_unit_test(test_no_speed_known_means_no_promise),
+        cmocka_unit_test(test_absurd_figures_do_not_overflow),
+        cmocka_unit_test(test_a_late_clean_counts),
+        cmocka_unit_test(test_words_say_what_and_why),
+        cmocka_unit_test(test_names_are_read_back),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,238 @@
+/* What is estimated from what a migration shows, as tables of numbers. */
+#include "base/deadline.h"
+#include "sched/seen.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#define MS NS_PER_MS
+
+static void assert_near(double is, double wanted)
+{
+    if (fabs(is - wanted) > 0.01 * fabs(wanted))
+        fail_msg("%g is not %g", is, wanted);
+}
+
+static struct seen_round round_of(int64_t window_ns, uint64_t dirty, uint64_t left)
+{
+    return (struct seen_round){.window_ns = window_ns,
+        .clean_ns = MS,
+        .dirty_pages = dirty,
+        .left_pages = left,
+        .sent_pages = 1000,
+        .wire_bytes = 2000000};
+}
+
+static void test_a_rate_is_pages_over_time(void **state)
+{
+    (void)state;
+    assert_int_equal(pages_per_s(5000, NS_PER_S / 2), 10000);
+    assert_int_equal(pages_per_s(5000, 0), 0);
+    assert_int_equal(pages_per_s(0, NS_PER_S), 0);
+}
+
+static void test_speed_follows_the_newest_looks(void **state)
+{
+    (void)state;
+    struct seen s = {0};
+
+    for (int i = 0; i < 10; i++)
+        seen_speed(&s, 10000, 200 * MS);
+    assert_near(s.send_pages_per_s, 50000);
+    assert_true(s.send_spread < 0.01);
+    for (int i = 0; i < 4; i++)
+        seen_speed(&s, 5000, 200 * MS);
+    assert_near(s.send_pages_per_s, 25000);
+}
+
+static void test_a_link_that_varies_has_a_spread(void **state)
+{
+    (void)state;
+    struct seen s = {0};
+
+    for (int i = 0; i < 10; i++)
+        seen_speed(&s, i % 2 ? 15000 : 5000, 200 * MS);
+    assert_true(s.send_spread > 0.4 && s.send_spread < 0.6);
+}
+
+/* Looks that must leave the estimate as it was. */
+static void test_bad_looks_do_not_count(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t pages;
+        int64_t span_ns;
+    } looks[] = {
+        {0, 200 * MS},         /* nothing moved */
+        {0, 5 * NS_PER_S},     /* for seconds */
+        {10000, 0},            /* the clock stood */
+        {10000, -NS_PER_S},    /* or went back */
+        {10, 3600 * NS_PER_S}, /* or jumped */
+        {10000, INT64_MAX},
+    };
+    struct seen s = {0};
+
+    for (int i = 0; i < 8; i++)
+        seen_speed(&s, 10000, 200 * MS);
+    for (size_t i = 0; i < sizeof(looks) / sizeof(looks[0]); i++)
+        seen_speed(&s, looks[i].pages, looks[i].span_ns);
+    assert_near(s.send_pages_per_s, 50000);
+}
+
+static void test_a_short_round_can_only_show_more_speed(void **state)
+{
+    (void)state;
+    const struct seen_round r = round_of(NS_PER_S, 0, 0);
+    struct seen s = {0};
+
+    seen_speed(&s, 10000, NS_PER_S);
+    seen_speed(&s, SEEN_LEAST_PAGES - 1, NS_PER_S / 2);
+    seen_round(&s, &r);
+    assert_near(s.send_pages_per_s, 10000);
+    seen_speed(&s, 100, NS_PER_S / 1000);
+    seen_round(&s, &r);
+    assert_true(s.send_pages_per_s > 10000);
+}
+
+static void test_a_slow_link_has_a_speed_as_well(void **state)
+{
+    (void)state;
+    struct seen s = {0};
+
+    for (int i = 0; i < 20; i++)
+        seen_speed(&s, 20, 200 * MS);
+    assert_near(s.send_pages_per_s, 100);
+}
+
+static void test_one_window_is_in_proportion(void **state)
+{
+    (void)state;
+    const struct seen_round r = round_of(NS_PER_S, 8000, 8000);
+    struct seen s = {0};
+
+    assert_int_equal(seen_dirty_within(&s, NS_PER_S), 0);
+    seen_round(&s, &r);
+    assert_near(seen_dirty_within(&s, NS_PER_S / 2), 4000);
+    assert_near(seen_dirty_within(&s, 2 * NS_PER_S), 16000);
+    assert_near(s.dirty_pages_per_s, 8000);
+}
+
+static void test_peeks_show_that_the_working_set_is_full(void **state)
+{
+    (void)state;
+    const struct seen_round r = round_of(NS_PER_S, 8000, 8000);
+    struct seen s = {0};
+
+    seen_peek(&s, 100 * MS, 4000);
+    seen_peek(&s, 300 * MS, 7900);
+    seen_peek(&s, 600 * MS, 8000);
+    seen_round(&s, &r);
+    assert_near(seen_dirty_within(&s, 50 * MS), 2000);
+    assert_near(seen_dirty_within(&s, 100 * MS), 4000);
+    assert_near(seen_dirty_within(&s, 10 * NS_PER_S), 8000);
+}
+
+static void test_the_round_before_shows_it_too(void **state)
+{
+    (void)state;
+    const struct seen_round first = round_of(2 * NS_PER_S, 9000, 9000);
+    const struct seen_round second = round_of(NS_PER_S, 9000, 9000);
+    struct seen s = {0};
+
+    seen_round(&s, &first);
+    seen_round(&s, &second);
+    assert_near(seen_dirty_within(&s, NS_PER_S), 9000);
+    assert_near(seen_dirty_within(&s, 5 * NS_PER_S), 9000);
+}
+
+static void test_windows_that_make_no_sense_leave_the_curve(void **state)
+{
+    (void)state;
+    const struct seen_round good = round_of(NS_PER_S, 8000, 8000);
+    struct seen_round bad = round_of(0, 100, 100);
+    struct seen s = {0};
+
+    seen_round(&s, &good);
+    seen_round(&s, &bad);
+    bad.window_ns = -NS_PER_S;
+    seen_round(&s, &bad);
+    assert_near(seen_dirty_within(&s, NS_PER_S), 8000);
+    assert_near(s.dirty_pages_per_s, 8000);
+    seen_peek(&s, -5, 77);
+    assert_int_equal(s.running_count, 0);
+}
+
+static void test_a_late_clean_is_remembered_for_a_while(void **state)
+{
+    (void)state;
+    struct seen_round r = round_of(NS_PER_S, 8000, 8000);
+    struct seen s = {0};
+
+    seen_round(&s, &r);
+    assert_int_equal(s.clean_ns, MS);
+    r.clean_ns = 101 * MS;
+    seen_round(&s, &r);
+    assert_int_equal(s.clean_ns, 101 * MS);
+    r.clean_ns = MS;
+    seen_round(&s, &r);
+    assert_int_equal(s.clean_ns, 51 * MS);
+    r.clean_ns = -MS;
+    seen_round(&s, &r);
+    assert_int_equal(s.clean_ns, 51 * MS);
+}
+
+static void test_a_quiet_guest_is_noticed(void **state)
+{
+    (void)state;
+    const struct seen_round r = round_of(NS_PER_S, 8000, 8000);
+    struct seen s = {0};
+
+    seen_round(&s, &r);
+    assert_true(seen_is_quiet(&s, NS_PER_S / 2, 1999));
+    assert_false(seen_is_quiet(&s, NS_PER_S / 2, 2001));
+}
+
+static void test_a_stall_is_over_when_much_less_is_left(void **state)
+{
+    (void)state;
+    struct seen_round r = round_of(NS_PER_S, 8000, 8000);
+    struct seen s = {0};
+
+    seen_round(&s, &r);
+    seen_stall(&s, false);
+    assert_int_equal(s.stalled_rounds, 0);
+    seen_stall(&s, true);
+    assert_int_equal(s.stalled_rounds, 1);
+    r.left_pages = 5000;
+    seen_round(&s, &r);
+    seen_stall(&s, false);
+    assert_int_equal(s.stalled_rounds, 2);
+    r.left_pages = 3000;
+    seen_round(&s, &r);
+    seen_stall(&s, false);
+    assert_int_equal(s.stalled_rounds, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_rate_is_pages_over_time),
+        cmocka_unit_test(test_speed_follows_the_newest_looks),
+        cmocka_unit_test(test_a_link_that_varies_has_a_spread),
+        cmocka_unit_test(test_bad_looks_do_not_count),
+        cmocka_unit_test(test_a_short_round_can_only_show_more_speed),
+        cmocka_unit_test(test_a_slow_link_has_a_speed_as_well),
+        cmocka_unit_test(test_one_window_is_in_proportion),
+        cmocka_unit_test(test_peeks_show_that_the_working_set_is_full),
+        cmocka_unit_test(test_the_round_before_shows_it_too),
+        cmocka_unit_test(test_windows_that_make_no_sense_leave_the_curve),
+        cmocka_unit_test(test_a_late_clean_is_remembered_for_a_while),
+        cmocka_unit_test(test_a_quiet_guest_is_noticed),
+        cmocka_unit_test(test_a_stall_is_over_when_much_less_is_left),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
