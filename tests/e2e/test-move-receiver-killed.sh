@@ -26,7 +26,12 @@ ended 3
 listen b
 untouched a b g
 # The acceptor alone.
-moving a g --bandwidth 200M
-kill -KILL "$listener"
-ended 0
-moved a b g
+for signal in TERM KILL; do
+    moving a g --bandwidth 200M
+    kill -$signal "$listener"
+    ended 0
+    moved a b g
+    must "$X" destroy b g
+    listen b
+    guest a g --type pv --memory 256M
+done

@@ -22,6 +22,21 @@ echo $! >>pids
 for _ in $(seq 50); do [ -s other ] && break; sleep 0.1; done
 refused 2 "$(cat other)" a --live "127.0.0.1:$(cat other)" g
 refused 2 "$(cat other)" a --live "127.0.0.1:$(cat other)" g --connect-timeout 500ms
+# An xmigrate of another version, at either end.
+python3 -c '
+import socket, struct
+s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen()
+print(s.getsockname()[1], flush=True)
+c, _ = s.accept(); c.recv(32); c.sendall(b"\x9fxmigr\r\n" + struct.pack("<4H", 9, 1, 1, 0)); c.recv(1)' >newer &
+echo $! >>pids
+wait_for 5 test -s newer
+refused 2 'speaks protocol version 9.1, this xmigrate' a --live "127.0.0.1:$(cat newer)" g
+python3 -c '
+import socket, struct, sys
+c = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+c.sendall(b"\x8fxmigr\r\n" + struct.pack("<4H", 9, 1, 0, 0xffff) + bytes(16))
+sys.exit(struct.unpack("<4H", c.recv(16)[8:])[2] != 1)' "$port" || fail "b did not refuse version 9.1"
+grep -q 'the peer speaks protocol version 9.1' listen-b.err || fail "b said: $(cat listen-b.err)"
 # Peers that do not trust each other; both ends say the command that would change it.
 must xm a --untrust b
 refused 2 '--trust SHA256:' a --live "$at" g

@@ -2,7 +2,7 @@
 # is left behind.
 
 SCENARIOS+=(term_helper kill_helper term_sender kill_sender kill_both term_both
-            kill_receiver term_receiver kill_receiver_helper kill_acceptor)
+            kill_receiver term_receiver kill_receiver_helper kill_acceptor term_acceptor)
 
 before_kill() {
     create A g pvh
@@ -94,10 +94,12 @@ scenario_kill_receiver_helper() {
     stays
 }
 # The acceptor is needed for new migrations only.
-scenario_kill_acceptor() {
+acceptor_ends() { # SIGNAL
     before_kill
-    must B "kill -KILL \$(cat /tmp/listen.pid)"
+    must B "kill -$1 \$(cat /tmp/listen.pid)"
     ended 0
     lived_on B g
     only_on B g
 }
+scenario_kill_acceptor() { acceptor_ends KILL; }
+scenario_term_acceptor() { acceptor_ends TERM; }
