@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +25,40 @@ static const char *const side_names[] = {
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
+/* How many bytes the character at s has; 0: it is none that may be shown (RFC 3629, and no control
+ * characters). */
+static size_t character_bytes(const unsigned char *s)
+{
+    static const uint32_t least[] = {0, 0, 0xa0, 0x800, 0x10000};
+    const size_t n = *s < 0x80         ? 1
+                     : *s >> 5 == 0x6  ? 2
+                     : *s >> 4 == 0xe  ? 3
+                     : *s >> 3 == 0x1e ? 4
+                                       : 0;
+    uint32_t c = *s & (0x7f >> (n > 1 ? n : 0));
+
+    if (n == 1)
+        return *s >= ' ' && *s != 0x7f;
+    for (size_t i = 1; i < n; i++) {
+        if (s[i] >> 6 != 2)
+            return 0;
+        c = c << 6 | (s[i] & 0x3f);
+    }
+    return c >= least[n] && c <= 0x10ffff && c >> 11 != 0x1b ? n : 0;
+}
+
+/* One line, and UTF-8: it travels in JSON, and peers, libxl and file names have a part in it. */
+static void make_printable(char *text)
+{
+    for (size_t n; *text; text += n) {
+        n = character_bytes((const unsigned char *)text);
+        if (!n) {
+            *text = '?';
+            n = 1;
+        }
+    }
+}
+
 static int record_error(struct err *e, enum err_class class, int code, const char *fmt, va_list ap)
 {
     if (code <= 0)
@@ -32,6 +67,7 @@ static int record_error(struct err *e, enum err_class class, int code, const cha
         e->class = class;
         e->code = code;
         vsnprintf(e->text, sizeof(e->text), fmt, ap);
+        make_printable(e->text);
     }
     return -code;
 }
@@ -77,6 +113,7 @@ void err_prepend(struct err *e, const char *fmt, ...)
     const size_t used = strlen(e->text);
 
     snprintf(e->text + used, sizeof(e->text) - used, ": %s", old);
+    make_printable(e->text);
 }
 
 int err_take(struct err *dst, const struct err *src)

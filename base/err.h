@@ -31,8 +31,8 @@ enum { ERR_TEXT_BYTES = 640 };
 struct err {
     enum err_class class;
     enum err_side side;
-    int code; /* positive errno */
-    char text[ERR_TEXT_BYTES];
+    int code;                  /* positive errno */
+    char text[ERR_TEXT_BYTES]; /* one line of UTF-8; what could not be shown is '?' */
 };
 
 #define ERR_INIT                                                                                   \

@@ -299,7 +299,7 @@ static bool parse_error(const json_t *o, struct err *why)
 
     if (!take_text(o, "class", class, sizeof(class)) || !take_text(o, "side", side, sizeof(side)) ||
         !take_text(o, "text", why->text, sizeof(why->text)) ||
-        !take_int(o, "code", 0, INT32_MAX, &code))
+        !take_int(o, "code", 1, INT32_MAX, &code))
         return false;
     why->class = err_class_parse(class);
     why->side = err_side_parse(side);

@@ -254,14 +254,21 @@ static const char *decode_end(size_t len_bytes)
     return len_bytes == 0 ? NULL : "its length";
 }
 
-/* Text of the peer's goes to terminals and journals. */
-static void copy_printable(char *dst, const void *src, size_t len_bytes)
+/* The peer's words, for terminals and journals: err_set() makes them printable. */
+static void take_failure(
+    struct err *failure, enum err_class class, unsigned code, struct bytes_in *text)
 {
-    const uint8_t *text = src;
+    const size_t len_bytes = bytes_in_left(text);
+    char words[ERR_TEXT_BYTES] = "the peer gave no reason";
 
+    if (len_bytes) {
+        memcpy(words, bytes_in_take(text, len_bytes), len_bytes);
+        words[len_bytes] = '\0';
+    }
     for (size_t i = 0; i < len_bytes; i++)
-        dst[i] = text[i] < 0x20 || text[i] == 0x7f ? '?' : (char)text[i];
-    dst[len_bytes] = '\0';
+        if (!words[i])
+            words[i] = '?';
+    err_set(failure, class, (int)code, "%s", words);
 }
 
 static const char *decode_result(const void *body, size_t len_bytes, struct trunk_result *r)
@@ -288,12 +295,9 @@ static const char *decode_result(const void *body, size_t len_bytes, struct trun
     if (class == 0 && (side || code || text_bytes))
         return "success and failure at once";
     r->finish_ns = (int64_t)finish_ns;
-    r->failure = (struct err){
-        .class = wire_classes[class], .side = wire_sides[side], .code = (int)code};
-    if (class != 0 && text_bytes == 0)
-        snprintf(r->failure.text, sizeof(r->failure.text), "the peer gave no reason");
-    else
-        copy_printable(r->failure.text, bytes_in_take(&in, text_bytes), text_bytes);
+    r->failure = (struct err){.side = wire_sides[side]};
+    if (class != 0)
+        take_failure(&r->failure, wire_classes[class], code, &in);
     return NULL;
 }
 

@@ -43,3 +43,10 @@ import json
 event = json.loads(open("failed.json").read())
 assert event["event"] == "failed" and event["exit_code"] == 2 and "nobody" in event["text"], event
 assert event["class"] == "refused" and event["side"] == "source" and event["guest"] == "here", event'
+# A name that JSON cannot hold is no reason to be silent.
+xm a --live "127.0.0.1:$port" $'M\xfcll\n' --json >failed.json 2>failed.err
+[ $? -eq 2 ] || fail "not refused"
+[ "$(wc -l <failed.err)" -eq 1 ] || fail "not one line: $(cat failed.err)"
+must python3 -c '
+import json
+assert "\"M?ll?\"" in json.loads(open("failed.json").read())["text"]'

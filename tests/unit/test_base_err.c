@@ -57,6 +57,35 @@ static void test_prepend_says_what_was_being_done(void **state)
     assert_string_equal(e.text, "domain 7: it did not suspend");
 }
 
+static void assert_shown(const char *text, const char *shown)
+{
+    struct err e = ERR_INIT;
+
+    err_set(&e, ERR_LOCAL, EIO, "%s", text);
+    assert_string_equal(e.text, shown);
+}
+
+/* JSON, and with it the other host and --json, takes nothing but UTF-8. */
+static void test_a_text_is_one_line_of_utf8(void **state)
+{
+    struct err e = ERR_INIT;
+
+    (void)state;
+    assert_shown(
+        "M\xc3\xbcll \xe2\x82\xac \xf0\x9f\x90\xa7", "M\xc3\xbcll \xe2\x82\xac \xf0\x9f\x90\xa7");
+    assert_shown("two\nlines\x1b[2J\x7f", "two?lines?[2J?");
+    assert_shown("latin \xfc.", "latin ?.");
+    assert_shown("cut \xe2\x82", "cut ??");
+    assert_shown("overlong \xc0\xaf \xe0\x80\x80", "overlong ?? ???");
+    assert_shown("surrogate \xed\xa0\x80", "surrogate ???");
+    assert_shown("beyond \xf4\x90\x80\x80", "beyond ????");
+    assert_shown("control \xc2\x9b", "control ??");
+    assert_shown("alone \x80\xbf\xff", "alone ???");
+    err_set(&e, ERR_LOCAL, EIO, "why");
+    err_prepend(&e, "\xfc\n");
+    assert_string_equal(e.text, "??: why");
+}
+
 static void test_long_texts_are_cut_not_overrun(void **state)
 {
     struct err e = ERR_INIT;
@@ -102,6 +131,7 @@ int main(void)
         cmocka_unit_test(test_a_code_of_zero_is_still_a_failure),
         cmocka_unit_test(test_the_systems_words_are_added),
         cmocka_unit_test(test_prepend_says_what_was_being_done),
+        cmocka_unit_test(test_a_text_is_one_line_of_utf8),
         cmocka_unit_test(test_long_texts_are_cut_not_overrun),
         cmocka_unit_test(test_take_moves_an_error_once),
         cmocka_unit_test(test_names_read_back),

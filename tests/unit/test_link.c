@@ -161,6 +161,7 @@ static void test_nonsense_is_refused(void **state)
         "{\"msg\":\"conn\",\"lane\":1,\"preamble\":\"00\"}",
         "{\"msg\":\"event\"}",
         "{\"msg\":\"failed\",\"class\":\"peer\"}",
+        "{\"msg\":\"failed\",\"class\":\"peer\",\"side\":\"source\",\"text\":\"x\",\"code\":0}",
         "{\"msg\":\"job\",\"role\":\"source\",\"domid\":-1}",
     };
     const struct pair *p = *state;

@@ -208,7 +208,8 @@ static void test_results_arrive(void **state)
     struct trunk_result good = {.finish_ns = 123456789012, .populated_pages = 1ull << 33};
     struct trunk_result bad = {.finish_ns = 5};
 
-    err_set(&bad.failure, ERR_LOCAL, ENOMEM, "no memory for pfn 0x%x\x1b[2J\n", 0x1234);
+    err_set(&bad.failure, ERR_LOCAL, ENOMEM, "no memory");
+    strcpy(bad.failure.text, "no memory for pfn 0x1234\x1b[2J\n\xff"); /* as a hostile peer would */
     bad.failure.side = SIDE_DESTINATION;
     assert_int_equal(trunk_send_result(&f->m.ch, &good, &f->e), 0);
     assert_int_equal(trunk_send_result(&f->m.ch, &bad, &f->e), 0);
@@ -221,7 +222,18 @@ static void test_results_arrive(void **state)
     assert_int_equal(f->got.result.failure.class, ERR_LOCAL);
     assert_int_equal(f->got.result.failure.side, SIDE_DESTINATION);
     assert_int_equal(f->got.result.failure.code, ENOMEM);
-    assert_string_equal(f->got.result.failure.text, "no memory for pfn 0x1234?[2J?");
+    assert_string_equal(f->got.result.failure.text, "no memory for pfn 0x1234?[2J??");
+}
+
+static void test_a_failure_without_a_code_stays_a_failure(void **state)
+{
+    struct fixture *f = *state;
+    struct trunk_result bad = {.failure = {.class = ERR_LOCAL, .text = "why not"}};
+
+    assert_int_equal(trunk_send_result(&f->m.ch, &bad, &f->e), 0);
+    assert_received(f, RECORD_RESULT);
+    assert_int_equal(f->got.result.failure.code, EIO);
+    assert_string_equal(f->got.result.failure.text, "why not");
 }
 
 static void test_the_longest_text_of_a_failure_fits(void **state)
@@ -504,6 +516,7 @@ int main(void)
         TEST(test_rounds_lanes_and_end_arrive),
         TEST(test_bad_rounds_lanes_and_ends_are_refused),
         TEST(test_results_arrive),
+        TEST(test_a_failure_without_a_code_stays_a_failure),
         TEST(test_the_longest_text_of_a_failure_fits),
         TEST(test_bad_results_are_refused),
         TEST(test_a_state_arrives_as_it_was),

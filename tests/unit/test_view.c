@@ -164,7 +164,8 @@ static void an_event_is_one_line_with_its_time(void **state)
     char text[1024];
     struct err why = ERR_INIT;
 
-    err_set(&why, ERR_PEER, EPIPE, "two\nlines");
+    err_set(&why, ERR_PEER, EPIPE, "two lines");
+    why.text[3] = '\n'; /* err_set() lets none through */
     assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
 
     const struct event_stream out = {.fd = fds[1], .start_ns = now_ns() - NS_PER_S};
