@@ -124,11 +124,6 @@ static struct decision handle_stall(
     d.stall_left = s->stalled_rounds < DECIDE_PATIENCE ? DECIDE_PATIENCE - s->stalled_rounds : 0;
     d.leave_repeats = true;
     d.least_round_ns = watch_ns(s);
-    if (l->on_stall == ON_STALL_THROTTLE && s->throttle_percent < DECIDE_MOST_THROTTLE_PERCENT) {
-        d.action = ACT_THROTTLE;
-        d.reason = REASON_MINIMUM;
-        return d;
-    }
     if (!d.stall_left)
         return stop(d, l, REASON_MINIMUM);
     d.reason = REASON_WATCH;
@@ -170,7 +165,7 @@ struct decision decide(
 
 const char *action_name(enum action a)
 {
-    static const char *const names[] = {"round", "suspend", "throttle", "give-up"};
+    static const char *const names[] = {"round", "suspend", "give-up"};
 
     return names[a];
 }
@@ -183,7 +178,7 @@ const char *reason_name(enum reason r)
     return names[r];
 }
 
-static const char *const on_stall_names[] = {"suspend", "throttle", "abort"};
+static const char *const on_stall_names[] = {"suspend", "abort"};
 
 const char *on_stall_name(enum on_stall o)
 {

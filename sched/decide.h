@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum on_stall { ON_STALL_SUSPEND, ON_STALL_THROTTLE, ON_STALL_ABORT };
+enum on_stall { ON_STALL_SUSPEND, ON_STALL_ABORT };
 
 struct decide_limits {
     int64_t max_downtime_ns;
@@ -48,7 +48,7 @@ struct prediction {
 /* The FINAL CLEAN and the pages: what the last round takes. */
 int64_t prediction_last_round_ns(const struct prediction *p);
 
-enum action { ACT_ROUND, ACT_SUSPEND, ACT_THROTTLE, ACT_GIVE_UP };
+enum action { ACT_ROUND, ACT_SUSPEND, ACT_GIVE_UP };
 
 enum reason {
     REASON_SHORTER,  /* another round: it makes the pause shorter */
@@ -72,7 +72,7 @@ struct decision {
 };
 
 /* How often a guest that does not converge is looked at again before it is dealt with. */
-enum { DECIDE_PATIENCE = 3, DECIDE_MOST_THROTTLE_PERCENT = 80, DECIDE_THROTTLE_STEP_PERCENT = 20 };
+enum { DECIDE_PATIENCE = 3 };
 
 struct decision decide(
     const struct seen *s, const struct decide_limits *l, const struct decide_costs *c);

@@ -61,7 +61,6 @@ struct seen {
     uint64_t least_left_pages; /* of all rounds so far */
     unsigned stalled_rounds;   /* since decide() first saw that rounds do not help */
     uint64_t stall_left_pages; /* what was left then */
-    unsigned throttle_percent; /* what was taken from the guest; kept by the caller */
 
     double send_pages_per_s; /* 0: nothing known */
     double send_spread;      /* how much it varies, as a share of it */

@@ -83,8 +83,6 @@ void decision_words(const struct seen *s, const struct decide_limits *l, const s
             f.now, f.asked, f.pages, deed);
         break;
     default:
-        if (d->action == ACT_THROTTLE)
-            deed = "slowing the guest down";
         snprintf(out, DECISION_WORDS_BYTES,
             "working set %s at %s: downtime would be %s (%s to %s), over the %s asked; %s: %s",
             f.left, f.rate, f.now, f.low, f.high, f.asked, why_not_longer(d->reason), deed);
