@@ -87,7 +87,7 @@ $(B)/obj/%.o: %.c
 
 # Debian packages, installed only when something is missing.
 DEPS := gcc libc6-dev pkg-config libxen-dev libssl-dev liblz4-dev libzstd-dev libjansson-dev \
-        libcmocka-dev python3 procps
+        libcmocka-dev python3 procps openssl
 define install_missing
 	@missing=; for p in $(1); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
