@@ -43,7 +43,7 @@ enum {
 
 struct frame {
     uint32_t type_refs;
-    uint16_t owner;
+    _Atomic uint16_t owner; /* other domains look at it, only to see that it is not theirs */
     uint8_t type;
     uint8_t flags;
     _Atomic uint32_t map_refs; /* mappings by clients, read-only ones too */

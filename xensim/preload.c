@@ -92,10 +92,10 @@ static struct {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* The child of a fork has no session: what it inherited belongs to its parent. */
+/* The child of a fork has no session: what it inherited belongs to its parent. The lock it holds
+ * since lock_before_fork(). */
 static void forget_in_child(void)
 {
-    pthread_mutex_init(&client.lock, NULL);
     if (client.open) {
         real.close(client.control);
         real.close(client.machine_fd);
@@ -105,6 +105,7 @@ static void forget_in_child(void)
     client.open = false;
     client.control = client.machine_fd = -1;
     client.nr_regions = 0;
+    pthread_mutex_unlock(&client.lock);
 }
 
 static void lock_before_fork(void)
