@@ -16,7 +16,9 @@
 /* A look at a guest that does not converge lasts at least so long, and so much of all that went
  * before: what changes in it changes over seconds. */
 #define WATCH_NS    NS_PER_S
-#define WATCH_SHARE 0.25
+#define WATCH_SHARE 0.4
+/* As good as the least that was seen. */
+#define MINIMUM_SLACK 0.05
 /* What a round costs beside its pages and the CLEAN. */
 #define ROUND_NS (2 * NS_PER_MS)
 
@@ -116,6 +118,13 @@ static struct decision stop(struct decision d, const struct decide_limits *l, en
     return d;
 }
 
+/* What is left is as little as it has been: of a guest that writes all over its memory more is left
+ * after each longer look. */
+static bool at_minimum(const struct seen *s)
+{
+    return (double)s->last.left_pages <= (1 + MINIMUM_SLACK) * (double)s->least_left_pages;
+}
+
 /* Rounds do not help. */
 static struct decision handle_stall(
     const struct seen *s, const struct decide_limits *l, struct decision d)
@@ -124,7 +133,7 @@ static struct decision handle_stall(
     d.stall_left = s->stalled_rounds < DECIDE_PATIENCE ? DECIDE_PATIENCE - s->stalled_rounds : 0;
     d.leave_repeats = true;
     d.least_round_ns = watch_ns(s);
-    if (!d.stall_left)
+    if (!d.stall_left || (d.stall_left == 1 && at_minimum(s)))
         return stop(d, l, REASON_MINIMUM);
     d.reason = REASON_WATCH;
     return d;

@@ -9,8 +9,7 @@
  *   within --max-downtime                     suspend
  *   not, but a round shortens it              another round
  *   not, and rounds only cost: the working    look a few more times for a better moment, then what
- *   set is what is left                       --on-stall says: suspend, slow the guest down, give
- * up
+ *   set is what is left                       --on-stall says: suspend, or give up
  *   --max-rounds, --max-time, --max-bytes     the same, at once: whoever goes on would break it
  */
 #ifndef SCHED_DECIDE_H

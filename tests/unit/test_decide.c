@@ -125,6 +125,25 @@ static void test_close_to_the_limit_it_makes_sure(void **state)
     assert_decided(g, ACT_SUSPEND, REASON_DOWNTIME);
 }
 
+/* More is left than has been: one more look, but only one. */
+static void test_away_from_the_minimum_it_looks_once_more(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.left = g.dirty = 32768;
+    g.full = true;
+    g.speed = 30000;
+    g.stalled_rounds = DECIDE_PATIENCE - 1;
+
+    struct seen s = see(&g);
+
+    s.least_left_pages = 30000;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_WATCH);
+    s.stalled_rounds = DECIDE_PATIENCE;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_MINIMUM);
+}
+
 /* 60,000 pages/s over 32,768 pages at 30,000 pages/s: the pause will be 1.1 s, and is said. */
 static void test_a_guest_that_never_stops_ends_in_three_looks(void **state)
 {
@@ -134,7 +153,7 @@ static void test_a_guest_that_never_stops_ends_in_three_looks(void **state)
     g.left = g.dirty = 32768;
     g.full = true;
     g.speed = 30000;
-    for (g.stalled_rounds = 0; g.stalled_rounds < DECIDE_PATIENCE; g.stalled_rounds++) {
+    for (g.stalled_rounds = 0; g.stalled_rounds < DECIDE_PATIENCE - 1; g.stalled_rounds++) {
         const struct decision d = outcome(g);
 
         assert_decided(g, ACT_ROUND, REASON_WATCH);
@@ -279,6 +298,7 @@ int main(void)
         cmocka_unit_test(test_goes_on_while_rounds_shorten_the_pause),
         cmocka_unit_test(test_close_to_the_limit_it_makes_sure),
         cmocka_unit_test(test_a_guest_that_never_stops_ends_in_three_looks),
+        cmocka_unit_test(test_away_from_the_minimum_it_looks_once_more),
         cmocka_unit_test(test_out_of_patience_a_round_must_lead_to_the_goal),
         cmocka_unit_test(test_limits_end_it),
         cmocka_unit_test(test_stops_when_pages_are_not_what_makes_it_long),
