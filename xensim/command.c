@@ -152,7 +152,8 @@ static bool parse_rate(const char *text, int64_t *pages_per_s)
     return true;
 }
 
-/* A trace: page numbers, one a line. Read whole, at most 16 MiB. */
+/* A trace: page numbers, one a line, or "-" where nothing is written. Read whole, at most 16 MiB.
+ */
 static char *read_trace(const char *path, struct answer *a)
 {
     enum { MAX_TRACE = 16 << 20 };
@@ -173,6 +174,8 @@ static char *read_trace(const char *path, struct answer *a)
         char *end;
 
         strtoull(c, &end, 0);
+        if (*c == '-')
+            end = c + 1;
         if (end == c || *end != '\n') {
             say(a, "--pattern file:%s: line %zu is not a page number", path, line);
             free(text);

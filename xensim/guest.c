@@ -69,6 +69,8 @@ static uint64_t next_index(struct guest *g, unsigned cpu)
         uint64_t at = k->cpus[cpu].position++ % k->trace_length;
         const uint64_t *slot = (const uint64_t *)guest_page(g, k->trace.first + at / 512);
 
+        if (slot[at % 512] == TRACE_NO_WRITE)
+            return TRACE_NO_WRITE;
         return s.first + slot[at % 512] % s.count;
     }
     default:
@@ -255,7 +257,11 @@ static bool operate(struct guest *g, unsigned cpu, struct pace *p)
             p->write_ns = now - NS_PER_S / 10;
         p->write_ns += NS_PER_S * k->nr_vcpus / rate;
     }
-    write_page(g, cpu, next_index(g, cpu));
+
+    const uint64_t index = next_index(g, cpu);
+
+    if (index != TRACE_NO_WRITE)
+        write_page(g, cpu, index);
     return true;
 }
 

@@ -41,6 +41,7 @@ enum {
     GUEST_PROCESS_TABLES = 4, /* root, two middle levels and a leaf; PAE uses three */
 };
 
+#define TRACE_NO_WRITE    UINT64_MAX /* in a trace: a step without a write */
 #define VERSION_BALLOONED 0x80000000u
 
 struct guest_params {

@@ -323,11 +323,10 @@ static void fill_data(struct build *b)
     }
     k->initial_sum = k->data.count;
     for (uint64_t i = 0; i < k->trace_length; i++) {
-        char *end;
         uint64_t *slot = (uint64_t *)page(b, k->trace.first + i / 512) + i % 512;
 
-        *slot = strtoull(at, &end, 0);
-        at = strchr(end, '\n') + 1;
+        *slot = *at == '-' ? TRACE_NO_WRITE : strtoull(at, NULL, 0);
+        at = strchr(at, '\n') + 1;
     }
 }
 
