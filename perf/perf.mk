@@ -34,3 +34,14 @@ bench: perf
 .PHONY: bench-peers
 bench-peers: stock-helper
 	$(call install_missing,openssl qemu-system-x86)
+
+# How well migrations converge: the scheduler of sched/ beside others, in simulated time.
+CONVERGE_SRC := $(wildcard perf/converge/*.c)
+$(B)/perf/converge: $(call obj,$(CONVERGE_SRC)) $(LIB)
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+.PHONY: bench-convergence
+bench-convergence: all xensim $(B)/perf/converge
+	$(Q)perf/converge/bench --build $(B)
