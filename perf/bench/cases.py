@@ -43,6 +43,11 @@ def split_player(player):
     return who, codec or "off"
 
 
+def memory_needed(bouts):
+    """Two hosts with a guest each, QEMU's guest at both ends, and room for programs."""
+    return max((size_bytes(b.size) for b in bouts), default=0) * 17 // 4 + (1 << 30)
+
+
 SIZE_SUFFIX = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 

@@ -11,7 +11,7 @@ import time
 from fnmatch import fnmatch
 
 from . import goals, report, rounds
-from .cases import PARTS, TABLE, quickly, small, split_player
+from .cases import PARTS, TABLE, memory_needed, quickly, small, split_player
 from .figures import Result
 from .hosts import Hosts
 from .players import PLAYERS
@@ -171,9 +171,8 @@ def interrupted(*_):
     raise KeyboardInterrupt
 
 
-def measure(bench, options):
-    """(results, further tables)"""
-    results, more = [], []
+def measure(bench, options, results, more):
+    """Appends to results, and further tables to more, as they come."""
     if not options.quick and wanted("floors", "floors", options):
         results += bench.floors(size=options.size or "2G")
         show(results)
@@ -188,7 +187,16 @@ def measure(bench, options):
     if not options.quick and not options.size and wanted("rounds", "rounds", options):
         more.append(rounds.measure(bench))
         print(f"{more[-1][0]}\n{report.as_table(more[-1][2], more[-1][1], left=1)}", flush=True)
-    return results, more
+
+
+def check_memory(options):
+    """Too little would end in some process being killed, and in figures of swapping."""
+    with open("/proc/meminfo", encoding="utf-8") as f:
+        found = re.search(r"^MemAvailable:\s+(\d+)", f.read(), re.M)
+    needed = memory_needed(chosen_bouts(options))
+    if found and int(found[1]) << 10 < needed:
+        raise Unavailable(f"it needs {needed / (1 << 30):.1f} GiB of free memory; there are "
+                          f"{int(found[1]) / (1 << 20):.1f}")
 
 
 def save(where, results, command, more):
@@ -219,13 +227,16 @@ def main(argv):
     become_reaper()
     bench = Bench(options, top, build)
     print(f"{machine()}\n{command}\n{report.LEGEND}\n", flush=True)
+    results, more, code = [], [], 0
     try:
-        results, more = measure(bench, options)
+        check_memory(options)
+        measure(bench, options, results, more)
     except (Failed, Unavailable) as e:
         print(f"xmigrate-bench: {e}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        print("interrupted; what was measured until now:")
+        code = 130
     finally:
         bench.close()
     print(report.as_table(report.table_rows(results)))
@@ -233,4 +244,4 @@ def main(argv):
         more.append(("Goals", goals.COLUMNS, goals.rows(results)))
         print(report.as_table(more[-1][2], goals.COLUMNS, left=1))
     save(options.output or build, results, command, more)
-    return 1 if bench.failures else 0
+    return code or (1 if bench.failures else 0)

@@ -10,7 +10,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.environ["TOP"], "perf"))
 
 from bench import goals, report  # noqa: E402
-from bench.cases import TABLE, Bout, size_bytes, small, split_player  # noqa: E402
+from bench.cases import TABLE, Bout, memory_needed, size_bytes, small, split_player  # noqa: E402
 from bench.figures import Result, Turn, as_entry, ratios, turn_of  # noqa: E402
 from bench.players import PLAYERS  # noqa: E402
 
@@ -65,6 +65,11 @@ class Cases(unittest.TestCase):
         for bout in TABLE:
             self.assertLessEqual(set(bout.quick), set(bout.players))
         self.assertTrue(any(bout.quick for bout in TABLE))
+
+    def test_memory_is_asked_for_by_the_largest_guest(self):
+        sizes = [Bout("x", "zero", True, 1, (), size=size) for size in ("128M", "2G", "512M")]
+        self.assertEqual(memory_needed(sizes), (17 << 31) // 4 + (1 << 30))
+        self.assertEqual(memory_needed([]), 1 << 30)
 
     def test_sizes(self):
         self.assertEqual(size_bytes("512M"), 512 << 20)
