@@ -117,8 +117,10 @@ check: deps
 	$(Q)$(call suites,)
 check-asan: deps
 	$(Q)$(call suites,SAN=asan)
-# ThreadSanitizer makes everything ten times slower: the tests that have the most threads in them.
-TSAN_E2E := source- dest-lanes move-events
+# ThreadSanitizer makes everything ten times slower: the tests with the most threads, the most going
+# wrong and the most at once, in some six minutes on two cores.
+TSAN_E2E := source- dest-lanes move-events move-signals move-doubt move-hangs move-host-death \
+            receiver-killed receive-crowd receive-recover guest refusals
 check-tsan: deps
 	$(Q)$(call suites,SAN=tsan E2E="$(TSAN_E2E)")
 

@@ -45,7 +45,7 @@ static void write_page(struct guest *g, unsigned cpu, uint64_t index)
     }
     content_fill(page, &k->mix, k->seed, index, *version + 1);
     (*version)++;
-    k->cpus[cpu].writes++;
+    __atomic_fetch_add(&k->cpus[cpu].writes, 1, __ATOMIC_RELAXED); /* counted from outside */
     guest_touch(g, index);
     guest_touch(g, k->table.first + index / 1024);
     guest_touch(g, KERNEL_INDEX);

@@ -61,7 +61,7 @@ static int take_again(struct guest *g, unsigned cpu, uint64_t index)
 
     *version &= ~VERSION_BALLOONED;
     (*version)++;
-    k->cpus[cpu].writes++;
+    __atomic_fetch_add(&k->cpus[cpu].writes, 1, __ATOMIC_RELAXED);
     content_fill(guest_page(g, index), &k->mix, k->seed, index, *version);
     guest_touch(g, index);
     return rc;
