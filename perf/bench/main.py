@@ -18,7 +18,8 @@ from .players import PLAYERS
 from .process import Failed, Unavailable, Work, become_reaper, end_children
 
 MIN_TURNS, QUICK_TURNS = 5, 3
-LIMIT_S, QUICK_LIMIT_S = 44 * 60, 170
+LIMIT_S, QUICK_LIMIT_S = 43 * 60, 160
+SHARES = 2  # of the time left that a bout may take, when all those after it get one
 FLOORS = ("memory", "gcm", "tcp", "tls")
 
 
@@ -126,14 +127,15 @@ class Bench:
                 print(f"skipped: {bout.case(codec)} {who}: {e}", flush=True)
         return found
 
-    def bout(self, bout):
-        """Results, the floor's first. Who failed once is out; a turn is not begun too late."""
+    def bout(self, bout, seconds):
+        """Results, the floor's first. Who failed once is out; one turn is taken in any case, a
+        further one only if it will end in time."""
         taking_part = self.taking_part(bout)
         turns = {p[:2]: [] for p in taking_part}
         out = set()
-        longest = 0.0
+        end, longest = time.monotonic() + seconds, 0.0
         for i in range(self.turns):
-            if self.seconds_left() < longest * 1.2:
+            if i and time.monotonic() + longest > end:
                 print(f"skipped: {bout.case()}: {self.turns - i} of {self.turns} turns: out of time")
                 break
             begin = time.monotonic()
@@ -176,11 +178,13 @@ def measure(bench, options, results, more):
     if not options.quick and wanted("floors", "floors", options):
         results += bench.floors(size=options.size or "2G")
         show(results)
-    for bout in chosen_bouts(options):
+    bouts = chosen_bouts(options)
+    for i, bout in enumerate(bouts):
         if bench.seconds_left() < 0:
             print(f"skipped: {bout.case()}: out of time", flush=True)
             continue
-        found = bench.bout(bout)
+        # What others do not need of their share is for those that follow.
+        found = bench.bout(bout, SHARES * bench.seconds_left() / (len(bouts) - i + SHARES - 1))
         show(found)
         results += found
     bench.close_hosts()
