@@ -7,7 +7,7 @@
 #include "cmd/paths.h"
 #include "cmd/xmigrate/acceptor.h"
 #include "cmd/xmigrate/exit_codes.h"
-#include "cmd/xmigrate/finish.h"
+#include "cmd/xmigrate/past.h"
 #include "cmd/xmigrate/mailbox.h"
 #include "cmd/xmigrate/monitor.h"
 #include "cmd/xmigrate/signals.h"
@@ -35,6 +35,9 @@
 /* An aborted restore ends when its helper has; then the helper is killed. */
 #define ABORT_LIMIT_NS (15 * NS_PER_S)
 #define KILL_LIMIT_NS  (30 * NS_PER_S)
+/* Before any domain arrived here: libxl's own work, and each device's hotplug script. */
+#define FINISH_NS        (100 * NS_PER_MS)
+#define FINISH_DEVICE_NS (300 * NS_PER_MS)
 
 enum {
     EARLY_MAX = LINK_MAX_LANES + 1, /* the trunk and every lane */
@@ -318,7 +321,8 @@ static int open_link(struct receive *r, struct err *e)
 static int make_secrets(struct receive *r, struct err *e)
 {
     r->accept.lanes = r->offer.lanes < LINK_MAX_LANES ? r->offer.lanes : LINK_MAX_LANES;
-    r->accept.finish_ns = finish_estimate_ns(r->devices);
+    r->accept.finish_ns = past_estimate_ns(
+        PAST_FINISH, r->devices, FINISH_NS + (int64_t)r->devices * FINISH_DEVICE_NS);
     if (getrandom(r->accept.session, sizeof(r->accept.session), 0) !=
             (ssize_t)sizeof(r->accept.session) ||
         getrandom(r->accept.key, sizeof(r->accept.key), 0) != (ssize_t)sizeof(r->accept.key))
@@ -823,7 +827,8 @@ static int hand_over(struct receive *r, int64_t ready_took_ns)
         await_goodbye(r);
     }
     e = (struct err)ERR_INIT;
-    if (finish_record(r->devices, r->engine_finish_ns + ready_took_ns + started.start_ns, &e))
+    if (past_record(
+            PAST_FINISH, r->devices, r->engine_finish_ns + ready_took_ns + started.start_ns, &e))
         log_debug(&r->log, "%s", e.text);
     return EXIT_DONE;
 }

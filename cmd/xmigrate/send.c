@@ -4,6 +4,7 @@
 #include "cmd/lock.h"
 #include "cmd/xmigrate/exit_codes.h"
 #include "cmd/xmigrate/help.h"
+#include "cmd/xmigrate/past.h"
 #include "cmd/xmigrate/recover.h"
 #include "cmd/xmigrate/signals.h"
 #include "cmd/xmigrate/state.h"
@@ -20,7 +21,7 @@
 
 #define MIGRATEDAWAY "--migratedaway"
 
-/* Before any suspend of this guest was seen. */
+/* Before any guest was seen to suspend here. */
 #define SUSPEND_ESTIMATE_NS (50 * NS_PER_MS)
 
 /* A guest that answered the suspend request too late may still stop: it is watched for so long. */
@@ -346,7 +347,7 @@ static void fill_transfer(struct send *s)
     job->compress = o->compress;
     job->bandwidth_bits_per_s = o->bandwidth_bits_per_s;
     job->limits = o->limits;
-    job->suspend_estimate_ns = SUSPEND_ESTIMATE_NS;
+    job->suspend_estimate_ns = past_estimate_ns(PAST_SUSPEND, s->domain.vcpus, SUSPEND_ESTIMATE_NS);
     job->result_ns = o->start_ns;
 }
 
@@ -427,6 +428,9 @@ static int conclude_done(struct send *s)
     } else {
         state_remove(&s->state);
     }
+    e = (struct err)ERR_INIT;
+    if (past_record(PAST_SUSPEND, s->domain.vcpus, s->transfer.total.downtime.suspend_ns, &e))
+        log_debug(&s->log, "%s", e.text);
     summarise(s, &sum);
     body = event_done(&sum);
     event_write(&s->events, body);

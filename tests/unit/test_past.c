@@ -1,5 +1,5 @@
-/* The finish estimate follows the newest measurements with as many devices. */
-#include "cmd/xmigrate/finish.h"
+/* An estimate follows the newest measurements of its kind. */
+#include "cmd/xmigrate/past.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,17 +9,18 @@
 
 #include <cmocka.h>
 
-static int64_t from(const char *text, unsigned devices)
+enum { OTHERWISE = 4711 };
+
+static int64_t from(const char *text, unsigned kind)
 {
-    return finish_from_text(text, strlen(text), devices);
+    return past_from_text(text, strlen(text), kind, OTHERWISE);
 }
 
-static void no_past_grows_with_devices(void **arg)
+static void no_past_is_what_the_caller_thinks(void **arg)
 {
     (void)arg;
-    assert_true(from("", 0) > 0);
-    assert_true(from("", 2) > from("", 0));
-    assert_true(from("3 77\n", 2) == from("", 2));
+    assert_int_equal(from("", 0), OTHERWISE);
+    assert_int_equal(from("3 77\n", 2), OTHERWISE);
 }
 
 static void median_of_the_newest_counts(void **arg)
@@ -49,12 +50,13 @@ static void record_is_read_back(void **arg)
     (void)arg;
     assert_non_null(mkdtemp(dir));
     setenv("XMIGRATE_RUN_DIR", dir, 1);
-    assert_true(finish_estimate_ns(4) == from("", 4));
+    assert_true(past_estimate_ns(PAST_FINISH, 4, OTHERWISE) == OTHERWISE);
     for (int i = 0; i < 1000; i++)
-        assert_int_equal(finish_record(1, i, &e), 0);
-    assert_int_equal(finish_record(4, 1234, &e), 0);
-    assert_int_equal(finish_estimate_ns(4), 1234);
-    assert_int_equal(finish_estimate_ns(1), 997);
+        assert_int_equal(past_record(PAST_FINISH, 1, i, &e), 0);
+    assert_int_equal(past_record(PAST_FINISH, 4, 1234, &e), 0);
+    assert_int_equal(past_estimate_ns(PAST_FINISH, 4, OTHERWISE), 1234);
+    assert_int_equal(past_estimate_ns(PAST_FINISH, 1, OTHERWISE), 997);
+    assert_int_equal(past_estimate_ns(PAST_SUSPEND, 4, OTHERWISE), OTHERWISE);
     strcpy(path, dir);
     strcat(path, "/finish");
     unlink(path);
@@ -64,7 +66,7 @@ static void record_is_read_back(void **arg)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(no_past_grows_with_devices),
+        cmocka_unit_test(no_past_is_what_the_caller_thinks),
         cmocka_unit_test(median_of_the_newest_counts),
         cmocka_unit_test(garbage_is_skipped),
         cmocka_unit_test(record_is_read_back),

@@ -1,4 +1,4 @@
-#include "cmd/xmigrate/finish.h"
+#include "cmd/xmigrate/past.h"
 
 #include "base/deadline.h"
 #include "cmd/paths.h"
@@ -11,17 +11,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum {
-    NEWEST = 5,
-    READ_BYTES = 4096,
-    FILE_MAX_BYTES = 65536,
-    FINISH_PATH_BYTES = PATHS_BYTES + 16
-};
+enum { NEWEST = 5, READ_BYTES = 4096, FILE_MAX_BYTES = 65536, PAST_PATH_BYTES = PATHS_BYTES + 16 };
 
-/* libxl's own work, and each device's hotplug script. */
-#define BASE_NS   (100 * NS_PER_MS)
-#define DEVICE_NS (300 * NS_PER_MS)
-/* More than any start takes; a longer time would come from a broken file. */
+/* More than any of it takes; a longer time would come from a broken file. */
 #define LIMIT_NS (600 * NS_PER_S)
 
 static void insert_sorted(int64_t *times_ns, unsigned count, int64_t time_ns)
@@ -33,7 +25,7 @@ static void insert_sorted(int64_t *times_ns, unsigned count, int64_t time_ns)
     times_ns[i] = time_ns;
 }
 
-int64_t finish_from_text(const char *text, size_t len_bytes, unsigned devices)
+int64_t past_from_text(const char *text, size_t len_bytes, unsigned kind, int64_t otherwise_ns)
 {
     const char *end = text + len_bytes;
     int64_t newest_ns[NEWEST];
@@ -44,7 +36,7 @@ int64_t finish_from_text(const char *text, size_t len_bytes, unsigned devices)
         const char *newline = end - 1;
         const char *line = newline;
         char copy[64];
-        unsigned line_devices;
+        unsigned line_kind;
         int64_t took_ns;
         int used = 0;
 
@@ -55,33 +47,33 @@ int64_t finish_from_text(const char *text, size_t len_bytes, unsigned devices)
             continue;
         memcpy(copy, line, (size_t)(newline - line));
         copy[newline - line] = '\0';
-        if (sscanf(copy, "%9u %18" SCNd64 "%n", &line_devices, &took_ns, &used) != 2 ||
-            copy[used] || took_ns < 0 || took_ns > LIMIT_NS || line_devices != devices)
+        if (sscanf(copy, "%9u %18" SCNd64 "%n", &line_kind, &took_ns, &used) != 2 || copy[used] ||
+            took_ns < 0 || took_ns > LIMIT_NS || line_kind != kind)
             continue;
         insert_sorted(newest_ns, seen++, took_ns);
     }
-    return seen ? newest_ns[seen / 2] : BASE_NS + (int64_t)devices * DEVICE_NS;
+    return seen ? newest_ns[seen / 2] : otherwise_ns;
 }
 
-static int open_file(int flags, struct err *e)
+static int open_file(const char *what, int flags, struct err *e)
 {
-    char dir[PATHS_BYTES], path[FINISH_PATH_BYTES];
+    char dir[PATHS_BYTES], path[PAST_PATH_BYTES];
     const int rc = open_run_dir(dir, e);
 
     if (rc)
         return rc;
-    snprintf(path, sizeof(path), "%s/finish", dir);
+    snprintf(path, sizeof(path), "%s/%s", dir, what);
 
     const int fd = open(path, flags | O_CLOEXEC, 0600);
 
     return fd >= 0 ? fd : err_sys(e, ERR_LOCAL, errno, "cannot open %s", path);
 }
 
-int64_t finish_estimate_ns(unsigned devices)
+int64_t past_estimate_ns(const char *what, unsigned kind, int64_t otherwise_ns)
 {
     struct err ignored = ERR_INIT;
     char text[READ_BYTES];
-    const int fd = open_file(O_RDONLY, &ignored);
+    const int fd = open_file(what, O_RDONLY, &ignored);
     ssize_t n = 0;
 
     if (fd >= 0) {
@@ -90,26 +82,26 @@ int64_t finish_estimate_ns(unsigned devices)
         n = pread(fd, text, sizeof(text), size > READ_BYTES ? size - READ_BYTES : 0);
         close(fd);
     }
-    return finish_from_text(text, n > 0 ? (size_t)n : 0, devices);
+    return past_from_text(text, n > 0 ? (size_t)n : 0, kind, otherwise_ns);
 }
 
-int finish_record(unsigned devices, int64_t took_ns, struct err *e)
+int past_record(const char *what, unsigned kind, int64_t took_ns, struct err *e)
 {
     char line[64];
     struct stat st;
-    const int fd = open_file(O_WRONLY | O_CREAT | O_APPEND, e);
+    const int fd = open_file(what, O_WRONLY | O_CREAT | O_APPEND, e);
 
     if (fd < 0)
         return fd;
 
     /* Several processes may append; a line is one write. */
-    const int len = snprintf(line, sizeof(line), "%u %" PRId64 "\n", devices, took_ns);
+    const int len = snprintf(line, sizeof(line), "%u %" PRId64 "\n", kind, took_ns);
     int rc = 0;
 
     if (!fstat(fd, &st) && st.st_size > FILE_MAX_BYTES && ftruncate(fd, 0))
-        rc = err_sys(e, ERR_LOCAL, errno, "cannot shorten the record of finish times");
+        rc = err_sys(e, ERR_LOCAL, errno, "cannot shorten the record of what migrations took");
     if (!rc && write(fd, line, (size_t)len) != len)
-        rc = err_sys(e, ERR_LOCAL, errno, "cannot write the record of finish times");
+        rc = err_sys(e, ERR_LOCAL, errno, "cannot write the record of what migrations took");
     close(fd);
     return rc;
 }
