@@ -43,8 +43,6 @@ static int limit_protocol(SSL_CTX *ctx, struct err *e)
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(ctx, 0);
     SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
-    SSL_CTX_set_default_read_buffer_len(ctx, TLS_READ_BYTES);
-    SSL_CTX_set_read_ahead(ctx, 1);
     return 0;
 }
 

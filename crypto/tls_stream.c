@@ -29,23 +29,40 @@ enum { ALERT_REASON_BASE = SSL_AD_REASON_OFFSET, ALERT_REASON_END = ALERT_REASON
 
 /* What OpenSSL reads from and writes to; always under the lock */
 
+/* The next bytes from the connection into `in`, which is empty. As read(2), errors as -errno. */
+static ssize_t read_in(struct tls_stream *s)
+{
+    const ssize_t n = io_read_some(s->ch.fd, s->in, sizeof(s->in));
+
+    if (n > 0) {
+        atomic_fetch_add_explicit(&s->ch.received_bytes, (uint64_t)n, memory_order_relaxed);
+        s->in_begin = 0;
+        s->in_end = (size_t)n;
+    }
+    return n;
+}
+
 static int bio_read(BIO *bio, char *buf, int len)
 {
     struct tls_stream *s = BIO_get_data(bio);
-    const ssize_t n = io_read_some(s->ch.fd, buf, (size_t)len);
+    const ssize_t got = s->in_begin < s->in_end ? 1 : read_in(s);
 
     BIO_clear_retry_flags(bio);
-    if (n > 0) {
-        atomic_fetch_add_explicit(&s->ch.received_bytes, (uint64_t)n, memory_order_relaxed);
+    if (got > 0) {
+        const size_t there = s->in_end - s->in_begin;
+        const size_t n = (size_t)len < there ? (size_t)len : there;
+
+        memcpy(buf, s->in + s->in_begin, n);
+        s->in_begin += n;
         return (int)n;
     }
-    if (n == -EAGAIN)
+    if (got == -EAGAIN)
         BIO_set_retry_read(bio);
-    else if (n == 0)
+    else if (got == 0)
         s->is_at_end = true;
     else
-        s->io_error = (int)n;
-    return n == 0 ? 0 : -1;
+        s->io_error = (int)got;
+    return got == 0 ? 0 : -1;
 }
 
 static int bio_write(BIO *bio, const char *buf, int len)

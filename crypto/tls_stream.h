@@ -2,9 +2,10 @@
  * Inside of crypto/: the TLS channel itself, from an SSL object that tls.c has set up.
  *
  * OpenSSL does no I/O of its own here. What it seals goes into `out`, and several records leave in
- * one write(2); what it opens it reads ahead in large pieces. So there is one place that waits,
- * and nobody waits under the lock: an SSL object is not for two threads, while a channel's
- * sender and receiver may be two.
+ * one write(2); what it opens comes from `in`, which is read in large pieces. (Its own read-ahead
+ * would move all that it holds to the front of its buffer at every record.) So there is one place
+ * that waits, and nobody waits under the lock: an SSL object is not for two threads, while a
+ * channel's sender and receiver may be two.
  */
 #ifndef CRYPTO_TLS_STREAM_H
 #define CRYPTO_TLS_STREAM_H
@@ -16,11 +17,11 @@
 #include <stdbool.h>
 
 enum {
-    TLS_RECORD_BYTES = 16384,               /* the most that one record carries */
-    TLS_CHUNK_BYTES = 8 * TLS_RECORD_BYTES, /* sealed, then written, at once */
+    TLS_RECORD_BYTES = 16384,                /* the most that one record carries */
+    TLS_CHUNK_BYTES = 16 * TLS_RECORD_BYTES, /* sealed, then written, at once */
     /* A chunk sealed (22 bytes a record), a handshake's flight with a long chain, and alerts. */
     TLS_OUT_BYTES = TLS_CHUNK_BYTES + (32 << 10),
-    TLS_READ_BYTES = TLS_CHUNK_BYTES + (4 << 10),
+    TLS_IN_BYTES = 256 << 10, /* read(2) at once, if so much is there */
 };
 
 struct tls_stream {
@@ -35,6 +36,8 @@ struct tls_stream {
     bool is_at_end;            /* the peer closed the connection */
     int peer_alert;            /* why the peer gave up, as TLS numbers it; 0: it did not say */
     uint8_t out[TLS_OUT_BYTES];
+    size_t in_begin, in_end; /* bytes that OpenSSL has not taken yet */
+    uint8_t in[TLS_IN_BYTES];
 
     /* The sender's: small pieces on their way into full records; empty between sends. */
     size_t gathered_bytes;

@@ -55,21 +55,39 @@ static int fail(struct lanes *s, const struct err *e)
 
 /* ---- a lane's thread ---- */
 
-static int apply_record(struct lane *l, size_t len_bytes, struct err *e)
+/* The contents come straight into the guest's pages. */
+static int receive_pages(struct lane *l, struct channel *ch, size_t len_bytes, struct err *e)
 {
-    struct page_batch batch;
-    int rc = page_decode(l->decoder, len_bytes, &batch, e);
+    struct page_front front;
+    int rc = page_recv_front(l->decoder, ch, len_bytes, &front, e);
 
+    if (rc)
+        return rc;
+    rc = apply_begin(l->applier, front.entries, front.count, e);
     if (!rc)
-        rc = apply_pages(l->applier, batch.entries, batch.pages, batch.count, e);
+        rc = page_recv_contents(l->decoder, ch, l->applier->into, e);
+    if (!rc)
+        rc = apply_commit(l->applier, front.entries, front.count, e);
+    apply_end(l->applier);
     if (rc)
         return rc;
     l->totals.records++;
-    l->totals.entries += batch.count;
-    l->totals.data_pages += batch.data_pages;
-    l->totals.zero_pages += batch.zero_pages;
+    l->totals.entries += front.count;
+    l->totals.data_pages += front.data_pages;
+    l->totals.zero_pages += front.zero_pages;
     feed_report(&l->owner->feed, &l->owner->r->frames);
     return 0;
+}
+
+static int receive_end(struct lane *l, struct channel *ch, size_t len_bytes, struct err *e)
+{
+    uint8_t body[LANE_TOTALS_BYTES];
+    struct lane_totals sent;
+    int rc = record_recv_body(ch, RECORD_LANE_END, body, len_bytes, e);
+
+    if (!rc)
+        rc = lane_decode_end(ch, body, len_bytes, &sent, e);
+    return rc ? rc : lane_compare_totals(l->index, &sent, &l->totals, e);
 }
 
 static int receive_lane(struct lane *l, struct err *e)
@@ -79,20 +97,16 @@ static int receive_lane(struct lane *l, struct err *e)
     for (;;) {
         uint32_t type;
         size_t len_bytes;
-        int rc = record_recv(ch, page_decoder_body(l->decoder), PAGES_MAX_BODY_BYTES, &type,
-            &len_bytes, DEADLINE_NEVER, e);
+        int rc = record_recv_header(ch, PAGES_MAX_BODY_BYTES, &type, &len_bytes, DEADLINE_NEVER, e);
 
         if (rc == -ENODATA)
             return err_set(e, ERR_PEER, EBADMSG, "%s: ended before LANE_END", ch->name);
         if (rc)
             return rc;
-        if (type == RECORD_LANE_END) {
-            struct lane_totals sent;
-
-            rc = lane_decode_end(ch, page_decoder_body(l->decoder), len_bytes, &sent, e);
-            return rc ? rc : lane_compare_totals(l->index, &sent, &l->totals, e);
-        }
-        rc = type == RECORD_PAGES ? apply_record(l, len_bytes, e) : record_unexpected(ch, type, e);
+        if (type == RECORD_LANE_END)
+            return receive_end(l, ch, len_bytes, e);
+        rc = type == RECORD_PAGES ? receive_pages(l, ch, len_bytes, e)
+                                  : record_unexpected(ch, type, e);
         if (rc)
             return rc;
     }

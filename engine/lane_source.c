@@ -100,10 +100,9 @@ static int encode_and_send(struct lane_source *l, struct err *e)
     struct page_body body;
     int rc = page_encode(l->encoder, b->entries, b->pages, b->count, &body, e);
 
-    /* The encoder has its own copy: the guest's pages need not wait for the network. */
-    batch_unload(b);
+    /* Straight from the guest's pages: they stay mapped for as long as the network takes. */
     if (!rc)
-        rc = record_send(l->ch, RECORD_PAGES, &body.iov, 1, e);
+        rc = record_send(l->ch, RECORD_PAGES, body.iov, body.iov_count, e);
     if (rc)
         return rc;
     l->totals.records++;

@@ -10,24 +10,23 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     BLOCK_RAW_BIT = 31,
-    /* Where the front ends and the payload begins in an encoder's buffer: page aligned. */
-    FRONT_ROOM_BYTES = 2 * PAGE_BYTES,
     /* LZ4 must save at least a sixteenth, or the receiver's work is not worth it. */
     MIN_SAVED_FRACTION = 16,
     /* After that many blocks in a row that LZ4 could not shrink, only each eighth is tried. */
     MISSES_BEFORE_SKIPPING = 4,
     TRY_EACH = 8,
+    MAX_PACKED_BYTES = PAGES_BLOCK_BYTES - PAGES_BLOCK_BYTES / MIN_SAVED_FRACTION,
 };
 
 #define BLOCK_RAW (1u << BLOCK_RAW_BIT)
 
-_Static_assert((int)PAGES_MAX_FRONT_BYTES <= (int)FRONT_ROOM_BYTES, "the front fits its room");
+_Static_assert(MAX_PACKED_BYTES % 8 == 0, "padding needs no room of its own");
+_Static_assert(1 + PAGES_MAX_ENTRIES <= (int)RECORD_MAX_PARTS, "every page may be a part");
 _Static_assert(PAGES_MAX_BLOCKS % 2 == 0, "the block table ends on eight bytes");
-
-static const _Alignas(64) uint8_t zero_page[PAGE_BYTES];
 
 /* ---- zero pages ---- */
 
@@ -99,36 +98,42 @@ static size_t padded_bytes(size_t len_bytes)
 /* ---- sending ---- */
 
 /*
- * Every page with bytes is copied to where it would go if its block were stored raw, and LZ4 works
- * on that copy. It must not work on the guest's page itself: LZ4 describes a repeated string by
- * where it stood before. If the guest changed that place after LZ4 had emitted it, but before a
- * later page was found to repeat it, the receiver would rebuild that later page from the older
- * bytes; and as nobody had written to it, nobody would ever send it again.
- * A raw block costs this one copy; a compressed one a second copy of what is left of it.
+ * A block that goes raw is sent from where its pages are mapped. LZ4 works on a copy of them. It
+ * must not work on the guest's pages themselves: LZ4 describes a repeated string by where it stood
+ * before. If the guest changed that place after LZ4 had emitted it, but before a later page was
+ * found to repeat it, the receiver would rebuild that later page from the older bytes; and as
+ * nobody had written to it, nobody would ever send it again.
  */
 struct page_encoder {
     bool compress;
-    unsigned misses;   /* blocks in a row that did not shrink */
-    unsigned skipped;  /* since the last try */
-    uint8_t *buf;      /* FRONT_ROOM_BYTES, then room for all pages raw */
-    uint8_t *lz;       /* one block, compressed */
-    void *lz_state;    /* LZ4's tables */
-    uint64_t *entries; /* with ZERO where it is so */
+    unsigned misses;  /* blocks in a row that did not shrink */
+    unsigned skipped; /* since the last try */
+    uint8_t *copy;    /* one block's pages */
+    uint8_t *packed;  /* this record's compressed blocks */
+    size_t packed_bytes;
+    void *lz_state; /* LZ4's tables */
+
+    const void *block[PAGES_BLOCK_PAGES]; /* the pages of the one that fills up */
+    unsigned block_pages;
+    uint32_t blocks;
     uint32_t table[PAGES_MAX_BLOCKS];
+    uint64_t entries[PAGES_MAX_ENTRIES]; /* with ZERO where it is so */
+    uint8_t front[PAGES_MAX_FRONT_BYTES];
+    struct iovec iov[1 + PAGES_MAX_ENTRIES];
+    int iov_count;
 };
 
 int page_encoder_create(bool compress, struct page_encoder **enc, struct err *e)
 {
     struct page_encoder *n = calloc(1, sizeof(*n));
 
-    if (n) {
-        n->compress = compress;
-        n->buf = aligned_alloc(PAGE_BYTES, FRONT_ROOM_BYTES + PAGES_MAX_ENTRIES * PAGE_BYTES);
-        n->lz = aligned_alloc(PAGE_BYTES, PAGES_BLOCK_BYTES);
+    if (n && compress) {
+        n->compress = true;
+        n->copy = aligned_alloc(PAGE_BYTES, PAGES_BLOCK_BYTES);
+        n->packed = aligned_alloc(PAGE_BYTES, (size_t)PAGES_MAX_BLOCKS * MAX_PACKED_BYTES);
         n->lz_state = malloc((size_t)LZ4_sizeofState()); /* aligned for anything */
-        n->entries = calloc(PAGES_MAX_ENTRIES, sizeof(*n->entries));
     }
-    if (!n || !n->buf || !n->lz || !n->lz_state || !n->entries) {
+    if (!n || (compress && (!n->copy || !n->packed || !n->lz_state))) {
         page_encoder_destroy(n);
         return err_set(e, ERR_LOCAL, ENOMEM, "no memory for a lane's pages");
     }
@@ -140,10 +145,9 @@ void page_encoder_destroy(struct page_encoder *enc)
 {
     if (!enc)
         return;
-    free(enc->buf);
-    free(enc->lz);
+    free(enc->copy);
+    free(enc->packed);
     free(enc->lz_state);
-    free(enc->entries);
     free(enc);
 }
 
@@ -159,23 +163,54 @@ static bool should_try(struct page_encoder *enc)
     return false;
 }
 
-/* The pages of a block stand raw at block. Make it what is sent; returns its entry in the table. */
-static uint32_t finish_block(struct page_encoder *enc, uint8_t *block, uint32_t raw_bytes)
+static void add_piece(struct page_encoder *enc, const void *at, size_t len_bytes)
 {
-    if (should_try(enc)) {
-        const int room_bytes = (int)(raw_bytes - raw_bytes / MIN_SAVED_FRACTION);
-        const int lz_bytes = LZ4_compress_fast_extState(
-            enc->lz_state, (char *)block, (char *)enc->lz, (int)raw_bytes, room_bytes, 1);
+    struct iovec *last = &enc->iov[enc->iov_count - 1];
 
-        if (lz_bytes > 0) {
-            enc->misses = 0;
-            memcpy(block, enc->lz, (size_t)lz_bytes);
-            memset(block + lz_bytes, 0, padded_bytes((size_t)lz_bytes) - (size_t)lz_bytes);
-            return (uint32_t)lz_bytes;
-        }
-        enc->misses++;
+    /* What is mapped side by side is sent in one piece. */
+    if ((const uint8_t *)last->iov_base + last->iov_len == at)
+        last->iov_len += len_bytes;
+    else
+        enc->iov[enc->iov_count++] = (struct iovec){(void *)at, len_bytes};
+}
+
+/* Compress the block into enc->packed. Its stored length; 0: it does not shrink enough. */
+static uint32_t pack_block(struct page_encoder *enc)
+{
+    const int raw_bytes = (int)enc->block_pages * PAGE_BYTES;
+    uint8_t *const out = enc->packed + enc->packed_bytes;
+
+    for (unsigned i = 0; i < enc->block_pages; i++)
+        memcpy(enc->copy + (size_t)i * PAGE_BYTES, enc->block[i], PAGE_BYTES);
+
+    const int lz_bytes = LZ4_compress_fast_extState(enc->lz_state, (char *)enc->copy, (char *)out,
+        raw_bytes, raw_bytes - raw_bytes / MIN_SAVED_FRACTION, 1);
+
+    if (lz_bytes <= 0)
+        return 0;
+    memset(out + lz_bytes, 0, padded_bytes((size_t)lz_bytes) - (size_t)lz_bytes);
+    return (uint32_t)lz_bytes;
+}
+
+/* The block is full, or the last: onto the record with it. */
+static void finish_block(struct page_encoder *enc)
+{
+    uint32_t packed_bytes = 0;
+
+    if (should_try(enc)) {
+        packed_bytes = pack_block(enc);
+        enc->misses = packed_bytes ? 0 : enc->misses + 1;
     }
-    return BLOCK_RAW | raw_bytes;
+    if (packed_bytes) {
+        add_piece(enc, enc->packed + enc->packed_bytes, padded_bytes(packed_bytes));
+        enc->packed_bytes += padded_bytes(packed_bytes);
+        enc->table[enc->blocks++] = packed_bytes;
+    } else {
+        for (unsigned i = 0; i < enc->block_pages; i++)
+            add_piece(enc, enc->block[i], PAGE_BYTES);
+        enc->table[enc->blocks++] = BLOCK_RAW | enc->block_pages * PAGE_BYTES;
+    }
+    enc->block_pages = 0;
 }
 
 static int check_caller(const uint64_t *entries, unsigned count, struct err *e)
@@ -193,15 +228,16 @@ static int check_caller(const uint64_t *entries, unsigned count, struct err *e)
 int page_encode(struct page_encoder *enc, const uint64_t *entries, const void *const *pages,
     unsigned count, struct page_body *body, struct err *e)
 {
-    uint8_t *const payload = enc->buf + FRONT_ROOM_BYTES;
-    size_t payload_bytes = 0;
-    uint32_t blocks = 0, block_bytes = 0;
     const int rc = check_caller(entries, count, e);
 
     if (rc)
         return rc;
 
     body->data_pages = body->zero_pages = 0;
+    enc->iov[0] = (struct iovec){enc->front, 0};
+    enc->iov_count = 1;
+    enc->packed_bytes = 0;
+    enc->blocks = enc->block_pages = 0;
     for (unsigned i = 0; i < count; i++) {
         enc->entries[i] = entries[i];
         if (!v3_type_has_data(v3_entry_type(entries[i])))
@@ -211,31 +247,25 @@ int page_encode(struct page_encoder *enc, const uint64_t *entries, const void *c
             body->zero_pages++;
             continue;
         }
-        memcpy(payload + payload_bytes + block_bytes, pages[i], PAGE_BYTES);
         body->data_pages++;
-        block_bytes += PAGE_BYTES;
-        if (block_bytes == PAGES_BLOCK_BYTES) {
-            enc->table[blocks] = finish_block(enc, payload + payload_bytes, block_bytes);
-            payload_bytes += padded_bytes(enc->table[blocks++] & ~BLOCK_RAW);
-            block_bytes = 0;
-        }
+        enc->block[enc->block_pages++] = pages[i];
+        if (enc->block_pages == PAGES_BLOCK_PAGES)
+            finish_block(enc);
     }
-    if (block_bytes) {
-        enc->table[blocks] = finish_block(enc, payload + payload_bytes, block_bytes);
-        payload_bytes += padded_bytes(enc->table[blocks++] & ~BLOCK_RAW);
-    }
+    if (enc->block_pages)
+        finish_block(enc);
 
-    /* The front ends where the payload begins, so that the body is one run of bytes. */
-    const size_t front = front_bytes(count, blocks);
-    struct bytes_out out = bytes_out_init(payload - front, front);
+    struct bytes_out out = bytes_out_init(enc->front, sizeof(enc->front));
 
     bytes_out_u32(&out, count);
     bytes_out_u32(&out, 0);
     bytes_out_copy(&out, enc->entries, count * sizeof(*enc->entries));
-    bytes_out_copy(&out, enc->table, blocks * sizeof(*enc->table));
-    if (blocks % 2)
+    bytes_out_copy(&out, enc->table, enc->blocks * sizeof(*enc->table));
+    if (enc->blocks % 2)
         bytes_out_u32(&out, 0);
-    body->iov = (struct iovec){out.buf, front + payload_bytes};
+    enc->iov[0].iov_len = front_bytes(count, enc->blocks);
+    body->iov = enc->iov;
+    body->iov_count = enc->iov_count;
     return 0;
 }
 
@@ -243,9 +273,15 @@ int page_encode(struct page_encoder *enc, const uint64_t *entries, const void *c
 
 struct page_decoder {
     struct page_rules rules;
-    uint8_t *body;
-    uint8_t *scratch; /* what LZ4 blocks decode to: room for all pages */
-    const void *pages[PAGES_MAX_ENTRIES];
+    uint8_t *packed;  /* a compressed block as it arrives */
+    uint8_t *scratch; /* what it decodes to, if its pages do not lie side by side */
+
+    /* The record that arrives. */
+    size_t left_bytes; /* of its body */
+    uint32_t blocks;
+    struct page_front front;
+    uint64_t entries[PAGES_MAX_ENTRIES];
+    uint32_t table[PAGES_MAX_BLOCKS];
 };
 
 int page_decoder_create(const struct page_rules *rules, struct page_decoder **dec, struct err *e)
@@ -254,10 +290,10 @@ int page_decoder_create(const struct page_rules *rules, struct page_decoder **de
 
     if (n) {
         n->rules = *rules;
-        n->body = aligned_alloc(PAGE_BYTES, FRONT_ROOM_BYTES + PAGES_MAX_ENTRIES * PAGE_BYTES);
-        n->scratch = aligned_alloc(PAGE_BYTES, PAGES_MAX_ENTRIES * PAGE_BYTES);
+        n->packed = aligned_alloc(PAGE_BYTES, PAGES_BLOCK_BYTES);
+        n->scratch = aligned_alloc(PAGE_BYTES, PAGES_BLOCK_BYTES);
     }
-    if (!n || !n->body || !n->scratch) {
+    if (!n || !n->packed || !n->scratch) {
         page_decoder_destroy(n);
         return err_set(e, ERR_LOCAL, ENOMEM, "no memory for a lane's pages");
     }
@@ -269,14 +305,9 @@ void page_decoder_destroy(struct page_decoder *dec)
 {
     if (!dec)
         return;
-    free(dec->body);
+    free(dec->packed);
     free(dec->scratch);
     free(dec);
-}
-
-void *page_decoder_body(struct page_decoder *dec)
-{
-    return dec->body;
 }
 
 static int bad_pages(const struct page_decoder *dec, struct err *e, const char *fmt, ...)
@@ -312,58 +343,49 @@ static const char *judge_entry(const struct page_rules *r, uint64_t entry)
     return NULL;
 }
 
-static bool all_zero(const uint8_t *bytes, size_t len_bytes)
+/* The next bytes of the body. what: the part that is cut short if there are not so many. */
+static int take(struct page_decoder *dec, struct channel *ch, void *into, size_t len_bytes,
+    const char *what, struct err *e)
 {
-    uint8_t any = 0;
-
-    for (size_t i = 0; i < len_bytes; i++)
-        any |= bytes[i];
-    return any == 0;
+    if (len_bytes > dec->left_bytes)
+        return bad_pages(dec, e, "cut short in its %s", what);
+    dec->left_bytes -= len_bytes;
+    return record_recv_body(ch, RECORD_PAGES, into, len_bytes, e);
 }
 
-/* A record whose arithmetic is right: where its parts are, and nothing about the blocks' content.
- */
-struct layout {
-    uint32_t count;
-    uint32_t blocks;
-    uint32_t byte_pages, zero_pages;
-    const uint64_t *entries;
-    const uint32_t *table;
-    const uint8_t *payload;
-};
-
-static uint32_t block_pages(const struct layout *l, uint32_t block)
+static uint32_t pages_in_block(uint32_t byte_pages, uint32_t block)
 {
-    const uint32_t left = l->byte_pages - block * PAGES_BLOCK_PAGES;
+    const uint32_t left = byte_pages - block * PAGES_BLOCK_PAGES;
 
     return left < PAGES_BLOCK_PAGES ? left : PAGES_BLOCK_PAGES;
 }
 
-static int check_entries(const struct page_decoder *dec, struct layout *l, struct err *e)
+static int check_entries(const struct page_decoder *dec, struct page_front *f, struct err *e)
 {
-    for (uint32_t i = 0; i < l->count; i++) {
-        const uint64_t entry = l->entries[i];
+    for (uint32_t i = 0; i < f->count; i++) {
+        const uint64_t entry = f->entries[i];
         const char *wrong = judge_entry(&dec->rules, entry);
 
-        if (!wrong && i && v3_entry_pfn(entry) <= v3_entry_pfn(l->entries[i - 1]))
+        if (!wrong && i && v3_entry_pfn(entry) <= v3_entry_pfn(f->entries[i - 1]))
             wrong = "not in ascending order";
         if (wrong)
             return bad_pages(dec, e, "entry %" PRIu32 " (%#" PRIx64 "): %s", i, entry, wrong);
         if (entry & WIRE_ENTRY_ZERO)
-            l->zero_pages++;
+            f->zero_pages++;
         else
-            l->byte_pages += v3_type_has_data(v3_entry_type(entry));
+            f->data_pages += v3_type_has_data(v3_entry_type(entry));
     }
     return 0;
 }
 
-static int check_blocks(
-    const struct page_decoder *dec, const struct layout *l, struct bytes_in *in, struct err *e)
+static int check_blocks(const struct page_decoder *dec, const struct page_front *f, struct err *e)
 {
-    for (uint32_t b = 0; b < l->blocks; b++) {
-        const uint32_t raw_bytes = block_pages(l, b) * PAGE_BYTES;
-        const uint32_t stored_bytes = l->table[b] & ~BLOCK_RAW;
-        const bool raw = l->table[b] & BLOCK_RAW;
+    size_t left_bytes = dec->left_bytes;
+
+    for (uint32_t b = 0; b < dec->blocks; b++) {
+        const uint32_t raw_bytes = pages_in_block(f->data_pages, b) * PAGE_BYTES;
+        const uint32_t stored_bytes = dec->table[b] & ~BLOCK_RAW;
+        const bool raw = dec->table[b] & BLOCK_RAW;
 
         if (!raw && !dec->rules.compress)
             return bad_pages(dec, e, "block %" PRIu32 " is compressed, which was not agreed", b);
@@ -371,106 +393,123 @@ static int check_blocks(
             return bad_pages(dec, e,
                 "block %" PRIu32 " of %" PRIu32 " bytes is stored in %" PRIu32 "%s", b, raw_bytes,
                 stored_bytes, raw ? " raw" : "");
-
-        const uint8_t *stored = bytes_in_take(in, padded_bytes(stored_bytes));
-
-        if (!stored)
+        if (padded_bytes(stored_bytes) > left_bytes)
             return bad_pages(dec, e, "cut short in block %" PRIu32, b);
-        if (!all_zero(stored + stored_bytes, padded_bytes(stored_bytes) - stored_bytes))
-            return bad_pages(dec, e, "padding after block %" PRIu32 " is not zero", b);
+        left_bytes -= padded_bytes(stored_bytes);
     }
-    if (!bytes_in_done(in))
-        return bad_pages(dec, e, "%zu bytes after the last block", bytes_in_left(in));
-    return 0;
+    return left_bytes ? bad_pages(dec, e, "%zu bytes after the last block", left_bytes) : 0;
 }
 
-static int check_layout(
-    const struct page_decoder *dec, size_t len_bytes, struct layout *l, struct err *e)
+int page_recv_front(struct page_decoder *dec, struct channel *ch, size_t len_bytes,
+    struct page_front *front, struct err *e)
 {
-    struct bytes_in in = bytes_in_init(dec->body, len_bytes);
-    l->count = bytes_in_u32(&in);
+    struct page_front f = {.entries = dec->entries};
+    uint32_t words[2];
 
-    const uint32_t reserved = bytes_in_u32(&in);
+    dec->left_bytes = len_bytes;
 
-    if (in.underflow)
-        return bad_pages(dec, e, "it has %zu bytes", len_bytes);
-    if (reserved)
+    int rc = take(dec, ch, words, sizeof(words), "header", e);
+
+    if (rc)
+        return rc;
+    f.count = words[0];
+    if (words[1])
         return bad_pages(dec, e, "reserved bits are set");
-    if (l->count < 1 || l->count > PAGES_MAX_ENTRIES)
-        return bad_pages(dec, e, "it counts %" PRIu32 " pages", l->count);
-    l->entries = bytes_in_take(&in, l->count * sizeof(*l->entries));
-    if (!l->entries)
-        return bad_pages(dec, e, "cut short in its entries");
-
-    const int rc = check_entries(dec, l, e);
-
-    if (rc)
-        return rc;
-    l->blocks = count_blocks(l->byte_pages);
-    l->table = bytes_in_take(&in, l->blocks * sizeof(*l->table));
-    if (l->blocks % 2 && bytes_in_u32(&in) != 0)
-        return bad_pages(dec, e, "padding after the block table is not zero");
-    if (in.underflow)
-        return bad_pages(dec, e, "cut short in its block table");
-    l->payload = dec->body + in.pos_bytes;
-    return check_blocks(dec, l, &in, e);
-}
-
-/* Fill at[] with where each page with bytes is, in order. */
-static int decode_blocks(
-    struct page_decoder *dec, const struct layout *l, const uint8_t **at, struct err *e)
-{
-    const uint8_t *stored = l->payload;
-    uint8_t *scratch = dec->scratch;
-
-    for (uint32_t b = 0; b < l->blocks; b++) {
-        const uint32_t pages = block_pages(l, b);
-        const uint32_t stored_bytes = l->table[b] & ~BLOCK_RAW;
-        const uint8_t *content = stored;
-
-        if (!(l->table[b] & BLOCK_RAW)) {
-            const int raw_bytes = (int)(pages * PAGE_BYTES);
-            const int got_bytes = LZ4_decompress_safe(
-                (const char *)stored, (char *)scratch, (int)stored_bytes, raw_bytes);
-
-            if (got_bytes != raw_bytes)
-                return bad_pages(
-                    dec, e, "block %" PRIu32 " does not decode to %d bytes", b, raw_bytes);
-            content = scratch;
-            scratch += raw_bytes;
-        }
-        for (uint32_t p = 0; p < pages; p++)
-            *at++ = content + (size_t)p * PAGE_BYTES;
-        stored += padded_bytes(stored_bytes);
-    }
-    return 0;
-}
-
-int page_decode(struct page_decoder *dec, size_t len_bytes, struct page_batch *batch, struct err *e)
-{
-    const uint8_t *at[PAGES_MAX_ENTRIES];
-    struct layout l = {0};
-    int rc = check_layout(dec, len_bytes, &l, e);
-
+    if (f.count < 1 || f.count > PAGES_MAX_ENTRIES)
+        return bad_pages(dec, e, "it counts %" PRIu32 " pages", f.count);
+    rc = take(dec, ch, dec->entries, f.count * sizeof(*dec->entries), "entries", e);
     if (!rc)
-        rc = decode_blocks(dec, &l, at, e);
+        rc = check_entries(dec, &f, e);
     if (rc)
         return rc;
 
-    const uint8_t **next = at;
+    const uint32_t blocks = count_blocks(f.data_pages);
 
-    for (uint32_t i = 0; i < l.count; i++) {
-        if (l.entries[i] & WIRE_ENTRY_ZERO)
-            dec->pages[i] = zero_page;
-        else
-            dec->pages[i] = v3_type_has_data(v3_entry_type(l.entries[i])) ? *next++ : NULL;
-    }
-    *batch = (struct page_batch){
-        .count = l.count,
-        .entries = l.entries,
-        .pages = dec->pages,
-        .data_pages = l.byte_pages,
-        .zero_pages = l.zero_pages,
-    };
+    dec->blocks = blocks;
+    rc = take(dec, ch, dec->table, (blocks + blocks % 2) * sizeof(*dec->table), "block table", e);
+    if (!rc && blocks % 2 && dec->table[blocks])
+        return bad_pages(dec, e, "padding after the block table is not zero");
+    if (!rc)
+        rc = check_blocks(dec, &f, e);
+    if (rc)
+        return rc;
+    dec->front = *front = f;
     return 0;
+}
+
+static bool side_by_side(uint8_t *const *pages, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++)
+        if (pages[i] != pages[i - 1] + PAGE_BYTES)
+            return false;
+    return true;
+}
+
+static int recv_packed(struct page_decoder *dec, struct channel *ch, uint32_t block,
+    uint8_t *const *pages, uint32_t count, struct err *e)
+{
+    const uint32_t stored_bytes = dec->table[block];
+    const int raw_bytes = (int)(count * PAGE_BYTES);
+    uint8_t *const out = side_by_side(pages, count) ? pages[0] : dec->scratch;
+    const int rc = take(dec, ch, dec->packed, padded_bytes(stored_bytes), "blocks", e);
+
+    if (rc)
+        return rc;
+    for (uint32_t i = stored_bytes; i < padded_bytes(stored_bytes); i++)
+        if (dec->packed[i])
+            return bad_pages(dec, e, "padding after block %" PRIu32 " is not zero", block);
+    if (LZ4_decompress_safe((const char *)dec->packed, (char *)out, (int)stored_bytes, raw_bytes) !=
+        raw_bytes)
+        return bad_pages(dec, e, "block %" PRIu32 " does not decode to %d bytes", block, raw_bytes);
+    for (uint32_t i = 0; out == dec->scratch && i < count; i++)
+        memcpy(pages[i], out + (size_t)i * PAGE_BYTES, PAGE_BYTES);
+    return 0;
+}
+
+/* Pages that come as they are, those that lie side by side at once. */
+static int recv_raw(struct page_decoder *dec, struct channel *ch, uint8_t *const *pages,
+    uint32_t count, struct err *e)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0, n; i < count && !rc; i += n) {
+        n = 1;
+        while (i + n < count && pages[i + n] == pages[i + n - 1] + PAGE_BYTES)
+            n++;
+        rc = take(dec, ch, pages[i], (size_t)n * PAGE_BYTES, "blocks", e);
+    }
+    return rc;
+}
+
+/* Zeros where they belong; the others' places, in order, into pages. */
+static void place_pages(const struct page_front *f, void *const *into, uint8_t **pages)
+{
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->entries[i] & WIRE_ENTRY_ZERO)
+            memset(into[i], 0, PAGE_BYTES);
+        else if (v3_type_has_data(v3_entry_type(f->entries[i])))
+            *pages++ = into[i];
+}
+
+int page_recv_contents(
+    struct page_decoder *dec, struct channel *ch, void *const *into, struct err *e)
+{
+    uint8_t *pages[PAGES_MAX_ENTRIES];
+    uint32_t done = 0;
+    int rc = 0;
+
+    place_pages(&dec->front, into, pages);
+    for (uint32_t b = 0; b < dec->blocks && !rc;) {
+        uint32_t count = pages_in_block(dec->front.data_pages, b);
+
+        if (!(dec->table[b] & BLOCK_RAW)) {
+            rc = recv_packed(dec, ch, b++, pages + done, count, e);
+        } else { /* and all raw ones that follow */
+            while (++b < dec->blocks && (dec->table[b] & BLOCK_RAW))
+                count += pages_in_block(dec->front.data_pages, b);
+            rc = recv_raw(dec, ch, pages + done, count, e);
+        }
+        done += count;
+    }
+    return rc;
 }

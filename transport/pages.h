@@ -1,7 +1,8 @@
 /*
  * Page records (docs/wire.md, "Page records"): from entries and mapped pages to bytes, and back.
  * An encoder and a decoder belong to one lane each, own all their memory and never allocate after
- * creation.
+ * creation. Pages that go as they are do not pass through that memory: they are sent from where
+ * they are mapped and received where they belong.
  *
  * An entry is libxc's: type in bits 63-60, PFN in bits 51-0 (transport/v3.h has V3_ENTRY_...);
  * both streams take the same arrays.
@@ -32,7 +33,9 @@ int page_encoder_create(bool compress, struct page_encoder **enc, struct err *e)
 void page_encoder_destroy(struct page_encoder *enc);
 
 struct page_body {
-    struct iovec iov; /* the record's body, for record_send(); the encoder's */
+    struct iovec
+        *iov; /* the record's body, for record_send(): the encoder's memory and the pages */
+    int iov_count;
     uint32_t data_pages, zero_pages;
 };
 
@@ -40,7 +43,8 @@ struct page_body {
  * Encode count (1..PAGES_MAX_ENTRIES) entries in strictly ascending order of PFN, all of one lane.
  * pages[i] is the content of entry i, and is not looked at where the type has none. Pages may be
  * mapped guest memory that changes meanwhile: the record decodes all the same, and a page that does
- * not change arrives as it is. When this returns nothing refers to them. The body is valid until the next call. Fails only on a caller's mistake (ERR_INTERNAL).
+ * not change arrives as it is. The body refers to them and is valid until they are unmapped or the
+ * next call. Fails only on a caller's mistake (ERR_INTERNAL).
  */
 int page_encode(struct page_encoder *enc, const uint64_t *entries, const void *const *pages,
     unsigned count, struct page_body *body, struct err *e);
@@ -59,24 +63,26 @@ struct page_decoder;
 int page_decoder_create(const struct page_rules *rules, struct page_decoder **dec, struct err *e);
 void page_decoder_destroy(struct page_decoder *dec);
 
-/* Where to receive a record's body: PAGES_MAX_BODY_BYTES (also room for LANE_END). */
-void *page_decoder_body(struct page_decoder *dec);
-
-struct page_batch {
+/* What a PAGES record says before its pages' contents. */
+struct page_front {
     unsigned count;
-    const uint64_t *entries; /* ascending PFNs; the ZERO bit is still set where it was */
-    /* pages[i]: content of entry i, 8-byte aligned and private; NULL when it has none. A ZERO
-     * entry's is a page of zeros that all of them share. */
-    const void *const *pages;
+    const uint64_t *entries; /* ascending PFNs; the ZERO bit is set where there are no bytes */
     uint32_t data_pages, zero_pages;
 };
 
 /*
- * Check and decode the record whose len_bytes are in page_decoder_body(). Nothing is in *batch
- * unless everything was right. The batch is the decoder's and is valid until the next record is
- * received into the body. ERR_PEER, -EPROTO with what and where otherwise.
+ * Receive the front of a PAGES record whose header said len_bytes, and check it whole: every
+ * entry, and that the lengths of all blocks fit. *front is the decoder's, valid until the next
+ * call, and written only when all is right. ERR_PEER, -EPROTO with what and where otherwise.
  */
-int page_decode(
-    struct page_decoder *dec, size_t len_bytes, struct page_batch *batch, struct err *e);
+int page_recv_front(struct page_decoder *dec, struct channel *ch, size_t len_bytes,
+    struct page_front *front, struct err *e);
+
+/*
+ * The rest of that record: into[i] is where PAGE_BYTES of entry i go (zeros, too), aligned to 8;
+ * not looked at where the type has no content. When it fails, what was in the pages is lost.
+ */
+int page_recv_contents(
+    struct page_decoder *dec, struct channel *ch, void *const *into, struct err *e);
 
 #endif

@@ -75,9 +75,10 @@ static int ended_inside(const struct channel *ch, uint32_t type, int rc, struct 
     return rc;
 }
 
-static int recv_body(
-    struct channel *ch, uint32_t type, uint8_t *body, size_t len_bytes, struct err *e)
+int record_recv_body(struct channel *ch, uint32_t type, void *into, size_t len_bytes, struct err *e)
 {
+    uint8_t *const body = into;
+
     for (size_t done = 0; done < len_bytes;) {
         const size_t left = len_bytes - done;
         const size_t piece = left < PIECE_BYTES ? left : PIECE_BYTES;
@@ -96,7 +97,7 @@ static int skip_body(struct channel *ch, uint32_t type, size_t len_bytes, struct
 
     while (len_bytes > 0) {
         const size_t piece = len_bytes < sizeof(scratch) ? len_bytes : sizeof(scratch);
-        const int rc = recv_body(ch, type, scratch, piece, e);
+        const int rc = record_recv_body(ch, type, scratch, piece, e);
 
         if (rc)
             return rc;
@@ -105,7 +106,7 @@ static int skip_body(struct channel *ch, uint32_t type, size_t len_bytes, struct
     return 0;
 }
 
-int record_recv(struct channel *ch, void *body, size_t cap_bytes, uint32_t *type, size_t *len_bytes,
+int record_recv_header(struct channel *ch, size_t cap_bytes, uint32_t *type, size_t *len_bytes,
     int64_t deadline_ns, struct err *e)
 {
     for (;;) {
@@ -133,14 +134,26 @@ int record_recv(struct channel *ch, void *body, size_t cap_bytes, uint32_t *type
         }
         if (got_bytes > cap_bytes) /* a record of the other kind of connection */
             return record_unexpected(ch, got_type, e);
-
-        rc = recv_body(ch, got_type, body, got_bytes, e);
-        if (rc)
-            return rc;
         *type = got_type;
         *len_bytes = got_bytes;
         return 0;
     }
+}
+
+int record_recv(struct channel *ch, void *body, size_t cap_bytes, uint32_t *type, size_t *len_bytes,
+    int64_t deadline_ns, struct err *e)
+{
+    uint32_t got_type;
+    size_t got_bytes;
+    int rc = record_recv_header(ch, cap_bytes, &got_type, &got_bytes, deadline_ns, e);
+
+    if (!rc)
+        rc = record_recv_body(ch, got_type, body, got_bytes, e);
+    if (rc)
+        return rc;
+    *type = got_type;
+    *len_bytes = got_bytes;
+    return 0;
 }
 
 int record_unexpected(const struct channel *ch, uint32_t type, struct err *e)

@@ -25,7 +25,7 @@ enum record_type {
 
 enum {
     RECORD_HEADER_BYTES = 8,
-    RECORD_MAX_PARTS = 7, /* iovecs of one record_send() */
+    RECORD_MAX_PARTS = 1 + 512, /* iovecs of one record_send(): a front, and every page apart */
     RECORD_MAX_OPTIONAL_BYTES = 1 << 16,
     WIRE_MAX_LANES = 64,
     WIRE_EXTENT_FRAMES = 512, /* frames of an extent, which stays on its lane */
@@ -65,6 +65,13 @@ int record_send(
  */
 int record_recv(struct channel *ch, void *body, size_t cap_bytes, uint32_t *type, size_t *len_bytes,
     int64_t deadline_ns, struct err *e);
+
+/* The two halves of record_recv(), for who wants to decide where a body goes: a header, checked as
+ * above against limit and cap, and then its len_bytes, in as many pieces as it likes. */
+int record_recv_header(struct channel *ch, size_t cap_bytes, uint32_t *type, size_t *len_bytes,
+    int64_t deadline_ns, struct err *e);
+int record_recv_body(
+    struct channel *ch, uint32_t type, void *into, size_t len_bytes, struct err *e);
 
 /* A record that has no business here: ERR_PEER, -EPROTO, naming channel and record. */
 int record_unexpected(const struct channel *ch, uint32_t type, struct err *e);

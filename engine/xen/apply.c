@@ -18,9 +18,17 @@ int applier_create(struct applier **a, struct frames *frames, unsigned levels,
     new->frames = frames;
     new->levels = levels;
 
-    const int rc = xen_open(&new->xen, log, e);
+    int rc = 0;
 
+    if (levels) {
+        new->tables = calloc(APPLY_MAX_PAGES, sizeof(*new->tables));
+        if (!new->tables)
+            rc = err_set(e, ERR_LOCAL, ENOMEM, "no memory for page tables");
+    }
+    if (!rc)
+        rc = xen_open(&new->xen, log, e);
     if (rc) {
+        free(new->tables);
         free(new);
         return rc;
     }
@@ -32,7 +40,9 @@ void applier_destroy(struct applier *a)
 {
     if (!a)
         return;
+    apply_end(a);
     xen_close(&a->xen);
+    free(a->tables);
     free(a);
 }
 
@@ -41,7 +51,7 @@ static bool is_table(const struct applier *a, uint64_t entry)
     return a->levels && v3_type_table_level(v3_entry_type(entry));
 }
 
-/* Before anything is done: do the tables name frames that the guest can have? */
+/* Do the tables name frames that the guest can have? */
 static int check_tables(const struct applier *a, const uint64_t *entries, const void *const *pages,
     unsigned count, struct err *e)
 {
@@ -87,18 +97,6 @@ static int populate_targets(struct applier *a, const uint64_t *table, struct err
     return n ? frames_populate(a->frames, &a->xen, a->pfns, n, e) : 0;
 }
 
-/* All frames that are written to or named. */
-static int populate_all(struct applier *a, const uint64_t *entries, const void *const *pages,
-    unsigned count, struct err *e)
-{
-    int rc = populate_entries(a, entries, count, e);
-
-    for (unsigned i = 0; i < count && !rc; i++)
-        if (is_table(a, entries[i]))
-            rc = populate_targets(a, pages[i], e);
-    return rc;
-}
-
 static bool find_mfn(void *arg, uint64_t pfn, uint64_t *mfn)
 {
     const struct frames *f = arg;
@@ -125,59 +123,101 @@ static int localise(struct applier *a, uint64_t pfn, const void *content, struct
     return 0;
 }
 
-static int put_page(
-    struct applier *a, uint64_t entry, void *guest, const void *content, struct err *e)
-{
-    const uint64_t pfn = v3_entry_pfn(entry);
-
-    if (is_table(a, entry)) {
-        const int rc = localise(a, pfn, content, e);
-
-        if (rc)
-            return rc;
-        content = a->table;
-    }
-    if (!a->verify)
-        memcpy(guest, content, XC_PAGE_SIZE);
-    else if (memcmp(guest, content, XC_PAGE_SIZE))
-        a->mismatches++;
-    return 0;
-}
-
-int apply_pages(struct applier *a, const uint64_t *entries, const void *const *pages,
-    unsigned count, struct err *e)
+/* Where a frame's content is to be put, of those that have one. */
+static int map_frames(struct applier *a, const uint64_t *entries, unsigned count, struct err *e)
 {
     unsigned n = 0;
-    int rc = check_tables(a, entries, pages, count, e);
 
-    if (!rc)
-        rc = populate_all(a, entries, pages, count, e);
-    if (rc)
-        return rc;
     for (unsigned i = 0; i < count; i++)
         if (v3_type_has_data(v3_entry_type(entries[i])))
             a->gfns[n++] = frames_gfn(a->frames, v3_entry_pfn(entries[i]));
     if (!n)
         return 0;
-
-    char *mapping = foreign_map_some(&a->xen, a->frames->domid,
+    a->mapping = foreign_map_some(&a->xen, a->frames->domid,
         a->verify ? PROT_READ : PROT_READ | PROT_WRITE, a->gfns, n, a->errs, e);
-
-    if (!mapping)
+    if (!a->mapping)
         return -e->code;
+    a->mapped = n;
+    return 0;
+}
 
-    unsigned mapped = 0;
+int apply_begin(struct applier *a, const uint64_t *entries, unsigned count, struct err *e)
+{
+    unsigned n = 0;
+    int rc = populate_entries(a, entries, count, e);
 
+    if (!rc)
+        rc = map_frames(a, entries, count, e);
     for (unsigned i = 0; i < count && !rc; i++) {
+        a->into[i] = a->guest[i] = NULL;
         if (!v3_type_has_data(v3_entry_type(entries[i])))
             continue;
-        if (a->errs[mapped])
-            rc = err_sys(e, ERR_LOCAL, abs(a->errs[mapped]), "cannot map frame %#llx of domain %u",
+        if (a->errs[n])
+            rc = err_sys(e, ERR_LOCAL, abs(a->errs[n]), "cannot map frame %#llx of domain %u",
                 (unsigned long long)v3_entry_pfn(entries[i]), a->frames->domid);
-        else
-            rc = put_page(a, entries[i], mapping + (size_t)mapped * XC_PAGE_SIZE, pages[i], e);
-        mapped++;
+        a->guest[i] = (char *)a->mapping + (size_t)n++ * XC_PAGE_SIZE;
+        a->into[i] = is_table(a, entries[i]) ? a->tables[i] : a->guest[i];
     }
-    foreign_unmap(&a->xen, mapping, n);
+    return rc;
+}
+
+int apply_commit(struct applier *a, const uint64_t *entries, unsigned count, struct err *e)
+{
+    int rc = check_tables(a, entries, (const void *const *)a->into, count, e);
+
+    for (unsigned i = 0; i < count && !rc; i++) {
+        if (!is_table(a, entries[i]))
+            continue;
+        rc = populate_targets(a, a->into[i], e);
+        if (!rc)
+            rc = localise(a, v3_entry_pfn(entries[i]), a->into[i], e);
+        if (!rc)
+            memcpy(a->guest[i], a->table, XC_PAGE_SIZE);
+    }
+    return rc;
+}
+
+void apply_end(struct applier *a)
+{
+    foreign_unmap(&a->xen, a->mapping, a->mapped);
+    a->mapping = NULL;
+    a->mapped = 0;
+}
+
+/* Is what stands in the guest what the stream says? */
+static int compare_page(
+    struct applier *a, uint64_t entry, const void *guest, const void *content, struct err *e)
+{
+    int rc = 0;
+
+    if (is_table(a, entry)) {
+        rc = populate_targets(a, content, e);
+        if (!rc)
+            rc = localise(a, v3_entry_pfn(entry), content, e);
+        content = a->table;
+    }
+    if (!rc && memcmp(guest, content, XC_PAGE_SIZE))
+        a->mismatches++;
+    return rc;
+}
+
+int apply_pages(struct applier *a, const uint64_t *entries, const void *const *pages,
+    unsigned count, struct err *e)
+{
+    int rc = check_tables(a, entries, pages, count, e);
+
+    if (!rc)
+        rc = apply_begin(a, entries, count, e);
+    for (unsigned i = 0; i < count && !rc; i++) {
+        if (!a->into[i])
+            continue;
+        if (a->verify)
+            rc = compare_page(a, entries[i], a->guest[i], pages[i], e);
+        else
+            memcpy(a->into[i], pages[i], XC_PAGE_SIZE);
+    }
+    if (!rc && !a->verify)
+        rc = apply_commit(a, entries, count, e);
+    apply_end(a);
     return rc;
 }

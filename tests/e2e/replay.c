@@ -71,7 +71,7 @@ static int flush(struct replay *r, unsigned index, struct err *e)
         if (damaged_by(r, "cut-lane"))
             channel_shutdown(l->ch);
         if (damaged_by(r, "garble"))
-            *(uint8_t *)body.iov.iov_base ^= 0x40;
+            *(uint8_t *)body.iov[0].iov_base ^= 0x40;
         if (damaged_by(r, "cancel"))
             cancel_fire(r->cancel);
     }
@@ -80,7 +80,7 @@ static int flush(struct replay *r, unsigned index, struct err *e)
     totals->data_pages += body.data_pages;
     totals->zero_pages += body.zero_pages;
     l->count = 0;
-    return record_send(l->ch, RECORD_PAGES, &body.iov, 1, e);
+    return record_send(l->ch, RECORD_PAGES, body.iov, body.iov_count, e);
 }
 
 /* A record holds frames of one extent, ascending. */

@@ -3,6 +3,7 @@
  * and what it says.
  */
 #include "tests/fuzz/fuzz.h"
+#include "tests/unit/memory_channel.h"
 #include "tests/unit/wire_peer.h"
 #include "transport/pages.h"
 #include "transport/v3.h"
@@ -16,16 +17,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .frame_count = 1ull << 52, .lane = 0, .lane_count = 1, .compress = true};
     static struct page_decoder *dec;
     static struct peer_pages peer;
-    struct page_batch batch;
+    static struct memory_channel wire;
+    static uint8_t arrived[PAGES_MAX_ENTRIES][PAGE_BYTES];
+    void *pages[PAGES_MAX_ENTRIES] = {NULL};
+    struct page_front front = {0};
     struct err e = ERR_INIT;
 
-    if (!dec)
+    if (!dec) {
         must(page_decoder_create(&all, &dec, &e) == 0);
+        memory_channel_init(&wire);
+    }
     if (size > PAGES_MAX_BODY_BYTES)
         return 0;
-    memcpy(page_decoder_body(dec), data, size);
+    memory_channel_reset(&wire);
+    memory_channel_put(&wire, data, size);
 
-    const bool accepted = page_decode(dec, size, &batch, &e) == 0;
+    int rc = page_recv_front(dec, &wire.ch, size, &front, &e);
+
+    /* Side by side, or each apart from its neighbours. */
+    for (unsigned i = 0; i < front.count; i++)
+        if (v3_type_has_data(v3_entry_type(front.entries[i])))
+            pages[i] = arrived[front.count % 2 ? i : front.count - 1 - i];
+    if (!rc)
+        rc = page_recv_contents(dec, &wire.ch, pages, &e);
+
+    const bool accepted = rc == 0;
     const char *wrong = peer_read_pages(data, size, &peer);
 
     must(accepted == !wrong);
@@ -33,16 +49,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must(err_is_set(&e) && e.class == ERR_PEER);
         return 0;
     }
-    must(batch.count == peer.count);
-    for (unsigned i = 0; i < batch.count; i++) {
-        must(v3_entry_pfn(batch.entries[i]) == peer.entry[i].pfn);
-        must(v3_entry_type(batch.entries[i]) == peer.entry[i].type);
+    must(wire.pos_bytes == size);
+    must(front.count == peer.count);
+    for (unsigned i = 0; i < front.count; i++) {
+        must(v3_entry_pfn(front.entries[i]) == peer.entry[i].pfn);
+        must(v3_entry_type(front.entries[i]) == peer.entry[i].type);
         if (peer.entry[i].content)
-            must(memcmp(batch.pages[i], peer.entry[i].content, PAGE_BYTES) == 0);
+            must(memcmp(pages[i], peer.entry[i].content, PAGE_BYTES) == 0);
         else if (peer.entry[i].zero)
-            must(page_is_zero(batch.pages[i]));
+            must(page_is_zero(pages[i]));
         else
-            must(!batch.pages[i]);
+            must(!pages[i]);
     }
     return 0;
 }

@@ -58,10 +58,12 @@ static void make_pages(const char *dir)
     static const unsigned counts[] = {1, 2, 17, 40};
     static uint8_t memory[40][PAGE_BYTES];
     struct page_encoder *enc;
+    struct memory_channel m;
     uint64_t entries[40];
     const void *pages[40];
     struct err e = ERR_INIT;
 
+    memory_channel_init(&m);
     check(page_encoder_create(true, &enc, &e), &e);
     for (unsigned kind = 0; kind < 4; kind++) {
         for (unsigned i = 0; i < 40; i++) {
@@ -80,10 +82,14 @@ static void make_pages(const char *dir)
                 continue; /* noise teaches little and slows down much */
             check(page_encode(enc, entries, pages, counts[c], &body, &e), &e);
             snprintf(name, sizeof(name), "kind%u-%u", kind, counts[c]);
-            save(dir, "fuzz_pages", name, body.iov.iov_base, body.iov.iov_len);
+            memory_channel_reset(&m);
+            for (int i = 0; i < body.iov_count; i++)
+                memory_channel_put(&m, body.iov[i].iov_base, body.iov[i].iov_len);
+            save(dir, "fuzz_pages", name, m.bytes, m.len_bytes);
         }
     }
     page_encoder_destroy(enc);
+    memory_channel_destroy(&m);
 }
 
 static void make_trunk(const char *dir)

@@ -1,6 +1,7 @@
 /* Page records: what the encoder writes reads back, here and by the independent reader, and
  * whatever else arrives is refused whole. */
 #include "base/bytes.h"
+#include "tests/unit/memory_channel.h"
 #include "tests/unit/wire_peer.h"
 #include "transport/pages.h"
 #include "transport/v3.h"
@@ -29,6 +30,10 @@ struct fixture {
     uint64_t entries[PAGES_MAX_ENTRIES];
     const void *pages[PAGES_MAX_ENTRIES];
     struct peer_pages *peer;
+    uint8_t *body;    /* of a record */
+    uint8_t *arrived; /* 512 pages */
+    bool apart;       /* pages that follow each other do not arrive side by side */
+    struct memory_channel wire;
     pid_t guest; /* writes to memory meanwhile; 0: none */
     struct err e;
 };
@@ -38,7 +43,10 @@ static int set_up(void **state)
     struct fixture *f = calloc(1, sizeof(*f));
 
     f->memory = aligned_alloc(PAGE_BYTES, PAGES_MAX_ENTRIES * PAGE_BYTES);
+    f->arrived = aligned_alloc(PAGE_BYTES, PAGES_MAX_ENTRIES * PAGE_BYTES);
+    f->body = malloc(PAGES_MAX_BODY_BYTES + 8);
     f->peer = malloc(sizeof(*f->peer));
+    memory_channel_init(&f->wire);
     assert_int_equal(page_encoder_create(true, &f->enc, &f->e), 0);
     assert_int_equal(page_decoder_create(&one_lane, &f->dec, &f->e), 0);
     memset(f->memory, 0, PAGES_MAX_ENTRIES * PAGE_BYTES);
@@ -60,7 +68,10 @@ static int tear_down(void **state)
     }
     page_encoder_destroy(f->enc);
     page_decoder_destroy(f->dec);
+    memory_channel_destroy(&f->wire);
     free(f->memory);
+    free(f->arrived);
+    free(f->body);
     free(f->peer);
     free(f);
     return 0;
@@ -83,40 +94,70 @@ static void fill_text(struct fixture *f, unsigned i)
         snprintf((char *)page_of(f, i) + b, 16, "%08x %05x\n", i, b);
 }
 
-/* Encode count entries and put the body where the decoder reads it. Returns its length. */
+/* Encode count entries and put the body together. Returns its length. */
 static size_t encode(struct fixture *f, unsigned count)
 {
     struct page_body body;
+    size_t len_bytes = 0;
 
     assert_int_equal(page_encode(f->enc, f->entries, f->pages, count, &body, &f->e), 0);
-    assert_true(body.iov.iov_len <= PAGES_MAX_BODY_BYTES);
-    memcpy(page_decoder_body(f->dec), body.iov.iov_base, body.iov.iov_len);
-    return body.iov.iov_len;
+    for (int i = 0; i < body.iov_count; i++) {
+        assert_true(len_bytes + body.iov[i].iov_len <= PAGES_MAX_BODY_BYTES);
+        memcpy(f->body + len_bytes, body.iov[i].iov_base, body.iov[i].iov_len);
+        len_bytes += body.iov[i].iov_len;
+    }
+    return len_bytes;
+}
+
+struct arrival {
+    struct page_front front;
+    void *pages[PAGES_MAX_ENTRIES]; /* NULL: no content */
+};
+
+/* What the decoder makes of the body. *a is whole or untouched. */
+static int decode(struct fixture *f, size_t len_bytes, struct arrival *a)
+{
+    struct arrival got = {0};
+
+    memory_channel_reset(&f->wire);
+    memory_channel_put(&f->wire, f->body, PAGES_MAX_BODY_BYTES + 8);
+
+    int rc = page_recv_front(f->dec, &f->wire.ch, len_bytes, &got.front, &f->e);
+
+    for (unsigned i = 0; i < got.front.count; i++)
+        if (v3_type_has_data(v3_entry_type(got.front.entries[i])))
+            got.pages[i] = f->arrived + PAGE_BYTES * (size_t)(f->apart ? 511 - i : i);
+    if (!rc)
+        rc = page_recv_contents(f->dec, &f->wire.ch, got.pages, &f->e);
+    if (rc)
+        return rc;
+    assert_int_equal(f->wire.pos_bytes, len_bytes);
+    *a = got;
+    return 0;
 }
 
 /* Both readers give back what the memory holds. */
 static void assert_arrives(struct fixture *f, size_t len_bytes, unsigned count)
 {
-    struct page_batch batch;
+    struct arrival batch;
 
-    assert_null(peer_read_pages(page_decoder_body(f->dec), len_bytes, f->peer));
+    assert_null(peer_read_pages(f->body, len_bytes, f->peer));
     assert_int_equal(f->peer->count, count);
-    if (page_decode(f->dec, len_bytes, &batch, &f->e))
+    if (decode(f, len_bytes, &batch))
         fail_msg("%s", f->e.text);
-    assert_int_equal(batch.count, count);
+    assert_int_equal(batch.front.count, count);
     for (unsigned i = 0; i < count; i++) {
         const bool data = v3_type_has_data(v3_entry_type(f->entries[i]));
 
-        assert_int_equal(v3_entry_pfn(batch.entries[i]), v3_entry_pfn(f->entries[i]));
+        assert_int_equal(v3_entry_pfn(batch.front.entries[i]), v3_entry_pfn(f->entries[i]));
         assert_int_equal(f->peer->entry[i].pfn, v3_entry_pfn(f->entries[i]));
-        assert_int_equal(v3_entry_type(batch.entries[i]), v3_entry_type(f->entries[i]));
+        assert_int_equal(v3_entry_type(batch.front.entries[i]), v3_entry_type(f->entries[i]));
         assert_int_equal(f->peer->entry[i].type, v3_entry_type(f->entries[i]));
         if (!data) {
             assert_null(batch.pages[i]);
             assert_null(f->peer->entry[i].content);
             continue;
         }
-        assert_int_equal((uintptr_t)batch.pages[i] % 8, 0);
         assert_memory_equal(batch.pages[i], f->pages[i], PAGE_BYTES);
         if (f->peer->entry[i].content)
             assert_memory_equal(f->peer->entry[i].content, f->pages[i], PAGE_BYTES);
@@ -127,14 +168,14 @@ static void assert_arrives(struct fixture *f, size_t len_bytes, unsigned count)
 
 static void assert_refused(struct fixture *f, size_t len_bytes, const char *because)
 {
-    struct page_batch batch = {.count = 12345};
+    struct arrival batch = {.front.count = 12345};
 
     f->e = (struct err)ERR_INIT;
-    assert_int_equal(page_decode(f->dec, len_bytes, &batch, &f->e), -EPROTO);
+    assert_int_equal(decode(f, len_bytes, &batch), -EPROTO);
     assert_int_equal(f->e.class, ERR_PEER);
     if (!strstr(f->e.text, because))
         fail_msg("'%s' does not say '%s'", f->e.text, because);
-    assert_int_equal(batch.count, 12345);
+    assert_int_equal(batch.front.count, 12345);
 }
 
 static void test_one_byte_anywhere_makes_a_page_not_zero(void **state)
@@ -163,6 +204,22 @@ static void test_a_full_record_of_random_pages_arrives_raw(void **state)
     assert_int_equal(f->peer->raw_blocks, 32);
 }
 
+static void test_raw_pages_are_sent_from_where_they_are(void **state)
+{
+    struct fixture *f = *state;
+    struct page_body body;
+
+    for (unsigned i = 0; i < 40; i++)
+        if (i != 20)
+            fill_random(f, i);
+    assert_int_equal(page_encode(f->enc, f->entries, f->pages, 40, &body, &f->e), 0);
+    assert_int_equal(body.iov_count, 3);
+    assert_ptr_equal(body.iov[1].iov_base, page_of(f, 0));
+    assert_int_equal(body.iov[1].iov_len, 20 * PAGE_BYTES);
+    assert_ptr_equal(body.iov[2].iov_base, page_of(f, 21));
+    assert_int_equal(body.iov[2].iov_len, 19 * PAGE_BYTES);
+}
+
 static void test_text_arrives_compressed(void **state)
 {
     struct fixture *f = *state;
@@ -186,6 +243,7 @@ static void test_every_mix_of_pages_arrives(void **state)
         const unsigned count = 1 + (unsigned)random() % PAGES_MAX_ENTRIES;
         uint64_t pfn = 0;
 
+        f->apart = round % 2;
         for (unsigned i = 0; i < count; i++) {
             pfn += 1 + (uint64_t)random() % 9;
             f->entries[i] = v3_entry(pfn, words[(unsigned)random() % 13] << 28);
@@ -207,15 +265,15 @@ static void test_every_mix_of_pages_arrives(void **state)
 static void test_zero_pages_cost_only_their_entry(void **state)
 {
     struct fixture *f = *state;
-    struct page_batch batch;
+    struct arrival batch;
     const size_t len_bytes = encode(f, 512);
 
     assert_int_equal(len_bytes, 8 + 512 * 8);
     assert_arrives(f, len_bytes, 512);
-    assert_int_equal(page_decode(f->dec, len_bytes, &batch, &f->e), 0);
-    assert_int_equal(batch.zero_pages, 512);
-    assert_int_equal(batch.data_pages, 0);
-    assert_true(batch.entries[0] & WIRE_ENTRY_ZERO);
+    assert_int_equal(decode(f, len_bytes, &batch), 0);
+    assert_int_equal(batch.front.zero_pages, 512);
+    assert_int_equal(batch.front.data_pages, 0);
+    assert_true(batch.front.entries[0] & WIRE_ENTRY_ZERO);
 }
 
 static void test_without_compression_all_blocks_are_raw(void **state)
@@ -263,7 +321,7 @@ static void test_compression_is_found_again_after_random_pages(void **state)
 static void test_a_record_cut_short_anywhere_is_refused(void **state)
 {
     struct fixture *f = *state;
-    struct page_batch batch;
+    struct arrival batch;
 
     fill_text(f, 0);
     fill_random(f, 2);
@@ -275,7 +333,7 @@ static void test_a_record_cut_short_anywhere_is_refused(void **state)
     assert_arrives(f, len_bytes, 40);
     for (size_t cut = 0; cut < len_bytes; cut++) {
         f->e = (struct err)ERR_INIT;
-        assert_int_equal(page_decode(f->dec, cut, &batch, &f->e), -EPROTO);
+        assert_int_equal(decode(f, cut, &batch), -EPROTO);
     }
 }
 
@@ -287,33 +345,34 @@ static void test_bytes_after_the_last_block_are_refused(void **state)
 
     const size_t len_bytes = encode(f, 1);
 
-    memset((uint8_t *)page_decoder_body(f->dec) + len_bytes, 0, 8);
+    memset(f->body + len_bytes, 0, 8);
     assert_refused(f, len_bytes + 8, "after the last block");
 }
 
 static void test_any_flipped_bit_is_refused_or_changes_only_content(void **state)
 {
     struct fixture *f = *state;
-    struct page_batch batch;
+    struct arrival batch;
 
     for (unsigned i = 0; i < 5; i++)
         fill_text(f, i);
 
     const size_t len_bytes = encode(f, 8);
-    uint8_t *body = page_decoder_body(f->dec);
+    uint8_t *body = f->body;
 
     for (size_t bit = 0; bit < len_bytes * 8; bit++) {
         body[bit / 8] ^= 1 << bit % 8;
         f->e = (struct err)ERR_INIT;
 
-        const int rc = page_decode(f->dec, len_bytes, &batch, &f->e);
+        const int rc = decode(f, len_bytes, &batch);
 
         assert_true(rc == 0 || rc == -EPROTO);
         if (rc == 0) {
-            assert_int_equal(batch.count, 8);
-            for (unsigned i = 0; i < batch.count; i++) {
-                assert_true(v3_entry_pfn(batch.entries[i]) < one_lane.frame_count);
-                assert_true(!batch.pages[i] == !v3_type_has_data(v3_entry_type(batch.entries[i])));
+            assert_int_equal(batch.front.count, 8);
+            for (unsigned i = 0; i < batch.front.count; i++) {
+                assert_true(v3_entry_pfn(batch.front.entries[i]) < one_lane.frame_count);
+                assert_true(
+                    !batch.pages[i] == !v3_type_has_data(v3_entry_type(batch.front.entries[i])));
             }
         }
         body[bit / 8] ^= 1 << bit % 8;
@@ -324,7 +383,7 @@ static void test_any_flipped_bit_is_refused_or_changes_only_content(void **state
 static uint8_t *spoil(struct fixture *f, size_t *len_bytes)
 {
     *len_bytes = encode(f, 2);
-    return page_decoder_body(f->dec);
+    return f->body;
 }
 
 static void test_bad_headers_are_refused(void **state)
@@ -399,7 +458,7 @@ static void test_bad_blocks_are_refused(void **state)
     fill_random(f, 0);
 
     const size_t len_bytes = encode(f, 1);
-    uint8_t *table = (uint8_t *)page_decoder_body(f->dec) + 16;
+    uint8_t *table = f->body + 16;
 
     assert_int_equal(get_le32(table), 0x80000000u | PAGE_BYTES);
     put_le32(table, 0x80000000u | (PAGE_BYTES - 8));
@@ -423,7 +482,7 @@ static void test_bad_blocks_are_refused(void **state)
 static void test_lz4_blocks_of_another_length_are_refused(void **state)
 {
     struct fixture *f = *state;
-    uint8_t *body = page_decoder_body(f->dec);
+    uint8_t *body = f->body;
     uint8_t zeros[2 * PAGE_BYTES] = {0};
     static const int raw_lengths[] = {16, PAGE_BYTES - 1, PAGE_BYTES + 1, 2 * PAGE_BYTES};
 
@@ -497,10 +556,10 @@ static void test_pages_that_change_while_they_are_encoded(void **state)
 
     clock_gettime(CLOCK_MONOTONIC, &begin);
     do {
-        struct page_batch batch;
+        struct arrival batch;
         const size_t len_bytes = encode(f, PAGES);
 
-        if (page_decode(f->dec, len_bytes, &batch, &f->e))
+        if (decode(f, len_bytes, &batch))
             fail_msg("%s", f->e.text);
         for (unsigned i = 1; i < PAGES; i += 2)
             assert_memory_equal(batch.pages[i], still, PAGE_BYTES);
@@ -515,6 +574,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_one_byte_anywhere_makes_a_page_not_zero),
         TEST(test_a_full_record_of_random_pages_arrives_raw),
+        TEST(test_raw_pages_are_sent_from_where_they_are),
         TEST(test_text_arrives_compressed),
         TEST(test_every_mix_of_pages_arrives),
         TEST(test_zero_pages_cost_only_their_entry),
