@@ -32,6 +32,8 @@ CPPFLAGS += -I. -D_GNU_SOURCE -D__XEN_TOOLS__=1
 # gnu11: Xen's public headers want anonymous structs and __align8__.
 ALL_CFLAGS = -std=gnu11 $(CFLAGS) $(WARNINGS) -pthread $(SAN_CFLAGS)
 LDLIBS   = -pthread $(PKG_LIBS) -lm
+# Our own allocations are counted (engine/allocations.h).
+COUNT_ALLOCATIONS := $(foreach f,malloc calloc realloc aligned_alloc,-Wl,--wrap=$(f))
 
 SAN_CFLAGS_asan := -fsanitize=address,undefined -fno-omit-frame-pointer -fno-sanitize-recover=all
 SAN_CFLAGS_tsan := -fsanitize=thread
@@ -72,11 +74,11 @@ $(LIB): $(call obj,$(LIB_SRC))
 
 $(B)/xmigrate: $(call obj,$(CMD_SRC) $(BOTH_SRC)) $(LIB)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(COUNT_ALLOCATIONS) $(LDLIBS)
 
 $(B)/xmigrate-save-helper: $(call obj,$(HELP_SRC) $(BOTH_SRC)) $(LIB)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(COUNT_ALLOCATIONS) $(LDLIBS)
 
 $(B)/obj/%.o: %.c
 	$(call say,CC,$<)

@@ -16,6 +16,18 @@
 /* CLOCK_MONOTONIC now. */
 int64_t now_ns(void);
 
+/* CPU time that the calling thread has used; only differences mean something. */
+int64_t thread_cpu_ns(void);
+
+/* CPU time since *mark_ns, which moves to now: for parts that follow each other without a gap. */
+static inline int64_t lap_cpu_ns(int64_t *mark_ns)
+{
+    const int64_t before_ns = *mark_ns;
+
+    *mark_ns = thread_cpu_ns();
+    return *mark_ns - before_ns;
+}
+
 /* The point that lies wait_ns from now (never, if that would overflow). */
 int64_t deadline_in(int64_t wait_ns);
 

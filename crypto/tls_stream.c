@@ -213,7 +213,7 @@ static int push_out(struct tls_stream *s, int64_t stall_ns, int64_t deadline_ns)
             continue;
         }
 
-        const int rc = n == -EAGAIN ? io_wait(s->ch.fd, POLLOUT, s->ch.cancel, until_ns) : (int)n;
+        const int rc = n == -EAGAIN ? channel_await_room(&s->ch, until_ns) : (int)n;
 
         if (rc)
             return rc;
@@ -237,6 +237,8 @@ static int seal(struct tls_stream *s, const void *buf, size_t len_bytes, size_t 
 /* Seal and write at most a chunk. */
 static int send_chunk(struct tls_stream *s, const uint8_t *buf, size_t len_bytes, struct err *e)
 {
+    int64_t mark_ns = thread_cpu_ns();
+
     while (len_bytes) {
         size_t sealed_bytes = 0;
 
@@ -246,9 +248,10 @@ static int send_chunk(struct tls_stream *s, const uint8_t *buf, size_t len_bytes
 
         if (is_final(rc))
             return rc;
-        if (s->ch.throttle)
-            s->ch.throttle(s->ch.throttle_arg, count_unwritten(s));
+        s->ch.costs.seal_cpu_ns += lap_cpu_ns(&mark_ns);
+        channel_throttle(&s->ch, count_unwritten(s));
         rc = push_out(s, s->ch.stall_ns, DEADLINE_NEVER);
+        s->ch.costs.write_cpu_ns += lap_cpu_ns(&mark_ns);
         if (rc)
             return channel_fail(&s->ch, "sending", rc, e);
         buf += sealed_bytes;

@@ -1,6 +1,7 @@
 #include "engine/batch.h"
 
 #include "base/bitmap.h"
+#include "base/deadline.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -234,10 +235,13 @@ int batch_load(struct batch *b, const uint64_t *pfns, unsigned count, bool suspe
 
     b->count = b->data_pages = b->deferred_pages = b->stuck_pages = 0;
 
+    int64_t mark_ns = thread_cpu_ns();
     int rc = find_frames(b, pfns, count, &c, e);
 
+    b->costs.types_cpu_ns += lap_cpu_ns(&mark_ns);
     if (!rc)
         rc = map_data(b, &c, errors, e);
+    b->costs.map_cpu_ns += lap_cpu_ns(&mark_ns);
     for (unsigned i = 0; i < c.count && !rc; i++) {
         if (v3_type_has_data(c.types[i])) {
             rc = take_page(b, &c, i, (const char *)b->mapping + (size_t)mapped * XC_PAGE_SIZE,
@@ -250,12 +254,19 @@ int batch_load(struct batch *b, const uint64_t *pfns, unsigned count, bool suspe
             withdraw(b, c.pfns[i]);
         }
     }
+    b->costs.canonicalise_cpu_ns += lap_cpu_ns(&mark_ns);
     return rc;
 }
 
 void batch_unload(struct batch *b)
 {
+    if (!b->mapping)
+        return;
+
+    int64_t mark_ns = thread_cpu_ns();
+
     foreign_unmap(b->xen, b->mapping, b->mapped);
+    b->costs.map_cpu_ns += lap_cpu_ns(&mark_ns);
     b->mapping = NULL;
     b->mapped = 0;
 }

@@ -53,6 +53,13 @@ struct page_fault {
 /* ERR_GUEST, naming all of it. */
 int page_fault_explain(const struct page_fault *f, uint32_t domid, struct err *e);
 
+/* CPU time, over all loads. */
+struct batch_costs {
+    int64_t types_cpu_ns; /* which frames there are, and of what types */
+    int64_t map_cpu_ns;   /* and unmap */
+    int64_t canonicalise_cpu_ns;
+};
+
 struct batch {
     struct xen *xen; /* the lane's */
     const struct guest *guest;
@@ -68,6 +75,8 @@ struct batch {
     unsigned deferred_pages;
     unsigned stuck_pages;    /* of these, the ones that a suspend would not put right */
     struct page_fault fault; /* the first stuck one */
+
+    struct batch_costs costs;
 
     /* Between load and unload. */
     void *mapping;

@@ -1,6 +1,8 @@
 #include "engine/lane_source.h"
 
+#include "base/deadline.h"
 #include "dirtylog/dirtylog.h"
+#include "engine/allocations.h"
 
 #include <errno.h>
 #include <string.h>
@@ -105,6 +107,8 @@ static int encode_and_send(struct lane_source *l, struct err *e)
         rc = record_send(l->ch, RECORD_PAGES, body.iov, body.iov_count, e);
     if (rc)
         return rc;
+    l->profile.zero_scan_cpu_ns += body.zero_scan_cpu_ns;
+    l->profile.encode_cpu_ns += body.encode_cpu_ns;
     l->totals.records++;
     l->totals.entries += b->count;
     l->totals.data_pages += body.data_pages;
@@ -163,6 +167,26 @@ static int finish_lane(struct lane_source *l, struct err *e)
     return rc ? rc : channel_finish(l->ch, e);
 }
 
+/* What others have counted. allocations: before this round. */
+static void complete_profile(struct lane_source *l, uint64_t allocations)
+{
+    const struct batch_costs *b = &l->batch->costs;
+    const struct channel_costs *ch = &l->ch->costs;
+    struct lane_profile *p = &l->profile;
+
+    p->batches = l->totals.records;
+    p->wire_bytes = atomic_load_explicit(&l->ch->sent_bytes, memory_order_relaxed);
+    p->allocations += allocations_count() - allocations;
+    p->types_cpu_ns = b->types_cpu_ns;
+    p->map_cpu_ns = b->map_cpu_ns;
+    p->canonicalise_cpu_ns = b->canonicalise_cpu_ns;
+    p->encrypt_cpu_ns = ch->seal_cpu_ns;
+    p->send_cpu_ns = ch->write_cpu_ns;
+    p->cpu_ns = thread_cpu_ns();
+    p->wait_ns = ch->wait_ns;
+    p->paced_ns = ch->paced_ns;
+}
+
 static void *run_lane(void *arg)
 {
     struct lane_source *l = arg;
@@ -172,11 +196,13 @@ static void *run_lane(void *arg)
         struct err e = ERR_INIT;
         struct round_job job;
         const enum lane_order order = await_order(l->team, &generation, &job);
+        const uint64_t allocations = allocations_count();
 
         if (order == LANE_ROUND)
             send_round(l, &job, &e);
         else if (order == LANE_FINISH)
             finish_lane(l, &e);
+        complete_profile(l, allocations);
         report_done(l, &e);
         if (order == LANE_QUIT)
             return NULL;

@@ -48,7 +48,9 @@ struct lane_source {
     struct xen xen;
     struct batch *batch;
     struct page_encoder *encoder;
-    struct lane_totals totals; /* read by the story when the lane is not busy */
+    /* Read by the story when the lane is not busy. */
+    struct lane_totals totals;
+    struct lane_profile profile;
 
     /* This round; written by the lane, read by anybody. */
     atomic_uint_fast64_t done_pages, skipped_pages, data_pages, zero_pages;

@@ -60,6 +60,25 @@ struct downtime_report {
     int64_t receiver_ns;   /* the receiver's engine from the last byte to complete, as it reports */
 };
 
+/* What one lane at the source did, and where its thread's time went. */
+struct lane_profile {
+    uint64_t batches;
+    uint64_t wire_bytes;
+    uint64_t allocations; /* of our code, while rounds ran */
+    int64_t types_cpu_ns; /* which frames there are, and of what types */
+    int64_t map_cpu_ns;   /* and unmap */
+    int64_t canonicalise_cpu_ns;
+    int64_t zero_scan_cpu_ns;
+    int64_t encode_cpu_ns;
+    int64_t encrypt_cpu_ns;
+    int64_t send_cpu_ns;
+    int64_t cpu_ns;   /* all of it */
+    int64_t wait_ns;  /* until the network took more */
+    int64_t paced_ns; /* for --bandwidth */
+};
+
+enum { REPORT_MAX_LANES = 64 };
+
 struct total_report {
     unsigned rounds;
     uint64_t data_pages;
@@ -68,6 +87,8 @@ struct total_report {
     int64_t total_ns;
     struct prediction predicted; /* when the decision to suspend was made */
     struct downtime_report downtime;
+    unsigned lane_count; /* 0: there were none (plain stream) */
+    struct lane_profile lanes[REPORT_MAX_LANES];
 };
 
 struct report_ops {

@@ -64,6 +64,8 @@ struct page_sink_ops {
     /* The receiver's word that all is in place; its failure is the error. */
     int (*wait_result)(
         struct page_sink *s, int64_t deadline_ns, struct sink_result *result, struct err *e);
+    /* Where the lanes' time went, when no round runs. NULL: this sink has none. */
+    void (*profile)(const struct page_sink *s, struct total_report *total);
     /* Sent so far. */
     uint64_t (*wire_bytes)(const struct page_sink *s);
     void (*close)(struct page_sink *s);

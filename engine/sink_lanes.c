@@ -295,6 +295,15 @@ static uint64_t lanes_wire_bytes(const struct page_sink *base)
     return bytes;
 }
 
+static void lanes_profile(const struct page_sink *base, struct total_report *total)
+{
+    const struct sink_lanes *s = (const struct sink_lanes *)base;
+
+    total->lane_count = s->started_lanes;
+    for (unsigned i = 0; i < s->started_lanes; i++)
+        total->lanes[i] = s->lanes[i].profile;
+}
+
 /* ---- begin and end ---- */
 
 static void lanes_close(struct page_sink *base)
@@ -324,6 +333,7 @@ static const struct page_sink_ops lanes_ops = {
     .pages_done = lanes_pages_done,
     .end = lanes_end,
     .wait_result = lanes_wait_result,
+    .profile = lanes_profile,
     .wire_bytes = lanes_wire_bytes,
     .close = lanes_close,
 };

@@ -519,6 +519,8 @@ static void clean_up(struct source *s)
         log_warn(s->p->log, "%s", late.text);
     if (s->sink) {
         s->total->wire_bytes = s->sink->ops->wire_bytes(s->sink);
+        if (s->sink->ops->profile)
+            s->sink->ops->profile(s->sink, s->total);
         s->sink->ops->close(s->sink);
     }
     frame_maps_destroy(&s->maps);

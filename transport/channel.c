@@ -1,8 +1,10 @@
 #include "transport/channel.h"
 
+#include "base/deadline.h"
 #include "base/io.h"
 
 #include <errno.h>
+#include <poll.h>
 
 int channel_fail(const struct channel *ch, const char *doing, int rc, struct err *e)
 {
@@ -11,4 +13,24 @@ int channel_fail(const struct channel *ch, const char *doing, int rc, struct err
     if (rc == -ETIMEDOUT)
         return err_set(e, ERR_PEER, -rc, "%s: the peer is silent (%s)", ch->name, doing);
     return err_set(e, ERR_PEER, -rc, "%s: %s: %s", ch->name, doing, io_strerror(rc));
+}
+
+void channel_throttle(struct channel *ch, size_t bytes)
+{
+    if (!ch->throttle)
+        return;
+
+    const int64_t begun_ns = now_ns();
+
+    ch->throttle(ch->throttle_arg, bytes);
+    ch->costs.paced_ns += now_ns() - begun_ns;
+}
+
+int channel_await_room(struct channel *ch, int64_t deadline_ns)
+{
+    const int64_t begun_ns = now_ns();
+    const int rc = io_wait(ch->fd, POLLOUT, ch->cancel, deadline_ns);
+
+    ch->costs.wait_ns += now_ns() - begun_ns;
+    return rc;
 }

@@ -37,6 +37,14 @@ struct channel_ops {
     void (*close)(struct channel *ch);
 };
 
+/* What sending has cost so far; written by the thread that sends, which alone may read it. */
+struct channel_costs {
+    int64_t seal_cpu_ns;  /* encryption */
+    int64_t write_cpu_ns; /* handing it to the kernel */
+    int64_t wait_ns;      /* asleep until the kernel took more */
+    int64_t paced_ns;     /* asleep in throttle() */
+};
+
 struct channel {
     const struct channel_ops *ops;
     char name[CHANNEL_NAME_BYTES]; /* for messages: "lane 3 to host2:8002" */
@@ -46,6 +54,7 @@ struct channel {
     /* Asked with the number of bytes about to be sent, and may sleep: --bandwidth. NULL: free. */
     void (*throttle)(void *arg, size_t bytes);
     void *throttle_arg;
+    struct channel_costs costs;
     atomic_uint_fast64_t
         sent_bytes; /* on the wire as far as this layer sees it; any thread reads */
     atomic_uint_fast64_t received_bytes;
@@ -81,6 +90,11 @@ static inline int channel_finish(struct channel *ch, struct err *e)
 /* For implementations: an error that says which channel, what it was doing and why (an -errno as
  * of base/io.h). Returns rc. */
 int channel_fail(const struct channel *ch, const char *doing, int rc, struct err *e);
+
+/* For implementations: the same with the costs counted. Ask throttle() for so many bytes, if there
+ * is one; and wait until the socket takes more (0 or an -errno as of base/io.h). */
+void channel_throttle(struct channel *ch, size_t bytes);
+int channel_await_room(struct channel *ch, int64_t deadline_ns);
 
 /* NULL is allowed. */
 static inline void channel_close(struct channel *ch)

@@ -1,6 +1,7 @@
 #include "transport/pages.h"
 
 #include "base/bytes.h"
+#include "base/deadline.h"
 #include "transport/v3.h"
 
 #include <errno.h>
@@ -225,19 +226,11 @@ static int check_caller(const uint64_t *entries, unsigned count, struct err *e)
     return 0;
 }
 
-int page_encode(struct page_encoder *enc, const uint64_t *entries, const void *const *pages,
-    unsigned count, struct page_body *body, struct err *e)
+/* A page may become zero, or no longer be, after this: it is sent as it was judged. */
+static void find_zero_pages(struct page_encoder *enc, const uint64_t *entries,
+    const void *const *pages, unsigned count, struct page_body *body)
 {
-    const int rc = check_caller(entries, count, e);
-
-    if (rc)
-        return rc;
-
     body->data_pages = body->zero_pages = 0;
-    enc->iov[0] = (struct iovec){enc->front, 0};
-    enc->iov_count = 1;
-    enc->packed_bytes = 0;
-    enc->blocks = enc->block_pages = 0;
     for (unsigned i = 0; i < count; i++) {
         enc->entries[i] = entries[i];
         if (!v3_type_has_data(v3_entry_type(entries[i])))
@@ -245,9 +238,30 @@ int page_encode(struct page_encoder *enc, const uint64_t *entries, const void *c
         if (page_is_zero(pages[i])) {
             enc->entries[i] |= WIRE_ENTRY_ZERO;
             body->zero_pages++;
-            continue;
+        } else {
+            body->data_pages++;
         }
-        body->data_pages++;
+    }
+}
+
+int page_encode(struct page_encoder *enc, const uint64_t *entries, const void *const *pages,
+    unsigned count, struct page_body *body, struct err *e)
+{
+    int64_t mark_ns = thread_cpu_ns();
+    const int rc = check_caller(entries, count, e);
+
+    if (rc)
+        return rc;
+    find_zero_pages(enc, entries, pages, count, body);
+    body->zero_scan_cpu_ns = lap_cpu_ns(&mark_ns);
+
+    enc->iov[0] = (struct iovec){enc->front, 0};
+    enc->iov_count = 1;
+    enc->packed_bytes = 0;
+    enc->blocks = enc->block_pages = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (!v3_type_has_data(v3_entry_type(entries[i])) || (enc->entries[i] & WIRE_ENTRY_ZERO))
+            continue;
         enc->block[enc->block_pages++] = pages[i];
         if (enc->block_pages == PAGES_BLOCK_PAGES)
             finish_block(enc);
@@ -266,6 +280,7 @@ int page_encode(struct page_encoder *enc, const uint64_t *entries, const void *c
     enc->iov[0].iov_len = front_bytes(count, enc->blocks);
     body->iov = enc->iov;
     body->iov_count = enc->iov_count;
+    body->encode_cpu_ns = lap_cpu_ns(&mark_ns);
     return 0;
 }
 

@@ -37,6 +37,7 @@ struct page_body {
         *iov; /* the record's body, for record_send(): the encoder's memory and the pages */
     int iov_count;
     uint32_t data_pages, zero_pages;
+    int64_t zero_scan_cpu_ns, encode_cpu_ns; /* what this took */
 };
 
 /*

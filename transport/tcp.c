@@ -347,12 +347,11 @@ static int tcp_send(struct channel *ch, struct iovec *iov, int count, struct err
 {
     size_t left_bytes = sum_iov(iov, count);
 
-    if (ch->throttle)
-        ch->throttle(ch->throttle_arg, left_bytes);
+    channel_throttle(ch, left_bytes);
     if (cancel_is_fired(ch->cancel))
         return channel_fail(ch, "sending", -ECANCELED, e);
 
-    int64_t stalled_at_ns = deadline_in(ch->stall_ns);
+    int64_t stalled_at_ns = deadline_in(ch->stall_ns), mark_ns = thread_cpu_ns();
 
     while (left_bytes) {
         const ssize_t n = io_writev_some(ch->fd, &iov, &count);
@@ -363,11 +362,12 @@ static int tcp_send(struct channel *ch, struct iovec *iov, int count, struct err
             atomic_fetch_add_explicit(&ch->sent_bytes, (uint64_t)n, memory_order_relaxed);
             stalled_at_ns = deadline_in(ch->stall_ns);
         } else if (n == -EAGAIN) {
-            rc = io_wait(ch->fd, POLLOUT, ch->cancel, stalled_at_ns);
+            rc = channel_await_room(ch, stalled_at_ns);
         }
         if (rc)
             return channel_fail(ch, "sending", rc, e);
     }
+    ch->costs.write_cpu_ns += lap_cpu_ns(&mark_ns);
     return 0;
 }
 

@@ -288,14 +288,6 @@ static void sleep_a_little(int64_t ns)
     nanosleep(&t, NULL);
 }
 
-static int64_t thread_cpu_ns(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
 static void *vcpu_main(void *arg)
 {
     struct vcpu *v = arg;

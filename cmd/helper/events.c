@@ -133,15 +133,31 @@ struct dest_report_ops events_dest_ops(struct events *ev)
     return (struct dest_report_ops){.progress = report_received, .arg = ev};
 }
 
+static json_t *describe_lane(const struct lane_profile *p)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "batches",
+        (json_int_t)p->batches, "wire_bytes", (json_int_t)p->wire_bytes, "allocations",
+        (json_int_t)p->allocations, "types_cpu_ns", (json_int_t)p->types_cpu_ns, "map_cpu_ns",
+        (json_int_t)p->map_cpu_ns, "canonicalise_cpu_ns", (json_int_t)p->canonicalise_cpu_ns,
+        "zero_scan_cpu_ns", (json_int_t)p->zero_scan_cpu_ns, "encode_cpu_ns",
+        (json_int_t)p->encode_cpu_ns, "encrypt_cpu_ns", (json_int_t)p->encrypt_cpu_ns,
+        "send_cpu_ns", (json_int_t)p->send_cpu_ns, "cpu_ns", (json_int_t)p->cpu_ns, "wait_ns",
+        (json_int_t)p->wait_ns, "paced_ns", (json_int_t)p->paced_ns);
+}
+
 json_t *describe_total(const struct total_report *t)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:{s:I, s:I, s:I, s:I}}", "rounds",
+    json_t *lanes = json_array();
+
+    for (unsigned i = 0; i < t->lane_count; i++)
+        json_array_append_new(lanes, describe_lane(&t->lanes[i]));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:{s:I, s:I, s:I, s:I}, s:o}", "rounds",
         (json_int_t)t->rounds, "data_pages", (json_int_t)t->data_pages, "zero_pages",
         (json_int_t)t->zero_pages, "wire_bytes", (json_int_t)t->wire_bytes, "total_ns",
         (json_int_t)t->total_ns, "predicted", describe_prediction(&t->predicted), "downtime",
         "suspend_ns", (json_int_t)t->downtime.suspend_ns, "last_round_ns",
         (json_int_t)t->downtime.last_round_ns, "state_ns", (json_int_t)t->downtime.state_ns,
-        "receiver_ns", (json_int_t)t->downtime.receiver_ns);
+        "receiver_ns", (json_int_t)t->downtime.receiver_ns, "lanes", lanes);
 }
 
 json_t *describe_dest_result(const struct dest_result *r)

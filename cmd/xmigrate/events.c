@@ -117,7 +117,7 @@ json_t *event_done(const struct summary *s)
     const struct downtime_parts *d = &s->downtime;
 
     return json_pack("{s:s, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I}, "
-                     "s:{s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:I, s:I}",
+                     "s:{s:I, s:I, s:I, s:I, s:I}, s:I, s:I, s:I, s:I, s:O?}",
         "event", "done", "total_ns", (json_int_t)s->whole_ns, "downtime_ns",
         (json_int_t)d->whole_ns, "predicted_downtime_ns", (json_int_t)t->predicted.whole_ns,
         "downtime", "suspend_ns", (json_int_t)d->engine.suspend_ns, "last_round_ns",
@@ -128,7 +128,7 @@ json_t *event_done(const struct summary *s)
         (json_int_t)t->predicted.suspend_ns, "last_round_ns", (json_int_t)t->predicted.pages_ns,
         "finish_ns", (json_int_t)t->predicted.receiver_ns, "rounds", (json_int_t)t->rounds,
         "data_pages", (json_int_t)t->data_pages, "zero_pages", (json_int_t)t->zero_pages,
-        "wire_bytes", (json_int_t)t->wire_bytes);
+        "wire_bytes", (json_int_t)t->wire_bytes, "lanes", s->lanes);
 }
 
 json_t *event_failed(const struct err *why, int exit_code, const char *guest)

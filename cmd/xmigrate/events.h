@@ -29,6 +29,7 @@ struct summary {
     int64_t whole_ns; /* the command's start until STARTED */
     struct total_report total;
     struct downtime_parts downtime;
+    json_t *lanes; /* what each lane did and where its time went, as the helper told; or NULL */
 };
 
 /* What the engine's events say. False for an object that lacks a field. */

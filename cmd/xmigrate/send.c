@@ -400,7 +400,8 @@ static void summarise(const struct send *s, struct summary *sum)
     *sum = (struct summary){.name = s->domain.name,
         .host = s->where,
         .whole_ns = t->started_ns - s->start_ns,
-        .total = t->total};
+        .total = t->total,
+        .lanes = t->lanes};
     d->engine = *engine;
     d->hand_off_ns = t->started_ns - t->ready_ns;
     d->whole_ns = t->started_ns - t->suspending_ns;

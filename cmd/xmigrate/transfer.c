@@ -54,6 +54,8 @@ void transfer_clear(struct transfer *t)
             close(*fds[i]);
         *fds[i] = -1;
     }
+    json_decref(t->lanes);
+    t->lanes = NULL;
     if (t->link_path[0])
         unlink(t->link_path);
     unsetenv(LINK_ENV);
@@ -122,6 +124,7 @@ static int take_done(struct transfer *t, const json_t *total, struct err *e)
 {
     if (!event_read_total(total, &t->total))
         return err_set(e, ERR_INTERNAL, EPROTO, "the save helper's totals make no sense");
+    t->lanes = json_incref(json_object_get(total, "lanes"));
     t->engine_done = true;
     /* Suspended first and copied then, the whole copy lies in the pause: only the rest is limited.
      */

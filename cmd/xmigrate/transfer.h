@@ -42,6 +42,7 @@ struct transfer {
     int64_t started_ns;
     bool engine_done;
     struct total_report total;
+    json_t *lanes;      /* of the total, as the helper told it; NULL until then */
     bool helper_failed; /* it said why, so it cleaned up after itself */
     bool suspend_timed_out;
     bool peer_failed; /* FAILED came: its copy is gone */

@@ -6,17 +6,21 @@
 two_hosts
 listen b
 guest a g --type pvh
-must xm a --live "127.0.0.1:$port" g --json >move.json 2>move.err
+must xm a --live "127.0.0.1:$port" g --json --lanes 3 >move.json 2>move.err
 moved a b g
 grep -q 'g runs on' move.err || fail "no summary on stderr: $(cat move.err)"
 must python3 - "$TOP/docs/events.md" <<'END'
 import json, re, sys
 
-documented, kind = {}, None
+documented, kind, lane_fields = {}, None, set()
 for line in open(sys.argv[1]):
     if line.startswith('## '):
         kind = line[3:].strip()
         documented[kind] = {'event', 'elapsed_ns'}
+    elif line.startswith('Each of `lanes`'):
+        kind = None
+    elif kind is None and documented and line.startswith('| `'):
+        lane_fields |= set(re.findall(r'`([a-z_]+)`', line.split('|')[1]))
     elif kind and line.startswith('| `'):
         documented[kind] |= {f.split('.')[0] for f in re.findall(r'`([a-z_.]+)`', line.split('|')[1])}
 kinds, elapsed = [], 0
@@ -30,10 +34,22 @@ for line in open('move.json'):
     elapsed = event['elapsed_ns']
     if kind not in ('progress', 'decision') and (kind != 'round' or kinds[-1:] != ['round']):
         kinds.append(kind)
-    if kind == 'done' and sum(event['downtime'].values()) != event['downtime_ns']:
-        sys.exit('the parts of the downtime are not its sum')
+    if kind == 'done':
+        done = event
+        if sum(event['downtime'].values()) != event['downtime_ns']:
+            sys.exit('the parts of the downtime are not its sum')
 if kinds != ['start', 'round', 'suspending', 'suspended', 'round', 'ready', 'go', 'done']:
     sys.exit(f'not in order: {kinds}')
+if len(done['lanes']) != 3:
+    sys.exit(f'not three lanes: {done}')
+for lane in done['lanes']:
+    if set(lane) != lane_fields:
+        sys.exit(f'lane: {sorted(set(lane) ^ lane_fields)} not as documented')
+    parts = sum(ns for name, ns in lane.items() if name.endswith('_cpu_ns'))
+    if not lane['cpu_ns'] / 2 < parts <= lane['cpu_ns']:
+        sys.exit(f'the stages are {parts} ns of {lane["cpu_ns"]} ns')
+    if lane['allocations'] or not lane['batches'] or not lane['wire_bytes']:
+        sys.exit(f'allocations, or nothing sent: {lane}')
 END
 # A failure has an event as well, and the exit code in it is the program's.
 xm a --live "127.0.0.1:$port" nobody --json >failed.json 2>/dev/null
