@@ -143,6 +143,23 @@ static bool from_hex(const char *text, uint8_t *bytes, size_t len)
     return true;
 }
 
+const char *const link_compress_names[LINK_COMPRESSES] = {
+    [LINK_COMPRESS_NONE] = "none",
+    [LINK_COMPRESS_LZ4] = "lz4",
+    [LINK_COMPRESS_ZSTD] = "zstd",
+    [LINK_COMPRESS_AUTO] = "auto",
+};
+
+bool link_parse_compress(const char *name, enum link_compress *compress)
+{
+    for (unsigned i = 0; i < LINK_COMPRESSES; i++)
+        if (!strcmp(name, link_compress_names[i])) {
+            *compress = i;
+            return true;
+        }
+    return false;
+}
+
 int link_send_job(int sock, const struct link_job *job, int lock_fd, struct err *e)
 {
     char session[2 * LINK_SESSION_BYTES + 1];
@@ -152,14 +169,14 @@ int link_send_job(int sock, const struct link_job *job, int lock_fd, struct err 
     to_hex(job->key, LINK_KEY_BYTES, key);
 
     json_t *body = json_pack(
-        "{s:s, s:I, s:s, s:s, s:I, s:b, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:I, s:I, s:I, s:I, s:I,"
+        "{s:s, s:I, s:s, s:s, s:I, s:b, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I,"
         " s:I, s:I, s:I, s:s}",
         "role", job->role == LINK_SOURCE ? "source" : "destination", "domid",
         (json_int_t)job->domid, "session", session, "key", key, "lanes", (json_int_t)job->lanes,
         "insecure", job->insecure, "config_dir", job->config_dir, "fingerprint", job->fingerprint,
         "host", job->host, "port", (json_int_t)job->port, "connect_ns", (json_int_t)job->connect_ns,
-        "silent_ns", (json_int_t)job->silent_ns, "compress", job->compress, "bandwidth_bits_per_s",
-        (json_int_t)job->bandwidth_bits_per_s, "max_downtime_ns",
+        "silent_ns", (json_int_t)job->silent_ns, "compress", link_compress_names[job->compress],
+        "bandwidth_bits_per_s", (json_int_t)job->bandwidth_bits_per_s, "max_downtime_ns",
         (json_int_t)job->limits.max_downtime_ns, "max_rounds", (json_int_t)job->limits.max_rounds,
         "suspend_estimate_ns", (json_int_t)job->suspend_estimate_ns, "receiver_estimate_ns",
         (json_int_t)job->receiver_estimate_ns, "result_ns", (json_int_t)job->result_ns,
@@ -252,7 +269,7 @@ static bool take_hex(const json_t *o, const char *name, uint8_t *out, size_t len
 static bool parse_job(const json_t *o, struct link_job *job)
 {
     int64_t domid, lanes, port, rounds, bandwidth, bytes;
-    char role[16], on_stall[16];
+    char role[16], on_stall[16], compress[16];
 
     if (!take_text(o, "role", role, sizeof(role)) || !take_int(o, "domid", 0, 0x7fef, &domid) ||
         !take_hex(o, "session", job->session, LINK_SESSION_BYTES) ||
@@ -265,7 +282,8 @@ static bool parse_job(const json_t *o, struct link_job *job)
         !take_int(o, "port", 0, UINT16_MAX, &port) ||
         !take_int(o, "connect_ns", 0, INT64_MAX, &job->connect_ns) ||
         !take_int(o, "silent_ns", 0, INT64_MAX, &job->silent_ns) ||
-        !take_bool(o, "compress", &job->compress) ||
+        !take_text(o, "compress", compress, sizeof(compress)) ||
+        !link_parse_compress(compress, &job->compress) ||
         !take_int(o, "bandwidth_bits_per_s", 0, INT64_MAX, &bandwidth) ||
         !take_int(o, "max_downtime_ns", 0, INT64_MAX, &job->limits.max_downtime_ns) ||
         !take_int(o, "max_rounds", 0, UINT32_MAX, &rounds) ||

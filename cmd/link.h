@@ -42,6 +42,20 @@ static inline int64_t link_connect_ns(int64_t silent_ns)
     return silent_ns - LINK_ALIVE_S * NS_PER_S;
 }
 
+/* What --compress says; names in link_compress_names. */
+enum link_compress {
+    LINK_COMPRESS_NONE,
+    LINK_COMPRESS_LZ4,
+    LINK_COMPRESS_ZSTD,
+    LINK_COMPRESS_AUTO,
+    LINK_COMPRESSES
+};
+
+extern const char *const link_compress_names[LINK_COMPRESSES];
+
+/* False: it is the name of none. */
+bool link_parse_compress(const char *name, enum link_compress *compress);
+
 enum link_role { LINK_SOURCE, LINK_DESTINATION };
 
 /* What a helper has to do. Times in ns; limits are spans, not points. */
@@ -59,7 +73,7 @@ struct link_job {
     int64_t connect_ns; /* limit for making one connection */
     int64_t silent_ns;  /* a peer that makes no progress for so long is dead */
     /* Source only. */
-    bool compress;
+    enum link_compress compress;
     uint64_t bandwidth_bits_per_s; /* 0: no cap */
     struct decide_limits limits;
     int64_t suspend_estimate_ns;

@@ -129,7 +129,7 @@ static int start_lane(struct lane *l, struct err *e)
         .frame_count = s->r->frames.frame_count,
         .lane = l->index,
         .lane_count = s->head.lane_count,
-        .compress = s->head.compress,
+        .codecs = s->head.codecs,
     };
     int rc = page_decoder_create(&rules, &l->decoder, e);
 

@@ -10,6 +10,16 @@
 _Static_assert((int)BATCH_PAGES <= (int)PAGES_MAX_ENTRIES, "a batch is one PAGES record");
 _Static_assert((int)EXTENT_FRAMES == (int)WIRE_EXTENT_FRAMES, "lanes own the wire's extents");
 
+_Static_assert((int)PAGE_CODECS == (int)CODEC_CHOICES, "codecs are chosen by their numbers");
+_Static_assert((int)COMPRESS_NONE == (int)PAGE_RAW && (int)COMPRESS_LZ4 == (int)PAGE_LZ4 &&
+                   (int)COMPRESS_ZSTD == (int)PAGE_ZSTD && (int)COMPRESS_AUTO == (int)PAGE_CODECS,
+    "what is asked for is a codec, or the choice among all");
+
+uint32_t lane_codecs(enum compress compress)
+{
+    return compress == COMPRESS_AUTO ? PAGE_CODEC_BIT(PAGE_CODECS) - 1 : PAGE_CODEC_BIT(compress);
+}
+
 static int init_condition(pthread_cond_t *cond)
 {
     pthread_condattr_t attr;
@@ -96,17 +106,39 @@ static void count_up(atomic_uint_fast64_t *counter, uint64_t pages)
     atomic_fetch_add_explicit(counter, pages, memory_order_relaxed);
 }
 
+/* How that batch went, for the choice of the next one's codec. */
+static void learn(struct lane_source *l, unsigned codec, const struct page_body *body,
+    const struct channel_costs *before, int64_t begun_ns)
+{
+    const struct channel_costs *after = &l->ch->costs;
+    const int64_t end_ns = now_ns();
+    struct codec_sample sample = {
+        .codec = codec,
+        .pages = body->data_pages,
+        .wait_ns = after->wait_ns - before->wait_ns + after->paced_ns - before->paced_ns,
+    };
+
+    for (int i = 0; i < body->iov_count; i++)
+        sample.bytes += body->iov[i].iov_len;
+    sample.busy_ns = end_ns - begun_ns - sample.wait_ns;
+    codec_learn(&l->choice, &sample, end_ns);
+}
+
 static int encode_and_send(struct lane_source *l, struct err *e)
 {
     struct batch *b = l->batch;
+    const struct channel_costs before = l->ch->costs;
+    const int64_t begun_ns = now_ns();
+    const unsigned codec = codec_choose(&l->choice, begun_ns);
     struct page_body body;
-    int rc = page_encode(l->encoder, b->entries, b->pages, b->count, &body, e);
+    int rc = page_encode(l->encoder, codec, b->entries, b->pages, b->count, &body, e);
 
     /* Straight from the guest's pages: they stay mapped for as long as the network takes. */
     if (!rc)
         rc = record_send(l->ch, RECORD_PAGES, body.iov, body.iov_count, e);
     if (rc)
         return rc;
+    learn(l, codec, &body, &before, begun_ns);
     l->profile.zero_scan_cpu_ns += body.zero_scan_cpu_ns;
     l->profile.encode_cpu_ns += body.encode_cpu_ns;
     l->totals.records++;
@@ -220,10 +252,12 @@ int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err
 {
     int rc = xen_open(&l->xen, l->params->log, e);
 
+    codec_choice_init(&l->choice, lane_codecs(l->params->compress), now_ns());
+
     if (!rc)
         rc = batch_create(&l->xen, l->guest, maps, &l->batch, e);
     if (!rc)
-        rc = page_encoder_create(l->params->compress, &l->encoder, e);
+        rc = page_encoder_create(lane_codecs(l->params->compress), &l->encoder, e);
     if (!rc) {
         const int code = pthread_create(&l->thread, NULL, run_lane, l);
 

@@ -10,6 +10,8 @@
 #define ENGINE_LANE_SOURCE_H
 
 #include "engine/sink.h"
+#include "engine/source.h"
+#include "sched/codec_choice.h"
 #include "transport/pages.h"
 
 #include <pthread.h>
@@ -48,6 +50,7 @@ struct lane_source {
     struct xen xen;
     struct batch *batch;
     struct page_encoder *encoder;
+    struct codec_choice choice;
     /* Read by the story when the lane is not busy. */
     struct lane_totals totals;
     struct lane_profile profile;
@@ -58,6 +61,9 @@ struct lane_source {
     uint64_t deferred_pages, stuck_pages;
     struct page_fault fault;
 };
+
+/* The codecs that lanes may use: bits of enum page_codec. */
+uint32_t lane_codecs(enum compress compress);
 
 /* Open what the lane owns and start its thread. Nothing is left when it fails. */
 int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err *e);

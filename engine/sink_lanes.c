@@ -204,7 +204,7 @@ static int lanes_begin(struct page_sink *base, struct err *e)
     const struct guest *g = s->parts.guest;
     struct trunk_head head = {
         .guest_type = g->v3_type,
-        .compress = s->parts.params->compress,
+        .codecs = lane_codecs(s->parts.params->compress),
         .lane_count = s->started_lanes,
         .frame_count = g->frames,
         .page_count = g->present_pages < g->frames ? g->present_pages : g->frames,

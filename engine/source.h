@@ -29,6 +29,9 @@ struct source_toolstack {
 
 enum { SOURCE_MAX_LANES = 64 };
 
+/* How pages are stored on the way; AUTO chooses as it goes, for each lane. */
+enum compress { COMPRESS_NONE, COMPRESS_LZ4, COMPRESS_ZSTD, COMPRESS_AUTO };
+
 struct source_params {
     uint32_t domid;
     bool live;   /* false: suspend first, then send everything once */
@@ -48,7 +51,7 @@ struct source_params {
     struct channel *trunk;
     struct channel **lanes;
     unsigned lane_count; /* 1..SOURCE_MAX_LANES */
-    bool compress;
+    enum compress compress;
 
     /* Drop-in (trunk NULL): the plain libxc v3 stream goes here; non-blocking. */
     int stream_fd;

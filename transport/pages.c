@@ -12,18 +12,29 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zstd.h>
 
 enum {
-    BLOCK_RAW_BIT = 31,
-    /* LZ4 must save at least a sixteenth, or the receiver's work is not worth it. */
+    BLOCK_CODEC_SHIFT = 30,
+    /* A codec must save at least a sixteenth, or the receiver's work is not worth it. */
     MIN_SAVED_FRACTION = 16,
-    /* After that many blocks in a row that LZ4 could not shrink, only each eighth is tried. */
+    /* After that many blocks in a row that did not shrink only every second is tried; each further
+     * miss doubles the distance, up to MOST_SKIPPED, and each block that shrinks ends it. */
     MISSES_BEFORE_SKIPPING = 4,
-    TRY_EACH = 8,
+    MOST_SKIPPED = 63,
+    /* The fastest level whose output is still clearly smaller than LZ4's. */
+    ZSTD_LEVEL = 1,
     MAX_PACKED_BYTES = PAGES_BLOCK_BYTES - PAGES_BLOCK_BYTES / MIN_SAVED_FRACTION,
 };
 
-#define BLOCK_RAW (1u << BLOCK_RAW_BIT)
+#define BLOCK_LENGTH_MASK ((1u << BLOCK_CODEC_SHIFT) - 1)
+
+/* Indexed by enum page_codec: what the block table calls it. */
+static const uint32_t block_words[] = {
+    [PAGE_RAW] = 2u << BLOCK_CODEC_SHIFT,
+    [PAGE_LZ4] = 0,
+    [PAGE_ZSTD] = 1u << BLOCK_CODEC_SHIFT,
+};
 
 _Static_assert(MAX_PACKED_BYTES % 8 == 0, "padding needs no room of its own");
 _Static_assert(1 + PAGES_MAX_ENTRIES <= (int)RECORD_MAX_PARTS, "every page may be a part");
@@ -99,21 +110,22 @@ static size_t padded_bytes(size_t len_bytes)
 /* ---- sending ---- */
 
 /*
- * A block that goes raw is sent from where its pages are mapped. LZ4 works on a copy of them. It
- * must not work on the guest's pages themselves: LZ4 describes a repeated string by where it stood
- * before. If the guest changed that place after LZ4 had emitted it, but before a later page was
- * found to repeat it, the receiver would rebuild that later page from the older bytes; and as
- * nobody had written to it, nobody would ever send it again.
+ * A block that goes raw is sent from where its pages are mapped. Codecs work on a copy of them.
+ * They must not work on the guest's pages themselves: LZ4, for one, describes a repeated string by
+ * where it stood before. If the guest changed that place after LZ4 had emitted it, but before a
+ * later page was found to repeat it, the receiver would rebuild that later page from the older
+ * bytes; and as nobody had written to it, nobody would ever send it again.
  */
 struct page_encoder {
-    bool compress;
     unsigned misses;  /* blocks in a row that did not shrink */
     unsigned skipped; /* since the last try */
     uint8_t *copy;    /* one block's pages */
     uint8_t *packed;  /* this record's compressed blocks */
     size_t packed_bytes;
     void *lz_state; /* LZ4's tables */
+    ZSTD_CCtx *zstd;
 
+    enum page_codec codec;                /* of this record */
     const void *block[PAGES_BLOCK_PAGES]; /* the pages of the one that fills up */
     unsigned block_pages;
     uint32_t blocks;
@@ -124,17 +136,25 @@ struct page_encoder {
     int iov_count;
 };
 
-int page_encoder_create(bool compress, struct page_encoder **enc, struct err *e)
+static bool allocate_codecs(struct page_encoder *enc, uint32_t codecs)
+{
+    if (!(codecs & ~PAGE_CODEC_BIT(PAGE_RAW)))
+        return true;
+    enc->copy = aligned_alloc(PAGE_BYTES, PAGES_BLOCK_BYTES);
+    enc->packed = aligned_alloc(PAGE_BYTES, (size_t)PAGES_MAX_BLOCKS * MAX_PACKED_BYTES);
+    if (codecs & PAGE_CODEC_BIT(PAGE_LZ4))
+        enc->lz_state = malloc((size_t)LZ4_sizeofState()); /* aligned for anything */
+    if (codecs & PAGE_CODEC_BIT(PAGE_ZSTD))
+        enc->zstd = ZSTD_createCCtx();
+    return enc->copy && enc->packed && (!(codecs & PAGE_CODEC_BIT(PAGE_LZ4)) || enc->lz_state) &&
+           (!(codecs & PAGE_CODEC_BIT(PAGE_ZSTD)) || enc->zstd);
+}
+
+int page_encoder_create(uint32_t codecs, struct page_encoder **enc, struct err *e)
 {
     struct page_encoder *n = calloc(1, sizeof(*n));
 
-    if (n && compress) {
-        n->compress = true;
-        n->copy = aligned_alloc(PAGE_BYTES, PAGES_BLOCK_BYTES);
-        n->packed = aligned_alloc(PAGE_BYTES, (size_t)PAGES_MAX_BLOCKS * MAX_PACKED_BYTES);
-        n->lz_state = malloc((size_t)LZ4_sizeofState()); /* aligned for anything */
-    }
-    if (!n || (compress && (!n->copy || !n->packed || !n->lz_state))) {
+    if (!n || !allocate_codecs(n, codecs)) {
         page_encoder_destroy(n);
         return err_set(e, ERR_LOCAL, ENOMEM, "no memory for a lane's pages");
     }
@@ -149,19 +169,25 @@ void page_encoder_destroy(struct page_encoder *enc)
     free(enc->copy);
     free(enc->packed);
     free(enc->lz_state);
+    ZSTD_freeCCtx(enc->zstd);
     free(enc);
 }
 
 /* Is it worth trying? Memory that does not compress comes in runs. */
 static bool should_try(struct page_encoder *enc)
 {
-    if (!enc->compress)
+    if (enc->codec == PAGE_RAW)
         return false;
-    if (enc->misses < MISSES_BEFORE_SKIPPING || ++enc->skipped >= TRY_EACH) {
-        enc->skipped = 0;
+    if (enc->misses < MISSES_BEFORE_SKIPPING)
         return true;
-    }
-    return false;
+
+    const unsigned doublings = enc->misses - MISSES_BEFORE_SKIPPING;
+    const unsigned skip = doublings < 6 ? (2u << doublings) - 1 : MOST_SKIPPED;
+
+    if (enc->skipped++ < skip)
+        return false;
+    enc->skipped = 0;
+    return true;
 }
 
 static void add_piece(struct page_encoder *enc, const void *at, size_t len_bytes)
@@ -178,19 +204,25 @@ static void add_piece(struct page_encoder *enc, const void *at, size_t len_bytes
 /* Compress the block into enc->packed. Its stored length; 0: it does not shrink enough. */
 static uint32_t pack_block(struct page_encoder *enc)
 {
-    const int raw_bytes = (int)enc->block_pages * PAGE_BYTES;
+    const size_t raw_bytes = (size_t)enc->block_pages * PAGE_BYTES;
+    const size_t room_bytes = raw_bytes - raw_bytes / MIN_SAVED_FRACTION;
     uint8_t *const out = enc->packed + enc->packed_bytes;
+    size_t bytes;
 
     for (unsigned i = 0; i < enc->block_pages; i++)
         memcpy(enc->copy + (size_t)i * PAGE_BYTES, enc->block[i], PAGE_BYTES);
+    if (enc->codec == PAGE_ZSTD) {
+        bytes = ZSTD_compressCCtx(enc->zstd, out, room_bytes, enc->copy, raw_bytes, ZSTD_LEVEL);
+        if (ZSTD_isError(bytes))
+            bytes = 0;
+    } else {
+        const int lz_bytes = LZ4_compress_fast_extState(
+            enc->lz_state, (char *)enc->copy, (char *)out, (int)raw_bytes, (int)room_bytes, 1);
 
-    const int lz_bytes = LZ4_compress_fast_extState(enc->lz_state, (char *)enc->copy, (char *)out,
-        raw_bytes, raw_bytes - raw_bytes / MIN_SAVED_FRACTION, 1);
-
-    if (lz_bytes <= 0)
-        return 0;
-    memset(out + lz_bytes, 0, padded_bytes((size_t)lz_bytes) - (size_t)lz_bytes);
-    return (uint32_t)lz_bytes;
+        bytes = lz_bytes > 0 ? (size_t)lz_bytes : 0;
+    }
+    memset(out + bytes, 0, padded_bytes(bytes) - bytes);
+    return (uint32_t)bytes;
 }
 
 /* The block is full, or the last: onto the record with it. */
@@ -205,11 +237,11 @@ static void finish_block(struct page_encoder *enc)
     if (packed_bytes) {
         add_piece(enc, enc->packed + enc->packed_bytes, padded_bytes(packed_bytes));
         enc->packed_bytes += padded_bytes(packed_bytes);
-        enc->table[enc->blocks++] = packed_bytes;
+        enc->table[enc->blocks++] = block_words[enc->codec] | packed_bytes;
     } else {
         for (unsigned i = 0; i < enc->block_pages; i++)
             add_piece(enc, enc->block[i], PAGE_BYTES);
-        enc->table[enc->blocks++] = BLOCK_RAW | enc->block_pages * PAGE_BYTES;
+        enc->table[enc->blocks++] = block_words[PAGE_RAW] | enc->block_pages * PAGE_BYTES;
     }
     enc->block_pages = 0;
 }
@@ -244,14 +276,15 @@ static void find_zero_pages(struct page_encoder *enc, const uint64_t *entries,
     }
 }
 
-int page_encode(struct page_encoder *enc, const uint64_t *entries, const void *const *pages,
-    unsigned count, struct page_body *body, struct err *e)
+int page_encode(struct page_encoder *enc, enum page_codec codec, const uint64_t *entries,
+    const void *const *pages, unsigned count, struct page_body *body, struct err *e)
 {
     int64_t mark_ns = thread_cpu_ns();
     const int rc = check_caller(entries, count, e);
 
     if (rc)
         return rc;
+    enc->codec = codec;
     find_zero_pages(enc, entries, pages, count, body);
     body->zero_scan_cpu_ns = lap_cpu_ns(&mark_ns);
 
@@ -290,6 +323,7 @@ struct page_decoder {
     struct page_rules rules;
     uint8_t *packed;  /* a compressed block as it arrives */
     uint8_t *scratch; /* what it decodes to, if its pages do not lie side by side */
+    ZSTD_DCtx *zstd;
 
     /* The record that arrives. */
     size_t left_bytes; /* of its body */
@@ -307,8 +341,9 @@ int page_decoder_create(const struct page_rules *rules, struct page_decoder **de
         n->rules = *rules;
         n->packed = aligned_alloc(PAGE_BYTES, PAGES_BLOCK_BYTES);
         n->scratch = aligned_alloc(PAGE_BYTES, PAGES_BLOCK_BYTES);
+        n->zstd = ZSTD_createDCtx();
     }
-    if (!n || !n->packed || !n->scratch) {
+    if (!n || !n->packed || !n->scratch || !n->zstd) {
         page_decoder_destroy(n);
         return err_set(e, ERR_LOCAL, ENOMEM, "no memory for a lane's pages");
     }
@@ -322,6 +357,7 @@ void page_decoder_destroy(struct page_decoder *dec)
         return;
     free(dec->packed);
     free(dec->scratch);
+    ZSTD_freeDCtx(dec->zstd);
     free(dec);
 }
 
@@ -393,17 +429,31 @@ static int check_entries(const struct page_decoder *dec, struct page_front *f, s
     return 0;
 }
 
+/* PAGE_CODECS: the word names none. */
+static enum page_codec codec_of(uint32_t word)
+{
+    enum page_codec codec = 0;
+
+    while (codec < PAGE_CODECS && block_words[codec] != (word & ~BLOCK_LENGTH_MASK))
+        codec++;
+    return codec;
+}
+
 static int check_blocks(const struct page_decoder *dec, const struct page_front *f, struct err *e)
 {
     size_t left_bytes = dec->left_bytes;
 
     for (uint32_t b = 0; b < dec->blocks; b++) {
         const uint32_t raw_bytes = pages_in_block(f->data_pages, b) * PAGE_BYTES;
-        const uint32_t stored_bytes = dec->table[b] & ~BLOCK_RAW;
-        const bool raw = dec->table[b] & BLOCK_RAW;
+        const uint32_t stored_bytes = dec->table[b] & BLOCK_LENGTH_MASK;
+        const enum page_codec codec = codec_of(dec->table[b]);
+        const bool raw = codec == PAGE_RAW;
 
-        if (!raw && !dec->rules.compress)
-            return bad_pages(dec, e, "block %" PRIu32 " is compressed, which was not agreed", b);
+        if (codec == PAGE_CODECS)
+            return bad_pages(dec, e, "block %" PRIu32 " is stored in a way that is not known", b);
+        if (!raw && !(dec->rules.codecs & PAGE_CODEC_BIT(codec)))
+            return bad_pages(
+                dec, e, "block %" PRIu32 " is compressed in a way that was not agreed", b);
         if (raw ? stored_bytes != raw_bytes : stored_bytes == 0 || stored_bytes >= raw_bytes)
             return bad_pages(dec, e,
                 "block %" PRIu32 " of %" PRIu32 " bytes is stored in %" PRIu32 "%s", b, raw_bytes,
@@ -460,11 +510,23 @@ static bool side_by_side(uint8_t *const *pages, uint32_t count)
     return true;
 }
 
+/* dec->packed becomes exactly raw_bytes at out; false: it does not. */
+static bool unpack(struct page_decoder *dec, enum page_codec codec, uint32_t stored_bytes,
+    uint8_t *out, size_t raw_bytes)
+{
+    if (codec == PAGE_LZ4)
+        return LZ4_decompress_safe((const char *)dec->packed, (char *)out, (int)stored_bytes,
+                   (int)raw_bytes) == (int)raw_bytes;
+    /* One frame, and nothing else: several would decode, too. */
+    return ZSTD_findFrameCompressedSize(dec->packed, stored_bytes) == stored_bytes &&
+           ZSTD_decompressDCtx(dec->zstd, out, raw_bytes, dec->packed, stored_bytes) == raw_bytes;
+}
+
 static int recv_packed(struct page_decoder *dec, struct channel *ch, uint32_t block,
     uint8_t *const *pages, uint32_t count, struct err *e)
 {
-    const uint32_t stored_bytes = dec->table[block];
-    const int raw_bytes = (int)(count * PAGE_BYTES);
+    const uint32_t stored_bytes = dec->table[block] & BLOCK_LENGTH_MASK;
+    const size_t raw_bytes = (size_t)count * PAGE_BYTES;
     uint8_t *const out = side_by_side(pages, count) ? pages[0] : dec->scratch;
     const int rc = take(dec, ch, dec->packed, padded_bytes(stored_bytes), "blocks", e);
 
@@ -473,9 +535,9 @@ static int recv_packed(struct page_decoder *dec, struct channel *ch, uint32_t bl
     for (uint32_t i = stored_bytes; i < padded_bytes(stored_bytes); i++)
         if (dec->packed[i])
             return bad_pages(dec, e, "padding after block %" PRIu32 " is not zero", block);
-    if (LZ4_decompress_safe((const char *)dec->packed, (char *)out, (int)stored_bytes, raw_bytes) !=
-        raw_bytes)
-        return bad_pages(dec, e, "block %" PRIu32 " does not decode to %d bytes", block, raw_bytes);
+    if (!unpack(dec, codec_of(dec->table[block]), stored_bytes, out, raw_bytes))
+        return bad_pages(
+            dec, e, "block %" PRIu32 " does not decode to %zu bytes", block, raw_bytes);
     for (uint32_t i = 0; out == dec->scratch && i < count; i++)
         memcpy(pages[i], out + (size_t)i * PAGE_BYTES, PAGE_BYTES);
     return 0;
@@ -517,10 +579,10 @@ int page_recv_contents(
     for (uint32_t b = 0; b < dec->blocks && !rc;) {
         uint32_t count = pages_in_block(dec->front.data_pages, b);
 
-        if (!(dec->table[b] & BLOCK_RAW)) {
+        if (codec_of(dec->table[b]) != PAGE_RAW) {
             rc = recv_packed(dec, ch, b++, pages + done, count, e);
         } else { /* and all raw ones that follow */
-            while (++b < dec->blocks && (dec->table[b] & BLOCK_RAW))
+            while (++b < dec->blocks && codec_of(dec->table[b]) == PAGE_RAW)
                 count += pages_in_block(dec->front.data_pages, b);
             rc = recv_raw(dec, ch, pages + done, count, e);
         }

@@ -25,11 +25,17 @@ enum {
 /* Is every byte of the page zero? Any alignment of 8; stops at the first that is not. */
 bool page_is_zero(const void *page);
 
+/* How a block is stored. RAW is always allowed; sets of them are bits. */
+enum page_codec { PAGE_RAW, PAGE_LZ4, PAGE_ZSTD, PAGE_CODECS };
+
+#define PAGE_CODEC_BIT(codec) (1u << (codec))
+
 /* ---- sending ---- */
 
 struct page_encoder;
 
-int page_encoder_create(bool compress, struct page_encoder **enc, struct err *e);
+/* codecs: those that page_encode() will be asked for. */
+int page_encoder_create(uint32_t codecs, struct page_encoder **enc, struct err *e);
 void page_encoder_destroy(struct page_encoder *enc);
 
 struct page_body {
@@ -41,14 +47,15 @@ struct page_body {
 };
 
 /*
- * Encode count (1..PAGES_MAX_ENTRIES) entries in strictly ascending order of PFN, all of one lane.
- * pages[i] is the content of entry i, and is not looked at where the type has none. Pages may be
- * mapped guest memory that changes meanwhile: the record decodes all the same, and a page that does
- * not change arrives as it is. The body refers to them and is valid until they are unmapped or the
- * next call. Fails only on a caller's mistake (ERR_INTERNAL).
+ * Encode, with blocks stored by that codec where it makes them smaller, count
+ * (1..PAGES_MAX_ENTRIES) entries in strictly ascending order of PFN, all of one lane. pages[i] is
+ * the content of entry i, and is not looked at where the type has none. Pages may be mapped guest
+ * memory that changes meanwhile: the record decodes all the same, and a page that does not change
+ * arrives as it is. The body refers to them and is valid until they are unmapped or the next call.
+ * Fails only on a caller's mistake (ERR_INTERNAL).
  */
-int page_encode(struct page_encoder *enc, const uint64_t *entries, const void *const *pages,
-    unsigned count, struct page_body *body, struct err *e);
+int page_encode(struct page_encoder *enc, enum page_codec codec, const uint64_t *entries,
+    const void *const *pages, unsigned count, struct page_body *body, struct err *e);
 
 /* ---- receiving ---- */
 
@@ -56,7 +63,7 @@ int page_encode(struct page_encoder *enc, const uint64_t *entries, const void *c
 struct page_rules {
     uint64_t frame_count;
     unsigned lane, lane_count; /* extents e with e mod lane_count == lane */
-    bool compress;             /* LZ4 blocks are allowed */
+    uint32_t codecs;           /* that blocks may be stored by */
 };
 
 struct page_decoder;

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/deadline.h"
+#include "transport/pages.h"
 #include "transport/v3.h"
 
 #include <errno.h>
@@ -11,7 +12,8 @@
 
 enum {
     HEAD_BYTES = 40,
-    HEAD_FLAG_COMPRESS = 1 << 0,
+    HEAD_FLAG_LZ4 = 1 << 0,
+    HEAD_FLAG_ZSTD = 1 << 1,
     STATE_HEADER_BYTES = 8,
     STATE_PART_BYTES = 1 << 20,
     STATE_FLAG_MORE = 1 << 0,
@@ -43,7 +45,8 @@ int trunk_send_head(struct channel *ch, const struct trunk_head *head, struct er
     struct bytes_out out = bytes_out_init(body, sizeof(body));
 
     bytes_out_u32(&out, head->guest_type);
-    bytes_out_u32(&out, head->compress ? HEAD_FLAG_COMPRESS : 0);
+    bytes_out_u32(&out, (head->codecs & PAGE_CODEC_BIT(PAGE_LZ4) ? HEAD_FLAG_LZ4 : 0) |
+                            (head->codecs & PAGE_CODEC_BIT(PAGE_ZSTD) ? HEAD_FLAG_ZSTD : 0));
     bytes_out_u32(&out, head->xen_major);
     bytes_out_u32(&out, head->xen_minor);
     bytes_out_u32(&out, head->lane_count);
@@ -187,7 +190,8 @@ static const char *decode_head(const void *body, size_t len_bytes, struct trunk_
 
     h->guest_type = bytes_in_u32(&in);
     const uint32_t flags = bytes_in_u32(&in);
-    h->compress = flags & HEAD_FLAG_COMPRESS;
+    h->codecs = PAGE_CODEC_BIT(PAGE_RAW) | (flags & HEAD_FLAG_LZ4 ? PAGE_CODEC_BIT(PAGE_LZ4) : 0) |
+                (flags & HEAD_FLAG_ZSTD ? PAGE_CODEC_BIT(PAGE_ZSTD) : 0);
     h->xen_major = bytes_in_u32(&in);
     h->xen_minor = bytes_in_u32(&in);
     h->lane_count = bytes_in_u32(&in);
@@ -198,7 +202,7 @@ static const char *decode_head(const void *body, size_t len_bytes, struct trunk_
         return "its length";
     if (h->guest_type != V3_GUEST_PV && h->guest_type != V3_GUEST_HVM)
         return "the type of guest is not known here";
-    if ((flags & ~(uint32_t)HEAD_FLAG_COMPRESS) || reserved)
+    if ((flags & ~(uint32_t)(HEAD_FLAG_LZ4 | HEAD_FLAG_ZSTD)) || reserved)
         return "reserved bits are set";
     if (h->lane_count < 1 || h->lane_count > WIRE_MAX_LANES)
         return "the number of lanes";

@@ -9,7 +9,7 @@
 
 struct trunk_head {
     uint32_t guest_type; /* V3_GUEST_PV or V3_GUEST_HVM */
-    bool compress;       /* blocks may be LZ4 */
+    uint32_t codecs;     /* what blocks may be stored as: bits of enum page_codec */
     uint32_t xen_major, xen_minor;
     uint32_t lane_count;
     uint64_t frame_count; /* every PFN is below */

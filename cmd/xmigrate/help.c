@@ -25,7 +25,7 @@ const char help_text[] =
 "  --max-time T          the same before all of it would take longer (no limit)\n"
 "  --max-bytes SIZE      the same before it would send more (no limit)\n"
 "  --bandwidth RATE      bits a second on the wire, all lanes together: 800M, 10G (no cap)\n"
-"  --no-compress         send pages as they are\n"
+"  --compress HOW        none, lz4, zstd, or auto: whatever is fastest, all the time (auto)\n"
 "\n"
 "Limits:\n"
 "  --connect-timeout T   to reach the other host and be greeted (10s)\n"

@@ -42,7 +42,7 @@ enum option_id {
     OPT_MAX_BYTES,
     OPT_ON_STALL,
     OPT_BANDWIDTH,
-    OPT_NO_COMPRESS,
+    OPT_COMPRESS,
     OPT_CONNECT_TIMEOUT,
     OPT_SILENT_TIMEOUT,
     OPT_SUSPEND_TIMEOUT,
@@ -88,7 +88,7 @@ static const struct rule {
     [OPT_MAX_BYTES] = {"max-bytes", "a size such as 800M or 20G", IN(MODE_LIVE)},
     [OPT_ON_STALL] = {"on-stall", "suspend or abort", IN(MODE_LIVE)},
     [OPT_BANDWIDTH] = {"bandwidth", "bits a second, at least 1M, such as 800M or 10G", IN_SEND},
-    [OPT_NO_COMPRESS] = {"no-compress", NULL, IN_SEND},
+    [OPT_COMPRESS] = {"compress", "none, lz4, zstd or auto", IN_SEND},
     [OPT_CONNECT_TIMEOUT] = {"connect-timeout", "a time from 100ms to a day", IN_SEND},
     [OPT_SILENT_TIMEOUT] = {"silent-timeout", "a time from 6s to a day", IN_MOVE},
     [OPT_SUSPEND_TIMEOUT] = {"suspend-timeout", "a time from 100ms to a day", IN_SEND},
@@ -210,8 +210,9 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
         return take_on_stall(&o->limits.on_stall, text, r, e);
     case OPT_BANDWIDTH:
         return take_bandwidth(o, text, r, e);
-    case OPT_NO_COMPRESS:
-        o->compress = false;
+    case OPT_COMPRESS:
+        if (!link_parse_compress(text, &o->compress))
+            return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
         return 0;
     case OPT_CONNECT_TIMEOUT:
         return take_limit(&o->connect_ns, text, LEAST_LIMIT_NS, r, e);
@@ -316,7 +317,7 @@ int options_parse(struct options *o, int argc, char *const argv[], unsigned core
                  : cores > DEFAULT_MAX_LANES ? DEFAULT_MAX_LANES
                                              : cores,
         .limits = {.max_downtime_ns = DEFAULT_DOWNTIME_NS, .max_rounds = DEFAULT_MAX_ROUNDS},
-        .compress = true,
+        .compress = LINK_COMPRESS_AUTO,
         .connect_ns = DEFAULT_CONNECT_NS,
         .silent_ns = DEFAULT_SILENT_NS,
         .suspend_ns = DEFAULT_SUSPEND_NS,

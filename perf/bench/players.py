@@ -56,7 +56,8 @@ class Floor(Player):
 
 
 class Xmigrate(Player):
-    CODEC_OPTIONS = {"off": ["--no-compress"], "lz4": []}
+    CODEC_OPTIONS = {"off": ["--compress", "none"], "lz4": ["--compress", "lz4"],
+                     "zstd": ["--compress", "zstd"], "auto": ["--compress", "auto"]}
 
     def check(self, _bout, codec):
         if codec not in self.CODEC_OPTIONS:

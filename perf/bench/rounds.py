@@ -48,7 +48,8 @@ def move(bench, space, trace):
                  "--content", "random=100", "--name", GUEST)
     listener, port = bench.players["xmigrate"].listen(hosts, ["--insecure"])
     said = run(hosts.xmigrate(hosts.names[0], "--live", f"127.0.0.1:{port}", GUEST, "--insecure",
-                              "--json", "--lanes", "2", "--no-compress", "--max-downtime", "1us",
+                              "--json", "--lanes", "2", "--compress", "none",
+                              "--max-downtime", "1us",
                               "--max-rounds", "10"), env=hosts.environment)
     listener.terminate()
     listener.wait(20)

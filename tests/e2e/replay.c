@@ -63,7 +63,7 @@ static int flush(struct replay *r, unsigned index, struct err *e)
     if (!l->count)
         return 0;
 
-    int rc = page_encode(l->encoder, l->entries, l->pages, l->count, &body, e);
+    int rc = page_encode(l->encoder, PAGE_LZ4, l->entries, l->pages, l->count, &body, e);
 
     if (rc)
         return rc;
@@ -202,7 +202,7 @@ static int read_file(struct replay *r, bool sending, struct err *e)
     if (!rc && sending)
         rc = trunk_send_head(r->trunk,
             &(struct trunk_head){.guest_type = h.guest_type,
-                .compress = true,
+                .codecs = PAGE_CODEC_BIT(PAGE_LZ4),
                 .lane_count = r->lane_count,
                 .frame_count = r->frame_count},
             e);
@@ -287,7 +287,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < r.lane_count; i++) {
         r.lanes[i].copies = malloc(RECORD_PAGES_MAX * sizeof(*r.lanes[i].copies));
         if (!r.lanes[i].copies || pair_up("lane", i, &cancel, &r.lanes[i].ch, &lanes[i], &e) ||
-            page_encoder_create(true, &r.lanes[i].encoder, &e))
+            page_encoder_create(PAGE_CODEC_BIT(PAGE_LZ4), &r.lanes[i].encoder, &e))
             return 2;
     }
     pthread_create(&sender, NULL, send_all, &r);

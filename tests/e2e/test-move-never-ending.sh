@@ -9,7 +9,7 @@ listen b
 busy() {
     guest a g --type pvh --memory 64M --vcpus 1 --dirty 30000
 }
-slow="--bandwidth 200M --no-compress"
+slow="--bandwidth 200M --compress none"
 
 busy
 xm a --live "127.0.0.1:$port" g --json $slow >move.json 2>move.err || fail "$(tail -n 3 move.err)"

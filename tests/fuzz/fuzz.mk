@@ -21,11 +21,11 @@ $(FUZZ_B)/obj/%.o: %.c
 
 $(FUZZ_BINS): $(FUZZ_B)/%: $(FUZZ_B)/obj/tests/fuzz/%.o $(call fuzz_obj,$(FUZZ_SHARED))
 	$(call say,LD,$@)
-	$(Q)$(FUZZ_CC) -pthread $(FUZZ_SAN) -fsanitize=fuzzer -o $@ $^ -llz4
+	$(Q)$(FUZZ_CC) -pthread $(FUZZ_SAN) -fsanitize=fuzzer -o $@ $^ -llz4 -lzstd
 
 $(FUZZ_B)/seeds: $(call fuzz_obj,tests/fuzz/seeds.c $(FUZZ_SHARED))
 	$(call say,LD,$@)
-	$(Q)$(FUZZ_CC) -pthread $(FUZZ_SAN) -o $@ $^ -llz4
+	$(Q)$(FUZZ_CC) -pthread $(FUZZ_SAN) -o $@ $^ -llz4 -lzstd
 
 -include $(shell find $(FUZZ_B)/obj -name '*.d' 2>/dev/null)
 

@@ -64,7 +64,7 @@ static void make_pages(const char *dir)
     struct err e = ERR_INIT;
 
     memory_channel_init(&m);
-    check(page_encoder_create(true, &enc, &e), &e);
+    check(page_encoder_create(~0u, &enc, &e), &e);
     for (unsigned kind = 0; kind < 4; kind++) {
         for (unsigned i = 0; i < 40; i++) {
             /* Every known type in turn for the last kind, which is a mix. */
@@ -80,7 +80,9 @@ static void make_pages(const char *dir)
 
             if (kind == 2 && counts[c] > 2)
                 continue; /* noise teaches little and slows down much */
-            check(page_encode(enc, entries, pages, counts[c], &body, &e), &e);
+            check(page_encode(
+                      enc, c % 2 ? PAGE_ZSTD : PAGE_LZ4, entries, pages, counts[c], &body, &e),
+                &e);
             snprintf(name, sizeof(name), "kind%u-%u", kind, counts[c]);
             memory_channel_reset(&m);
             for (int i = 0; i < body.iov_count; i++)
@@ -104,7 +106,7 @@ static void make_trunk(const char *dir)
     memory_channel_init(&m);
     check(trunk_send_head(ch,
               &(struct trunk_head){.guest_type = V3_GUEST_PV,
-                  .compress = true,
+                  .codecs = PAGE_CODEC_BIT(PAGE_LZ4),
                   .xen_major = 4,
                   .xen_minor = 17,
                   .lane_count = 2,

@@ -78,7 +78,7 @@ static void live_has_the_documented_defaults(void **state)
     assert_int_equal(o.limits.max_downtime_ns, 300 * NS_PER_MS);
     assert_int_equal(o.limits.max_rounds, 30);
     assert_int_equal(o.bandwidth_bits_per_s, 0);
-    assert_true(o.compress);
+    assert_int_equal(o.compress, LINK_COMPRESS_AUTO);
     assert_false(o.insecure);
     assert_false(o.json);
     assert_int_equal(o.connect_ns, 10 * NS_PER_S);
@@ -97,7 +97,7 @@ static void every_option_of_a_move_is_taken(void **state)
 
     assert_parses(&o,
         "--lanes 3 --live [::1]:9 g --max-downtime=50ms --max-rounds 7 --bandwidth 10G "
-        "--no-compress --json -v --insecure",
+        "--compress zstd --json -v --insecure",
         buf);
     assert_string_equal(o.address.host, "::1");
     assert_int_equal(o.address.port, 9);
@@ -105,7 +105,7 @@ static void every_option_of_a_move_is_taken(void **state)
     assert_int_equal(o.limits.max_downtime_ns, 50 * NS_PER_MS);
     assert_int_equal(o.limits.max_rounds, 7);
     assert_int_equal(o.bandwidth_bits_per_s, 10000000000);
-    assert_false(o.compress);
+    assert_int_equal(o.compress, LINK_COMPRESS_ZSTD);
     assert_true(o.json);
     assert_true(o.insecure);
     assert_int_equal(o.log_level, LOG_DEBUG);

@@ -18,10 +18,11 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+#include <zstd.h>
 #include <cmocka.h>
 
 static const struct page_rules one_lane = {
-    .frame_count = 1 << 20, .lane = 0, .lane_count = 1, .compress = true};
+    .frame_count = 1 << 20, .lane = 0, .lane_count = 1, .codecs = ~0u};
 
 struct fixture {
     struct page_encoder *enc;
@@ -32,7 +33,8 @@ struct fixture {
     struct peer_pages *peer;
     uint8_t *body;    /* of a record */
     uint8_t *arrived; /* 512 pages */
-    bool apart;       /* pages that follow each other do not arrive side by side */
+    enum page_codec codec;
+    bool apart; /* pages that follow each other do not arrive side by side */
     struct memory_channel wire;
     pid_t guest; /* writes to memory meanwhile; 0: none */
     struct err e;
@@ -45,9 +47,10 @@ static int set_up(void **state)
     f->memory = aligned_alloc(PAGE_BYTES, PAGES_MAX_ENTRIES * PAGE_BYTES);
     f->arrived = aligned_alloc(PAGE_BYTES, PAGES_MAX_ENTRIES * PAGE_BYTES);
     f->body = malloc(PAGES_MAX_BODY_BYTES + 8);
+    f->codec = PAGE_LZ4;
     f->peer = malloc(sizeof(*f->peer));
     memory_channel_init(&f->wire);
-    assert_int_equal(page_encoder_create(true, &f->enc, &f->e), 0);
+    assert_int_equal(page_encoder_create(~0u, &f->enc, &f->e), 0);
     assert_int_equal(page_decoder_create(&one_lane, &f->dec, &f->e), 0);
     memset(f->memory, 0, PAGES_MAX_ENTRIES * PAGE_BYTES);
     for (unsigned i = 0; i < PAGES_MAX_ENTRIES; i++) {
@@ -100,7 +103,7 @@ static size_t encode(struct fixture *f, unsigned count)
     struct page_body body;
     size_t len_bytes = 0;
 
-    assert_int_equal(page_encode(f->enc, f->entries, f->pages, count, &body, &f->e), 0);
+    assert_int_equal(page_encode(f->enc, f->codec, f->entries, f->pages, count, &body, &f->e), 0);
     for (int i = 0; i < body.iov_count; i++) {
         assert_true(len_bytes + body.iov[i].iov_len <= PAGES_MAX_BODY_BYTES);
         memcpy(f->body + len_bytes, body.iov[i].iov_base, body.iov[i].iov_len);
@@ -212,7 +215,7 @@ static void test_raw_pages_are_sent_from_where_they_are(void **state)
     for (unsigned i = 0; i < 40; i++)
         if (i != 20)
             fill_random(f, i);
-    assert_int_equal(page_encode(f->enc, f->entries, f->pages, 40, &body, &f->e), 0);
+    assert_int_equal(page_encode(f->enc, f->codec, f->entries, f->pages, 40, &body, &f->e), 0);
     assert_int_equal(body.iov_count, 3);
     assert_ptr_equal(body.iov[1].iov_base, page_of(f, 0));
     assert_int_equal(body.iov[1].iov_len, 20 * PAGE_BYTES);
@@ -234,6 +237,24 @@ static void test_text_arrives_compressed(void **state)
     assert_int_equal(f->peer->lz4_blocks, 7);
 }
 
+static void test_text_arrives_smaller_by_zstd(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < 100; i++)
+        fill_text(f, i);
+
+    const size_t lz4_bytes = encode(f, 100);
+
+    f->codec = PAGE_ZSTD;
+
+    const size_t len_bytes = encode(f, 100);
+
+    assert_true(len_bytes < lz4_bytes * 3 / 4);
+    assert_arrives(f, len_bytes, 100);
+    assert_int_equal(f->peer->zstd_blocks, 7);
+}
+
 static void test_every_mix_of_pages_arrives(void **state)
 {
     struct fixture *f = *state;
@@ -244,6 +265,7 @@ static void test_every_mix_of_pages_arrives(void **state)
         uint64_t pfn = 0;
 
         f->apart = round % 2;
+        f->codec = round % PAGE_CODECS;
         for (unsigned i = 0; i < count; i++) {
             pfn += 1 + (uint64_t)random() % 9;
             f->entries[i] = v3_entry(pfn, words[(unsigned)random() % 13] << 28);
@@ -282,11 +304,12 @@ static void test_without_compression_all_blocks_are_raw(void **state)
 
     page_encoder_destroy(f->enc);
     page_decoder_destroy(f->dec);
-    assert_int_equal(page_encoder_create(false, &f->enc, &f->e), 0);
+    assert_int_equal(page_encoder_create(PAGE_CODEC_BIT(PAGE_RAW), &f->enc, &f->e), 0);
     assert_int_equal(
         page_decoder_create(
             &(struct page_rules){.frame_count = 1 << 20, .lane_count = 1}, &f->dec, &f->e),
         0);
+    f->codec = PAGE_RAW;
     for (unsigned i = 0; i < 20; i++)
         fill_text(f, i);
     assert_arrives(f, encode(f, 20), 20);
@@ -303,7 +326,9 @@ static void test_a_compressed_block_that_was_not_agreed_is_refused(void **state)
             &(struct page_rules){.frame_count = 1 << 20, .lane_count = 1}, &f->dec, &f->e),
         0);
     fill_text(f, 0);
-    assert_refused(f, encode(f, 1), "compressed");
+    assert_refused(f, encode(f, 1), "not agreed");
+    f->codec = PAGE_ZSTD;
+    assert_refused(f, encode(f, 1), "not agreed");
 }
 
 static void test_compression_is_found_again_after_random_pages(void **state)
@@ -437,7 +462,7 @@ static void test_frames_of_another_lane_are_refused(void **state)
 {
     struct fixture *f = *state;
     const struct page_rules second_of_three = {
-        .frame_count = 1 << 20, .lane = 1, .lane_count = 3, .compress = true};
+        .frame_count = 1 << 20, .lane = 1, .lane_count = 3, .codecs = ~0u};
 
     page_decoder_destroy(f->dec);
     assert_int_equal(page_decoder_create(&second_of_three, &f->dec, &f->e), 0);
@@ -465,8 +490,10 @@ static void test_bad_blocks_are_refused(void **state)
     assert_refused(f, len_bytes, "is stored in");
     put_le32(table, 0x80000000u | (PAGE_BYTES + 8));
     assert_refused(f, len_bytes, "is stored in");
-    put_le32(table, 0xffffffffu);
+    put_le32(table, 0xbfffffffu);
     assert_refused(f, len_bytes, "is stored in");
+    put_le32(table, 0xffffffffu);
+    assert_refused(f, len_bytes, "not known");
     put_le32(table, 0);
     assert_refused(f, len_bytes, "is stored in 0");
     put_le32(table, PAGE_BYTES);
@@ -500,18 +527,42 @@ static void test_lz4_blocks_of_another_length_are_refused(void **state)
     }
 }
 
+static void test_zstd_blocks_that_are_not_one_fitting_frame_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t zeros[2 * PAGE_BYTES] = {0};
+    static const size_t raw_lengths[] = {16, PAGE_BYTES - 1, PAGE_BYTES + 1, 2 * PAGE_BYTES};
+
+    put_le32(f->body, 1);
+    put_le32(f->body + 4, 0);
+    put_le64(f->body + 8, 1000);
+    put_le32(f->body + 20, 0);
+    for (unsigned i = 0; i < 5; i++) {
+        /* The last: two frames, which make a page together. */
+        size_t stored = ZSTD_compress(
+            f->body + 24, 2048, zeros, i < 4 ? raw_lengths[i] : PAGE_BYTES / 2, 1);
+
+        if (i == 4)
+            stored += ZSTD_compress(f->body + 24 + stored, 2048, zeros, PAGE_BYTES / 2, 1);
+        put_le32(f->body + 16, (uint32_t)stored | 1u << 30);
+        memset(f->body + 24 + stored, 0, 8);
+        assert_refused(f, 24 + (stored + 7) / 8 * 8, "does not decode");
+    }
+}
+
 static void test_callers_mistakes_are_internal_errors(void **state)
 {
     struct fixture *f = *state;
     struct page_body body;
 
-    assert_int_equal(page_encode(f->enc, f->entries, f->pages, 0, &body, &f->e), -EINVAL);
+    assert_int_equal(page_encode(f->enc, f->codec, f->entries, f->pages, 0, &body, &f->e), -EINVAL);
     assert_int_equal(f->e.class, ERR_INTERNAL);
-    assert_int_equal(page_encode(f->enc, f->entries, f->pages, 513, &body, &f->e), -EINVAL);
+    assert_int_equal(
+        page_encode(f->enc, f->codec, f->entries, f->pages, 513, &body, &f->e), -EINVAL);
     f->entries[1] = f->entries[0];
-    assert_int_equal(page_encode(f->enc, f->entries, f->pages, 2, &body, &f->e), -EINVAL);
+    assert_int_equal(page_encode(f->enc, f->codec, f->entries, f->pages, 2, &body, &f->e), -EINVAL);
     f->entries[0] = 5ull << 60;
-    assert_int_equal(page_encode(f->enc, f->entries, f->pages, 1, &body, &f->e), -EINVAL);
+    assert_int_equal(page_encode(f->enc, f->codec, f->entries, f->pages, 1, &body, &f->e), -EINVAL);
 }
 
 /*
@@ -523,6 +574,7 @@ static void test_pages_that_change_while_they_are_encoded(void **state)
 {
     struct fixture *f = *state;
     enum { PAGES = 64 };
+    unsigned now_codec = 0;
     uint8_t *shared = mmap(
         NULL, PAGES * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     uint8_t still[PAGE_BYTES];
@@ -557,6 +609,8 @@ static void test_pages_that_change_while_they_are_encoded(void **state)
     clock_gettime(CLOCK_MONOTONIC, &begin);
     do {
         struct arrival batch;
+        f->codec = PAGE_LZ4 + now_codec++ % 2;
+
         const size_t len_bytes = encode(f, PAGES);
 
         if (decode(f, len_bytes, &batch))
@@ -576,6 +630,7 @@ int main(void)
         TEST(test_a_full_record_of_random_pages_arrives_raw),
         TEST(test_raw_pages_are_sent_from_where_they_are),
         TEST(test_text_arrives_compressed),
+        TEST(test_text_arrives_smaller_by_zstd),
         TEST(test_every_mix_of_pages_arrives),
         TEST(test_zero_pages_cost_only_their_entry),
         TEST(test_without_compression_all_blocks_are_raw),
@@ -589,6 +644,7 @@ int main(void)
         TEST(test_frames_of_another_lane_are_refused),
         TEST(test_bad_blocks_are_refused),
         TEST(test_lz4_blocks_of_another_length_are_refused),
+        TEST(test_zstd_blocks_that_are_not_one_fitting_frame_are_refused),
         TEST(test_callers_mistakes_are_internal_errors),
         TEST(test_pages_that_change_while_they_are_encoded),
     };

@@ -3,6 +3,7 @@
 #include "base/deadline.h"
 #include "tests/unit/memory_channel.h"
 #include "tests/unit/wire_peer.h"
+#include "transport/pages.h"
 #include "transport/trunk.h"
 #include "transport/v3.h"
 
@@ -75,7 +76,7 @@ static void put_record(struct fixture *f, uint32_t type, const void *body, uint3
 }
 
 static const struct trunk_head head = {.guest_type = V3_GUEST_PV,
-    .compress = true,
+    .codecs = PAGE_CODEC_BIT(PAGE_RAW) | PAGE_CODEC_BIT(PAGE_LZ4),
     .xen_major = 4,
     .xen_minor = 17,
     .lane_count = 4,
@@ -99,7 +100,7 @@ static void test_head_is_what_the_format_says(void **state)
     assert_memory_equal(f->m.bytes, expected, sizeof(expected));
     assert_received(f, RECORD_HEAD);
     assert_int_equal(f->got.head.guest_type, V3_GUEST_PV);
-    assert_true(f->got.head.compress);
+    assert_int_equal(f->got.head.codecs, head.codecs);
     assert_int_equal(f->got.head.xen_minor, 17);
     assert_int_equal(f->got.head.lane_count, 4);
     assert_int_equal(f->got.head.frame_count, 0x100000000);
@@ -119,7 +120,7 @@ static void test_bad_heads_are_refused(void **state)
     } spoiled[] = {
         {0, 0, 4, "type of guest"},
         {0, 3, 4, "type of guest"},
-        {4, 2, 4, "reserved"},
+        {4, 4, 4, "reserved"},
         {4, 0x80000000, 4, "reserved"},
         {16, 0, 4, "lanes"},
         {16, 65, 4, "lanes"},

@@ -2,6 +2,7 @@
 
 #include <lz4.h>
 #include <string.h>
+#include <zstd.h>
 
 static uint64_t little(const uint8_t *p, unsigned bytes)
 {
@@ -64,19 +65,28 @@ const char *peer_read_pages(const uint8_t *body, size_t len_bytes, struct peer_p
             return "table's padding";
         at += 4;
     }
-    pages->raw_blocks = pages->lz4_blocks = 0;
+    pages->raw_blocks = pages->lz4_blocks = pages->zstd_blocks = 0;
     for (unsigned b = 0; b < blocks; b++) {
         const uint32_t word = (uint32_t)little(body + table_at + 4ul * b, 4);
-        const uint32_t stored = word & 0x7fffffff;
+        const uint32_t stored = word & 0x3fffffff;
         const unsigned in_block = with_bytes - next < 16 ? with_bytes - next : 16;
 
         if (at + stored > len_bytes)
             return "block is cut short";
-        if (word >> 31) {
+        if (word >> 30 == 3)
+            return "block";
+        if (word >> 30 == 2) {
             if (stored != in_block * 4096)
                 return "raw block's length";
             memcpy(pages->bytes + 4096ul * next, body + at, stored);
             pages->raw_blocks++;
+        } else if (word >> 30 == 1) {
+            if (stored == 0 || stored >= in_block * 4096 ||
+                ZSTD_findFrameCompressedSize(body + at, stored) != stored ||
+                ZSTD_decompress(pages->bytes + 4096ul * next, in_block * 4096, body + at, stored) !=
+                    in_block * 4096)
+                return "zstd block";
+            pages->zstd_blocks++;
         } else {
             if (stored == 0 || stored >= in_block * 4096 ||
                 LZ4_decompress_safe((const char *)body + at, (char *)pages->bytes + 4096ul * next,

@@ -28,7 +28,7 @@ struct peer_pages {
         bool zero;
         const uint8_t *content; /* NULL: the record has none */
     } entry[512];
-    unsigned raw_blocks, lz4_blocks;
+    unsigned raw_blocks, lz4_blocks, zstd_blocks;
     uint8_t bytes[512 * 4096];
 };
 

@@ -1,0 +1,110 @@
+#include "sched/codec_choice.h"
+
+#define RETRY_NS  1000000000ll
+#define WINDOW_NS 50000000ll
+#define HOPELESS  1.3
+
+enum {
+    MIN_PAGES = 64,   /* smaller batches are mostly overhead */
+    FULL_SHARE = 10,  /* a link that makes us wait a tenth of the time is full */
+    FORGET_SHARE = 4, /* a new sample counts a quarter */
+    HOPELESS_RETRIES = 8,
+    BETTER_PERCENT = 5 /* a change must promise so much */
+};
+
+void codec_choice_init(struct codec_choice *c, unsigned allowed, int64_t now_ns)
+{
+    *c = (struct codec_choice){
+        .allowed = allowed,
+        .current = (unsigned)__builtin_ctz(allowed),
+        .window_ns = now_ns,
+    };
+}
+
+static double page_ns(const struct codec_choice *c, unsigned codec)
+{
+    const double link_ns = c->cost[codec].bytes * c->link_ns_per_byte;
+    const double busy_ns = c->cost[codec].busy_ns;
+
+    return busy_ns > link_ns ? busy_ns : link_ns;
+}
+
+/*
+ * How long what is known of a codec holds. One whose bytes alone keep the link busy for much longer
+ * than a page takes now cannot win unless the content changes, and on a slow link to try it costs
+ * much: that is done rarely.
+ */
+static int64_t holds_ns(const struct codec_choice *c, unsigned codec)
+{
+    const double link_ns = c->cost[codec].bytes * c->link_ns_per_byte;
+
+    return link_ns > page_ns(c, c->current) * HOPELESS ? RETRY_NS * HOPELESS_RETRIES : RETRY_NS;
+}
+
+/* One whose cost is not known, or not any more; CODEC_CHOICES: none. */
+static unsigned find_stale(const struct codec_choice *c, int64_t now_ns)
+{
+    for (unsigned i = 0; i < CODEC_CHOICES; i++)
+        if ((c->allowed >> i & 1) &&
+            (!c->cost[i].known ||
+                (i != c->current && now_ns - c->cost[i].tried_ns > holds_ns(c, i))))
+            return i;
+    return CODEC_CHOICES;
+}
+
+unsigned codec_choose(struct codec_choice *c, int64_t now_ns)
+{
+    const unsigned stale = find_stale(c, now_ns);
+    unsigned best = c->current;
+
+    if (stale < CODEC_CHOICES)
+        return stale;
+    for (unsigned i = 0; i < CODEC_CHOICES; i++)
+        if ((c->allowed >> i & 1) &&
+            page_ns(c, i) * (100 + (i == c->current ? 0 : BETTER_PERCENT)) <
+                page_ns(c, best) * (100 + (best == c->current ? 0 : BETTER_PERCENT)))
+            best = i;
+    c->current = best;
+    return best;
+}
+
+static void judge_link(struct codec_choice *c, const struct codec_sample *s, int64_t now_ns)
+{
+    const int64_t span_ns = now_ns - c->window_ns;
+
+    c->window_wait_ns += s->wait_ns;
+    c->window_bytes += (double)s->bytes;
+    if (span_ns < WINDOW_NS)
+        return;
+    if (c->window_wait_ns > span_ns / FULL_SHARE) {
+        c->link_ns_per_byte = (double)span_ns / c->window_bytes;
+        c->link_full_ns = now_ns;
+    } else if (now_ns - c->link_full_ns > RETRY_NS) {
+        c->link_ns_per_byte = 0;
+    }
+    c->window_ns = now_ns;
+    c->window_wait_ns = 0;
+    c->window_bytes = 0;
+}
+
+static double blend(double before, double now)
+{
+    return before + (now - before) / FORGET_SHARE;
+}
+
+void codec_learn(struct codec_choice *c, const struct codec_sample *s, int64_t now_ns)
+{
+    struct codec_cost *cost = &c->cost[s->codec];
+
+    judge_link(c, s, now_ns);
+    if (s->pages < MIN_PAGES)
+        return;
+
+    const double busy_ns = (double)s->busy_ns / (double)s->pages;
+    const double bytes = (double)s->bytes / (double)s->pages;
+
+    cost->busy_ns = cost->known ? blend(cost->busy_ns, busy_ns) : busy_ns;
+    cost->bytes = cost->known ? blend(cost->bytes, bytes) : bytes;
+    cost->known = true;
+    cost->tried_ns = now_ns;
+}

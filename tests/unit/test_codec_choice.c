@@ -1,0 +1,166 @@
+/* The choice of a codec, against a lane and a link made of numbers. */
+#include "sched/codec_choice.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+enum { RAW, LZ4, ZSTD, BATCH_PAGES = 512, ALL = 7 };
+
+#define NS_PER_S 1000000000ll
+
+/* What a page costs by each codec, and what the link lets through. */
+struct world {
+    double busy_ns[CODEC_CHOICES], bytes[CODEC_CHOICES];
+    double bytes_per_s; /* 0: no limit */
+};
+
+/* Text goes to a half with LZ4 and a third with zstd; 1.5 GB/s raw when nothing is in the way. */
+static const struct world text = {{2700, 7000, 13000}, {4096, 2000, 1300}, 0};
+static const struct world noise = {{2700, 2900, 3100}, {4096, 4096, 4096}, 0};
+
+struct run {
+    struct codec_choice c;
+    int64_t now_ns;
+    uint64_t batches[CODEC_CHOICES];
+};
+
+static void begin(struct run *r, unsigned allowed)
+{
+    *r = (struct run){.now_ns = 1000};
+    codec_choice_init(&r->c, allowed, r->now_ns);
+}
+
+static void one_batch(struct run *r, const struct world *w)
+{
+    const unsigned codec = codec_choose(&r->c, r->now_ns);
+    const double busy_ns = w->busy_ns[codec] * BATCH_PAGES, bytes = w->bytes[codec] * BATCH_PAGES;
+    const double link_ns = w->bytes_per_s > 0 ? bytes / w->bytes_per_s * 1e9 : 0;
+    const struct codec_sample s = {
+        .codec = codec,
+        .pages = BATCH_PAGES,
+        .bytes = (uint64_t)bytes,
+        .busy_ns = (int64_t)busy_ns,
+        .wait_ns = link_ns > busy_ns ? (int64_t)(link_ns - busy_ns) : 0,
+    };
+
+    r->now_ns += s.busy_ns + s.wait_ns;
+    r->batches[codec]++;
+    codec_learn(&r->c, &s, r->now_ns);
+}
+
+/* Pages a second over so long. */
+static double go(struct run *r, const struct world *w, double seconds)
+{
+    const int64_t begun_ns = r->now_ns;
+    uint64_t pages = 0;
+
+    for (unsigned i = 0; i < CODEC_CHOICES; i++)
+        r->batches[i] = 0;
+    while (r->now_ns - begun_ns < (int64_t)(seconds * NS_PER_S)) {
+        one_batch(r, w);
+        pages += BATCH_PAGES;
+    }
+    return (double)pages * 1e9 / (double)(r->now_ns - begun_ns);
+}
+
+static void on_every_link_it_is_nearly_as_fast_as_the_best_fixed_one(void **state)
+{
+    static const double links[] = {0, 12.5e6, 125e6, 300e6, 625e6, 1.25e9};
+
+    (void)state;
+    for (unsigned content = 0; content < 2; content++)
+        for (unsigned l = 0; l < sizeof(links) / sizeof(links[0]); l++) {
+            struct world w = content ? noise : text;
+            double best = 0;
+            struct run r;
+
+            w.bytes_per_s = links[l];
+            for (unsigned codec = 0; codec < CODEC_CHOICES; codec++) {
+                begin(&r, 1u << codec);
+
+                const double fixed = go(&r, &w, 10);
+
+                best = fixed > best ? fixed : best;
+            }
+            begin(&r, ALL);
+
+            const double chosen = go(&r, &w, 10);
+
+            if (chosen < best * 0.9)
+                fail_msg("content %u, %.0f bytes/s: %.0f pages/s, not %.0f", content, links[l],
+                    chosen, best);
+        }
+}
+
+static void a_choice_that_became_slower_lasts_no_second(void **state)
+{
+    struct world w = text;
+    struct run r;
+
+    (void)state;
+    begin(&r, ALL);
+    w.bytes_per_s = 50e6;
+    go(&r, &w, 5);
+    assert_true(r.batches[ZSTD] > 10 * (r.batches[RAW] + r.batches[LZ4]));
+
+    /* The link becomes free: at once enough, and from the second second on it is raw. */
+    w.bytes_per_s = 0;
+    go(&r, &w, 1.1);
+    go(&r, &w, 1);
+    assert_true(r.batches[RAW] > 20 * (r.batches[LZ4] + r.batches[ZSTD]));
+
+    /* And full again. */
+    w.bytes_per_s = 50e6;
+    go(&r, &w, 1);
+    go(&r, &w, 2);
+    assert_true(r.batches[ZSTD] > 10 * (r.batches[RAW] + r.batches[LZ4]));
+}
+
+static void the_others_are_tried_about_once_a_second(void **state)
+{
+    struct run r;
+
+    (void)state;
+    begin(&r, ALL);
+    go(&r, &text, 10);
+    assert_in_range(r.batches[LZ4], 8, 12);
+    assert_in_range(r.batches[ZSTD], 8, 12);
+}
+
+static void the_only_one_allowed_is_used(void **state)
+{
+    struct run r;
+
+    (void)state;
+    begin(&r, 1u << LZ4);
+    go(&r, &noise, 3);
+    assert_int_equal(r.batches[RAW] + r.batches[ZSTD], 0);
+}
+
+static void batches_of_zero_pages_teach_nothing(void **state)
+{
+    struct run r;
+
+    (void)state;
+    begin(&r, ALL);
+    for (unsigned i = 0; i < 100; i++)
+        codec_learn(&r.c,
+            &(struct codec_sample){.codec = RAW, .pages = 0, .bytes = 4104, .busy_ns = 200000},
+            r.now_ns += 200000);
+    assert_false(r.c.cost[RAW].known);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(on_every_link_it_is_nearly_as_fast_as_the_best_fixed_one),
+        cmocka_unit_test(a_choice_that_became_slower_lasts_no_second),
+        cmocka_unit_test(the_others_are_tried_about_once_a_second),
+        cmocka_unit_test(the_only_one_allowed_is_used),
+        cmocka_unit_test(batches_of_zero_pages_teach_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
