@@ -243,7 +243,8 @@ static int send_chunk(struct tls_stream *s, const uint8_t *buf, size_t len_bytes
         size_t sealed_bytes = 0;
 
         pthread_mutex_lock(&s->lock);
-        int rc = explain_call(s, "sending", seal(s, buf, len_bytes, &sealed_bytes), e);
+        int rc = explain_call(
+            s, "sending", seal(s, buf, channel_slice(&s->ch, len_bytes), &sealed_bytes), e);
         pthread_mutex_unlock(&s->lock);
 
         if (is_final(rc))

@@ -8,6 +8,8 @@
  * the cap holds over any second. */
 #define BURST_NS (20 * NS_PER_MS)
 
+enum { SLICES_PER_S = 200, MIN_SLICE_BYTES = 1024, MAX_SLICE_BYTES = 256 << 10 };
+
 void bucket_init(struct bucket *b, uint64_t bits_per_s, const struct cancel *cancel)
 {
     *b = (struct bucket){
@@ -22,6 +24,15 @@ void bucket_init(struct bucket *b, uint64_t bits_per_s, const struct cancel *can
 void bucket_destroy(struct bucket *b)
 {
     pthread_mutex_destroy(&b->lock);
+}
+
+size_t bucket_slice_bytes(uint64_t bits_per_s)
+{
+    const uint64_t bytes = bits_per_s / 8 / SLICES_PER_S;
+
+    return bytes < MIN_SLICE_BYTES   ? MIN_SLICE_BYTES
+           : bytes > MAX_SLICE_BYTES ? MAX_SLICE_BYTES
+                                     : (size_t)bytes;
 }
 
 int64_t bucket_charge(int64_t *ready_ns, int64_t now_ns, int64_t burst_ns, double cost_ns)

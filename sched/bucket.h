@@ -28,6 +28,10 @@ void bucket_destroy(struct bucket *b);
 /* Take that many bytes and wait for them. */
 void bucket_take(struct bucket *b, size_t bytes);
 
+/* How much a taker should take at once: so little that the rate holds over any second, and that
+ * takers who come together get even shares; so much that it costs nothing to ask. */
+size_t bucket_slice_bytes(uint64_t bits_per_s);
+
 /* The clock reading up to which a taker at now_ns has to wait; advances *ready_ns. Pure but for
  * that, for tests. */
 int64_t bucket_charge(int64_t *ready_ns, int64_t now_ns, int64_t burst_ns, double cost_ns);

@@ -26,6 +26,11 @@ void channel_throttle(struct channel *ch, size_t bytes)
     ch->costs.paced_ns += now_ns() - begun_ns;
 }
 
+size_t channel_slice(const struct channel *ch, size_t bytes)
+{
+    return ch->slice_bytes && ch->slice_bytes < bytes ? ch->slice_bytes : bytes;
+}
+
 int channel_await_room(struct channel *ch, int64_t deadline_ns)
 {
     const int64_t begun_ns = now_ns();

@@ -51,9 +51,11 @@ struct channel {
     int fd;                        /* non-blocking, CLOEXEC, owned */
     const struct cancel *cancel;   /* set by the owner before use */
     int64_t stall_ns;
-    /* Asked with the number of bytes about to be sent, and may sleep: --bandwidth. NULL: free. */
+    /* Asked with the number of bytes about to be sent, about slice_bytes at a time, and may sleep:
+     * --bandwidth. NULL: free. */
     void (*throttle)(void *arg, size_t bytes);
     void *throttle_arg;
+    size_t slice_bytes; /* 0: as many as there are */
     struct channel_costs costs;
     atomic_uint_fast64_t
         sent_bytes; /* on the wire as far as this layer sees it; any thread reads */
@@ -92,8 +94,9 @@ static inline int channel_finish(struct channel *ch, struct err *e)
 int channel_fail(const struct channel *ch, const char *doing, int rc, struct err *e);
 
 /* For implementations: the same with the costs counted. Ask throttle() for so many bytes, if there
- * is one; and wait until the socket takes more (0 or an -errno as of base/io.h). */
+ * is one; wait until the socket takes more (0 or an -errno as of base/io.h). */
 void channel_throttle(struct channel *ch, size_t bytes);
+size_t channel_slice(const struct channel *ch, size_t bytes); /* how many to send at once */
 int channel_await_room(struct channel *ch, int64_t deadline_ns);
 
 /* NULL is allowed. */

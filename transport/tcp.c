@@ -343,22 +343,51 @@ static size_t sum_iov(const struct iovec *iov, int count)
     return sum;
 }
 
+/* As io_writev_some(), but at most so many of the bytes that are left. */
+static ssize_t write_some(
+    int fd, struct iovec **iov, int *count, size_t most_bytes, size_t left_bytes)
+{
+    if (most_bytes >= left_bytes)
+        return io_writev_some(fd, iov, count);
+    while ((*iov)->iov_len == 0) {
+        ++*iov;
+        --*count;
+    }
+
+    const size_t part_bytes = (*iov)->iov_len < most_bytes ? (*iov)->iov_len : most_bytes;
+    struct iovec part = {(*iov)->iov_base, part_bytes}, *parts = &part;
+    int one = 1;
+    const ssize_t n = io_writev_some(fd, &parts, &one);
+
+    if (n > 0) {
+        (*iov)->iov_base = (char *)(*iov)->iov_base + n;
+        (*iov)->iov_len -= (size_t)n;
+    }
+    return n;
+}
+
 static int tcp_send(struct channel *ch, struct iovec *iov, int count, struct err *e)
 {
-    size_t left_bytes = sum_iov(iov, count);
+    int64_t stalled_at_ns = deadline_in(ch->stall_ns), mark_ns = thread_cpu_ns();
+    size_t left_bytes = sum_iov(iov, count), paid_bytes = 0;
 
-    channel_throttle(ch, left_bytes);
     if (cancel_is_fired(ch->cancel))
         return channel_fail(ch, "sending", -ECANCELED, e);
-
-    int64_t stalled_at_ns = deadline_in(ch->stall_ns), mark_ns = thread_cpu_ns();
-
     while (left_bytes) {
-        const ssize_t n = io_writev_some(ch->fd, &iov, &count);
+        if (!paid_bytes) {
+            paid_bytes = channel_slice(ch, left_bytes);
+            channel_throttle(ch, paid_bytes);
+            if (cancel_is_fired(ch->cancel))
+                return channel_fail(ch, "sending", -ECANCELED, e);
+            stalled_at_ns = deadline_in(ch->stall_ns);
+        }
+
+        const ssize_t n = write_some(ch->fd, &iov, &count, paid_bytes, left_bytes);
         int rc = n < 0 ? (int)n : 0;
 
         if (n > 0) {
             left_bytes -= (size_t)n;
+            paid_bytes -= (size_t)n;
             atomic_fetch_add_explicit(&ch->sent_bytes, (uint64_t)n, memory_order_relaxed);
             stalled_at_ns = deadline_in(ch->stall_ns);
         } else if (n == -EAGAIN) {

@@ -45,10 +45,11 @@ static void take_from_bucket(void *arg, size_t bytes)
     bucket_take(arg, bytes);
 }
 
-static void cap_channel(struct channel *ch, struct bucket *b)
+static void cap_channel(struct channel *ch, struct bucket *b, uint64_t bits_per_s)
 {
     ch->throttle = take_from_bucket;
     ch->throttle_arg = b;
+    ch->slice_bytes = bucket_slice_bytes(bits_per_s);
 }
 
 static struct peer_params connection_params(
@@ -88,7 +89,7 @@ static int connect_lane(struct native *n, uint16_t lane, const struct cancel *ca
     const int rc = peer_connect(&a, &p, place, &peer, e);
 
     if (!rc && n->capped)
-        cap_channel(*place, &n->bucket);
+        cap_channel(*place, &n->bucket, n->job.bandwidth_bits_per_s);
     return rc;
 }
 

@@ -41,6 +41,55 @@ static void test_the_rate_holds_over_many_takers(void **state)
     assert_in_range(clock_ns, 999900, 1000000);
 }
 
+/* Eight lanes that always have something, for ten seconds. */
+static void test_a_capped_rate_holds_over_any_second_and_is_shared_evenly(void **state)
+{
+    static const uint64_t rates[] = {10000000, 100000000, 1000000000, 10000000000};
+    enum { LANES = 8, STEPS = 10000 }; /* of a millisecond */
+    static uint64_t sent[STEPS + 1];   /* up to that step */
+
+    (void)state;
+    for (unsigned r = 0; r < sizeof(rates) / sizeof(rates[0]); r++) {
+        const size_t slice_bytes = bucket_slice_bytes(rates[r]);
+        const double per_second = (double)rates[r] / 8;
+        int64_t ready_ns = 0, until_ns[LANES] = {0};
+        uint64_t lane_bytes[LANES] = {0}, all_bytes = 0;
+
+        for (unsigned lane = 0; lane < LANES; lane++)
+            until_ns[lane] = bucket_charge(
+                &ready_ns, 0, 20 * NS_PER_MS, (double)slice_bytes * 1e9 / per_second);
+        for (int step = 0; step <= STEPS; step++) {
+            const int64_t clock_ns = step * NS_PER_MS;
+
+            /* Timers wake them late: at the next whole millisecond. Whoever waited longest goes
+             * first. */
+            for (;;) {
+                unsigned next = 0;
+
+                for (unsigned lane = 1; lane < LANES; lane++)
+                    if (until_ns[lane] < until_ns[next])
+                        next = lane;
+                if (until_ns[next] > clock_ns)
+                    break;
+                lane_bytes[next] += slice_bytes;
+                all_bytes += slice_bytes;
+                until_ns[next] = bucket_charge(
+                    &ready_ns, clock_ns, 20 * NS_PER_MS, (double)slice_bytes * 1e9 / per_second);
+            }
+            sent[step] = all_bytes;
+        }
+        for (int step = 1000; step <= STEPS; step++) {
+            const double got = (double)(sent[step] - sent[step - 1000]);
+
+            if (got > per_second * 1.03 || got < per_second * 0.97)
+                fail_msg("%lu bit/s: %.0f bytes in the second before %d ms", rates[r], got, step);
+        }
+        for (unsigned lane = 0; lane < LANES; lane++)
+            assert_in_range(lane_bytes[lane], (uint64_t)(per_second * 10 / LANES * 0.97),
+                (uint64_t)(per_second * 10 / LANES * 1.03));
+    }
+}
+
 static void *fire_soon(void *cancel)
 {
     sleep_until_ns(deadline_in(20 * NS_PER_MS));
@@ -71,6 +120,7 @@ int main(void)
         cmocka_unit_test(test_a_taker_pays_what_it_takes),
         cmocka_unit_test(test_unused_time_is_saved_up_to_the_burst),
         cmocka_unit_test(test_the_rate_holds_over_many_takers),
+        cmocka_unit_test(test_a_capped_rate_holds_over_any_second_and_is_shared_evenly),
         cmocka_unit_test(test_cancel_ends_a_long_sleep),
     };
 

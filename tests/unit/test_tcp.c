@@ -303,6 +303,32 @@ static void test_channel_carries_bytes_and_counts_them(void **state)
     assert_int_equal(throttled_bytes, 6);
 }
 
+static size_t largest_slice;
+
+static void note_slice(void *arg, size_t bytes)
+{
+    *(size_t *)arg += bytes;
+    largest_slice = bytes > largest_slice ? bytes : largest_slice;
+}
+
+static void test_a_capped_channel_pays_slice_by_slice(void **state)
+{
+    struct pair *p = *state;
+    struct iovec iov[5] = {{"", 0}, {"abcd", 4}, {"", 0}, {"efghij", 6}, {"k", 1}};
+    struct err e = ERR_INIT;
+    char got[12] = "";
+
+    throttled_bytes = largest_slice = 0;
+    p->a->throttle = note_slice;
+    p->a->throttle_arg = &throttled_bytes;
+    p->a->slice_bytes = 3;
+    assert_int_equal(channel_send(p->a, iov, 5, &e), 0);
+    assert_int_equal(channel_recv(p->b, got, 11, deadline_in(TEST_LIMIT_NS), &e), 0);
+    assert_string_equal(got, "abcdefghijk");
+    assert_int_equal(throttled_bytes, 11);
+    assert_int_equal(largest_slice, 3);
+}
+
 static void test_channel_tells_a_clean_end_from_a_cut(void **state)
 {
     struct pair *p = *state;
@@ -418,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_all_addresses_are_ipv4_and_ipv6),
         cmocka_unit_test(test_sockets_notice_a_dead_peer_and_are_not_inherited),
         ON_PAIR(test_channel_carries_bytes_and_counts_them),
+        ON_PAIR(test_a_capped_channel_pays_slice_by_slice),
         ON_PAIR(test_channel_tells_a_clean_end_from_a_cut),
         ON_PAIR(test_channel_stalls_only_when_no_byte_moves),
         ON_PAIR(test_a_slow_peer_is_not_a_stalled_one),
