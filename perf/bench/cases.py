@@ -64,7 +64,7 @@ def quickly(bout):
     return replace(bout, players=bout.quick)
 
 
-ALL_CODECS = (US, US + "+lz4")
+ALL_CODECS = (US, US + "+lz4", US + "+zstd", US + "+auto")
 
 TABLE = (
     # The headline: what xmigrate is for, beside everybody.
@@ -72,7 +72,7 @@ TABLE = (
          quick=(US, "stock-openssl", "qemu")),
     Bout("headline", "random", False, 2, (US, "stock", "qemu"), quick=(US, "stock")),
     Bout("headline", "mixed", True, 2, ALL_CODECS + ("stock-openssl", "qemu", "qemu+zstd"),
-         quick=ALL_CODECS + ("qemu",)),
+         quick=(US, US + "+auto", "qemu")),
     Bout("headline", "mixed", False, 2, (US, "stock", "qemu")),
     Bout("headline", "zero", True, 2, (US, "stock-openssl", "qemu"), quick=(US, "qemu")),
     Bout("headline", "zero", False, 2, (US, "stock", "qemu")),
