@@ -37,8 +37,8 @@ class Hosts:
         return [f"{self.build}/xensim", "run", host, "--", *words]
 
     def xmigrate(self, host, *words):
-        return self.program(host, f"{self.build}/xmigrate", "--config-dir", f"{self.dir}/etc-{host}",
-                            *words)
+        return self.program(host, f"{self.build}/xmigrate", "--config-dir",
+                            f"{self.dir}/etc-{host}", *words)
 
     def start(self, name):
         mem = size_bytes(self.size) * 9 // 8 + (64 << 20)  # its page tables, and the host's own

@@ -28,8 +28,8 @@ def parse(argv):
         prog="xmigrate-bench",
         description="How fast xmigrate is, beside what this machine can do and what others do.",
         epilog=f"WORD is a part ({', '.join(PARTS)}) or a case as --list shows it; * stands for "
-               "anything. Without any, everything. Results: bench.json, bench.csv and bench.html in "
-               "the build directory.")
+               "anything. Without any, everything. Results: bench.json, bench.csv and bench.html "
+               "in the build directory.")
     p.add_argument("words", nargs="*", metavar="WORD", help="only these parts or cases")
     p.add_argument("--quick", action="store_true", help="the chief cases, within 3 minutes")
     p.add_argument("--list", action="store_true", help="say what there is to measure, and end")
@@ -136,7 +136,8 @@ class Bench:
         end, longest = time.monotonic() + seconds, 0.0
         for i in range(self.turns):
             if i and time.monotonic() + longest > end:
-                print(f"skipped: {bout.case()}: {self.turns - i} of {self.turns} turns: out of time")
+                print(f"skipped: {bout.case()}: {self.turns - i} of {self.turns} turns: "
+                      "out of time")
                 break
             begin = time.monotonic()
             for case, who, codec, player in taking_part:

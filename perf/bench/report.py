@@ -73,9 +73,11 @@ COLOURS = {"floor": "#9aa5b1", "xmigrate": "#1f6feb", "stock": "#c2703d",
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em;
        color: #1c2430; }
-table { border-collapse: collapse; font-size: 13px; } td, th { padding: .2em .7em; text-align: right;
-       border-bottom: 1px solid #dde3ea; } td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
-pre { background: #f4f6f8; padding: .8em; overflow-x: auto; } svg { display: block; margin: .3em 0; }
+table { border-collapse: collapse; font-size: 13px; }
+td, th { padding: .2em .7em; text-align: right; border-bottom: 1px solid #dde3ea; }
+td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
+pre { background: #f4f6f8; padding: .8em; overflow-x: auto; }
+svg { display: block; margin: .3em 0; }
 """
 
 
