@@ -415,6 +415,21 @@ static uint64_t alloc_for(struct domain *d, uint64_t pfn)
     return mfn;
 }
 
+/* 512 frames in a row for pfn and what follows it. */
+static uint64_t alloc_run_for(struct domain *d, uint64_t pfn)
+{
+    uint64_t mfn = heap_alloc_chunk(d->machine, d->id);
+
+    if (mfn == pfn && mfn) {
+        uint64_t other = heap_alloc_chunk(d->machine, d->id);
+
+        for (uint64_t i = 0; i < PAGES_PER_CHUNK; i++)
+            heap_free_frame(d->machine, mfn + i);
+        mfn = other;
+    }
+    return mfn;
+}
+
 static void add_to_physmap(struct domain *d, uint64_t pfn, uint64_t mfn)
 {
     if (d->hvm) {
@@ -447,7 +462,7 @@ int domain_populate(struct domain *d, uint64_t pfn, unsigned order, uint64_t *mf
     if (order == 0) {
         *mfn = alloc_for(d, pfn);
     } else {
-        *mfn = heap_alloc_chunk(d->machine, d->id);
+        *mfn = alloc_run_for(d, pfn);
         for (uint64_t i = count; *mfn && i < PAGES_PER_CHUNK; i++)
             heap_free_frame(d->machine, *mfn + i);
     }

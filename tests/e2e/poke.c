@@ -1,5 +1,6 @@
 /* Reads and writes guest memory as a toolstack, to do damage that verify has to find:
  *   poke DOMID read FRAME FILE | write FRAME FILE | frame PFN | hold FRAME SECONDS
+ *   poke 0 identical: how many frames of guests are numbered as the guest numbers them
  * A FRAME is a gfn (PVH) or an MFN (PV); `frame` finds a PV guest's MFN for a pfn in the M2P. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,14 +35,31 @@ static const uint64_t *map_m2p(unsigned long chunks)
     return m2p;
 }
 
+static const uint64_t *map_whole_m2p(unsigned long *max_mfn)
+{
+    if (xc_maximum_ram_page(xch, max_mfn))
+        return NULL;
+    return map_m2p(((*max_mfn + 1) * 8 + (2 << 20) - 1) >> 21);
+}
+
+static int count_identical(void)
+{
+    unsigned long max_mfn, known = 0, same = 0;
+    const uint64_t *m2p = map_whole_m2p(&max_mfn);
+
+    for (unsigned long mfn = 0; m2p && mfn <= max_mfn; mfn++) {
+        known += m2p[mfn] != ~0ul;
+        same += m2p[mfn] == mfn;
+    }
+    printf("%lu of %lu\n", same, known);
+    return !m2p;
+}
+
 static int find_frame(uint32_t domid, unsigned long pfn)
 {
     unsigned long max_mfn;
-    const uint64_t *m2p;
+    const uint64_t *m2p = map_whole_m2p(&max_mfn);
 
-    if (xc_maximum_ram_page(xch, &max_mfn))
-        return 1;
-    m2p = map_m2p(((max_mfn + 1) * 8 + (2 << 20) - 1) >> 21);
     for (unsigned long mfn = 0; m2p && mfn <= max_mfn; mfn++) {
         void *p = m2p[mfn] == pfn ? map_frame(domid, PROT_READ, mfn) : NULL;
 
@@ -73,17 +91,19 @@ int main(int argc, char **argv)
     uint32_t domid;
     xen_pfn_t frame;
 
-    if (argc < 4)
+    if (argc < 3)
         return 2;
     domid = (uint32_t)atoi(argv[1]);
-    frame = strtoul(argv[3], NULL, 0);
+    frame = argc > 3 ? strtoul(argv[3], NULL, 0) : 0;
     xch = xc_interface_open(NULL, NULL, 0);
     fmem = xenforeignmemory_open(NULL, 0);
     if (!xch || !fmem) {
         perror("cannot open Xen");
         return 1;
     }
-    if (!strcmp(argv[2], "frame"))
+    if (!strcmp(argv[2], "identical"))
+        return count_identical();
+    if (!strcmp(argv[2], "frame") && argc == 4)
         return find_frame(domid, frame);
     if (!strcmp(argv[2], "hold") && argc == 5) {
         if (!map_frame(domid, PROT_READ | PROT_WRITE, frame))
