@@ -52,7 +52,6 @@ static int64_t cpu_ns(void)
     FILE *f;
 
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own);
-    snprintf(path, sizeof(path), "/proc/%d/schedstat", (int)daemon_pid);
     /* Of all its threads: the ones that serve us and the guest's. */
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)daemon_pid);
     f = fopen(path, "re");
