@@ -64,7 +64,8 @@ def machine():
         total_kib = int(f.readline().split()[1])
     lines = [f"{len(models)} x {models[0] if models else platform.machine()}",
              f"{total_kib / (1 << 20):.1f} GiB memory, Linux {platform.release()}",
-             time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())]
+             time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+             + f", load of the last minute {os.getloadavg()[0]:.1f}"]
     for words in (["openssl", "version"], ["git", "describe", "--always", "--dirty"]):
         try:
             lines.append(subprocess.run(words, capture_output=True, text=True, check=True,
@@ -204,10 +205,10 @@ def check_memory(options):
                           f"{int(found[1]) / (1 << 20):.1f}")
 
 
-def save(where, results, command, more):
+def save(where, results, machine_text, command, more):
     """Everything that was measured, for programs and for people."""
     for name, text in (("json", report.as_json(results)), ("csv", report.as_csv(results)),
-                       ("html", report.as_html(results, machine(), command, more))):
+                       ("html", report.as_html(results, machine_text, command, more))):
         with open(f"{where}/bench.{name}", "w", encoding="utf-8") as f:
             f.write(text)
     print(f"{where}/bench.json, bench.csv, bench.html")
@@ -231,7 +232,8 @@ def main(argv):
     signal.signal(signal.SIGTERM, interrupted)
     become_reaper()
     bench = Bench(options, top, build)
-    print(f"{machine()}\n{command}\n{report.LEGEND}\n", flush=True)
+    machine_text = machine()
+    print(f"{machine_text}\n{command}\n{report.LEGEND}\n", flush=True)
     results, more, code = [], [], 0
     try:
         check_memory(options)
@@ -248,5 +250,5 @@ def main(argv):
     if not options.size:
         more.append(("Goals", goals.COLUMNS, goals.rows(results)))
         print(report.as_table(more[-1][2], goals.COLUMNS, left=1))
-    save(options.output or build, results, command, more)
+    save(options.output or build, results, machine_text, command, more)
     return code or (1 if bench.failures else 0)

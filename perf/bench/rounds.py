@@ -1,8 +1,8 @@
 """What a round costs when the guest is huge and few of its pages are dirty.
 
 A guest with little memory, spread over as large an address space as said, writes the same 1000
-pages all the time: beyond reading the bitmap, a round's cost must not grow with the address space. All
-rounds after the first count, whatever made the engine end them.
+pages all the time: beyond reading the bitmap, a round's cost must not grow with the address space.
+All rounds after the first count, whatever made the engine end them.
 """
 import json
 from statistics import median
