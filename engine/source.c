@@ -17,7 +17,7 @@
 
 /* A PEEK stops the guest for as long as a bitmap takes to copy: not more often than every so many
  * bytes sent, and never more than this share of the guest's time. */
-#define PEEK_LEAST_BYTES  (16 << 20)
+#define PEEK_LEAST_BYTES  (4 << 20)
 #define PEEK_COST_FACTOR  50
 #define PROGRESS_EVERY_NS (200 * NS_PER_MS)
 

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-/* A round that shortens the pause by less than this share is not worth what it costs. */
+/* A round that shortens what the pages of the pause take by less is not worth what it costs. */
 #define LEAST_GAIN 0.03
 /* Pages are a small part of the pause when they take less than this share of the rest. */
 #define FLOOR_SHARE 0.125
@@ -15,8 +15,13 @@
 #define MOST_SPREAD  0.6
 /* A look at a guest that does not converge lasts at least so long, and so much of all that went
  * before: what changes in it changes over seconds. */
-#define WATCH_NS    NS_PER_S
-#define WATCH_SHARE 0.4
+#define WATCH_LEAST_NS (1500 * NS_PER_MS)
+#define WATCH_MOST_NS  (10 * NS_PER_S)
+#define WATCH_SHARE    1.0
+/* A working set is full that would grow by less than this share while it is watched. */
+#define FULL_GROWTH 0.15
+/* And by so much it may grow at the first look. */
+#define FIRST_GROWTH 1.0
 /* As good as the least that was seen. */
 #define MINIMUM_SLACK 0.05
 /* What a round costs beside its pages and the CLEAN. */
@@ -108,7 +113,7 @@ static int64_t watch_ns(const struct seen *s)
 {
     const double share = (double)s->last.elapsed_ns * WATCH_SHARE;
 
-    return share > (double)WATCH_NS ? clamp_ns(share) : WATCH_NS;
+    return clamp_ns(fmin((double)WATCH_MOST_NS, fmax((double)WATCH_LEAST_NS, share)));
 }
 
 static struct decision stop(struct decision d, const struct decide_limits *l, enum reason why)
@@ -116,6 +121,15 @@ static struct decision stop(struct decision d, const struct decide_limits *l, en
     d.reason = why;
     d.action = l->on_stall == ON_STALL_ABORT ? ACT_GIVE_UP : ACT_SUSPEND;
     return d;
+}
+
+/* Whether to let the guest run for a while. Where the working set is full that costs nothing. Where
+ * it is not, more is left afterwards, but the rounds that follow make up for it: so only once. */
+static bool worth_watching(const struct seen *s)
+{
+    const double most = s->stalled_rounds ? FULL_GROWTH : FIRST_GROWTH;
+
+    return seen_dirty_within(s, watch_ns(s)) <= (1 + most) * (double)s->last.left_pages;
 }
 
 /* What is left is as little as it has been: of a guest that writes all over its memory more is left
@@ -131,8 +145,10 @@ static struct decision handle_stall(
 {
     d.stalled = true;
     d.stall_left = s->stalled_rounds < DECIDE_PATIENCE ? DECIDE_PATIENCE - s->stalled_rounds : 0;
-    d.leave_repeats = true;
-    d.least_round_ns = watch_ns(s);
+    d.leave_repeats = worth_watching(s);
+    d.least_round_ns = d.leave_repeats ? watch_ns(s) : 0;
+    if (l->max_time_ns && d.least_round_ns > l->max_time_ns - s->last.elapsed_ns - d.now.whole_ns)
+        d.least_round_ns = 0;
     if (!d.stall_left || (d.stall_left == 1 && at_minimum(s)))
         return stop(d, l, REASON_MINIMUM);
     d.reason = REASON_WATCH;
@@ -149,7 +165,7 @@ struct decision decide(
         .next = predict(s, c, seen_dirty_within(s, round_ns), round_ns),
     };
 
-    const bool shorter = (double)d.next.whole_ns <= (1 - LEAST_GAIN) * (double)d.now.whole_ns;
+    const bool shorter = (double)d.next.pages_ns <= (1 - LEAST_GAIN) * (double)d.now.pages_ns;
     const bool within = d.now.whole_ns <= l->max_downtime_ns;
     const enum reason limit = find_limit(s, l, &d.next);
 

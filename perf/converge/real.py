@@ -88,7 +88,7 @@ def move(hosts, program, workload, ratio, link):
     create(hosts, program, workload, ratio, link)
     out = subprocess.run(
         hosts.on(0, 'xmigrate', '--live', f'127.0.0.1:{hosts.port}', 'g', '--insecure', '--json', '-q',
-                 '--no-compress', '--lanes', '2', '--bandwidth', f'{RATES[link]:.0f}'),
+                 '--compress', 'none', '--lanes', '2', '--bandwidth', f'{RATES[link]:.0f}'),
         env=hosts.env(0), check=True, stdout=subprocess.PIPE, text=True).stdout
     events = [json.loads(line) for line in out.splitlines()]
     done, parts = events[-1], events[-1]['downtime']

@@ -22,7 +22,7 @@ enum {
 
 #define SPEED_LOOK_NS     (200 * NS_PER_MS)
 #define PEEK_LEAST_NS     (50 * NS_PER_MS)
-#define PEEK_LEAST_BYTES  (16.0 * (1 << 20))
+#define PEEK_LEAST_BYTES  (4.0 * (1 << 20))
 #define PEEK_COST_FACTOR  50 /* so at most 2 % of the guest's time */
 #define CLEAN_NS          300000.0
 #define CLEAN_NS_PER_PAGE 6.0 /* 1.5 ms a GiB */

@@ -7,9 +7,9 @@
 two_hosts
 listen b
 busy() {
-    guest a g --type pvh --memory 64M --vcpus 1 --dirty 30000
+    guest a g --type pvh --memory 48M --vcpus 1 --dirty 50000
 }
-slow="--bandwidth 200M --compress none"
+slow="--bandwidth 120M --compress none"
 
 busy
 xm a --live "127.0.0.1:$port" g --json $slow >move.json 2>move.err || fail "$(tail -n 3 move.err)"
@@ -44,7 +44,7 @@ grep -q 'giving up, the guest stays here' move || fail "it said: $(cat move)"
 untouched a b g
 
 # Limits end it too, before they are broken.
-xm a --live "127.0.0.1:$port" g --json $slow --max-time 8s --max-bytes 1G >move.json 2>move.err ||
+xm a --live "127.0.0.1:$port" g --json $slow --max-time 4s --max-bytes 1G >move.json 2>move.err ||
     fail "$(tail -n 3 move.err)"
 must python3 - <<'END'
 import json
@@ -52,7 +52,7 @@ events = [json.loads(line) for line in open('move.json')]
 done = events[-1]
 reasons = [e['reason'] for e in events if e['event'] == 'decision']
 assert reasons[-1] == 'time', reasons
-assert done['total_ns'] < 8.5e9, done
+assert done['total_ns'] < 5e9, done
 END
 must "$X" destroy b g
 busy

@@ -161,6 +161,12 @@ static void test_a_guest_that_never_stops_ends_in_three_looks(void **state)
         assert_int_equal(d.stall_left, DECIDE_PATIENCE - g.stalled_rounds);
     }
     assert_decided(g, ACT_SUSPEND, REASON_MINIMUM);
+    g.stalled_rounds = 0;
+    g.limits.max_time_ns = 5 * NS_PER_S; /* 2 s so far: no time for a long look */
+    assert_int_equal(outcome(g).reason, REASON_WATCH);
+    assert_int_equal(outcome(g).least_round_ns, 0);
+    g.limits.max_time_ns = 0;
+    g.stalled_rounds = DECIDE_PATIENCE;
     assert_in_range(outcome(g).now.whole_ns, 1150 * MS, 1200 * MS);
     g.limits.on_stall = ON_STALL_ABORT;
     assert_decided(g, ACT_GIVE_UP, REASON_MINIMUM);
