@@ -49,7 +49,8 @@ def auto_to_best(results, case_of):
     auto, fixed = find(results, case_of("auto")), [find(results, case_of(c)) for c in FIXED]
     if not auto or not all(fixed):
         return None
-    return (auto.gb_per_s() / max(f.gb_per_s() for f in fixed),)
+    found = [ratios(auto.turns, f.turns) for f in fixed]
+    return (min(f[0] for f in found),) if all(found) else None
 
 
 def link_case(link, size):
