@@ -43,6 +43,7 @@ struct source {
     uint64_t *repeats; /* what the last two CLEANs both found */
     uint64_t *kept;    /* not in this round, but in the last one */
     uint64_t *again;   /* as the last PEEK found: dirty again in this round. Lanes read it. */
+    bool stuck; /* the last round met pages that a suspend would not put right: none is left out */
 
     /* The round that runs. */
     struct round_report round;
@@ -213,7 +214,7 @@ static int send_round(struct source *s, bool suspended, struct round_counts *cou
 {
     const struct round_job job = {
         .bitmap = s->bitmap,
-        .skip = s->log && !suspended ? s->again : NULL,
+        .skip = s->log && !suspended && !s->stuck ? s->again : NULL,
         .pages = bitmap_count(s->bitmap, s->guest->frames),
         .round = ++s->total->rounds,
         .suspended = suspended,
@@ -229,6 +230,7 @@ static int send_round(struct source *s, bool suspended, struct round_counts *cou
         rc = s->guest->ops->check(s->guest, e);
     if (!rc && !suspended)
         see_speed(s, counts);
+    s->stuck = counts->stuck_pages > 0;
     s->round.data_pages = counts->data_pages;
     s->round.zero_pages = counts->zero_pages;
     s->round.skipped_pages = counts->skipped_pages;
@@ -330,7 +332,7 @@ static void plan_round(struct source *s)
     const uint64_t frames = s->guest->frames;
 
     memset(s->kept, 0, bitmap_words(frames) * sizeof(*s->kept));
-    if (s->decision.leave_repeats) {
+    if (s->decision.leave_repeats && !s->stuck) {
         bitmap_or(s->kept, s->repeats, frames);
         bitmap_and_not(s->bitmap, s->kept, frames);
     }
