@@ -196,7 +196,8 @@ move() {
 sender=
 moving() {
     spawn "$1" "xmigrate --live host$(other_host "$1") $2 --lanes 4 --bandwidth 16M --max-rounds 3 \
-        --json ${3:-} >/tmp/send.json 2>/tmp/send.err; code=\$?; cat /tmp/send.json /tmp/send.err; exit \$code"
+        --json ${3:-} >/tmp/send.json 2>/tmp/send.err
+        code=\$?; cat /tmp/send.json /tmp/send.err; exit \$code"
     sender=$spawned
     must "$1" "turns=0
         until grep -q progress /tmp/send.json; do
