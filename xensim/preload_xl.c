@@ -26,6 +26,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -65,6 +66,7 @@ struct libxl__evgen_domain_death {
     uint32_t domid;
     libxl_ev_user user;
     int sock;
+    atomic_bool over; /* nobody wants to know any more */
     pthread_t thread;
 };
 
@@ -566,7 +568,8 @@ static void *watch_death(void *arg)
         event.type = LIBXL_EVENT_TYPE_DOMAIN_SHUTDOWN;
         event.u.domain_shutdown.shutdown_reason = (uint8_t)code;
         queue_event(w->xl, &event);
-    } else if (e.code == ENOENT || (!rc && !strncmp(text, "dead", 4))) {
+    } else if ((rc && !w->over) || (!rc && !strncmp(text, "dead", 4))) {
+        /* Also when the host went away: nobody may wait for ever for a domain of it. */
         event.type = LIBXL_EVENT_TYPE_DOMAIN_DEATH;
         queue_event(w->xl, &event);
     }
@@ -604,6 +607,7 @@ EXPORT void libxl_evdisable_domain_death(libxl_ctx *ctx, libxl_evgen_domain_deat
     (void)ctx;
     if (!w)
         return;
+    w->over = true;
     shutdown(w->sock, SHUT_RDWR);
     pthread_join(w->thread, NULL);
     close(w->sock);

@@ -11,6 +11,13 @@ one_line() {
     [ "$(grep -c . said)" -eq 1 ] || fail "said more than one line: $(cat moving.err)"
     grep -q -e "$1" said || fail "said '$(cat said)', not '$1'"
 }
+# The monitor of a guest that came back ends with its host.
+no_monitor() {
+    local pid
+    for pid in $(pgrep -f 'xmigrate --monitor'); do
+        ! grep -qsz "^T=$T$" "/proc/$pid/environ" || return 1
+    done
+}
 for lanes in 1 4; do
     listen b
     guest a g --type pv --memory 256M
@@ -30,5 +37,6 @@ for lanes in 1 4; do
     wait_for 20 nothing_on b
     kill $listener
     wait $listener
+    wait_for 20 no_monitor
     host a
 done
