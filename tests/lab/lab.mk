@@ -8,15 +8,11 @@ LAB_DEPS := qemu-system-x86 ipxe-qemu seabios cpio kmod socat util-linux python3
 deps-lab:
 	$(call install_missing,$(LAB_DEPS))
 
-# An emulated pair keeps little more than one core busy. (One pair for check-lab-long, which
-# measures.)
-LAB_PAIRS ?= 2
-
 # Built by a second make: what `deps` installs must be there before pkg-config is asked.
 .PHONY: check-lab check-lab-long
 check-lab: deps deps-lab
 	$(Q)$(MAKE) all
-	$(Q)XEN=$(XEN) LAB_PROGRAMS=$(abspath $(B)) LAB_PAIRS=$(LAB_PAIRS) tests/lab/run $(SCENARIO)
+	$(Q)XEN=$(XEN) LAB_PROGRAMS=$(abspath $(B)) tests/lab/run $(SCENARIO)
 
 check-lab-long: deps deps-lab
 	$(Q)$(MAKE) all
