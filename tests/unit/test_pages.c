@@ -385,7 +385,8 @@ static void test_any_flipped_bit_is_refused_or_changes_only_content(void **state
     const size_t len_bytes = encode(f, 8);
     uint8_t *body = f->body;
 
-    for (size_t bit = 0; bit < len_bytes * 8; bit++) {
+    /* Every bit of what describes the pages, then one of each byte of their contents. */
+    for (size_t bit = 0; bit < len_bytes * 8; bit += bit < 512 * 8 ? 1 : 9) {
         body[bit / 8] ^= 1 << bit % 8;
         f->e = (struct err)ERR_INIT;
 
