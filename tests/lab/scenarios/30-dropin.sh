@@ -1,7 +1,6 @@
 # Stock xl with our save helper at one end, the other, or both: the stream is libxc's own.
 
-SCENARIOS+=(dropin_save_pv dropin_save_pvh dropin_restore_pv dropin_restore_pvh
-            dropin_migrate_sending dropin_migrate_receiving dropin_migrate_both dropin_bad_stream)
+SCENARIOS+=(dropin_file_pv dropin_file_pvh dropin_migrate dropin_bad_stream)
 
 ours='LIBXL_SAVE_HELPER=/usr/libexec/xmigrate/xmigrate-save-helper'
 
@@ -17,33 +16,42 @@ verify() {
     rm -f "$LAB_DIR/both/stream"
 }
 
-save_restore() { # TYPE SAVING RESTORING
-    create A g "$1"
+save_restore() { # SAVING RESTORING
     pulse A g
-    must A "$2 xl save g /tmp/g.saved" 180
-    [ "$2" != "$ours" ] || verify A /tmp/g.saved
-    must A "$3 xl restore /tmp/g.saved" 180
+    must A "$1 xl save g /tmp/g.saved" 180
+    [ "$1" != "$ours" ] || verify A /tmp/g.saved
+    must A "$2 xl restore /tmp/g.saved" 180
     lived_on A g
     settled A g
 }
 
-scenario_dropin_save_pv() { save_restore pv "$ours" ""; }
-scenario_dropin_save_pvh() { save_restore pvh "$ours" ""; }
-scenario_dropin_restore_pv() { save_restore pv "" "$ours"; }
-scenario_dropin_restore_pvh() { save_restore pvh "" "$ours"; }
+# Ours writes what stock reads, and the other way round.
+dropin_file() { # TYPE
+    create A g "$1"
+    save_restore "$ours" ""
+    save_restore "" "$ours"
+}
+scenario_dropin_file_pv() { dropin_file pv; }
+scenario_dropin_file_pvh() { dropin_file pvh; }
 
-stock_migrate() { # SENDING RECEIVING
-    create A g pvh
-    pulse A g
-    stock_receiver B "$2"
-    must A "$1 xl migrate -s reach g hostB" 300
-    lived_on B g
-    only_on B g
+stock_migrate() { # FROM SENDING RECEIVING
+    local to
+    to=$(other_host "$1")
+    must "$to" "pids=\$(pidof socat) && kill \$pids; true"
+    stock_receiver "$to" "$3"
+    pulse "$1" g
+    must "$1" "$2 xl migrate -s reach g host$to" 300
+    lived_on "$to" g
+    only_on "$to" g
 }
 
-scenario_dropin_migrate_sending() { stock_migrate "$ours" ""; }
-scenario_dropin_migrate_receiving() { stock_migrate "" "$ours"; }
-scenario_dropin_migrate_both() { stock_migrate "$ours" "$ours"; }
+# Ours at the sending end, at the receiving end, at both.
+scenario_dropin_migrate() {
+    create A g pvh
+    stock_migrate A "$ours" ""
+    stock_migrate B "" "$ours"
+    stock_migrate A "$ours" "$ours"
+}
 
 # A stream cut short, and one with a record spoiled: refused, nothing half built stays.
 scenario_dropin_bad_stream() {

@@ -1,105 +1,72 @@
 # Processes that die in the middle of round 1: the guest goes on, in one place, whole, and nothing
-# is left behind.
+# is left behind that would stand in the way of the next move.
 
-SCENARIOS+=(term_helper kill_helper term_sender kill_sender kill_both term_both
-            kill_receiver term_receiver kill_receiver_helper kill_acceptor term_acceptor)
+SCENARIOS+=(sender_dies receiver_dies acceptor_dies)
 
-before_kill() {
-    create A g pvh
-    listen B
+helpers='$(pidof xmigrate-save-helper)'
+supervisors='$(pidof xmigrate)'
+# The receiver: the acceptor's child for this migration.
+receivers='$(pidof xmigrate | tr " " "\n" | grep -vx "$(cat /tmp/listen.pid)")'
+
+# dies HOST SIGNAL WHO CODE [AFTERWARDS]: WHO on HOST gets the signal while g moves from A to B; the
+# sender ends with CODE; AFTERWARDS is a command for HOST.
+dies() {
+    echo "-- $2 for $3 on $1"
     pulse A g
     moving A g
-}
-
-stays() {
+    must "$1" "kill -$2 $3"
+    ended "$4"
+    [ -z "${5:-}" ] || must "$1" "$5"
     lived_on A g
     settled A g
 }
 
-# What a kill leaves must not stand in the way of the next move: after the kills that leave most.
-moves_again() {
-    must A "xmigrate --live hostB g --lanes 4" 300
+moves_still() {
+    pulse A g
+    move A g
     lived_on B g
     only_on B g
 }
 
-helpers='$(pidof xmigrate-save-helper)'
-supervisors='$(pidof xmigrate)'
-
-scenario_term_helper() {
-    before_kill
-    must A "kill -TERM $helpers"
-    ended 3
-    stays
-}
-scenario_kill_helper() {
-    before_kill
-    must A "kill -KILL $helpers"
-    ended 3
-    stays
-}
-scenario_term_sender() {
-    before_kill
-    must A "kill -TERM $supervisors"
-    ended 3
-    stays
-}
-scenario_kill_sender() {
-    before_kill
-    must A "kill -KILL $supervisors"
-    ended 137
+scenario_sender_dies() {
+    create A g pvh
+    listen B
+    dies A TERM "$helpers" 3
+    dies A KILL "$helpers" 3
+    dies A TERM "$supervisors" 3
     # The helper sees it and cleans up alone.
-    must A "turns=0; while pidof xmigrate-save-helper >/dev/null; do
+    dies A KILL "$supervisors" 137 "turns=0; while pidof xmigrate-save-helper >/dev/null; do
         turns=\$((turns + 1)); [ \$turns -lt 100 ] || exit 1; usleep 100000; done"
-    stays
-}
-scenario_kill_both() {
-    before_kill
-    must A "kill -KILL $supervisors $helpers"
-    ended 137
-    must A "xmigrate --recover"
-    stays
-    moves_again
-}
-scenario_term_both() {
-    before_kill
-    must A "kill -TERM $supervisors $helpers"
-    ended 3
-    stays
+    dies A TERM "$supervisors $helpers" 3
+    dies A KILL "$supervisors $helpers" 137 "xmigrate --recover"
+    moves_still
 }
 
-# The receiver: the acceptor's child for this migration.
-receivers='$(pidof xmigrate | tr " " "\n" | grep -vx "$(cat /tmp/listen.pid)")'
-
-scenario_kill_receiver() {
-    before_kill
-    must B "kill -KILL $receivers"
-    ended 3
+scenario_receiver_dies() {
+    create A g pvh
+    listen B
+    dies B TERM "$receivers" 3
     # Its helper may have to notice first; what it was building is swept up by --recover at the
     # latest.
-    must B "sleep 2; xmigrate --recover"
-    stays
-    moves_again
+    dies B KILL "$receivers" 3 "sleep 2; xmigrate --recover"
+    dies B KILL "$helpers" 3
+    moves_still
 }
-scenario_term_receiver() {
-    before_kill
-    must B "kill -TERM $receivers"
-    ended 3
-    stays
-}
-scenario_kill_receiver_helper() {
-    before_kill
-    must B "kill -KILL $helpers"
-    ended 3
-    stays
-}
+
 # The acceptor is needed for new migrations only.
-acceptor_ends() { # SIGNAL
-    before_kill
-    must B "kill -$1 \$(cat /tmp/listen.pid)"
+acceptor_dies() { # FROM SIGNAL
+    local to
+    to=$(other_host "$1")
+    listen "$to"
+    pulse "$1" g
+    moving "$1" g
+    must "$to" "kill -$2 \$(cat /tmp/listen.pid)"
     ended 0
-    lived_on B g
-    only_on B g
+    lived_on "$to" g
+    only_on "$to" g
 }
-scenario_kill_acceptor() { acceptor_ends KILL; }
-scenario_term_acceptor() { acceptor_ends TERM; }
+scenario_acceptor_dies() {
+    create A g pvh
+    acceptor_dies A KILL
+    acceptor_dies B TERM
+}

@@ -1,8 +1,8 @@
 # What cannot be done is said in one line, with the right exit code, and the guest goes on where it
 # is.
 
-SCENARIOS+=(untrusted name_exists too_little_memory no_such_domain no_such_host not_xmigrate
-            log_dirty_on second_migration port_in_use no_privilege vnuma pv_foreign_frames)
+SCENARIOS+=(untrusted name_exists too_little_memory nowhere log_dirty_on port_in_use no_privilege
+            vnuma pv_foreign_frames)
 
 guest_and_listener() {
     create A g pvh
@@ -51,21 +51,13 @@ scenario_too_little_memory() {
     must B "xl list; [ \$(xl list | wc -l) = 3 ]"
 }
 
-scenario_no_such_domain() {
-    listen B
-    refused 2 'nobody' A "xmigrate --live hostB nobody -q"
-}
-
-scenario_no_such_host() {
+# No such domain, no such host, nobody or somebody else at the port.
+scenario_nowhere() {
     guest_and_listener
+    refused 2 'nobody' A "xmigrate --live hostB nobody -q"
     refused 2 'nowhere' A "xmigrate --live nowhere g -q"
     refused 2 '10.0.0.77' A "xmigrate --live 10.0.0.77 g -q"
     refused 2 'hostB.*8999' A "xmigrate --live hostB:8999 g -q"
-    untouched
-}
-
-scenario_not_xmigrate() {
-    guest_and_listener
     must B "printf 'SSH-2.0-OpenSSH_9.2 and a long line to fill what is awaited\r\n' >/tmp/ssh
         pretend() {
             setsid socat tcp-listen:\$1,fork,reuseaddr exec:\"\$2\" >/dev/null 2>&1 </dev/null
@@ -78,17 +70,14 @@ scenario_not_xmigrate() {
     untouched
 }
 
+# Log-dirty is on already: somebody else's, which is left on; then that of a migration of ours.
 scenario_log_dirty_on() {
     guest_and_listener
     must A "logdirty on \$(xl domid g)"
     refused 2 'log-dirty' A "xmigrate --live hostB g -q"
-    # It was somebody else's: it is left on.
     must A "logdirty is \$(xl domid g) | grep -qx on && logdirty off \$(xl domid g)"
     untouched
-}
-
-scenario_second_migration() {
-    guest_and_listener
+    pulse A g
     moving A g "--bandwidth 32M"
     refused 2 'g' A "xmigrate --live hostB g -q"
     ended 0
