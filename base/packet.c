@@ -75,6 +75,7 @@ ssize_t packet_recv(int sock, void *buf, size_t cap_bytes, int *fd, const struct
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr align;
     } control;
+    bool was_reset = false;
 
     *fd = -1;
     for (;;) {
@@ -99,6 +100,12 @@ ssize_t packet_recv(int sock, void *buf, size_t cap_bytes, int *fd, const struct
                 close(*fd);
             *fd = -1;
             return -EMSGSIZE;
+        }
+        /* Said once, and before the packets that are still here, when the other end was closed
+         * with something unread in it. */
+        if (errno == ECONNRESET && !was_reset) {
+            was_reset = true;
+            continue;
         }
         if (errno != EAGAIN && errno != EINTR)
             return -errno;

@@ -139,7 +139,8 @@ static int lose_link(struct transfer *t, struct err *e)
     t->link_sock = -1;
     if (t->engine_done || t->helper_failed)
         return 0;
-    return err_set(e, ERR_LOCAL, ECHILD, "the save helper died");
+    err_set(&t->helper_error, ERR_LOCAL, ECHILD, "the save helper died");
+    return err_take(e, &t->helper_error);
 }
 
 static int read_link(struct transfer *t, struct err *e)
