@@ -61,10 +61,10 @@ scenario_dropin_bad_stream() {
     must_not A "$ours xl restore /tmp/g.short" 120
     must A "[ \$(xl list | wc -l) = 2 ]"
     # Far behind the headers: the middle of the pages, a page record's header among them.
-    must A "cp /tmp/g.saved /tmp/g.bad
+    must A "rm /tmp/g.short; cp /tmp/g.saved /tmp/g.bad
         dd if=/dev/urandom of=/tmp/g.bad bs=4096 seek=200 count=2000 conv=notrunc 2>/dev/null"
     must_not A "$ours xl restore /tmp/g.bad" 120
-    must A "[ \$(xl list | wc -l) = 2 ]"
+    must A "rm /tmp/g.bad; [ \$(xl list | wc -l) = 2 ]"
     must A "$ours xl restore /tmp/g.saved" 180
     whole A g 0 1
 }
