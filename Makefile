@@ -122,7 +122,7 @@ check-asan: deps
 # ThreadSanitizer makes everything ten times slower: the tests with the most threads, the most going
 # wrong and the most at once, in some six minutes on two cores.
 TSAN_E2E := source- dest-lanes move-events move-signals move-doubt move-hangs move-host-death \
-            receiver-killed receive-crowd receive-recover guest refusals
+            receiver-killed receive-crowd receive-recover guest
 check-tsan: deps
 	$(Q)$(call suites,SAN=tsan E2E="$(TSAN_E2E)")
 
