@@ -37,15 +37,22 @@ int domain_read(struct xen *x, uint32_t domid, struct domain *d, struct err *e)
     return 0;
 }
 
+static int read_living(struct xen *x, uint32_t domid, struct domain *d, struct err *e)
+{
+    const int rc = domain_read(x, domid, d, e);
+
+    if (!rc && d->dying)
+        return err_set(e, ERR_GUEST, ESRCH, "domain %u is being destroyed", domid);
+    return rc;
+}
+
 int domain_check_running(struct xen *x, uint32_t domid, struct err *e)
 {
     struct domain d;
-    const int rc = domain_read(x, domid, &d, e);
+    const int rc = read_living(x, domid, &d, e);
 
     if (rc)
         return rc;
-    if (d.dying)
-        return err_set(e, ERR_GUEST, ESRCH, "domain %u is being destroyed", domid);
     if (d.shut_down)
         return err_set(e, ERR_GUEST, ESHUTDOWN,
             "domain %u shut down by itself (reason %u) while it was being moved", domid,
@@ -56,12 +63,10 @@ int domain_check_running(struct xen *x, uint32_t domid, struct err *e)
 int domain_check_suspended(struct xen *x, uint32_t domid, struct err *e)
 {
     struct domain d;
-    const int rc = domain_read(x, domid, &d, e);
+    const int rc = read_living(x, domid, &d, e);
 
     if (rc)
         return rc;
-    if (d.dying)
-        return err_set(e, ERR_GUEST, ESRCH, "domain %u is being destroyed", domid);
     if (!d.shut_down)
         return err_set(e, ERR_GUEST, EBUSY, "domain %u was to be suspended, but runs", domid);
     if (d.shutdown_reason != SHUTDOWN_suspend)
