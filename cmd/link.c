@@ -28,17 +28,14 @@ static const char *const kind_names[] = {
     [LINK_ALIVE] = "alive",
 };
 
-static int fill_address(struct sockaddr_un *sa, const char *path, struct err *e)
+/* A socket, and the address that it is for. */
+static int open_socket(const char *path, struct sockaddr_un *sa, struct err *e)
 {
     *sa = (struct sockaddr_un){.sun_family = AF_UNIX};
     if (strlen(path) >= sizeof(sa->sun_path))
         return err_set(e, ERR_LOCAL, ENAMETOOLONG, "the link's path is too long: %s", path);
     strcpy(sa->sun_path, path);
-    return 0;
-}
 
-static int open_socket(struct err *e)
-{
     const int sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
     return sock >= 0 ? sock : err_sys(e, ERR_LOCAL, errno, "cannot make a socket");
@@ -47,19 +44,15 @@ static int open_socket(struct err *e)
 int link_listen(const char *path, struct err *e)
 {
     struct sockaddr_un sa;
-    int rc = fill_address(&sa, path, e);
-
-    if (rc)
-        return rc;
-
-    const int sock = open_socket(e);
+    const int sock = open_socket(path, &sa, e);
 
     if (sock < 0)
         return sock;
     unlink(path);
     /* Nobody else can reach it before the mode is set: the run directory is 0700. */
     if (bind(sock, (struct sockaddr *)&sa, sizeof(sa)) || chmod(path, 0600) || listen(sock, 1)) {
-        rc = err_sys(e, ERR_LOCAL, errno, "cannot listen on %s", path);
+        const int rc = err_sys(e, ERR_LOCAL, errno, "cannot listen on %s", path);
+
         close(sock);
         return rc;
     }
@@ -89,17 +82,13 @@ int link_accept(int listen_fd, const struct cancel *cancel, int64_t deadline_ns,
 int link_connect(const char *path, struct err *e)
 {
     struct sockaddr_un sa;
-    int rc = fill_address(&sa, path, e);
-
-    if (rc)
-        return rc;
-
-    const int sock = open_socket(e);
+    const int sock = open_socket(path, &sa, e);
 
     if (sock < 0)
         return sock;
     if (connect(sock, (struct sockaddr *)&sa, sizeof(sa))) {
-        rc = err_sys(e, ERR_LOCAL, errno, "cannot reach the supervisor at %s", path);
+        const int rc = err_sys(e, ERR_LOCAL, errno, "cannot reach the supervisor at %s", path);
+
         close(sock);
         return rc;
     }
