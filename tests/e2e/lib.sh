@@ -96,3 +96,25 @@ verify_stream() {
     PYTHONPATH=$STOCK_DIR/lib/python must python3 "$STOCK_DIR/bin/verify-stream-v2" \
         -f "$1" -i "$2"
 }
+
+# stock_round_trip TYPE: such a guest saved to a file and restored, then moved live and not.
+stock_round_trip() {
+    needs_stock
+    host a
+    host b --fragment 30
+    guest a g --type "$1"
+    sleep 0.3
+    must "$X" save a g image --helper "$STOCK"
+    verify_stream libxc image
+    must "$X" restore b image --helper "$STOCK"
+    rm image
+    sleep 0.2
+    whole b g
+    stock_move b g a --live
+    whole a g
+    stock_move a g b
+    sleep 0.2
+    whole b g
+    state_is b g running
+    logdirty_is b g off
+}
