@@ -65,6 +65,13 @@ void decision_words(const struct seen *s, const struct decide_limits *l, const s
             f.left, f.rate, f.now, f.low, f.high, f.asked);
         break;
     case REASON_SHORTER:
+        if (d->now.whole_ns <= l->max_downtime_ns) {
+            snprintf(out, DECISION_WORDS_BYTES,
+                "%s left at %s: downtime would be %s, but may reach %s, over the %s asked; another "
+                "round should make it %s",
+                f.left, f.rate, f.now, f.high, f.asked, f.next);
+            break;
+        }
         snprintf(out, DECISION_WORDS_BYTES,
             "%s left at %s: downtime would be %s, over the %s asked; another round should make "
             "it %s",

@@ -286,6 +286,25 @@ static void test_words_say_what_and_why(void **state)
     assert_non_null(strstr(words, "giving up, the guest stays here"));
 }
 
+/* A downtime within the limit is not said to be over it, only because it might be. */
+static void test_words_do_not_call_a_downtime_longer_than_it_is(void **state)
+{
+    (void)state;
+    const struct seen s = {.send_pages_per_s = 30000};
+    const struct decide_limits limits = {.max_downtime_ns = 300 * NS_PER_MS};
+    struct decision d = {.action = ACT_ROUND,
+        .reason = REASON_SHORTER,
+        .now = {.whole_ns = 226 * NS_PER_MS, .high_ns = 330 * NS_PER_MS},
+        .next = {.whole_ns = 184 * NS_PER_MS}};
+    char words[DECISION_WORDS_BYTES];
+
+    decision_words(&s, &limits, &d, words);
+    assert_non_null(strstr(words, "would be 226 ms, but may reach 330 ms, over the 300 ms asked"));
+    d.now.whole_ns = 310 * NS_PER_MS;
+    decision_words(&s, &limits, &d, words);
+    assert_non_null(strstr(words, "would be 310 ms, over the 300 ms asked"));
+}
+
 static void test_names_are_read_back(void **state)
 {
     (void)state;
@@ -312,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_absurd_figures_do_not_overflow),
         cmocka_unit_test(test_a_late_clean_counts),
         cmocka_unit_test(test_words_say_what_and_why),
+        cmocka_unit_test(test_words_do_not_call_a_downtime_longer_than_it_is),
         cmocka_unit_test(test_names_are_read_back),
     };
 
