@@ -191,6 +191,19 @@ move() {
     must "$1" "xmigrate $mode host$(other_host "$1") $2 --lanes 4 $rounds ${4:-}" 400
 }
 
+# arrived HOST NAME: it is the guest of the last pulse, it runs here, and nothing of it elsewhere.
+arrived() {
+    lived_on "$@"
+    only_on "$@"
+}
+
+# moves FROM NAME [MODE]: all of it: to the other host, where it goes on.
+moves() {
+    pulse "$1" "$2"
+    move "$@"
+    arrived "$(other_host "$1")" "$2"
+}
+
 # moving FROM NAME [OPTIONS]: begins a slow live move and returns in the middle of round 1; $sender
 # is for collect.
 sender=

@@ -7,14 +7,8 @@ LONG+=(pv_offline_five_times pvh_live_five_times)
 there_and_back() { # MODE TURNS
     local turn
     for ((turn = 0; turn < $2; turn++)); do
-        pulse A g
-        move A g "$1"
-        lived_on B g
-        only_on B g
-        pulse B g
-        move B g "$1"
-        lived_on A g
-        only_on A g
+        moves A g "$1"
+        moves B g "$1"
     done
 }
 
@@ -39,12 +33,8 @@ scenario_pvh_live() {
     own_memory_under A 1
     own_memory_under B 10
     ended 0
-    lived_on B g
-    only_on B g
-    pulse B g
-    move B g
-    lived_on A g
-    only_on A g
+    arrived B g
+    moves B g
 }
 
 scenario_pvh_live_five_times() {
@@ -60,12 +50,8 @@ scenario_pvh_one_lane_and_offline() {
     listen B
     pulse A g
     must A "xmigrate --live hostB g --lanes 1" 300
-    lived_on B g
-    only_on B g
-    pulse B g
-    move B g --offline
-    lived_on A g
-    only_on A g
+    arrived B g
+    moves B g --offline
 }
 
 scenario_pvh_live_two_vcpus() {
@@ -121,8 +107,7 @@ scenario_pvh_live_same_host() {
     listen A
     pulse A g
     must A "xmigrate --live localhost g --lanes 4" 300
-    lived_on A g
-    only_on A g
+    arrived A g
 }
 
 scenario_pv_offline() {

@@ -41,8 +41,7 @@ stock_migrate() { # FROM SENDING RECEIVING
     stock_receiver "$to" "$3"
     pulse "$1" g
     must "$1" "$2 xl migrate -s reach g host$to" 300
-    lived_on "$to" g
-    only_on "$to" g
+    arrived "$to" g
 }
 
 # Ours at the sending end, at the receiving end, at both.

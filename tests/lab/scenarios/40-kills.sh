@@ -21,13 +21,6 @@ dies() {
     settled A g
 }
 
-moves_still() {
-    pulse A g
-    move A g
-    lived_on B g
-    only_on B g
-}
-
 scenario_sender_dies() {
     create A g pvh
     listen B
@@ -39,7 +32,7 @@ scenario_sender_dies() {
         turns=\$((turns + 1)); [ \$turns -lt 100 ] || exit 1; usleep 100000; done"
     dies A TERM "$supervisors $helpers" 3
     dies A KILL "$supervisors $helpers" 137 "xmigrate --recover"
-    moves_still
+    moves A g
 }
 
 scenario_receiver_dies() {
@@ -50,7 +43,7 @@ scenario_receiver_dies() {
     # latest.
     dies B KILL "$receivers" 3 "sleep 2; xmigrate --recover"
     dies B KILL "$helpers" 3
-    moves_still
+    moves A g
 }
 
 # The acceptor is needed for new migrations only.
@@ -62,8 +55,7 @@ acceptor_dies() { # FROM SIGNAL
     moving "$1" g
     must "$to" "kill -$2 \$(cat /tmp/listen.pid)"
     ended 0
-    lived_on "$to" g
-    only_on "$to" g
+    arrived "$to" g
 }
 scenario_acceptor_dies() {
     create A g pvh

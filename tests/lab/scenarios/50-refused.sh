@@ -81,8 +81,7 @@ scenario_log_dirty_on() {
     moving A g "--bandwidth 32M"
     refused 2 'g' A "xmigrate --live hostB g -q"
     ended 0
-    lived_on B g
-    only_on B g
+    arrived B g
 }
 
 scenario_port_in_use() {
@@ -133,8 +132,5 @@ scenario_pv_foreign_frames() {
     settled A g
     must A "guest-tell g unmap"
     guest_says A g unmapped
-    pulse A g
-    move A g $mode
-    lived_on B g
-    only_on B g
+    moves A g $mode
 }

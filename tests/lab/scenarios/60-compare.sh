@@ -79,8 +79,7 @@ compare() { # LOAD TURNS
                 bytes=$(($(meter_bytes $from) - bytes))
                 cpu=$(meter_cpu | awk -v before="$cpu" '{ print $1 - before }')
                 host=$(other_host $from)
-                lived_on $host g
-                only_on $host g
+                arrived $host g
                 echo "$who $bytes $rounds $cpu $seconds $(longest_gap $host g "$pulse_tick")" \
                     | tee -a "$moves"
             done
