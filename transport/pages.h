@@ -87,7 +87,7 @@ int page_recv_front(struct page_decoder *dec, struct channel *ch, size_t len_byt
     struct page_front *front, struct err *e);
 
 /*
- * The rest of that record: into[i] is where PAGE_BYTES of entry i go (zeros, too), aligned to 8;
+ * The rest of that record: into[i] is where PAGE_BYTES of entry i go (zeros, too), aligned to 16;
  * not looked at where the type has no content. When it fails, what was in the pages is lost.
  */
 int page_recv_contents(
