@@ -1,7 +1,7 @@
 # Guests that move while they run, and those that Xen can only move suspended.
 
-SCENARIOS+=(pvh_live pvh_one_lane_and_offline pvh_live_two_vcpus pvh_live_devices
-            pvh_live_same_host pv_offline pv_live)
+SCENARIOS+=(pvh_live pvh_one_lane_and_offline pvh_live_two_vcpus_and_same_host pvh_live_devices
+            pv_offline pv_live)
 LONG+=(pv_offline_five_times pvh_live_five_times)
 
 there_and_back() { # MODE TURNS
@@ -54,7 +54,8 @@ scenario_pvh_one_lane_and_offline() {
     moves B g --offline
 }
 
-scenario_pvh_live_two_vcpus() {
+# To the other host, and there to the same host.
+scenario_pvh_live_two_vcpus_and_same_host() {
     create A g pvh memory=160 vcpus=2 load="mem=16 still=8 rate=300 threads=2"
     listen B
     pulse A g
@@ -62,6 +63,9 @@ scenario_pvh_live_two_vcpus() {
     lived_on B g
     [ "$(field "$line" cpus)" = 2 ] || fail "not two vCPUs: $line"
     only_on B g
+    pulse B g
+    must B "xmigrate --live localhost g --lanes 4" 300
+    arrived B g
 }
 
 # The disk goes on: its counter grows by some, and nothing read is wrong (tick looks at that).
@@ -100,14 +104,6 @@ scenario_pvh_live_devices() {
     whole B g 0 1
     disk_works B
     vif_works B
-}
-
-scenario_pvh_live_same_host() {
-    create A g pvh
-    listen A
-    pulse A g
-    must A "xmigrate --live localhost g --lanes 4" 300
-    arrived A g
 }
 
 scenario_pv_offline() {

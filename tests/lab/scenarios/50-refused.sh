@@ -2,7 +2,7 @@
 # is.
 
 SCENARIOS+=(untrusted name_exists too_little_memory nowhere log_dirty_on port_in_use no_privilege
-            vnuma pv_foreign_frames)
+            pci_and_vnuma pv_foreign_frames)
 
 guest_and_listener() {
     create A g pvh
@@ -97,14 +97,24 @@ scenario_no_privilege() {
     whole A g 0 1
 }
 
-# libxl 4.17 cannot build a PVH guest with virtual NUMA nodes, and a PV one it refuses: the domain's
-# recorded configuration says that it has some.
-scenario_vnuma() {
+# Without an IOMMU nothing can be assigned here, libxl 4.17 cannot build a PVH guest with virtual NUMA
+# nodes, and a PV one it refuses: what libxl has recorded of the domain says that it has such.
+scenario_pci_and_vnuma() {
+    local config='/var/lib/xen/userdata-d.$(xl domid g).*.libxl-json'
     guest_and_listener
-    must A "cd /var/lib/xen
+    must A "cp $config /tmp/config
+        back=/local/domain/0/backend/pci/\$(xl domid g)/0
+        xenstore-write \$back/num_devs 1 \$back/dev-0 0000:00:1f.3 \$back/state-0 3 \
+            /libxl/\$(xl domid g)/device/pci/0/backend \$back
+        device='{ \"dev\": 31, \"func\": 3 }'
+        sed -i \"s/\\\"c_info\\\": *{/\\\"pcidevs\\\": [ \$device ], &/\" $config
+        xl list -l g | grep -q pcidevs"
+    refused 2 'pci' A "xmigrate --live hostB g -q"
+    must A "cp /tmp/config $config
+        xenstore-rm /local/domain/0/backend/pci/\$(xl domid g)
+        xenstore-rm /libxl/\$(xl domid g)/device/pci
         node='{ \"memkb\": 131072, \"pnode\": 0, \"distances\": [ 10 ], \"vcpus\": [ 0 ] }'
-        sed -i \"s/\\\"b_info\\\": *{/& \\\"vnuma_nodes\\\": [ \$node ],/\" \
-            userdata-d.\$(xl domid g).*.libxl-json
+        sed -i \"s/\\\"b_info\\\": *{/& \\\"vnuma_nodes\\\": [ \$node ],/\" $config
         xl list -l g | grep -q vnuma_nodes"
     refused 2 'vnuma' A "xmigrate --live hostB g -q"
     untouched
