@@ -422,6 +422,22 @@ static int act_rate(struct domain *d, struct words *w, struct answer *a)
     return 0;
 }
 
+/* The scheduler's cap, as `xl sched-credit2 -c` sets it; without a number: what it is. */
+static int act_cap(struct domain *d, struct words *w, struct answer *a)
+{
+    const char *text = next_word(w);
+    uint64_t cap;
+
+    if (!text) {
+        say(a, "%u\n", domain_cap(d));
+        return 0;
+    }
+    if (!parse_u64(text, 0, 100 * d->max_vcpus, &cap))
+        return fail(a, EINVAL, "cap DOMAIN [PERCENT], of one CPU and at most 100 a vCPU; 0: none");
+    domain_set_cap(d, (uint16_t)cap);
+    return 0;
+}
+
 static int act_rename(struct domain *d, struct words *w, struct answer *a)
 {
     const char *name = next_word(w);
@@ -711,6 +727,7 @@ static const struct {
     {"set-config", act_set_config, NULL},
     {"rename", act_rename, NULL},
     {"rate", act_rate, NULL},
+    {"cap", act_cap, NULL},
     {"verify", act_verify, NULL},
     {"describe", act_describe, NULL},
     {"writes", act_writes, NULL},

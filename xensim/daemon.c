@@ -21,7 +21,24 @@
 struct options {
     struct machine_params machine;
     bool no_shadow, foreground;
+    uint32_t scheduler;
 };
+
+static bool parse_scheduler(const char *name, uint32_t *id)
+{
+    static const struct {
+        const char *name;
+        uint32_t id;
+    } known[] = {{"credit", XEN_SCHEDULER_CREDIT}, {"credit2", XEN_SCHEDULER_CREDIT2},
+        {"null", XEN_SCHEDULER_NULL}};
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (!strcmp(name, known[i].name)) {
+            *id = known[i].id;
+            return true;
+        }
+    return false;
+}
 
 static int parse_options(int argc, char **argv, struct options *o, struct err *e)
 {
@@ -36,6 +53,11 @@ static int parse_options(int argc, char **argv, struct options *o, struct err *e
             o->no_shadow = true;
         } else if (!strcmp(argv[i], "--foreground")) {
             o->foreground = true;
+        } else if (!strcmp(argv[i], "--sched") && next) {
+            if (!parse_scheduler(next, &o->scheduler))
+                return err_set(
+                    e, ERR_USAGE, EINVAL, "--sched %s: credit, credit2 or null is wanted", next);
+            i++;
         } else if (!strcmp(argv[i], "--mem") && next) {
             if (!parse_size_bytes(next, &o->machine.mem_bytes) ||
                 o->machine.mem_bytes % CHUNK_BYTES || o->machine.mem_bytes < 16ull << 20 ||
@@ -150,6 +172,7 @@ static int init_host(struct host *h, const struct options *o, struct err *e)
         return err_sys(e, ERR_LOCAL, errno, "%s", path);
     h->log = (struct log){.max = LOG_DEBUG, .write = log_to_file, .arg = h};
     h->no_shadow = o->no_shadow;
+    h->scheduler = o->scheduler;
     h->next_domid = FIRST_DOMID;
     pthread_mutex_init(&h->domctl_lock, NULL);
     pthread_mutex_init(&h->sessions_lock, NULL);
@@ -263,7 +286,7 @@ static int become_daemon(struct host *h, const struct options *o, struct err *e)
 
 int daemon_main(int argc, char **argv, struct err *e)
 {
-    struct options o = {.machine = {0}};
+    struct options o = {.scheduler = XEN_SCHEDULER_CREDIT2};
     struct host *h = calloc(1, sizeof(*h));
     int lock_fd, rc;
 

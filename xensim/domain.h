@@ -145,6 +145,17 @@ int domain_unpause_by_controller(struct domain *d);
 void domain_shutdown(struct domain *d, unsigned code);
 int domain_resume(struct domain *d);
 
+/* The scheduler's cap: percent of one CPU for all vCPUs together; 0: none. From any thread. */
+static inline uint16_t domain_cap(const struct domain *d)
+{
+    return __atomic_load_n(&d->sched_cap, __ATOMIC_RELAXED);
+}
+
+static inline void domain_set_cap(struct domain *d, uint16_t cap)
+{
+    __atomic_store_n(&d->sched_cap, cap, __ATOMIC_RELAXED);
+}
+
 /* A vCPU thread's way in and out of one guest operation. vcpu_enter returns false when the
  * thread must end. */
 bool vcpu_enter(struct vcpu *v);

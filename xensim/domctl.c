@@ -455,15 +455,20 @@ static int64_t op_tsc_info(struct domain *d, struct xen_domctl *op)
     return 0;
 }
 
+_Static_assert(sizeof(struct xen_domctl_sched_credit) == sizeof(struct xen_domctl_sched_credit2) &&
+                   offsetof(struct xen_domctl_sched_credit, cap) ==
+                       offsetof(struct xen_domctl_sched_credit2, cap),
+    "credit and credit2 take the same parameters");
+
 static int64_t op_scheduler(struct domain *d, struct xen_domctl *op)
 {
     struct xen_domctl_scheduler_op *o = &op->u.scheduler_op;
 
-    if (o->sched_id != XEN_SCHEDULER_CREDIT2)
+    if (o->sched_id != d->host->scheduler || o->sched_id == XEN_SCHEDULER_NULL)
         return -EINVAL;
     if (o->cmd == XEN_DOMCTL_SCHEDOP_getinfo) {
         o->u.credit2.weight = d->sched_weight;
-        o->u.credit2.cap = d->sched_cap;
+        o->u.credit2.cap = domain_cap(d);
         return 0;
     }
     if (o->cmd != XEN_DOMCTL_SCHEDOP_putinfo)
@@ -471,7 +476,7 @@ static int64_t op_scheduler(struct domain *d, struct xen_domctl *op)
     if (o->u.credit2.weight)
         d->sched_weight = o->u.credit2.weight;
     if (o->u.credit2.cap != 0xffff)
-        d->sched_cap = o->u.credit2.cap;
+        domain_set_cap(d, o->u.credit2.cap);
     return 0;
 }
 
@@ -640,6 +645,27 @@ static int64_t sys_cpu_policy(struct session *s, struct xen_sysctl *op)
         (uint64_t)(uintptr_t)p->msrs.p, &p->nr_leaves, &p->nr_msrs);
 }
 
+/* All CPUs are in the one pool that there is. */
+static int64_t sys_cpupool(struct host *h, struct session *s, struct xen_sysctl *op)
+{
+    struct xen_sysctl_cpupool_op *p = &op->u.cpupool_op;
+    const uint32_t bytes = (p->cpumap.nr_bits + 7) / 8;
+
+    if (p->op != XEN_SYSCTL_CPUPOOL_OP_INFO)
+        return -ENOSYS;
+    if (p->cpupool_id)
+        return -ENOENT;
+
+    uint8_t *map = session_pointer(s, (uint64_t)(uintptr_t)p->cpumap.bitmap.p, bytes);
+
+    if (!map)
+        return -EFAULT;
+    memset(map, 0xff, bytes);
+    p->sched_id = h->scheduler;
+    p->n_dom = 0;
+    return 0;
+}
+
 int64_t do_sysctl(struct host *h, struct session *s, uint64_t arg)
 {
     struct xen_sysctl *user = session_pointer(s, arg, sizeof(*user));
@@ -663,8 +689,11 @@ int64_t do_sysctl(struct host *h, struct session *s, uint64_t arg)
         rc = sys_cpu_policy(s, &op);
         break;
     case XEN_SYSCTL_sched_id:
-        op.u.sched_id.sched_id = XEN_SCHEDULER_CREDIT2;
+        op.u.sched_id.sched_id = h->scheduler;
         rc = 0;
+        break;
+    case XEN_SYSCTL_cpupool_op:
+        rc = sys_cpupool(h, s, &op);
         break;
     default:
         host_log_rate(h, "sysctl %u is not modelled", op.cmd);

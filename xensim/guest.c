@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <time.h>
 
-enum { KERNEL_INDEX = 4, SLICE_NS = 5 * 1000 * 1000 };
+enum { KERNEL_INDEX = 4, SLICE_NS = 5 * 1000 * 1000, CAP_PERIOD_NS = 50 * 1000 * 1000 };
 
 uint64_t guest_sum(const struct guest_kernel *k)
 {
@@ -230,16 +230,27 @@ static bool due(int64_t now, int64_t *next, unsigned per_s)
     return true;
 }
 
+/* What the scheduler's cap leaves of the time of all vCPUs: 1 without one. */
+static double capped_share(const struct guest *g)
+{
+    const unsigned cap = domain_cap(g->domain), whole = 100 * g->kernel->nr_vcpus;
+
+    return cap && cap < whole ? (double)cap / whole : 1;
+}
+
 struct pace {
     int64_t remap_ns, fork_ns, balloon_ns;
     int64_t write_ns; /* when the next page may be written */
 };
 
-/* One guest operation. Returns false when there is nothing to do now. */
+/* One guest operation. A guest with a rate is busy for as long as a write takes at that rate: so
+ * much CPU time it is said to have used, and it slows down in proportion when that is capped. With
+ * no rate it writes for a part of each period. Returns false when there is nothing to do now. */
 static bool operate(struct guest *g, unsigned cpu, struct pace *p)
 {
     struct guest_kernel *k = g->kernel;
-    int64_t now = now_ns(), rate = write_rate(k);
+    int64_t now = now_ns(), rate = write_rate(k), step_ns = 0;
+    const double share = capped_share(g);
 
     if (due(now, &p->remap_ns, k->remaps_per_s / k->nr_vcpus))
         guest_remap(g, cpu);
@@ -255,13 +266,18 @@ static bool operate(struct guest *g, unsigned cpu, struct pace *p)
         /* A vCPU that was kept from running catches up by no more than 100 ms. */
         if (p->write_ns < now - NS_PER_S / 10)
             p->write_ns = now - NS_PER_S / 10;
-        p->write_ns += NS_PER_S * k->nr_vcpus / rate;
+        step_ns = NS_PER_S * k->nr_vcpus / rate;
+        p->write_ns += (int64_t)((double)step_ns / share);
+    } else if ((double)(now % CAP_PERIOD_NS) >= share * CAP_PERIOD_NS) {
+        return false;
     }
 
     const uint64_t index = next_index(g, cpu);
 
-    if (index != TRACE_NO_WRITE)
+    if (index != TRACE_NO_WRITE) {
         write_page(g, cpu, index);
+        atomic_fetch_add(&g->domain->vcpus[cpu]->cpu_time_ns, (uint64_t)step_ns);
+    }
     return true;
 }
 
@@ -308,7 +324,7 @@ static void *vcpu_main(void *arg)
         vcpu_leave(v);
         if (v->id && atomic_load(&g->want_park))
             park(g);
-        if (!busy || !(++ops & 1023))
+        if (write_rate(g->kernel) < 0 && (!busy || !(++ops & 1023)))
             atomic_store(&v->cpu_time_ns, (uint64_t)thread_cpu_ns());
         if (!busy)
             sleep_a_little(write_rate(g->kernel) > 1000 ? SLICE_NS / 10 : SLICE_NS);

@@ -18,6 +18,7 @@ struct host {
     struct log log;
     int log_fd;
     bool no_shadow; /* PV log-dirty is refused, as on a Xen built without shadow paging */
+    uint32_t scheduler; /* XEN_SCHEDULER_*: what it says it has, and which parameters it takes */
 
     pthread_mutex_t domctl_lock;
     pthread_rwlock_t domains_lock;

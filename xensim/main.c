@@ -16,12 +16,13 @@
 
 static const char usage[] =
     "usage: xensim host NAME --mem SIZE [--prealloc] [--fragment PERCENT] [--no-shadow]\n"
-    "                   [--foreground]\n"
+    "                   [--sched credit|credit2|null] [--foreground]\n"
     "       xensim create HOST --type pv|pv32|pvh --memory SIZE [options]\n"
     "       xensim list|info|stop HOST\n"
     "       xensim destroy|pause|unpause|suspend|resume|verify HOST DOMAIN\n"
     "       xensim rename HOST DOMAIN NAME\n"
     "       xensim rate HOST DOMAIN PAGES_PER_S|max\n"
+    "       xensim cap HOST DOMAIN [PERCENT]\n"
     "       xensim save HOST DOMAIN FILE [--live] [--debug] [--helper PATH]\n"
     "       xensim restore HOST FILE [--name NAME] [--paused] [--helper PATH]\n"
     "       xensim migrate HOST DOMAIN HOST2 [--live] [--helper PATH] [--helper-to PATH]\n"
@@ -218,8 +219,8 @@ static int transfer(int argc, char **argv, struct err *e)
 int main(int argc, char **argv)
 {
     static const char *const host_verbs[] = {"create", "list", "info", "destroy", "pause",
-        "unpause", "suspend", "resume", "rename", "rate", "verify", "create-empty", "describe",
-        "id", "resume-slowly", "dominfo", "config", "set-config", "await", "writes"};
+        "unpause", "suspend", "resume", "rename", "rate", "cap", "verify", "create-empty",
+        "describe", "id", "resume-slowly", "dominfo", "config", "set-config", "await", "writes"};
     struct err e = ERR_INIT;
 
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {

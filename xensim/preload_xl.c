@@ -414,7 +414,8 @@ EXPORT int libxl_retrieve_domain_configuration(
     fill_uuid(&config->c_info.uuid, i.uuid);
     if (i.guest_kib)
         config->b_info.target_memkb = config->b_info.max_memkb = i.guest_kib;
-    return 0;
+    REAL(libxl_domain_sched_params_dispose)(&config->b_info.sched_params);
+    return REAL(libxl_domain_sched_params_get)(ctx, domid, &config->b_info.sched_params);
 }
 
 /* libxl's own sum: the guest, what its type costs on top, and its paging pool, in whole 2 MiB. */
@@ -814,6 +815,9 @@ static int restore_domain(struct op *op)
     int rc = make_domain(op);
     bool made = rc == 0;
 
+    if (!rc && op->config->b_info.sched_params.sched)
+        rc = REAL(libxl_domain_sched_params_set)(
+            op->xl->ctx, op->domid, &op->config->b_info.sched_params);
     if (!rc)
         rc = read_preamble(op);
     if (!rc)

@@ -1,7 +1,8 @@
 /*
  * Xenstore, as far as libxl's context and the save helper need it under xensim: a handle that
- * opens and closes, no nodes, and the notices about domains, which succeed if the domain exists.
- * xensim's guests keep their names and configurations in the daemon instead.
+ * opens and closes, one node (the name of the pool of CPUs), and the notices about domains, which
+ * succeed if the domain exists. xensim's guests keep their names and configurations in the daemon
+ * instead.
  */
 #include "xensim/client.h"
 #include "xensim/xen.h"
@@ -79,10 +80,14 @@ EXPORT bool xs_is_domain_introduced(struct xs_handle *h, unsigned int domid)
 
 EXPORT void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigned int *len)
 {
+    static const char pool_name[] = "Pool-0";
+
     (void)h;
     (void)t;
-    (void)path;
-    (void)len;
+    if (!strcmp(path, "/local/pool/0/name")) {
+        *len = sizeof(pool_name) - 1;
+        return strdup(pool_name);
+    }
     errno = ENOENT;
     return NULL;
 }
