@@ -21,6 +21,7 @@ static const char *const kind_names[] = {
     [LINK_JOB] = "job",
     [LINK_CONN] = "conn",
     [LINK_ABORT] = "abort",
+    [LINK_CAP] = "cap",
     [LINK_LOGGING] = "logging",
     [LINK_EVENT] = "event",
     [LINK_FAILED] = "failed",
@@ -207,6 +208,12 @@ int link_send_logging(int sock, struct err *e)
     return send_packet(sock, LINK_LOGGING, json_object(), -1, e);
 }
 
+int link_send_cap(int sock, unsigned cap_percent, struct err *e)
+{
+    return send_packet(
+        sock, LINK_CAP, json_pack("{s:I}", "cap_percent", (json_int_t)cap_percent), -1, e);
+}
+
 int link_send_event(int sock, json_t *body, struct err *e)
 {
     return send_packet(sock, LINK_EVENT, json_pack("{s:o}", "body", body), -1, e);
@@ -317,7 +324,7 @@ static bool parse_error(const json_t *o, struct err *why)
 static bool parse_message(json_t *o, struct link_message *m)
 {
     const char *name = json_string_value(json_object_get(o, "msg"));
-    int64_t lane;
+    int64_t lane, cap_percent;
 
     if (!name)
         return false;
@@ -336,6 +343,11 @@ static bool parse_message(json_t *o, struct link_message *m)
     case LINK_ABORT:
     case LINK_FAILED:
         return parse_error(o, &m->failed);
+    case LINK_CAP:
+        if (!take_int(o, "cap_percent", 1, UINT16_MAX, &cap_percent))
+            return false;
+        m->cap_percent = (unsigned)cap_percent;
+        return true;
     case LINK_EVENT:
     case LINK_DONE:
         m->body = json_incref(json_object_get(o, "body"));

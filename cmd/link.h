@@ -85,6 +85,7 @@ enum link_kind {
     LINK_JOB,     /* to the helper, first; the domain's lock rides along */
     LINK_CONN,    /* to a destination's helper: a trunk or lane connection rides along */
     LINK_ABORT,   /* to the helper: stop and clean up */
+    LINK_CAP,     /* from the helper: cap the guest's processor time, or further */
     LINK_LOGGING, /* from the helper: log-dirty may be on from now on, and ours */
     LINK_EVENT,   /* from the helper: an object of docs/events.md */
     LINK_FAILED,  /* from the helper: the first cause, for people */
@@ -98,6 +99,7 @@ struct link_message {
     struct link_job job;
     uint16_t lane;                         /* LINK_CONN: as the preamble says */
     uint8_t preamble[LINK_PREAMBLE_BYTES]; /* LINK_CONN: as it was read */
+    unsigned cap_percent;                  /* LINK_CAP: of one processor */
     json_t *body;                          /* LINK_EVENT, LINK_DONE: a reference; else NULL */
     struct err failed;                     /* LINK_FAILED, LINK_ABORT: why */
 };
@@ -115,6 +117,7 @@ int link_send_conn(int sock, uint16_t lane, const uint8_t preamble[static LINK_P
     int conn_fd, struct err *e);
 int link_send_abort(int sock, const struct err *why, struct err *e);
 int link_send_logging(int sock, struct err *e);
+int link_send_cap(int sock, unsigned cap_percent, struct err *e);
 /* Takes over the reference to body. */
 int link_send_event(int sock, json_t *body, struct err *e);
 int link_send_done(int sock, json_t *total, struct err *e);

@@ -57,6 +57,9 @@ struct source {
 
     struct seen seen;
     int64_t last_clean_ns; /* when the last CLEAN (or ENABLE) returned */
+    int64_t cpu_look_ns;   /* when the guest's processor time was looked at, */
+    uint64_t cpu_ns;       /* what it was, */
+    double cpu_percent;    /* and how much of one processor it had used since the look before */
     struct decision decision;
 };
 
@@ -264,6 +267,19 @@ static int watch_guest(struct source *s, const struct round_counts *counts, stru
     return 0;
 }
 
+/* It has to run still; and how much of a processor does it use? */
+static int look_at_guest(struct source *s, struct err *e)
+{
+    const uint64_t before_ns = s->cpu_ns;
+    const int64_t at_ns = now_ns(), span_ns = at_ns - s->cpu_look_ns;
+    const int rc = domain_check_running(&s->xen, s->p->domid, &s->cpu_ns, e);
+
+    if (!rc && s->cpu_look_ns && span_ns > 0 && s->cpu_ns >= before_ns)
+        s->cpu_percent = (double)(s->cpu_ns - before_ns) * 100 / (double)span_ns;
+    s->cpu_look_ns = at_ns;
+    return rc;
+}
+
 /* What was dirtied since the last CLEAN, and what was kept, becomes the next round. */
 static int read_dirty(struct source *s, struct err *e)
 {
@@ -290,6 +306,7 @@ static int read_dirty(struct source *s, struct err *e)
         .dirty_pages = bitmap_count(s->found, frames),
         .repeat_pages = bitmap_count(s->repeats, frames),
         .left_pages = bitmap_count(s->bitmap, frames) + s->round.deferred_pages,
+        .cpu_percent = s->cpu_percent,
     };
 
     seen_round(&s->seen, &r);
@@ -324,6 +341,14 @@ static void judge_round(struct source *s)
     s->decision = decide(&s->seen, &s->p->limits, &costs);
     seen_stall(&s->seen, s->decision.stalled);
     s->round.predicted_downtime_ns = s->decision.now.whole_ns;
+}
+
+static int slow_down(struct source *s, struct err *e)
+{
+    const struct source_toolstack *t = s->p->toolstack;
+
+    seen_slow_down(&s->seen, s->decision.cap_percent);
+    return t->cap(t->arg, s->decision.cap_percent, e);
 }
 
 /* What the decision says of the next round: pages that would only be sent in vain are kept. */
@@ -383,15 +408,16 @@ static int settle_stuck(struct source *s, struct round_counts *counts, struct er
 static int send_live_rounds(struct source *s, struct err *e)
 {
     struct round_counts counts;
-    int rc;
+    int rc = look_at_guest(s, e);
 
     bitmap_fill(s->bitmap, s->guest->frames);
     for (;;) {
-        rc = send_round(s, false, &counts, e);
+        if (!rc)
+            rc = send_round(s, false, &counts, e);
         if (!rc)
             rc = watch_guest(s, &counts, e);
         if (!rc)
-            rc = domain_check_running(&s->xen, s->p->domid, e);
+            rc = look_at_guest(s, e);
         if (!rc)
             rc = read_dirty(s, e);
         if (rc)
@@ -403,6 +429,8 @@ static int send_live_rounds(struct source *s, struct err *e)
             return give_up(s, e);
         if (s->decision.action == ACT_SUSPEND)
             break;
+        if (s->decision.action == ACT_THROTTLE)
+            rc = slow_down(s, e);
         plan_round(s);
     }
     return counts.stuck_pages ? settle_stuck(s, &counts, e) : 0;

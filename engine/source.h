@@ -24,6 +24,9 @@ struct source_toolstack {
     int (*suspend)(void *arg, struct err *e);
     /* Device model's log-dirty, for HVM containers. */
     int (*switch_qemu_logdirty)(void *arg, bool enable, struct err *e);
+    /* Slow the guest down to so many percent of one processor, until it is asked to suspend or the
+     * migration ends: taking that back is the toolstack's. Only for ON_STALL_THROTTLE. */
+    int (*cap)(void *arg, unsigned percent, struct err *e);
     void *arg;
 };
 

@@ -27,6 +27,21 @@
 /* What a round costs beside its pages and the CLEAN. */
 #define ROUND_NS (2 * NS_PER_MS)
 
+/* A guest is slowed down so far that a round would leave so much of what the pause may take... */
+#define SLOWED_GOAL 0.8
+/* ...but by no step to less than this share of its speed, and by none that is not worth it. */
+#define LEAST_STEP_SHARE 0.25
+#define MOST_STEP_SHARE  0.8
+/* In all to a tenth of what it used, or the least that a scheduler can deal out evenly. */
+#define LEAST_SHARE     0.1
+#define LEAST_CAP       5
+#define MOST_UNANSWERED 2
+/* While it suspends it runs at full speed again, and may write to pages that are not dirty yet.
+ * They may take that much of the pause's room for pages: for more, slowing down is not enough. */
+#define MOST_LATE_SHARE 0.75
+/* The scheduler needs some turns to make it slower, and it has to be seen. */
+#define SLOWED_LEAST_NS (300 * NS_PER_MS)
+
 static int64_t clamp_ns(double ns)
 {
     return ns < (double)(INT64_MAX / 8) ? (int64_t)ns : INT64_MAX;
@@ -57,12 +72,19 @@ static int64_t fixed_ns(const struct prediction *p)
     return add(add(p->suspend_ns, p->clean_ns), add(p->state_ns, p->receiver_ns));
 }
 
+/* A guest that is asked to suspend is not slowed down any more: in that time it writes as much as
+ * it does in a longer one while it is. */
+static int64_t late_span_ns(const struct seen *s, const struct decide_costs *c)
+{
+    return clamp_ns((double)c->suspend_ns / seen_slowed_share(s));
+}
+
 /* The pause with so many pages left after a window of that length. */
 static struct prediction predict(
     const struct seen *s, const struct decide_costs *c, double left, int64_t window_ns)
 {
     /* The guest goes on writing while it is being suspended. */
-    const double late = seen_dirty_within(s, add(window_ns, c->suspend_ns)) -
+    const double late = seen_dirty_within(s, add(window_ns, late_span_ns(s, c))) -
                         seen_dirty_within(s, window_ns);
     const double pages = left + fmax(0, late);
     const double spread = fmin(MOST_SPREAD, fmax(LEAST_SPREAD, s->send_spread));
@@ -123,6 +145,72 @@ static struct decision stop(struct decision d, const struct decide_limits *l, en
     return d;
 }
 
+/* ---- slowing the guest down ---- */
+
+/* How many pages the pause has room for. */
+static double room_pages(
+    const struct seen *s, const struct decide_limits *l, const struct decide_costs *c)
+{
+    const struct prediction nothing = predict(s, c, 0, 0);
+    const int64_t left_ns = l->max_downtime_ns - fixed_ns(&nothing);
+    const double room = left_ns > 0 ? (double)left_ns / 1e9 * s->send_pages_per_s : 0;
+    const double late = seen_dirty_within(s, late_span_ns(s, c));
+
+    return room - fmin(late, MOST_LATE_SHARE * room);
+}
+
+/* The share of its present speed at which the guest, while so many pages are sent, writes to fewer:
+ * rounds then shorten the pause down to that. */
+static double share_for(const struct seen *s, double room)
+{
+    const double round_ns = room / s->send_pages_per_s * 1e9;
+    const double share = (double)seen_span_of(s, SLOWED_GOAL * room) / round_ns;
+
+    return fmin(MOST_STEP_SHARE, fmax(LEAST_STEP_SHARE, share));
+}
+
+/* What to cap it at next; 0 when that would not help. */
+static unsigned next_cap(
+    const struct seen *s, const struct decide_limits *l, const struct decide_costs *c)
+{
+    const struct seen_slowed *w = &s->slowed;
+    const double used = s->last.cpu_percent, room = room_pages(s, l, c);
+    const double whole = w->steps ? w->whole_percent : used;
+    const double least = ceil(fmax(LEAST_CAP, LEAST_SHARE * whole));
+    const double most = MOST_STEP_SHARE * (w->steps ? fmin(used, w->cap_percent) : used);
+
+    if (room < 1 || w->unanswered >= MOST_UNANSWERED || least > most || most > UINT16_MAX)
+        return 0;
+    return (unsigned)fmax(least, floor(used * share_for(s, room)));
+}
+
+static struct decision slow_down(const struct seen *s, const struct decide_limits *l,
+    const struct decide_costs *c, struct decision d)
+{
+    const unsigned cap = next_cap(s, l, c);
+    struct seen slowed = *s;
+
+    if (!cap)
+        return stop(d, l, REASON_SLOWEST);
+    seen_slow_down(&slowed, cap);
+    d.next = predict(&slowed, c, seen_dirty_within(&slowed, next_round_ns(s)), next_round_ns(s));
+    d.action = ACT_THROTTLE;
+    d.reason = REASON_SLOWER;
+    d.cap_percent = cap;
+    d.leave_repeats = false;
+    d.least_round_ns = SLOWED_LEAST_NS;
+    return d;
+}
+
+/* A guest that is slowed down is not kept so for rounds that gain little. */
+static bool worth_another_slow_round(const struct decision *d, const struct decide_limits *l)
+{
+    return d->next.whole_ns <= l->max_downtime_ns ||
+           (double)d->next.pages_ns <= SLOWED_GOAL * (double)d->now.pages_ns;
+}
+
+/* ---- looking a few more times ---- */
+
 /* Whether to let the guest run for a while. Where the working set is full that costs nothing. Where
  * it is not, more is left afterwards, but the rounds that follow make up for it: so only once. */
 static bool worth_watching(const struct seen *s)
@@ -140,17 +228,22 @@ static bool at_minimum(const struct seen *s)
 }
 
 /* Rounds do not help. */
-static struct decision handle_stall(
-    const struct seen *s, const struct decide_limits *l, struct decision d)
+static struct decision handle_stall(const struct seen *s, const struct decide_limits *l,
+    const struct decide_costs *c, struct decision d)
 {
+    const bool throttle = l->on_stall == ON_STALL_THROTTLE;
+
     d.stalled = true;
+    /* It was looked at often enough before the first step. */
+    if (throttle && s->slowed.steps)
+        return slow_down(s, l, c, d);
     d.stall_left = s->stalled_rounds < DECIDE_PATIENCE ? DECIDE_PATIENCE - s->stalled_rounds : 0;
     d.leave_repeats = worth_watching(s);
     d.least_round_ns = d.leave_repeats ? watch_ns(s) : 0;
     if (l->max_time_ns && d.least_round_ns > l->max_time_ns - s->last.elapsed_ns - d.now.whole_ns)
         d.least_round_ns = 0;
     if (!d.stall_left || (d.stall_left == 1 && at_minimum(s)))
-        return stop(d, l, REASON_MINIMUM);
+        return throttle ? slow_down(s, l, c, d) : stop(d, l, REASON_MINIMUM);
     d.reason = REASON_WATCH;
     return d;
 }
@@ -181,7 +274,10 @@ struct decision decide(
         return stop(d, l, limit);
     /* Out of patience a round must lead to the goal, not only towards it. */
     if (!shorter || (s->stalled_rounds >= DECIDE_PATIENCE && d.next.whole_ns > l->max_downtime_ns))
-        return handle_stall(s, l, d);
+        return handle_stall(s, l, c, d);
+    /* Rounds help, but not enough: slower, if that can be. */
+    if (s->slowed.steps && !worth_another_slow_round(&d, l) && next_cap(s, l, c))
+        return slow_down(s, l, c, d);
     d.reason = REASON_SHORTER;
     return d;
 }
@@ -190,20 +286,20 @@ struct decision decide(
 
 const char *action_name(enum action a)
 {
-    static const char *const names[] = {"round", "suspend", "give-up"};
+    static const char *const names[] = {"round", "throttle", "suspend", "give-up"};
 
     return names[a];
 }
 
 const char *reason_name(enum reason r)
 {
-    static const char *const names[] = {
-        "shorter", "watch", "downtime", "minimum", "floor", "rounds", "time", "bytes"};
+    static const char *const names[] = {"shorter", "watch", "slower", "downtime", "minimum",
+        "slowest", "floor", "rounds", "time", "bytes"};
 
     return names[r];
 }
 
-static const char *const on_stall_names[] = {"suspend", "abort"};
+static const char *const on_stall_names[] = {"suspend", "abort", "throttle"};
 
 const char *on_stall_name(enum on_stall o)
 {

@@ -11,6 +11,11 @@
  *   not, and rounds only cost: the working    look a few more times for a better moment, then what
  *   set is what is left                       --on-stall says: suspend, or give up
  *   --max-rounds, --max-time, --max-bytes     the same, at once: whoever goes on would break it
+ *
+ * --on-stall throttle: before it is suspended with too long a pause, the guest is slowed down by a
+ * cap on its processor time, step by step. How far, is read off what is known of its writing: so
+ * far that rounds shorten the pause again until it is short enough. It ends, and the guest is
+ * suspended, when that is so; or when it is as slow as it may become, or does not heed the cap.
  */
 #ifndef SCHED_DECIDE_H
 #define SCHED_DECIDE_H
@@ -20,7 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum on_stall { ON_STALL_SUSPEND, ON_STALL_ABORT };
+enum on_stall { ON_STALL_SUSPEND, ON_STALL_ABORT, ON_STALL_THROTTLE };
 
 struct decide_limits {
     int64_t max_downtime_ns;
@@ -47,13 +52,20 @@ struct prediction {
 /* The FINAL CLEAN and the pages: what the last round takes. */
 int64_t prediction_last_round_ns(const struct prediction *p);
 
-enum action { ACT_ROUND, ACT_SUSPEND, ACT_GIVE_UP };
+enum action {
+    ACT_ROUND,
+    ACT_THROTTLE, /* slow the guest down to cap_percent, then another round */
+    ACT_SUSPEND,
+    ACT_GIVE_UP,
+};
 
 enum reason {
     REASON_SHORTER,  /* another round: it makes the pause shorter */
     REASON_WATCH,    /* another round: rounds do not help, but the guest may pause for breath */
+    REASON_SLOWER,   /* throttle: a slower guest would let rounds shorten the pause */
     REASON_DOWNTIME, /* the predicted pause is within the limit */
     REASON_MINIMUM,  /* it is not, and no further round would shorten it */
+    REASON_SLOWEST,  /* it is not, and slowing the guest down (further) would not help */
     REASON_FLOOR,    /* it is not, but pages are a small part of it */
     REASON_ROUNDS,   /* a limit was reached */
     REASON_TIME,
@@ -63,15 +75,19 @@ enum reason {
 struct decision {
     enum action action;
     enum reason reason;
-    bool stalled;        /* rounds do not help any more */
-    unsigned stall_left; /* REASON_WATCH: so many more looks at most */
-    bool leave_repeats;  /* next round: leave pages that are written in every round for the end */
+    bool stalled;         /* rounds do not help any more */
+    unsigned stall_left;  /* REASON_WATCH: so many more looks at most */
+    bool leave_repeats;   /* next round: leave pages that are written in every round for the end */
+    unsigned cap_percent; /* ACT_THROTTLE: of one processor, for all of the guest's together */
     int64_t least_round_ns; /* next round: let it last so long, or it shows nothing new */
     struct prediction now, next;
 };
 
 /* How often a guest that does not converge is looked at again before it is dealt with. */
 enum { DECIDE_PATIENCE = 3 };
+
+/* With fewer rounds allowed, the guest would be suspended before it could be slowed down. */
+enum { DECIDE_THROTTLE_ROUNDS = DECIDE_PATIENCE + 1 };
 
 struct decision decide(
     const struct seen *s, const struct decide_limits *l, const struct decide_costs *c);

@@ -17,6 +17,12 @@
 #define QUIET_SHARE 0.5
 /* What is left has to shrink by so much before a stall counts as over. */
 #define STALL_OVER_SHARE 0.5
+/* A span is found this exactly. */
+#define SPAN_EXACT_NS (NS_PER_MS / 50)
+/* A step that should change what is dirty by less than that share of it cannot be judged; otherwise
+ * so much of the change has to be there, or the guest did not heed it. */
+#define LEAST_EFFECT 0.05
+#define ANSWER_SHARE 0.25
 
 double pages_per_s(uint64_t pages, int64_t span_ns)
 {
@@ -159,6 +165,74 @@ double seen_dirty_within(const struct seen *s, int64_t span_ns)
     return between(s->curve[i - 1], s->curve[i], (double)span_ns);
 }
 
+int64_t seen_span_of(const struct seen *s, double pages)
+{
+    int64_t low_ns = 0, high_ns = s->last.window_ns;
+
+    while (high_ns - low_ns > SPAN_EXACT_NS) {
+        const int64_t mid_ns = low_ns + (high_ns - low_ns) / 2;
+
+        if (seen_dirty_within(s, mid_ns) < pages)
+            low_ns = mid_ns;
+        else
+            high_ns = mid_ns;
+    }
+    return high_ns;
+}
+
+/* ---- a guest that is slowed down ---- */
+
+static int64_t stretch(int64_t span_ns, double share)
+{
+    return (int64_t)fmin((double)(INT64_MAX / 8), (double)span_ns / share);
+}
+
+void seen_slow_down(struct seen *s, unsigned cap_percent)
+{
+    struct seen_slowed *w = &s->slowed;
+    const double share = cap_percent / s->last.cpu_percent;
+
+    if (!w->steps)
+        w->whole_percent = s->last.cpu_percent;
+    w->steps++;
+    w->cap_percent = cap_percent;
+    w->last_share = share;
+    w->judged = false;
+    for (unsigned i = 0; i < s->curve_count; i++)
+        s->curve[i].span_ns = stretch(s->curve[i].span_ns, share);
+    s->last.window_ns = stretch(s->last.window_ns, share);
+    s->stalled_rounds = 0;
+}
+
+double seen_slowed_share(const struct seen *s)
+{
+    const struct seen_slowed *w = &s->slowed;
+
+    return w->steps && !w->unanswered ? w->cap_percent / w->whole_percent : 1;
+}
+
+/* The first CLEAN after a step, before the curve is replaced by what it found: what would it have
+ * found without the step, what if the guest is as much slower as it was to be? */
+static void judge_step(struct seen *s, const struct seen_round *r)
+{
+    struct seen_slowed *w = &s->slowed;
+
+    if (!w->steps || w->judged || r->window_ns <= 0)
+        return;
+
+    const double without = seen_dirty_within(s, stretch(r->window_ns, w->last_share));
+    const double with = seen_dirty_within(s, r->window_ns);
+
+    w->judged = true;
+    /* Where both are a full working set, nothing can be seen. */
+    if (without - with < LEAST_EFFECT * without)
+        return;
+    if (without - (double)r->dirty_pages < ANSWER_SHARE * (without - with))
+        w->unanswered++;
+    else
+        w->unanswered = 0;
+}
+
 /* ---- rounds ---- */
 
 void seen_round(struct seen *s, const struct seen_round *r)
@@ -166,6 +240,7 @@ void seen_round(struct seen *s, const struct seen_round *r)
     const struct seen_point before = {s->last.window_ns, (double)s->last.dirty_pages};
 
     flush_pending(s);
+    judge_step(s, r);
     if (!s->rounds || r->left_pages < s->least_left_pages)
         s->least_left_pages = r->left_pages;
     s->rounds++;

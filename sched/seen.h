@@ -51,6 +51,17 @@ struct seen_round {
     uint64_t dirty_pages;  /* found by the CLEAN */
     uint64_t repeat_pages; /* of these, found by the CLEAN before as well */
     uint64_t left_pages;   /* to be sent if the guest were suspended now: dirty, deferred or kept */
+    double cpu_percent;    /* of one processor, used by the guest in the window; 0: not known */
+};
+
+/* A guest that was slowed down by a cap on its processor time. */
+struct seen_slowed {
+    unsigned steps; /* 0: it never was, and the rest says nothing */
+    unsigned cap_percent;
+    double whole_percent; /* what it used before the first step */
+    double last_share;    /* of its speed then that the last step was to leave */
+    bool judged;          /* the last step was, by the CLEAN after it */
+    unsigned unanswered;  /* steps in a row after which it wrote about as much as before */
 };
 
 struct seen {
@@ -66,6 +77,7 @@ struct seen {
     double send_spread;      /* how much it varies, as a share of it */
     double dirty_pages_per_s;
     int64_t clean_ns;
+    struct seen_slowed slowed;
 
     /* The newest speeds, and what is not long enough to be one yet. */
     struct seen_speed speeds[SEEN_SPEEDS], pending;
@@ -88,11 +100,20 @@ void seen_round(struct seen *s, const struct seen_round *r);
 /* The decision after that round was that rounds do not help (any more), or that they do. */
 void seen_stall(struct seen *s, bool stalled);
 
+/* From now on the guest is capped at so much, which is less than it used in the last window. Until
+ * the next CLEAN it is thought to write as before, only slower in proportion; that one shows it. */
+void seen_slow_down(struct seen *s, unsigned cap_percent);
+
+/* What is left of the guest's speed: 1 when it was never slowed, or does not heed it. */
+double seen_slowed_share(const struct seen *s);
+
 /* While the guest is only watched: it writes much less than it did in the last window. */
 bool seen_is_quiet(const struct seen *s, int64_t span_ns, uint64_t dirty_pages);
 
-/* Pages that the guest would write to within that span. */
+/* Pages that the guest would write to within that span, and the span (at most the last window) in
+ * which it would write to so many. */
 double seen_dirty_within(const struct seen *s, int64_t span_ns);
+int64_t seen_span_of(const struct seen *s, double pages);
 
 /* Bytes on the wire for a page; 4096 before any was sent. */
 double seen_bytes_per_page(const struct seen *s);

@@ -36,6 +36,14 @@ static struct figures figure_out(
     return f;
 }
 
+/* Of the processor time that the guest used when nothing held it back. */
+static unsigned slowed_to_percent(const struct seen *s, unsigned cap_percent)
+{
+    const double whole = s->slowed.steps ? s->slowed.whole_percent : s->last.cpu_percent;
+
+    return (unsigned)(cap_percent * 100 / whole + 0.5);
+}
+
 /* What is done about a downtime that is too long, and why nothing else. */
 static const char *why_not_longer(enum reason r)
 {
@@ -57,6 +65,7 @@ void decision_words(const struct seen *s, const struct decide_limits *l, const s
     const struct figures f = figure_out(s, l, d);
     const char *deed = d->action == ACT_GIVE_UP ? "giving up, the guest stays here"
                                                 : "suspending all the same";
+    char why[80];
 
     switch (d->reason) {
     case REASON_DOWNTIME:
@@ -82,6 +91,24 @@ void decision_words(const struct seen *s, const struct decide_limits *l, const s
             "working set %s at %s: downtime would be %s, over the %s asked, and rounds do not "
             "shorten it; at most %u more looks for a better moment",
             f.left, f.rate, f.now, f.asked, d->stall_left);
+        break;
+    case REASON_SLOWER:
+        snprintf(out, DECISION_WORDS_BYTES,
+            "%s %s at %s: downtime would be %s, over the %s asked, and rounds do not shorten it: "
+            "slowing the guest to %u %% of the processor time that it used (cap %u)",
+            s->slowed.steps ? "still" : "working set", f.left, f.rate, f.now, f.asked,
+            slowed_to_percent(s, d->cap_percent), d->cap_percent);
+        break;
+    case REASON_SLOWEST:
+        if (s->slowed.steps)
+            snprintf(why, sizeof(why), "slowed to %u %% of its processor time it still %s",
+                slowed_to_percent(s, s->slowed.cap_percent),
+                s->slowed.unanswered ? "writes as much" : "writes too much");
+        else
+            snprintf(why, sizeof(why), "slowing it down would not help");
+        snprintf(out, DECISION_WORDS_BYTES,
+            "working set %s at %s: downtime would be %s (%s to %s), over the %s asked; %s: %s",
+            f.left, f.rate, f.now, f.low, f.high, f.asked, why, deed);
         break;
     case REASON_FLOOR:
         snprintf(out, DECISION_WORDS_BYTES,

@@ -67,6 +67,14 @@ static int suspend_guest(void *arg, struct err *e)
     return toolstack_suspend(&h->toolstack, e);
 }
 
+/* The supervisor does it: it keeps account of what the cap was, and takes it back. */
+static int cap_guest(void *arg, unsigned percent, struct err *e)
+{
+    struct helper *h = arg;
+
+    return link_send_cap(h->native.link_sock, percent, e);
+}
+
 static int tell_static_data(void *arg, unsigned missing, struct err *e)
 {
     struct helper *h = arg;
@@ -76,7 +84,7 @@ static int tell_static_data(void *arg, unsigned missing, struct err *e)
 
 static int save_domain(struct helper *h, struct err *e)
 {
-    const struct source_toolstack toolstack = {suspend_guest, switch_qemu_logdirty, h};
+    const struct source_toolstack toolstack = {suspend_guest, switch_qemu_logdirty, cap_guest, h};
     const struct report_ops report = events_source_ops(&h->events);
     struct source_params p = {
         .domid = h->args.domid,

@@ -86,7 +86,7 @@ static const struct rule {
     [OPT_MAX_ROUNDS] = {"max-rounds", "a whole number from 1 to 1000000", IN(MODE_LIVE)},
     [OPT_MAX_TIME] = {"max-time", "a time from 100ms to a day", IN(MODE_LIVE)},
     [OPT_MAX_BYTES] = {"max-bytes", "a size such as 800M or 20G", IN(MODE_LIVE)},
-    [OPT_ON_STALL] = {"on-stall", "suspend or abort", IN(MODE_LIVE)},
+    [OPT_ON_STALL] = {"on-stall", "suspend, throttle or abort", IN(MODE_LIVE)},
     [OPT_BANDWIDTH] = {"bandwidth", "bits a second, at least 1M, such as 800M or 10G", IN_SEND},
     [OPT_COMPRESS] = {"compress", "none, lz4, zstd or auto", IN_SEND},
     [OPT_CONNECT_TIMEOUT] = {"connect-timeout", "a time from 100ms to a day", IN_SEND},
@@ -289,6 +289,16 @@ static int check_limits(const struct decide_limits *l, struct err *e)
     if (!l->max_downtime_ns && l->on_stall == ON_STALL_ABORT)
         return usage(e, "--max-downtime 0 and --on-stall abort contradict each other: there is "
                         "always some downtime, so it could only be given up");
+    if (l->on_stall != ON_STALL_THROTTLE)
+        return 0;
+    if (!l->max_downtime_ns)
+        return usage(e, "--max-downtime 0 and --on-stall throttle contradict each other: there is "
+                        "always some downtime, so the guest would be slowed down in vain");
+    if (l->max_rounds && l->max_rounds < DECIDE_THROTTLE_ROUNDS)
+        return usage(e,
+            "--max-rounds %u and --on-stall throttle contradict each other: with fewer than %u "
+            "rounds the guest would be suspended before it could be slowed down",
+            l->max_rounds, DECIDE_THROTTLE_ROUNDS);
     return 0;
 }
 

@@ -289,6 +289,7 @@ static int begin_state(struct receive *r, struct err *e)
     struct state s = {
         .role = STATE_DESTINATION,
         .phase = STATE_INCOMING,
+        .cap = STATE_NO_CAP,
         .domid = STATE_NO_DOMID,
         .supervisor = getpid(),
     };

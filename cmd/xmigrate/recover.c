@@ -32,22 +32,30 @@ static int log_dirty_off(const struct log *log, uint32_t domid, struct err *e)
     return rc;
 }
 
-int recover_guest(struct xl *xl, uint32_t domid, const char *uuid, const char *name, bool logging,
-    enum recover_found *found, struct err *e)
+static int put_cap_back(struct xl *xl, const struct state *left, struct err *e)
 {
+    return left->cap == STATE_NO_CAP ? 0 : xl_set_cap(xl, left->domid, (unsigned)left->cap, e);
+}
+
+int recover_guest(struct xl *xl, const struct state *left, enum recover_found *found, struct err *e)
+{
+    const uint32_t domid = left->domid;
     struct err gone = ERR_INIT;
     struct xl_domain d;
-    int rc = xl_look_at(xl, domid, uuid, &d, &gone);
+    int rc = xl_look_at(xl, domid, left->uuid, &d, &gone);
 
     *found = RECOVER_GONE;
     if (rc)
         return rc == -ESRCH ? 0 : err_take(e, &gone);
     *found = RECOVER_RUNNING;
-    rc = logging ? log_dirty_off(xl->log, domid, e) : 0;
+    rc = left->logging ? log_dirty_off(xl->log, domid, e) : 0;
 
     /* A guest that stands still is helped even if something before went wrong. */
-    int step = strcmp(d.name, name) ? xl_rename(xl, domid, d.name, name, e) : 0;
+    int step = put_cap_back(xl, left, e);
 
+    if (!rc)
+        rc = step;
+    step = strcmp(d.name, left->name) ? xl_rename(xl, domid, d.name, left->name, e) : 0;
     if (!rc)
         rc = step;
     if (!xl_is_suspended(&d))
@@ -56,7 +64,7 @@ int recover_guest(struct xl *xl, uint32_t domid, const char *uuid, const char *n
     if (step)
         return step;
     *found = RECOVER_RESUMED;
-    step = monitor_start(domid, uuid, e);
+    step = monitor_start(domid, left->uuid, e);
     return rc ? rc : step;
 }
 
@@ -97,7 +105,7 @@ static int recover_live(struct recovery *r, const struct state *s, struct err *e
 
     if (rc)
         return rc;
-    rc = recover_guest(&r->xl, s->domid, s->uuid, s->name, s->logging, &found, e);
+    rc = recover_guest(&r->xl, s, &found, e);
     /* Resumed by its helper, which starts no monitor. */
     if (!rc && found == RECOVER_RUNNING && s->suspending)
         rc = monitor_start(s->domid, s->uuid, e);
@@ -112,7 +120,9 @@ static int recover_live(struct recovery *r, const struct state *s, struct err *e
             s->domid, s->peer);
     else
         log_info(r->log, "\"%s\" (domain %u) stays here%s", s->name, s->domid,
-            s->logging ? ", its log-dirty mode is off" : "");
+            !s->logging              ? ""
+            : s->cap == STATE_NO_CAP ? ", its log-dirty mode is off"
+                                     : ", its log-dirty mode is off and its cap as it was");
     return 0;
 }
 
@@ -150,6 +160,8 @@ static bool look_at_given(struct recovery *r, const struct state *s)
         log_info(r->log, "\"%s\" was given to %s and is gone here", s->name, s->peer);
         return true;
     }
+    if (put_cap_back(&r->xl, s, &none))
+        log_error(r->log, "%s", none.text);
     if (!d.shut_down) {
         log_info(
             r->log, "\"%s\" (domain %u) was given to %s but runs here", d.name, d.domid, s->peer);
@@ -298,33 +310,47 @@ static int check_resumable(
 }
 
 /* A person has decided: what was in doubt about this guest no longer is. */
+struct decided {
+    struct xl *xl;
+    const char *uuid;
+};
+
 static void forget_source_state(void *arg, struct state_file *f)
 {
-    if (f->now.role == STATE_SOURCE && !strcmp(f->now.uuid, arg))
-        state_remove(f);
-    else
+    const struct decided *by = arg;
+    struct err e = ERR_INIT;
+
+    if (f->now.role != STATE_SOURCE || strcmp(f->now.uuid, by->uuid)) {
         state_keep(f);
+        return;
+    }
+    if (put_cap_back(by->xl, &f->now, &e))
+        log_error(by->xl->log, "%s", e.text);
+    state_remove(f);
 }
 
 static int resume_domain(struct xl *xl, const char *dom, const struct log *log, struct err *e)
 {
     struct domain_lock lock = {.fd = -1};
+    struct state left = {.logging = true, .cap = STATE_NO_CAP};
+    struct decided by = {xl, left.uuid};
     enum recover_found found;
-    char name[XL_NAME_BYTES];
     struct xl_domain d;
     int rc = xl_find(xl, dom, &d, e);
 
     if (rc)
         return rc;
-    own_name(&d, name);
-    rc = check_resumable(xl, &d, name, e);
+    left.domid = d.domid;
+    snprintf(left.uuid, sizeof(left.uuid), "%s", d.uuid);
+    own_name(&d, left.name);
+    rc = check_resumable(xl, &d, left.name, e);
     if (!rc)
         rc = domain_lock_take(&lock, d.domid, e);
     if (!rc)
-        rc = recover_guest(xl, d.domid, d.uuid, name, true, &found, e);
+        rc = recover_guest(xl, &left, &found, e);
     if (!rc && found == RECOVER_RESUMED) {
-        log_info(log, "\"%s\" (domain %u) runs again", name, d.domid);
-        rc = state_visit_orphans(log, forget_source_state, d.uuid, e);
+        log_info(log, "\"%s\" (domain %u) runs again", left.name, d.domid);
+        rc = state_visit_orphans(log, forget_source_state, &by, e);
     }
     domain_lock_release(&lock);
     return rc;

@@ -15,12 +15,12 @@ enum recover_found {
     RECOVER_GONE,    /* no such domain any more */
 };
 
-/* The source's guest, not given away (or given back): its own name back, and if it is suspended,
- * resumed and a monitor started. Its log-dirty mode is switched off if we may have switched it on
- * (logging): somebody else's migration would lose pages by it. The caller holds the domain's lock.
- */
-int recover_guest(struct xl *xl, uint32_t domid, const char *uuid, const char *name, bool logging,
-    enum recover_found *found, struct err *e);
+/* The source's guest, not given away (or given back): its own name and cap back, and if it is
+ * suspended, resumed and a monitor started. Its log-dirty mode is switched off if we may have
+ * switched it on (left->logging): somebody else's migration would lose pages by it. The caller
+ * holds the domain's lock. */
+int recover_guest(
+    struct xl *xl, const struct state *left, enum recover_found *found, struct err *e);
 
 /* xmigrate --recover: every state file nobody is in charge of. Returns the exit code: 0 when
  * nothing is left to do, 3 when something failed, 4 when a person must look. */

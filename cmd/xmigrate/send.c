@@ -113,6 +113,20 @@ static int check_log_dirty(struct send *s, struct err *e)
     return rc;
 }
 
+/* Not only when it is needed, late in a long move. */
+static int check_throttle(struct send *s, struct err *e)
+{
+    unsigned cap;
+    int rc;
+
+    if (s->options->limits.on_stall != ON_STALL_THROTTLE)
+        return 0;
+    rc = xl_cap(&s->xl, s->domain.domid, &cap, e);
+    if (rc)
+        err_prepend(e, "--on-stall throttle");
+    return rc;
+}
+
 static int find_domain(struct send *s, struct err *e)
 {
     libxl_domain_config config;
@@ -129,13 +143,16 @@ static int find_domain(struct send *s, struct err *e)
     if (!rc)
         rc = xl_config_text(&s->xl, &config, &s->config, e);
     xl_config_dispose(&config);
-    return rc ? rc : check_log_dirty(s, e);
+    if (!rc)
+        rc = check_log_dirty(s, e);
+    return rc ? rc : check_throttle(s, e);
 }
 
 static int take_hold(struct send *s, struct err *e)
 {
     struct state first = {.role = STATE_SOURCE,
         .phase = STATE_LIVE,
+        .cap = STATE_NO_CAP,
         .domid = s->domain.domid,
         .supervisor = getpid()};
     int rc = domain_lock_take(&s->lock, s->domain.domid, e);
@@ -331,6 +348,7 @@ static void fill_transfer(struct send *s)
     t->cancel = &s->cancel;
     t->control = &s->control;
     t->mailbox = s->mailbox;
+    t->xl = &s->xl;
     t->domid = s->domain.domid;
     t->lock_fd = s->lock.fd;
     t->state = &s->state;
@@ -471,8 +489,7 @@ static int conclude_doubt(struct send *s, struct err *why)
 
 static int recover(struct send *s, enum recover_found *found, struct err *e)
 {
-    return recover_guest(
-        &s->xl, s->domain.domid, s->domain.uuid, s->domain.name, s->state.now.logging, found, e);
+    return recover_guest(&s->xl, &s->state.now, found, e);
 }
 
 /* A suspend that was given up may still happen. */
@@ -500,7 +517,8 @@ static int bring_back(struct send *s, enum recover_found *found, struct err *e)
     int rc;
 
     *found = RECOVER_RUNNING;
-    if (t->helper_error.class == ERR_REFUSED && !t->suspending_ns)
+    if (t->helper_error.class == ERR_REFUSED && !t->suspending_ns &&
+        s->state.now.cap == STATE_NO_CAP)
         return 0;
     if (s->state.now.phase == STATE_GIVEN) {
         s->state.now.phase = STATE_LIVE;

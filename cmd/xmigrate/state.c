@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STATE_VERSION = 2, STATE_MAX_BYTES = 8192, DOMID_MAX = 0x7fef };
+enum { STATE_VERSION = 3, STATE_MAX_BYTES = 8192, DOMID_MAX = 0x7fef };
 
 static const char *const role_names[] = {"source", "destination"};
 static const char *const phase_names[] = {"live", "given", "incoming", "taken"};
@@ -73,6 +73,7 @@ static bool read_fields(const json_t *o, struct state *s)
 
     if (!take_int(o, "version", STATE_VERSION, STATE_VERSION, &version) ||
         !take_int(o, "domid", -1, DOMID_MAX, &domid) ||
+        !take_int(o, "cap", STATE_NO_CAP, UINT16_MAX, &s->cap) ||
         !take_int(o, "supervisor", 0, INT32_MAX, &supervisor) ||
         !take_int(o, "helper", 0, INT32_MAX, &helper) ||
         !json_is_boolean(json_object_get(o, "logging")) ||
@@ -113,9 +114,9 @@ int state_parse(const char *text, size_t len_bytes, struct state *s, struct err 
 
 char *state_text(const struct state *s)
 {
-    json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:b, s:I, s:s, s:s, s:s, s:i, s:i}", "version",
+    json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:b, s:i, s:I, s:s, s:s, s:s, s:i, s:i}", "version",
         STATE_VERSION, "role", role_names[s->role], "phase", phase_names[s->phase], "logging",
-        s->logging, "suspending", s->suspending, "domid",
+        s->logging, "suspending", s->suspending, "cap", s->cap, "domid",
         s->domid == STATE_NO_DOMID ? (json_int_t)-1 : (json_int_t)s->domid, "uuid", s->uuid, "name",
         s->name, "peer", s->peer, "supervisor", (int)s->supervisor, "helper", (int)s->helper);
     char *text = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
@@ -246,7 +247,7 @@ bool state_exists(enum state_role role, const char *uuid)
 /* Its processes died before any of them had touched the guest. */
 static bool is_harmless(const struct state *s)
 {
-    return s->phase == STATE_LIVE && !s->logging && !s->suspending;
+    return s->phase == STATE_LIVE && !s->logging && !s->suspending && s->cap == STATE_NO_CAP;
 }
 
 int state_begin(struct state_file *f, const struct state *first, struct err *e)

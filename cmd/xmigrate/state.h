@@ -27,6 +27,7 @@ enum {
 };
 
 #define STATE_NO_DOMID UINT32_MAX
+#define STATE_NO_CAP   (-1)
 
 enum state_role { STATE_SOURCE, STATE_DESTINATION };
 
@@ -42,7 +43,8 @@ struct state {
     enum state_phase phase;
     bool logging;    /* source: log-dirty may be on, and by us */
     bool suspending; /* source: the guest was asked to suspend; whoever monitored it has left */
-    uint32_t domid;  /* STATE_NO_DOMID: not known yet */
+    int cap; /* source: the guest's own, to be put back for one of ours; STATE_NO_CAP: it is */
+    uint32_t domid; /* STATE_NO_DOMID: not known yet */
     char uuid[STATE_UUID_BYTES];
     char name[STATE_NAME_BYTES]; /* the guest's own, without suffix */
     char peer[STATE_PEER_BYTES]; /* the other host, for messages */

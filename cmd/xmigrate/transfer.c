@@ -95,6 +95,63 @@ static void note(struct transfer *t, bool *what)
         log_warn(t->log, "%s", e.text);
 }
 
+static void tell_cap(struct transfer *t, unsigned percent)
+{
+    json_t *body = json_pack("{s:s, s:i}", "event", "cap", "cap_percent", (int)percent);
+
+    event_write(t->events, body);
+    json_decref(body);
+}
+
+/* What it was is on disk before it is changed. */
+static int remember_cap(struct transfer *t, struct err *e)
+{
+    struct state *now = &t->state->now;
+    unsigned percent;
+    int rc;
+
+    if (now->cap != STATE_NO_CAP)
+        return 0;
+    rc = xl_cap(t->xl, t->domid, &percent, e);
+    if (rc)
+        return rc;
+    now->cap = (int)percent;
+    rc = state_save(t->state, e);
+    if (rc)
+        now->cap = STATE_NO_CAP;
+    return rc;
+}
+
+/* A guest that cannot be slowed down is no reason to fail: the scheduler sees it, and goes on as it
+ * does with one that does not heed its cap. */
+static void lower_cap(struct transfer *t, unsigned percent)
+{
+    struct err e = ERR_INIT;
+
+    if (t->stopping || t->suspending_ns)
+        return;
+    if (remember_cap(t, &e) || xl_set_cap(t->xl, t->domid, percent, &e))
+        log_warn(t->log, "the guest is not slowed down: %s", e.text);
+    else
+        tell_cap(t, percent);
+}
+
+/* The state file says so when it is written next: until then it would only be done again. */
+static void put_cap_back(struct transfer *t)
+{
+    struct state *now = &t->state->now;
+    struct err e = ERR_INIT;
+
+    if (now->cap == STATE_NO_CAP)
+        return;
+    if (xl_set_cap(t->xl, t->domid, (unsigned)now->cap, &e)) {
+        log_warn(t->log, "%s", e.text);
+        return;
+    }
+    tell_cap(t, (unsigned)now->cap);
+    now->cap = STATE_NO_CAP;
+}
+
 static void show_event(struct transfer *t, json_t *body)
 {
     const char *name = event_name(body);
@@ -110,6 +167,8 @@ static void show_event(struct transfer *t, json_t *body)
         view_say(t->view, "  %s", event_read_decision(body));
     } else if (!strcmp(name, "suspending")) {
         t->suspending_ns = now_ns();
+        /* It should not take longer to suspend than it has to. */
+        put_cap_back(t);
         note(t, &t->state->now.suspending);
         log_debug(t->log, "asking the guest to suspend");
     } else if (!strcmp(name, "suspended")) {
@@ -164,6 +223,9 @@ static int read_link(struct transfer *t, struct err *e)
         t->helper_failed = true;
         t->helper_error = m.failed;
         rc = err_take(e, &m.failed);
+        break;
+    case LINK_CAP:
+        lower_cap(t, m.cap_percent);
         break;
     case LINK_LOGGING:
         note(t, &t->state->now.logging);
@@ -464,6 +526,7 @@ bool transfer_stop(struct transfer *t, struct err *e)
     struct err ignored = ERR_INIT;
 
     t->stopping = true;
+    put_cap_back(t);
     if (!t->given && !t->peer_lost && !t->peer_failed)
         talk_send_error(t->control, CONTROL_ABORT, e, &ignored);
 

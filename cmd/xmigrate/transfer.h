@@ -17,6 +17,7 @@
 #include "cmd/xmigrate/state.h"
 #include "cmd/xmigrate/talk.h"
 #include "cmd/xmigrate/view.h"
+#include "cmd/xmigrate/xl_ctx.h"
 #include "cmd/xmigrate/xl_op.h"
 
 enum { TRANSFER_STREAM_BYTES = CONTROL_MAX_DATA_BYTES };
@@ -30,9 +31,10 @@ struct transfer {
     const struct cancel *cancel; /* fired: stop */
     struct control *control;
     struct mailbox *mailbox;
+    struct xl *xl; /* for the guest's cap */
     uint32_t domid;
     int lock_fd;
-    struct state_file *state; /* told of log-dirty and of the guest's suspend */
+    struct state_file *state; /* told of log-dirty, the guest's cap and its suspend */
     struct link_job job;
 
     /* What came of it. Points in time are 0 until they came. */

@@ -320,6 +320,45 @@ int xl_resume(struct xl *xl, uint32_t domid, struct err *e)
     return rc ? xl_failed(xl, rc, ERR_LOCAL, e, "cannot resume domain %u", domid) : 0;
 }
 
+int xl_cap(struct xl *xl, uint32_t domid, unsigned *percent, struct err *e)
+{
+    libxl_domain_sched_params p;
+
+    xl_begin(xl);
+    libxl_domain_sched_params_init(&p);
+
+    const int rc = libxl_domain_sched_params_get(xl->ctx, domid, &p);
+    const libxl_scheduler sched = p.sched;
+    const int cap = p.cap;
+
+    libxl_domain_sched_params_dispose(&p);
+    if (rc)
+        return xl_failed(xl, rc, ERR_LOCAL, e, "cannot ask how domain %u is scheduled", domid);
+    if ((sched != LIBXL_SCHEDULER_CREDIT && sched != LIBXL_SCHEDULER_CREDIT2) || cap < 0)
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "domain %u is scheduled by \"%s\", which cannot cap its processor time: only credit "
+            "and credit2 can",
+            domid, libxl_scheduler_to_string(sched) ?: "?");
+    *percent = (unsigned)cap;
+    return 0;
+}
+
+int xl_set_cap(struct xl *xl, uint32_t domid, unsigned percent, struct err *e)
+{
+    libxl_domain_sched_params p;
+
+    xl_begin(xl);
+    libxl_domain_sched_params_init(&p); /* everything else: as it is */
+    p.cap = (int)percent;
+
+    const int rc = libxl_domain_sched_params_set(xl->ctx, domid, &p);
+
+    libxl_domain_sched_params_dispose(&p);
+    return rc ? xl_failed(xl, rc, ERR_LOCAL, e,
+                    "cannot set the cap of domain %u's processor time to %u", domid, percent)
+              : 0;
+}
+
 int xl_destroy(struct xl *xl, uint32_t domid, struct err *e)
 {
     xl_begin(xl);

@@ -88,6 +88,11 @@ int xl_resume(struct xl *xl, uint32_t domid, struct err *e);
 /* 0 also when it is gone already. */
 int xl_destroy(struct xl *xl, uint32_t domid, struct err *e);
 
+/* The scheduler's cap on a domain's processor time: percent of one processor for all of its vCPUs
+ * together, at most 100 for each; 0: none. ERR_REFUSED where the scheduler has no such thing. */
+int xl_cap(struct xl *xl, uint32_t domid, unsigned *percent, struct err *e);
+int xl_set_cap(struct xl *xl, uint32_t domid, unsigned percent, struct err *e);
+
 /* "pv", "pvh", "hvm". */
 const char *xl_type_name(libxl_domain_type type);
 void xl_uuid_text(const libxl_uuid *uuid, char text[static XL_UUID_TEXT_BYTES]);

@@ -24,6 +24,7 @@ int domain_read(struct xen *x, uint32_t domid, struct domain *d, struct err *e)
         .shared_info_frame = info.shared_info_frame,
         .total_pages = info.tot_pages,
         .max_pages = info.max_pages,
+        .cpu_ns = info.cpu_time,
     };
     if (d->hvm) {
         xen_pfn_t frames;
@@ -46,7 +47,7 @@ static int read_living(struct xen *x, uint32_t domid, struct domain *d, struct e
     return rc;
 }
 
-int domain_check_running(struct xen *x, uint32_t domid, struct err *e)
+int domain_check_running(struct xen *x, uint32_t domid, uint64_t *cpu_ns, struct err *e)
 {
     struct domain d;
     const int rc = read_living(x, domid, &d, e);
@@ -57,6 +58,7 @@ int domain_check_running(struct xen *x, uint32_t domid, struct err *e)
         return err_set(e, ERR_GUEST, ESHUTDOWN,
             "domain %u shut down by itself (reason %u) while it was being moved", domid,
             d.shutdown_reason);
+    *cpu_ns = d.cpu_ns;
     return 0;
 }
 

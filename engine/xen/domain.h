@@ -21,13 +21,15 @@ struct domain {
     uint64_t max_gfn;           /* the highest frame it has or had, HVM containers: p2m_size - 1 */
     uint64_t total_pages;
     uint64_t max_pages;
+    uint64_t cpu_ns; /* of processor time that it has used */
 };
 
 /* ERR_LOCAL, -ESRCH when it does not exist (any more). */
 int domain_read(struct xen *x, uint32_t domid, struct domain *d, struct err *e);
 
-/* It has to be neither shut down nor being destroyed; ERR_GUEST with what it is instead. */
-int domain_check_running(struct xen *x, uint32_t domid, struct err *e);
+/* It has to be neither shut down nor being destroyed; ERR_GUEST with what it is instead. *cpu_ns:
+ * how much processor time it has used. */
+int domain_check_running(struct xen *x, uint32_t domid, uint64_t *cpu_ns, struct err *e);
 
 /* It has to be shut down with reason suspend; ERR_GUEST with what it is instead. */
 int domain_check_suspended(struct xen *x, uint32_t domid, struct err *e);

@@ -21,6 +21,8 @@ struct given {
     struct decide_limits limits;
     struct decide_costs costs;
     double speed;
+    double cpu_percent;
+    unsigned cap_percent; /* the guest was capped at that before the newest round; 0: it was not */
 };
 
 static struct given ordinary(void)
@@ -45,7 +47,8 @@ static struct seen see(const struct given *g)
         .sent_pages = 100000,
         .wire_bytes = 100000ull * 4096,
         .dirty_pages = g->dirty,
-        .left_pages = g->left};
+        .left_pages = g->left,
+        .cpu_percent = g->cpu_percent};
 
     for (unsigned i = 0; i < g->rounds; i++) {
         if (g->speed > 0)
@@ -53,6 +56,11 @@ static struct seen see(const struct given *g)
         if (g->full)
             for (int64_t at_ns = MS; at_ns < g->window_ns; at_ns *= 2)
                 seen_peek(&s, at_ns, g->dirty);
+        if (g->cap_percent && i == g->rounds - 1) {
+            s.last.cpu_percent = 2 * g->cap_percent;
+            seen_slow_down(&s, g->cap_percent);
+            seen_peek(&s, g->window_ns / 10, g->dirty / 10);
+        }
         seen_round(&s, &r);
     }
     s.stalled_rounds = g->stalled_rounds;
@@ -305,6 +313,149 @@ static void test_words_do_not_call_a_downtime_longer_than_it_is(void **state)
     assert_non_null(strstr(words, "would be 310 ms, over the 300 ms asked"));
 }
 
+/* 100,000 pages/s on a link of 40,000, two processors busy: stalled, and looked at often enough. */
+static struct given busy(void)
+{
+    struct given g = ordinary();
+
+    g.left = g.dirty = 100000;
+    g.speed = 40000;
+    g.cpu_percent = 200;
+    g.stalled_rounds = DECIDE_PATIENCE;
+    g.limits.on_stall = ON_STALL_THROTTLE;
+    return g;
+}
+
+static void test_throttle_waits_as_long_as_suspend_does(void **state)
+{
+    (void)state;
+    struct given g = busy();
+
+    g.stalled_rounds = 0;
+    assert_decided(g, ACT_ROUND, REASON_WATCH);
+    g.stalled_rounds = DECIDE_PATIENCE - 1;
+    assert_decided(g, ACT_THROTTLE, REASON_SLOWER);
+}
+
+/* So far that in the time that 220 ms of pages take, less than those are written to: 0.8 of 40 % of
+ * the speed, but for what is written while it suspends. */
+static void test_throttle_slows_down_as_far_as_the_goal_needs(void **state)
+{
+    (void)state;
+    const struct given g = busy();
+    const struct decision d = outcome(g);
+
+    assert_int_equal(d.action, ACT_THROTTLE);
+    assert_in_range(d.cap_percent, 60, 66);
+    assert_true((double)d.next.pages_ns < 0.85 * (double)d.now.pages_ns);
+    assert_false(d.leave_repeats);
+}
+
+/* The further over the target, the slower; but at most four times slower in one step. */
+static void test_throttle_goes_in_steps(void **state)
+{
+    (void)state;
+    struct given g = busy();
+
+    g.speed = 5000;
+    assert_int_equal(outcome(g).cap_percent, 50);
+    g.speed = 80000;
+    assert_in_range(outcome(g).cap_percent, 120, 130);
+}
+
+/* Slowed already, a round must bring it much closer, or the next step follows at once. */
+static void test_a_slow_guest_is_not_looked_at_again(void **state)
+{
+    (void)state;
+    struct given g = busy();
+
+    g.stalled_rounds = 0;
+    g.cap_percent = 100;
+    g.cpu_percent = 100;
+    g.dirty = g.left = 50000;
+    assert_decided(g, ACT_THROTTLE, REASON_SLOWER);
+    assert_true(outcome(g).cap_percent <= 80);
+    g.dirty = g.left = 20000; /* a round halves it */
+    assert_decided(g, ACT_ROUND, REASON_SHORTER);
+}
+
+static void test_throttle_ends_in_suspending(void **state)
+{
+    (void)state;
+    struct given g = busy();
+
+    /* Nothing is known of its processor time, or it is too little to cap. */
+    g.cpu_percent = 0;
+    assert_decided(g, ACT_SUSPEND, REASON_SLOWEST);
+    g.cpu_percent = 6;
+    assert_decided(g, ACT_SUSPEND, REASON_SLOWEST);
+    /* The parts that are not pages take it all. */
+    g = busy();
+    g.costs.receiver_ns = 300 * MS;
+    assert_decided(g, ACT_SUSPEND, REASON_SLOWEST);
+    /* As slow as it may become. */
+    g = busy();
+    g.cap_percent = 20;
+    g.cpu_percent = 20;
+    struct seen s = see(&g);
+
+    s.slowed.whole_percent = 200;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_SLOWEST);
+    /* It does not heed the cap. */
+    g = busy();
+    g.cap_percent = 100;
+    s = see(&g);
+    assert_int_equal(s.slowed.unanswered, 1);
+    assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_SLOWER);
+    s.slowed.unanswered = 2;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_SLOWEST);
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_SUSPEND);
+    /* A limit is a limit. */
+    g = busy();
+    g.limits.max_rounds = g.rounds;
+    assert_decided(g, ACT_SUSPEND, REASON_ROUNDS);
+}
+
+/* When it suspends it is as fast as before: what it writes then counts in full. */
+static void test_a_slow_guest_suspends_at_full_speed(void **state)
+{
+    (void)state;
+    struct given g = busy();
+
+    g.cap_percent = 50; /* half of what it used */
+    g.dirty = g.left = 10000;
+
+    struct seen s = see(&g);
+
+    s.slowed.unanswered = 0;
+    /* 30 ms, as 60 ms of a slow one. */
+    assert_in_range(decide(&s, &g.limits, &g.costs).now.pages, 10590, 10610);
+}
+
+static void test_words_say_how_slow(void **state)
+{
+    (void)state;
+    struct given g = busy();
+    char words[DECISION_WORDS_BYTES];
+    struct seen s = see(&g);
+    struct decision d = decide(&s, &g.limits, &g.costs);
+
+    decision_words(&s, &g.limits, &d, words);
+    assert_non_null(strstr(words, "slowing the guest to 3"));
+    assert_non_null(strstr(words, "% of the processor time that it used (cap 6"));
+    g.cpu_percent = 0;
+    s = see(&g);
+    d = decide(&s, &g.limits, &g.costs);
+    decision_words(&s, &g.limits, &d, words);
+    assert_non_null(strstr(words, "slowing it down would not help: suspending all the same"));
+    g.cap_percent = 20;
+    s = see(&g);
+    s.slowed.unanswered = 2;
+    d = decide(&s, &g.limits, &g.costs);
+    decision_words(&s, &g.limits, &d, words);
+    assert_non_null(strstr(words, "slowed to 50 % of its processor time it still writes as much"));
+}
+
 static void test_names_are_read_back(void **state)
 {
     (void)state;
@@ -332,6 +483,13 @@ int main(void)
         cmocka_unit_test(test_a_late_clean_counts),
         cmocka_unit_test(test_words_say_what_and_why),
         cmocka_unit_test(test_words_do_not_call_a_downtime_longer_than_it_is),
+        cmocka_unit_test(test_throttle_waits_as_long_as_suspend_does),
+        cmocka_unit_test(test_throttle_slows_down_as_far_as_the_goal_needs),
+        cmocka_unit_test(test_throttle_goes_in_steps),
+        cmocka_unit_test(test_a_slow_guest_is_not_looked_at_again),
+        cmocka_unit_test(test_throttle_ends_in_suspending),
+        cmocka_unit_test(test_a_slow_guest_suspends_at_full_speed),
+        cmocka_unit_test(test_words_say_how_slow),
         cmocka_unit_test(test_names_are_read_back),
     };
 

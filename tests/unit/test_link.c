@@ -120,6 +120,12 @@ static void test_connections_events_and_outcomes_arrive(void **state)
     assert_int_equal(json_integer_value(json_object_get(m.body, "round")), 2);
     link_message_clear(&m);
 
+    assert_int_equal(link_send_cap(p->a, 40, &e), 0);
+    assert_int_equal(receive(p->b, &m, &e), 0);
+    assert_int_equal(m.kind, LINK_CAP);
+    assert_int_equal(m.cap_percent, 40);
+    link_message_clear(&m);
+
     why.side = SIDE_DESTINATION;
     err_set(&why, ERR_GUEST, EFAULT, "frame %d", 12);
     assert_int_equal(link_send_failed(p->a, &why, &e), 0);

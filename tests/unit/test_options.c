@@ -61,6 +61,8 @@ static void limits_are_taken(void **state)
     assert_int_equal(o.limits.max_time_ns, 300 * NS_PER_S);
     assert_int_equal(o.limits.max_bytes, 20ull << 30);
     assert_int_equal(o.limits.on_stall, ON_STALL_ABORT);
+    assert_parses(&o, "--live h g --on-stall throttle --max-rounds 4", buf);
+    assert_int_equal(o.limits.on_stall, ON_STALL_THROTTLE);
 }
 
 static void live_has_the_documented_defaults(void **state)
@@ -203,6 +205,9 @@ static void nonsense_is_refused_in_one_line(void **state)
     assert_refused("--live h g --on-stall wait", "wait", "suspend");
     assert_refused("--live h g --max-time 200ms", "--max-time 200 ms", "--max-downtime 300 ms");
     assert_refused("--live h g --max-downtime 0 --on-stall abort", "--max-downtime", "--on-stall");
+    assert_refused(
+        "--live h g --max-downtime 0 --on-stall throttle", "--max-downtime", "--on-stall");
+    assert_refused("--live h g --max-rounds 3 --on-stall throttle", "--max-rounds 3", "4 rounds");
     assert_refused("--live h g --max-downtime soon", "soon", "300ms");
     assert_refused("--live h g --bandwidth 10", "--bandwidth", "10G");
     assert_refused("--live h g --silent-timeout 5s", "--silent-timeout", "6s");

@@ -216,6 +216,78 @@ static void test_a_stall_is_over_when_much_less_is_left(void **state)
     assert_int_equal(s.stalled_rounds, 0);
 }
 
+/* 10,000 pages/s for a second, a working set that is not full; then twice as slow. */
+static struct seen slowed_down(void)
+{
+    struct seen s = {0};
+    struct seen_round r = round_of(NS_PER_S, 10000, 10000);
+
+    r.cpu_percent = 200;
+    seen_peek(&s, NS_PER_S / 10, 1000);
+    seen_round(&s, &r);
+    seen_slow_down(&s, 100);
+    return s;
+}
+
+static void test_a_span_is_found_for_so_many_pages(void **state)
+{
+    (void)state;
+    struct seen s = {0};
+    const struct seen_round r = round_of(NS_PER_S, 10000, 10000);
+
+    seen_peek(&s, NS_PER_S / 10, 5000);
+    seen_round(&s, &r);
+    assert_near((double)seen_span_of(&s, 5000), NS_PER_S / 10);
+    assert_near((double)seen_span_of(&s, 2500), NS_PER_S / 20);
+    assert_near((double)seen_span_of(&s, 20000), NS_PER_S);
+}
+
+static void test_a_guest_that_is_slowed_down_writes_as_before_but_later(void **state)
+{
+    (void)state;
+    const struct seen s = slowed_down();
+
+    assert_near(seen_dirty_within(&s, NS_PER_S), 5000);
+    assert_near(seen_dirty_within(&s, 2 * NS_PER_S), 10000);
+    assert_near(seen_slowed_share(&s), 0.5);
+    assert_near(seen_slowed_share(&(struct seen){0}), 1);
+}
+
+static void test_a_guest_that_does_not_heed_its_cap_is_seen(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t dirty;
+        unsigned unanswered;
+    } cases[] = {{5000, 0}, {7000, 0}, {9500, 1}, {12000, 1}};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct seen s = slowed_down();
+        const struct seen_round r = round_of(NS_PER_S, cases[i].dirty, cases[i].dirty);
+
+        seen_round(&s, &r);
+        assert_int_equal(s.slowed.unanswered, cases[i].unanswered);
+        seen_round(&s, &r); /* judged once only */
+        assert_int_equal(s.slowed.unanswered, cases[i].unanswered);
+    }
+}
+
+/* Of a full working set as much is found as before: that proves nothing. */
+static void test_a_full_working_set_hides_the_answer(void **state)
+{
+    (void)state;
+    struct seen s = {0};
+    struct seen_round r = round_of(4 * NS_PER_S, 10000, 10000);
+
+    r.cpu_percent = 100;
+    seen_peek(&s, NS_PER_S / 10, 10000);
+    seen_round(&s, &r);
+    seen_slow_down(&s, 50);
+    seen_round(&s, &r);
+    assert_int_equal(s.slowed.unanswered, 0);
+    assert_true(s.slowed.judged);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +304,10 @@ int main(void)
         cmocka_unit_test(test_a_late_clean_is_remembered_for_a_while),
         cmocka_unit_test(test_a_quiet_guest_is_noticed),
         cmocka_unit_test(test_a_stall_is_over_when_much_less_is_left),
+        cmocka_unit_test(test_a_span_is_found_for_so_many_pages),
+        cmocka_unit_test(test_a_guest_that_is_slowed_down_writes_as_before_but_later),
+        cmocka_unit_test(test_a_guest_that_does_not_heed_its_cap_is_seen),
+        cmocka_unit_test(test_a_full_working_set_hides_the_answer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,11 +42,16 @@ static char state_path[128];
 static struct {
     struct xl_domain domain;
     bool shadow;
-    bool no_room;      /* the configuration cannot be moved */
-    bool bad_away;     /* the new name exists */
-    atomic_bool stuck; /* libxl does not come back from a rename */
-    bool no_rescue;    /* the guest cannot be brought back */
-    bool still_runs;   /* when it is brought back first: its suspend is still to come */
+    bool no_room;       /* the configuration cannot be moved */
+    bool bad_away;      /* the new name exists */
+    atomic_bool stuck;  /* libxl does not come back from a rename */
+    bool no_rescue;     /* the guest cannot be brought back */
+    unsigned cap;       /* the guest's own */
+    unsigned first_cap; /* that the helper asks for; then it halves it down to 1 */
+    bool throttle;      /* --on-stall throttle */
+    bool no_cap;        /* the scheduler has none */
+    bool bad_cap;       /* it cannot be set */
+    bool still_runs;    /* when it is brought back first: its suspend is still to come */
     int64_t suspend_ns;
     int64_t start_ns;
     void (*helper)(struct xl_op *op);
@@ -54,6 +59,7 @@ static struct {
 
     char done[512]; /* what was asked of libxl, in order */
     char state_at_go[1024];
+    char state_at_cap[1024]; /* when it was first set */
     bool told_abort;
 
     struct control control;
@@ -70,6 +76,16 @@ static void note(const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(now.done + len, sizeof(now.done) - len, fmt, ap);
     va_end(ap);
+}
+
+static void read_state(char text[static 1024])
+{
+    const int fd = open(state_path, O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd < 0 ? 0 : read(fd, text, 1023);
+
+    text[n > 0 ? n : 0] = '\0';
+    if (fd >= 0)
+        close(fd);
 }
 
 /* --- libxl --- */
@@ -146,6 +162,27 @@ int xl_destroy(struct xl *xl, uint32_t domid, struct err *e)
     return 0;
 }
 
+int xl_cap(struct xl *xl, uint32_t domid, unsigned *percent, struct err *e)
+{
+    (void)xl;
+    if (now.no_cap)
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP, "domain %u: no cap", domid);
+    *percent = now.cap;
+    return 0;
+}
+
+/* What is on disk by then is what a crash would find. */
+int xl_set_cap(struct xl *xl, uint32_t domid, unsigned percent, struct err *e)
+{
+    (void)xl;
+    note("cap %u;", percent);
+    if (now.bad_cap)
+        return err_set(e, ERR_LOCAL, EIO, "cannot cap domain %u", domid);
+    if (!now.state_at_cap[0])
+        read_state(now.state_at_cap);
+    return 0;
+}
+
 const char *xl_type_name(libxl_domain_type type)
 {
     return type == LIBXL_DOMAIN_TYPE_PV ? "pv" : "pvh";
@@ -180,14 +217,13 @@ void xl_config_dispose(libxl_domain_config *config)
     (void)config;
 }
 
-int recover_guest(struct xl *xl, uint32_t domid, const char *uuid, const char *name, bool logging,
-    enum recover_found *found, struct err *e)
+int recover_guest(struct xl *xl, const struct state *left, enum recover_found *found, struct err *e)
 {
     (void)xl;
-    (void)uuid;
-    note("recover %u %s%s;", domid, name, logging ? " log-dirty" : "");
+    note("recover %u %s%s%s;", left->domid, left->name, left->logging ? " log-dirty" : "",
+        left->cap == STATE_NO_CAP ? "" : " cap");
     if (now.no_rescue)
-        return err_set(e, ERR_LOCAL, EIO, "cannot resume domain %u", domid);
+        return err_set(e, ERR_LOCAL, EIO, "cannot resume domain %u", left->domid);
     *found = now.still_runs && !strstr(now.done, ";recover 7 g;recover") ? RECOVER_RUNNING
                                                                          : RECOVER_RESUMED;
     return 0;
@@ -283,6 +319,8 @@ static void helper_is_well(struct xl_op *op)
     const int sock = take_job();
 
     assert_int_equal(write(op->fd, "context", 7), 7);
+    for (unsigned cap = now.first_cap; cap; cap /= 2)
+        link_send_cap(sock, cap, &e);
     link_send_event(sock, json_pack("{s:s}", "event", "suspending"), &e);
     link_send_event(sock, json_pack("{s:s}", "event", "suspended"), &e);
     link_send_done(sock,
@@ -333,6 +371,29 @@ static void helper_logs_and_dies(struct xl_op *op)
     link_send_logging(sock, &e);
     close(sock);
     err_set(&op->e, ERR_LOCAL, EIO, "libxl: killed");
+}
+
+static void helper_caps_and_dies(struct xl_op *op)
+{
+    struct err e = ERR_INIT;
+    const int sock = take_job();
+
+    link_send_logging(sock, &e);
+    link_send_cap(sock, 40, &e);
+    close(sock);
+    err_set(&op->e, ERR_LOCAL, EIO, "libxl: killed");
+}
+
+static void helper_caps_and_refuses(struct xl_op *op)
+{
+    struct err e = ERR_INIT, why = ERR_INIT;
+    const int sock = take_job();
+
+    link_send_cap(sock, 40, &e);
+    err_set(&why, ERR_REFUSED, EBUSY, "refused late");
+    link_send_failed(sock, &why, &e);
+    close(sock);
+    err_set(&op->e, ERR_LOCAL, EIO, "libxl: failed");
 }
 
 /* As libxl does: its own patience with the guest is longer. */
@@ -435,16 +496,6 @@ static void peer_waits(void)
         ;
 }
 
-static void read_state(char text[static 1024])
-{
-    const int fd = open(state_path, O_RDONLY | O_CLOEXEC);
-    const ssize_t n = fd < 0 ? 0 : read(fd, text, 1023);
-
-    text[n > 0 ? n : 0] = '\0';
-    if (fd >= 0)
-        close(fd);
-}
-
 /* True when GO came. What the state file says at that moment is what a crash would find. */
 static bool become_ready(void)
 {
@@ -534,6 +585,7 @@ static int move(enum mode mode)
         .address = {.host = "there", .port = 8002},
         .domain = "g",
         .lanes = 2,
+        .limits = {.on_stall = now.throttle ? ON_STALL_THROTTLE : ON_STALL_SUSPEND},
         .connect_ns = LIMIT_NS,
         .silent_ns = 2 * LIMIT_NS,
         .suspend_ns = now.suspend_ns,
@@ -762,6 +814,61 @@ static void what_an_old_move_left_is_not_run_over(void **state)
     assert_true(state_is_left());
 }
 
+/* It is recorded before it is changed for the first time, and lifted before the guest suspends. */
+static void the_guests_cap_is_put_back_when_it_suspends(void **state)
+{
+    (void)state;
+    now.throttle = true;
+    now.cap = 150;
+    now.first_cap = 3;
+    assert_int_equal(move(MODE_LIVE), EXIT_DONE);
+    assert_string_equal(
+        now.done, "suspend 7 live;cap 3;cap 1;cap 150;rename g g--migratedaway;go;destroy 7;");
+    assert_non_null(strstr(now.state_at_cap, "\"cap\": 150"));
+    assert_non_null(strstr(now.state_at_go, "\"cap\": -1"));
+}
+
+static void a_failure_puts_the_cap_back(void **state)
+{
+    (void)state;
+    void (*const helpers[])(struct xl_op * op) = {helper_caps_and_dies, helper_caps_and_refuses};
+
+    for (size_t i = 0; i < sizeof(helpers) / sizeof(helpers[0]); i++) {
+        set_up(NULL);
+        now.throttle = true;
+        now.helper = helpers[i];
+        now.peer = peer_waits;
+        assert_true(move(MODE_LIVE) != EXIT_DONE);
+        assert_memory_equal(now.done, "suspend 7 live;cap 40;cap 0;", 28);
+        assert_null(strstr(now.done + 28, "cap"));
+        assert_false(state_is_left());
+    }
+}
+
+/* What could not be put back at once is tried again, and not forgotten. */
+static void a_cap_that_cannot_be_put_back_is_left_to_recovery(void **state)
+{
+    (void)state;
+    now.throttle = now.bad_cap = true;
+    now.helper = helper_caps_and_refuses;
+    now.peer = peer_waits;
+    now.no_rescue = true;
+    assert_int_equal(move(MODE_LIVE), EXIT_DOUBT);
+    assert_string_equal(now.done, "suspend 7 live;cap 40;cap 0;recover 7 g cap;");
+    assert_true(state_is_left());
+}
+
+static void a_scheduler_without_a_cap_is_refused_before_the_network(void **state)
+{
+    (void)state;
+    now.throttle = now.no_cap = true;
+    assert_int_equal(move(MODE_LIVE), EXIT_REFUSED);
+    assert_false(now.connected);
+    set_up(NULL);
+    now.no_cap = true;
+    assert_int_equal(move(MODE_LIVE), EXIT_DONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -783,6 +890,10 @@ int main(void)
         cmocka_unit_test_setup(unfit_domains_are_refused_before_the_network, set_up),
         cmocka_unit_test_setup(pv_moves_live_with_shadow_paging_and_offline_without, set_up),
         cmocka_unit_test_setup(what_an_old_move_left_is_not_run_over, set_up),
+        cmocka_unit_test_setup(the_guests_cap_is_put_back_when_it_suspends, set_up),
+        cmocka_unit_test_setup(a_failure_puts_the_cap_back, set_up),
+        cmocka_unit_test_setup(a_cap_that_cannot_be_put_back_is_left_to_recovery, set_up),
+        cmocka_unit_test_setup(a_scheduler_without_a_cap_is_refused_before_the_network, set_up),
     };
     char command[128];
 

@@ -19,6 +19,7 @@ static const struct state sample = {
     .phase = STATE_LIVE,
     .logging = true,
     .suspending = true,
+    .cap = 150,
     .domid = 7,
     .uuid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
     .name = "web \"1\"",
@@ -67,6 +68,7 @@ static void text_comes_back(void **arg)
     assert_int_equal(got.phase, sample.phase);
     assert_true(got.logging);
     assert_true(got.suspending);
+    assert_int_equal(got.cap, sample.cap);
     assert_int_equal(got.domid, sample.domid);
     assert_int_equal(got.supervisor, sample.supervisor);
     assert_int_equal(got.helper, sample.helper);
@@ -114,7 +116,7 @@ static void garbage_is_refused(void **arg)
     (void)arg;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(state_parse(bad[i], strlen(bad[i]), &got, &e), -EBADMSG);
-    refuse_with("\"version\": 2", "\"version\": 1");
+    refuse_with("\"version\": 3", "\"version\": 1");
     refuse_with("\"domid\": 7", "\"domid\": 70000");
     refuse_with("\"domid\": 7", "\"domid\": \"7\"");
     refuse_with("\"live\"", "\"lively\"");
@@ -165,6 +167,7 @@ static void only_a_file_of_a_guest_not_touched_is_replaced(void **arg)
 
     (void)arg;
     first.logging = first.suspending = false;
+    first.cap = STATE_NO_CAP;
     assert_int_equal(state_begin(&f, &first, &e), 0);
     state_keep(&f);
     first.supervisor = 200;

@@ -447,11 +447,12 @@ static struct stage *begin(void (*helper)(struct xl_op *), void (*peer)(struct p
     control_init(&s->control, ch);
     assert_int_equal(tcp_channel(fds[1], "peer", NULL, LIMIT_NS, &ch, &s->e), 0);
     control_init(&s->peer.control, ch);
-    assert_int_equal(
-        state_begin(&s->state,
-            &(struct state){
-                .domid = 7, .uuid = "01234567-89ab-cdef-0123-456789abcdef", .name = "g"},
-            &s->e),
+    assert_int_equal(state_begin(&s->state,
+                         &(struct state){.cap = STATE_NO_CAP,
+                             .domid = 7,
+                             .uuid = "01234567-89ab-cdef-0123-456789abcdef",
+                             .name = "g"},
+                         &s->e),
         0);
     s->t = (struct transfer){.state = &s->state,
         .options = &s->options,
