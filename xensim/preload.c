@@ -471,25 +471,43 @@ static int arena_free(void *p, size_t bytes)
     return 0;
 }
 
+static void *map_nothing(void *at, uint64_t bytes)
+{
+    return map_at(at, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+/* Address space that begins at a multiple of 2 MiB. */
+static uint8_t *map_nothing_aligned(size_t bytes)
+{
+    uint8_t *raw = map_nothing(NULL, bytes);
+
+    /* As Linux chooses by itself, in later versions: the other way takes two calls more. */
+    if (!raw || (uintptr_t)raw % HUGE_BYTES == 0)
+        return raw;
+    real.munmap(raw, bytes);
+    raw = map_nothing(NULL, bytes + HUGE_BYTES);
+    if (!raw)
+        return NULL;
+
+    uint8_t *start = (uint8_t *)(((uintptr_t)raw + HUGE_BYTES - 1) & ~(uintptr_t)(HUGE_BYTES - 1));
+
+    if (start > raw)
+        real.munmap(raw, (size_t)(start - raw));
+    if (start < raw + HUGE_BYTES)
+        real.munmap(start + bytes, (size_t)(raw + HUGE_BYTES - start));
+    return start;
+}
+
 /* Address space for a mapping to come, aligned so that 2 MiB runs can be mapped as such. */
 static void *reserve(void *hint, size_t bytes, int prot)
 {
     struct region r = {.bytes = bytes, .left = bytes, .prot = prot, .device = DEVICE_PRIVCMD};
-    size_t slack = bytes >= HUGE_BYTES && !hint ? HUGE_BYTES : 0;
-    uint8_t *raw = map_at(
-        hint, bytes + slack, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    uint8_t *start = raw;
+    const bool align = bytes >= HUGE_BYTES && !hint;
+    uint8_t *start = align ? map_nothing_aligned(bytes) : map_nothing(hint, bytes);
     int rc;
 
-    if (!raw)
+    if (!start)
         return MAP_FAILED;
-    if (slack) {
-        start = (uint8_t *)(((uintptr_t)raw + HUGE_BYTES - 1) & ~(uintptr_t)(HUGE_BYTES - 1));
-        if (start > raw)
-            real.munmap(raw, (size_t)(start - raw));
-        if (start + bytes < raw + bytes + slack)
-            real.munmap(start + bytes, (size_t)(raw + slack - start));
-    }
     r.start = (uintptr_t)start;
     pthread_mutex_lock(&client.lock);
     rc = add_region(&r);
