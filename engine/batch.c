@@ -80,7 +80,8 @@ int batch_create(struct xen *xen, const struct guest *guest, struct frame_maps *
     n->xen = xen;
     n->guest = guest;
     n->maps = maps;
-    n->tables = calloc(BATCH_PAGES, sizeof(*n->tables));
+    n->most_pages = guest->dom.hvm ? BATCH_PAGES : BATCH_PAGES / 2;
+    n->tables = calloc(n->most_pages, sizeof(*n->tables));
 
     const int rc = n->tables ? hbuf_alloc(xen, &n->scratch, FRAME_TYPES_BYTES, e)
                              : err_set(e, ERR_LOCAL, ENOMEM, "no memory for page tables");

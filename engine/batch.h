@@ -1,6 +1,8 @@
 /*
  * A batch: up to BATCH_PAGES of the guest's frames, looked at, mapped and made ready to be sent.
- * One per lane, which owns all of its memory; nothing is allocated per load.
+ * Each call that looks or maps costs some 20 us, so it is as many as Xen tells the types of at
+ * once; half as many of a PV guest, whose page tables take memory here. One per lane, which owns
+ * all of its memory; nothing is allocated per load.
  *
  *   pfns -> frames (the guest's p2m) -> types (Xen) -> mapped read-only -> page tables translated
  *   into the batch's own memory -> entries and pages, for page_encode() or v3_write_pages()
@@ -19,7 +21,7 @@
 
 #include <stdbool.h>
 
-enum { BATCH_PAGES = EXTENT_FRAMES };
+enum { BATCH_PAGES = 2 * EXTENT_FRAMES };
 
 /*
  * What is known of each frame, one bit each. During a round the words of an extent belong to its
@@ -65,7 +67,8 @@ struct batch {
     const struct guest *guest;
     struct frame_maps *maps;
     struct hbuf scratch;               /* for page types */
-    uint64_t (*tables)[PTES_PER_PAGE]; /* translated page tables, BATCH_PAGES of them */
+    unsigned most_pages;               /* that one load may take, BATCH_PAGES or less */
+    uint64_t (*tables)[PTES_PER_PAGE]; /* translated page tables, so many of them */
 
     /* The result of the last load. */
     unsigned count;
@@ -89,7 +92,8 @@ int batch_create(struct xen *xen, const struct guest *guest, struct frame_maps *
 /* NULL is allowed. */
 void batch_destroy(struct batch *b);
 
-/* pfns ascend. May leave nothing to be sent (count 0). Unload also after a failure. */
+/* pfns ascend, most_pages of them at most. May leave nothing to be sent (count 0). Unload also
+ * after a failure. */
 int batch_load(
     struct batch *b, const uint64_t *pfns, unsigned count, bool suspended, struct err *e);
 void batch_unload(struct batch *b);

@@ -7,13 +7,16 @@
 #include <errno.h>
 #include <string.h>
 
-_Static_assert((int)BATCH_PAGES <= (int)PAGES_MAX_ENTRIES, "a batch is one PAGES record");
+_Static_assert((int)BATCH_PAGES <= (int)PAGES_MAX_ENTRIES, "a batch fits into one PAGES record");
 _Static_assert((int)EXTENT_FRAMES == (int)WIRE_EXTENT_FRAMES, "lanes own the wire's extents");
 
 _Static_assert((int)PAGE_CODECS == (int)CODEC_CHOICES, "codecs are chosen by their numbers");
 _Static_assert((int)COMPRESS_NONE == (int)PAGE_RAW && (int)COMPRESS_LZ4 == (int)PAGE_LZ4 &&
                    (int)COMPRESS_ZSTD == (int)PAGE_ZSTD && (int)COMPRESS_AUTO == (int)PAGE_CODECS,
     "what is asked for is a codec, or the choice among all");
+
+/* A codec is chosen for a record at a time, and its output takes memory: of half the size then. */
+enum { CODED_RECORD_PAGES = PAGES_MAX_ENTRIES / 2 };
 
 uint32_t lane_codecs(enum compress compress)
 {
@@ -124,14 +127,15 @@ static void learn(struct lane_source *l, unsigned codec, const struct page_body 
     codec_learn(&l->choice, &sample, end_ns);
 }
 
-static int encode_and_send(struct lane_source *l, struct err *e)
+/* One record: so many of the batch's entries. */
+static int encode_and_send(struct lane_source *l, unsigned first, unsigned count, struct err *e)
 {
-    struct batch *b = l->batch;
+    const struct batch *b = l->batch;
     const struct channel_costs before = l->ch->costs;
     const int64_t begun_ns = now_ns();
     const unsigned codec = codec_choose(&l->choice, begun_ns);
     struct page_body body;
-    int rc = page_encode(l->encoder, codec, b->entries, b->pages, b->count, &body, e);
+    int rc = page_encode(l->encoder, codec, b->entries + first, b->pages + first, count, &body, e);
 
     /* Straight from the guest's pages: they stay mapped for as long as the network takes. */
     if (!rc)
@@ -142,7 +146,7 @@ static int encode_and_send(struct lane_source *l, struct err *e)
     l->profile.zero_scan_cpu_ns += body.zero_scan_cpu_ns;
     l->profile.encode_cpu_ns += body.encode_cpu_ns;
     l->totals.records++;
-    l->totals.entries += b->count;
+    l->totals.entries += count;
     l->totals.data_pages += body.data_pages;
     l->totals.zero_pages += body.zero_pages;
     count_up(&l->data_pages, body.data_pages);
@@ -156,8 +160,10 @@ static int send_batch(
     struct batch *b = l->batch;
     int rc = batch_load(b, pfns, n, suspended, e);
 
-    if (!rc && b->count)
-        rc = encode_and_send(l, e);
+    for (unsigned at = 0, part; at < b->count && !rc; at += part) {
+        part = b->count - at < l->record_pages ? b->count - at : l->record_pages;
+        rc = encode_and_send(l, at, part, e);
+    }
     batch_unload(b);
     if (b->stuck_pages && !l->stuck_pages)
         l->fault = b->fault;
@@ -176,7 +182,7 @@ static int send_round(struct lane_source *l, const struct round_job *job, struct
     int rc = 0;
 
     l->deferred_pages = l->stuck_pages = 0;
-    while (!rc && (n = frame_walk_next(&walk, pfns, BATCH_PAGES)) > 0) {
+    while (!rc && (n = frame_walk_next(&walk, pfns, l->batch->most_pages)) > 0) {
         if (atomic_load_explicit(&l->team->stop, memory_order_relaxed))
             return 0; /* somebody else has the cause */
         if (cancel_is_fired(l->params->cancel))
@@ -253,6 +259,7 @@ int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err
     int rc = xen_open(&l->xen, l->params->log, e);
 
     codec_choice_init(&l->choice, lane_codecs(l->params->compress), now_ns());
+    l->record_pages = l->params->compress == COMPRESS_NONE ? PAGES_MAX_ENTRIES : CODED_RECORD_PAGES;
 
     if (!rc)
         rc = batch_create(&l->xen, l->guest, maps, &l->batch, e);

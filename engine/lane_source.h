@@ -51,6 +51,7 @@ struct lane_source {
     struct batch *batch;
     struct page_encoder *encoder;
     struct codec_choice choice;
+    unsigned record_pages; /* the most that a record of this lane has */
     /* Read by the story when the lane is not busy. */
     struct lane_totals totals;
     struct lane_profile profile;

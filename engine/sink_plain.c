@@ -72,7 +72,7 @@ static int plain_round(
     int rc = 0;
 
     *counts = (struct round_counts){0};
-    while (!rc && (n = frame_walk_next(&walk, pfns, BATCH_PAGES)) > 0) {
+    while (!rc && (n = frame_walk_next(&walk, pfns, s->batch->most_pages)) > 0) {
         if (cancel_is_fired(s->parts.params->cancel))
             return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
 

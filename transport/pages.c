@@ -93,8 +93,8 @@ bool page_is_zero(const void *page)
 }
 
 /*
- * Past the caches: nobody reads the page soon, and writing it through them would fetch every line of
- * it before. Two and a half times as fast as memset().
+ * Past the caches: nobody reads the page soon, and writing it through them would fetch every line
+ * of it before. Two and a half times as fast as memset().
  */
 static void zero_page(void *page)
 {

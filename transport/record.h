@@ -25,7 +25,7 @@ enum record_type {
 
 enum {
     RECORD_HEADER_BYTES = 8,
-    RECORD_MAX_PARTS = 1 + 512, /* iovecs of one record_send(): a front, and every page apart */
+    RECORD_MAX_PARTS = 1 + 1024, /* iovecs of one record_send(): a front, and every page apart */
     RECORD_MAX_OPTIONAL_BYTES = 1 << 16,
     WIRE_MAX_LANES = 64,
     WIRE_EXTENT_FRAMES = 512, /* frames of an extent, which stays on its lane */

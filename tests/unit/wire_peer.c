@@ -35,7 +35,7 @@ const char *peer_read_pages(const uint8_t *body, size_t len_bytes, struct peer_p
     if (len_bytes < 8 || little(body + 4, 4) != 0)
         return "header";
     pages->count = (unsigned)little(body, 4);
-    if (pages->count < 1 || pages->count > 512 || len_bytes - at < 8ul * pages->count)
+    if (pages->count < 1 || pages->count > 1024 || len_bytes - at < 8ul * pages->count)
         return "count";
     for (unsigned i = 0; i < pages->count; i++, at += 8) {
         const uint64_t entry = little(body + at, 8);

@@ -27,9 +27,9 @@ struct peer_pages {
         uint64_t pfn;
         bool zero;
         const uint8_t *content; /* NULL: the record has none */
-    } entry[512];
+    } entry[1024];
     unsigned raw_blocks, lz4_blocks, zstd_blocks;
-    uint8_t bytes[512 * 4096];
+    uint8_t bytes[1024 * 4096];
 };
 
 /* NULL, or what is wrong with it. */
