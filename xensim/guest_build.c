@@ -138,26 +138,32 @@ static int lay_out(struct build *b)
     return 0;
 }
 
-static int populate_failed(struct build *b, int rc)
+/* Before any of it is taken: afterwards nothing is free. Machine memory is sparse, a host can have
+ * more of it than there is. */
+static int check_memory(const struct build *b)
 {
     const struct machine *m = b->d->machine;
+    const char *host = b->d->host->name;
+    uint64_t pages = b->k.nr_pages + (b->d->hvm ? PVH_NR_SPECIAL : 0);
+    uint64_t wanted = pages * PAGE_BYTES, real = machine_real_bytes_free();
 
-    return err_set(b->e, ERR_LOCAL, -rc,
-        "host %s has no memory for this guest: it wants %llu MiB, %llu MiB are free",
-        b->d->host->name, (unsigned long long)(b->k.nr_pages >> 8),
-        (unsigned long long)(m->free_frames >> 8));
+    if (pages > m->free_frames)
+        return err_set(b->e, ERR_LOCAL, ENOMEM,
+            "host %s has no memory for this guest: it wants %llu MiB, %llu MiB are free", host,
+            (unsigned long long)(wanted >> 20), (unsigned long long)(m->free_frames >> 8));
+    if (!m->prealloc && wanted > real)
+        return err_set(b->e, ERR_LOCAL, ENOMEM,
+            "the guest wants %llu MiB, the machine that simulates host %s has %llu MiB to give",
+            (unsigned long long)(wanted >> 20), host, (unsigned long long)(real >> 20));
+    return 0;
 }
 
-/* Machine memory is sparse: a host can have more of it than there is. */
-static int check_real_memory(const struct build *b)
+/* There was enough before: somebody else was faster, or scattered pages take huge ones. */
+static int populate_failed(struct build *b, int rc)
 {
-    uint64_t wanted = b->k.nr_pages * PAGE_BYTES, real = machine_real_bytes_free();
-
-    if (b->d->machine->prealloc || wanted <= real)
-        return 0;
-    return err_set(b->e, ERR_LOCAL, ENOMEM,
-        "the guest wants %llu MiB, the machine that simulates host %s has %llu MiB free",
-        (unsigned long long)(wanted >> 20), b->d->host->name, (unsigned long long)(real >> 20));
+    return err_set(b->e, ERR_LOCAL, -rc,
+        "host %s, or the machine that simulates it, ran out of memory while this guest was made",
+        b->d->host->name);
 }
 
 static int populate(struct build *b)
@@ -435,7 +441,7 @@ int guest_build(struct domain *d, const struct guest_params *p, struct err *e)
     d->pv32 = p->type == GUEST_PV32;
     rc = lay_out(&b);
     if (!rc)
-        rc = check_real_memory(&b);
+        rc = check_memory(&b);
     if (rc)
         return rc;
     g.mfns = calloc(b.k.nr_pages, sizeof(*g.mfns));

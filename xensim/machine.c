@@ -12,6 +12,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { M2P_BYTES = 8, COMPAT_M2P_BYTES = 4 };
+
+/* What is left to others on the real machine, and how much is touched before it is asked again.
+ * One frame may take a huge page, and is counted beside it: it may also turn out not to. */
+#define REAL_RESERVE_BYTES (256ull << 20)
+#define REAL_STEP_BYTES    (64ull << 20)
+#define REAL_LEAST_BYTES   (2 * CHUNK_BYTES)
+
 static uint64_t next_random(uint64_t *state)
 {
     uint64_t x = *state;
@@ -63,7 +71,20 @@ uint64_t machine_real_bytes_free(void)
             break;
     if (f)
         fclose(f);
-    return kib << 10;
+
+    uint64_t bytes = kib << 10;
+
+    return bytes > REAL_RESERVE_BYTES ? bytes - REAL_RESERVE_BYTES : 0;
+}
+
+uint64_t machine_bytes_needed(const struct machine_params *p)
+{
+    uint64_t frames = p->mem_bytes / PAGE_BYTES, chunks = p->mem_bytes / CHUNK_BYTES;
+    uint64_t per_frame = M2P_BYTES + COMPAT_M2P_BYTES;
+    uint64_t tables = frames * sizeof(struct frame) + chunks * sizeof(uint64_t);
+
+    /* The M2P lies in machine memory itself. */
+    return tables + (p->prealloc ? p->mem_bytes : frames * per_frame);
 }
 
 static int open_memory_file(
@@ -130,19 +151,21 @@ int machine_init(
     pthread_mutex_init(&m->heap_lock, NULL);
 
     /* Better said now than by the kernel, which ends somebody when it has no more. */
-    if (p->prealloc && p->mem_bytes > machine_real_bytes_free())
+    uint64_t needed = machine_bytes_needed(p), real = machine_real_bytes_free();
+
+    if (needed > real)
         return err_set(e, ERR_REFUSED, ENOMEM,
-            "--prealloc: the host wants %llu MiB, this machine has %llu MiB free",
-            (unsigned long long)(p->mem_bytes >> 20),
-            (unsigned long long)(machine_real_bytes_free() >> 20));
+            "a host of %llu MiB needs %llu MiB at once%s, this machine has %llu MiB to give",
+            (unsigned long long)(p->mem_bytes >> 20), (unsigned long long)(needed >> 20),
+            p->prealloc ? " with --prealloc" : " for its tables", (unsigned long long)(real >> 20));
 
     int rc = open_memory_file(m, p, log, e);
 
     if (rc)
         return rc;
 
-    uint64_t m2p_chunks = chunks_for(m->nr_frames * 8);
-    uint64_t compat_chunks = chunks_for(m->nr_frames * 4);
+    uint64_t m2p_chunks = chunks_for(m->nr_frames * M2P_BYTES);
+    uint64_t compat_chunks = chunks_for(m->nr_frames * COMPAT_M2P_BYTES);
 
     if (nr_chunks < m2p_chunks + compat_chunks + 2)
         return err_set(e, ERR_USAGE, EINVAL, "--mem is too small for a host: give at least 16M");
@@ -184,6 +207,17 @@ static bool slot_used(const struct chunk *c, uint64_t slot)
     return c->used[slot / 64] >> (slot % 64) & 1;
 }
 
+/* Whether the real machine can back what one allocation may touch. Caller holds heap_lock. */
+static bool real_memory_left(struct machine *m)
+{
+    if (m->prealloc || m->real_credit >= REAL_LEAST_BYTES)
+        return true;
+    m->real_credit = machine_real_bytes_free();
+    if (m->real_credit > REAL_STEP_BYTES)
+        m->real_credit = REAL_STEP_BYTES;
+    return m->real_credit >= REAL_LEAST_BYTES;
+}
+
 static void give_frame(struct machine *m, uint64_t mfn, uint16_t owner)
 {
     struct frame *f = &m->frames[mfn];
@@ -209,7 +243,9 @@ static void mark_used(struct machine *m, uint64_t mfn, uint16_t owner)
 {
     struct chunk *c = &m->chunks[mfn / PAGES_PER_CHUNK];
     uint64_t slot = mfn % PAGES_PER_CHUNK;
+    uint64_t bytes = PAGE_BYTES + (m->huge && !c->nr_used ? CHUNK_BYTES : 0);
 
+    m->real_credit -= bytes < m->real_credit ? bytes : m->real_credit;
     c->used[slot / 64] |= 1ull << (slot % 64);
     c->nr_used++;
     m->free_frames--;
@@ -300,7 +336,7 @@ uint64_t heap_alloc_frame(struct machine *m, uint16_t owner)
     bool scatter = m->fragment_percent && next_random(&m->rng) % 100 < m->fragment_percent;
     uint64_t mfn = 0;
 
-    if (m->free_frames)
+    if (m->free_frames && real_memory_left(m))
         mfn = scatter ? find_scattered(m) : find_single(m);
     if (mfn)
         mark_used(m, mfn, owner);
@@ -316,7 +352,8 @@ uint64_t heap_alloc_chunk(struct machine *m, uint16_t owner)
 
     uint64_t first = 0;
 
-    if (!m->fragment_percent || next_random(&m->rng) % 100 >= m->fragment_percent)
+    if (real_memory_left(m) &&
+        (!m->fragment_percent || next_random(&m->rng) % 100 >= m->fragment_percent))
         first = pop_free_chunk(m) * PAGES_PER_CHUNK;
     for (uint64_t i = 0; first && i < PAGES_PER_CHUNK; i++)
         mark_used(m, first + i, owner);
@@ -351,7 +388,7 @@ bool heap_take_reserved(struct machine *m, uint64_t mfn, uint16_t owner)
     struct chunk *c = &m->chunks[mfn / PAGES_PER_CHUNK];
     uint64_t slot = mfn % PAGES_PER_CHUNK, bit = 1ull << (slot % 64);
 
-    if (!slot_used(c, slot) && !(c->taken[slot / 64] & bit)) {
+    if (!slot_used(c, slot) && !(c->taken[slot / 64] & bit) && real_memory_left(m)) {
         c->taken[slot / 64] |= bit;
         mark_used(m, mfn, owner);
         taken = true;

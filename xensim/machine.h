@@ -9,6 +9,10 @@
  * The top of memory is Xen's: the M2P (64-bit entries) and the compat M2P (32-bit), each in
  * 2 MiB chunks as XENMEM_machphys_mfn_list hands them out. MFN 0 is never used, so 0 can stand
  * for "no frame" in sparse tables.
+ *
+ * Machine memory is sparse: a host can have more of it than the machine that simulates has. Before
+ * memory is touched that machine is asked what it has left, and some of that is left to it: a
+ * host out of real memory answers as Xen without memory does, and nobody is killed for it.
  */
 #ifndef XENSIM_MACHINE_H
 #define XENSIM_MACHINE_H
@@ -75,7 +79,8 @@ struct machine {
     uint64_t *free_chunks;
     uint64_t nr_free_chunks;
     uint64_t free_frames;
-    uint64_t cursor; /* where the search for a single frame goes on */
+    uint64_t cursor;      /* where the search for a single frame goes on */
+    uint64_t real_credit; /* bytes that may be touched before the real machine is asked again */
     uint64_t rng;
 };
 
@@ -86,10 +91,13 @@ struct machine_params {
     const char *dir; /* run directory: the tmpfs is mounted below it */
 };
 
-/* What it takes lives as long as the process. */
-/* What the machine that simulates has left, swap aside. */
+/* What the machine that simulates can still give, swap and what is left to others aside. */
 uint64_t machine_real_bytes_free(void);
 
+/* What a host needs at once: its tables have an entry for each frame, and preallocated memory. */
+uint64_t machine_bytes_needed(const struct machine_params *p);
+
+/* What it takes lives as long as the process. */
 int machine_init(
     struct machine *m, const struct machine_params *p, const struct log *log, struct err *e);
 

@@ -1,5 +1,6 @@
 /* Reads and writes guest memory as a toolstack, to do damage that verify has to find:
  *   poke DOMID read FRAME FILE | write FRAME FILE | frame PFN | hold FRAME SECONDS
+ *   poke DOMID populate PFN COUNT: how many pages Xen gave
  *   poke 0 identical: how many frames of guests are numbered as the guest numbers them
  * A FRAME is a gfn (PVH) or an MFN (PV); `frame` finds a PV guest's MFN for a pfn in the M2P. */
 #include <stdio.h>
@@ -71,6 +72,19 @@ static int find_frame(uint32_t domid, unsigned long pfn)
     return 1;
 }
 
+static int populate(uint32_t domid, xen_pfn_t first, unsigned long count)
+{
+    xen_pfn_t *frames = calloc(count, sizeof(*frames));
+
+    if (!frames)
+        return 1;
+    for (unsigned long i = 0; i < count; i++)
+        frames[i] = first + i;
+    printf("%d\n", xc_domain_populate_physmap(xch, domid, count, 0, 0, frames));
+    free(frames);
+    return 0;
+}
+
 static int copy(uint32_t domid, int to_guest, xen_pfn_t frame, const char *path)
 {
     void *page = map_frame(domid, to_guest ? PROT_READ | PROT_WRITE : PROT_READ, frame);
@@ -113,5 +127,7 @@ int main(int argc, char **argv)
         sleep((unsigned)atoi(argv[4]));
         return 0;
     }
+    if (!strcmp(argv[2], "populate") && argc == 5)
+        return populate(domid, frame, strtoul(argv[4], NULL, 0));
     return argc == 5 ? copy(domid, !strcmp(argv[2], "write"), frame, argv[4]) : 2;
 }

@@ -18,7 +18,7 @@ must_say "has no domain 7" "$X" verify a 7
 must_say "unknown option --size" "$X" create a --size 3
 must_say "--type hvm: not a value" "$X" create a --type hvm
 must_say "--memory 5: not a value" "$X" create a --memory 5
-must_say "has no memory for this guest" "$X" create a --memory 128M
+must_say "has no memory for this guest: it wants 128 MiB, 57 MiB are free" "$X" create a --memory 128M
 must_say "--memory is too small" "$X" create a --type pv --memory 1M --vcpus 8
 must_say "--pattern file:/nowhere: " "$X" create a --pattern file:/nowhere
 guest a g --memory 16M
