@@ -75,6 +75,18 @@ int client_send(int sock, const char *words, size_t bytes, struct err *e)
     return rc ? host_gone(rc, e) : 0;
 }
 
+/* The last line of a refusal, cut off from what may stand before it. */
+static char *cut_last_line(char *text)
+{
+    char *end = text + strlen(text);
+
+    if (end > text && end[-1] == '\n')
+        *--end = '\0';
+    while (end > text && end[-1] != '\n')
+        end--;
+    return end;
+}
+
 int client_receive(int sock, char **text, struct err *e)
 {
     struct proto_reply reply;
@@ -92,9 +104,11 @@ int client_receive(int sock, char **text, struct err *e)
     }
     buf[got] = '\0';
     if (reply.result) {
-        if (got && buf[got - 1] == '\n')
-            buf[got - 1] = '\0';
-        err_set(e, ERR_LOCAL, (int)-reply.result, "%s", got ? buf : strerror((int)-reply.result));
+        char *line = cut_last_line(buf);
+
+        err_set(
+            e, ERR_LOCAL, (int)-reply.result, "%s", *line ? line : strerror((int)-reply.result));
+        *line = '\0';
     }
     *text = buf;
     return (int)reply.result;

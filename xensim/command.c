@@ -463,7 +463,7 @@ static int act_verify(struct domain *d, struct words *w, struct answer *a)
     else if (rc)
         say(a, "cannot verify domain %s: %s", d->name, strerror(-rc));
     else if (r.problems)
-        say(a, "%s", r.text ? r.text : "");
+        say_text(a, r.text ? r.text : "");
     if (!rc && r.problems)
         say(a, "domain %s: %llu problems in %llu pages\n", d->name, (unsigned long long)r.problems,
             (unsigned long long)r.pages);

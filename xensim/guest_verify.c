@@ -364,5 +364,8 @@ int guest_verify(struct domain *d, struct verify_report *report)
     rc = verify_paused(d, &c);
     pthread_mutex_unlock(&d->lock);
     domain_unpause(d);
+    if (report->problems > MAX_LINES && report->text)
+        snprintf(report->text + c.used, MAX_TEXT - c.used, "and %llu more\n",
+            (unsigned long long)(report->problems - MAX_LINES));
     return rc;
 }

@@ -75,7 +75,7 @@ static int ask_host(int argc, char **argv, struct err *e)
     if (sock < 0)
         return sock;
     rc = client_command(sock, words, used, &text, e);
-    if (!rc && text)
+    if (text)
         fputs(text, stdout);
     free(text);
     close(sock);

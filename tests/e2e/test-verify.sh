@@ -57,6 +57,21 @@ poke 1 write 5 table2
 poke 1 write 0x300 page2
 whole a g
 
+# Many of them: a line each as far as 16, the rest is counted, and the last line has the sum.
+head -c 4096 /dev/zero >zero
+for n in $(seq 20); do
+    poke 1 write $((0x1000 + n)) zero
+done
+"$X" verify a g >report 2>said
+code=$?
+[ $code -eq 2 ] || fail "verify ended with $code"
+for n in $(seq 16); do
+    grep -qx "$(printf 'pfn %#x: zero (the guest wrote version [0-9]*)' $((0x1000 + n)))" report ||
+        fail "page $n is not in the report: $(cat report)"
+done
+[ "$(sed -n '17,$p' report)" = "and 4 more" ] || fail "the report ends '$(tail -n 2 report)'"
+grep -qx 'xensim: domain g: 20 problems in [0-9]* pages' said || fail "verify said '$(cat said)'"
+
 # PV: the P2M's first leaf, whose entries the guest uses; and a frame of somebody else.
 guest a p --type pv --dirty 0
 leaf=$("$X" run a -- "$B/e2e/poke" 2 frame 5)
