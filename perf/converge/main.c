@@ -83,13 +83,13 @@ static void print_run(
         json_array_append_new(words, json_string(r->words[i]));
 
     json_t *o = json_pack("{s:{s:s, s:I}, s:s, s:s, s:f, s:f, s:I, s:f, s:I, s:s, s:b, s:o, s:o, "
-                          "s:b, s:I}",
+                          "s:b, s:I, s:I}",
         "trace", "name", trace, "seed", (json_int_t)sc->seed, "link", sc->link.name, "policy",
         policy_name(p), "target_ms", (double)sc->limits.max_downtime_ns / 1e6, "downtime_ms",
         (double)r->downtime_ns / 1e6, "bytes", (json_int_t)r->bytes, "seconds",
         (double)r->total_ns / 1e9, "rounds", (json_int_t)r->rounds, "outcome", r->outcome, "real",
         0, "points", points, "words", words, "stalled", r->stalled, "rounds_after_stall",
-        (json_int_t)r->rounds_after_stall);
+        (json_int_t)r->rounds_after_stall, "slowed_percent", (json_int_t)r->slowed_percent);
 
     json_object_set_new(o, "predicted_ms",
         r->predicted_ns < 0 ? json_null() : json_real((double)r->predicted_ns / 1e6));

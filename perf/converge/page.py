@@ -2,8 +2,8 @@
 import html
 import json
 
-COLOURS = {'xmigrate': '#0b6', 'xen': '#c30', 'qemu': '#06c', 'qemu-autoconverge': '#90c',
-           'kubevirt': '#c80', 'clairvoyant': '#555'}
+COLOURS = {'xmigrate': '#0b6', 'xmigrate-throttle': '#7c0', 'xen': '#c30', 'qemu': '#06c',
+           'qemu-autoconverge': '#90c', 'kubevirt': '#c80', 'clairvoyant': '#555'}
 STYLE = '''body{font:15px/1.5 system-ui,sans-serif;max-width:62em;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse}td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}
 .miss{color:#c30;font-weight:bold}svg{background:#fafafa;border:1px solid #ddd;max-width:100%}

@@ -56,8 +56,8 @@ struct sim {
 
 const char *policy_name(enum policy p)
 {
-    static const char *const names[] = {
-        "xmigrate", "xen", "qemu", "qemu-autoconverge", "kubevirt", "clairvoyant"};
+    static const char *const names[] = {"xmigrate", "xmigrate-throttle", "xen", "qemu",
+        "qemu-autoconverge", "kubevirt", "clairvoyant"};
 
     return names[p];
 }
@@ -101,9 +101,15 @@ static void stand_still(struct sim *s, int64_t span_ns)
     s->now_ns += span_ns;
 }
 
-static void throttle(struct sim *s, unsigned percent)
+/* It has one processor; of less than it needs it takes all. */
+static void cap(struct sim *s, unsigned percent)
 {
-    s->speed = fmin(1, (100 - percent) / 100.0 / s->sc->trace->busy_share);
+    s->speed = fmin(1, percent / 100.0 / s->sc->trace->busy_share);
+}
+
+static double cpu_percent(const struct sim *s)
+{
+    return 100 * s->sc->trace->busy_share * s->speed;
 }
 
 static double bits_per_ns(const struct sim *s)
@@ -302,15 +308,17 @@ static void end_without(struct sim *s, const char *outcome)
 
 /* ---- policies ---- */
 
-static void run_xmigrate(struct sim *s)
+static void run_xmigrate(struct sim *s, enum on_stall on_stall)
 {
     const struct scenario *sc = s->sc;
+    struct decide_limits limits = sc->limits;
     struct seen seen = {0};
     struct sim_result *r = s->r;
     struct decision d = {.action = ACT_ROUND};
 
+    limits.on_stall = on_stall;
     begin(s);
-    while (d.action == ACT_ROUND) {
+    while (d.action == ACT_ROUND || d.action == ACT_THROTTLE) {
         const int64_t start_ns = s->now_ns, window_start_ns = s->last_clean_ns;
         const uint64_t bytes_before = s->bytes;
         const uint64_t pages_before = s->data_pages + s->zero_pages;
@@ -328,7 +336,8 @@ static void run_xmigrate(struct sim *s)
         struct seen_round round = {.clean_ns = s->clean_ns,
             .sent_pages = s->data_pages + s->zero_pages - pages_before,
             .wire_bytes = s->bytes - bytes_before,
-            .dirty_pages = s->dirty};
+            .dirty_pages = s->dirty,
+            .cpu_percent = cpu_percent(s)};
 
         round.left_pages = clean(s, &round.repeat_pages);
         round.window_ns = s->last_clean_ns - window_start_ns;
@@ -336,15 +345,21 @@ static void run_xmigrate(struct sim *s)
         seen_round(&seen, &round);
         r->rounds++;
         note_point(s, round.left_pages);
-        d = decide(&seen, &sc->limits, &sc->costs);
+        d = decide(&seen, &limits, &sc->costs);
         if (r->word_count < SIM_MOST_WORDS)
-            decision_words(&seen, &sc->limits, &d, r->words[r->word_count++]);
+            decision_words(&seen, &limits, &d, r->words[r->word_count++]);
         r->rounds_after_stall += r->stalled;
         r->stalled |= d.stalled;
         seen_stall(&seen, d.stalled);
         if (d.leave_repeats)
             keep_repeats(s);
+        if (d.action == ACT_THROTTLE) {
+            seen_slow_down(&seen, d.cap_percent);
+            cap(s, d.cap_percent);
+        }
     }
+    r->slowed_percent = seen.slowed.cap_percent;
+    s->speed = 1;
     r->predicted_ns = d.now.whole_ns;
     if (d.action == ACT_SUSPEND)
         finish(s);
@@ -465,7 +480,7 @@ static void qemu_sync(struct sim *s, struct qemu *q, enum policy policy)
             q->throttle = !q->throttle ? QEMU_FIRST_THROTTLE : q->throttle + QEMU_THROTTLE_STEP;
             if (q->throttle > QEMU_MOST_THROTTLE)
                 q->throttle = QEMU_MOST_THROTTLE;
-            throttle(s, q->throttle);
+            cap(s, 100 - q->throttle);
         }
     }
     q->sync_ns = s->now_ns;
@@ -588,7 +603,9 @@ int sim_run(const struct scenario *sc, enum policy p, struct sim_result *r)
     draw_costs(&s);
     s.halve_ns = (int64_t)(sc->pages * 0.75 / sim_link_pages_per_s(&sc->link) * 0.5e9);
     if (p == POLICY_XMIGRATE)
-        run_xmigrate(&s);
+        run_xmigrate(&s, ON_STALL_SUSPEND);
+    else if (p == POLICY_THROTTLE)
+        run_xmigrate(&s, ON_STALL_THROTTLE);
     else if (p == POLICY_XEN)
         run_xen(&s);
     else if (p == POLICY_CLAIRVOYANT)

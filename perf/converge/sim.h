@@ -16,8 +16,9 @@
 
 enum policy {
     POLICY_XMIGRATE,
-    POLICY_XEN,  /* 5 rounds, or fewer than 50 pages */
-    POLICY_QEMU, /* suspend when what is left takes less than the limit at the measured rate */
+    POLICY_THROTTLE, /* the same with --on-stall throttle */
+    POLICY_XEN,      /* 5 rounds, or fewer than 50 pages */
+    POLICY_QEMU,     /* suspend when what is left takes less than the limit at the measured rate */
     POLICY_AUTOCONVERGE, /* the same, and slow the guest down, 20 % first, then by 10 %, up to 99 %
                           */
     POLICY_KUBEVIRT,     /* the same as qemu, and suspend at a local minimum once it stalls */
@@ -58,6 +59,7 @@ struct sim_result {
     uint64_t bytes;
     int64_t total_ns;
     unsigned rounds;
+    unsigned slowed_percent;     /* xmigrate: the cap that it ended with; 0: it never needed one */
     unsigned rounds_after_stall; /* xmigrate: since it saw that the guest does not converge */
     bool stalled;
     unsigned point_count;
