@@ -1,0 +1,134 @@
+#include "sched/forecast.h"
+
+#include "base/deadline.h"
+
+#include <math.h>
+
+/* Where no limit is set on rounds, and each shortens the pause by a little. */
+enum { MOST_ROUNDS = 1000 };
+
+/* What a page costs on the wire that is only marked. */
+#define MARK_BYTES 8.0
+/* Of the pages of a round that are written to again: so many before their turn. */
+#define BEFORE_THEIR_TURN 0.5
+#define ROUND_NS          (2 * NS_PER_MS)
+
+struct run {
+    const struct forecast_of *of;
+    struct seen seen;
+    struct decision decision;
+    double speed;    /* of the guest: 1 is unthrottled */
+    double left;     /* pages of the next round */
+    double contents; /* of a page of the next round: the share that is not a mark */
+    int64_t at_ns;
+};
+
+static double dirty_within(const struct run *r, int64_t span_ns)
+{
+    const double span = (double)span_ns * r->speed;
+
+    return fmin((double)r->of->pages,
+        seen_dirty_within(r->of->watched, span < 1e18 ? (int64_t)span : INT64_MAX / 8));
+}
+
+static int64_t send_ns(const struct run *r, double pages)
+{
+    const double ns = pages * r->contents / r->of->send_pages_per_s * 1e9;
+
+    return ns < (double)(INT64_MAX / 8) ? (int64_t)ns : INT64_MAX / 8;
+}
+
+/* How many of the round's pages are sent. */
+static double sent_pages(const struct run *r)
+{
+    double sent = r->left;
+
+    if (r->decision.leave_repeats)
+        return 0;
+    /* What is not sent makes the round shorter, and less is written to: twice is close enough. */
+    for (int i = 0; i < 2; i++)
+        sent = r->left - BEFORE_THEIR_TURN * fmin(r->left, dirty_within(r, send_ns(r, sent)));
+    return sent;
+}
+
+static void look(struct run *r, int64_t window_ns)
+{
+    for (int64_t at_ns = window_ns / 16; at_ns && at_ns < window_ns; at_ns *= 2)
+        seen_peek(&r->seen, at_ns, (uint64_t)dirty_within(r, at_ns));
+}
+
+static void run_round(struct run *r)
+{
+    const double sent = sent_pages(r);
+    const int64_t busy_ns = send_ns(r, sent) + ROUND_NS;
+    const int64_t least_ns = r->decision.least_round_ns;
+    const int64_t window_ns = busy_ns > least_ns ? busy_ns : least_ns;
+    const double dirty = dirty_within(r, window_ns);
+    const double wire = sent * (r->contents * r->of->page_bytes + (1 - r->contents) * MARK_BYTES);
+    /* What was kept is still there, and the guest writes to it again. */
+    const double left = r->decision.leave_repeats ? fmax(dirty, r->left) : dirty;
+
+    look(r, window_ns);
+    r->at_ns += window_ns + r->of->watched->clean_ns;
+    seen_round(&r->seen, &(struct seen_round){
+                             .elapsed_ns = r->at_ns,
+                             .window_ns = window_ns,
+                             .clean_ns = r->of->watched->clean_ns,
+                             .sent_pages = (uint64_t)sent,
+                             .wire_bytes = (uint64_t)wire,
+                             .dirty_pages = (uint64_t)dirty,
+                             .repeat_pages = (uint64_t)fmin(dirty, r->left),
+                             .left_pages = (uint64_t)left,
+                             .cpu_percent = r->of->watched->last.cpu_percent * r->speed,
+                         });
+    r->left = left;
+    r->contents = 1;
+}
+
+static void slow_down(struct run *r)
+{
+    const double share = r->decision.cap_percent / r->seen.last.cpu_percent;
+
+    seen_slow_down(&r->seen, r->decision.cap_percent);
+    r->speed *= share;
+}
+
+static bool goes_on(const struct run *r)
+{
+    return r->decision.action == ACT_ROUND || r->decision.action == ACT_THROTTLE;
+}
+
+void forecast_run(const struct forecast_of *of, struct forecast *f)
+{
+    struct run r = {
+        .of = of,
+        .seen = {.send_pages_per_s = of->send_pages_per_s, .send_spread = of->send_spread},
+        .decision = {.action = ACT_ROUND},
+        .speed = 1,
+        .left = (double)of->pages,
+        .contents = 1 - of->zero_share,
+    };
+
+    while (goes_on(&r) && r.seen.rounds < MOST_ROUNDS) {
+        run_round(&r);
+        r.decision = decide(&r.seen, &of->limits, &of->costs);
+        seen_stall(&r.seen, r.decision.stalled);
+        if (r.decision.action == ACT_THROTTLE)
+            slow_down(&r);
+    }
+
+    const struct prediction *now = &r.decision.now;
+    const bool pause = r.decision.action == ACT_SUSPEND;
+
+    *f = (struct forecast){
+        .last = r.decision,
+        .met = pause && now->whole_ns <= of->limits.max_downtime_ns,
+        .rounds = r.seen.rounds + pause,
+        .bytes = r.seen.wire_bytes + (pause ? (uint64_t)((double)now->pages * of->page_bytes) : 0),
+        .time_ns = !pause                       ? r.at_ns
+                   : now->whole_ns == INT64_MAX ? INT64_MAX
+                                                : r.at_ns + now->whole_ns,
+        .cap_percent = r.seen.slowed.steps ? r.seen.slowed.cap_percent : 0,
+    };
+    decision_words(&r.seen, &of->limits, &r.decision, f->words);
+}
