@@ -12,9 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What reading and sending the state is thought to take before it was done once. */
-#define STATE_ESTIMATE_NS (5 * NS_PER_MS)
-
 /* A PEEK stops the guest for as long as a bitmap takes to copy: not more often than every so many
  * bytes sent, and never more than this share of the guest's time. */
 #define PEEK_LEAST_BYTES  (4 << 20)
@@ -334,7 +331,7 @@ static void judge_round(struct source *s)
 {
     const struct decide_costs costs = {
         .suspend_ns = s->p->suspend_estimate_ns,
-        .state_ns = STATE_ESTIMATE_NS,
+        .state_ns = SOURCE_STATE_ESTIMATE_NS,
         .receiver_ns = s->p->receiver_estimate_ns,
     };
 

@@ -10,6 +10,7 @@
 #define ENGINE_SOURCE_H
 
 #include "base/cancel.h"
+#include "base/deadline.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/report.h"
@@ -59,6 +60,9 @@ struct source_params {
     /* Drop-in (trunk NULL): the plain libxc v3 stream goes here; non-blocking. */
     int stream_fd;
 };
+
+/* What reading and sending a guest's state is thought to take before it was done once. */
+#define SOURCE_STATE_ESTIMATE_NS (5 * NS_PER_MS)
 
 int source_run(const struct source_params *p, struct total_report *total, struct err *e);
 

@@ -25,7 +25,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum on_stall { ON_STALL_SUSPEND, ON_STALL_ABORT, ON_STALL_THROTTLE };
+enum on_stall { ON_STALL_SUSPEND, ON_STALL_ABORT, ON_STALL_THROTTLE, ON_STALLS };
 
 struct decide_limits {
     int64_t max_downtime_ns;

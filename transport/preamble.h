@@ -18,7 +18,7 @@ enum {
     PREAMBLE_ANSWER_BYTES = 16,
     PREAMBLE_SESSION_BYTES = 16,
     WIRE_MAJOR = 1,
-    WIRE_MINOR = 0,
+    WIRE_MINOR = 1,
     LANE_CONTROL = 0xffff,
     LANE_TRUNK = 0xfffe,
 };

@@ -25,6 +25,9 @@ static const struct {
     {RECORD_RESULT, "RESULT", 32 + ERR_TEXT_BYTES - 1},
     {RECORD_PAGES, "PAGES", PAGES_MAX_BODY_BYTES},
     {RECORD_LANE_END, "LANE_END", LANE_TOTALS_BYTES},
+    {RECORD_FILLER, "FILLER", RECORD_MAX_FILLER_BYTES},
+    {RECORD_FILLER_END, "FILLER_END", 0},
+    {RECORD_FILLED, "FILLED", LANE_FILLED_BYTES},
 };
 
 const char *record_name(uint32_t type)
@@ -193,6 +196,27 @@ int lane_decode_end(const struct channel *ch, const void *body, size_t len_bytes
         return err_set(
             e, ERR_PEER, EPROTO, "%s: LANE_END record of %zu bytes", ch->name, len_bytes);
     lane_decode_totals(body, totals);
+    return 0;
+}
+
+int lane_send_filled(struct channel *ch, const struct lane_filled *filled, struct err *e)
+{
+    uint8_t body[LANE_FILLED_BYTES];
+
+    put_le64(body, filled->bytes);
+    put_le64(body + 8, (uint64_t)filled->ns);
+    return record_send(ch, RECORD_FILLED, &(struct iovec){body, sizeof(body)}, 1, e);
+}
+
+int lane_decode_filled(const struct channel *ch, const void *body, size_t len_bytes,
+    struct lane_filled *filled, struct err *e)
+{
+    const uint8_t *in = body;
+
+    if (len_bytes != LANE_FILLED_BYTES || get_le64(in + 8) > INT64_MAX)
+        return err_set(e, ERR_PEER, EPROTO, "%s: a FILLED record that makes no sense", ch->name);
+    filled->bytes = get_le64(in);
+    filled->ns = (int64_t)get_le64(in + 8);
     return 0;
 }
 

@@ -19,6 +19,9 @@ enum record_type {
     RECORD_RESULT = 0x06,
     RECORD_PAGES = 0x10,
     RECORD_LANE_END = 0x11,
+    RECORD_FILLER = 0x12,
+    RECORD_FILLER_END = 0x13,
+    RECORD_FILLED = 0x14,
 };
 
 #define RECORD_OPTIONAL 0x80000000u
@@ -27,6 +30,7 @@ enum {
     RECORD_HEADER_BYTES = 8,
     RECORD_MAX_PARTS = 1 + 1024, /* iovecs of one record_send(): a front, and every page apart */
     RECORD_MAX_OPTIONAL_BYTES = 1 << 16,
+    RECORD_MAX_FILLER_BYTES = 256 << 10,
     WIRE_MAX_LANES = 64,
     WIRE_EXTENT_FRAMES = 512, /* frames of an extent, which stays on its lane */
 };
@@ -80,6 +84,17 @@ int record_unexpected(const struct channel *ch, uint32_t type, struct err *e);
 int lane_send_end(struct channel *ch, const struct lane_totals *totals, struct err *e);
 int lane_decode_end(const struct channel *ch, const void *body, size_t len_bytes,
     struct lane_totals *totals, struct err *e);
+
+/* FILLED: what arrived on a lane that was measured, and how long it took. */
+struct lane_filled {
+    uint64_t bytes;
+    int64_t ns;
+};
+
+enum { LANE_FILLED_BYTES = 16 };
+int lane_send_filled(struct channel *ch, const struct lane_filled *filled, struct err *e);
+int lane_decode_filled(const struct channel *ch, const void *body, size_t len_bytes,
+    struct lane_filled *filled, struct err *e);
 
 /* ERR_PEER unless both are the same; names the lane and what is missing. */
 int lane_compare_totals(unsigned lane, const struct lane_totals *sent,

@@ -2,6 +2,7 @@
 
 #include "base/deadline.h"
 #include "crypto/peer.h"
+#include "engine/paced.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -38,18 +39,6 @@ static int read_job(struct native *n, bool save, const struct cancel *cancel, st
     m.fd = -1;
     link_message_clear(&m);
     return 0;
-}
-
-static void take_from_bucket(void *arg, size_t bytes)
-{
-    bucket_take(arg, bytes);
-}
-
-static void cap_channel(struct channel *ch, struct bucket *b, uint64_t bits_per_s)
-{
-    ch->throttle = take_from_bucket;
-    ch->throttle_arg = b;
-    ch->slice_bytes = bucket_slice_bytes(bits_per_s);
 }
 
 static struct peer_params connection_params(
@@ -89,7 +78,7 @@ static int connect_lane(struct native *n, uint16_t lane, const struct cancel *ca
     const int rc = peer_connect(&a, &p, place, &peer, e);
 
     if (!rc && n->capped)
-        cap_channel(*place, &n->bucket, n->job.bandwidth_bits_per_s);
+        channel_pace(*place, &n->bucket, n->job.bandwidth_bits_per_s);
     return rc;
 }
 

@@ -1,6 +1,7 @@
 #include "cmd/xmigrate/approach.h"
 
 #include "base/deadline.h"
+#include "cmd/xmigrate/past.h"
 #include "cmd/xmigrate/signals.h"
 #include "cmd/xmigrate/xl_config.h"
 #include "crypto/peer.h"
@@ -10,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Before any guest was seen to suspend here. */
+#define SUSPEND_ESTIMATE_NS (50 * NS_PER_MS)
 
 /* Names travel in JSON, which is UTF-8. */
 static bool is_utf8(const char *text)
@@ -52,7 +56,7 @@ static int check_log_dirty(struct approach *a, struct err *e)
     struct xl_host host;
     int rc;
 
-    if (a->options->mode != MODE_LIVE || a->domain.type != LIBXL_DOMAIN_TYPE_PV)
+    if (a->options->mode == MODE_OFFLINE || a->domain.type != LIBXL_DOMAIN_TYPE_PV)
         return 0;
     rc = xl_host(&a->xl, &host, e);
     if (!rc && !host.shadow)
@@ -185,6 +189,10 @@ static int exchange_hello(struct approach *a, unsigned *lanes, struct err *e)
         rc = await_answer(a, CONTROL_HELLO, &body, &len, a->options->connect_ns, e);
     if (!rc)
         rc = talk_parse_hello(body, len, &hello, e);
+    if (!rc && a->options->mode == MODE_ESTIMATE && hello.minor < TALK_MEASURES)
+        rc = err_set(e, ERR_REFUSED, EPROTONOSUPPORT,
+            "%s has an older xmigrate, which cannot be measured with: install the same on both",
+            a->where);
     if (!rc && hello.max_lanes < *lanes)
         *lanes = hello.max_lanes;
     return rc;
@@ -192,8 +200,10 @@ static int exchange_hello(struct approach *a, unsigned *lanes, struct err *e)
 
 static int make_offer(struct approach *a, unsigned lanes, struct err *e)
 {
-    struct talk_offer offer = {
-        .live = a->options->mode != MODE_OFFLINE, .lanes = lanes, .config = a->config};
+    struct talk_offer offer = {.live = a->options->mode != MODE_OFFLINE,
+        .measure = a->options->mode == MODE_ESTIMATE,
+        .lanes = lanes,
+        .config = a->config};
     const void *body;
     size_t len;
     int rc;
@@ -239,6 +249,11 @@ int approach_ask(struct approach *a, struct err *e)
     if (!rc)
         rc = exchange_hello(a, &lanes, e);
     return rc ? rc : make_offer(a, lanes, e);
+}
+
+int64_t approach_suspend_estimate_ns(const struct approach *a)
+{
+    return past_estimate_ns(PAST_SUSPEND, a->domain.vcpus, SUSPEND_ESTIMATE_NS);
 }
 
 void approach_end(struct approach *a, const struct err *why)

@@ -47,6 +47,9 @@ int approach_ask(struct approach *a, struct err *e);
 /* It ends here: the other host is told why, and nothing has to be remembered. */
 void approach_end(struct approach *a, const struct err *why);
 
+/* What the guest's suspend is thought to take. */
+int64_t approach_suspend_estimate_ns(const struct approach *a);
+
 void approach_release(struct approach *a);
 
 #endif

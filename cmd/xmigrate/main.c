@@ -2,6 +2,7 @@
  * xmigrate: moves running Xen domains between hosts, receives them, and keeps the identities that
  * hosts know each other by. See docs/design.md; `xmigrate --help` for people.
  */
+#include "cmd/xmigrate/estimate.h"
 #include "cmd/xmigrate/exit_codes.h"
 #include "cmd/xmigrate/help.h"
 #include "cmd/xmigrate/listener.h"
@@ -84,6 +85,8 @@ int main(int argc, char **argv)
         case MODE_LIVE:
         case MODE_OFFLINE:
             return send_main(&o);
+        case MODE_ESTIMATE:
+            return estimate_main(&o);
         case MODE_LISTEN:
             return run_listener(&o, &log);
         case MODE_RECOVER:

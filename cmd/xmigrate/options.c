@@ -25,6 +25,7 @@ enum { DEFAULT_MAX_LANES = 8, DEFAULT_MAX_ROUNDS = 30 };
 enum option_id {
     OPT_LIVE,
     OPT_OFFLINE,
+    OPT_ESTIMATE,
     OPT_LISTEN,
     OPT_IDENTITY,
     OPT_TRUST,
@@ -56,7 +57,9 @@ enum option_id {
 
 #define IN(mode)   (1u << (mode))
 #define IN_SEND    (IN(MODE_LIVE) | IN(MODE_OFFLINE))
-#define IN_MOVE    (IN_SEND | IN(MODE_LISTEN))
+#define IN_PLAN    (IN(MODE_LIVE) | IN(MODE_ESTIMATE))
+#define IN_REACH   (IN_SEND | IN(MODE_ESTIMATE))
+#define IN_MOVE    (IN_REACH | IN(MODE_LISTEN))
 #define IN_TRUST   (IN(MODE_IDENTITY) | IN(MODE_TRUST) | IN(MODE_UNTRUST))
 #define IN_CHANGE  (IN_MOVE | IN(MODE_RECOVER) | IN(MODE_RESUME))
 #define MODE_OF(i) ((enum mode)((i) + 1 + MODE_NONE))
@@ -72,6 +75,7 @@ static const struct rule {
 } rules[] = {
     [OPT_LIVE] = {"live", NULL, 0},
     [OPT_OFFLINE] = {"offline", NULL, 0},
+    [OPT_ESTIMATE] = {"estimate", NULL, 0},
     [OPT_LISTEN] = {"listen", NULL, 0},
     [OPT_IDENTITY] = {"identity", NULL, 0},
     [OPT_TRUST] = {"trust", NULL, 0},
@@ -81,21 +85,22 @@ static const struct rule {
     [OPT_MONITOR] = {"monitor", NULL, 0},
     [OPT_HELP] = {"help", NULL, 0},
     [OPT_VERSION] = {"version", NULL, 0},
-    [OPT_LANES] = {"lanes", "a whole number from 1 to 64", IN_SEND},
-    [OPT_MAX_DOWNTIME] = {"max-downtime", "a time such as 300ms or 2s", IN(MODE_LIVE)},
-    [OPT_MAX_ROUNDS] = {"max-rounds", "a whole number from 1 to 1000000", IN(MODE_LIVE)},
-    [OPT_MAX_TIME] = {"max-time", "a time from 100ms to a day", IN(MODE_LIVE)},
-    [OPT_MAX_BYTES] = {"max-bytes", "a size such as 800M or 20G", IN(MODE_LIVE)},
-    [OPT_ON_STALL] = {"on-stall", "suspend, throttle or abort", IN(MODE_LIVE)},
-    [OPT_BANDWIDTH] = {"bandwidth", "bits a second, at least 1M, such as 800M or 10G", IN_SEND},
-    [OPT_COMPRESS] = {"compress", "none, lz4, zstd or auto", IN_SEND},
-    [OPT_CONNECT_TIMEOUT] = {"connect-timeout", "a time from 100ms to a day", IN_SEND},
+    [OPT_LANES] = {"lanes", "a whole number from 1 to 64", IN_REACH},
+    [OPT_MAX_DOWNTIME] = {"max-downtime", "a time such as 300ms or 2s", IN_PLAN},
+    [OPT_MAX_ROUNDS] = {"max-rounds", "a whole number from 1 to 1000000", IN_PLAN},
+    [OPT_MAX_TIME] = {"max-time", "a time from 100ms to a day", IN_PLAN},
+    [OPT_MAX_BYTES] = {"max-bytes", "a size such as 800M or 20G", IN_PLAN},
+    [OPT_ON_STALL] = {"on-stall", "suspend, throttle or abort", IN_PLAN},
+    [OPT_BANDWIDTH] = {"bandwidth", "bits a second, at least 1M, such as 800M or 10G", IN_REACH},
+    [OPT_COMPRESS] = {"compress", "none, lz4, zstd or auto", IN_REACH},
+    [OPT_CONNECT_TIMEOUT] = {"connect-timeout", "a time from 100ms to a day", IN_REACH},
     [OPT_SILENT_TIMEOUT] = {"silent-timeout", "a time from 6s to a day", IN_MOVE},
     [OPT_SUSPEND_TIMEOUT] = {"suspend-timeout", "a time from 100ms to a day", IN_SEND},
-    [OPT_START_TIMEOUT] = {"start-timeout", "a time from 100ms to a day", IN_MOVE},
+    [OPT_START_TIMEOUT] = {"start-timeout", "a time from 100ms to a day",
+        IN_SEND | IN(MODE_LISTEN)},
     [OPT_CONFIG_DIR] = {"config-dir", "a directory", IN_MOVE | IN_TRUST},
     [OPT_INSECURE] = {"insecure", NULL, IN_MOVE},
-    [OPT_JSON] = {"json", NULL, IN_SEND},
+    [OPT_JSON] = {"json", NULL, IN_REACH},
     [OPT_QUIET] = {"quiet", NULL, IN_CHANGE},
     [OPT_VERBOSE] = {"verbose", NULL, IN_CHANGE},
 };
@@ -109,6 +114,7 @@ static const struct operands {
 } operands[] = {
     [MODE_LIVE] = {2, 2, "--live wants HOST[:PORT] and DOM"},
     [MODE_OFFLINE] = {2, 2, "--offline wants HOST[:PORT] and DOM"},
+    [MODE_ESTIMATE] = {2, 2, "--estimate wants HOST[:PORT] and DOM"},
     [MODE_LISTEN] = {0, 1, "--listen takes at most one ADDR:PORT"},
     [MODE_IDENTITY] = {0, 0, "--identity takes no argument"},
     [MODE_TRUST] = {1, 2, "--trust wants a fingerprint and perhaps a NAME"},
@@ -253,6 +259,7 @@ static int take_operands(struct options *o, char *const words[], unsigned count,
     switch (o->mode) {
     case MODE_LIVE:
     case MODE_OFFLINE:
+    case MODE_ESTIMATE:
         o->domain = words[1];
         return tcp_parse_address(words[0], false, &o->address, e);
     case MODE_LISTEN:

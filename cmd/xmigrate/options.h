@@ -19,6 +19,7 @@ enum mode {
     MODE_NONE,
     MODE_LIVE,
     MODE_OFFLINE,
+    MODE_ESTIMATE,
     MODE_LISTEN,
     MODE_IDENTITY,
     MODE_TRUST,
@@ -34,9 +35,9 @@ enum mode {
 struct options {
     enum mode mode;
 
-    /* MODE_LIVE, MODE_OFFLINE: where to. MODE_LISTEN: where. */
+    /* MODE_LIVE, MODE_OFFLINE, MODE_ESTIMATE: where to. MODE_LISTEN: where. */
     struct tcp_address address;
-    const char *domain; /* MODE_LIVE, MODE_OFFLINE, MODE_RESUME: name or number */
+    const char *domain; /* those, MODE_RESUME: name or number */
 
     const char *peer;      /* MODE_TRUST: a fingerprint; MODE_UNTRUST: that or a name */
     const char *peer_name; /* MODE_TRUST: NULL if none was given */

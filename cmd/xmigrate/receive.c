@@ -9,6 +9,7 @@
 #include "cmd/xmigrate/exit_codes.h"
 #include "cmd/xmigrate/past.h"
 #include "cmd/xmigrate/mailbox.h"
+#include "cmd/xmigrate/measured.h"
 #include "cmd/xmigrate/monitor.h"
 #include "cmd/xmigrate/signals.h"
 #include "cmd/xmigrate/state.h"
@@ -857,6 +858,41 @@ static int receive_domain(struct receive *r, struct err *e)
     return hand_over(r, ready_took_ns);
 }
 
+/* --- only to be measured --- */
+
+static int answer_measurement(struct receive *r, struct err *e)
+{
+    const struct measured_params p = {
+        .acceptor_sock = r->acceptor_sock,
+        .tls = r->tls,
+        .fingerprint = r->peer.fingerprint,
+        .accept = &r->accept,
+        .cancel = &r->cancel,
+        .log = &r->log,
+        .silent_ns = r->o->silent_ns,
+    };
+    int rc = signals_fire(&r->cancel, e);
+
+    if (!rc)
+        rc = make_secrets(r, e);
+    if (!rc)
+        rc = acceptor_register(r->acceptor_sock, r->accept.session, e);
+    if (!rc)
+        rc = talk_send_accept(&r->control, &r->accept, e);
+    if (!rc)
+        rc = measured_lanes(&p, e);
+    if (rc) {
+        log_error(&r->log, "%s, for an estimate: %s", r->who, e->text);
+        tell_failure(r, CONTROL_FAILED, e);
+        return EXIT_FAILED;
+    }
+    log_info(&r->log, "%s measured the way here, for an estimate", r->who);
+    await_goodbye(r);
+    return EXIT_DONE;
+}
+
+/* --- which of them --- */
+
 static int serve(struct receive *r, int fd, const struct preamble *preamble, struct err *e)
 {
     int rc = open_control(r, fd, preamble, e);
@@ -878,7 +914,7 @@ static int serve(struct receive *r, int fd, const struct preamble *preamble, str
         tell_failure(r, CONTROL_REFUSE, e);
         return EXIT_REFUSED;
     }
-    return receive_domain(r, e);
+    return r->offer.measure ? answer_measurement(r, e) : receive_domain(r, e);
 }
 
 static void clean_up(struct receive *r)
@@ -937,7 +973,7 @@ int receive_main(const struct listen_options *o, const struct log *log, int fd,
     if (r->op)
         return code;
     clean_up(r);
-    if (code != EXIT_DONE)
+    if (code != EXIT_DONE || r->offer.measure)
         return code;
     e = (struct err)ERR_INIT;
     monitor_become(r->domid, r->offer.uuid, &e);

@@ -15,9 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Before any guest was seen to suspend here. */
-#define SUSPEND_ESTIMATE_NS (50 * NS_PER_MS)
-
 /* A guest that answered the suspend request too late may still stop: it is watched for so long. */
 #define LATE_SUSPEND_NS (15 * NS_PER_S)
 #define LATE_LOOK_NS    (200 * NS_PER_MS)
@@ -114,8 +111,7 @@ static void fill_transfer(struct send *s)
     job->compress = o->compress;
     job->bandwidth_bits_per_s = o->bandwidth_bits_per_s;
     job->limits = o->limits;
-    job->suspend_estimate_ns = past_estimate_ns(
-        PAST_SUSPEND, s->a.domain.vcpus, SUSPEND_ESTIMATE_NS);
+    job->suspend_estimate_ns = approach_suspend_estimate_ns(&s->a);
     job->result_ns = o->start_ns;
 }
 

@@ -43,11 +43,13 @@ int talk_send_hello(struct control *c, struct err *e)
 
 int talk_send_offer(struct control *c, const struct talk_offer *offer, struct err *e)
 {
-    return send_json(c, CONTROL_OFFER,
-        json_pack("{s:s, s:s, s:s, s:b, s:i, s:s}", "name", offer->name, "uuid", offer->uuid,
-            "type", offer->type, "live", offer->live, "lanes", (int)offer->lanes, "config",
-            offer->config),
-        e);
+    json_t *body = json_pack("{s:s, s:s, s:s, s:b, s:i, s:s}", "name", offer->name, "uuid",
+        offer->uuid, "type", offer->type, "live", offer->live, "lanes", (int)offer->lanes, "config",
+        offer->config);
+
+    if (body && offer->measure)
+        json_object_set_new(body, "measure", json_true());
+    return send_json(c, CONTROL_OFFER, body, e);
 }
 
 int talk_send_accept(struct control *c, const struct talk_accept *accept, struct err *e)
@@ -193,8 +195,10 @@ int talk_parse_offer(const void *body, size_t len_bytes, struct talk_offer *offe
 {
     json_t *o = load(body, len_bytes);
     const char *config = json_string_value(json_object_get(o, "config"));
+    const json_t *measure = json_object_get(o, "measure");
 
-    *offer = (struct talk_offer){.live = json_is_true(json_object_get(o, "live"))};
+    *offer = (struct talk_offer){
+        .live = json_is_true(json_object_get(o, "live")), .measure = json_is_true(measure)};
 
     const bool good = take_text(o, "name", offer->name, sizeof(offer->name)) &&
                       is_name(offer->name) &&
@@ -202,7 +206,8 @@ int talk_parse_offer(const void *body, size_t len_bytes, struct talk_offer *offe
                       is_uuid(offer->uuid) &&
                       take_text(o, "type", offer->type, sizeof(offer->type)) &&
                       take_unsigned(o, "lanes", 1, UINT16_MAX, &offer->lanes) &&
-                      json_is_boolean(json_object_get(o, "live")) && config;
+                      json_is_boolean(json_object_get(o, "live")) &&
+                      (!measure || json_is_boolean(measure)) && config;
 
     if (good)
         offer->config = strdup(config);

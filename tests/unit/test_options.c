@@ -65,6 +65,25 @@ static void limits_are_taken(void **state)
     assert_int_equal(o.limits.on_stall, ON_STALL_THROTTLE);
 }
 
+static void an_estimate_takes_what_the_move_would(void **state)
+{
+    (void)state;
+    struct options o;
+    char buf[512];
+
+    assert_parses(&o,
+        "--estimate h:1 g --max-downtime 1s --on-stall throttle --bandwidth 1G --lanes 2 --json "
+        "--compress lz4",
+        buf);
+    assert_int_equal(o.mode, MODE_ESTIMATE);
+    assert_string_equal(o.address.host, "h");
+    assert_string_equal(o.domain, "g");
+    assert_int_equal(o.limits.max_downtime_ns, NS_PER_S);
+    assert_int_equal(o.limits.on_stall, ON_STALL_THROTTLE);
+    assert_int_equal(o.lanes, 2);
+    assert_true(o.json);
+}
+
 static void live_has_the_documented_defaults(void **state)
 {
     (void)state;
@@ -224,6 +243,9 @@ static void nonsense_is_refused_in_one_line(void **state)
     assert_refused("--listen --lanes 2", "--lanes", "--listen");
     assert_refused("--offline h g --max-rounds 2", "--max-rounds", "--offline");
     assert_refused("--offline h g --on-stall abort", "--on-stall", "--offline");
+    assert_refused("--estimate h", "--estimate", "DOM");
+    assert_refused("--estimate h g --live", "--live", "--estimate");
+    assert_refused("--estimate h g --start-timeout 3s", "--start-timeout", "--estimate");
     assert_refused("--identity --insecure", "--insecure", "--identity");
     assert_refused("--recover --json", "--json", "--recover");
 }
@@ -289,6 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(live_has_the_documented_defaults),
         cmocka_unit_test(limits_are_taken),
+        cmocka_unit_test(an_estimate_takes_what_the_move_would),
         cmocka_unit_test(every_option_of_a_move_is_taken),
         cmocka_unit_test(lanes_default_to_cores_but_at_most_eight),
         cmocka_unit_test(other_modes_take_their_words),

@@ -466,6 +466,33 @@ static void test_every_cut_is_an_error(void **state)
     }
 }
 
+static void test_what_filled_a_lane_arrives(void **state)
+{
+    struct fixture *f = *state;
+    const struct lane_filled sent = {1ull << 40, 12345};
+    struct lane_filled got;
+    struct peer_record record;
+    uint8_t body[16];
+    uint32_t type;
+    size_t len_bytes, pos = 0;
+
+    assert_int_equal(lane_send_filled(&f->m.ch, &sent, &f->e), 0);
+    assert_true(peer_next_record(f->m.bytes, f->m.len_bytes, &pos, &record));
+    assert_int_equal(record.type, 0x14);
+    assert_int_equal(get_le64(record.body), 1ull << 40);
+    assert_int_equal(get_le64(record.body + 8), 12345);
+    assert_int_equal(
+        record_recv(&f->m.ch, body, sizeof(body), &type, &len_bytes, DEADLINE_NEVER, &f->e), 0);
+    assert_int_equal(type, RECORD_FILLED);
+    assert_int_equal(lane_decode_filled(&f->m.ch, body, len_bytes, &got, &f->e), 0);
+    assert_int_equal(got.bytes, sent.bytes);
+    assert_int_equal(got.ns, sent.ns);
+    assert_int_equal(lane_decode_filled(&f->m.ch, body, 15, &got, &f->e), -EPROTO);
+    body[15] = 0x80; /* a negative time */
+    f->e = (struct err)ERR_INIT;
+    assert_int_equal(lane_decode_filled(&f->m.ch, body, 16, &got, &f->e), -EPROTO);
+}
+
 static void test_lane_ends_arrive_and_are_compared(void **state)
 {
     struct fixture *f = *state;
@@ -528,6 +555,7 @@ int main(void)
         TEST(test_optional_records_are_skipped),
         TEST(test_records_of_a_lane_are_refused_on_the_trunk),
         TEST(test_every_cut_is_an_error),
+        TEST(test_what_filled_a_lane_arrives),
         TEST(test_lane_ends_arrive_and_are_compared),
         TEST(test_too_long_records_are_not_sent),
     };

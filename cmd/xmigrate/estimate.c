@@ -1,0 +1,359 @@
+#include "cmd/xmigrate/estimate.h"
+
+#include "base/deadline.h"
+#include "base/units.h"
+#include "cmd/xmigrate/approach.h"
+#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/xmigrate/view.h"
+#include "crypto/peer.h"
+#include "engine/link_probe.h"
+#include "engine/paced.h"
+#include "engine/survey.h"
+#include "sched/forecast.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* How long the link is filled, and with how much at most; how long the guest is watched. */
+#define PROBE_NS         (2 * NS_PER_S)
+#define PROBE_MOST_BYTES (16ull << 30)
+#define WATCH_NS         (5 * NS_PER_S)
+
+enum { LINE_BYTES = DECISION_WORDS_BYTES + 256 };
+
+struct estimate {
+    struct approach a;
+    struct view view;
+    struct event_stream events;
+    struct channel *lanes[LINK_MAX_LANES];
+    struct bucket bucket;
+    bool paced;
+
+    struct link_probe link;
+    struct survey survey;
+    bool capable; /* the guest could be slowed down */
+
+    /* What follows from them. */
+    enum page_codec codec;
+    double send_pages_per_s;
+    struct forecast of[ON_STALLS];
+};
+
+/* --- measuring --- */
+
+static int open_lanes(struct estimate *t, struct err *e)
+{
+    const struct options *o = t->a.options;
+    int rc = 0;
+
+    if (o->bandwidth_bits_per_s) {
+        bucket_init(&t->bucket, o->bandwidth_bits_per_s, &t->a.cancel);
+        t->paced = true;
+    }
+    for (unsigned i = 0; i < t->a.accept.lanes && !rc; i++) {
+        const struct peer_params p = {
+            .tls = t->a.tls,
+            .lane = (uint16_t)i,
+            .session = t->a.accept.session,
+            .key = t->a.accept.key,
+            .expected_fingerprint = t->a.tls ? t->a.peer.fingerprint : NULL,
+            .cancel = &t->a.cancel,
+            .stall_ns = o->silent_ns,
+            .deadline_ns = deadline_in(link_connect_ns(o->silent_ns)),
+        };
+        struct tls_peer peer;
+
+        rc = peer_connect(&o->address, &p, &t->lanes[i], &peer, e);
+        if (!rc && t->paced)
+            channel_pace(t->lanes[i], &t->bucket, o->bandwidth_bits_per_s);
+    }
+    return rc;
+}
+
+static void close_lanes(struct estimate *t)
+{
+    for (unsigned i = 0; i < LINK_MAX_LANES; i++) {
+        channel_close(t->lanes[i]);
+        t->lanes[i] = NULL;
+    }
+    if (t->paced)
+        bucket_destroy(&t->bucket);
+    t->paced = false;
+}
+
+/* The other host has done its part afterwards. */
+static int measure_link(struct estimate *t, struct err *e)
+{
+    struct channel *const control = t->a.control.ch;
+    struct err ignored = ERR_INIT;
+    int rc = open_lanes(t, e);
+
+    if (!rc)
+        rc = link_probe_run(t->lanes, t->a.accept.lanes, PROBE_NS, PROBE_MOST_BYTES, &t->link, e);
+    close_lanes(t);
+    if (!rc && control->ops->finish(control, &ignored))
+        log_debug(&t->a.log, "%s", ignored.text);
+    return rc;
+}
+
+/* What --recover has to know, on disk before it is done. */
+static int note_logging(void *arg, struct err *e)
+{
+    struct estimate *t = arg;
+
+    t->a.state.now.logging = true;
+    return state_save(&t->a.state, e);
+}
+
+static int watch_guest(struct estimate *t, struct err *e)
+{
+    const struct survey_params p = {
+        .domid = t->a.domain.domid,
+        .watch_ns = WATCH_NS,
+        .log = &t->a.log,
+        .cancel = &t->a.cancel,
+        .logging = note_logging,
+        .arg = t,
+    };
+    struct err none = ERR_INIT;
+    unsigned cap;
+
+    t->capable = !xl_cap(&t->a.xl, t->a.domain.domid, &cap, &none);
+    return survey_run(&p, &t->survey, e);
+}
+
+/* --- what follows --- */
+
+/* Pages a second with that codec: what the lanes' threads can do, or the link. */
+static double speed_with(const struct estimate *t, enum page_codec codec)
+{
+    const struct survey_page *p = &t->survey.page[codec];
+    const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const double threads = fmin(t->a.accept.lanes, cores > 0 ? (double)cores : 1);
+    const double busy_ns = p->busy_ns + p->bytes * t->link.cpu_ns_per_byte;
+
+    return fmin(t->link.bytes_per_s / p->bytes, threads * 1e9 / fmax(1, busy_ns));
+}
+
+static void choose_codec(struct estimate *t)
+{
+    const enum link_compress asked = t->a.options->compress;
+
+    for (enum page_codec c = 0; c < PAGE_CODECS; c++) {
+        const double speed = speed_with(t, c);
+
+        if ((asked != LINK_COMPRESS_AUTO && (int)asked != (int)c) || speed <= t->send_pages_per_s)
+            continue;
+        t->codec = c;
+        t->send_pages_per_s = speed;
+    }
+}
+
+static void look_ahead(struct estimate *t)
+{
+    struct forecast_of of = {
+        .watched = &t->survey.watched,
+        .pages = t->survey.pages,
+        .zero_share = t->survey.zero_share,
+        .send_pages_per_s = t->send_pages_per_s,
+        .send_spread = t->link.spread,
+        .page_bytes = t->survey.page[t->codec].bytes,
+        .limits = t->a.options->limits,
+        .costs = {.suspend_ns = approach_suspend_estimate_ns(&t->a),
+            .state_ns = SOURCE_STATE_ESTIMATE_NS,
+            .receiver_ns = t->a.accept.finish_ns},
+    };
+
+    for (enum on_stall o = 0; o < ON_STALLS; o++) {
+        of.limits.on_stall = o;
+        forecast_run(&of, &t->of[o]);
+    }
+}
+
+/* --- telling --- */
+
+static json_t *describe_outcome(const struct forecast *f, enum on_stall o)
+{
+    const struct prediction *p = &f->last.now;
+
+    return json_pack("{s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}",
+        "on_stall", on_stall_name(o), "met", f->met, "action", action_name(f->last.action),
+        "reason", reason_name(f->last.reason), "downtime_ns", (json_int_t)p->whole_ns, "low_ns",
+        (json_int_t)p->low_ns, "high_ns", (json_int_t)p->high_ns, "suspend_ns",
+        (json_int_t)p->suspend_ns, "last_round_ns", (json_int_t)prediction_last_round_ns(p),
+        "finish_ns", (json_int_t)(p->state_ns + p->receiver_ns), "total_ns", (json_int_t)f->time_ns,
+        "wire_bytes", (json_int_t)f->bytes, "rounds", (json_int_t)f->rounds, "cap_percent",
+        (json_int_t)f->cap_percent, "text", f->words);
+}
+
+/* The one that was asked for comes first; the others matter where they would differ. */
+static bool next_outcome(const struct estimate *t, unsigned i, enum on_stall *o)
+{
+    const enum on_stall asked = t->a.options->limits.on_stall;
+
+    if (!i) {
+        *o = asked;
+        return true;
+    }
+    *o = (enum on_stall)(i - 1);
+    return *o != asked && !t->of[ON_STALL_SUSPEND].met && (*o != ON_STALL_THROTTLE || t->capable);
+}
+
+static void tell_event(const struct estimate *t)
+{
+    const struct seen *w = &t->survey.watched;
+    const struct xl_domain *d = &t->a.domain;
+    json_t *outcomes = json_array();
+    enum on_stall o;
+
+    for (unsigned i = 0; i <= ON_STALLS; i++)
+        if (next_outcome(t, i, &o))
+            json_array_append_new(outcomes, describe_outcome(&t->of[o], o));
+
+    json_t *body = json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:i, s:s, s:I, s:I, s:f, s:I, s:f, "
+                             "s:f, s:f, s:i, s:s, s:f, s:f, s:I, s:o}",
+        "event", "estimate", "domain", d->name, "domid", (int)d->domid, "uuid", d->uuid, "type",
+        xl_type_name(d->type), "memory_bytes", (json_int_t)(d->memory_kb * 1024), "vcpus",
+        (int)d->vcpus, "host", t->a.options->address.host, "watched_ns",
+        (json_int_t)w->last.window_ns, "dirty_pages", (json_int_t)w->last.dirty_pages,
+        "dirty_pages_per_s", seen_dirty_within(w, NS_PER_S), "guest_pages",
+        (json_int_t)t->survey.pages, "zero_share", t->survey.zero_share, "link_bits_per_s",
+        t->link.bytes_per_s * 8, "link_spread", t->link.spread, "lanes", (int)t->a.accept.lanes,
+        "compress", link_compress_names[t->codec], "page_bytes", t->survey.page[t->codec].bytes,
+        "send_pages_per_s", t->send_pages_per_s, "max_downtime_ns",
+        (json_int_t)t->a.options->limits.max_downtime_ns, "outcomes", outcomes);
+
+    event_write(&t->events, body);
+    json_decref(body);
+}
+
+/* The answer goes to standard output, unless events do. */
+static void say(struct estimate *t, const char *line)
+{
+    if (t->events.fd >= 0)
+        view_say(&t->view, "%s", line);
+    else
+        puts(line);
+}
+
+static void say_outcome(struct estimate *t, const char *before, const struct forecast *f)
+{
+    const struct prediction *p = &f->last.now;
+    char line[LINE_BYTES], time[UNITS_TEXT_BYTES], bytes[UNITS_TEXT_BYTES];
+    char pause[UNITS_TEXT_BYTES], low[UNITS_TEXT_BYTES], high[UNITS_TEXT_BYTES];
+    char asked[UNITS_TEXT_BYTES], cap[48] = "";
+
+    format_duration(f->time_ns, time);
+    format_bytes(f->bytes, bytes);
+    format_duration(p->whole_ns, pause);
+    format_duration(p->low_ns, low);
+    format_duration(p->high_ns, high);
+    format_duration(t->a.options->limits.max_downtime_ns, asked);
+    if (f->cap_percent)
+        snprintf(cap, sizeof(cap), "slow it down to %u %% of a CPU, ", f->cap_percent);
+    if (f->last.action == ACT_GIVE_UP)
+        snprintf(line, sizeof(line), "%s give it up after %s, %u rounds and %s", before, time,
+            f->rounds, bytes);
+    else
+        snprintf(line, sizeof(line),
+            "%s %stake %s, %u rounds and %s, and stop it for %s (%s to %s), %s the %s asked",
+            before, cap, time, f->rounds, bytes, pause, low, high, f->met ? "within" : "over",
+            asked);
+    say(t, line);
+}
+
+static void tell(struct estimate *t)
+{
+    const struct seen *w = &t->survey.watched;
+    const struct xl_domain *d = &t->a.domain;
+    char line[LINE_BYTES], window[UNITS_TEXT_BYTES], written[UNITS_TEXT_BYTES];
+    char rate[UNITS_TEXT_BYTES], speed[UNITS_TEXT_BYTES];
+    enum on_stall o;
+
+    tell_event(t);
+    snprintf(line, sizeof(line),
+        "%s (domain %u, %s, vCPUs: %u, %llu MiB): in %s it wrote to %s; %.0f %% of its pages are "
+        "zero",
+        d->name, d->domid, xl_type_name(d->type), d->vcpus, (unsigned long long)d->memory_kb / 1024,
+        format_duration(w->last.window_ns, window),
+        format_bytes(w->last.dirty_pages * PAGE_BYTES, written), t->survey.zero_share * 100);
+    say(t, line);
+    snprintf(line, sizeof(line), "%s: %s, lanes: %u; its memory would go at %s, compression: %s",
+        t->a.where, format_rate(t->link.bytes_per_s * 8, rate), t->a.accept.lanes,
+        format_rate(t->send_pages_per_s * PAGE_BYTES * 8, speed), link_compress_names[t->codec]);
+    say(t, line);
+    for (unsigned i = 0; i <= ON_STALLS; i++) {
+        char before[64] = "moving it live would";
+
+        if (!next_outcome(t, i, &o))
+            continue;
+        if (i)
+            snprintf(before, sizeof(before), "with --on-stall %s it would", on_stall_name(o));
+        say_outcome(t, before, &t->of[o]);
+        if (!i && !t->of[o].met) {
+            snprintf(line, sizeof(line), "  in the end: %s", t->of[o].words);
+            say(t, line);
+        }
+    }
+    fflush(stdout);
+}
+
+/* --- the story --- */
+
+static int conclude_failed(struct estimate *t, struct err *why, int code)
+{
+    if (why->side == SIDE_UNKNOWN && why->class != ERR_PEER)
+        why->side = SIDE_SOURCE;
+    approach_end(&t->a, why);
+
+    json_t *body = event_failed(why, code, "here");
+
+    event_write(&t->events, body);
+    json_decref(body);
+    log_error(&t->a.log, "%s", why->text);
+    return code;
+}
+
+static int estimate(struct estimate *t)
+{
+    struct err e = ERR_INIT;
+    char watch[UNITS_TEXT_BYTES];
+    int rc = approach_begin(&t->a, &e);
+
+    if (!rc)
+        rc = approach_ask(&t->a, &e);
+    if (rc)
+        return conclude_failed(t, &e, EXIT_REFUSED);
+    view_say(&t->view, "measuring the link to %s, then watching %s for %s", t->a.where,
+        t->a.domain.name, format_duration(WATCH_NS, watch));
+    rc = measure_link(t, &e);
+    if (!rc)
+        rc = watch_guest(t, &e);
+    if (rc)
+        return conclude_failed(t, &e, e.class == ERR_REFUSED ? EXIT_REFUSED : EXIT_FAILED);
+    state_remove(&t->a.state);
+    choose_codec(t);
+    look_ahead(t);
+    tell(t);
+    return EXIT_DONE;
+}
+
+int estimate_main(const struct options *o)
+{
+    struct estimate t = {
+        .a = {.options = o, .lock = {.fd = -1}},
+        .events = {.fd = o->json ? STDOUT_FILENO : -1, .start_ns = now_ns()},
+    };
+
+    view_init(&t.view, o->log_level == LOG_ERROR);
+    t.a.log = (struct log){o->log_level, view_log, &t.view};
+
+    const int code = estimate(&t);
+
+    approach_release(&t.a);
+    view_destroy(&t.view);
+    return code;
+}
