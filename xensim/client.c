@@ -52,16 +52,29 @@ int client_connect(const char *socket_path, const char *host, struct err *e)
         int code = errno;
 
         close(sock);
-        return err_set(e, ERR_LOCAL, code,
+        return err_set(e, ERR_LOCAL, code == ENOENT || code == ECONNREFUSED ? EHOSTDOWN : code,
             "host %s does not run (%s: %s); start it with `xensim host %s --mem SIZE`", host,
             socket_path, strerror(code), host);
     }
     return sock;
 }
 
-static int host_gone(int rc, struct err *e)
+/* The socket was bound as DIR/HOST/socket. */
+static int host_gone(int sock, struct err *e)
 {
-    return err_set(e, ERR_LOCAL, -rc, "the host went away in the middle of a command");
+    struct sockaddr_un peer = {.sun_family = AF_UNIX};
+    socklen_t bytes = sizeof(peer) - 1;
+    char *end, *host;
+
+    if (getpeername(sock, (struct sockaddr *)&peer, &bytes) || !(end = strrchr(peer.sun_path, '/')))
+        return err_set(e, ERR_LOCAL, EHOSTDOWN, "the host went away in the middle of a command");
+    *end = '\0';
+    host = strrchr(peer.sun_path, '/');
+    host = host ? host + 1 : peer.sun_path;
+    return err_set(e, ERR_LOCAL, EHOSTDOWN,
+        "host %s went away in the middle of a command (%s/log may say why); start it again with "
+        "`xensim host %s --mem SIZE`",
+        host, peer.sun_path, host);
 }
 
 int client_send(int sock, const char *words, size_t bytes, struct err *e)
@@ -72,7 +85,7 @@ int client_send(int sock, const char *words, size_t bytes, struct err *e)
     if (bytes > PROTO_MAX_DATA)
         return err_set(e, ERR_USAGE, E2BIG, "the command line is too long");
     rc = wire_send(sock, &req, sizeof(req), words, bytes, NULL, 0);
-    return rc ? host_gone(rc, e) : 0;
+    return rc ? host_gone(sock, e) : 0;
 }
 
 /* The last line of a refusal, cut off from what may stand before it. */
@@ -100,7 +113,7 @@ int client_receive(int sock, char **text, struct err *e)
     rc = wire_recv(sock, &reply, sizeof(reply), buf, &got, NULL, 0);
     if (rc) {
         free(buf);
-        return host_gone(rc, e);
+        return host_gone(sock, e);
     }
     buf[got] = '\0';
     if (reply.result) {

@@ -17,7 +17,8 @@ void client_run_dir(char *buf, size_t bytes);
 /* Refuses names that are no single path component. */
 int client_host_dir(const char *host, char *buf, size_t bytes, struct err *e);
 
-/* A connected CLOEXEC socket, or -errno with a line that says what to do. */
+/* A connected CLOEXEC socket, or -errno with a line that says what to do. A host that does not run
+ * or went away is -EHOSTDOWN, here and below. */
 int client_connect(const char *socket_path, const char *host, struct err *e);
 
 /* Send words (bytes long, each ended by NUL) and wait for the answer. *text is malloc'ed and may

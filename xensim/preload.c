@@ -164,7 +164,7 @@ static int connect_daemon(void)
     if (sock < 0)
         return -errno;
     if (connect(sock, (struct sockaddr *)&addr, sizeof(addr))) {
-        int rc = errno == ENOENT || errno == ECONNREFUSED ? -ENODEV : -errno;
+        int rc = errno == ENOENT || errno == ECONNREFUSED ? -EHOSTDOWN : -errno;
 
         real.close(sock);
         return rc;
@@ -179,8 +179,9 @@ static int ask(int sock, struct proto_request *req, struct proto_reply *reply, i
 
     if (!rc)
         rc = wire_recv(sock, reply, sizeof(*reply), NULL, &none, fds, nr_fds);
-    /* The daemon is gone: the same for every caller, and nothing to wait for. */
-    return rc ? -ENODEV : 0;
+    /* The daemon is gone: the same for every caller, nothing to wait for, and an error that no Xen
+     * gives, so that who reads it knows. */
+    return rc ? -EHOSTDOWN : 0;
 }
 
 static void *map_at(void *at, uint64_t bytes, int prot, int flags, int fd, uint64_t offset)

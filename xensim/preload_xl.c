@@ -233,7 +233,9 @@ static int ask(struct xl *xl, xentoollog_level level, char **text, const char *c
     if (sock >= 0)
         close(sock);
     free(buf);
-    if (rc)
+    if (e.code == EHOSTDOWN) /* nobody has asked in vain, and nobody is quiet about that */
+        lg_message(xl, XTL_ERROR, -1, "%s", e.text);
+    else if (rc)
         lg_message(xl, level, -1, "%s: %s", words[0], e.text);
     if (text && !rc)
         *text = answer;

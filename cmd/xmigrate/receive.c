@@ -738,23 +738,25 @@ static void tell_failure(struct receive *r, enum control_type type, struct err *
         await_goodbye(r);
 }
 
-/* The migration failed and our copy goes. FAILED is only said when it is gone. */
+/* The migration failed and our copy goes. FAILED is only said when it is gone. One line tells the
+ * cause and what became of the copy. */
 static int give_up(struct receive *r, struct err *why)
 {
     struct err e = ERR_INIT;
 
-    log_error(&r->log, "%s", why->text);
     if (!abort_restore(r, why)) {
         /* Its threads die with this process; what it made is left to --recover. */
-        log_error(&r->log, "libxl does not end what it was doing: run xmigrate --recover");
+        log_error(
+            &r->log, "%s; libxl does not end what it was doing: run xmigrate --recover", why->text);
         state_keep(&r->state);
         return EXIT_FAILED;
     }
     if (destroy_copy(r, &e)) {
-        log_error(&r->log, "%s: run xmigrate --recover", e.text);
+        log_error(&r->log, "%s; removing what came: %s; run xmigrate --recover", why->text, e.text);
         state_keep(&r->state);
         return EXIT_DOUBT;
     }
+    log_error(&r->log, "%s", why->text);
     state_remove(&r->state);
     tell_failure(r, CONTROL_FAILED, why);
     return EXIT_FAILED;

@@ -37,6 +37,24 @@ sleep 0.2
 must_say "does not run" "$X" list a
 host a --mem 64M
 [ "$("$X" list a | wc -l)" -eq 1 ] || fail "the new host has an old domain"
+# The host dies while it is asked: stopped, it gets no further than to be asked.
+for command in verify suspend; do
+    guest a g --memory 16M
+    kill -STOP "$(cat h/a/pid)"
+    "$X" $command a g >asked 2>&1 &
+    asked=$!
+    echo $asked >>pids
+    sleep 0.3
+    kill -9 "$(cat h/a/pid)"
+    for i in $(seq 50); do kill -0 $asked 2>/dev/null || break; sleep 0.1; done
+    kill -0 $asked 2>/dev/null && fail "$command did not end with its host"
+    wait $asked
+    code=$?
+    [ $code -eq 2 ] || fail "$command ended with $code when its host died"
+    [ "$(wc -l <asked)" -eq 1 ] && grep -q 'host a went away .*h/a/log .*xensim host a --mem' asked ||
+        fail "$command said '$(cat asked)' when its host died"
+    host a --mem 64M
+done
 guest a g --memory 16M
 said=$("$X" stop a 2>&1) || fail "stop failed: $said"
 [ -z "$said" ] || fail "stop said '$said'"
