@@ -21,6 +21,8 @@
 #define PROBE_NS         (2 * NS_PER_S)
 #define PROBE_MOST_BYTES (16ull << 30)
 #define WATCH_NS         (5 * NS_PER_S)
+/* How long a destination that failed has to say why. */
+#define REASON_NS NS_PER_S
 
 enum { LINE_BYTES = DECISION_WORDS_BYTES + 256 };
 
@@ -84,6 +86,25 @@ static void close_lanes(struct estimate *t)
     t->paced = false;
 }
 
+/* Of a connection that broke the other host may know why, and says so. */
+static void ask_why(struct estimate *t, struct err *e)
+{
+    struct err ignored = ERR_INIT, why = ERR_INIT;
+    enum control_type type;
+    const void *body;
+    size_t len;
+
+    if (e->class != ERR_PEER ||
+        mailbox_wait(
+            t->a.mailbox, &type, &body, &len, &t->a.cancel, deadline_in(REASON_NS), &ignored) < 0 ||
+        type != CONTROL_FAILED)
+        return;
+    why.side = SIDE_DESTINATION;
+    talk_parse_error(body, len, &why);
+    err_prepend(&why, "%s", t->a.where);
+    *e = why;
+}
+
 /* The other host has done its part afterwards. */
 static int measure_link(struct estimate *t, struct err *e)
 {
@@ -94,9 +115,11 @@ static int measure_link(struct estimate *t, struct err *e)
     if (!rc)
         rc = link_probe_run(t->lanes, t->a.accept.lanes, PROBE_NS, PROBE_MOST_BYTES, &t->link, e);
     close_lanes(t);
-    if (!rc && control->ops->finish(control, &ignored))
+    if (rc)
+        ask_why(t, e);
+    else if (control->ops->finish(control, &ignored))
         log_debug(&t->a.log, "%s", ignored.text);
-    return rc;
+    return rc ? -e->code : 0;
 }
 
 /* What --recover has to know, on disk before it is done. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 struct lane {
+    struct cancel *cancel;
     struct channel *ch; /* NULL: it has not come yet */
     pthread_t thread;
     bool started;
@@ -21,7 +22,8 @@ static void *serve(void *arg)
 {
     struct lane *l = arg;
 
-    link_probe_serve(l->ch, &l->e);
+    if (link_probe_serve(l->ch, &l->e))
+        cancel_fire(l->cancel); /* the others need not go on */
     return NULL;
 }
 
@@ -53,6 +55,7 @@ static int take_lane(const struct measured_params *p, struct lane *lanes,
 
     if (rc)
         return rc;
+    l->cancel = p->cancel;
     rc = pthread_create(&l->thread, NULL, serve, l);
     l->started = !rc;
     return rc ? err_sys(e, ERR_LOCAL, rc, "cannot start a thread") : 0;
@@ -84,19 +87,24 @@ static int take_lanes(const struct measured_params *p, struct lane *lanes, struc
     return 0;
 }
 
+/* What the others say after it is only that they were stopped. */
+static void take_cause(struct err *e, const struct err *lane)
+{
+    if (err_is_set(lane) && (!err_is_set(e) || e->class == ERR_CANCELLED))
+        *e = *lane;
+}
+
 int measured_lanes(const struct measured_params *p, struct err *e)
 {
     struct lane lanes[LINK_MAX_LANES] = {0};
-    int rc = take_lanes(p, lanes, e);
 
+    if (take_lanes(p, lanes, e))
+        cancel_fire(p->cancel);
     for (unsigned i = 0; i < p->accept->lanes; i++) {
-        if (rc && lanes[i].ch)
-            channel_shutdown(lanes[i].ch);
         if (lanes[i].started)
             pthread_join(lanes[i].thread, NULL);
-        if (!rc && err_is_set(&lanes[i].e))
-            rc = err_take(e, &lanes[i].e);
+        take_cause(e, &lanes[i].e);
         channel_close(lanes[i].ch);
     }
-    return rc;
+    return err_is_set(e) ? -e->code : 0;
 }

@@ -15,7 +15,7 @@ struct measured_params {
     struct tls_context *tls; /* NULL with --insecure */
     const char *fingerprint; /* the source's, as seen on control */
     const struct talk_accept *accept;
-    const struct cancel *cancel;
+    struct cancel *cancel; /* fired: stop; the first lane that fails fires it too */
     const struct log *log;
     int64_t silent_ns;
 };

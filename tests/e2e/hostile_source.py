@@ -3,6 +3,8 @@
 
 Prints what the destination answered last: the frame's type and, for JSON, its text.
 """
+import hashlib
+import hmac
 import json
 import socket
 import struct
@@ -66,6 +68,41 @@ class Source:
             if kind != HELLO:
                 sys.exit("not accepted: %s %r" % (NAMES[kind], body))
 
+    def open_lane(self, port, accept, lane):
+        """Its proof is right; what comes then need not be."""
+        session, key = bytes.fromhex(accept["session"]), bytes.fromhex(accept["key"])
+        sock = socket.create_connection(("127.0.0.1", port), timeout=60)
+        sock.sendall(b"\x8fxmigr\r\n" + struct.pack("<HHHH", 1, 0, 1, lane) + session)
+        said = b"xmigrate lane client" + session + struct.pack("<H", lane) + bytes(32)
+        sock.recv(16, socket.MSG_WAITALL)
+        sock.sendall(hmac.new(key, said, hashlib.sha256).digest())
+        sock.recv(32, socket.MSG_WAITALL)
+        return sock
+
+    def measure(self, port, case):
+        self.say(HELLO, {"major": 1, "minor": 1, "max_lanes": 64})
+        self.say(OFFER, offer(measure=5 if case == "measure-nonsense" else True))
+        if case == "measure-nonsense":
+            return
+        kind = None
+        while kind != ACCEPT:
+            kind, body = self.hear()
+        if case == "measure-silent":
+            return
+        accept = json.loads(body)
+        lanes = [self.open_lane(port, accept, lane) for lane in
+                 ((0, 7) if case == "measure-other-lane" else range(accept["lanes"]))]
+        self.lanes = lanes  # open until the end
+        filler = struct.pack("<II", 0x12, 4096) + bytes(4096)
+        if case == "measure-pages":
+            lanes[1].sendall(filler + struct.pack("<II", 0x10, 4096) + bytes(4096))
+        elif case == "measure-huge":
+            lanes[0].sendall(filler + struct.pack("<II", 0x12, 1 << 24))
+        elif case == "measure-dies":
+            lanes[0].sendall(filler)
+            lanes[0].close()
+            lanes[1].sendall(filler + struct.pack("<II", 0x13, 0))
+
     def last(self):
         kind, body = None, b""
         try:
@@ -105,6 +142,8 @@ def run(case, port):
             "offer-hvm": offer(config=json.dumps(config()).replace("pvh", "hvm")),
             "offer-pci": offer(config=json.dumps({**config(), "pcidevs": [{"dev": 1}]})),
         }[case])
+    elif case.startswith("measure-"):
+        s.measure(port, case)
     else:
         s.until_accept()
         if case == "dies":
