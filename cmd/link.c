@@ -23,6 +23,7 @@ static const char *const kind_names[] = {
     [LINK_ABORT] = "abort",
     [LINK_CAP] = "cap",
     [LINK_LOGGING] = "logging",
+    [LINK_NOTED] = "noted",
     [LINK_EVENT] = "event",
     [LINK_FAILED] = "failed",
     [LINK_DONE] = "done",
@@ -208,6 +209,11 @@ int link_send_logging(int sock, struct err *e)
     return send_packet(sock, LINK_LOGGING, json_object(), -1, e);
 }
 
+int link_send_noted(int sock, struct err *e)
+{
+    return send_packet(sock, LINK_NOTED, json_object(), -1, e);
+}
+
 int link_send_cap(int sock, unsigned cap_percent, struct err *e)
 {
     return send_packet(
@@ -353,6 +359,7 @@ static bool parse_message(json_t *o, struct link_message *m)
         m->body = json_incref(json_object_get(o, "body"));
         return json_is_object(m->body);
     case LINK_LOGGING:
+    case LINK_NOTED:
     case LINK_ALIVE:
         return true;
     }

@@ -85,8 +85,9 @@ enum link_kind {
     LINK_JOB,     /* to the helper, first; the domain's lock rides along */
     LINK_CONN,    /* to a destination's helper: a trunk or lane connection rides along */
     LINK_ABORT,   /* to the helper: stop and clean up */
+    LINK_NOTED,   /* to the helper: what LINK_LOGGING said is in the state file */
     LINK_CAP,     /* from the helper: cap the guest's processor time, or further */
-    LINK_LOGGING, /* from the helper: log-dirty may be on from now on, and ours */
+    LINK_LOGGING, /* from the helper: log-dirty is about to be on, and ours; LINK_NOTED follows */
     LINK_EVENT,   /* from the helper: an object of docs/events.md */
     LINK_FAILED,  /* from the helper: the first cause, for people */
     LINK_DONE,    /* from the helper: it succeeded; "total" holds its figures */
@@ -117,6 +118,7 @@ int link_send_conn(int sock, uint16_t lane, const uint8_t preamble[static LINK_P
     int conn_fd, struct err *e);
 int link_send_abort(int sock, const struct err *why, struct err *e);
 int link_send_logging(int sock, struct err *e);
+int link_send_noted(int sock, struct err *e);
 int link_send_cap(int sock, unsigned cap_percent, struct err *e);
 /* Takes over the reference to body. */
 int link_send_event(int sock, json_t *body, struct err *e);

@@ -5,6 +5,7 @@
 #ifndef ENGINE_REPORT_H
 #define ENGINE_REPORT_H
 
+#include "base/err.h"
 #include "sched/decide.h"
 #include "sched/words.h"
 
@@ -92,8 +93,9 @@ struct total_report {
 };
 
 struct report_ops {
-    /* Log-dirty is about to be switched on: from now on it may be ours to switch off. */
-    void (*logging)(void *arg);
+    /* Log-dirty is about to be switched on: from now on it may be ours to switch off. It stays
+     * off when this fails. */
+    int (*logging)(void *arg, struct err *e);
     void (*progress)(void *arg, const struct progress_report *r);
     void (*round)(void *arg, const struct round_report *r);
     void (*decision)(void *arg, const struct decision_report *r);

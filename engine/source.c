@@ -157,10 +157,10 @@ static int start_logging(struct source *s, struct err *e)
     const bool pv = !s->guest->dom.hvm;
     int rc = logdirty_open(&s->xen, s->p->domid, pv, s->guest->frames, &s->log, e);
 
-    if (!rc) {
-        s->p->report->logging(s->p->report->arg);
+    if (!rc)
+        rc = s->p->report->logging(s->p->report->arg, e);
+    if (!rc)
         rc = s->log->ops->enable(s->log, e);
-    }
     if (!rc && !pv) {
         rc = t->switch_qemu_logdirty(t->arg, true, e);
         s->qemu_logs = !rc;

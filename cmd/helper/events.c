@@ -1,9 +1,16 @@
 #include "cmd/helper/events.h"
 
+#include "base/deadline.h"
+#include "base/io.h"
 #include "base/units.h"
 #include "cmd/link.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
+
+/* For a supervisor to write its state file. */
+#define NOTED_NS (10 * NS_PER_S)
 
 /* A supervisor that cannot be told is noticed by the watch. */
 static void send_event(const struct events *ev, json_t *body)
@@ -14,14 +21,25 @@ static void send_event(const struct events *ev, json_t *body)
         log_debug(ev->log, "%s", e.text);
 }
 
-static void report_logging(void *arg)
+/* Were both killed before it is on disk, nobody would switch it off. */
+static int report_logging(void *arg, struct err *e)
 {
     struct events *ev = arg;
-    struct err e = ERR_INIT;
 
+    if (ev->link_sock >= 0) {
+        int rc = link_send_logging(ev->link_sock, e);
+
+        if (!rc)
+            rc = io_wait(ev->noted->event_fd, POLLIN, ev->cancel, deadline_in(NOTED_NS));
+        if (rc == -ETIMEDOUT)
+            err_set(e, ERR_LOCAL, ETIMEDOUT, "the supervising xmigrate does not answer");
+        else if (rc && !err_is_set(e))
+            err_set(e, ERR_CANCELLED, ECANCELED, "cancelled");
+        if (rc)
+            return rc;
+    }
     ev->logging = true;
-    if (ev->link_sock >= 0 && link_send_logging(ev->link_sock, &e))
-        log_debug(ev->log, "%s", e.text);
+    return 0;
 }
 
 static void report_progress(void *arg, const struct progress_report *r)

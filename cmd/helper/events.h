@@ -5,6 +5,7 @@
 #ifndef CMD_HELPER_EVENTS_H
 #define CMD_HELPER_EVENTS_H
 
+#include "base/cancel.h"
 #include "base/log.h"
 #include "engine/dest.h"
 #include "engine/report.h"
@@ -15,6 +16,8 @@ struct events {
     int link_sock; /* -1: drop-in */
     bool logging;  /* log-dirty was, or was about to be, switched on */
     const struct log *log;
+    const struct cancel *cancel;
+    const struct cancel *noted; /* fires when the supervisor has `logging` on disk */
 };
 
 /* Ops for the engine; ev must outlive them. */

@@ -143,6 +143,8 @@ static int work(struct helper *h, enum watch_cause *cause, struct err *e)
 
     if (rc)
         return rc;
+    h->events.cancel = &h->cancel;
+    h->events.noted = &watch.noted;
     rc = h->args.save ? save_domain(h, e) : restore_domain(h, e);
     *cause = watch_stop(&watch, e);
     return err_is_set(e) ? -e->code : rc;

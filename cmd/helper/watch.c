@@ -30,6 +30,8 @@ static void read_link(struct watch *w)
     if (m.kind == LINK_ABORT) {
         w->why = m.failed;
         fire(w, WATCH_ABORTED, "stopped by the supervising xmigrate");
+    } else if (m.kind == LINK_NOTED) {
+        cancel_fire(&w->noted);
     }
     link_message_clear(&m);
 }
@@ -86,19 +88,24 @@ int watch_start(struct watch *w, struct cancel *cancel, int link_sock, int libxl
 
     if (rc)
         return rc;
+    rc = cancel_init(&w->noted, e);
+    if (rc)
+        goto destroy_stop;
     w->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (w->signal_fd < 0) {
         rc = err_sys(e, ERR_LOCAL, errno, "cannot make a signalfd");
-        cancel_destroy(&w->stop);
-        return rc;
+        goto destroy_noted;
     }
     rc = pthread_create(&w->thread, NULL, run_watch, w);
-    if (rc) {
-        close(w->signal_fd);
-        cancel_destroy(&w->stop);
-        return err_sys(e, ERR_LOCAL, rc, "cannot start a thread");
-    }
-    return 0;
+    if (!rc)
+        return 0;
+    rc = err_sys(e, ERR_LOCAL, rc, "cannot start a thread");
+    close(w->signal_fd);
+destroy_noted:
+    cancel_destroy(&w->noted);
+destroy_stop:
+    cancel_destroy(&w->stop);
+    return rc;
 }
 
 enum watch_cause watch_stop(struct watch *w, struct err *e)
@@ -106,6 +113,7 @@ enum watch_cause watch_stop(struct watch *w, struct err *e)
     cancel_fire(&w->stop);
     pthread_join(w->thread, NULL);
     close(w->signal_fd);
+    cancel_destroy(&w->noted);
     cancel_destroy(&w->stop);
     /* What the engine says then is only "cancelled": the cause says more. */
     if (w->cause != WATCH_NONE && (!err_is_set(e) || e->code == ECANCELED))

@@ -29,6 +29,7 @@ struct watch {
     int libxl_fd;  /* libxl's reply pipe: hung up means dead */
     int signal_fd;
     struct cancel stop;
+    struct cancel noted; /* fired by LINK_NOTED */
     enum watch_cause cause;
     struct err why;
 };

@@ -205,6 +205,7 @@ static int lose_link(struct transfer *t, struct err *e)
 static int read_link(struct transfer *t, struct err *e)
 {
     struct link_message m;
+    struct err ignored = ERR_INIT;
     int rc = link_recv(t->link_sock, &m, NULL, deadline_in(NS_PER_S), e);
 
     if (rc == -ENODATA)
@@ -229,6 +230,8 @@ static int read_link(struct transfer *t, struct err *e)
         break;
     case LINK_LOGGING:
         note(t, &t->state->now.logging);
+        /* A helper that is gone is seen at the next look. */
+        link_send_noted(t->link_sock, &ignored);
         break;
     case LINK_ALIVE:
         break;

@@ -139,6 +139,11 @@ static void test_connections_events_and_outcomes_arrive(void **state)
     assert_int_equal(m.kind, LINK_LOGGING);
     link_message_clear(&m);
 
+    assert_int_equal(link_send_noted(p->a, &e), 0);
+    assert_int_equal(receive(p->b, &m, &e), 0);
+    assert_int_equal(m.kind, LINK_NOTED);
+    link_message_clear(&m);
+
     assert_int_equal(link_send_alive(p->a, &e), 0);
     assert_int_equal(receive(p->b, &m, &e), 0);
     assert_int_equal(m.kind, LINK_ALIVE);

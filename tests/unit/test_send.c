@@ -367,8 +367,16 @@ static void helper_logs_and_dies(struct xl_op *op)
 {
     struct err e = ERR_INIT;
     const int sock = take_job();
+    struct link_message m;
+    char on_disk[sizeof(now.state_at_go)];
 
     link_send_logging(sock, &e);
+    /* The answer comes when --recover would know of it. */
+    assert_int_equal(link_recv(sock, &m, NULL, deadline_in(LIMIT_NS), &e), 0);
+    assert_int_equal(m.kind, LINK_NOTED);
+    link_message_clear(&m);
+    read_state(on_disk);
+    assert_non_null(strstr(on_disk, "\"logging\": true"));
     close(sock);
     err_set(&op->e, ERR_LOCAL, EIO, "libxl: killed");
 }
