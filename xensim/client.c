@@ -27,9 +27,9 @@ int client_host_dir(const char *host, char *buf, size_t bytes, struct err *e)
 {
     char run[256];
 
-    if (!host[0] || host[0] == '.' || strchr(host, '/') || strlen(host) > 40)
+    if (!host[0] || strchr(".-", host[0]) || strchr(host, '/') || strlen(host) > 40)
         return err_set(e, ERR_USAGE, EINVAL,
-            "%s: not a host name: at most 40 characters, no slash, no leading dot", host);
+            "%s: not a host name: at most 40 characters, no slash, no leading dot or dash", host);
     client_run_dir(run, sizeof(run));
     if (snprintf(buf, bytes, "%s/%s", run, host) >= (int)bytes)
         return err_set(e, ERR_USAGE, ENAMETOOLONG, "%s/%s: too long", run, host);
@@ -119,8 +119,8 @@ int client_receive(int sock, char **text, struct err *e)
     if (reply.result) {
         char *line = cut_last_line(buf);
 
-        err_set(
-            e, ERR_LOCAL, (int)-reply.result, "%s", *line ? line : strerror((int)-reply.result));
+        err_set(e, reply.result == -EINVAL ? ERR_USAGE : ERR_LOCAL, (int)-reply.result, "%s",
+            *line ? line : strerror((int)-reply.result));
         *line = '\0';
     }
     *text = buf;

@@ -23,7 +23,7 @@ int client_connect(const char *socket_path, const char *host, struct err *e);
 
 /* Send words (bytes long, each ended by NUL) and wait for the answer. *text is malloc'ed and may
  * be empty. A refusal is -errno with the host's own line as the error; if it said more, that is the
- * last one and *text are those before it. */
+ * last one and *text are those before it. EINVAL is ERR_USAGE: the words were wrong. */
 int client_command(int sock, const char *words, size_t bytes, char **text, struct err *e);
 
 /* The two halves of it, for callers that wait for more than the answer: closing the socket in

@@ -1,6 +1,7 @@
 #include "xensim/command.h"
 #include "xensim/guest.h"
 #include "xensim/hypercall.h"
+#include "xensim/usage.h"
 #include "xensim/vcpu.h"
 
 #include "base/deadline.h"
@@ -154,21 +155,22 @@ static bool parse_rate(const char *text, int64_t *pages_per_s)
 
 /* A trace: page numbers, one a line, or "-" where nothing is written. Read whole, at most 16 MiB.
  */
-static char *read_trace(const char *path, struct answer *a)
+static int read_trace(const char *path, char **trace, struct answer *a)
 {
     enum { MAX_TRACE = 16 << 20 };
     FILE *f = fopen(path, "re");
     char *text = f ? calloc(1, MAX_TRACE + 1) : NULL;
     size_t n = text ? fread(text, 1, MAX_TRACE, f) : 0;
     size_t line = 1;
+    int code = f ? EBADMSG : errno;
 
     if (f)
         fclose(f);
     if (!text || !n || text[n - 1] != '\n') {
         say(a, "--pattern file:%s: %s", path,
-            !f ? strerror(errno) : "it must be page numbers, one a line, at most 16 MiB");
+            !f ? strerror(code) : "it must be page numbers, one a line, at most 16 MiB");
         free(text);
-        return NULL;
+        return -code;
     }
     for (char *c = text; *c; line++) {
         char *end;
@@ -179,11 +181,12 @@ static char *read_trace(const char *path, struct answer *a)
         if (end == c || *end != '\n') {
             say(a, "--pattern file:%s: line %zu is not a page number", path, line);
             free(text);
-            return NULL;
+            return -EBADMSG;
         }
         c = end + 1;
     }
-    return text;
+    *trace = text;
+    return 0;
 }
 
 struct create_options {
@@ -192,10 +195,76 @@ struct create_options {
     bool paused;
 };
 
-static int parse_create(struct create_options *o, struct words *w, struct answer *a)
+static bool take_number(const char *value, uint64_t min, uint64_t max, unsigned *number)
+{
+    uint64_t n;
+
+    if (!parse_u64(value, min, max, &n))
+        return false;
+    *number = (unsigned)n;
+    return true;
+}
+
+static bool take_pages(const char *value, uint64_t min, uint64_t max, uint64_t *bytes)
+{
+    return parse_size_bytes(value, bytes) && *bytes % PAGE_BYTES == 0 && *bytes >= min &&
+           *bytes <= max;
+}
+
+static bool take_name(const char *value, char name[static NAME_BYTES])
+{
+    if (!value[0] || strlen(value) >= NAME_BYTES)
+        return false;
+    strcpy(name, value);
+    return true;
+}
+
+static bool take_layout(const char *value, enum p2m_layout *layout)
+{
+    *layout = strcmp(value, "tree") ? P2M_LIST : P2M_TREE;
+    return *layout == P2M_TREE || !strcmp(value, "list");
+}
+
+/* False: not a value that this option takes (usage.c says which it takes). */
+static bool take_create_option(struct create_options *o, const char *option, const char *value)
 {
     struct guest_params *p = &o->p;
-    const char *option;
+
+    if (!strcmp(option, "--paused"))
+        return o->paused = true;
+    if (!strcmp(option, "--type"))
+        return parse_type(value, &p->type);
+    if (!strcmp(option, "--memory"))
+        return take_pages(value, 1 << 20, MAX_PFNS / 4 * PAGE_BYTES, &p->memory_bytes);
+    if (!strcmp(option, "--address-space"))
+        return take_pages(value, 8ull << 30, MAX_PFNS * PAGE_BYTES, &p->address_bytes);
+    if (!strcmp(option, "--vcpus"))
+        return take_number(value, 1, MAX_VCPUS, &p->vcpus);
+    if (!strcmp(option, "--dirty"))
+        return parse_rate(value, &p->pages_per_s);
+    if (!strcmp(option, "--pattern"))
+        return parse_pattern(value, p, o->trace_path, sizeof(o->trace_path));
+    if (!strcmp(option, "--content"))
+        return content_parse_mix(value, &p->mix);
+    if (!strcmp(option, "--p2m"))
+        return take_layout(value, &p->layout);
+    if (!strcmp(option, "--remap"))
+        return take_number(value, 0, 1000000, &p->remaps_per_s);
+    if (!strcmp(option, "--fork"))
+        return take_number(value, 0, 100000, &p->forks_per_s);
+    if (!strcmp(option, "--balloon"))
+        return take_number(value, 0, 1000000, &p->balloons_per_s);
+    if (!strcmp(option, "--suspend"))
+        return parse_suspend(value, p);
+    if (!strcmp(option, "--seed"))
+        return parse_u64(value, 0, UINT64_MAX, &p->seed);
+    return !strcmp(option, "--name") && take_name(value, p->name);
+}
+
+static int parse_create(struct create_options *o, struct words *w, struct err *e)
+{
+    const struct verb *create = verb_named("create");
+    const char *word;
 
     *o = (struct create_options){.p = {.type = GUEST_PVH,
                                      .memory_bytes = 256ull << 20,
@@ -204,59 +273,18 @@ static int parse_create(struct create_options *o, struct words *w, struct answer
                                      .pages_per_s = 1000,
                                      .mix = {25, 50, 25},
                                      .seed = 1}};
-    while ((option = next_word(w))) {
-        uint64_t number = 0;
-        bool good = true;
+    while ((word = next_word(w))) {
+        const char *value = w->next < w->count ? w->word[w->next] : NULL;
+        const struct option *option = option_of(create, word, value, e);
 
-        if (!strcmp(option, "--paused")) {
-            o->paused = true;
-            continue;
-        }
-
-        const char *value = next_word(w);
-
-        if (!value)
-            return fail(a, EINVAL, "%s needs a value", option);
-        if (!strcmp(option, "--type"))
-            good = parse_type(value, &p->type);
-        else if (!strcmp(option, "--memory"))
-            good = parse_size_bytes(value, &p->memory_bytes) && p->memory_bytes % PAGE_BYTES == 0 &&
-                   p->memory_bytes >= 1 << 20 && p->memory_bytes <= MAX_PFNS / 4 * PAGE_BYTES;
-        else if (!strcmp(option, "--address-space"))
-            good = parse_size_bytes(value, &p->address_bytes) &&
-                   p->address_bytes % PAGE_BYTES == 0 &&
-                   p->address_bytes <= MAX_PFNS * PAGE_BYTES && p->address_bytes >= 8ull << 30;
-        else if (!strcmp(option, "--vcpus") && (good = parse_u64(value, 1, MAX_VCPUS, &number)))
-            p->vcpus = (unsigned)number;
-        else if (!strcmp(option, "--dirty"))
-            good = parse_rate(value, &p->pages_per_s);
-        else if (!strcmp(option, "--pattern"))
-            good = parse_pattern(value, p, o->trace_path, sizeof(o->trace_path));
-        else if (!strcmp(option, "--content"))
-            good = content_parse_mix(value, &p->mix);
-        else if (!strcmp(option, "--p2m") &&
-                 (good = !strcmp(value, "list") || !strcmp(value, "tree")))
-            p->layout = value[0] == 't' ? P2M_TREE : P2M_LIST;
-        else if (!strcmp(option, "--remap") && (good = parse_u64(value, 0, 1000000, &number)))
-            p->remaps_per_s = (unsigned)number;
-        else if (!strcmp(option, "--fork") && (good = parse_u64(value, 0, 100000, &number)))
-            p->forks_per_s = (unsigned)number;
-        else if (!strcmp(option, "--balloon") && (good = parse_u64(value, 0, 1000000, &number)))
-            p->balloons_per_s = (unsigned)number;
-        else if (!strcmp(option, "--suspend"))
-            good = parse_suspend(value, p);
-        else if (!strcmp(option, "--seed"))
-            good = parse_u64(value, 0, UINT64_MAX, &p->seed);
-        else if (!strcmp(option, "--name") && (good = value[0] && strlen(value) < NAME_BYTES))
-            strcpy(p->name, value);
-        else if (good)
-            return fail(a, EINVAL, "unknown option %s; see xensim(1)", option);
-        if (!good)
-            return fail(a, EINVAL, "%s %s: not a value that this option takes; see xensim(1)",
-                option, value);
+        if (!option)
+            return -e->code;
+        if (!take_create_option(o, option->name, value))
+            return option_refused(option, value, e);
+        w->next += option->value != NULL;
     }
-    if (p->address_bytes && p->type != GUEST_PVH)
-        return fail(a, EINVAL, "--address-space is for pvh guests");
+    if (o->p.address_bytes && o->p.type != GUEST_PVH)
+        return err_set(e, ERR_USAGE, EINVAL, "--address-space is for pvh guests");
     return 0;
 }
 
@@ -308,12 +336,14 @@ static int do_create(struct host *h, struct words *w, struct answer *a)
     struct create_options o;
     struct domain *d = NULL;
     struct err e = ERR_INIT;
-    int rc = parse_create(&o, w, a);
+    int rc = parse_create(&o, w, &e);
 
     if (rc)
+        return fail(a, -rc, "%s", e.text);
+    if (o.p.pattern == PATTERN_FILE)
+        rc = read_trace(o.trace_path, &o.p.trace, a);
+    if (rc)
         return rc;
-    if (o.p.pattern == PATTERN_FILE && !(o.p.trace = read_trace(o.trace_path, a)))
-        return -EINVAL;
     rc = make_domain(h, o.p.type, o.p.vcpus, o.p.name, &d, a);
     if (!rc) {
         rc = guest_build(d, &o.p, &e);
@@ -407,7 +437,7 @@ static int act_pause(struct domain *d, struct words *w, struct answer *a)
 static int act_unpause(struct domain *d, struct words *w, struct answer *a)
 {
     (void)w;
-    return domain_unpause_by_controller(d) ? fail(a, EINVAL, "domain %s is not paused", d->name)
+    return domain_unpause_by_controller(d) ? fail(a, EALREADY, "domain %s is not paused", d->name)
                                            : 0;
 }
 

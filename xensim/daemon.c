@@ -1,6 +1,7 @@
 #include "xensim/daemon.h"
 #include "xensim/client.h"
 #include "xensim/host.h"
+#include "xensim/usage.h"
 
 #include "base/units.h"
 
@@ -40,41 +41,47 @@ static bool parse_scheduler(const char *name, uint32_t *id)
     return false;
 }
 
-static int parse_options(int argc, char **argv, struct options *o, struct err *e)
+static bool parse_percent(const char *text, unsigned *percent)
 {
     uint64_t value;
 
-    for (int i = 1; i < argc; i++) {
-        const char *next = i + 1 < argc ? argv[i + 1] : NULL;
+    if (!parse_u64(text, 0, 100, &value))
+        return false;
+    *percent = (unsigned)value;
+    return true;
+}
 
-        if (!strcmp(argv[i], "--prealloc")) {
-            o->machine.prealloc = true;
-        } else if (!strcmp(argv[i], "--no-shadow")) {
-            o->no_shadow = true;
-        } else if (!strcmp(argv[i], "--foreground")) {
-            o->foreground = true;
-        } else if (!strcmp(argv[i], "--sched") && next) {
-            if (!parse_scheduler(next, &o->scheduler))
-                return err_set(
-                    e, ERR_USAGE, EINVAL, "--sched %s: credit, credit2 or null is wanted", next);
-            i++;
-        } else if (!strcmp(argv[i], "--mem") && next) {
-            if (!parse_size_bytes(next, &o->machine.mem_bytes) ||
-                o->machine.mem_bytes % CHUNK_BYTES || o->machine.mem_bytes < 16ull << 20 ||
-                o->machine.mem_bytes > 8ull << 40)
-                return err_set(e, ERR_USAGE, EINVAL,
-                    "--mem %s: a multiple of 2M between 16M and 8T is wanted, such as 8G", next);
-            i++;
-        } else if (!strcmp(argv[i], "--fragment") && next) {
-            if (!parse_u64(next, 0, 100, &value))
-                return err_set(
-                    e, ERR_USAGE, EINVAL, "--fragment %s: a percentage from 0 to 100", next);
-            o->machine.fragment_percent = (unsigned)value;
-            i++;
-        } else {
-            return err_set(
-                e, ERR_USAGE, EINVAL, "host: %s is not understood; see xensim(1)", argv[i]);
-        }
+/* False: not a value that this option takes (usage.c says which it takes). */
+static bool take_option(struct options *o, const char *option, const char *value)
+{
+    if (!strcmp(option, "--prealloc"))
+        return o->machine.prealloc = true;
+    if (!strcmp(option, "--no-shadow"))
+        return o->no_shadow = true;
+    if (!strcmp(option, "--foreground"))
+        return o->foreground = true;
+    if (!strcmp(option, "--sched"))
+        return parse_scheduler(value, &o->scheduler);
+    if (!strcmp(option, "--fragment"))
+        return parse_percent(value, &o->machine.fragment_percent);
+    return !strcmp(option, "--mem") && parse_size_bytes(value, &o->machine.mem_bytes) &&
+           o->machine.mem_bytes % CHUNK_BYTES == 0 && o->machine.mem_bytes >= 16ull << 20 &&
+           o->machine.mem_bytes <= 8ull << 40;
+}
+
+static int parse_options(int argc, char **argv, struct options *o, struct err *e)
+{
+    const struct verb *host = verb_named("host");
+
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        const struct option *option = option_of(host, argv[i], value, e);
+
+        if (!option)
+            return -e->code;
+        if (!take_option(o, option->name, value))
+            return option_refused(option, value, e);
+        i += option->value != NULL;
     }
     if (!o->machine.mem_bytes)
         return err_set(e, ERR_USAGE, EINVAL, "host %s: give --mem SIZE, such as --mem 8G", argv[0]);

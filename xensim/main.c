@@ -2,6 +2,7 @@
 #include "xensim/client.h"
 #include "xensim/daemon.h"
 #include "xensim/transfer.h"
+#include "xensim/usage.h"
 
 #include "base/units.h"
 
@@ -13,21 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static const char usage[] =
-    "usage: xensim host NAME --mem SIZE [--prealloc] [--fragment PERCENT] [--no-shadow]\n"
-    "                   [--sched credit|credit2|null] [--foreground]\n"
-    "       xensim create HOST --type pv|pv32|pvh --memory SIZE [options]\n"
-    "       xensim list|info|stop HOST\n"
-    "       xensim destroy|pause|unpause|suspend|resume|verify HOST DOMAIN\n"
-    "       xensim rename HOST DOMAIN NAME\n"
-    "       xensim rate HOST DOMAIN PAGES_PER_S|max\n"
-    "       xensim cap HOST DOMAIN [PERCENT]\n"
-    "       xensim save HOST DOMAIN FILE [--live] [--debug] [--helper PATH]\n"
-    "       xensim restore HOST FILE [--name NAME] [--paused] [--helper PATH]\n"
-    "       xensim migrate HOST DOMAIN HOST2 [--live] [--helper PATH] [--helper-to PATH]\n"
-    "       xensim run HOST -- COMMAND [ARGUMENT...]\n"
-    "See xensim(1).\n";
 
 static int report(const struct err *e)
 {
@@ -145,10 +131,10 @@ static int set_environment(const char *host, struct err *e)
     return 0;
 }
 
-static int run_command(int argc, char **argv, struct err *e)
+static int run_command(const struct verb *v, int argc, char **argv, struct err *e)
 {
     if (argc < 5 || strcmp(argv[3], "--"))
-        return err_set(e, ERR_USAGE, EINVAL, "run HOST -- COMMAND [ARGUMENT...]");
+        return err_set(e, ERR_USAGE, EINVAL, "it is: xensim %s %s", v->name, v->words);
 
     int rc = set_environment(argv[2], e);
 
@@ -160,88 +146,110 @@ static int run_command(int argc, char **argv, struct err *e)
 
 struct transfer_args {
     struct transfer_options o;
-    const char *words[4];
-    unsigned count;
+    char *words[4];
+    int count;
 };
 
-static int parse_transfer(int argc, char **argv, struct transfer_args *t, struct err *e)
+static void take_transfer_option(struct transfer_options *o, const char *option, const char *value)
+{
+    if (!strcmp(option, "--live"))
+        o->live = true;
+    else if (!strcmp(option, "--debug"))
+        o->debug = true;
+    else if (!strcmp(option, "--paused"))
+        o->paused = true;
+    else if (!strcmp(option, "--verbose"))
+        o->verbose = true;
+    else if (!strcmp(option, "--helper"))
+        o->helper = value;
+    else if (!strcmp(option, "--helper-to"))
+        o->helper_to = value;
+    else if (!strcmp(option, "--name"))
+        o->name = value;
+}
+
+static int parse_transfer(
+    const struct verb *v, int argc, char **argv, struct transfer_args *t, struct err *e)
 {
     memset(t, 0, sizeof(*t));
     for (int i = 2; i < argc; i++) {
-        bool has_value = i + 1 < argc;
+        if (argv[i][0] != '-') {
+            if (t->count < 4)
+                t->words[t->count++] = argv[i];
+            continue;
+        }
 
-        if (!strcmp(argv[i], "--live"))
-            t->o.live = true;
-        else if (!strcmp(argv[i], "--debug"))
-            t->o.debug = true;
-        else if (!strcmp(argv[i], "--paused"))
-            t->o.paused = true;
-        else if (!strcmp(argv[i], "--verbose"))
-            t->o.verbose = true;
-        else if (!strcmp(argv[i], "--helper") && has_value)
-            t->o.helper = argv[++i];
-        else if (!strcmp(argv[i], "--helper-to") && has_value)
-            t->o.helper_to = argv[++i];
-        else if (!strcmp(argv[i], "--name") && has_value)
-            t->o.name = argv[++i];
-        else if (argv[i][0] == '-' || t->count == 4)
-            return err_set(
-                e, ERR_USAGE, EINVAL, "%s %s: not understood; see xensim(1)", argv[1], argv[i]);
-        else
-            t->words[t->count++] = argv[i];
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        const struct option *option = option_of(v, argv[i], value, e);
+
+        if (!option)
+            return -e->code;
+        take_transfer_option(&t->o, option->name, value);
+        i += option->value != NULL;
     }
-    return 0;
+    return verb_check_words(v, t->count, t->words, e);
 }
 
-static int transfer(int argc, char **argv, struct err *e)
+static int transfer(const struct verb *v, int argc, char **argv, struct err *e)
 {
     struct transfer_args t;
-    bool save = !strcmp(argv[1], "save"), restore = !strcmp(argv[1], "restore");
-    int rc = parse_transfer(argc, argv, &t, e);
+    int rc = parse_transfer(v, argc, argv, &t, e);
 
+    if (!rc)
+        rc = library_path(t.o.library, sizeof(t.o.library), e);
     if (rc)
         return rc;
-    if (t.count != (restore ? 2u : 3u))
-        return err_set(e, ERR_USAGE, EINVAL, "%s",
-            save      ? "save HOST DOMAIN FILE"
-            : restore ? "restore HOST FILE"
-                      : "migrate HOST DOMAIN HOST2");
-    rc = library_path(t.o.library, sizeof(t.o.library), e);
-    if (rc)
-        return rc;
-    if (save)
+    if (!strcmp(v->name, "save"))
         return transfer_save(t.words[0], t.words[1], t.words[2], &t.o, e);
-    if (restore)
+    if (!strcmp(v->name, "restore"))
         return transfer_restore(t.words[0], t.words[1], &t.o, e);
     return transfer_migrate(t.words[0], t.words[1], t.words[2], &t.o, e);
 }
 
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+            return true;
+    return false;
+}
+
+static int carry_out(const struct verb *v, int argc, char **argv, struct err *e)
+{
+    if (!strcmp(v->name, "save") || !strcmp(v->name, "restore") || !strcmp(v->name, "migrate"))
+        return transfer(v, argc, argv, e);
+    if (!strcmp(v->name, "run"))
+        return run_command(v, argc, argv, e);
+
+    /* With options, what else there is belongs to them. */
+    int rc = verb_check_words(v, v->options && argc > 3 ? 1 : argc - 2, argv + 2, e);
+
+    if (rc)
+        return rc;
+    if (argc < 3)
+        return err_set(e, ERR_USAGE, EINVAL, "%s needs a host's name", v->name);
+    if (!strcmp(v->name, "host"))
+        return daemon_main(argc - 2, argv + 2, e);
+    if (!strcmp(v->name, "stop"))
+        return stop_host(argv[2], e);
+    return ask_host(argc, argv, e);
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const host_verbs[] = {"create", "list", "info", "destroy", "pause",
-        "unpause", "suspend", "resume", "rename", "rate", "cap", "verify", "create-empty",
-        "describe", "id", "resume-slowly", "dominfo", "config", "set-config", "await", "writes"};
+    const struct verb *v = argc > 1 ? verb_named(argv[1]) : NULL;
     struct err e = ERR_INIT;
 
-    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
-        fputs(usage, argc < 2 ? stderr : stdout);
-        return argc < 2;
+    if (wants_help(argc, argv)) {
+        usage_print(v, stdout);
+        return 0;
     }
-    if (argc < 3) {
-        fprintf(stderr, "xensim: %s needs a host's name\n%s", argv[1], usage);
-        return 1;
-    }
-    if (!strcmp(argv[1], "host"))
-        return daemon_main(argc - 2, argv + 2, &e) ? report(&e) : 0;
-    if (!strcmp(argv[1], "run"))
-        return run_command(argc, argv, &e) ? report(&e) : 0;
-    if (!strcmp(argv[1], "save") || !strcmp(argv[1], "restore") || !strcmp(argv[1], "migrate"))
-        return transfer(argc, argv, &e) ? report(&e) : 0;
-    if (!strcmp(argv[1], "stop"))
-        return stop_host(argv[2], &e) ? report(&e) : 0;
-    for (unsigned i = 0; i < sizeof(host_verbs) / sizeof(host_verbs[0]); i++)
-        if (!strcmp(argv[1], host_verbs[i]))
-            return ask_host(argc, argv, &e) ? report(&e) : 0;
-    fprintf(stderr, "xensim: unknown command %s\n%s", argv[1], usage);
-    return 1;
+    if (argc < 2)
+        err_set(&e, ERR_USAGE, EINVAL, "what? `xensim --help` tells what there is");
+    else if (!v)
+        err_set(&e, ERR_USAGE, EINVAL, "unknown command %s; `xensim --help` tells what there is",
+            argv[1]);
+    else
+        carry_out(v, argc, argv, &e);
+    return err_is_set(&e) ? report(&e) : 0;
 }

@@ -35,6 +35,7 @@ $(B)/pic/%.o: %.c
 # Its own unit tests (tests/unit/test_xensim_*.c) take what they test from here.
 $(B)/tests/unit/test_xensim_content: $(call obj,xensim/content.c xensim/words.c base/units.c)
 $(B)/tests/unit/test_xensim_content: LDLIBS += -lm
+$(B)/tests/unit/test_xensim_usage: $(call obj,xensim/usage.c base/err.c)
 
 # How fast it is itself: make bench-xensim.
 $(B)/xensim-bench: $(call obj,xensim/bench/bench.c xensim/client.c xensim/wire.c $(XENSIM_BASE))

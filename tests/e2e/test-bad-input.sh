@@ -1,11 +1,37 @@
 #!/bin/bash
 # One clear line, an exit code, and nothing left over.
 . "$E2E/lib.sh"
-must_say "give --mem SIZE" "$X" host a
-must_say "--mem 100: " "$X" host a --mem 100
-must_say "--mem 9x: " "$X" host a --mem 9x
-must_say "--fragment 101: " "$X" host a --mem 64M --fragment 101
-must_say "not a host name" "$X" host ../a --mem 64M
+# usage WORDS COMMAND...: as must_say, of a command line that is wrong: it ends with 1.
+usage() {
+    must_say "$@"
+    "${@:2}" >/dev/null 2>&1
+    [ $? -eq 1 ] || fail "did not end with 1: ${*:2}"
+}
+usage "what? " "$X"
+usage "unknown command lst" "$X" lst a
+usage "it is: xensim list HOST" "$X" list
+usage "extra is too much; it is: xensim list HOST" "$X" list a extra
+usage "--bogus is too much; it is: xensim verify HOST DOMAIN" "$X" verify a 1 --bogus
+usage "it is: xensim verify HOST DOMAIN" "$X" verify a
+usage "it is: xensim run HOST -- COMMAND" "$X" run a xl list
+usage "give --mem SIZE" "$X" host a
+usage "--mem needs a value: 16M to 8T, a multiple of 2M" "$X" host a --mem
+usage "host takes no --size" "$X" host a --size 3
+usage "restore takes no --live" "$X" restore a file --live
+usage "--helper needs a value" "$X" save a g file --helper
+usage "it is: xensim save HOST DOMAIN FILE" "$X" save a g
+usage "more is too much" "$X" migrate a g b more and more
+for verb in host create save; do
+    must "$X" $verb --help >help
+    must "$X" $verb a --help | cmp - help || fail "$verb a --help is not $verb --help"
+    grep -q "xensim $verb" help && ! grep -q "xensim list" help || fail "$verb --help: $(cat help)"
+done
+must "$X" --help >help
+grep -q -- "--address-space SIZE" help || fail "--help does not name what create takes"
+usage "--mem 100: it takes 16M to 8T" "$X" host a --mem 100
+usage "--mem 9x: it takes 16M to 8T" "$X" host a --mem 9x
+usage "--fragment 101: it takes 0 to 100" "$X" host a --mem 64M --fragment 101
+usage "not a host name" "$X" host ../a --mem 64M
 must_say "does not run" "$X" list a
 must_say "this machine has" "$X" host a --mem 8T --prealloc
 gib=$(awk '/^MemAvailable:/ { print int($2 / 1048576) }' /proc/meminfo)
@@ -15,15 +41,34 @@ must "$X" stop a
 host a --mem 64M
 must_say "runs already" "$X" host a --mem 64M
 must_say "has no domain 7" "$X" verify a 7
-must_say "unknown option --size" "$X" create a --size 3
-must_say "--type hvm: not a value" "$X" create a --type hvm
-must_say "--memory 5: not a value" "$X" create a --memory 5
+usage "create takes no --size" "$X" create a --size 3
+usage "create takes no extra" "$X" create a extra
+usage "--type hvm: it takes pv, pv32 or pvh" "$X" create a --type hvm
+for bad in 5 4K 1028K1 513G; do
+    usage "--memory $bad: it takes 1M to 512G, a multiple of 4K" "$X" create a --memory $bad
+done
+for bad in 7G 3T; do
+    usage "--address-space $bad: it takes 8G to 2T" "$X" create a --address-space $bad
+done
+usage "--vcpus 0: it takes 1 to 64" "$X" create a --vcpus 0
+usage "--vcpus 65: it takes 1 to 64" "$X" create a --vcpus 65
+usage "--dirty -1: it takes 0 to 1000000000, or max" "$X" create a --dirty -1
+usage "--pattern cold: it takes idle, uniform," "$X" create a --pattern cold
+usage "--content zero=10: it takes zero=A" "$X" create a --content zero=10
+usage "--p2m list2: it takes list or tree" "$X" create a --p2m list2
+usage "--remap 1000001: it takes 0 to 1000000 a second" "$X" create a --remap 1000001
+usage "--fork 100001: it takes 0 to 100000 a second" "$X" create a --fork 100001
+usage "--balloon 1000001: it takes 0 to 1000000 a second" "$X" create a --balloon 1000001
+usage "--suspend slow: it takes normal, refuse or slow:TIME" "$X" create a --suspend slow
+usage "--seed x: it takes a whole number" "$X" create a --seed x
+usage "--name : it takes 1 to 63 characters" "$X" create a --name ""
+usage "--memory needs a value" "$X" create a --memory
 must_say "has no memory for this guest: it wants 128 MiB, 57 MiB are free" "$X" create a --memory 128M
-must_say "--memory is too small" "$X" create a --type pv --memory 1M --vcpus 8
+usage "--memory is too small" "$X" create a --type pv --memory 1M --vcpus 8
 must_say "--pattern file:/nowhere: " "$X" create a --pattern file:/nowhere
 guest a g --memory 16M
 must_say "has a domain g already" "$X" create a --memory 4M --name g
-must_say "not a time" "$X" suspend a g soon
+usage "not a time" "$X" suspend a g soon
 must_say "No such file" "$X" restore a /nowhere
 must_say "cannot execute" "$X" run a -- /nowhere/program
 [ "$("$X" list a | wc -l)" -eq 2 ] || fail "a refused guest was left"

@@ -9,5 +9,5 @@ for pattern in idle uniform hot sequential file:trace; do
     whole a g
     must "$X" destroy a g
 done
-must_say "not a value" "$X" create a --content zero=50,text=60
+must_say "add up to 100" "$X" create a --content zero=50,text=60
 must_say "not a page number" "$X" create a --pattern file:"$E2E/lib.sh"
