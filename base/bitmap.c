@@ -36,7 +36,8 @@ uint64_t bitmap_count(const uint64_t *map, uint64_t bits)
     uint64_t n = 0;
 
     for (size_t i = 0; i < bitmap_words(bits); i++)
-        n += (uint64_t)__builtin_popcountll(valid_word(map, bits, i));
+        if (map[i]) /* most are not */
+            n += (uint64_t)__builtin_popcountll(valid_word(map, bits, i));
     return n;
 }
 
@@ -54,12 +55,6 @@ uint64_t bitmap_next(const uint64_t *map, uint64_t bits, uint64_t from)
         word = valid_word(map, bits, i);
     }
     return (uint64_t)i * 64 + (uint64_t)__builtin_ctzll(word);
-}
-
-void bitmap_and(uint64_t *dst, const uint64_t *src, uint64_t bits)
-{
-    for (size_t i = 0; i < bitmap_words(bits); i++)
-        dst[i] &= src[i];
 }
 
 void bitmap_and_not(uint64_t *dst, const uint64_t *src, uint64_t bits)

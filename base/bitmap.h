@@ -45,9 +45,6 @@ void bitmap_fill(uint64_t *map, uint64_t bits);
 /* dst |= src. */
 void bitmap_or(uint64_t *dst, const uint64_t *src, uint64_t bits);
 
-/* dst &= src. */
-void bitmap_and(uint64_t *dst, const uint64_t *src, uint64_t bits);
-
 /* dst &= ~src. */
 void bitmap_and_not(uint64_t *dst, const uint64_t *src, uint64_t bits);
 

@@ -16,12 +16,27 @@ static uint64_t load_word(const struct frame_walk *w, uint64_t index)
     return w->bitmap[index] & ((1ull << (w->frames - first)) - 1);
 }
 
+/* Is there nothing in the extent that begins with the walk's word? */
+static bool is_empty_extent(const struct frame_walk *w)
+{
+    uint64_t all = 0;
+
+    for (unsigned i = 0; i < EXTENT_WORDS; i++)
+        all |= w->bitmap[w->index + i];
+    return !all;
+}
+
 /* To the lane's next word: the extents between belong to other lanes. */
 static void step_word(struct frame_walk *w)
 {
+    const uint64_t words = bitmap_words(w->frames);
+
     w->index++;
-    if (w->index % EXTENT_WORDS == 0)
+    if (w->index % EXTENT_WORDS == 0) {
         w->index += (uint64_t)(w->lanes - 1) * EXTENT_WORDS;
+        while (w->index + EXTENT_WORDS <= words && is_empty_extent(w))
+            w->index += (uint64_t)w->lanes * EXTENT_WORDS;
+    }
     w->word = load_word(w, w->index);
 }
 

@@ -35,8 +35,12 @@ void frame_maps_destroy(struct frame_maps *m)
 
 void frame_maps_join(struct frame_maps *m, const struct guest *g, uint64_t *bitmap)
 {
-    bitmap_or(bitmap, m->deferred, m->frames);
-    memset(m->deferred, 0, bitmap_words(m->frames) * sizeof(*m->deferred));
+    /* Mostly nothing: what was never written to takes no memory, and shall not. */
+    for (size_t i = 0; i < bitmap_words(m->frames); i++)
+        if (m->deferred[i]) {
+            bitmap[i] |= m->deferred[i];
+            m->deferred[i] = 0;
+        }
 
     uint64_t pfn = bitmap_next(m->missing, m->frames, 0);
 

@@ -39,7 +39,9 @@ struct source {
     uint64_t *found;   /* where log-dirty is read into: what the last CLEAN found */
     uint64_t *repeats; /* what the last two CLEANs both found */
     uint64_t *kept;    /* not in this round, but in the last one */
-    uint64_t *again;   /* as the last PEEK found: dirty again in this round. Lanes read it. */
+    uint64_t kept_pages;
+    uint64_t *again;     /* as the last PEEK found: dirty again in this round. Lanes read it. */
+    bool again_is_clear; /* as it is until the first PEEK of a round */
     bool stuck; /* the last round met pages that a suspend would not put right: none is left out */
 
     /* The round that runs. */
@@ -97,6 +99,9 @@ static bool look_at_dirty(struct source *s, uint64_t *dirty_pages)
 {
     struct err e = ERR_INIT;
     const int64_t before_ns = now_ns();
+
+    s->again_is_clear = false;
+
     const int rc = s->log->ops->peek(s->log, s->again, &e);
 
     s->peek_ns = now_ns();
@@ -206,7 +211,9 @@ static void begin_looking(struct source *s)
     s->round_start_ns = s->progress_ns = s->speed_ns = s->peek_ns = now_ns();
     s->round_start_bytes = s->peek_bytes = s->sink->ops->wire_bytes(s->sink);
     s->speed_pages = 0;
-    memset(s->again, 0, bitmap_words(s->guest->frames) * sizeof(*s->again));
+    if (!s->again_is_clear)
+        memset(s->again, 0, bitmap_words(s->guest->frames) * sizeof(*s->again));
+    s->again_is_clear = true;
 }
 
 /* Send what s->bitmap says, fill s->round but for what the next CLEAN will say. */
@@ -234,7 +241,7 @@ static int send_round(struct source *s, bool suspended, struct round_counts *cou
     s->round.data_pages = counts->data_pages;
     s->round.zero_pages = counts->zero_pages;
     s->round.skipped_pages = counts->skipped_pages;
-    s->round.kept_pages = bitmap_count(s->kept, s->guest->frames);
+    s->round.kept_pages = s->kept_pages;
     s->round.deferred_pages = counts->deferred_pages;
     s->round.duration_ns = now_ns() - s->round_start_ns;
     s->round.wire_bytes = s->sink->ops->wire_bytes(s->sink) - s->round_start_bytes;
@@ -277,35 +284,54 @@ static int look_at_guest(struct source *s, struct err *e)
     return rc;
 }
 
+/*
+ * A CLEAN has been read into found, the one before stands in repeats: make them, and the bitmap of
+ * the next round, what they are to be, and count. A huge guest's bitmaps are most of what a round
+ * of few pages costs: one pass over them, and nothing is written where nothing is.
+ */
+static void sort_found(struct source *s, struct seen_round *r)
+{
+    const uint64_t frames = s->guest->frames;
+    const size_t words = bitmap_words(frames);
+
+    if (frames % 64)
+        s->found[words - 1] &= (1ull << (frames % 64)) - 1;
+    for (size_t i = 0; i < words; i++) {
+        if (!(s->found[i] | s->repeats[i] | s->kept[i] | s->bitmap[i]))
+            continue;
+        s->repeats[i] &= s->found[i];
+        s->bitmap[i] = s->found[i] | s->kept[i];
+        r->dirty_pages += (uint64_t)__builtin_popcountll(s->found[i]);
+        r->repeat_pages += (uint64_t)__builtin_popcountll(s->repeats[i]);
+        r->left_pages += (uint64_t)__builtin_popcountll(s->bitmap[i]);
+    }
+}
+
 /* What was dirtied since the last CLEAN, and what was kept, becomes the next round. */
 static int read_dirty(struct source *s, struct err *e)
 {
-    const uint64_t frames = s->guest->frames;
     const int64_t before_ns = now_ns(), window_from_ns = s->last_clean_ns;
+    uint64_t *const last_found = s->found;
 
-    memcpy(s->repeats, s->found, bitmap_words(frames) * sizeof(*s->found));
+    s->found = s->repeats;
+    s->repeats = last_found;
 
     const int rc = s->log->ops->read(s->log, s->found, false, e);
 
     if (rc)
         return rc;
     s->last_clean_ns = now_ns();
-    bitmap_and(s->repeats, s->found, frames);
-    memcpy(s->bitmap, s->found, bitmap_words(frames) * sizeof(*s->found));
-    bitmap_or(s->bitmap, s->kept, frames);
 
-    const struct seen_round r = {
+    struct seen_round r = {
         .elapsed_ns = s->last_clean_ns - s->start_ns,
         .window_ns = s->last_clean_ns - window_from_ns,
         .clean_ns = s->last_clean_ns - before_ns,
         .sent_pages = s->round.data_pages + s->round.zero_pages,
         .wire_bytes = s->round.wire_bytes,
-        .dirty_pages = bitmap_count(s->found, frames),
-        .repeat_pages = bitmap_count(s->repeats, frames),
-        .left_pages = bitmap_count(s->bitmap, frames) + s->round.deferred_pages,
-        .cpu_percent = s->cpu_percent,
+        .left_pages = s->round.deferred_pages,
     };
 
+    sort_found(s, &r);
     seen_round(&s->seen, &r);
     s->round.clean_ns = r.clean_ns;
     s->round.dirty_pages = r.dirty_pages;
@@ -353,10 +379,13 @@ static void plan_round(struct source *s)
 {
     const uint64_t frames = s->guest->frames;
 
-    memset(s->kept, 0, bitmap_words(frames) * sizeof(*s->kept));
+    if (s->kept_pages)
+        memset(s->kept, 0, bitmap_words(frames) * sizeof(*s->kept));
+    s->kept_pages = 0;
     if (s->decision.leave_repeats && !s->stuck) {
         bitmap_or(s->kept, s->repeats, frames);
         bitmap_and_not(s->bitmap, s->kept, frames);
+        s->kept_pages = bitmap_count(s->kept, frames);
     }
     frame_maps_join(&s->maps, s->guest, s->bitmap);
 }
@@ -564,7 +593,7 @@ static void clean_up(struct source *s)
 
 int source_run(const struct source_params *p, struct total_report *total, struct err *e)
 {
-    struct source s = {.p = p, .total = total, .start_ns = now_ns()};
+    struct source s = {.p = p, .total = total, .start_ns = now_ns(), .again_is_clear = true};
 
     *total = (struct total_report){0};
 
