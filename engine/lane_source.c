@@ -18,6 +18,10 @@ _Static_assert((int)COMPRESS_NONE == (int)PAGE_RAW && (int)COMPRESS_LZ4 == (int)
 /* A codec is chosen for a record at a time, and its output takes memory: of half the size then. */
 enum { CODED_RECORD_PAGES = PAGES_MAX_ENTRIES / 2 };
 
+/* What is loaded was looked at before all of it is sent, and counts when it is: on a link where
+ * that takes longer than this, it is an extent at a time. */
+#define BATCH_NS (50 * NS_PER_MS)
+
 uint32_t lane_codecs(enum compress compress)
 {
     return compress == COMPRESS_AUTO ? PAGE_CODEC_BIT(PAGE_CODECS) - 1 : PAGE_CODEC_BIT(compress);
@@ -158,6 +162,7 @@ static int send_batch(
     struct lane_source *l, const uint64_t *pfns, unsigned n, bool suspended, struct err *e)
 {
     struct batch *b = l->batch;
+    const int64_t begun_ns = now_ns();
     int rc = batch_load(b, pfns, n, suspended, e);
 
     for (unsigned at = 0, part; at < b->count && !rc; at += part) {
@@ -165,12 +170,20 @@ static int send_batch(
         rc = encode_and_send(l, at, part, e);
     }
     batch_unload(b);
+    l->page_ns = (now_ns() - begun_ns) / n;
     if (b->stuck_pages && !l->stuck_pages)
         l->fault = b->fault;
     l->stuck_pages += b->stuck_pages;
     l->deferred_pages += b->deferred_pages;
     count_up(&l->done_pages, n);
     return rc;
+}
+
+static unsigned batch_pages(const struct lane_source *l)
+{
+    const unsigned most = l->batch->most_pages;
+
+    return l->page_ns * most > BATCH_NS && most > EXTENT_FRAMES ? EXTENT_FRAMES : most;
 }
 
 static int send_round(struct lane_source *l, const struct round_job *job, struct err *e)
@@ -182,7 +195,7 @@ static int send_round(struct lane_source *l, const struct round_job *job, struct
     int rc = 0;
 
     l->deferred_pages = l->stuck_pages = 0;
-    while (!rc && (n = frame_walk_next(&walk, pfns, l->batch->most_pages)) > 0) {
+    while (!rc && (n = frame_walk_next(&walk, pfns, batch_pages(l))) > 0) {
         if (atomic_load_explicit(&l->team->stop, memory_order_relaxed))
             return 0; /* somebody else has the cause */
         if (cancel_is_fired(l->params->cancel))
@@ -260,6 +273,7 @@ int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err
 
     codec_choice_init(&l->choice, lane_codecs(l->params->compress), now_ns());
     l->record_pages = l->params->compress == COMPRESS_NONE ? PAGES_MAX_ENTRIES : CODED_RECORD_PAGES;
+    l->page_ns = BATCH_NS; /* until it is known */
 
     if (!rc)
         rc = batch_create(&l->xen, l->guest, maps, &l->batch, e);

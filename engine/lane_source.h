@@ -52,6 +52,7 @@ struct lane_source {
     struct page_encoder *encoder;
     struct codec_choice choice;
     unsigned record_pages; /* the most that a record of this lane has */
+    int64_t page_ns;       /* from look to sent, of the last batch */
     /* Read by the story when the lane is not busy. */
     struct lane_totals totals;
     struct lane_profile profile;
