@@ -579,6 +579,19 @@ static int map_frames(uintptr_t address, const uint64_t *mfns, size_t count, int
     return 0;
 }
 
+/* What the daemon holds for us in this slot now, mapped. */
+static int keep_mapping(
+    uintptr_t address, uint32_t slot, const uint64_t *mfns, size_t count, int prot)
+{
+    int rc = keep_slot(address, slot);
+
+    if (rc) {
+        atomic_store(&client.releases[slot], 1);
+        return rc;
+    }
+    return map_frames(address, mfns, count, prot);
+}
+
 static int region_prot(uintptr_t address, size_t bytes, int *prot)
 {
     struct region *r;
@@ -615,12 +628,7 @@ static int map_some(struct connection *c, uint16_t dom, uintptr_t address, int p
     if (reply.result)
         return (int)reply.result;
     memcpy(errs, c->window + WINDOW_ERRORS, count * sizeof(*errs));
-    rc = keep_slot(address, (uint32_t)reply.value);
-    if (rc) {
-        atomic_store(&client.releases[reply.value], 1);
-        return rc;
-    }
-    return map_frames(address, mfns, count, prot);
+    return keep_mapping(address, (uint32_t)reply.value, mfns, count, prot);
 }
 
 static int ioctl_mmapbatch(struct connection *c, const privcmd_mmapbatch_v2_t *b)
@@ -657,7 +665,7 @@ static int ioctl_resource(struct connection *c, privcmd_mmap_resource_t *m)
     else if (!rc && !m->addr)
         m->num = (uint64_t)reply.result;
     else if (!rc)
-        rc = map_frames(m->addr, (uint64_t *)c->window, m->num, prot);
+        rc = keep_mapping(m->addr, (uint32_t)reply.value, (uint64_t *)c->window, m->num, prot);
     pthread_mutex_unlock(&c->lock);
     return rc;
 }
@@ -675,6 +683,19 @@ static long ioctl_hypercall(struct connection *c, const privcmd_hypercall_t *h)
     return rc ? rc : reply.result;
 }
 
+/* As the driver answers; the host's log names it. */
+static int ioctl_unknown(struct connection *c, unsigned long request)
+{
+    struct proto_request req = {.op = OP_UNKNOWN_IOCTL, .arg = {_IOC_NR(request)}};
+    struct proto_reply reply;
+    int rc;
+
+    pthread_mutex_lock(&c->lock);
+    rc = ask(c->sock, &req, &reply, NULL, 0);
+    pthread_mutex_unlock(&c->lock);
+    return rc ? rc : -ENOTTY;
+}
+
 static int privcmd_ioctl(struct connection *c, unsigned long request, void *arg)
 {
     long rc;
@@ -690,7 +711,7 @@ static int privcmd_ioctl(struct connection *c, unsigned long request, void *arg)
         rc = ioctl_resource(c, arg);
         break;
     default:
-        rc = -ENOTTY;
+        rc = ioctl_unknown(c, request);
     }
     if (rc < 0) {
         errno = (int)-rc;

@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define PROTO_VERSION 1u
+#define PROTO_VERSION 2u
 #define ARENA_BYTES   (1ull << 30)
 #define WINDOW_BYTES  (1ull << 20)
 #define MAX_MAPPINGS  65536u
@@ -24,14 +24,16 @@
 #define WINDOW_ERRORS (MAX_MAP_PAGES * 8ull)
 
 enum proto_op {
-    OP_SESSION = 1,  /* arg: version, pid, arena address -> value: token; fds: machine, arena,
-                        releases */
-    OP_CONNECT,      /* arg: token -> fd: window */
-    OP_HYPERCALL,    /* arg: op, args[5] */
-    OP_MAP,          /* arg: domid, writable, count; window: gfns -> value: slot; window: MFNs and
-                        errors. -ENOSPC: no slot left */
-    OP_MAP_RESOURCE, /* arg: domid, type, id, first, count -> window: MFNs */
-    OP_COMMAND,      /* data: a command line of NUL-ended words -> data: text */
+    OP_SESSION = 1,   /* arg: version, pid, arena address -> value: token; fds: machine, arena,
+                         releases */
+    OP_CONNECT,       /* arg: token -> fd: window */
+    OP_HYPERCALL,     /* arg: op, args[5] */
+    OP_MAP,           /* arg: domid, writable, count; window: gfns -> value: slot; window: MFNs and
+                         errors. -ENOSPC: no slot left */
+    OP_MAP_RESOURCE,  /* arg: domid, type, id, first, count -> window: MFNs; value: slot. Of no
+                         frames:  result: how many there are */
+    OP_COMMAND,       /* data: a command line of NUL-ended words -> data: text */
+    OP_UNKNOWN_IOCTL, /* arg: number, for the log */
 };
 
 enum { PROTO_MAX_DATA = 60000 };

@@ -337,12 +337,30 @@ static int64_t map_pages(struct conn *c, uint16_t domid, bool writable, uint64_t
     return slot;
 }
 
+/* A grant frame, made when it is first asked for. Caller holds d->lock. -errno, or 0. */
+static int grant_frame(struct domain *d, uint64_t i, uint64_t *mfn)
+{
+    if (i >= d->max_grant_frames)
+        return -EINVAL;
+    if (!d->grant_mfns[i]) {
+        d->grant_mfns[i] = domain_alloc_special(d);
+        if (!d->grant_mfns[i])
+            return -ENOMEM;
+        memset(frame_ptr(d->machine, d->grant_mfns[i]), 0, PAGE_BYTES);
+    }
+    *mfn = d->grant_mfns[i];
+    return 0;
+}
+
+/* The slot, how many frames there are if none is wanted, or a negative errno. */
 static int64_t map_resource(struct conn *c, const uint64_t *arg)
 {
+    struct session *s = c->session;
     uint64_t *mfns = (uint64_t *)c->window;
     uint64_t first = arg[3], count = arg[4];
+    struct mapping map = {.live = true, .nr_mfns = (uint32_t)count};
 
-    if (!c->session || !c->window || count > MAX_GRANT_FRAMES)
+    if (!s || !c->window || count > MAX_GRANT_FRAMES || first > MAX_GRANT_FRAMES)
         return -EINVAL;
     if (arg[1] != XENMEM_resource_grant_table || arg[2] != XENMEM_resource_grant_table_id_shared)
         return -EOPNOTSUPP;
@@ -358,28 +376,28 @@ static int64_t map_resource(struct conn *c, const uint64_t *arg)
         return frames;
     }
 
+    map.mfns = calloc(count, sizeof(*map.mfns));
+    if (!map.mfns) {
+        domain_put(d);
+        return -ENOMEM;
+    }
+    map.domain = d;
+
     int64_t rc = 0;
 
     pthread_mutex_lock(&d->lock);
     for (uint64_t i = 0; i < count && !rc; i++) {
-        if (first + i >= d->max_grant_frames) {
-            rc = -EINVAL;
+        rc = grant_frame(d, first + i, &mfns[i]);
+        if (rc)
             break;
-        }
-        if (!d->grant_mfns[first + i]) {
-            uint64_t mfn = domain_alloc_special(d);
-
-            if (!mfn) {
-                rc = -ENOMEM;
-                break;
-            }
-            memset(frame_ptr(d->machine, mfn), 0, PAGE_BYTES);
-            d->grant_mfns[first + i] = mfn;
-        }
-        mfns[i] = d->grant_mfns[first + i];
+        map.mfns[i] = (uint32_t)mfns[i];
+        atomic_fetch_add(&d->machine->frames[mfns[i]].map_refs, 1);
     }
     pthread_mutex_unlock(&d->lock);
-    domain_put(d);
+    if (!rc)
+        rc = take_slot(s, &map);
+    if (rc < 0)
+        drop_mapping(s->host, &map);
     return rc;
 }
 
@@ -452,8 +470,16 @@ static int answer(struct conn *c, const struct proto_request *req, uint8_t *data
         reply.value = slot < 0 ? 0 : (uint64_t)slot;
         break;
     }
-    case OP_MAP_RESOURCE:
-        reply.result = map_resource(c, req->arg);
+    case OP_MAP_RESOURCE: {
+        int64_t answer_or_slot = map_resource(c, req->arg);
+
+        reply.result = answer_or_slot < 0 || !req->arg[4] ? answer_or_slot : 0;
+        reply.value = answer_or_slot < 0 ? 0 : (uint64_t)answer_or_slot;
+        break;
+    }
+    case OP_UNKNOWN_IOCTL:
+        host_log_rate(
+            c->host, "privcmd ioctl %llu is not modelled", (unsigned long long)req->arg[0]);
         break;
     case OP_COMMAND:
         reply.result = command_run(c->host, c->sock, (char *)data, req->data_bytes, &text);

@@ -5,12 +5,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <xenctrl.h>
 #include <xenforeignmemory.h>
 #include <xencall.h>
+#include <xen/grant_table.h>
 #include <xen/hvm/hvm_op.h>
+#include <xen/memory.h>
+#include <xen/sys/privcmd.h>
 
 static xc_interface *xch;
 static xenforeignmemory_handle *fmem;
@@ -209,6 +213,56 @@ static void check_populate(void)
     xc_domain_destroy(xch, pv);
 }
 
+static void check_populate_hvm_twice(void)
+{
+    uint32_t hvm = new_domain(1);
+    xen_pfn_t gfn = 5;
+    uint8_t *first;
+    const uint8_t *second;
+
+    CHECK("populate", xc_domain_populate_physmap(xch, hvm, 1, 0, 0, &gfn) == 1);
+    first = (uint8_t *)(uintptr_t)map_one(hvm, PROT_READ | PROT_WRITE, gfn);
+    CHECK("map", first);
+    memset(first, 0x11, 4096);
+    CHECK("twice", xc_domain_populate_physmap(xch, hvm, 1, 0, 0, &gfn) == 1 && gfn == 5);
+    CHECK("twice", xc_get_tot_pages(xch, hvm) == 2);
+    second = map_one(hvm, PROT_READ, gfn);
+    CHECK("the second page is a new one", second && second[0] == 0xC2 && first[0] == 0x11);
+    xenforeignmemory_unmap(fmem, first, 1);
+    xenforeignmemory_unmap(fmem, (void *)(uintptr_t)second, 1);
+    CHECK("taken away", xc_domain_decrease_reservation_exact(xch, hvm, 1, 0, &gfn) == 0);
+    CHECK("the first page has no name", !map_one(hvm, PROT_READ, gfn) && errno == EINVAL);
+    CHECK("the first page is still paid for", xc_get_tot_pages(xch, hvm) == 1);
+    xc_domain_destroy(xch, hvm);
+}
+
+static uint64_t free_pages(void)
+{
+    xc_physinfo_t info = {0};
+
+    CHECK("physinfo", !xc_physinfo(xch, &info));
+    return info.free_pages;
+}
+
+/* A grant frame is nobody else's for as long as somebody maps it. */
+static void check_grant_frame(void)
+{
+    uint64_t before = free_pages();
+    uint32_t pvh = new_domain(1);
+    void *grants = NULL;
+    xenforeignmemory_resource_handle *r = xenforeignmemory_map_resource(fmem, pvh,
+        XENMEM_resource_grant_table, XENMEM_resource_grant_table_id_shared, 0, 2, &grants,
+        PROT_READ | PROT_WRITE, 0);
+
+    CHECK("map two grant frames", r && grants);
+    if (!r)
+        return;
+    memset(grants, 0x22, 8192);
+    CHECK("destroy", !xc_domain_destroy(xch, pvh));
+    CHECK("grant frames that are mapped are not free", free_pages() == before - 2);
+    CHECK("unmap", !xenforeignmemory_unmap_resource(fmem, r));
+}
+
 static void check_pin(void)
 {
     uint32_t pv = new_domain(0);
@@ -282,6 +336,8 @@ static void check_unknown(uint32_t domid)
     struct mmuext_op mmuext = {.cmd = 99};
     xc_dominfo_t info;
 
+    CHECK("an unknown ioctl",
+        ioctl(xencall_fd(call), IOCTL_PRIVCMD_DM_OP, NULL) == -1 && errno == ENOTTY);
     CHECK("an unknown hypercall", xencall1(call, 33, 0) == -1 && errno == ENOSYS);
     CHECK("an unknown mmuext_op", xc_mmuext_op(xch, &mmuext, 1, domid) == -1 && errno == ENOSYS);
     CHECK("an unknown domctl", xc_domctl(xch, &op) == -1 && errno == ENOSYS);
@@ -312,6 +368,8 @@ int main(int argc, char **argv)
     check_logdirty(pvh);
     check_pause(busy);
     check_populate();
+    check_populate_hvm_twice();
+    check_grant_frame();
     check_pin();
     check_dirty_types();
     check_unknown(pv);

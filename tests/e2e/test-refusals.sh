@@ -6,7 +6,7 @@ guest a pv --type pv
 guest a pvh --type pvh
 guest a busy --type pvh --vcpus 1 --dirty max
 must "$X" run a -- "$B/e2e/refusals" 1 2 3
-for call in "hypercall 33" "domctl 1003" "mmuext_op 99"; do
+for call in "hypercall 33" "domctl 1003" "mmuext_op 99" "privcmd ioctl 5"; do
     grep -q "$call is not modelled" h/a/log || fail "the log does not name $call"
 done
 whole a pv
