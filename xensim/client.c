@@ -8,19 +8,48 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-void client_run_dir(char *buf, size_t bytes)
+/* NULL: none. */
+static const char *chosen_dir(void)
 {
     const char *dir = getenv("XENSIM_DIR");
 
-    if (dir && dir[0])
-        snprintf(buf, bytes, "%s", dir);
+    return dir && dir[0] ? dir : NULL;
+}
+
+void client_run_dir(char *buf, size_t bytes)
+{
+    if (chosen_dir())
+        snprintf(buf, bytes, "%s", chosen_dir());
     else if (geteuid() == 0)
         snprintf(buf, bytes, "/run/xensim");
     else
         snprintf(buf, bytes, "/tmp/xensim-%u", (unsigned)geteuid());
+}
+
+bool client_dir_is_ours(const char *dir, uid_t user)
+{
+    struct stat st;
+
+    if (lstat(dir, &st))
+        return errno == ENOENT;
+    return S_ISDIR(st.st_mode) && st.st_uid == user && !(st.st_mode & (S_IWGRP | S_IWOTH));
+}
+
+int client_check_run_dir(struct err *e)
+{
+    char run[256];
+
+    client_run_dir(run, sizeof(run));
+    if (chosen_dir() || client_dir_is_ours(run, geteuid()))
+        return 0;
+    return err_set(e, ERR_REFUSED, EPERM,
+        "%s is not a directory of user %u's that nobody else can write to: remove it, or set "
+        "XENSIM_DIR to another",
+        run, (unsigned)geteuid());
 }
 
 int client_host_dir(const char *host, char *buf, size_t bytes, struct err *e)
@@ -31,6 +60,8 @@ int client_host_dir(const char *host, char *buf, size_t bytes, struct err *e)
         return err_set(e, ERR_USAGE, EINVAL,
             "%s: not a host name: at most 40 characters, no slash, no leading dot or dash", host);
     client_run_dir(run, sizeof(run));
+    if (client_check_run_dir(e))
+        return -e->code;
     if (snprintf(buf, bytes, "%s/%s", run, host) >= (int)bytes)
         return err_set(e, ERR_USAGE, ENAMETOOLONG, "%s/%s: too long", run, host);
     return 0;

@@ -7,14 +7,23 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* The directory that holds hosts' directories: $XENSIM_DIR, else /run/xensim for root, else
  * /tmp/xensim-UID. */
 void client_run_dir(char *buf, size_t bytes);
 
-/* Refuses names that are no single path component. */
+/* Who can write there can be the host that we talk to. True for a directory (no link to one) of
+ * this user's that nobody else can write to, and for one that does not exist yet. */
+bool client_dir_is_ours(const char *dir, uid_t user);
+
+/* Refuses a run directory that is not ours; the one that $XENSIM_DIR names is as its user wants. */
+int client_check_run_dir(struct err *e);
+
+/* Refuses names that are no single path component, and what client_check_run_dir() refuses. */
 int client_host_dir(const char *host, char *buf, size_t bytes, struct err *e);
 
 /* A connected CLOEXEC socket, or -errno with a line that says what to do. A host that does not run

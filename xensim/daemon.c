@@ -95,6 +95,8 @@ static int make_dirs(const char *dir, struct err *e)
     client_run_dir(run, sizeof(run));
     if (mkdir(run, 0700) && errno != EEXIST)
         return err_sys(e, ERR_LOCAL, errno, "cannot make %s", run);
+    if (client_check_run_dir(e)) /* somebody may have made it a moment ago */
+        return -e->code;
     if (mkdir(dir, 0700) && errno != EEXIST)
         return err_sys(e, ERR_LOCAL, errno, "cannot make %s", dir);
     return 0;

@@ -35,6 +35,8 @@ $(B)/pic/%.o: %.c
 # Its own unit tests (tests/unit/test_xensim_*.c) take what they test from here.
 $(B)/tests/unit/test_xensim_content: $(call obj,xensim/content.c xensim/words.c base/units.c)
 $(B)/tests/unit/test_xensim_content: LDLIBS += -lm
+$(B)/tests/unit/test_xensim_client: $(call obj,xensim/client.c xensim/wire.c base/err.c)
+$(B)/tests/unit/test_xensim_client: COUNT_ALLOCATIONS :=
 $(B)/tests/unit/test_xensim_usage: $(call obj,xensim/usage.c base/err.c)
 
 # How fast it is itself: make bench-xensim.

@@ -14,6 +14,17 @@ usage "extra is too much; it is: xensim list HOST" "$X" list a extra
 usage "--bogus is too much; it is: xensim verify HOST DOMAIN" "$X" verify a 1 --bogus
 usage "it is: xensim verify HOST DOMAIN" "$X" verify a
 usage "it is: xensim run HOST -- COMMAND" "$X" run a xl list
+
+# A run directory that somebody else has made, where anybody could have put a host.
+other=(setpriv --reuid=61987 --clear-groups env -u XENSIM_DIR "$X")
+if "${other[@]}" --help >/dev/null 2>&1 && mkdir /tmp/xensim-61987; then
+    trap 'rmdir /tmp/xensim-61987' EXIT
+    must_say "not a directory of user 61987's" "${other[@]}" list a
+    must_say "not a directory of user 61987's" "${other[@]}" host a --mem 64M
+    rmdir /tmp/xensim-61987
+    trap - EXIT
+fi
+
 usage "give --mem SIZE" "$X" host a
 usage "--mem needs a value: 16M to 8T, a multiple of 2M" "$X" host a --mem
 usage "host takes no --size" "$X" host a --size 3
