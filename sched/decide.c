@@ -29,6 +29,8 @@
 
 /* A guest is slowed down so far that a round would leave so much of what the pause may take... */
 #define SLOWED_GOAL 0.8
+/* ...and a round that leaves more than that of the one before gained too little. */
+#define LEAST_SLOW_GAIN 0.85
 /* ...but by no step to less than this share of its speed, and by none that is not worth it. */
 #define LEAST_STEP_SHARE 0.25
 #define MOST_STEP_SHARE  0.8
@@ -202,9 +204,14 @@ static struct decision slow_down(const struct seen *s, const struct decide_limit
     return d;
 }
 
-/* A guest that is slowed down is not kept so for rounds that gain little. */
-static bool worth_another_slow_round(const struct decision *d, const struct decide_limits *l)
+/* A guest that is slowed down is not kept so for rounds that gain little, or less than was thought
+ * of the last one. */
+static bool worth_another_slow_round(
+    const struct seen *s, const struct decision *d, const struct decide_limits *l)
 {
+    if (s->slowed.rounds > 1 &&
+        (double)s->last.left_pages > LEAST_SLOW_GAIN * (double)s->before_left_pages)
+        return false;
     return d->next.whole_ns <= l->max_downtime_ns ||
            (double)d->next.pages_ns <= SLOWED_GOAL * (double)d->now.pages_ns;
 }
@@ -276,7 +283,7 @@ struct decision decide(
     if (!shorter || (s->stalled_rounds >= DECIDE_PATIENCE && d.next.whole_ns > l->max_downtime_ns))
         return handle_stall(s, l, c, d);
     /* Rounds help, but not enough: slower, if that can be. */
-    if (s->slowed.steps && !worth_another_slow_round(&d, l) && next_cap(s, l, c))
+    if (s->slowed.steps && !worth_another_slow_round(s, &d, l) && next_cap(s, l, c))
         return slow_down(s, l, c, d);
     d.reason = REASON_SHORTER;
     return d;

@@ -11,6 +11,8 @@
 #define LONGEST_LOOK_NS (10 * NS_PER_S)
 /* A slow link needs so long for a sample. */
 #define LONGEST_PENDING_NS NS_PER_S
+/* And for two batches of a lane, of which the first may come just after a look. */
+#define LONGEST_BATCH_NS (2 * NS_PER_S)
 /* Points of a curve lie at least this factor apart. */
 #define POINT_STEP 1.4
 /* A guest is quiet that writes to less than this share of what it wrote to before. */
@@ -85,11 +87,17 @@ static void flush_pending(struct seen *s)
 
 void seen_speed(struct seen *s, uint64_t pages, int64_t span_ns)
 {
-    /* A link on which nothing moved says nothing about how fast it is when something does. */
-    if (!pages || span_ns <= 0 || span_ns > LONGEST_LOOK_NS)
+    if (span_ns <= 0 || span_ns > LONGEST_LOOK_NS)
         return;
     s->pending.pages += (double)pages;
     s->pending.span_ns += span_ns;
+    /* Pages come in batches, which take their time on a slow link. One on which nothing moved for
+     * longer says nothing about how fast it is when something does. */
+    if (s->pending.pages <= 0) {
+        if (s->pending.span_ns >= LONGEST_BATCH_NS)
+            s->pending.span_ns = 0;
+        return;
+    }
     if (s->pending.pages >= SEEN_LEAST_PAGES || s->pending.span_ns >= LONGEST_PENDING_NS)
         flush_pending(s);
 }
@@ -195,6 +203,7 @@ void seen_slow_down(struct seen *s, unsigned cap_percent)
     if (!w->steps)
         w->whole_percent = s->last.cpu_percent;
     w->steps++;
+    w->rounds = 0;
     w->cap_percent = cap_percent;
     w->last_share = share;
     w->judged = false;
@@ -241,8 +250,10 @@ void seen_round(struct seen *s, const struct seen_round *r)
 
     flush_pending(s);
     judge_step(s, r);
+    s->slowed.rounds++;
     if (!s->rounds || r->left_pages < s->least_left_pages)
         s->least_left_pages = r->left_pages;
+    s->before_left_pages = s->rounds ? s->last.left_pages : 0;
     s->rounds++;
     s->last = *r;
     s->sent_pages += r->sent_pages;

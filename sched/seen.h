@@ -56,7 +56,8 @@ struct seen_round {
 
 /* A guest that was slowed down by a cap on its processor time. */
 struct seen_slowed {
-    unsigned steps; /* 0: it never was, and the rest says nothing */
+    unsigned steps;  /* 0: it never was, and the rest says nothing */
+    unsigned rounds; /* since the last one */
     unsigned cap_percent;
     double whole_percent; /* what it used before the first step */
     double last_share;    /* of its speed then that the last step was to leave */
@@ -67,6 +68,7 @@ struct seen_slowed {
 struct seen {
     unsigned rounds;
     struct seen_round last;
+    uint64_t before_left_pages; /* left_pages of the round before; 0: there was none */
     uint64_t wire_bytes;
     uint64_t sent_pages;
     uint64_t least_left_pages; /* of all rounds so far */

@@ -82,6 +82,17 @@ static void test_bad_looks_do_not_count(void **state)
     assert_near(s.send_pages_per_s, 50000);
 }
 
+/* Two of three looks find no batch done: that does not make the link three times as fast. */
+static void test_batches_that_come_seldom_are_not_taken_for_speed(void **state)
+{
+    (void)state;
+    struct seen s = {0};
+
+    for (int i = 0; i < 12; i++)
+        seen_speed(&s, i % 3 == 2 ? 600 : 0, 200 * MS);
+    assert_near(s.send_pages_per_s, 1000);
+}
+
 static void test_a_short_round_can_only_show_more_speed(void **state)
 {
     (void)state;
@@ -295,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_speed_follows_the_newest_looks),
         cmocka_unit_test(test_a_link_that_varies_has_a_spread),
         cmocka_unit_test(test_bad_looks_do_not_count),
+        cmocka_unit_test(test_batches_that_come_seldom_are_not_taken_for_speed),
         cmocka_unit_test(test_a_short_round_can_only_show_more_speed),
         cmocka_unit_test(test_a_slow_link_has_a_speed_as_well),
         cmocka_unit_test(test_one_window_is_in_proportion),
