@@ -56,25 +56,9 @@ ssize_t io_read_some(int fd, void *buf, size_t len_bytes)
 int io_read_full(
     int fd, void *buf, size_t len_bytes, const struct cancel *cancel, int64_t deadline_ns)
 {
-    size_t done = 0;
+    struct iovec iov = {buf, len_bytes};
 
-    while (done < len_bytes) {
-        const ssize_t n = io_read_some(fd, (char *)buf + done, len_bytes - done);
-
-        if (n > 0) {
-            done += (size_t)n;
-        } else if (n == 0) {
-            return done ? -EBADMSG : -ENODATA;
-        } else if (n == -EAGAIN) {
-            const int rc = io_wait(fd, POLLIN, cancel, deadline_ns);
-
-            if (rc)
-                return rc;
-        } else {
-            return (int)n;
-        }
-    }
-    return 0;
+    return io_readv_full(fd, &iov, 1, cancel, deadline_ns);
 }
 
 int io_write_full(
@@ -85,7 +69,7 @@ int io_write_full(
     return io_writev_full(fd, &iov, 1, cancel, deadline_ns);
 }
 
-static void skip_written(struct iovec **iov, int *count, size_t n)
+static void skip_done(struct iovec **iov, int *count, size_t n)
 {
     while (*count > 0 && n >= (*iov)->iov_len) {
         n -= (*iov)->iov_len;
@@ -98,13 +82,51 @@ static void skip_written(struct iovec **iov, int *count, size_t n)
     }
 }
 
+static ssize_t readv_some(int fd, const struct iovec *iov, int count)
+{
+    for (;;) {
+        const ssize_t n = readv(fd, iov, count < IOV_MAX ? count : IOV_MAX);
+
+        if (n >= 0)
+            return n;
+        if (errno != EINTR)
+            return -errno;
+    }
+}
+
+int io_readv_full(
+    int fd, struct iovec *iov, int count, const struct cancel *cancel, int64_t deadline_ns)
+{
+    bool begun = false;
+
+    skip_done(&iov, &count, 0);
+    while (count > 0) {
+        const ssize_t n = readv_some(fd, iov, count);
+
+        if (n > 0) {
+            begun = true;
+            skip_done(&iov, &count, (size_t)n);
+        } else if (n == 0) {
+            return begun ? -EBADMSG : -ENODATA;
+        } else if (n == -EAGAIN) {
+            const int rc = io_wait(fd, POLLIN, cancel, deadline_ns);
+
+            if (rc)
+                return rc;
+        } else {
+            return (int)n;
+        }
+    }
+    return 0;
+}
+
 ssize_t io_writev_some(int fd, struct iovec **iov, int *count)
 {
     for (;;) {
         const ssize_t n = writev(fd, *iov, *count < IOV_MAX ? *count : IOV_MAX);
 
         if (n >= 0) {
-            skip_written(iov, count, (size_t)n);
+            skip_done(iov, count, (size_t)n);
             return n;
         }
         if (errno != EINTR)
@@ -115,7 +137,7 @@ ssize_t io_writev_some(int fd, struct iovec **iov, int *count)
 int io_writev_full(
     int fd, struct iovec *iov, int count, const struct cancel *cancel, int64_t deadline_ns)
 {
-    skip_written(&iov, &count, 0);
+    skip_done(&iov, &count, 0);
     while (count > 0) {
         const ssize_t n = io_writev_some(fd, &iov, &count);
 

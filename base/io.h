@@ -36,7 +36,9 @@ int io_read_full(
 int io_write_full(
     int fd, const void *buf, size_t len_bytes, const struct cancel *cancel, int64_t deadline_ns);
 
-/* Writes every byte of iov[0..count). The array is used up. */
+/* Every byte of iov[0..count). The array is used up. */
+int io_readv_full(
+    int fd, struct iovec *iov, int count, const struct cancel *cancel, int64_t deadline_ns);
 int io_writev_full(
     int fd, struct iovec *iov, int count, const struct cancel *cancel, int64_t deadline_ns);
 

@@ -347,33 +347,41 @@ static int wait_for(struct tls_stream *s, int wants, int64_t deadline_ns)
     return io_wait(s->ch.fd, wants == WANTS_INPUT ? POLLIN : POLLOUT, s->ch.cancel, deadline_ns);
 }
 
-static int tls_recv(
-    struct channel *ch, void *buf, size_t len_bytes, int64_t deadline_ns, struct err *e)
+/* begun: something of what the caller wants has come before. */
+static int recv_piece(struct tls_stream *s, uint8_t *at, size_t len_bytes, bool begun,
+    int64_t deadline_ns, struct err *e)
 {
-    struct tls_stream *s = stream_of(ch);
-    size_t done = 0;
-
-    if (cancel_is_fired(ch->cancel))
-        return channel_fail(ch, "receiving", -ECANCELED, e);
-    while (done < len_bytes) {
+    while (len_bytes) {
         size_t n = 0;
 
         pthread_mutex_lock(&s->lock);
-        int rc = explain_call(
-            s, "receiving", open_some(s, (uint8_t *)buf + done, len_bytes - done, &n), e);
+        int rc = explain_call(s, "receiving", open_some(s, at, len_bytes, &n), e);
         pthread_mutex_unlock(&s->lock);
 
-        if (rc == -ENODATA && done)
-            return err_set(e, ERR_PEER, EBADMSG, "%s: receiving: cut short", ch->name);
+        if (rc == -ENODATA && begun)
+            return err_set(e, ERR_PEER, EBADMSG, "%s: receiving: cut short", s->ch.name);
         if (is_final(rc))
             return rc;
         if (rc)
             rc = wait_for(s, rc, deadline_ns);
         if (rc)
-            return channel_fail(ch, "receiving", rc, e);
-        done += n;
+            return channel_fail(&s->ch, "receiving", rc, e);
+        at += n;
+        len_bytes -= n;
+        begun |= n > 0;
     }
     return 0;
+}
+
+static int tls_recv(
+    struct channel *ch, struct iovec *iov, int count, int64_t deadline_ns, struct err *e)
+{
+    struct tls_stream *s = stream_of(ch);
+    int rc = cancel_is_fired(ch->cancel) ? channel_fail(ch, "receiving", -ECANCELED, e) : 0;
+
+    for (int i = 0; i < count && !rc; i++)
+        rc = recv_piece(s, iov[i].iov_base, iov[i].iov_len, i > 0, deadline_ns, e);
+    return rc;
 }
 
 static int tls_binding(struct channel *ch, uint8_t out[static CHANNEL_BINDING_BYTES], struct err *e)

@@ -5,9 +5,10 @@
  *
  * send  puts every byte of iov[0..count) on its way (the array may be used up). It fails with
  *       -ETIMEDOUT when no byte moved for stall_ns.
- * recv  fills the whole buffer by deadline_ns. -ENODATA, with no text in *e, is a clean end
- *       before the first byte; -EBADMSG an end in the middle or of a TLS stream without goodbye.
- * Both fail with -ECANCELED once the cancel object fired. Text in *e begins with the name.
+ * recv  fills all of iov[0..count) by deadline_ns (and may use it up). -ENODATA, with no text in
+ * *e, is a clean end before the first byte; -EBADMSG an end in the middle or of a TLS stream
+ * without goodbye. Both fail with -ECANCELED once the cancel object fired. Text in *e begins with
+ * the name.
  */
 #ifndef TRANSPORT_CHANNEL_H
 #define TRANSPORT_CHANNEL_H
@@ -27,7 +28,7 @@ struct channel;
 struct channel_ops {
     int (*send)(struct channel *ch, struct iovec *iov, int count, struct err *e);
     int (*recv)(
-        struct channel *ch, void *buf, size_t len_bytes, int64_t deadline_ns, struct err *e);
+        struct channel *ch, struct iovec *iov, int count, int64_t deadline_ns, struct err *e);
     /* Bytes only the two ends of this very connection know (TLS exporter); zeros on plain TCP. */
     int (*binding)(struct channel *ch, uint8_t out[static CHANNEL_BINDING_BYTES], struct err *e);
     /* Say goodbye: nothing more will be sent, and the peer sees a clean end. */
@@ -70,7 +71,16 @@ static inline int channel_send(struct channel *ch, struct iovec *iov, int count,
 static inline int channel_recv(
     struct channel *ch, void *buf, size_t len_bytes, int64_t deadline_ns, struct err *e)
 {
-    return ch->ops->recv(ch, buf, len_bytes, deadline_ns, e);
+    struct iovec iov = {buf, len_bytes};
+
+    return ch->ops->recv(ch, &iov, 1, deadline_ns, e);
+}
+
+/* Into several places, one after the other. */
+static inline int channel_recv_parts(
+    struct channel *ch, struct iovec *iov, int count, int64_t deadline_ns, struct err *e)
+{
+    return ch->ops->recv(ch, iov, count, deadline_ns, e);
 }
 
 static inline void channel_shutdown(struct channel *ch)

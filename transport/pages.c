@@ -26,6 +26,7 @@ enum {
     MOST_SKIPPED = 63,
     /* The fastest level whose output is still clearly smaller than LZ4's. */
     ZSTD_LEVEL = 1,
+    RAW_PIECE_PAGES = (1 << 20) / PAGE_BYTES, /* received at once */
     MAX_PACKED_BYTES = PAGES_BLOCK_BYTES - PAGES_BLOCK_BYTES / MIN_SAVED_FRACTION,
 };
 
@@ -412,13 +413,21 @@ static const char *judge_entry(const struct page_rules *r, uint64_t entry)
 }
 
 /* The next bytes of the body. what: the part that is cut short if there are not so many. */
-static int take(struct page_decoder *dec, struct channel *ch, void *into, size_t len_bytes,
-    const char *what, struct err *e)
+static int take_parts(struct page_decoder *dec, struct channel *ch, struct iovec *iov, int count,
+    size_t len_bytes, const char *what, struct err *e)
 {
     if (len_bytes > dec->left_bytes)
         return bad_pages(dec, e, "cut short in its %s", what);
     dec->left_bytes -= len_bytes;
-    return record_recv_body(ch, RECORD_PAGES, into, len_bytes, e);
+    return record_recv_parts(ch, RECORD_PAGES, iov, count, e);
+}
+
+static int take(struct page_decoder *dec, struct channel *ch, void *into, size_t len_bytes,
+    const char *what, struct err *e)
+{
+    struct iovec iov = {into, len_bytes};
+
+    return take_parts(dec, ch, &iov, 1, len_bytes, what, e);
 }
 
 static uint32_t pages_in_block(uint32_t byte_pages, uint32_t block)
@@ -560,17 +569,22 @@ static int recv_packed(struct page_decoder *dec, struct channel *ch, uint32_t bl
     return 0;
 }
 
-/* Pages that come as they are, those that lie side by side at once. */
+/* Pages that come as they are, as many at once as may take stall_ns. */
 static int recv_raw(struct page_decoder *dec, struct channel *ch, uint8_t *const *pages,
     uint32_t count, struct err *e)
 {
     int rc = 0;
 
     for (uint32_t i = 0, n; i < count && !rc; i += n) {
-        n = 1;
-        while (i + n < count && pages[i + n] == pages[i + n - 1] + PAGE_BYTES)
-            n++;
-        rc = take(dec, ch, pages[i], (size_t)n * PAGE_BYTES, "blocks", e);
+        struct iovec iov[RAW_PIECE_PAGES];
+        int parts = 0;
+
+        for (n = 0; n < RAW_PIECE_PAGES && i + n < count; n++)
+            if (n && pages[i + n] == pages[i + n - 1] + PAGE_BYTES)
+                iov[parts - 1].iov_len += PAGE_BYTES;
+            else
+                iov[parts++] = (struct iovec){pages[i + n], PAGE_BYTES};
+        rc = take_parts(dec, ch, iov, parts, (size_t)n * PAGE_BYTES, "blocks", e);
     }
     return rc;
 }

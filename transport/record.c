@@ -94,6 +94,13 @@ int record_recv_body(struct channel *ch, uint32_t type, void *into, size_t len_b
     return 0;
 }
 
+int record_recv_parts(
+    struct channel *ch, uint32_t type, struct iovec *iov, int count, struct err *e)
+{
+    return ended_inside(
+        ch, type, channel_recv_parts(ch, iov, count, deadline_in(ch->stall_ns), e), e);
+}
+
 static int skip_body(struct channel *ch, uint32_t type, size_t len_bytes, struct err *e)
 {
     uint8_t scratch[4096];

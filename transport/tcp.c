@@ -401,11 +401,12 @@ static int tcp_send(struct channel *ch, struct iovec *iov, int count, struct err
 }
 
 static int tcp_recv(
-    struct channel *ch, void *buf, size_t len_bytes, int64_t deadline_ns, struct err *e)
+    struct channel *ch, struct iovec *iov, int count, int64_t deadline_ns, struct err *e)
 {
+    const size_t len_bytes = sum_iov(iov, count);
     const int rc = cancel_is_fired(ch->cancel)
                        ? -ECANCELED
-                       : io_read_full(ch->fd, buf, len_bytes, ch->cancel, deadline_ns);
+                       : io_readv_full(ch->fd, iov, count, ch->cancel, deadline_ns);
 
     if (rc == -ENODATA)
         return rc;

@@ -26,20 +26,24 @@ static int memory_send(struct channel *ch, struct iovec *iov, int count, struct 
 }
 
 static int memory_recv(
-    struct channel *ch, void *buf, size_t len_bytes, int64_t deadline_ns, struct err *e)
+    struct channel *ch, struct iovec *iov, int count, int64_t deadline_ns, struct err *e)
 {
     struct memory_channel *m = (struct memory_channel *)ch;
-    const size_t left_bytes = m->len_bytes - m->pos_bytes;
+    size_t len_bytes = 0;
 
     (void)deadline_ns;
+    for (int i = 0; i < count; i++)
+        len_bytes += iov[i].iov_len;
     if (len_bytes == 0)
         return 0;
-    if (left_bytes == 0)
+    if (m->len_bytes == m->pos_bytes)
         return -ENODATA;
-    if (left_bytes < len_bytes)
+    if (m->len_bytes - m->pos_bytes < len_bytes)
         return err_set(e, ERR_PEER, EBADMSG, "%s: cut short", ch->name);
-    memcpy(buf, m->bytes + m->pos_bytes, len_bytes);
-    m->pos_bytes += len_bytes;
+    for (int i = 0; i < count; i++) {
+        memcpy(iov[i].iov_base, m->bytes + m->pos_bytes, iov[i].iov_len);
+        m->pos_bytes += iov[i].iov_len;
+    }
     return 0;
 }
 

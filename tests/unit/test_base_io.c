@@ -66,6 +66,21 @@ static void test_a_closed_peer_is_a_clean_end_only_between_things(void **state)
     assert_int_equal(io_read_full(f->b, buf, 4, NULL, deadline_in(NS_PER_S)), -ENODATA);
 }
 
+static void test_parts_are_filled_one_after_the_other(void **state)
+{
+    struct fixture *f = *state;
+    char first[3], last[2];
+    struct iovec whole[] = {{first, 3}, {NULL, 0}, {last, 2}};
+    struct iovec cut[] = {{first, 3}, {last, 2}};
+
+    assert_int_equal(write(f->a, "abcdefgh", 8), 8);
+    assert_int_equal(io_readv_full(f->b, whole, 3, NULL, deadline_in(NS_PER_S)), 0);
+    assert_memory_equal(first, "abc", 3);
+    assert_memory_equal(last, "de", 2);
+    close_end(&f->a);
+    assert_int_equal(io_readv_full(f->b, cut, 2, NULL, deadline_in(NS_PER_S)), -EBADMSG);
+}
+
 static void test_a_silent_peer_times_out(void **state)
 {
     struct fixture *f = *state;
@@ -210,6 +225,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_closed_peer_is_a_clean_end_only_between_things),
+        TEST(test_parts_are_filled_one_after_the_other),
         TEST(test_a_silent_peer_times_out),
         TEST(test_a_peer_that_does_not_read_times_out),
         TEST(test_writing_to_a_closed_peer_is_an_error),
