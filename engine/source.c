@@ -329,6 +329,7 @@ static int read_dirty(struct source *s, struct err *e)
         .sent_pages = s->round.data_pages + s->round.zero_pages,
         .wire_bytes = s->round.wire_bytes,
         .left_pages = s->round.deferred_pages,
+        .cpu_percent = s->cpu_percent,
     };
 
     sort_found(s, &r);

@@ -57,7 +57,7 @@ assert done['total_ns'] < 12e9, done
 END
 must "$X" destroy b g
 busy
-xm a --live "127.0.0.1:$port" g --json $slow --max-bytes 100M >move.json 2>move.err ||
+xm a --live "127.0.0.1:$port" g --json $slow --max-bytes 60M >move.json 2>move.err ||
     fail "$(tail -n 3 move.err)"
 must python3 - <<'END'
 import json
@@ -65,6 +65,6 @@ events = [json.loads(line) for line in open('move.json')]
 done = events[-1]
 reasons = [e['reason'] for e in events if e['event'] == 'decision']
 assert reasons[-1] == 'bytes', reasons
-assert done['wire_bytes'] < 110 << 20, done
+assert done['wire_bytes'] < 66 << 20, done
 END
 moved a b g
