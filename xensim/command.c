@@ -393,14 +393,14 @@ static int do_list(struct host *h, struct words *w, struct answer *a)
 
 static int do_info(struct host *h, struct words *w, struct answer *a)
 {
-    const struct machine *m = &h->machine;
+    struct machine *m = &h->machine;
 
     (void)w;
     say(a,
         "host %s: %llu MiB machine memory (%s pages), %llu MiB free%s\n"
         "fragmented: %u %%, PV log-dirty: %s\n",
         h->name, (unsigned long long)(m->nr_frames >> 8), m->huge ? "2 MiB" : "4 KiB",
-        (unsigned long long)(m->free_frames >> 8), m->prealloc ? ", preallocated" : "",
+        (unsigned long long)(heap_free_frames(m) >> 8), m->prealloc ? ", preallocated" : "",
         m->fragment_percent, h->no_shadow ? "refused (--no-shadow)" : "on request");
     return 0;
 }

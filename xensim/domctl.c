@@ -602,9 +602,7 @@ static int64_t sys_physinfo(struct host *h, struct xen_sysctl *op)
     p->capabilities = XEN_SYSCTL_PHYSCAP_hvm | XEN_SYSCTL_PHYSCAP_pv | XEN_SYSCTL_PHYSCAP_hap |
                       (h->no_shadow ? 0 : XEN_SYSCTL_PHYSCAP_shadow) | XEN_SYSCTL_PHYSCAP_gnttab_v1;
     p->total_pages = h->machine.nr_frames;
-    pthread_mutex_lock(&h->machine.heap_lock);
-    p->free_pages = h->machine.free_frames;
-    pthread_mutex_unlock(&h->machine.heap_lock);
+    p->free_pages = heap_free_frames(&h->machine);
     p->max_mfn = h->machine.nr_frames - 1;
     return 0;
 }

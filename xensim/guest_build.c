@@ -142,15 +142,16 @@ static int lay_out(struct build *b)
  * more of it than there is. */
 static int check_memory(const struct build *b)
 {
-    const struct machine *m = b->d->machine;
+    struct machine *m = b->d->machine;
     const char *host = b->d->host->name;
     uint64_t pages = b->k.nr_pages + (b->d->hvm ? PVH_NR_SPECIAL : 0);
+    uint64_t free_pages = heap_free_frames(m);
     uint64_t wanted = pages * PAGE_BYTES, real = machine_real_bytes_free();
 
-    if (pages > m->free_frames)
+    if (pages > free_pages)
         return err_set(b->e, ERR_LOCAL, ENOMEM,
             "host %s has no memory for this guest: it wants %llu MiB, %llu MiB are free", host,
-            (unsigned long long)(wanted >> 20), (unsigned long long)(m->free_frames >> 8));
+            (unsigned long long)(wanted >> 20), (unsigned long long)(free_pages >> 8));
     if (!m->prealloc && wanted > real)
         return err_set(b->e, ERR_LOCAL, ENOMEM,
             "the guest wants %llu MiB, the machine that simulates host %s has %llu MiB to give",

@@ -37,6 +37,7 @@ struct host {
     int listen_fd;
     int stop_fd; /* eventfd: the daemon ends */
     _Atomic uint64_t log_lines;
+    _Atomic uint64_t unknown_ioctls[4]; /* a bit a number: named in the log already */
 };
 
 #define host_log(h, ...) log_write(&(h)->log, LOG_INFO, __VA_ARGS__)

@@ -329,6 +329,16 @@ static uint64_t find_scattered(struct machine *m)
     return find_single(m);
 }
 
+uint64_t heap_free_frames(struct machine *m)
+{
+    uint64_t frames;
+
+    pthread_mutex_lock(&m->heap_lock);
+    frames = m->free_frames;
+    pthread_mutex_unlock(&m->heap_lock);
+    return frames;
+}
+
 uint64_t heap_alloc_frame(struct machine *m, uint16_t owner)
 {
     pthread_mutex_lock(&m->heap_lock);

@@ -111,6 +111,9 @@ static inline bool mfn_valid(const struct machine *m, uint64_t mfn)
     return mfn && mfn < m->nr_frames;
 }
 
+/* How many frames are free just now. */
+uint64_t heap_free_frames(struct machine *m);
+
 /* One frame, poisoned, owned by owner with no type and M2P invalid; 0 if memory is out. */
 uint64_t heap_alloc_frame(struct machine *m, uint16_t owner);
 

@@ -449,6 +449,15 @@ static int open_connection(struct conn *c, const struct proto_request *req)
     return rc;
 }
 
+/* Once each: libxenctrl tries two of them whenever it is opened. */
+static void log_unknown_ioctl(struct host *h, uint8_t number)
+{
+    uint64_t bit = 1ull << (number % 64);
+
+    if (!(atomic_fetch_or(&h->unknown_ioctls[number / 64], bit) & bit))
+        host_log(h, "privcmd ioctl %u is not modelled", number);
+}
+
 static int answer(struct conn *c, const struct proto_request *req, uint8_t *data)
 {
     struct proto_reply reply = {0};
@@ -478,8 +487,7 @@ static int answer(struct conn *c, const struct proto_request *req, uint8_t *data
         break;
     }
     case OP_UNKNOWN_IOCTL:
-        host_log_rate(
-            c->host, "privcmd ioctl %llu is not modelled", (unsigned long long)req->arg[0]);
+        log_unknown_ioctl(c->host, (uint8_t)req->arg[0]);
         break;
     case OP_COMMAND:
         reply.result = command_run(c->host, c->sock, (char *)data, req->data_bytes, &text);

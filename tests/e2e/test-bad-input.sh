@@ -89,7 +89,7 @@ must_say "cannot execute" "$X" run a -- /nowhere/program
 echo $! >>pids
 for i in $(seq 50); do [ -s held ] && break; sleep 0.1; done
 kill -9 "$(cat h/a/pid)"
-sleep 0.2
+for i in $(seq 50); do "$X" list a 2>&1 | grep -q "does not run" && break; sleep 0.1; done
 must_say "does not run" "$X" list a
 host a --mem 64M
 [ "$("$X" list a | wc -l)" -eq 1 ] || fail "the new host has an old domain"

@@ -9,6 +9,7 @@ must "$X" run a -- "$B/e2e/refusals" 1 2 3
 for call in "hypercall 33" "domctl 1003" "mmuext_op 99" "privcmd ioctl 5"; do
     grep -q "$call is not modelled" h/a/log || fail "the log does not name $call"
 done
+[ "$(grep -c "privcmd ioctl 5" h/a/log)" -eq 1 ] || fail "an ioctl is named more than once"
 whole a pv
 whole a pvh
 whole a busy
