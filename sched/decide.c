@@ -7,6 +7,9 @@
 
 /* A round that shortens what the pages of the pause take by less is not worth what it costs. */
 #define LEAST_GAIN 0.03
+/* So many rounds in a row that did not shorten it, whatever was said of them, and the next one is
+ * not believed either. */
+#define MOST_VAIN 2
 /* Pages are a small part of the pause when they take less than this share of the rest. */
 #define FLOOR_SHARE 0.125
 /* How far the parts that are not pages may lie from what is thought, as a share. */
@@ -265,7 +268,8 @@ struct decision decide(
         .next = predict(s, c, seen_dirty_within(s, round_ns), round_ns),
     };
 
-    const bool shorter = (double)d.next.pages_ns <= (1 - LEAST_GAIN) * (double)d.now.pages_ns;
+    const bool shorter = (double)d.next.pages_ns <= (1 - LEAST_GAIN) * (double)d.now.pages_ns &&
+                         s->vain_rounds < MOST_VAIN;
     const bool within = d.now.whole_ns <= l->max_downtime_ns;
     const enum reason limit = find_limit(s, l, &d.next);
 

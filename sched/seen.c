@@ -17,6 +17,8 @@
 #define POINT_STEP 1.4
 /* A guest is quiet that writes to less than this share of what it wrote to before. */
 #define QUIET_SHARE 0.5
+/* A round that leaves less by a smaller share than that was in vain. */
+#define VAIN_GAIN 0.03
 /* What is left has to shrink by so much before a stall counts as over. */
 #define STALL_OVER_SHARE 0.5
 /* A span is found this exactly. */
@@ -211,6 +213,7 @@ void seen_slow_down(struct seen *s, unsigned cap_percent)
         s->curve[i].span_ns = stretch(s->curve[i].span_ns, share);
     s->last.window_ns = stretch(s->last.window_ns, share);
     s->stalled_rounds = 0;
+    s->vain_rounds = 0;
 }
 
 double seen_slowed_share(const struct seen *s)
@@ -254,6 +257,10 @@ void seen_round(struct seen *s, const struct seen_round *r)
     if (!s->rounds || r->left_pages < s->least_left_pages)
         s->least_left_pages = r->left_pages;
     s->before_left_pages = s->rounds ? s->last.left_pages : 0;
+    if (s->rounds && (double)r->left_pages > (1 - VAIN_GAIN) * (double)s->last.left_pages)
+        s->vain_rounds++;
+    else
+        s->vain_rounds = 0;
     s->rounds++;
     s->last = *r;
     s->sent_pages += r->sent_pages;

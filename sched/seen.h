@@ -72,6 +72,7 @@ struct seen {
     uint64_t wire_bytes;
     uint64_t sent_pages;
     uint64_t least_left_pages; /* of all rounds so far */
+    unsigned vain_rounds;      /* in a row, that left about as much as the one before */
     unsigned stalled_rounds;   /* since decide() first saw that rounds do not help */
     uint64_t stall_left_pages; /* what was left then */
 

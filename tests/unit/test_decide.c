@@ -117,6 +117,20 @@ static void test_goes_on_while_rounds_shorten_the_pause(void **state)
     assert_true(outcome(g).next.whole_ns < outcome(g).now.whole_ns);
 }
 
+static void test_rounds_that_were_in_vain_are_not_believed_again(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.left = g.dirty = 50000;
+    struct seen s = see(&g);
+
+    s.vain_rounds = 1;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_SHORTER);
+    s.vain_rounds = 2;
+    assert_true(decide(&s, &g.limits, &g.costs).stalled);
+}
+
 /* Within the limit, but the upper end of the prediction is not. */
 static void test_close_to_the_limit_it_makes_sure(void **state)
 {
@@ -472,6 +486,7 @@ int main(void)
         cmocka_unit_test(test_downtime_is_the_sum_of_its_parts),
         cmocka_unit_test(test_pages_dirtied_during_the_suspend_count),
         cmocka_unit_test(test_goes_on_while_rounds_shorten_the_pause),
+        cmocka_unit_test(test_rounds_that_were_in_vain_are_not_believed_again),
         cmocka_unit_test(test_close_to_the_limit_it_makes_sure),
         cmocka_unit_test(test_a_guest_that_never_stops_ends_in_three_looks),
         cmocka_unit_test(test_away_from_the_minimum_it_looks_once_more),

@@ -93,6 +93,21 @@ static void test_batches_that_come_seldom_are_not_taken_for_speed(void **state)
     assert_near(s.send_pages_per_s, 1000);
 }
 
+static void test_rounds_that_leave_as_much_are_counted(void **state)
+{
+    (void)state;
+    static const unsigned left[] = {1000, 990, 985, 500, 520, 100}, vain[] = {0, 1, 2, 0, 1, 0};
+    struct seen s = {0};
+
+    for (unsigned i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+        const struct seen_round r = {
+            .window_ns = 100 * MS, .left_pages = left[i], .dirty_pages = left[i]};
+
+        seen_round(&s, &r);
+        assert_int_equal(s.vain_rounds, vain[i]);
+    }
+}
+
 static void test_a_short_round_can_only_show_more_speed(void **state)
 {
     (void)state;
@@ -307,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_a_link_that_varies_has_a_spread),
         cmocka_unit_test(test_bad_looks_do_not_count),
         cmocka_unit_test(test_batches_that_come_seldom_are_not_taken_for_speed),
+        cmocka_unit_test(test_rounds_that_leave_as_much_are_counted),
         cmocka_unit_test(test_a_short_round_can_only_show_more_speed),
         cmocka_unit_test(test_a_slow_link_has_a_speed_as_well),
         cmocka_unit_test(test_one_window_is_in_proportion),
