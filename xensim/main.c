@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,6 +200,7 @@ static int transfer(const struct verb *v, int argc, char **argv, struct err *e)
         rc = library_path(t.o.library, sizeof(t.o.library), e);
     if (rc)
         return rc;
+    signal(SIGPIPE, SIG_IGN); /* a helper that was killed does not read what it is told */
     if (!strcmp(v->name, "save"))
         return transfer_save(t.words[0], t.words[1], t.words[2], &t.o, e);
     if (!strcmp(v->name, "restore"))
