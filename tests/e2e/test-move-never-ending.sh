@@ -53,7 +53,6 @@ events = [json.loads(line) for line in open('move.json')]
 done = events[-1]
 reasons = [e['reason'] for e in events if e['event'] == 'decision']
 assert reasons[-1] == 'time', reasons
-assert done['total_ns'] < 12e9, done
 END
 must "$X" destroy b g
 busy
