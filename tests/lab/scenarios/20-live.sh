@@ -2,7 +2,7 @@
 
 SCENARIOS+=(pvh_live pvh_one_lane_and_offline pvh_live_two_vcpus_and_same_host pvh_live_devices
             pv_offline pv_live)
-LONG+=(pv_offline_five_times pvh_live_five_times)
+LONG+=(pv_offline_five_times pvh_live_five_times pvh_throttled)
 
 there_and_back() { # MODE TURNS
     local turn
@@ -104,6 +104,36 @@ scenario_pvh_live_devices() {
     whole B g 0 1
     disk_works B
     vif_works B
+}
+
+cap_is() { # HOST PERCENT
+    must "$1" "xl sched-credit2 -d g | awk '\$1 == \"g\" { print \$NF }' | grep -qx $2"
+}
+
+# Slowed down by its scheduler it gets there; then it has the cap that its administrator gave it.
+# The same after all processes were killed while it was slow.
+scenario_pvh_throttled() {
+    local slow="--on-stall throttle --max-downtime 2s --bandwidth 32M --compress none"
+    create A g pvh load="mem=48 still=8 rate=1500"
+    must A "xl sched-credit2 -d g -c 90"
+    listen B
+    spawn A "xmigrate --live hostB g --lanes 4 $slow --json >/tmp/send.json 2>/tmp/send.err"
+    must A "turns=0
+        until grep -q '\"cap\"' /tmp/send.json; do
+            turns=\$((turns + 1))
+            [ \$turns -lt 400 ] || { tail -n 3 /tmp/send.json; cat /tmp/send.err; exit 1; }
+            usleep 500000
+        done
+        xl sched-credit2 -d g
+        kill -KILL \$(pidof xmigrate) \$(pidof xmigrate-save-helper)
+        xmigrate --recover" 400
+    cap_is A 90
+    pulse A g
+    settled A g
+    must A "xmigrate --live hostB g --lanes 4 $slow --json >/tmp/send.json" 600
+    must A "grep '\"cap\"' /tmp/send.json; tail -n 1 /tmp/send.json"
+    cap_is B 90
+    arrived B g
 }
 
 scenario_pv_offline() {
