@@ -379,7 +379,7 @@ static void *drain_slowly(void *arg)
 /* One send that takes several times the limit, to a peer that never stops taking. */
 static void test_a_slow_peer_is_not_a_stalled_one(void **state)
 {
-    enum { BIG_BYTES = 16 << 20, LIMIT_MS = 600 };
+    enum { BIG_BYTES = 32 << 20, LIMIT_MS = 600 };
     struct pair *p = *state;
     uint8_t *big = calloc(1, BIG_BYTES);
     struct err e = ERR_INIT;
