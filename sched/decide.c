@@ -6,10 +6,10 @@
 #include <string.h>
 
 /* A round that shortens what the pages of the pause take by less is not worth what it costs. */
-#define LEAST_GAIN 0.03
+#define LEAST_GAIN 0.01
 /* So many rounds in a row that did not shorten it, whatever was said of them, and the next one is
  * not believed either. */
-#define MOST_VAIN 2
+#define MOST_VAIN 6
 /* Pages are a small part of the pause when they take less than this share of the rest. */
 #define FLOOR_SHARE 0.125
 /* How far the parts that are not pages may lie from what is thought, as a share. */

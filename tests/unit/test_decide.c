@@ -125,9 +125,9 @@ static void test_rounds_that_were_in_vain_are_not_believed_again(void **state)
     g.left = g.dirty = 50000;
     struct seen s = see(&g);
 
-    s.vain_rounds = 1;
+    s.vain_rounds = 5;
     assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_SHORTER);
-    s.vain_rounds = 2;
+    s.vain_rounds = 6;
     assert_true(decide(&s, &g.limits, &g.costs).stalled);
 }
 
