@@ -114,7 +114,7 @@ cap_is() { # HOST PERCENT
 # The same after all processes were killed while it was slow.
 scenario_pvh_throttled() {
     local slow="--on-stall throttle --max-downtime 2s --bandwidth 32M --compress none"
-    create A g pvh load="mem=48 still=8 rate=1500"
+    create A g pvh memory=192 load="mem=48 still=8 rate=1500"
     must A "xl sched-credit2 -d g -c 90"
     listen B
     spawn A "xmigrate --live hostB g --lanes 4 $slow --json >/tmp/send.json 2>/tmp/send.err"
