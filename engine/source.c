@@ -279,7 +279,7 @@ static int look_at_guest(struct source *s, struct err *e)
     const int rc = domain_check_running(&s->xen, s->p->domid, &s->cpu_ns, e);
 
     if (!rc && s->cpu_look_ns && span_ns > 0 && s->cpu_ns >= before_ns)
-        s->cpu_percent = (double)(s->cpu_ns - before_ns) * 100 / (double)span_ns;
+        s->cpu_percent = cpu_used_percent(s->cpu_ns - before_ns, span_ns);
     s->cpu_look_ns = at_ns;
     return rc;
 }

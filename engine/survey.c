@@ -192,15 +192,15 @@ static int end_window(struct surveyor *v, int64_t begun_ns, uint64_t cpu_before_
     const int64_t at_ns = now_ns(), window_ns = at_ns - begun_ns;
     const uint64_t dirty = bitmap_count(v->found, v->guest->frames);
 
-    seen_round(&v->s->watched,
-        &(struct seen_round){
-            .elapsed_ns = window_ns,
-            .window_ns = window_ns,
-            .clean_ns = at_ns - before_ns,
-            .dirty_pages = dirty,
-            .left_pages = dirty,
-            .cpu_percent = (double)(cpu_ns - cpu_before_ns) * 100 / (double)window_ns,
-        });
+    seen_round(
+        &v->s->watched, &(struct seen_round){
+                            .elapsed_ns = window_ns,
+                            .window_ns = window_ns,
+                            .clean_ns = at_ns - before_ns,
+                            .dirty_pages = dirty,
+                            .left_pages = dirty,
+                            .cpu_percent = cpu_used_percent(cpu_ns - cpu_before_ns, window_ns),
+                        });
     return 0;
 }
 

@@ -27,8 +27,6 @@
 #define FIRST_GROWTH 1.0
 /* As good as the least that was seen. */
 #define MINIMUM_SLACK 0.05
-/* What a round costs beside its pages and the CLEAN. */
-#define ROUND_NS (2 * NS_PER_MS)
 
 /* A guest is slowed down so far that a round would leave so much of what the pause may take... */
 #define SLOWED_GOAL 0.8
@@ -115,7 +113,7 @@ static int64_t next_round_ns(const struct seen *s)
 {
     const int64_t copy_ns = pages_ns((double)s->last.left_pages, s->send_pages_per_s);
 
-    return add(copy_ns, add(s->clean_ns, ROUND_NS));
+    return add(copy_ns, add(s->clean_ns, DECIDE_ROUND_NS));
 }
 
 /* Which limit another round would break, or REASON_SHORTER. */

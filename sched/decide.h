@@ -92,6 +92,9 @@ enum { DECIDE_THROTTLE_ROUNDS = DECIDE_PATIENCE + 1 };
 struct decision decide(
     const struct seen *s, const struct decide_limits *l, const struct decide_costs *c);
 
+/* What a round is thought to cost beside its pages and the CLEAN. */
+#define DECIDE_ROUND_NS INT64_C(2000000)
+
 /* As events spell them. */
 const char *action_name(enum action a);
 const char *reason_name(enum reason r);

@@ -11,7 +11,6 @@ enum { MOST_ROUNDS = 1000 };
 #define MARK_BYTES 8.0
 /* Of the pages of a round that are written to again: so many before their turn. */
 #define BEFORE_THEIR_TURN 0.5
-#define ROUND_NS          (2 * NS_PER_MS)
 
 struct run {
     const struct forecast_of *of;
@@ -60,7 +59,7 @@ static void look(struct run *r, int64_t window_ns)
 static void run_round(struct run *r)
 {
     const double sent = sent_pages(r);
-    const int64_t busy_ns = send_ns(r, sent) + ROUND_NS;
+    const int64_t busy_ns = send_ns(r, sent) + DECIDE_ROUND_NS;
     const int64_t least_ns = r->decision.least_round_ns;
     const int64_t window_ns = busy_ns > least_ns ? busy_ns : least_ns;
     const double dirty = dirty_within(r, window_ns);
@@ -87,10 +86,8 @@ static void run_round(struct run *r)
 
 static void slow_down(struct run *r)
 {
-    const double share = r->decision.cap_percent / r->seen.last.cpu_percent;
-
     seen_slow_down(&r->seen, r->decision.cap_percent);
-    r->speed *= share;
+    r->speed *= r->seen.slowed.last_share;
 }
 
 static bool goes_on(const struct run *r)

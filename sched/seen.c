@@ -33,6 +33,11 @@ double pages_per_s(uint64_t pages, int64_t span_ns)
     return span_ns > 0 ? (double)pages * 1e9 / (double)span_ns : 0;
 }
 
+double cpu_used_percent(uint64_t cpu_ns, int64_t span_ns)
+{
+    return span_ns > 0 ? (double)cpu_ns * 100 / (double)span_ns : 0;
+}
+
 double seen_bytes_per_page(const struct seen *s)
 {
     return s->sent_pages ? (double)s->wire_bytes / (double)s->sent_pages : 4096;

@@ -123,5 +123,7 @@ double seen_bytes_per_page(const struct seen *s);
 
 /* Pages per second over a span; 0 when it has no length. */
 double pages_per_s(uint64_t pages, int64_t span_ns);
+/* Processor time used in a span, in percent of one processor; 0 when it has no length. */
+double cpu_used_percent(uint64_t cpu_ns, int64_t span_ns);
 
 #endif

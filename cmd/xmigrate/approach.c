@@ -155,6 +155,14 @@ static int open_connection(struct approach *a, struct err *e)
     return mailbox_start(&a->mailbox, &a->control, o->silent_ns, e);
 }
 
+void approach_read_reason(
+    const struct approach *a, const void *body, size_t len_bytes, struct err *why)
+{
+    why->side = SIDE_DESTINATION;
+    talk_parse_error(body, len_bytes, why);
+    err_prepend(why, "%s", a->where);
+}
+
 /* The answer to what was just said: of the wanted type, or the refusal as the error. */
 static int await_answer(struct approach *a, enum control_type wanted, const void **body,
     size_t *len, int64_t wait_ns, struct err *e)
@@ -169,9 +177,7 @@ static int await_answer(struct approach *a, enum control_type wanted, const void
     if (type == CONTROL_REFUSE || type == CONTROL_FAILED) {
         struct err why = ERR_INIT;
 
-        why.side = SIDE_DESTINATION;
-        talk_parse_error(*body, *len, &why);
-        err_prepend(&why, "%s", a->where);
+        approach_read_reason(a, *body, *len, &why);
         return err_take(e, &why);
     }
     return err_set(e, ERR_PEER, EPROTO, "%s: a %s came instead of %s", a->control.ch->name,

@@ -47,6 +47,10 @@ int approach_ask(struct approach *a, struct err *e);
 /* It ends here: the other host is told why, and nothing has to be remembered. */
 void approach_end(struct approach *a, const struct err *why);
 
+/* The other host refused or failed: what it says of that, under its name. */
+void approach_read_reason(
+    const struct approach *a, const void *body, size_t len_bytes, struct err *why);
+
 /* What the guest's suspend is thought to take. */
 int64_t approach_suspend_estimate_ns(const struct approach *a);
 

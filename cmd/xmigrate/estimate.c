@@ -99,9 +99,7 @@ static void ask_why(struct estimate *t, struct err *e)
             t->a.mailbox, &type, &body, &len, &t->a.cancel, deadline_in(REASON_NS), &ignored) < 0 ||
         type != CONTROL_FAILED)
         return;
-    why.side = SIDE_DESTINATION;
-    talk_parse_error(body, len, &why);
-    err_prepend(&why, "%s", t->a.where);
+    approach_read_reason(&t->a, body, len, &why);
     *e = why;
 }
 
