@@ -118,3 +118,12 @@ stock_round_trip() {
     state_is b g running
     logdirty_is b g off
 }
+
+# ends PID SECONDS: it does, within that time.
+ends() {
+    for _ in $(seq $(($2 * 10))); do
+        kill -0 "$1" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    return 1
+}

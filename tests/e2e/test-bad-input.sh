@@ -102,8 +102,7 @@ for command in verify suspend; do
     echo $asked >>pids
     sleep 0.3
     kill -9 "$(cat h/a/pid)"
-    for i in $(seq 50); do kill -0 $asked 2>/dev/null || break; sleep 0.1; done
-    kill -0 $asked 2>/dev/null && fail "$command did not end with its host"
+    ends $asked 5 || fail "$command did not end with its host"
     wait $asked
     code=$?
     [ $code -eq 2 ] || fail "$command ended with $code when its host died"
