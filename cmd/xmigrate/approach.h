@@ -12,7 +12,7 @@
 #include "cmd/xmigrate/options.h"
 #include "cmd/xmigrate/state.h"
 #include "cmd/xmigrate/talk.h"
-#include "cmd/xmigrate/xl_ctx.h"
+#include "cmd/xmigrate/xl_calls.h"
 #include "crypto/tls.h"
 
 /* What a domain's name gets while it is given away. */

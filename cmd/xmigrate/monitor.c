@@ -5,6 +5,7 @@
 #include "cmd/link.h"
 #include "cmd/paths.h"
 #include "cmd/xmigrate/exit_codes.h"
+#include "cmd/xmigrate/xl_calls.h"
 #include "cmd/xmigrate/xl_config.h"
 
 #include <errno.h>

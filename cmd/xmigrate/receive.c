@@ -802,7 +802,7 @@ static int start_guest(struct receive *r, struct err *e)
     r->state.now.phase = STATE_TAKEN;
     rc = state_save(&r->state, e);
     if (!rc)
-        rc = xl_rename(&r->xl, r->domid, r->incoming, r->offer.name, e);
+        rc = xl_rename(&r->xl, r->domid, r->incoming, r->offer.name, deadline_in(XL_SHORT_NS), e);
     if (!rc)
         rc = xl_unpause(&r->xl, r->domid, e);
     return rc;

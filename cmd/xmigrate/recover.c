@@ -55,7 +55,9 @@ int recover_guest(struct xl *xl, const struct state *left, enum recover_found *f
 
     if (!rc)
         rc = step;
-    step = strcmp(d.name, left->name) ? xl_rename(xl, domid, d.name, left->name, e) : 0;
+    step = strcmp(d.name, left->name)
+               ? xl_rename(xl, domid, d.name, left->name, deadline_in(XL_SHORT_NS), e)
+               : 0;
     if (!rc)
         rc = step;
     if (!xl_is_suspended(&d))

@@ -7,7 +7,7 @@
 
 #include "base/log.h"
 #include "cmd/xmigrate/state.h"
-#include "cmd/xmigrate/xl_ctx.h"
+#include "cmd/xmigrate/xl_calls.h"
 
 enum recover_found {
     RECOVER_RUNNING, /* it had never stopped, or runs again: nothing was to be done */

@@ -7,7 +7,6 @@
 #include "cmd/xmigrate/past.h"
 #include "cmd/xmigrate/recover.h"
 #include "cmd/xmigrate/transfer.h"
-#include "cmd/xmigrate/xl_limited.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,15 +20,12 @@
 
 /* The guest stands still meanwhile, and nobody pings the destination. */
 #define RENAME_NS (10 * NS_PER_S)
-/* It runs elsewhere already: what Xen and the devices' scripts may need for a large guest. */
-#define DESTROY_NS (300 * NS_PER_S)
 
 struct send {
     struct approach a;
     int64_t start_ns;
     struct view view;
     struct event_stream events;
-    struct xl_limited *limited; /* for calls in the hand-off */
     struct transfer transfer;
 };
 
@@ -39,8 +35,6 @@ static int prepare(struct send *s, struct err *e)
 
     if (!rc)
         rc = transfer_prepare(&s->transfer, e);
-    if (!rc)
-        rc = xl_limited_open(&s->limited, e);
     return rc ? rc : approach_ask(&s->a, e);
 }
 
@@ -138,7 +132,7 @@ static int give(struct send *s, struct err *e)
     if (cancel_is_fired(&s->a.cancel))
         return err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal");
     snprintf(away, sizeof(away), "%s%s", s->a.domain.name, APPROACH_AWAY);
-    rc = xl_limited_rename(&s->limited, s->a.domain.domid, s->a.domain.name, away,
+    rc = xl_rename(&s->a.xl, s->a.domain.domid, s->a.domain.name, away,
         deadline_earlier(s->transfer.start_limit_ns, deadline_in(RENAME_NS)), e);
     if (rc)
         return rc;
@@ -184,7 +178,7 @@ static int conclude_done(struct send *s)
     if (s->a.control.ch->ops->finish(s->a.control.ch, &e))
         log_debug(&s->a.log, "%s", e.text);
     e = (struct err)ERR_INIT;
-    if (xl_limited_destroy(&s->limited, s->a.domain.domid, deadline_in(DESTROY_NS), &e)) {
+    if (xl_destroy(&s->a.xl, s->a.domain.domid, &e)) {
         log_warn(&s->a.log,
             "\"%s\" runs on %s, but its suspended copy here could not be destroyed (%s): xl "
             "destroy %u",
@@ -327,7 +321,6 @@ static int conclude_refused(struct send *s, struct err *why)
 static void release(struct send *s)
 {
     transfer_clear(&s->transfer);
-    xl_limited_close(s->limited);
     approach_release(&s->a);
     view_destroy(&s->view);
 }

@@ -15,7 +15,7 @@
 #define CMD_XMIGRATE_TALK_H
 
 #include "cmd/link.h"
-#include "cmd/xmigrate/xl_ctx.h"
+#include "cmd/xmigrate/xl_calls.h"
 #include "transport/control.h"
 
 /* How often each side says PING. */

@@ -17,7 +17,7 @@
 #include "cmd/xmigrate/state.h"
 #include "cmd/xmigrate/talk.h"
 #include "cmd/xmigrate/view.h"
-#include "cmd/xmigrate/xl_ctx.h"
+#include "cmd/xmigrate/xl_calls.h"
 #include "cmd/xmigrate/xl_op.h"
 
 enum { TRANSFER_STREAM_BYTES = CONTROL_MAX_DATA_BYTES };

@@ -1,25 +1,47 @@
 #include "cmd/xmigrate/xl_config.h"
 
 #include "base/units.h"
+#include "cmd/xmigrate/xl_calls.h"
+#include "cmd/xmigrate/xl_limited.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+struct retrieval {
+    struct xl_call call;
+    uint32_t domid;
+    libxl_domain_config config;
+};
+
+static int make_retrieve(struct xl *xl, struct xl_call *call, struct err *e)
+{
+    struct retrieval *r = (struct retrieval *)call;
+
+    xl_begin(xl);
+    libxl_domain_config_init(&r->config);
+
+    const int rc = libxl_retrieve_domain_configuration(xl->ctx, r->domid, &r->config, NULL);
+
+    if (!rc)
+        return 0;
+    libxl_domain_config_dispose(&r->config);
+    return xl_failed(xl, rc, ERR_LOCAL, e,
+        "libxl has no configuration of domain %u (was it created by xl or libvirt?)", r->domid);
+}
+
 int xl_config_retrieve(struct xl *xl, uint32_t domid, libxl_domain_config *config, struct err *e)
 {
-    xl_begin(xl);
-    libxl_domain_config_init(config);
+    struct retrieval r = {.call = {make_retrieve, "tell the domain's configuration"}};
 
-    const int rc = libxl_retrieve_domain_configuration(xl->ctx, domid, config, NULL);
+    r.domid = domid;
 
-    if (rc) {
-        libxl_domain_config_dispose(config);
-        return xl_failed(xl, rc, ERR_LOCAL, e,
-            "libxl has no configuration of domain %u (was it created by xl or libvirt?)", domid);
-    }
-    return 0;
+    const int rc = xl_call_limited(xl, &r.call, sizeof(r), deadline_in(XL_SHORT_NS), e);
+
+    if (!rc)
+        *config = r.config;
+    return rc;
 }
 
 int xl_config_parse(

@@ -1,122 +1,81 @@
 #include "cmd/xmigrate/xl_limited.h"
 
-#include "base/io.h"
+#include "base/limited.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
+#include <string.h>
 
-enum call_state { CALL_UNDER_WAY, CALL_OVER, CALL_LEFT_BEHIND };
-
-struct xl_limited {
+struct job {
     struct xl xl;
-    int event_fd;
-    _Atomic enum call_state state; /* left behind: the thread frees everything */
-
-    uint32_t domid;
-    char from[XL_NAME_BYTES]; /* "": destroy */
-    char to[XL_NAME_BYTES];
-    struct err e; /* the thread's until the call is over */
+    int rc;
+    struct err e;
+    struct xl_call *call; /* a copy */
 };
 
-static void say_nothing(void *arg, enum log_level level, const char *line)
+static void make_call(void *arg)
 {
-    (void)arg;
-    (void)level;
-    (void)line;
+    struct job *j = arg;
+
+    j->rc = j->call->make(&j->xl, j->call, &j->e);
 }
 
-/* A thread that is left behind may outlive any log of the caller's. */
-static const struct log silent_log = {LOG_ERROR, say_nothing, NULL};
-
-int xl_limited_open(struct xl_limited **l, struct err *e)
+/* It may outlive the caller's log. */
+static void leave_call(void *arg)
 {
-    struct xl_limited *n = calloc(1, sizeof(*n));
+    struct job *j = arg;
 
-    if (!n)
-        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
-    n->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-
-    int rc = n->event_fd < 0 ? err_sys(e, ERR_LOCAL, errno, "cannot make an eventfd") : 0;
-
-    if (!rc)
-        rc = xl_open(&n->xl, &silent_log, e);
-    if (rc) {
-        if (n->event_fd >= 0)
-            close(n->event_fd);
-        free(n);
-        return rc;
-    }
-    *l = n;
-    return 0;
+    xl_set_log(&j->xl, NULL);
 }
 
-void xl_limited_close(struct xl_limited *l)
+static void free_job(struct job *j)
 {
-    if (!l)
-        return;
-    xl_close(&l->xl);
-    close(l->event_fd);
-    free(l);
+    free(j->call);
+    free(j);
 }
 
-static void *run(void *arg)
+static void drop_call(void *arg)
 {
-    struct xl_limited *l = arg;
+    struct job *j = arg;
 
-    if (l->from[0])
-        xl_rename(&l->xl, l->domid, l->from, l->to, &l->e);
-    else
-        xl_destroy(&l->xl, l->domid, &l->e);
-    eventfd_write(l->event_fd, 1);
-    if (atomic_exchange(&l->state, CALL_OVER) == CALL_LEFT_BEHIND)
-        xl_limited_close(l);
-    return NULL;
+    xl_close(&j->xl);
+    free_job(j);
 }
 
-static int call(struct xl_limited **where, const char *what, int64_t deadline_ns, struct err *e)
+int xl_call_limited(
+    struct xl *xl, struct xl_call *c, size_t size_bytes, int64_t deadline_ns, struct err *e)
 {
-    struct xl_limited *l = *where;
-    pthread_t thread;
-    eventfd_t ignored;
-    int rc;
+    static const struct limited_call steps = {make_call, leave_call, drop_call};
+    const struct log *log = xl->log;
+    struct job *j;
+    int rc = xl->ctx ? 0 : xl_open(xl, log, e);
 
-    l->e = (struct err)ERR_INIT;
-    atomic_store(&l->state, CALL_UNDER_WAY);
-    rc = pthread_create(&thread, NULL, run, l);
     if (rc)
-        return err_sys(e, ERR_LOCAL, rc, "cannot start a thread");
-    if (io_wait(l->event_fd, POLLIN, NULL, deadline_ns) &&
-        atomic_exchange(&l->state, CALL_LEFT_BEHIND) == CALL_UNDER_WAY) {
-        pthread_detach(thread);
-        *where = NULL;
+        return rc;
+    j = calloc(1, sizeof(*j));
+    if (j)
+        *j = (struct job){.xl = *xl, .e = ERR_INIT, .call = malloc(size_bytes)};
+    if (!j || !j->call) {
+        free(j);
+        return err_set(e, ERR_LOCAL, ENOMEM, "cannot %s: out of memory", c->what);
+    }
+    memcpy(j->call, c, size_bytes);
+    rc = limited_run(&steps, j, deadline_ns);
+    if (rc == -ETIMEDOUT) {
+        *xl = (struct xl){.log = log};
         return err_set(e, ERR_LOCAL, ETIMEDOUT,
             "libxl, asked to %s, does not answer: does another tool hold on to the domain, is "
             "xenstored alive?",
-            what);
+            c->what);
     }
-    pthread_join(thread, NULL);
-    eventfd_read(l->event_fd, &ignored);
-    return err_is_set(&l->e) ? err_take(e, &l->e) : 0;
-}
-
-int xl_limited_rename(struct xl_limited **l, uint32_t domid, const char *from, const char *to,
-    int64_t deadline_ns, struct err *e)
-{
-    (*l)->domid = domid;
-    snprintf((*l)->from, sizeof((*l)->from), "%s", from);
-    snprintf((*l)->to, sizeof((*l)->to), "%s", to);
-    return call(l, "rename the domain", deadline_ns, e);
-}
-
-int xl_limited_destroy(struct xl_limited **l, uint32_t domid, int64_t deadline_ns, struct err *e)
-{
-    (*l)->domid = domid;
-    (*l)->from[0] = '\0';
-    return call(l, "destroy the domain", deadline_ns, e);
+    if (rc) {
+        free_job(j);
+        return err_sys(e, ERR_LOCAL, -rc, "libxl cannot be asked to %s", c->what);
+    }
+    memcpy(c, j->call, size_bytes);
+    rc = j->rc;
+    if (err_is_set(&j->e))
+        err_take(e, &j->e);
+    free_job(j);
+    return rc;
 }

@@ -1,24 +1,29 @@
 /*
- * libxl's short calls that the hand-off depends on, with a limit. They cannot be aborted, and they
- * wait for what others hold: a domain's lock that any tool may have taken, an answer of xenstored.
- * So a thread with a context of its own makes the call, and who asked waits until a deadline.
+ * libxl's short calls with a limit. They cannot be aborted, and they wait for what others hold: a
+ * domain's lock that any tool may have taken, an answer of xenstored. So a thread makes the call,
+ * and who asked waits until a deadline.
  *
  * After -ETIMEDOUT the call is still under way, and may be carried out as long as the process
- * lives. All is the thread's then, and *l is NULL.
+ * lives. The context is the thread's then, with its copy of what was asked; *xl has none, and the
+ * next call opens another, so that it is not held up by the first.
  */
 #ifndef CMD_XMIGRATE_XL_LIMITED_H
 #define CMD_XMIGRATE_XL_LIMITED_H
 
 #include "cmd/xmigrate/xl_ctx.h"
 
-struct xl_limited;
+#include <stddef.h>
 
-int xl_limited_open(struct xl_limited **l, struct err *e);
-void xl_limited_close(struct xl_limited *l);
+/* What every call begins with. What it takes and what it gives follow in a structure that has this
+ * as its first member; it is copied, so it holds no pointers to what the caller may free. */
+struct xl_call {
+    int (*make)(struct xl *xl, struct xl_call *c, struct err *e);
+    const char *what; /* "rename the domain"; a literal */
+};
 
-/* As xl_rename() and xl_destroy(). */
-int xl_limited_rename(struct xl_limited **l, uint32_t domid, const char *from, const char *to,
-    int64_t deadline_ns, struct err *e);
-int xl_limited_destroy(struct xl_limited **l, uint32_t domid, int64_t deadline_ns, struct err *e);
+/* Make the call: what make() returned, with all of the structure as make() left it; or -ETIMEDOUT,
+ * or no thread could be had, with the structure as it was. */
+int xl_call_limited(
+    struct xl *xl, struct xl_call *c, size_t size_bytes, int64_t deadline_ns, struct err *e);
 
 #endif

@@ -62,3 +62,27 @@ scenario_acceptor_dies() {
     acceptor_dies A KILL
     acceptor_dies B TERM
 }
+
+# A xenstored that hangs hangs libxl. Everything of ours ends all the same, and says so; with
+# xenstored back the guest is brought back too.
+LONG+=(xenstored_hangs)
+scenario_xenstored_hangs() {
+    create A g pvh
+    listen B
+    pulse A g
+    moving A g
+    must A "turns=0
+        until grep -q '\"suspended\"' /tmp/send.json; do
+            turns=\$((turns + 1))
+            [ \$turns -lt 3000 ] || exit 1
+            usleep 20000
+        done
+        kill -STOP \$(pidof xenstored)" 120
+    ended 4
+    refused 3 'xenstored' A "xmigrate --recover"
+    refused 3 'xenstored' A "xmigrate --resume g"
+    must A "kill -CONT \$(pidof xenstored); xmigrate --recover"
+    lived_on A g
+    settled A g
+    moves A g
+}
