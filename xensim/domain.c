@@ -379,9 +379,10 @@ uint64_t domain_alloc_special(struct domain *d)
     return mfn;
 }
 
-/* One frame for pfn: out of the chunk promised to its extent, so that neighbours are neighbours
- * in machine memory too; each slot of a promise is used once. */
-static uint64_t alloc_for(struct domain *d, uint64_t pfn)
+/* Frames in a row for pfn and up to count - 1 after it: out of the chunk promised to its extent, so
+ * that neighbours are neighbours in machine memory too; each slot of a promise is used once.
+ * Returns how many it were, 0 if memory is out. */
+static uint64_t alloc_for(struct domain *d, uint64_t pfn, uint64_t count, uint64_t *mfn)
 {
     struct machine *m = d->machine;
     uint64_t extent = pfn / PAGES_PER_CHUNK;
@@ -398,21 +399,22 @@ static uint64_t alloc_for(struct domain *d, uint64_t pfn)
         d->extent_first[extent] = (uint32_t)first;
     }
     if (d->extent_first[extent]) {
-        uint64_t mfn = d->extent_first[extent] + pfn % PAGES_PER_CHUNK;
+        *mfn = d->extent_first[extent] + pfn % PAGES_PER_CHUNK;
 
-        if (heap_take_reserved(m, mfn, d->id))
-            return mfn;
+        uint64_t taken = heap_take_reserved(m, *mfn, count, d->id);
+
+        if (taken)
+            return taken;
     }
 
-    uint64_t mfn = heap_alloc_frame(m, d->id);
-
-    if (mfn == pfn && mfn) {
+    *mfn = heap_alloc_frame(m, d->id);
+    if (*mfn == pfn && *mfn) {
         uint64_t other = heap_alloc_frame(m, d->id);
 
-        heap_free_frame(m, mfn);
-        mfn = other;
+        heap_free_frame(m, *mfn);
+        *mfn = other;
     }
-    return mfn;
+    return *mfn != 0;
 }
 
 /* 512 frames in a row for pfn and what follows it. */
@@ -447,30 +449,61 @@ static void add_to_physmap(struct domain *d, uint64_t pfn, uint64_t mfn)
     domain_mark_dirty(d, pfn);
 }
 
+/* Whether the domain may have `count` frames more, from pfn on. */
+static int may_populate(struct domain *d, uint64_t pfn, uint64_t count)
+{
+    if (d->dying)
+        return -EINVAL;
+    if (pfn >= MAX_PFNS || pfn + count > MAX_PFNS)
+        return -EINVAL;
+    return d->tot_pages + count > d->max_pages ? -EPERM : 0;
+}
+
+static void add_row(struct domain *d, uint64_t pfn, uint64_t mfn, uint64_t count)
+{
+    d->tot_pages += count;
+    for (uint64_t i = 0; i < count; i++)
+        add_to_physmap(d, pfn + i, mfn + i);
+}
+
+int64_t domain_populate_row(struct domain *d, uint64_t pfn, uint64_t count, uint64_t *mfn)
+{
+    int rc = may_populate(d, pfn, 1);
+
+    if (rc)
+        return rc;
+    if (count > d->max_pages - d->tot_pages)
+        count = d->max_pages - d->tot_pages;
+    /* A row ends where its extent does, and so below MAX_PFNS. */
+    count = alloc_for(d, pfn, count, mfn);
+    if (!count)
+        return -ENOMEM;
+    add_row(d, pfn, *mfn, count);
+    return (int64_t)count;
+}
+
 int domain_populate(struct domain *d, uint64_t pfn, unsigned order, uint64_t *mfn)
 {
     uint64_t count = 1ull << order;
 
-    if (d->dying)
-        return -EINVAL;
+    if (order == 0) {
+        int64_t done = domain_populate_row(d, pfn, 1, mfn);
+
+        return done < 0 ? (int)done : 0;
+    }
     if (order > 9)
         return -ENOMEM;
-    if (pfn >= MAX_PFNS || pfn + count > MAX_PFNS)
-        return -EINVAL;
-    if (d->tot_pages + count > d->max_pages)
-        return -EPERM;
-    if (order == 0) {
-        *mfn = alloc_for(d, pfn);
-    } else {
-        *mfn = alloc_run_for(d, pfn);
-        for (uint64_t i = count; *mfn && i < PAGES_PER_CHUNK; i++)
-            heap_free_frame(d->machine, *mfn + i);
-    }
+
+    int rc = may_populate(d, pfn, count);
+
+    if (rc)
+        return rc;
+    *mfn = alloc_run_for(d, pfn);
+    for (uint64_t i = count; *mfn && i < PAGES_PER_CHUNK; i++)
+        heap_free_frame(d->machine, *mfn + i);
     if (!*mfn)
         return -ENOMEM;
-    d->tot_pages += count;
-    for (uint64_t i = 0; i < count; i++)
-        add_to_physmap(d, pfn + i, *mfn + i);
+    add_row(d, pfn, *mfn, count);
     return 0;
 }
 

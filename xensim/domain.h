@@ -171,6 +171,10 @@ uint64_t domain_gfn_to_mfn(struct domain *d, uint64_t gfn);
  * max_pages. */
 int domain_populate(struct domain *d, uint64_t pfn, unsigned order, uint64_t *mfn);
 
+/* Populate pfn and up to count - 1 frames after it, as far as one row of frames goes. Returns how
+ * many it were, at least one, and with which frame the row begins; else as above. */
+int64_t domain_populate_row(struct domain *d, uint64_t pfn, uint64_t count, uint64_t *mfn);
+
 /* Take the frame behind gfn away from the domain (ballooning). */
 int domain_depopulate(struct domain *d, uint64_t gfn);
 

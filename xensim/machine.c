@@ -222,7 +222,7 @@ static void give_frame(struct machine *m, uint64_t mfn, uint16_t owner)
 {
     struct frame *f = &m->frames[mfn];
 
-    f->owner = owner;
+    atomic_store_explicit(&f->owner, owner, memory_order_relaxed);
     f->type = PT_NONE;
     f->type_refs = 0;
     f->flags &= FRAME_POISONED;
@@ -389,23 +389,24 @@ uint64_t heap_reserve_chunk(struct machine *m)
     return chunk * PAGES_PER_CHUNK;
 }
 
-bool heap_take_reserved(struct machine *m, uint64_t mfn, uint16_t owner)
+uint64_t heap_take_reserved(struct machine *m, uint64_t mfn, uint64_t count, uint16_t owner)
 {
-    bool taken = false;
+    struct chunk *c = &m->chunks[mfn / PAGES_PER_CHUNK];
+    uint64_t first = mfn % PAGES_PER_CHUNK, taken = 0;
 
     pthread_mutex_lock(&m->heap_lock);
+    while (taken < count && first + taken < PAGES_PER_CHUNK) {
+        uint64_t slot = first + taken, bit = 1ull << (slot % 64);
 
-    struct chunk *c = &m->chunks[mfn / PAGES_PER_CHUNK];
-    uint64_t slot = mfn % PAGES_PER_CHUNK, bit = 1ull << (slot % 64);
-
-    if (!slot_used(c, slot) && !(c->taken[slot / 64] & bit) && real_memory_left(m)) {
+        if (slot_used(c, slot) || c->taken[slot / 64] & bit || !real_memory_left(m))
+            break;
         c->taken[slot / 64] |= bit;
-        mark_used(m, mfn, owner);
-        taken = true;
+        mark_used(m, mfn + taken, owner);
+        taken++;
     }
     pthread_mutex_unlock(&m->heap_lock);
-    if (taken)
-        poison_frame(m, mfn);
+    for (uint64_t i = 0; i < taken; i++)
+        poison_frame(m, mfn + i);
     return taken;
 }
 
@@ -456,21 +457,15 @@ void heap_free_frame(struct machine *m, uint64_t mfn)
     f->type = PT_NONE;
     f->type_refs = 0;
     f->flags = 0;
-    /* The owner's own claim is a reference too, so that exactly one of owner and last mapper
-     * sees the count fall to zero. */
     f->owner = OWNER_LIMBO;
-    if (atomic_fetch_add(&f->map_refs, 1) == 0) {
-        atomic_fetch_sub(&f->map_refs, 1);
+    if (!f->map_refs)
         release_frame(m, mfn);
-        return;
-    }
-    frame_put_map_ref(m, mfn);
 }
 
 void frame_put_map_ref(struct machine *m, uint64_t mfn)
 {
     struct frame *f = &m->frames[mfn];
 
-    if (atomic_fetch_sub(&f->map_refs, 1) == 1 && f->owner == OWNER_LIMBO)
+    if (!--f->map_refs && f->owner == OWNER_LIMBO)
         release_frame(m, mfn);
 }

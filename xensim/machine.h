@@ -4,7 +4,7 @@
  *
  * Ownership: every frame has one entry in frames[]. Free frames belong to the heap, whose lists
  * `heap_lock` guards; a frame handed out belongs to its owner, and its entry is guarded by the
- * owning domain's lock. map_refs is atomic: clients' mappings are dropped from other threads.
+ * owning domain's lock, map_refs until the last mapping is gone, too, which may be later.
  *
  * The top of memory is Xen's: the M2P (64-bit entries) and the compat M2P (32-bit), each in
  * 2 MiB chunks as XENMEM_machphys_mfn_list hands them out. MFN 0 is never used, so 0 can stand
@@ -50,7 +50,7 @@ struct frame {
     _Atomic uint16_t owner; /* other domains look at it, only to see that it is not theirs */
     uint8_t type;
     uint8_t flags;
-    _Atomic uint32_t map_refs; /* mappings by clients, read-only ones too */
+    uint32_t map_refs; /* mappings by clients, read-only ones too */
 };
 
 struct chunk {
@@ -120,10 +120,12 @@ uint64_t heap_alloc_frame(struct machine *m, uint16_t owner);
 /* 512 contiguous aligned frames; 0 if there is no such run. */
 uint64_t heap_alloc_chunk(struct machine *m, uint16_t owner);
 
-/* Promise a whole chunk to an extent, whose frames are then taken one by one. Returns the first
- * MFN, or 0. heap_unreserve gives what was not taken back. */
+/* Promise a whole chunk to an extent, whose frames are then taken when they are wanted. Returns the
+ * first MFN, or 0. heap_unreserve gives what was not taken back. */
 uint64_t heap_reserve_chunk(struct machine *m);
-bool heap_take_reserved(struct machine *m, uint64_t mfn, uint16_t owner);
+/* Up to count frames of the chunk from mfn on, as heap_alloc_frame gives them. Returns how many it
+ * were: fewer where one was taken before, or memory is out. */
+uint64_t heap_take_reserved(struct machine *m, uint64_t mfn, uint64_t count, uint16_t owner);
 void heap_unreserve_chunk(struct machine *m, uint64_t first_mfn);
 
 /* Give a frame back. If a client still maps it, it lies in limbo until the last one lets go. */

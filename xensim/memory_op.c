@@ -5,6 +5,26 @@
 /* What one call may ask for: Xen has no limit but preempts; a client that wants more loops. */
 enum { MAX_EXTENTS = 1 << 20 };
 
+/* Some of what is left of the list: its first extent, or as many single frames as follow each other
+ * there and in machine memory. Returns how many extents, or -errno. */
+static int64_t populate_some(
+    struct domain *d, const struct xen_memory_reservation *r, xen_pfn_t *list, uint64_t left)
+{
+    const uint64_t pfn = list[0];
+    uint64_t row = 1, mfn;
+    int64_t done;
+
+    while (!r->extent_order && row < left && list[row] == pfn + row)
+        row++;
+    done = r->extent_order ? domain_populate(d, pfn, r->extent_order, &mfn)
+                           : domain_populate_row(d, pfn, row, &mfn);
+    if (r->extent_order && !done)
+        done = 1;
+    for (int64_t i = 0; !d->hvm && i < done; i++)
+        list[i] = mfn + (uint64_t)i;
+    return done;
+}
+
 static int64_t populate_physmap(struct host *h, struct session *s, uint64_t va)
 {
     struct xen_memory_reservation *p = session_pointer(s, va, sizeof(*p));
@@ -32,19 +52,17 @@ static int64_t populate_physmap(struct host *h, struct session *s, uint64_t va)
     if (!d)
         return -ESRCH;
     pthread_mutex_lock(&d->lock);
-    for (; done < r.nr_extents; done++) {
-        uint64_t mfn;
-        int rc = domain_populate(d, list[done], r.extent_order, &mfn);
+    while (done < r.nr_extents) {
+        int64_t rc = populate_some(d, &r, &list[done], r.nr_extents - done);
 
-        if (rc) {
+        if (rc < 0) {
             if (rc == -EPERM)
                 host_log_rate(h, "d%u: over-allocation: %llu > %llu pages", d->id,
                     (unsigned long long)(d->tot_pages + (1ull << r.extent_order)),
                     (unsigned long long)d->max_pages);
             break;
         }
-        if (!d->hvm)
-            list[done] = mfn;
+        done += (uint64_t)rc;
     }
     pthread_mutex_unlock(&d->lock);
     domain_put(d);

@@ -625,9 +625,12 @@ static int map_some(struct connection *c, uint16_t dom, uintptr_t address, int p
             errs[i] = -ESRCH;
         return 0;
     }
-    if (reply.result)
+    if (reply.result < 0)
         return (int)reply.result;
-    memcpy(errs, c->window + WINDOW_ERRORS, count * sizeof(*errs));
+    if (reply.result)
+        memcpy(errs, c->window + WINDOW_ERRORS, count * sizeof(*errs));
+    else
+        memset(errs, 0, count * sizeof(*errs));
     return keep_mapping(address, (uint32_t)reply.value, mfns, count, prot);
 }
 

@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#define PROTO_VERSION 2u
+#define PROTO_VERSION 3u
 #define ARENA_BYTES   (1ull << 30)
 #define WINDOW_BYTES  (1ull << 20)
 #define MAX_MAPPINGS  65536u
@@ -28,8 +28,9 @@ enum proto_op {
                          releases */
     OP_CONNECT,       /* arg: token -> fd: window */
     OP_HYPERCALL,     /* arg: op, args[5] */
-    OP_MAP,           /* arg: domid, writable, count; window: gfns -> value: slot; window: MFNs and
-                         errors. -ENOSPC: no slot left */
+    OP_MAP,           /* arg: domid, writable, count; window: gfns -> value: slot; window: MFNs;
+                         result: how many pages failed, and only if any did, window: errors.
+                         -ENOSPC: no slot left */
     OP_MAP_RESOURCE,  /* arg: domid, type, id, first, count -> window: MFNs; value: slot. Of no
                          frames:  result: how many there are */
     OP_COMMAND,       /* data: a command line of NUL-ended words -> data: text */

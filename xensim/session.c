@@ -107,19 +107,24 @@ static struct session *session_by_token(struct host *h, uint64_t token)
     return s;
 }
 
-/* Caller holds the domain's lock (if the mapping has a domain). */
-static void drop_references(struct host *h, struct mapping *map)
+/* Caller holds the domain's lock. */
+static void drop_reference(struct mapping *map, uint64_t mfn)
 {
-    struct machine *m = &h->machine;
+    struct machine *m = map->domain->machine;
 
+    if (map->typed && m->frames[mfn].owner == map->domain->id)
+        page_put_type(map->domain, mfn);
+    frame_put_map_ref(m, mfn);
+}
+
+/* Caller holds the domain's lock (if the mapping has a domain). */
+static void drop_references(struct mapping *map)
+{
     for (uint32_t i = 0; map->domain && i < map->nr_mfns; i++) {
-        uint64_t mfn = map->mfns[i];
+        uint64_t mfn = map->mfns ? map->mfns[i] : map->first_mfn + i;
 
-        if (!mfn)
-            continue;
-        if (map->typed && m->frames[mfn].owner == map->domain->id)
-            page_put_type(map->domain, mfn);
-        frame_put_map_ref(m, mfn);
+        if (mfn)
+            drop_reference(map, mfn);
     }
     free(map->mfns);
     map->mfns = NULL;
@@ -136,11 +141,11 @@ static struct mapping detach_slot(struct session *s, uint32_t i)
     return map;
 }
 
-static void drop_mapping(struct host *h, struct mapping *map)
+static void drop_mapping(struct mapping *map)
 {
     if (map->domain)
         pthread_mutex_lock(&map->domain->lock);
-    drop_references(h, map);
+    drop_references(map);
     if (map->domain) {
         pthread_mutex_unlock(&map->domain->lock);
         domain_put(map->domain);
@@ -165,7 +170,7 @@ static void sweep(struct session *s, bool all)
         pthread_mutex_unlock(&s->lock);
         if (!map.live)
             return;
-        drop_mapping(s->host, &map);
+        drop_mapping(&map);
     }
 }
 
@@ -185,7 +190,7 @@ void host_sweep_mappings(struct host *h, struct domain *d)
 
             struct mapping map = detach_slot(s, i);
 
-            drop_references(h, &map);
+            drop_references(&map);
             /* Whoever called holds a reference of their own: this is not the last. */
             domain_put(d);
         }
@@ -238,36 +243,72 @@ int session_write(struct session *s, uint64_t va, const void *data, size_t bytes
     return -EFAULT;
 }
 
-/* Xen's own frames can be looked at (M2P), never written. */
-static int map_xens(
-    struct host *h, bool writable, const uint64_t *gfns, uint32_t n, uint64_t *mfns, int32_t *errs)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t mfn = gfns[i];
-        bool ok = !writable && mfn_valid(&h->machine, mfn) &&
-                  h->machine.frames[mfn].owner == OWNER_XEN;
+/* What map_pages goes through with: in and out are in the window. */
+struct map_request {
+    uint64_t *gfns; /* become MFNs, 0 where there is none */
+    int32_t *errs;  /* written once one page failed */
+    uint32_t count, failed;
+};
 
-        mfns[i] = ok ? mfn : 0;
-        errs[i] = ok ? 0 : -EINVAL;
+static void page_fails(struct map_request *r, uint32_t i, int32_t error)
+{
+    if (!r->failed++)
+        memset(r->errs, 0, r->count * sizeof(*r->errs));
+    r->errs[i] = error;
+    r->gfns[i] = 0;
+}
+
+/* Xen's own frames can be looked at (M2P), never written. */
+static void map_xens(struct host *h, bool writable, struct map_request *r)
+{
+    for (uint32_t i = 0; i < r->count; i++) {
+        uint64_t mfn = r->gfns[i]; /* once: the client could change it meanwhile */
+
+        if (writable || !mfn_valid(&h->machine, mfn) || h->machine.frames[mfn].owner != OWNER_XEN)
+            page_fails(r, i, -EINVAL);
+        else
+            r->gfns[i] = mfn;
     }
+}
+
+/* The mapping's frames are no row any more: i of them were. */
+static int list_mfns(struct mapping *map, uint32_t count, uint32_t i)
+{
+    map->mfns = malloc(count * sizeof(*map->mfns));
+    if (!map->mfns)
+        return -ENOMEM;
+    for (uint32_t k = 0; k < i; k++)
+        map->mfns[k] = map->first_mfn + k;
     return 0;
 }
 
-static int take_references(struct domain *d, bool typed, const uint64_t *gfns, uint32_t n,
-    uint32_t *held, uint64_t *mfns, int32_t *errs)
+/* Caller holds the domain's lock. What is held when it fails is in map all the same. */
+static int take_references(struct mapping *map, struct map_request *r)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t mfn = domain_gfn_to_mfn(d, gfns[i]);
+    struct domain *d = map->domain;
 
-        errs[i] = mfn ? 0 : -EINVAL;
-        if (mfn && typed && page_get_type(d, mfn, PT_WRITABLE)) {
-            errs[i] = -EBUSY;
+    for (uint32_t i = 0; i < r->count; i++) {
+        uint64_t mfn = domain_gfn_to_mfn(d, r->gfns[i]);
+        bool busy = mfn && map->typed && page_get_type(d, mfn, PT_WRITABLE);
+
+        if (!mfn || busy) {
+            page_fails(r, i, busy ? -EBUSY : -EINVAL);
             mfn = 0;
+        } else {
+            d->machine->frames[mfn].map_refs++;
+            r->gfns[i] = mfn;
         }
-        held[i] = (uint32_t)mfn;
-        mfns[i] = mfn;
-        if (mfn)
-            atomic_fetch_add(&d->machine->frames[mfn].map_refs, 1);
+        if (!i)
+            map->first_mfn = (uint32_t)mfn;
+        if (!map->mfns && (!mfn || mfn != (uint64_t)map->first_mfn + i) &&
+            list_mfns(map, r->count, i)) {
+            if (mfn)
+                drop_reference(map, mfn);
+            return -ENOMEM;
+        }
+        if (map->mfns)
+            map->mfns[i] = (uint32_t)mfn;
+        map->nr_mfns = i + 1;
     }
     return 0;
 }
@@ -300,40 +341,36 @@ static int64_t take_slot(struct session *s, struct mapping *map)
 }
 
 /* gfns in the window become MFNs and errors. Returns the slot, or a negative errno. */
-static int64_t map_pages(struct conn *c, uint16_t domid, bool writable, uint64_t count)
+static int64_t map_pages(
+    struct conn *c, uint16_t domid, bool writable, uint64_t count, uint32_t *failed)
 {
     struct session *s = c->session;
-    uint64_t *gfns = (uint64_t *)c->window;
-    int32_t *errs = (int32_t *)(c->window + WINDOW_ERRORS);
-    struct mapping map = {.live = true, .nr_mfns = (uint32_t)count};
+    struct map_request r = {.gfns = (uint64_t *)c->window,
+        .errs = (int32_t *)(c->window + WINDOW_ERRORS),
+        .count = (uint32_t)count};
+    struct mapping map = {.live = true};
+    int64_t slot = 0;
 
     if (!s || !c->window || !count || count > MAX_MAP_PAGES)
         return -EINVAL;
     if (mappings_held(s) > SWEEP_MAPPINGS)
         session_sweep(s);
-    map.mfns = calloc(count, sizeof(*map.mfns));
-    if (!map.mfns)
-        return -ENOMEM;
     if (domid == DOMID_XEN) {
-        map_xens(s->host, writable, gfns, map.nr_mfns, gfns, errs);
+        map_xens(s->host, writable, &r);
     } else {
-        struct domain *d = domain_get(s->host, domid);
-
-        if (!d) {
-            free(map.mfns);
+        map.domain = domain_get(s->host, domid);
+        if (!map.domain)
             return -ESRCH;
-        }
-        map.domain = d;
-        map.typed = writable && !d->hvm;
-        pthread_mutex_lock(&d->lock);
-        take_references(d, map.typed, gfns, map.nr_mfns, map.mfns, gfns, errs);
-        pthread_mutex_unlock(&d->lock);
+        map.typed = writable && !map.domain->hvm;
+        pthread_mutex_lock(&map.domain->lock);
+        slot = take_references(&map, &r);
+        pthread_mutex_unlock(&map.domain->lock);
     }
-
-    int64_t slot = take_slot(s, &map);
-
+    if (!slot)
+        slot = take_slot(s, &map);
     if (slot < 0)
-        drop_mapping(s->host, &map);
+        drop_mapping(&map);
+    *failed = r.failed;
     return slot;
 }
 
@@ -391,13 +428,13 @@ static int64_t map_resource(struct conn *c, const uint64_t *arg)
         if (rc)
             break;
         map.mfns[i] = (uint32_t)mfns[i];
-        atomic_fetch_add(&d->machine->frames[mfns[i]].map_refs, 1);
+        d->machine->frames[mfns[i]].map_refs++;
     }
     pthread_mutex_unlock(&d->lock);
     if (!rc)
         rc = take_slot(s, &map);
     if (rc < 0)
-        drop_mapping(s->host, &map);
+        drop_mapping(&map);
     return rc;
 }
 
@@ -473,9 +510,10 @@ static int answer(struct conn *c, const struct proto_request *req, uint8_t *data
         reply.result = hypercall(c->host, c->session, req->arg[0], &req->arg[1]);
         break;
     case OP_MAP: {
-        int64_t slot = map_pages(c, (uint16_t)req->arg[0], req->arg[1] != 0, req->arg[2]);
+        uint32_t failed = 0;
+        int64_t slot = map_pages(c, (uint16_t)req->arg[0], req->arg[1] != 0, req->arg[2], &failed);
 
-        reply.result = slot < 0 ? slot : 0;
+        reply.result = slot < 0 ? slot : failed;
         reply.value = slot < 0 ? 0 : (uint64_t)slot;
         break;
     }

@@ -17,8 +17,8 @@
 
 struct mapping {
     struct domain *domain; /* a reference; NULL for a free slot and for Xen's own frames */
-    uint32_t *mfns;
-    uint32_t nr_mfns;
+    uint32_t *mfns;        /* 0 where there is none; NULL if they are a row from first_mfn on */
+    uint32_t first_mfn, nr_mfns;
     bool live;
     bool typed;
 };
