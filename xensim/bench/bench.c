@@ -7,7 +7,7 @@
  *   bench map DOMID          map 2 MiB runs of a pvh guest, read them, unmap
  *   bench populate           fresh domain: populate 2 MiB, map it, fill it
  *   bench write DOMID        a guest that writes as it can with log-dirty on, CLEANed each 100 ms
- *   bench tls DOMID          the guest through TLS into a fresh domain, and the same from
+ *   bench tls DOMID          the guest through TLS into another domain, and the same from
  *                            ordinary memory into ordinary memory
  */
 #include "xensim/client.h"
@@ -18,23 +18,23 @@
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
-#include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <xenctrl.h>
 #include <xenforeignmemory.h>
 
-enum { PAGES = 512, RUNS = 5 };
+enum { PAGES = 512, RUNS = 7 };
 #define RUN_BYTES (2ull << 20)
 
 static xc_interface *xch;
 static xenforeignmemory_handle *fmem;
-static pid_t daemon_pid;
+static pid_t daemon_pid, receiver;
 static int command_sock;
 
 static void die(const char *what)
@@ -43,40 +43,26 @@ static void die(const char *what)
     exit(1);
 }
 
-/* CPU time of this process and the daemon, in ns. */
+static int64_t cpu_ns_of(pid_t pid)
+{
+    clockid_t clock;
+    struct timespec t;
+
+    if (clock_getcpuclockid(pid, &clock) || clock_gettime(clock, &t))
+        die("CPU clock");
+    return t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+/* CPU time of this process, the daemon and, if there is one, the receiver: all their threads. */
 static int64_t cpu_ns(void)
 {
-    char path[64];
-    struct timespec own;
-    unsigned long long daemon_ns = 0;
-    FILE *f;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &own);
-    /* Of all its threads: the ones that serve us and the guest's. */
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)daemon_pid);
-    f = fopen(path, "re");
-    if (f) {
-        unsigned long long user = 0, sys = 0;
-
-        if (fscanf(f, "%*d %*s %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user,
-                &sys) == 2)
-            daemon_ns = (user + sys) * (NS_PER_S / (unsigned long long)sysconf(_SC_CLK_TCK));
-        fclose(f);
-    }
-    return own.tv_sec * NS_PER_S + own.tv_nsec + (int64_t)daemon_ns;
+    return cpu_ns_of(getpid()) + cpu_ns_of(daemon_pid) + (receiver ? cpu_ns_of(receiver) : 0);
 }
 
 struct sample {
     double gbs;      /* GB/s by the clock */
     double cpu_s_gb; /* CPU-seconds a GB */
 };
-
-static int by_gbs(const void *a, const void *b)
-{
-    const struct sample *x = a, *y = b;
-
-    return x->gbs < y->gbs ? -1 : x->gbs > y->gbs;
-}
 
 static int by_value(const void *a, const void *b)
 {
@@ -94,10 +80,21 @@ static struct sample measure(uint64_t (*run)(void *arg), void *arg)
         .cpu_s_gb = (double)(cpu_ns() - cpu) / (double)bytes};
 }
 
-static void report_median(const char *what, struct sample s[static RUNS])
+static double median(double v[static RUNS])
 {
-    qsort(s, RUNS, sizeof(s[0]), by_gbs);
-    printf("%-44s %7.2f GB/s   %6.3f CPU-s/GB\n", what, s[RUNS / 2].gbs, s[RUNS / 2].cpu_s_gb);
+    qsort(v, RUNS, sizeof(v[0]), by_value);
+    return v[RUNS / 2];
+}
+
+static void report_medians(const char *what, const struct sample s[static RUNS])
+{
+    double gbs[RUNS], cpu_s_gb[RUNS];
+
+    for (int i = 0; i < RUNS; i++) {
+        gbs[i] = s[i].gbs;
+        cpu_s_gb[i] = s[i].cpu_s_gb;
+    }
+    printf("%-44s %7.2f GB/s   %6.3f CPU-s/GB\n", what, median(gbs), median(cpu_s_gb));
     fflush(stdout);
 }
 
@@ -107,7 +104,15 @@ static void report(const char *what, uint64_t (*run)(void *arg), void *arg)
 
     for (int i = 0; i < RUNS; i++)
         s[i] = measure(run, arg);
-    report_median(what, s);
+    report_medians(what, s);
+}
+
+static void open_xen(void)
+{
+    xch = xc_interface_open(NULL, NULL, 0);
+    fmem = xenforeignmemory_open(NULL, 0);
+    if (!xch || !fmem)
+        die("cannot open Xen");
 }
 
 static void *map_run(uint32_t domid, int prot, uint64_t first)
@@ -165,7 +170,7 @@ static uint32_t fresh_domain(uint64_t bytes)
     return domid;
 }
 
-static void *populate_run(uint32_t domid, uint64_t first)
+static void populate_run(uint32_t domid, uint64_t first)
 {
     xen_pfn_t gfns[PAGES];
 
@@ -173,7 +178,6 @@ static void *populate_run(uint32_t domid, uint64_t first)
         gfns[i] = first + i;
     if (xc_domain_populate_physmap_exact(xch, domid, PAGES, 0, 0, gfns))
         die("populate");
-    return map_run(domid, PROT_READ | PROT_WRITE, first);
 }
 
 static uint64_t run_populate(void *arg)
@@ -183,8 +187,10 @@ static uint64_t run_populate(void *arg)
 
     (void)arg;
     for (uint64_t r = 0; r < RUNS_OF_MEMORY; r++) {
-        void *p = populate_run(domid, r * PAGES);
+        void *p;
 
+        populate_run(domid, r * PAGES);
+        p = map_run(domid, PROT_READ | PROT_WRITE, r * PAGES);
         memset(p, (int)r, RUN_BYTES);
         xenforeignmemory_unmap(fmem, p, PAGES);
     }
@@ -229,45 +235,49 @@ static uint64_t run_guest(void *arg)
     return pages * 4096;
 }
 
-/* A pair of TLS 1.3 ends over a socket pair, as bare as it gets. */
-static void make_tls(SSL *ends[2])
+/* One end of TLS 1.3, as bare as it gets. */
+static SSL *tls_end(int sock, bool server)
 {
-    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
-    X509 *cert = X509_new();
-    SSL_CTX *server = SSL_CTX_new(TLS_server_method()), *client = SSL_CTX_new(TLS_client_method());
-    int pair[2];
+    SSL_CTX *ctx = SSL_CTX_new(server ? TLS_server_method() : TLS_client_method());
+    SSL *ssl;
 
-    ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
-    X509_gmtime_adj(X509_getm_notBefore(cert), 0);
-    X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
-    X509_set_pubkey(cert, key);
-    X509_sign(cert, key, EVP_sha256());
-    SSL_CTX_use_certificate(server, cert);
-    SSL_CTX_use_PrivateKey(server, key);
-    SSL_CTX_set_ciphersuites(server, "TLS_AES_128_GCM_SHA256");
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-        die("socketpair");
-    ends[0] = SSL_new(client);
-    ends[1] = SSL_new(server);
-    SSL_set_fd(ends[0], pair[0]);
-    SSL_set_fd(ends[1], pair[1]);
+    SSL_CTX_set_ciphersuites(ctx, "TLS_AES_128_GCM_SHA256");
+    if (server) {
+        EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256");
+        X509 *cert = X509_new();
+
+        ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
+        X509_gmtime_adj(X509_getm_notBefore(cert), 0);
+        X509_gmtime_adj(X509_getm_notAfter(cert), 3600);
+        X509_set_pubkey(cert, key);
+        X509_sign(cert, key, EVP_sha256());
+        SSL_CTX_use_certificate(ctx, cert);
+        SSL_CTX_use_PrivateKey(ctx, key);
+    }
+    ssl = SSL_new(ctx);
+    SSL_set_fd(ssl, sock);
+    if ((server ? SSL_accept(ssl) : SSL_connect(ssl)) != 1)
+        die("TLS");
+    return ssl;
 }
 
+/* From a domain into a fresh one, or, with `memory`, from ordinary memory into ordinary memory. */
 struct copy {
-    SSL *ssl;
     uint64_t runs;
     uint32_t domid;
     uint8_t *memory;
+    bool populate; /* the fresh domain gets its memory run by run while it receives */
+    SSL *ssl;
 };
 
-static void *receive(void *arg)
+static void receive(const struct copy *c, uint32_t to_domid, uint8_t *to)
 {
-    struct copy *c = arg;
-
-    if (SSL_accept(c->ssl) != 1)
-        die("TLS");
     for (uint64_t r = 0; r < c->runs; r++) {
-        uint8_t *p = c->memory ? c->memory + r * RUN_BYTES : populate_run(c->domid, r * PAGES);
+        uint8_t *p;
+
+        if (c->populate)
+            populate_run(to_domid, r * PAGES);
+        p = to ? to + r * RUN_BYTES : map_run(to_domid, PROT_READ | PROT_WRITE, r * PAGES);
 
         for (uint64_t done = 0; done < RUN_BYTES;) {
             int n = SSL_read(c->ssl, p + done, (int)(RUN_BYTES - done));
@@ -276,16 +286,16 @@ static void *receive(void *arg)
                 die("TLS read");
             done += (uint64_t)n;
         }
-        if (!c->memory)
+        if (!to)
             xenforeignmemory_unmap(fmem, p, PAGES);
     }
-    return NULL;
 }
 
-static void send_all(const struct copy *c)
+static uint64_t send_all(void *arg)
 {
-    if (SSL_connect(c->ssl) != 1)
-        die("TLS");
+    const struct copy *c = arg;
+    uint8_t done;
+
     for (uint64_t r = 0; r < c->runs; r++) {
         uint8_t *p = c->memory ? c->memory + r * RUN_BYTES
                                : map_run(c->domid, PROT_READ, r * PAGES);
@@ -295,32 +305,9 @@ static void send_all(const struct copy *c)
         if (!c->memory)
             xenforeignmemory_unmap(fmem, p, PAGES);
     }
-}
-
-struct tls_job {
-    uint32_t domid;
-    uint8_t *from, *to; /* ordinary memory; NULL for the domain, and a fresh one */
-    uint32_t to_domid;
-};
-
-static uint64_t run_tls(void *arg)
-{
-    const struct tls_job *j = arg;
-    uint64_t runs = guest_runs(j->domid);
-    SSL *ends[2];
-    pthread_t thread;
-
-    make_tls(ends);
-
-    struct copy from = {.ssl = ends[0], .runs = runs, .domid = j->domid, .memory = j->from};
-    struct copy to = {.ssl = ends[1], .runs = runs, .domid = j->to_domid, .memory = j->to};
-
-    pthread_create(&thread, NULL, receive, &to);
-    send_all(&from);
-    pthread_join(thread, NULL);
-    SSL_free(ends[0]);
-    SSL_free(ends[1]);
-    return runs * RUN_BYTES;
+    if (SSL_read(c->ssl, &done, 1) != 1)
+        die("the receiver");
+    return c->runs * RUN_BYTES;
 }
 
 /* Huge pages, and touched, as the memory of a host with --prealloc is: what the kernel takes for a
@@ -336,35 +323,84 @@ static uint8_t *touched_memory(uint64_t bytes)
     return p;
 }
 
-/* What comes and goes with a run, a domain above all, is not measured. */
+/* The other end is another process, as the other end of a migration is. It says when it has all,
+ * and stays until its CPU time was read. */
+static void receiver_main(struct copy *c, int sock)
+{
+    uint64_t bytes = c->runs * RUN_BYTES;
+    uint8_t *to = c->memory ? touched_memory(bytes) : NULL;
+    uint32_t to_domid = DOMID_INVALID;
+
+    open_xen();
+    if (!to)
+        to_domid = fresh_domain(bytes);
+    for (uint64_t r = 0; !to && !c->populate && r < c->runs; r++)
+        populate_run(to_domid, r * PAGES);
+    c->ssl = tls_end(sock, true);
+    receive(c, to_domid, to);
+    if (SSL_write(c->ssl, "", 1) != 1)
+        die("TLS write");
+    while (read(sock, &(char){0}, 1) > 0)
+        ;
+    if (!to)
+        xc_domain_destroy(xch, to_domid);
+}
+
+/* What comes and goes with a copy, a domain above all, is not measured. */
+static struct sample measure_copy(struct copy c)
+{
+    int pair[2];
+    struct sample s;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
+        die("socketpair");
+    receiver = fork();
+    if (receiver < 0)
+        die("fork");
+    if (!receiver) {
+        close(pair[0]);
+        receiver_main(&c, pair[1]);
+        exit(0);
+    }
+    close(pair[1]);
+    c.ssl = tls_end(pair[0], false);
+    s = measure(send_all, &c);
+    close(pair[0]);
+    SSL_free(c.ssl);
+    waitpid(receiver, NULL, 0);
+    receiver = 0;
+    return s;
+}
+
+/* The kinds of copy take turns, so that whatever else the machine does meets them alike. */
 static void bench_tls(uint32_t domid)
 {
-    uint64_t bytes = guest_runs(domid) * RUN_BYTES;
-    struct tls_job memory = {
-        .domid = domid, .from = touched_memory(bytes), .to = touched_memory(bytes)};
-    struct tls_job guest = {.domid = domid};
-    struct sample of_memory[RUNS], of_guest[RUNS];
-    double ratios[RUNS];
+    enum { MEMORY, MAPPED, POPULATED, KINDS };
+    static const char *const names[KINDS] = {
+        "memory, TLS, memory", "map, TLS, map", "map, TLS, populate and map"};
+    const struct copy guest = {.domid = domid, .runs = guest_runs(domid)};
+    struct copy kinds[KINDS] = {guest, guest, guest};
+    struct sample samples[KINDS][RUNS];
+    double ratios[KINDS][RUNS];
 
-    for (uint64_t r = 0; r < bytes / RUN_BYTES; r++) {
+    kinds[MEMORY].memory = touched_memory(guest.runs * RUN_BYTES);
+    kinds[POPULATED].populate = true;
+    for (uint64_t r = 0; r < guest.runs; r++) {
         void *p = map_run(domid, PROT_READ, r * PAGES);
 
-        memcpy(memory.from + r * RUN_BYTES, p, RUN_BYTES);
+        memcpy(kinds[MEMORY].memory + r * RUN_BYTES, p, RUN_BYTES);
         xenforeignmemory_unmap(fmem, p, PAGES);
     }
-    for (int i = 0; i < RUNS; i++) {
-        of_memory[i] = measure(run_tls, &memory);
-        guest.to_domid = fresh_domain(bytes);
-        of_guest[i] = measure(run_tls, &guest);
-        xc_domain_destroy(xch, guest.to_domid);
-    }
-
     for (int i = 0; i < RUNS; i++)
-        ratios[i] = of_guest[i].cpu_s_gb / of_memory[i].cpu_s_gb;
-    qsort(ratios, RUNS, sizeof(ratios[0]), by_value);
-    report_median("memory, TLS, memory", of_memory);
-    report_median("map, TLS, populate and map", of_guest);
-    printf("%-44s %7.3f\n", "CPU of the second over the first", ratios[RUNS / 2]);
+        for (int k = 0; k < KINDS; k++) {
+            samples[k][i] = measure_copy(kinds[k]);
+            ratios[k][i] = samples[k][i].cpu_s_gb / samples[MEMORY][i].cpu_s_gb;
+        }
+    for (int k = 0; k < KINDS; k++) {
+        report_medians(names[k], samples[k]);
+        if (k != MEMORY)
+            printf("    its CPU over that of ordinary memory %12.3f\n", median(ratios[k]));
+    }
 }
 
 int main(int argc, char **argv)
@@ -380,10 +416,9 @@ int main(int argc, char **argv)
         return 1;
     }
     command_sock = client_connect(path, path, &e);
-    xch = xc_interface_open(NULL, NULL, 0);
-    fmem = xenforeignmemory_open(NULL, 0);
-    if (command_sock < 0 || !xch || !fmem)
-        die("cannot open Xen");
+    if (command_sock < 0)
+        die("cannot reach the host");
+    open_xen();
     getsockopt(command_sock, SOL_SOCKET, SO_PEERCRED, &peer, &len);
     daemon_pid = peer.pid;
     if (!strcmp(argv[1], "map"))
