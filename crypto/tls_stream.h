@@ -17,11 +17,11 @@
 #include <stdbool.h>
 
 enum {
-    TLS_RECORD_BYTES = 16384,                /* the most that one record carries */
-    TLS_CHUNK_BYTES = 16 * TLS_RECORD_BYTES, /* sealed, then written, at once */
+    TLS_RECORD_BYTES = 16384,               /* the most that one record carries */
+    TLS_CHUNK_BYTES = 4 * TLS_RECORD_BYTES, /* sealed, then written, at once: still in the cache */
     /* A chunk sealed (22 bytes a record), a handshake's flight with a long chain, and alerts. */
     TLS_OUT_BYTES = TLS_CHUNK_BYTES + (32 << 10),
-    TLS_IN_BYTES = 256 << 10, /* read(2) at once, if so much is there */
+    TLS_IN_BYTES = 128 << 10, /* read(2) at once, if so much is there */
 };
 
 struct tls_stream {

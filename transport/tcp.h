@@ -36,8 +36,8 @@ int tcp_connect(
 /* One socket for the address; *port is the one bound. All addresses: IPv6 and IPv4 on one. */
 int tcp_listen(const struct tcp_address *a, uint16_t *port, struct err *e);
 
-/* A socket from accept4(): the options above, with silent_ns as the limit of unacknowledged data.
- */
+/* A socket from accept4() or tcp_connect(): the options above, with silent_ns as the limit of
+ * unacknowledged data, and buffers that fit the connection's round trip time. */
 void tcp_tune(int fd, int64_t silent_ns);
 
 /* "192.0.2.1:41234" or "[2001:db8::1]:41234"; "?" if the socket has no peer. */

@@ -246,6 +246,20 @@ static void test_sockets_notice_a_dead_peer_and_are_not_inherited(void **state)
     close(ends[1]);
 }
 
+static void test_little_waits_in_a_socket_on_a_short_way(void **state)
+{
+    int ends[2];
+
+    (void)state;
+    make_tcp_pair(ends);
+    tcp_tune(ends[0], 30 * NS_PER_S);
+    assert_int_equal(get_option(ends[0], IPPROTO_TCP, TCP_NOTSENT_LOWAT), 64 << 10);
+    if (geteuid() == 0) /* the kernel doubles it, for its own part */
+        assert_in_range(get_option(ends[0], SOL_SOCKET, SO_RCVBUF), 256 << 10, 4 << 20);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* The channel */
 
 struct pair {
@@ -443,6 +457,7 @@ int main(void)
         cmocka_unit_test(test_a_port_in_use_is_said),
         cmocka_unit_test(test_all_addresses_are_ipv4_and_ipv6),
         cmocka_unit_test(test_sockets_notice_a_dead_peer_and_are_not_inherited),
+        cmocka_unit_test(test_little_waits_in_a_socket_on_a_short_way),
         ON_PAIR(test_channel_carries_bytes_and_counts_them),
         ON_PAIR(test_a_capped_channel_pays_slice_by_slice),
         ON_PAIR(test_channel_tells_a_clean_end_from_a_cut),
