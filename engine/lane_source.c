@@ -15,8 +15,9 @@ _Static_assert((int)COMPRESS_NONE == (int)PAGE_RAW && (int)COMPRESS_LZ4 == (int)
                    (int)COMPRESS_ZSTD == (int)PAGE_ZSTD && (int)COMPRESS_AUTO == (int)PAGE_CODECS,
     "what is asked for is a codec, or the choice among all");
 
-/* A codec is chosen for a record at a time, and its output takes memory: of half the size then. */
-enum { CODED_RECORD_PAGES = PAGES_MAX_ENTRIES / 2 };
+/* A codec is chosen for a record at a time, and its output takes memory: of half the size then, and
+ * smaller still where many lanes share what a migration may take. */
+enum { CODED_RECORD_PAGES = PAGES_MAX_ENTRIES / 2, LANES_WITH_FULL_RECORDS = 8 };
 
 /* What is loaded was looked at before all of it is sent, and counts when it is: on a link where
  * that takes longer than this, it is an extent at a time. */
@@ -25,6 +26,15 @@ enum { CODED_RECORD_PAGES = PAGES_MAX_ENTRIES / 2 };
 uint32_t lane_codecs(enum compress compress)
 {
     return compress == COMPRESS_AUTO ? PAGE_CODEC_BIT(PAGE_CODECS) - 1 : PAGE_CODEC_BIT(compress);
+}
+
+static unsigned most_record_pages(enum compress compress, unsigned lane_count)
+{
+    if (compress == COMPRESS_NONE)
+        return PAGES_MAX_ENTRIES;
+    if (lane_count <= LANES_WITH_FULL_RECORDS)
+        return CODED_RECORD_PAGES;
+    return CODED_RECORD_PAGES * LANES_WITH_FULL_RECORDS / lane_count;
 }
 
 static int init_condition(pthread_cond_t *cond)
@@ -272,7 +282,7 @@ int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err
     int rc = xen_open(&l->xen, l->params->log, e);
 
     codec_choice_init(&l->choice, lane_codecs(l->params->compress), now_ns());
-    l->record_pages = l->params->compress == COMPRESS_NONE ? PAGES_MAX_ENTRIES : CODED_RECORD_PAGES;
+    l->record_pages = most_record_pages(l->params->compress, l->params->lane_count);
     l->page_ns = BATCH_NS; /* until it is known */
 
     if (!rc)
