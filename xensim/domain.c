@@ -180,7 +180,7 @@ static void free_memory(struct domain *d)
     struct machine *m = d->machine;
 
     for (uint64_t extent = 0; extent < MAX_PFNS / PAGES_PER_CHUNK && d->tot_pages; extent++)
-        if (d->extent_first[extent]) {
+        if (d->extent_first[extent] && d->extent_first[extent] != EXTENT_SCATTERED) {
             heap_unreserve_chunk(m, d->extent_first[extent]);
             d->extent_first[extent] = 0;
         }
@@ -372,11 +372,21 @@ uint64_t domain_gfn_to_mfn(struct domain *d, uint64_t gfn)
 
 uint64_t domain_alloc_special(struct domain *d)
 {
-    uint64_t mfn = heap_alloc_frame(d->machine, d->id);
+    uint64_t mfn = heap_alloc_frame(d->machine, d->id, true);
 
     if (mfn)
         d->machine->frames[mfn].flags |= FRAME_SPECIAL;
     return mfn;
+}
+
+/* Whether the frames of pfn's extent are to lie anywhere; decided once. */
+static bool is_scattered(struct domain *d, uint64_t pfn)
+{
+    uint32_t *first = &d->extent_first[pfn / PAGES_PER_CHUNK];
+
+    if (!*first && heap_scatters(d->machine))
+        *first = EXTENT_SCATTERED;
+    return *first == EXTENT_SCATTERED;
 }
 
 /* Frames in a row for pfn and up to count - 1 after it: out of the chunk promised to its extent, so
@@ -386,6 +396,7 @@ static uint64_t alloc_for(struct domain *d, uint64_t pfn, uint64_t count, uint64
 {
     struct machine *m = d->machine;
     uint64_t extent = pfn / PAGES_PER_CHUNK;
+    const bool scattered = is_scattered(d, pfn);
 
     if (!d->extent_first[extent]) {
         uint64_t first = heap_reserve_chunk(m);
@@ -398,7 +409,7 @@ static uint64_t alloc_for(struct domain *d, uint64_t pfn, uint64_t count, uint64
         }
         d->extent_first[extent] = (uint32_t)first;
     }
-    if (d->extent_first[extent]) {
+    if (d->extent_first[extent] && !scattered) {
         *mfn = d->extent_first[extent] + pfn % PAGES_PER_CHUNK;
 
         uint64_t taken = heap_take_reserved(m, *mfn, count, d->id);
@@ -407,9 +418,9 @@ static uint64_t alloc_for(struct domain *d, uint64_t pfn, uint64_t count, uint64
             return taken;
     }
 
-    *mfn = heap_alloc_frame(m, d->id);
+    *mfn = heap_alloc_frame(m, d->id, scattered);
     if (*mfn == pfn && *mfn) {
-        uint64_t other = heap_alloc_frame(m, d->id);
+        uint64_t other = heap_alloc_frame(m, d->id, scattered);
 
         heap_free_frame(m, *mfn);
         *mfn = other;
@@ -420,7 +431,7 @@ static uint64_t alloc_for(struct domain *d, uint64_t pfn, uint64_t count, uint64
 /* 512 frames in a row for pfn and what follows it. */
 static uint64_t alloc_run_for(struct domain *d, uint64_t pfn)
 {
-    uint64_t mfn = heap_alloc_chunk(d->machine, d->id);
+    uint64_t mfn = is_scattered(d, pfn) ? 0 : heap_alloc_chunk(d->machine, d->id);
 
     if (mfn == pfn && mfn) {
         uint64_t other = heap_alloc_chunk(d->machine, d->id);

@@ -33,6 +33,8 @@ enum {
     HVM_LAPIC_REGS_BYTES = 1024,
 };
 
+#define EXTENT_SCATTERED UINT32_MAX
+
 /* The largest guest frame number a domain may use, and with it the size of the sparse tables. */
 #define MAX_PFNS (1ull << 29)
 
@@ -88,7 +90,8 @@ struct domain {
     pthread_mutex_t lock;
     _Atomic uint64_t max_pages, tot_pages; /* written with the lock, read by anybody */
     uint32_t *p2m;                         /* HVM: gfn -> MFN, 0 for none; sparse */
-    uint32_t *extent_first; /* pfn / 512 -> first MFN of the chunk promised to it, 0 for none */
+    uint32_t *extent_first; /* pfn / 512 -> first MFN of the chunk promised to it, 0 for none yet,
+                               EXTENT_SCATTERED if it is to have none */
     uint64_t max_gpfn;      /* highest guest frame ever populated (HVM) */
     bool any_gpfn;
     uint64_t paging_pool_bytes;

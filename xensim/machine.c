@@ -137,6 +137,12 @@ static void own_xen_chunks(struct machine *m, uint64_t first_chunk, uint64_t cou
     }
 }
 
+/* Caller holds heap_lock. */
+static bool by_chance(struct machine *m)
+{
+    return m->fragment_percent && next_random(&m->rng) % 100 < m->fragment_percent;
+}
+
 int machine_init(
     struct machine *m, const struct machine_params *p, const struct log *log, struct err *e)
 {
@@ -189,9 +195,12 @@ int machine_init(
     /* Chunk 0 stays Xen's, so that MFN 0 is nobody's. Handed out from the top, so that no frame
      * number ever equals its guest's. */
     own_xen_chunks(m, 0, 1);
-    for (uint64_t c = 1; c < m->nr_chunks; c++)
-        m->free_chunks[m->nr_free_chunks++] = c;
-    m->free_frames = m->nr_free_chunks * PAGES_PER_CHUNK;
+    for (uint64_t c = 1; c < m->nr_chunks; c++) {
+        m->chunks[c].broken = by_chance(m);
+        if (!m->chunks[c].broken)
+            m->free_chunks[m->nr_free_chunks++] = c;
+    }
+    m->free_frames = (m->nr_chunks - 1) * PAGES_PER_CHUNK;
     m->cursor = m->nr_chunks - 1;
 
     if (p->prealloc) {
@@ -269,6 +278,16 @@ static uint64_t pop_free_chunk(struct machine *m)
     return chunk;
 }
 
+bool heap_scatters(struct machine *m)
+{
+    pthread_mutex_lock(&m->heap_lock);
+
+    bool scatters = by_chance(m);
+
+    pthread_mutex_unlock(&m->heap_lock);
+    return scatters;
+}
+
 static void remove_free_chunk(struct machine *m, uint64_t chunk)
 {
     for (uint64_t i = 0; i < m->nr_free_chunks; i++)
@@ -286,14 +305,15 @@ static uint64_t find_single(struct machine *m)
             uint64_t chunk = m->cursor;
             struct chunk *c = &m->chunks[chunk];
 
-            if (c->nr_used < PAGES_PER_CHUNK && (c->nr_used || pass) && (!c->reserved || pass)) {
+            if (c->nr_used < PAGES_PER_CHUNK && (c->nr_used || c->broken || pass) &&
+                (!c->reserved || pass)) {
                 uint64_t first = m->fragment_percent ? next_random(&m->rng) % PAGES_PER_CHUNK : 0;
 
                 for (uint64_t i = 0; i < PAGES_PER_CHUNK; i++) {
                     uint64_t slot = (first + i) % PAGES_PER_CHUNK;
 
                     if (!slot_used(c, slot)) {
-                        if (!c->nr_used && !c->reserved)
+                        if (!c->nr_used && !c->reserved && !c->broken)
                             remove_free_chunk(m, chunk);
                         return chunk * PAGES_PER_CHUNK + slot;
                     }
@@ -312,19 +332,16 @@ static uint64_t find_single(struct machine *m)
     return 0;
 }
 
-/* On a fragmented host single frames come from anywhere in free memory. */
+/* From anywhere in the broken chunks, as long as they are not nearly full. */
 static uint64_t find_scattered(struct machine *m)
 {
-    for (int tries = 0; tries < 64; tries++) {
+    for (int tries = 0; tries < 1000; tries++) {
         uint64_t chunk = 1 + next_random(&m->rng) % (m->nr_chunks - 1);
         struct chunk *c = &m->chunks[chunk];
         uint64_t slot = next_random(&m->rng) % PAGES_PER_CHUNK;
 
-        if (c->reserved || slot_used(c, slot))
-            continue;
-        if (!c->nr_used)
-            remove_free_chunk(m, chunk);
-        return chunk * PAGES_PER_CHUNK + slot;
+        if (c->broken && !slot_used(c, slot))
+            return chunk * PAGES_PER_CHUNK + slot;
     }
     return find_single(m);
 }
@@ -339,12 +356,11 @@ uint64_t heap_free_frames(struct machine *m)
     return frames;
 }
 
-uint64_t heap_alloc_frame(struct machine *m, uint16_t owner)
+uint64_t heap_alloc_frame(struct machine *m, uint16_t owner, bool scatter)
 {
-    pthread_mutex_lock(&m->heap_lock);
-
-    bool scatter = m->fragment_percent && next_random(&m->rng) % 100 < m->fragment_percent;
     uint64_t mfn = 0;
+
+    pthread_mutex_lock(&m->heap_lock);
 
     if (m->free_frames && real_memory_left(m))
         mfn = scatter ? find_scattered(m) : find_single(m);
@@ -360,11 +376,8 @@ uint64_t heap_alloc_chunk(struct machine *m, uint16_t owner)
 {
     pthread_mutex_lock(&m->heap_lock);
 
-    uint64_t first = 0;
+    uint64_t first = real_memory_left(m) ? pop_free_chunk(m) * PAGES_PER_CHUNK : 0;
 
-    if (real_memory_left(m) &&
-        (!m->fragment_percent || next_random(&m->rng) % 100 >= m->fragment_percent))
-        first = pop_free_chunk(m) * PAGES_PER_CHUNK;
     for (uint64_t i = 0; first && i < PAGES_PER_CHUNK; i++)
         mark_used(m, first + i, owner);
     pthread_mutex_unlock(&m->heap_lock);
@@ -377,10 +390,8 @@ uint64_t heap_reserve_chunk(struct machine *m)
 {
     pthread_mutex_lock(&m->heap_lock);
 
-    uint64_t chunk = 0;
+    uint64_t chunk = pop_free_chunk(m);
 
-    if (!m->fragment_percent || next_random(&m->rng) % 100 >= m->fragment_percent)
-        chunk = pop_free_chunk(m);
     if (chunk) {
         m->chunks[chunk].reserved = true;
         memset(m->chunks[chunk].taken, 0, sizeof(m->chunks[chunk].taken));
@@ -416,7 +427,8 @@ static void retire_chunk(struct machine *m, uint64_t chunk)
     if (!m->prealloc)
         fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)(chunk * CHUNK_BYTES),
             (off_t)CHUNK_BYTES);
-    m->free_chunks[m->nr_free_chunks++] = chunk;
+    if (!m->chunks[chunk].broken)
+        m->free_chunks[m->nr_free_chunks++] = chunk;
 }
 
 void heap_unreserve_chunk(struct machine *m, uint64_t first_mfn)

@@ -58,6 +58,7 @@ struct chunk {
     uint64_t taken[8]; /* of a promise: slots that were handed out once, and are not again */
     uint16_t nr_used;
     bool reserved; /* promised to one extent of one domain */
+    bool broken;   /* of a fragmented host: handed out frame by frame only */
 };
 
 struct machine {
@@ -114,8 +115,13 @@ static inline bool mfn_valid(const struct machine *m, uint64_t mfn)
 /* How many frames are free just now. */
 uint64_t heap_free_frames(struct machine *m);
 
-/* One frame, poisoned, owned by owner with no type and M2P invalid; 0 if memory is out. */
-uint64_t heap_alloc_frame(struct machine *m, uint16_t owner);
+/* On a fragmented host so many percent of the chunks are broken, and so many percent of the extents
+ * that are asked about here are to come from them. */
+bool heap_scatters(struct machine *m);
+
+/* One frame, poisoned, owned by owner with no type and M2P invalid; 0 if memory is out. To scatter
+ * it is to take it from anywhere in broken chunks. */
+uint64_t heap_alloc_frame(struct machine *m, uint16_t owner, bool scatter);
 
 /* 512 contiguous aligned frames; 0 if there is no such run. */
 uint64_t heap_alloc_chunk(struct machine *m, uint16_t owner);

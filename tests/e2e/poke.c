@@ -1,12 +1,17 @@
 /* Reads and writes guest memory as a toolstack, to do damage that verify has to find:
  *   poke DOMID read FRAME FILE | write FRAME FILE | frame PFN | hold FRAME SECONDS
  *   poke DOMID populate PFN COUNT: how many pages Xen gave
- *   poke 0 identical: how many frames of guests are numbered as the guest numbers them
+ *   poke 0 identical: how many frames of guests are numbered as the guest numbers them, and how
+ *     many follow the frame of the guest's page before theirs
+ *   poke DOMID find FILE: the FRAME that holds just that
+ *   poke DOMID tables SECONDS: looks again and again, as the tools do, at the leaf page tables in
+ *     which a PV guest maps what Xen shares with it
  * A FRAME is a gfn (PVH) or an MFN (PV); `frame` finds a PV guest's MFN for a pfn in the M2P. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 #include <xenctrl.h>
 #include <xenforeignmemory.h>
@@ -45,14 +50,15 @@ static const uint64_t *map_whole_m2p(unsigned long *max_mfn)
 
 static int count_identical(void)
 {
-    unsigned long max_mfn, known = 0, same = 0;
+    unsigned long max_mfn, known = 0, same = 0, in_row = 0;
     const uint64_t *m2p = map_whole_m2p(&max_mfn);
 
     for (unsigned long mfn = 0; m2p && mfn <= max_mfn; mfn++) {
         known += m2p[mfn] != ~0ul;
         same += m2p[mfn] == mfn;
+        in_row += mfn && m2p[mfn - 1] != ~0ul && m2p[mfn] == m2p[mfn - 1] + 1;
     }
-    printf("%lu of %lu\n", same, known);
+    printf("%lu of %lu, in a row: %lu\n", same, known, in_row);
     return !m2p;
 }
 
@@ -70,6 +76,107 @@ static int find_frame(uint32_t domid, unsigned long pfn)
         }
     }
     return 1;
+}
+
+static int find_content(uint32_t domid, const char *path)
+{
+    static char wanted[4096];
+    unsigned long max_mfn;
+    const uint64_t *m2p = map_whole_m2p(&max_mfn);
+    FILE *f = fopen(path, "r");
+
+    if (!m2p || !f || fread(wanted, 1, sizeof(wanted), f) != sizeof(wanted))
+        return 1;
+    fclose(f);
+    for (unsigned long mfn = 0; mfn <= max_mfn; mfn++) {
+        void *p = m2p[mfn] != ~0ul ? map_frame(domid, PROT_READ, mfn) : NULL;
+
+        if (p && !memcmp(p, wanted, sizeof(wanted))) {
+            printf("%lu\n", mfn);
+            return 0;
+        }
+        if (p)
+            xenforeignmemory_unmap(fmem, p, 1);
+    }
+    return 1;
+}
+
+/* What readers see of tables that a guest changes meanwhile. */
+struct seen {
+    unsigned long looks;
+    unsigned long changed; /* pages that were others before all of them was read */
+    unsigned long foreign; /* entries that name what is no memory of the guest's */
+    unsigned long torn;    /* entries that nobody can have written */
+};
+
+static void look_at_table(struct seen *seen, const uint64_t *table, const uint64_t *m2p,
+    unsigned long max_mfn, unsigned long shared_info)
+{
+    uint64_t entries[512], again[512];
+
+    memcpy(entries, table, sizeof(entries));
+    __asm__ volatile("" ::: "memory"); /* the guest writes there: read it anew */
+    memcpy(again, table, sizeof(again));
+    seen->looks++;
+    seen->changed += memcmp(entries, again, sizeof(entries)) != 0;
+    for (unsigned i = 0; i < 512; i++) {
+        uint64_t mfn = entries[i] >> 12 & 0xffffffffff;
+
+        if (!(entries[i] & 1))
+            continue;
+        seen->foreign += mfn == shared_info;
+        seen->torn += mfn != shared_info && (mfn > max_mfn || m2p[mfn] == ~0ul);
+    }
+}
+
+static int is_leaf_table(uint32_t domid, xen_pfn_t mfn)
+{
+    DECLARE_HYPERCALL_BUFFER(xen_pfn_t, type);
+    struct xen_domctl op = {.cmd = XEN_DOMCTL_getpageframeinfo3, .domain = domid};
+    int yes;
+
+    type = xc_hypercall_buffer_alloc(xch, type, sizeof(*type));
+    *type = mfn;
+    op.u.getpageframeinfo3.num = 1;
+    set_xen_guest_handle(op.u.getpageframeinfo3.array, type);
+    yes = !xc_domctl(xch, &op) &&
+          (*type & XEN_DOMCTL_PFINFO_LTABTYPE_MASK) == XEN_DOMCTL_PFINFO_L1TAB;
+    xc_hypercall_buffer_free(xch, type);
+    return yes;
+}
+
+static int watch_tables(uint32_t domid, int seconds)
+{
+    enum { MAX_TABLES = 16 };
+    const uint64_t *tables[MAX_TABLES];
+    struct seen seen = {0};
+    unsigned long max_mfn, nr_tables = 0;
+    const uint64_t *m2p = map_whole_m2p(&max_mfn);
+    xc_dominfo_t info;
+    time_t end;
+
+    if (!m2p || xc_domain_getinfo(xch, domid, 1, &info) != 1)
+        return 1;
+    for (xen_pfn_t mfn = 0; mfn <= max_mfn && nr_tables < MAX_TABLES; mfn++) {
+        if (m2p[mfn] == ~0ul || !is_leaf_table(domid, mfn))
+            continue;
+        struct seen first = {0};
+        uint64_t *table = map_frame(domid, PROT_READ, mfn);
+
+        if (!table)
+            return 1;
+        look_at_table(&first, table, m2p, max_mfn, info.shared_info_frame);
+        if (first.foreign)
+            tables[nr_tables++] = table;
+        else
+            xenforeignmemory_unmap(fmem, table, 1);
+    }
+    for (end = time(NULL) + seconds; nr_tables && time(NULL) < end;)
+        for (unsigned long t = 0; t < nr_tables; t++)
+            look_at_table(&seen, tables[t], m2p, max_mfn, info.shared_info_frame);
+    printf("looks %lu changed %lu foreign %lu torn %lu\n", seen.looks, seen.changed, seen.foreign,
+        seen.torn);
+    return 0;
 }
 
 static int populate(uint32_t domid, xen_pfn_t first, unsigned long count)
@@ -119,6 +226,10 @@ int main(int argc, char **argv)
         return count_identical();
     if (!strcmp(argv[2], "frame") && argc == 4)
         return find_frame(domid, frame);
+    if (!strcmp(argv[2], "find") && argc == 4)
+        return find_content(domid, argv[3]);
+    if (!strcmp(argv[2], "tables") && argc == 4)
+        return watch_tables(domid, atoi(argv[3]));
     if (!strcmp(argv[2], "hold") && argc == 5) {
         if (!map_frame(domid, PROT_READ | PROT_WRITE, frame))
             return 1;

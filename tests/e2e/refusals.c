@@ -236,6 +236,50 @@ static void check_populate_hvm_twice(void)
     xc_domain_destroy(xch, hvm);
 }
 
+/* Rows of frames are populated at once: not over what is there, and each as if it came alone. */
+static void check_populate_rows(void)
+{
+    uint32_t pv = new_domain(0);
+    xen_pfn_t list[64], second[4] = {4, 5, 6, 7};
+
+    for (unsigned i = 0; i < 3; i++)
+        list[i] = 5 + i;
+    CHECK("a row", xc_domain_populate_physmap(xch, pv, 3, 0, 0, list) == 3);
+    CHECK("a row around it", xc_domain_populate_physmap(xch, pv, 4, 0, 0, second) == 4);
+    CHECK("both are paid for", xc_get_tot_pages(xch, pv) == 7);
+    for (unsigned i = 0; i < 4; i++)
+        for (unsigned k = 0; k < 3; k++)
+            CHECK("frames of their own", second[i] != list[k]);
+    for (unsigned i = 0; i < 64; i++)
+        list[i] = 100 + i;
+    CHECK("as far as max_mem", xc_domain_populate_physmap(xch, pv, 64, 0, 0, list) == 57);
+    CHECK("and no farther", xc_get_tot_pages(xch, pv) == 64 && list[57] == 157);
+    xc_domain_destroy(xch, pv);
+}
+
+/* What another domain left in its pages is never seen. */
+static void check_recycled(void)
+{
+    unsigned poisoned = 0;
+
+    for (unsigned turn = 0; turn < 4; turn++) {
+        uint32_t hvm = new_domain(1);
+        xen_pfn_t list[64];
+        uint8_t *pages;
+
+        for (unsigned i = 0; i < 64; i++)
+            list[i] = i;
+        CHECK("populate", !xc_domain_populate_physmap_exact(xch, hvm, 64, 0, 0, list));
+        pages = xenforeignmemory_map(fmem, hvm, PROT_READ | PROT_WRITE, 64, list, NULL);
+        for (unsigned i = 0; pages && i < 64 * 4096; i++)
+            poisoned += pages[i] == 0xC2;
+        memset(pages, 0x33, 64 * 4096);
+        xenforeignmemory_unmap(fmem, pages, 64);
+        xc_domain_destroy(xch, hvm);
+    }
+    CHECK("pages of a domain that is gone", poisoned == 4 * 64 * 4096);
+}
+
 static uint64_t free_pages(void)
 {
     xc_physinfo_t info = {0};
@@ -369,6 +413,8 @@ int main(int argc, char **argv)
     check_pause(busy);
     check_populate();
     check_populate_hvm_twice();
+    check_populate_rows();
+    check_recycled();
     check_grant_frame();
     check_pin();
     check_dirty_types();

@@ -1,5 +1,5 @@
 #!/bin/bash
-# PV guests that rewrite page-table entries, pin and unpin trees and balloon, in both P2M layouts.
+# PV guests that rewrite page-table entries, and pin and unpin trees, in both P2M layouts.
 # deadline: 240
 . "$E2E/lib.sh"
 needs_stock

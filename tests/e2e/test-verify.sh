@@ -1,6 +1,6 @@
 #!/bin/bash
 # verify finds and names a stale page, a lost one, a foreign one, a stale table entry beside its
-# page, and a P2M entry that is wrong.
+# page, a P2M entry that is wrong, and a page-table entry that is not what the guest wrote.
 . "$E2E/lib.sh"
 host a
 poke() {
@@ -82,4 +82,16 @@ tail -c +2057 leaf >>bad
 poke 2 write "$leaf" bad
 found p "pfn 0x100: no memory there"
 poke 2 write "$leaf" leaf
+whole a p
+
+# Nobody can write into a page table behind Xen's back. What the guest wrote into its window stands
+# beside it: only the entry of its shared info, the last one.
+{ head -c 4088 /dev/zero; head -c 8 /dev/zero | tr '\0' '\377'; } >wrote
+wrote=$(poke 2 find wrote) || fail "the guest does not remember its window"
+{ printf '\1\20'; tail -c +3 wrote; } >other
+poke 2 write "$wrote" other
+found p " is 0 (pfn 0xffffffffffffffff), the guest wrote 0x"
+"$X" verify a p 2>&1 | grep -qx 'L1 entry for 0x[0-9a-f]* is 0 (pfn .*), the guest wrote 0x[0-9a-f]*001' ||
+    fail "verify said '$("$X" verify a p 2>&1)'"
+poke 2 write "$wrote" wrote
 whole a p
