@@ -116,7 +116,6 @@ static BIO_METHOD *new_bio_method(void)
 static int judge_call(struct tls_stream *s, int result)
 {
     const int code = SSL_get_error(s->ssl, result);
-    const unsigned long reason = (unsigned long)ERR_GET_REASON(ERR_peek_error());
 
     switch (code) {
     case SSL_ERROR_NONE:
@@ -128,6 +127,9 @@ static int judge_call(struct tls_stream *s, int result)
     case SSL_ERROR_ZERO_RETURN:
         return -ENODATA;
     }
+
+    const unsigned long reason = (unsigned long)ERR_GET_REASON(ERR_peek_error());
+
     if (code == SSL_ERROR_SSL && reason > ALERT_REASON_BASE && reason < ALERT_REASON_END) {
         s->peer_alert = (int)(reason - ALERT_REASON_BASE);
         return -ECONNABORTED;
@@ -148,10 +150,11 @@ static bool is_final(int rc)
 /* Put judge_call()'s rc into words where it needs some; under the lock. Returns rc. */
 static int explain_call(struct tls_stream *s, const char *doing, int rc, struct err *e)
 {
-    const char *const reason = ERR_reason_error_string(ERR_peek_error());
-
     if (!is_final(rc) || rc == -ENODATA)
         return rc;
+
+    const char *const reason = ERR_reason_error_string(ERR_peek_error());
+
     if (rc == -EBADMSG && !s->is_at_end)
         return err_set(e, ERR_PEER, EBADMSG,
             "%s: %s: a TLS record was changed on its way: somebody or something tampers with the "
@@ -237,8 +240,6 @@ static int seal(struct tls_stream *s, const void *buf, size_t len_bytes, size_t 
 /* Seal and write at most a chunk. */
 static int send_chunk(struct tls_stream *s, const uint8_t *buf, size_t len_bytes, struct err *e)
 {
-    int64_t mark_ns = thread_cpu_ns();
-
     while (len_bytes) {
         size_t sealed_bytes = 0;
 
@@ -249,10 +250,10 @@ static int send_chunk(struct tls_stream *s, const uint8_t *buf, size_t len_bytes
 
         if (is_final(rc))
             return rc;
-        s->ch.costs.seal_cpu_ns += lap_cpu_ns(&mark_ns);
+        s->ch.costs.seal_cpu_ns += lap_cpu_ns(&s->mark_cpu_ns);
         channel_throttle(&s->ch, count_unwritten(s));
         rc = push_out(s, s->ch.stall_ns, DEADLINE_NEVER);
-        s->ch.costs.write_cpu_ns += lap_cpu_ns(&mark_ns);
+        s->ch.costs.write_cpu_ns += lap_cpu_ns(&s->mark_cpu_ns);
         if (rc)
             return channel_fail(&s->ch, "sending", rc, e);
         buf += sealed_bytes;
@@ -324,6 +325,7 @@ static int tls_send(struct channel *ch, struct iovec *iov, int count, struct err
     struct tls_stream *s = stream_of(ch);
     int rc = cancel_is_fired(ch->cancel) ? channel_fail(ch, "sending", -ECANCELED, e) : 0;
 
+    s->mark_cpu_ns = thread_cpu_ns();
     for (int i = 0; i < count && !rc; i++)
         rc = send_piece(s, iov[i].iov_base, iov[i].iov_len, e);
     return rc ? rc : send_gathered(s, e);

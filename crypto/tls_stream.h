@@ -41,6 +41,7 @@ struct tls_stream {
 
     /* The sender's: small pieces on their way into full records; empty between sends. */
     size_t gathered_bytes;
+    int64_t mark_cpu_ns; /* up to which this send is accounted for */
     uint8_t gather[TLS_CHUNK_BYTES];
 };
 
