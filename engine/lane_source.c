@@ -3,6 +3,7 @@
 #include "base/deadline.h"
 #include "dirtylog/dirtylog.h"
 #include "engine/allocations.h"
+#include "transport/tcp.h"
 
 #include <errno.h>
 #include <string.h>
@@ -141,6 +142,14 @@ static void learn(struct lane_source *l, unsigned codec, const struct page_body 
     codec_learn(&l->choice, &sample, end_ns);
 }
 
+/* While the lane compresses, what waits in the socket keeps the link busy. */
+static void use_codec(struct lane_source *l, unsigned codec)
+{
+    if (codec != l->codec)
+        tcp_limit_unsent(l->ch->fd, codec == PAGE_RAW);
+    l->codec = codec;
+}
+
 /* One record: so many of the batch's entries. */
 static int encode_and_send(struct lane_source *l, unsigned first, unsigned count, struct err *e)
 {
@@ -149,6 +158,9 @@ static int encode_and_send(struct lane_source *l, unsigned first, unsigned count
     const int64_t begun_ns = now_ns();
     const unsigned codec = codec_choose(&l->choice, begun_ns);
     struct page_body body;
+
+    use_codec(l, codec);
+
     int rc = page_encode(l->encoder, codec, b->entries + first, b->pages + first, count, &body, e);
 
     /* Straight from the guest's pages: they stay mapped for as long as the network takes. */
@@ -284,6 +296,7 @@ int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err
     codec_choice_init(&l->choice, lane_codecs(l->params->compress), now_ns());
     l->record_pages = most_record_pages(l->params->compress, l->params->lane_count);
     l->page_ns = BATCH_NS; /* until it is known */
+    l->codec = CODEC_CHOICES;
 
     if (!rc)
         rc = batch_create(&l->xen, l->guest, maps, &l->batch, e);

@@ -68,8 +68,26 @@ unsigned codec_choose(struct codec_choice *c, int64_t now_ns)
     return best;
 }
 
+static void begin_window(struct codec_choice *c, int64_t now_ns)
+{
+    c->window_ns = now_ns;
+    c->window_wait_ns = 0;
+    c->window_bytes = 0;
+}
+
 static void judge_link(struct codec_choice *c, const struct codec_sample *s, int64_t now_ns)
 {
+    /* The receiver has only just begun. */
+    if (!c->cost[c->current].known) {
+        begin_window(c, now_ns);
+        return;
+    }
+    /* A trial: the link may have run dry meanwhile. */
+    if (s->codec != c->current) {
+        c->window_ns += s->busy_ns + s->wait_ns;
+        return;
+    }
+
     const int64_t span_ns = now_ns - c->window_ns;
 
     c->window_wait_ns += s->wait_ns;
@@ -82,9 +100,7 @@ static void judge_link(struct codec_choice *c, const struct codec_sample *s, int
     } else if (now_ns - c->link_full_ns > RETRY_NS) {
         c->link_ns_per_byte = 0;
     }
-    c->window_ns = now_ns;
-    c->window_wait_ns = 0;
-    c->window_bytes = 0;
+    begin_window(c, now_ns);
 }
 
 static double blend(double before, double now)

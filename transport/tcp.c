@@ -24,8 +24,9 @@ enum {
     KEEPALIVE_PROBES = 4,
     IPV6_MIN_COLONS = 2,
     /* Bytes that wait in a socket for longer than caches remember cost two trips to memory more.
-     * Left alone, both ends of a connection let megabytes wait. So little may wait to be sent, and
-     * no more to be received than keeps a link of 40 Gb/s busy over this round trip. */
+     * Left alone, both ends of a connection let megabytes wait. So little may wait to be sent where
+     * the sender wants that, and no more to be received than keeps a link of 40 Gb/s busy over this
+     * round trip. */
     UNSENT_BYTES = 64 << 10,
     WINDOW_BYTES_PER_US = 5000,
     LEAST_WINDOW_BYTES = 128 << 10,
@@ -183,7 +184,6 @@ void tcp_tune(int fd, int64_t silent_ns)
     const int64_t silent_ms = silent_ns / NS_PER_MS;
 
     fit_window(fd);
-    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES);
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);
@@ -191,6 +191,11 @@ void tcp_tune(int fd, int64_t silent_ns)
     set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
     set_option(
         fd, IPPROTO_TCP, TCP_USER_TIMEOUT, silent_ms > INT32_MAX ? INT32_MAX : (int)silent_ms);
+}
+
+void tcp_limit_unsent(int fd, bool limited)
+{
+    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, limited ? UNSENT_BYTES : 0);
 }
 
 static int open_socket(int family)

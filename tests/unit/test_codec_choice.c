@@ -94,6 +94,47 @@ static void on_every_link_it_is_nearly_as_fast_as_the_best_fixed_one(void **stat
         }
 }
 
+static void say(struct run *r, unsigned codec, int64_t busy_ns, int64_t wait_ns)
+{
+    const struct codec_sample sample = {
+        .codec = codec,
+        .pages = BATCH_PAGES,
+        .bytes = (uint64_t)text.bytes[codec] * BATCH_PAGES,
+        .busy_ns = busy_ns,
+        .wait_ns = wait_ns,
+    };
+
+    assert_int_equal(codec_choose(&r->c, r->now_ns), codec);
+    r->now_ns += busy_ns + wait_ns;
+    codec_learn(&r->c, &sample, r->now_ns);
+}
+
+static void a_receiver_that_begins_late_is_no_full_link(void **state)
+{
+    struct run r;
+
+    (void)state;
+    begin(&r, ALL);
+    say(&r, RAW, 1400000, 60000000);
+    go(&r, &text, 0.5);
+    assert_in_range(r.batches[LZ4] + r.batches[ZSTD], 1, 2);
+}
+
+/* What a trial compresses leaves at once and may have to wait, after a time in which nothing left.
+ */
+static void trials_say_nothing_of_the_link(void **state)
+{
+    struct run r;
+
+    (void)state;
+    begin(&r, ALL);
+    say(&r, RAW, 1400000, 0);
+    say(&r, LZ4, 14000000, 5000000);
+    say(&r, ZSTD, 28000000, 10000000);
+    go(&r, &text, 0.5);
+    assert_int_equal(r.batches[LZ4] + r.batches[ZSTD], 0);
+}
+
 static void a_choice_that_became_slower_lasts_no_second(void **state)
 {
     struct world w = text;
@@ -156,6 +197,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(on_every_link_it_is_nearly_as_fast_as_the_best_fixed_one),
+        cmocka_unit_test(a_receiver_that_begins_late_is_no_full_link),
+        cmocka_unit_test(trials_say_nothing_of_the_link),
         cmocka_unit_test(a_choice_that_became_slower_lasts_no_second),
         cmocka_unit_test(the_others_are_tried_about_once_a_second),
         cmocka_unit_test(the_only_one_allowed_is_used),

@@ -253,9 +253,12 @@ static void test_little_waits_in_a_socket_on_a_short_way(void **state)
     (void)state;
     make_tcp_pair(ends);
     tcp_tune(ends[0], 30 * NS_PER_S);
-    assert_int_equal(get_option(ends[0], IPPROTO_TCP, TCP_NOTSENT_LOWAT), 64 << 10);
     if (geteuid() == 0) /* the kernel doubles it, for its own part */
         assert_in_range(get_option(ends[0], SOL_SOCKET, SO_RCVBUF), 256 << 10, 4 << 20);
+    tcp_limit_unsent(ends[0], true);
+    assert_int_equal(get_option(ends[0], IPPROTO_TCP, TCP_NOTSENT_LOWAT), 64 << 10);
+    tcp_limit_unsent(ends[0], false);
+    assert_int_equal(get_option(ends[0], IPPROTO_TCP, TCP_NOTSENT_LOWAT), 0);
     close(ends[0]);
     close(ends[1]);
 }
