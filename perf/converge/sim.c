@@ -48,6 +48,7 @@ struct sim {
     uint64_t dirty;
     int64_t halve_ns;
     int64_t clean_ns, peek_ns;
+    int64_t still_ns; /* the guest stands still for so long, while time passes */
     int64_t suspend_ns, finish_ns;
     uint64_t bytes;
     uint64_t data_pages, zero_pages;
@@ -87,11 +88,14 @@ static void replay(struct sim *s)
     }
 }
 
-/* Time passes and the guest runs. */
+/* Time passes and the guest runs, once the PEEK is over for which it stands still. */
 static void advance(struct sim *s, int64_t span_ns)
 {
+    const int64_t still_ns = s->still_ns < span_ns ? s->still_ns : span_ns;
+
     s->now_ns += span_ns;
-    s->guest_ns += (double)span_ns * s->speed;
+    s->still_ns -= still_ns;
+    s->guest_ns += (double)(span_ns - still_ns) * s->speed;
     replay(s);
 }
 
@@ -157,9 +161,10 @@ struct watcher {
     void *arg;
 };
 
+/* Lanes go on sending meanwhile. */
 static void peek(struct sim *s)
 {
-    stand_still(s, s->peek_ns);
+    s->still_ns += s->peek_ns;
     for (uint32_t p = 0; p < s->sc->pages; p++)
         s->page[p] = s->page[p] & DIRTY ? s->page[p] | SKIP : s->page[p] & ~SKIP;
 }
@@ -373,6 +378,7 @@ static void run_xen(struct sim *s)
 
     begin(s);
     do {
+        advance(s, ROUND_NS);
         send_round(s, NULL, false, NULL);
         left = clean(s, &repeats);
         note_point(s, left);
