@@ -7,6 +7,9 @@
 /* The newest speeds that count: long enough to even out a lane's turns, short enough to follow a
  * link whose rate changes. */
 #define SPEED_SPAN_NS (700 * NS_PER_MS)
+/* But when it differs by more than this share, samples of so long are believed alone. */
+#define SPEED_CHANGE   0.3
+#define SPEED_LEAST_NS (250 * NS_PER_MS)
 /* A look longer than that was not one look: the clock jumped, or the machine slept. */
 #define LONGEST_LOOK_NS (10 * NS_PER_S)
 /* A slow link needs so long for a sample. */
@@ -45,6 +48,12 @@ double seen_bytes_per_page(const struct seen *s)
 
 /* ---- speed ---- */
 
+/* Whether the link was another one when that was seen, as it seems now. */
+static bool has_changed(double pages_per_ns, const struct seen_speed *v)
+{
+    return fabs(v->pages / (double)v->span_ns - pages_per_ns) > SPEED_CHANGE * pages_per_ns;
+}
+
 /* The mean of the newest samples and how far they lie from it. */
 static void estimate_speed(struct seen *s)
 {
@@ -56,6 +65,8 @@ static void estimate_speed(struct seen *s)
         const struct seen_speed *v =
             &s->speeds[(s->speed_next + SEEN_SPEEDS - 1 - used) % SEEN_SPEEDS];
 
+        if (span_ns >= SPEED_LEAST_NS && has_changed(pages / (double)span_ns, v))
+            break;
         pages += v->pages;
         span_ns += v->span_ns;
     }

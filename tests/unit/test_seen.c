@@ -48,6 +48,21 @@ static void test_speed_follows_the_newest_looks(void **state)
     assert_near(s.send_pages_per_s, 25000);
 }
 
+/* What it was before does not last for longer than it takes to be sure. */
+static void test_a_link_that_halves_is_believed_soon(void **state)
+{
+    (void)state;
+    struct seen s = {0};
+
+    for (int i = 0; i < 10; i++)
+        seen_speed(&s, 10000, 200 * MS);
+    seen_speed(&s, 5000, 200 * MS);
+    assert_true(s.send_pages_per_s > 35000);
+    seen_speed(&s, 5000, 200 * MS);
+    assert_near(s.send_pages_per_s, 25000);
+    assert_true(s.send_spread < 0.01);
+}
+
 static void test_a_link_that_varies_has_a_spread(void **state)
 {
     (void)state;
@@ -319,6 +334,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_rate_is_pages_over_time),
         cmocka_unit_test(test_speed_follows_the_newest_looks),
+        cmocka_unit_test(test_a_link_that_halves_is_believed_soon),
         cmocka_unit_test(test_a_link_that_varies_has_a_spread),
         cmocka_unit_test(test_bad_looks_do_not_count),
         cmocka_unit_test(test_batches_that_come_seldom_are_not_taken_for_speed),
