@@ -44,7 +44,7 @@ struct round_report {
     int64_t predicted_downtime_ns;
 };
 
-/* After each live round: what the scheduler makes of it. */
+/* After each live round, and after a watch: what the scheduler makes of it. */
 struct decision_report {
     unsigned round; /* after this one */
     enum action action;

@@ -35,12 +35,14 @@ struct source {
     struct dirtylog *log;
     bool qemu_logs;
 
-    uint64_t *bitmap;  /* of the round that runs or comes next */
-    uint64_t *found;   /* where log-dirty is read into: what the last CLEAN found */
-    uint64_t *repeats; /* what the last two CLEANs both found */
-    uint64_t *kept;    /* not in this round, but in the last one */
+    uint64_t *bitmap; /* of the round that runs or comes next */
+    uint64_t
+        *found; /* where log-dirty is read into: what the last CLEAN found, or all of a watch */
+    uint64_t *before; /* what the one before found */
+    uint64_t *kept;   /* not in this round, but in the last one */
     uint64_t kept_pages;
-    uint64_t *again;     /* as the last PEEK found: dirty again in this round. Lanes read it. */
+    uint64_t *again;     /* as the last PEEK found: dirty again in this round. Lanes read it.
+                          * Between rounds: what a look at the guest found */
     bool again_is_clear; /* as it is until the first PEEK of a round */
     bool stuck; /* the last round met pages that a suspend would not put right: none is left out */
 
@@ -145,7 +147,7 @@ static int open_sink(struct source *s, struct err *e)
 
 static int allocate_bitmaps(struct source *s, struct err *e)
 {
-    uint64_t **const maps[] = {&s->bitmap, &s->found, &s->repeats, &s->kept, &s->again};
+    uint64_t **const maps[] = {&s->bitmap, &s->found, &s->before, &s->kept, &s->again};
 
     for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
         *maps[i] = bitmap_alloc(s->guest->frames);
@@ -252,23 +254,33 @@ static int send_round(struct source *s, bool suspended, struct round_counts *cou
     return rc;
 }
 
-/* Rounds do not help: let the guest run for a while, and see whether it does something else. */
-static int watch_guest(struct source *s, const struct round_counts *counts, struct err *e)
+/* The guest runs, and nothing is sent to it. */
+static int wait_until(
+    struct source *s, int64_t until_ns, const struct round_counts *counts, struct err *e)
 {
-    const int64_t until_ns = s->round_start_ns + s->decision.least_round_ns;
-    uint64_t dirty_pages;
-
     while (!deadline_passed(until_ns)) {
         if (cancel_is_fired(s->p->cancel))
             return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
         sleep_until_ns(deadline_earlier(until_ns, deadline_in(ROUND_WATCH_NS)));
         if (now_ns() - s->progress_ns >= PROGRESS_EVERY_NS)
             report_progress(s, counts);
-        if (peek_is_due(s) && look_at_dirty(s, &dirty_pages) &&
-            seen_is_quiet(&s->seen, s->peek_ns - s->last_clean_ns, dirty_pages))
-            break;
     }
     return 0;
+}
+
+/* A guest that was slowed down has to be seen for a while, even if there is little to send. */
+static int fill_round(struct source *s, const struct round_counts *counts, struct err *e)
+{
+    const int64_t until_ns = s->round_start_ns + s->decision.least_round_ns;
+    uint64_t dirty_pages;
+    int rc = 0;
+
+    while (!rc && !deadline_passed(until_ns)) {
+        rc = wait_until(s, deadline_earlier(until_ns, deadline_in(ROUND_WATCH_NS)), counts, e);
+        if (!rc && peek_is_due(s))
+            look_at_dirty(s, &dirty_pages);
+    }
+    return rc;
 }
 
 /* It has to run still; and how much of a processor does it use? */
@@ -285,9 +297,9 @@ static int look_at_guest(struct source *s, struct err *e)
 }
 
 /*
- * A CLEAN has been read into found, the one before stands in repeats: make them, and the bitmap of
- * the next round, what they are to be, and count. A huge guest's bitmaps are most of what a round
- * of few pages costs: one pass over them, and nothing is written where nothing is.
+ * A CLEAN has been read into found: make the bitmap of the next round what it is to be, and count.
+ * A huge guest's bitmaps are most of what a round of few pages costs: one pass over them, and
+ * nothing is written where nothing is.
  */
 static void sort_found(struct source *s, struct seen_round *r)
 {
@@ -297,24 +309,29 @@ static void sort_found(struct source *s, struct seen_round *r)
     if (frames % 64)
         s->found[words - 1] &= (1ull << (frames % 64)) - 1;
     for (size_t i = 0; i < words; i++) {
-        if (!(s->found[i] | s->repeats[i] | s->kept[i] | s->bitmap[i]))
+        if (!(s->found[i] | s->kept[i] | s->bitmap[i]))
             continue;
-        s->repeats[i] &= s->found[i];
         s->bitmap[i] = s->found[i] | s->kept[i];
         r->dirty_pages += (uint64_t)__builtin_popcountll(s->found[i]);
-        r->repeat_pages += (uint64_t)__builtin_popcountll(s->repeats[i]);
         r->left_pages += (uint64_t)__builtin_popcountll(s->bitmap[i]);
     }
+}
+
+/* A CLEAN comes: what the last one found becomes what the one before found. */
+static void swap_found(struct source *s)
+{
+    uint64_t *const last_found = s->found;
+
+    s->found = s->before;
+    s->before = last_found;
 }
 
 /* What was dirtied since the last CLEAN, and what was kept, becomes the next round. */
 static int read_dirty(struct source *s, struct err *e)
 {
     const int64_t before_ns = now_ns(), window_from_ns = s->last_clean_ns;
-    uint64_t *const last_found = s->found;
 
-    s->found = s->repeats;
-    s->repeats = last_found;
+    swap_found(s);
 
     const int rc = s->log->ops->read(s->log, s->found, false, e);
 
@@ -329,6 +346,7 @@ static int read_dirty(struct source *s, struct err *e)
         .sent_pages = s->round.data_pages + s->round.zero_pages,
         .wire_bytes = s->round.wire_bytes,
         .left_pages = s->round.deferred_pages,
+        .kept_pages = s->kept_pages,
         .cpu_percent = s->cpu_percent,
     };
 
@@ -337,6 +355,34 @@ static int read_dirty(struct source *s, struct err *e)
     s->round.clean_ns = r.clean_ns;
     s->round.dirty_pages = r.dirty_pages;
     s->round.dirty_pages_per_s = s->seen.dirty_pages_per_s;
+    return 0;
+}
+
+/* What was dirtied since the last CLEAN joins the next round. */
+static int read_look(struct source *s, struct err *e)
+{
+    const uint64_t frames = s->guest->frames;
+    const int64_t before_ns = now_ns(), window_from_ns = s->last_clean_ns;
+
+    s->again_is_clear = false;
+
+    const int rc = s->log->ops->read(s->log, s->again, false, e);
+
+    if (rc)
+        return rc;
+    s->last_clean_ns = now_ns();
+    bitmap_or(s->found, s->again, frames);
+    bitmap_or(s->bitmap, s->again, frames);
+
+    const struct seen_look l = {
+        .elapsed_ns = s->last_clean_ns - s->start_ns,
+        .window_ns = s->last_clean_ns - window_from_ns,
+        .clean_ns = s->last_clean_ns - before_ns,
+        .dirty_pages = bitmap_count(s->again, frames),
+        .left_pages = s->round.deferred_pages + bitmap_count(s->bitmap, frames),
+    };
+
+    seen_look(&s->seen, &l);
     return 0;
 }
 
@@ -354,7 +400,8 @@ static void report_decision(const struct source *s)
     s->p->report->decision(s->p->report->arg, &r);
 }
 
-static void judge_round(struct source *s)
+/* What was seen last, a round or a look. */
+static void judge(struct source *s)
 {
     const struct decide_costs costs = {
         .suspend_ns = s->p->suspend_estimate_ns,
@@ -364,7 +411,27 @@ static void judge_round(struct source *s)
 
     s->decision = decide(&s->seen, &s->p->limits, &costs);
     seen_stall(&s->seen, s->decision.stalled);
-    s->round.predicted_downtime_ns = s->decision.now.whole_ns;
+}
+
+/* Rounds do not help: let the guest run, and see whether it does something else. */
+static int watch_guest(struct source *s, const struct round_counts *counts, struct err *e)
+{
+    int rc = 0;
+
+    swap_found(s);
+    memset(s->found, 0, bitmap_words(s->guest->frames) * sizeof(*s->found));
+    while (!rc && s->decision.action == ACT_WATCH) {
+        rc = wait_until(s, s->last_clean_ns + s->decision.look_ns, counts, e);
+        if (!rc)
+            rc = look_at_guest(s, e);
+        if (!rc)
+            rc = read_look(s, e);
+        if (!rc)
+            judge(s);
+    }
+    if (!rc)
+        report_decision(s);
+    return rc;
 }
 
 static int slow_down(struct source *s, struct err *e)
@@ -384,7 +451,8 @@ static void plan_round(struct source *s)
         memset(s->kept, 0, bitmap_words(frames) * sizeof(*s->kept));
     s->kept_pages = 0;
     if (s->decision.leave_repeats && !s->stuck) {
-        bitmap_or(s->kept, s->repeats, frames);
+        for (size_t i = 0; i < bitmap_words(frames); i++)
+            s->kept[i] = s->found[i] & s->before[i];
         bitmap_and_not(s->bitmap, s->kept, frames);
         s->kept_pages = bitmap_count(s->kept, frames);
     }
@@ -442,16 +510,21 @@ static int send_live_rounds(struct source *s, struct err *e)
         if (!rc)
             rc = send_round(s, false, &counts, e);
         if (!rc)
-            rc = watch_guest(s, &counts, e);
+            rc = fill_round(s, &counts, e);
         if (!rc)
             rc = look_at_guest(s, e);
         if (!rc)
             rc = read_dirty(s, e);
         if (rc)
             return rc;
-        judge_round(s);
+        judge(s);
+        s->round.predicted_downtime_ns = s->decision.now.whole_ns;
         report_round(s);
         report_decision(s);
+        if (s->decision.action == ACT_WATCH)
+            rc = watch_guest(s, &counts, e);
+        if (rc)
+            return rc;
         if (s->decision.action == ACT_GIVE_UP)
             return give_up(s, e);
         if (s->decision.action == ACT_SUSPEND)
@@ -583,7 +656,7 @@ static void clean_up(struct source *s)
     frame_maps_destroy(&s->maps);
     free(s->bitmap);
     free(s->found);
-    free(s->repeats);
+    free(s->before);
     free(s->kept);
     free(s->again);
     if (s->guest)

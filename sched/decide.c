@@ -16,15 +16,23 @@
 #define FIXED_SPREAD 0.2
 #define LEAST_SPREAD 0.05
 #define MOST_SPREAD  0.6
-/* A look at a guest that does not converge lasts at least so long, and so much of all that went
- * before: what changes in it changes over seconds. */
+/* A guest that does not converge is watched for at least so long, and so much of all that went
+ * before, because what changes in it changes over seconds; but in all not longer than that. */
 #define WATCH_LEAST_NS (1500 * NS_PER_MS)
-#define WATCH_MOST_NS  (10 * NS_PER_S)
 #define WATCH_SHARE    1.0
-/* A working set is full that would grow by less than this share while it is watched. */
+#define WATCH_MOST_NS  (10 * NS_PER_S)
+/* It is looked at so often; and a CLEAN, for which it stands still, takes at most 2 % of its time.
+ */
+#define LOOK_LEAST_NS    (100 * NS_PER_MS)
+#define LOOK_COST_FACTOR 50
+/* It is calm when a round would leave less than this share. */
+#define CALM_SHARE 0.5
+/* Not for longer than until so much more is left. */
+#define MOST_GROWTH 1.0
+/* A working set is full that grows by less than this share meanwhile. */
 #define FULL_GROWTH 0.15
-/* And by so much it may grow at the first look. */
-#define FIRST_GROWTH 1.0
+/* A guest that was calm so often, and not for long enough, will not be. */
+#define MOST_WATCHES 3
 /* As good as the least that was seen. */
 #define MINIMUM_SLACK 0.05
 
@@ -82,14 +90,42 @@ static int64_t late_span_ns(const struct seen *s, const struct decide_costs *c)
     return clamp_ns((double)c->suspend_ns / seen_slowed_share(s));
 }
 
+/* Of what the guest writes to: the share that is not kept, and so left, anyway. */
+static double new_share(const struct seen_round *r)
+{
+    if (!r->kept_pages || !r->dirty_pages || r->left_pages < r->kept_pages)
+        return 1;
+    return fmin(1, (double)(r->left_pages - r->kept_pages) / (double)r->dirty_pages);
+}
+
+/* The guest goes on writing while it is being suspended: pages that are not left already. */
+static double late_pages(const struct seen *s, const struct decide_costs *c, int64_t window_ns)
+{
+    const int64_t span_ns = late_span_ns(s, c);
+
+    if (s->watching)
+        return seen_look_share(s, s->look_new_pages, span_ns);
+
+    const double dirty = seen_dirty_within(s, add(window_ns, span_ns)) -
+                         seen_dirty_within(s, window_ns);
+
+    return fmax(0, dirty) * new_share(&s->last);
+}
+
+/* To so many pages it writes in a round: while it is watched, as in the last look. */
+static double round_dirties(const struct seen *s, int64_t round_ns)
+{
+    if (!s->watching)
+        return seen_dirty_within(s, round_ns);
+    return fmax((double)s->look.dirty_pages, seen_look_share(s, s->look.dirty_pages, round_ns));
+}
+
 /* The pause with so many pages left after a window of that length. */
 static struct prediction predict(
     const struct seen *s, const struct decide_costs *c, double left, int64_t window_ns)
 {
-    /* The guest goes on writing while it is being suspended. */
-    const double late = seen_dirty_within(s, add(window_ns, late_span_ns(s, c))) -
-                        seen_dirty_within(s, window_ns);
-    const double pages = left + fmax(0, late);
+    const double late = late_pages(s, c, window_ns);
+    const double pages = left + late;
     const double spread = fmin(MOST_SPREAD, fmax(LEAST_SPREAD, s->send_spread));
     struct prediction p = {
         .pages = (uint64_t)fmin(pages, 1e18),
@@ -104,8 +140,8 @@ static struct prediction predict(
     p.whole_ns = add(fixed_ns(&p), p.pages_ns);
     p.low_ns = clamp_ns(
         fixed * (1 - FIXED_SPREAD) + (double)pages_ns(left, s->send_pages_per_s * (1 + spread)));
-    p.high_ns = clamp_ns(fixed * (1 + FIXED_SPREAD) + (double)pages_ns(pages + fmax(0, late),
-                                                          s->send_pages_per_s * (1 - spread)));
+    p.high_ns = clamp_ns(fixed * (1 + FIXED_SPREAD) +
+                         (double)pages_ns(pages + late, s->send_pages_per_s * (1 - spread)));
     return p;
 }
 
@@ -132,13 +168,6 @@ static enum reason find_limit(
         (double)s->wire_bytes + pages * seen_bytes_per_page(s) > (double)l->max_bytes)
         return REASON_BYTES;
     return REASON_SHORTER;
-}
-
-static int64_t watch_ns(const struct seen *s)
-{
-    const double share = (double)s->last.elapsed_ns * WATCH_SHARE;
-
-    return clamp_ns(fmin((double)WATCH_MOST_NS, fmax((double)WATCH_LEAST_NS, share)));
 }
 
 static struct decision stop(struct decision d, const struct decide_limits *l, enum reason why)
@@ -217,15 +246,67 @@ static bool worth_another_slow_round(
            (double)d->next.pages_ns <= SLOWED_GOAL * (double)d->now.pages_ns;
 }
 
-/* ---- looking a few more times ---- */
+/* ---- watching a guest that rounds do not catch up with ---- */
 
-/* Whether to let the guest run for a while. Where the working set is full that costs nothing. Where
- * it is not, more is left afterwards, but the rounds that follow make up for it: so only once. */
-static bool worth_watching(const struct seen *s)
+static int64_t look_ns(const struct seen *s)
 {
-    const double most = s->stalled_rounds ? FULL_GROWTH : FIRST_GROWTH;
+    return clamp_ns(fmax((double)LOOK_LEAST_NS, LOOK_COST_FACTOR * (double)s->clean_ns));
+}
 
-    return seen_dirty_within(s, watch_ns(s)) <= (1 + most) * (double)s->last.left_pages;
+/* How long, when it begins then and the guest was watched for so long before. */
+static int64_t watch_ns(int64_t from_ns, int64_t watched_ns)
+{
+    const double span_ns = fmax((double)WATCH_LEAST_NS, WATCH_SHARE * (double)from_ns);
+
+    return clamp_ns(fmin((double)(WATCH_MOST_NS - watched_ns), span_ns));
+}
+
+/* What is left may double meanwhile, and has to be sent afterwards: not at the price of a limit. */
+static bool limits_let_watch(
+    const struct seen *s, const struct decide_limits *l, const struct decision *d, int64_t span_ns)
+{
+    const int64_t after_ns = add(next_round_ns(s), d->now.whole_ns);
+    const double bytes = 4 * (double)s->last.left_pages * seen_bytes_per_page(s);
+
+    if (l->max_time_ns &&
+        add(add(s->last.elapsed_ns, span_ns), add(after_ns, after_ns)) > l->max_time_ns)
+        return false;
+    return !l->max_bytes || (double)s->wire_bytes + bytes <= (double)l->max_bytes;
+}
+
+/* Whether to watch the guest for a while, when rounds have just ceased to help. Where the working
+ * set is full that costs nothing. Where it is not, more is left afterwards, but the rounds that
+ * follow make up for it. */
+static bool worth_watching(
+    const struct seen *s, const struct decide_limits *l, const struct decision *d)
+{
+    const int64_t span_ns = watch_ns(s->last.elapsed_ns, s->watched_ns);
+
+    return !s->stalled_rounds && s->watches < MOST_WATCHES && s->send_pages_per_s > 0 &&
+           span_ns >= look_ns(s) && limits_let_watch(s, l, d, span_ns) &&
+           seen_dirty_within(s, span_ns) <= (1 + MOST_GROWTH) * (double)s->last.left_pages;
+}
+
+static bool grew_by_less(const struct seen *s, double share)
+{
+    return (double)s->last.left_pages <= (1 + share) * (double)s->watch_from_pages;
+}
+
+/* It is watched, and not calm yet. */
+static struct decision go_on_watching(
+    const struct seen *s, const struct decide_limits *l, struct decision d)
+{
+    const int64_t spent_ns = s->last.elapsed_ns - s->watch_from_ns;
+    const int64_t whole_ns = watch_ns(s->watch_from_ns, s->watched_ns - spent_ns);
+
+    d.look_ns = look_ns(s);
+    if (spent_ns + d.look_ns <= whole_ns && limits_let_watch(s, l, &d, d.look_ns) &&
+        grew_by_less(s, MOST_GROWTH)) {
+        d.action = ACT_WATCH;
+        return d;
+    }
+    d.leave_repeats = grew_by_less(s, FULL_GROWTH);
+    return d;
 }
 
 /* What is left is as little as it has been: of a guest that writes all over its memory more is left
@@ -246,14 +327,25 @@ static struct decision handle_stall(const struct seen *s, const struct decide_li
     if (throttle && s->slowed.steps)
         return slow_down(s, l, c, d);
     d.stall_left = s->stalled_rounds < DECIDE_PATIENCE ? DECIDE_PATIENCE - s->stalled_rounds : 0;
-    d.leave_repeats = worth_watching(s);
-    d.least_round_ns = d.leave_repeats ? watch_ns(s) : 0;
-    if (l->max_time_ns && d.least_round_ns > l->max_time_ns - s->last.elapsed_ns - d.now.whole_ns)
-        d.least_round_ns = 0;
+    d.reason = REASON_WATCH;
+    if (s->watching)
+        return go_on_watching(s, l, d);
     if (!d.stall_left || (d.stall_left == 1 && at_minimum(s)))
         return throttle ? slow_down(s, l, c, d) : stop(d, l, REASON_MINIMUM);
-    d.reason = REASON_WATCH;
+    if (worth_watching(s, l, &d)) {
+        d.action = ACT_WATCH;
+        d.look_ns = look_ns(s);
+    }
     return d;
+}
+
+static bool is_shorter(const struct seen *s, const struct decision *d)
+{
+    const double now_ns = (double)d->now.pages_ns, next_ns = (double)d->next.pages_ns;
+
+    if (s->watching)
+        return next_ns <= CALM_SHARE * now_ns;
+    return next_ns <= (1 - LEAST_GAIN) * now_ns && s->vain_rounds < MOST_VAIN;
 }
 
 struct decision decide(
@@ -263,11 +355,10 @@ struct decision decide(
     struct decision d = {
         .action = ACT_ROUND,
         .now = predict(s, c, (double)s->last.left_pages, s->last.window_ns),
-        .next = predict(s, c, seen_dirty_within(s, round_ns), round_ns),
+        .next = predict(s, c, round_dirties(s, round_ns), round_ns),
     };
 
-    const bool shorter = (double)d.next.pages_ns <= (1 - LEAST_GAIN) * (double)d.now.pages_ns &&
-                         s->vain_rounds < MOST_VAIN;
+    const bool shorter = is_shorter(s, &d);
     const bool within = d.now.whole_ns <= l->max_downtime_ns;
     const enum reason limit = find_limit(s, l, &d.next);
 
@@ -282,7 +373,8 @@ struct decision decide(
     if (limit != REASON_SHORTER)
         return stop(d, l, limit);
     /* Out of patience a round must lead to the goal, not only towards it. */
-    if (!shorter || (s->stalled_rounds >= DECIDE_PATIENCE && d.next.whole_ns > l->max_downtime_ns))
+    if (!shorter || (!s->watching && s->stalled_rounds >= DECIDE_PATIENCE &&
+                        d.next.whole_ns > l->max_downtime_ns))
         return handle_stall(s, l, c, d);
     /* Rounds help, but not enough: slower, if that can be. */
     if (s->slowed.steps && !worth_another_slow_round(s, &d, l) && next_cap(s, l, c))
@@ -295,7 +387,7 @@ struct decision decide(
 
 const char *action_name(enum action a)
 {
-    static const char *const names[] = {"round", "throttle", "suspend", "give-up"};
+    static const char *const names[] = {"round", "watch", "throttle", "suspend", "give-up"};
 
     return names[a];
 }

@@ -8,9 +8,15 @@
  *
  *   within --max-downtime                     suspend
  *   not, but a round shortens it              another round
- *   not, and rounds only cost: the working    look a few more times for a better moment, then what
+ *   not, and rounds only cost: the working    wait a little for a better moment, then what
  *   set is what is left                       --on-stall says: suspend, or give up
  *   --max-rounds, --max-time, --max-bytes     the same, at once: whoever goes on would break it
+ *
+ * What it waits for is a guest that pauses for breath, or does something else. It is watched first,
+ * with nothing sent, where that leaves not much more: until a round would leave less than half, or
+ * for as long as all that went before. If it did not become calm, some rounds follow, because
+ * something may have changed by their end. What it wrote to both before and while it was watched is
+ * left out of the first of them, if there was little else.
  *
  * --on-stall throttle: before it is suspended with too long a pause, the guest is slowed down by a
  * cap on its processor time, step by step. How far, is read off what is known of its writing: so
@@ -54,6 +60,7 @@ int64_t prediction_last_round_ns(const struct prediction *p);
 
 enum action {
     ACT_ROUND,
+    ACT_WATCH,    /* send nothing for look_ns, then look what the guest has written meanwhile */
     ACT_THROTTLE, /* slow the guest down to cap_percent, then another round */
     ACT_SUSPEND,
     ACT_GIVE_UP,
@@ -61,7 +68,7 @@ enum action {
 
 enum reason {
     REASON_SHORTER,  /* another round: it makes the pause shorter */
-    REASON_WATCH,    /* another round: rounds do not help, but the guest may pause for breath */
+    REASON_WATCH,    /* watch or another round: none helps, but the guest may pause for breath */
     REASON_SLOWER,   /* throttle: a slower guest would let rounds shorten the pause */
     REASON_DOWNTIME, /* the predicted pause is within the limit */
     REASON_MINIMUM,  /* it is not, and no further round would shorten it */
@@ -76,14 +83,15 @@ struct decision {
     enum action action;
     enum reason reason;
     bool stalled;         /* rounds do not help any more */
-    unsigned stall_left;  /* REASON_WATCH: so many more looks at most */
+    unsigned stall_left;  /* REASON_WATCH: so many more rounds at most */
     bool leave_repeats;   /* next round: leave pages that are written in every round for the end */
     unsigned cap_percent; /* ACT_THROTTLE: of one processor, for all of the guest's together */
     int64_t least_round_ns; /* next round: let it last so long, or it shows nothing new */
+    int64_t look_ns;        /* ACT_WATCH */
     struct prediction now, next;
 };
 
-/* How often a guest that does not converge is looked at again before it is dealt with. */
+/* How many more rounds a guest is given that does not converge, before it is dealt with. */
 enum { DECIDE_PATIENCE = 3 };
 
 /* With fewer rounds allowed, the guest would be suspended before it could be slowed down. */

@@ -50,6 +50,12 @@ static double sent_pages(const struct run *r)
     return sent;
 }
 
+static void decide_next(struct run *r)
+{
+    r->decision = decide(&r->seen, &r->of->limits, &r->of->costs);
+    seen_stall(&r->seen, r->decision.stalled);
+}
+
 static void look(struct run *r, int64_t window_ns)
 {
     for (int64_t at_ns = window_ns / 16; at_ns && at_ns < window_ns; at_ns *= 2)
@@ -65,7 +71,7 @@ static void run_round(struct run *r)
     const double dirty = dirty_within(r, window_ns);
     const double wire = sent * (r->contents * r->of->page_bytes + (1 - r->contents) * MARK_BYTES);
     /* What was kept is still there, and the guest writes to it again. */
-    const double left = r->decision.leave_repeats ? fmax(dirty, r->left) : dirty;
+    const double kept = r->decision.leave_repeats ? r->left : 0;
 
     look(r, window_ns);
     r->at_ns += window_ns + r->of->watched->clean_ns;
@@ -76,12 +82,34 @@ static void run_round(struct run *r)
                              .sent_pages = (uint64_t)sent,
                              .wire_bytes = (uint64_t)wire,
                              .dirty_pages = (uint64_t)dirty,
-                             .repeat_pages = (uint64_t)fmin(dirty, r->left),
-                             .left_pages = (uint64_t)left,
+                             .left_pages = (uint64_t)fmax(dirty, kept),
+                             .kept_pages = (uint64_t)kept,
                              .cpu_percent = r->of->watched->last.cpu_percent * r->speed,
                          });
-    r->left = left;
+    r->left = fmax(dirty, kept);
     r->contents = 1;
+}
+
+/* It is not calmer than it was while it was watched for this. */
+static void watch(struct run *r)
+{
+    const int64_t clean_ns = r->of->watched->clean_ns;
+    const int64_t from_ns = r->at_ns;
+
+    while (r->decision.action == ACT_WATCH) {
+        const int64_t window_ns = r->decision.look_ns + clean_ns;
+
+        r->at_ns += window_ns;
+        r->left = fmax(r->left, dirty_within(r, r->at_ns - from_ns));
+        seen_look(&r->seen, &(struct seen_look){
+                                .elapsed_ns = r->at_ns,
+                                .window_ns = window_ns,
+                                .clean_ns = clean_ns,
+                                .dirty_pages = (uint64_t)dirty_within(r, window_ns),
+                                .left_pages = (uint64_t)r->left,
+                            });
+        decide_next(r);
+    }
 }
 
 static void slow_down(struct run *r)
@@ -108,8 +136,8 @@ void forecast_run(const struct forecast_of *of, struct forecast *f)
 
     while (goes_on(&r) && r.seen.rounds < MOST_ROUNDS) {
         run_round(&r);
-        r.decision = decide(&r.seen, &of->limits, &of->costs);
-        seen_stall(&r.seen, r.decision.stalled);
+        decide_next(&r);
+        watch(&r);
         if (r.decision.action == ACT_THROTTLE)
             slow_down(&r);
     }

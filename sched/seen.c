@@ -3,6 +3,7 @@
 #include "base/deadline.h"
 
 #include <math.h>
+#include <string.h>
 
 /* The newest speeds that count: long enough to even out a lane's turns, short enough to follow a
  * link whose rate changes. */
@@ -18,8 +19,6 @@
 #define LONGEST_BATCH_NS (2 * NS_PER_S)
 /* Points of a curve lie at least this factor apart. */
 #define POINT_STEP 1.4
-/* A guest is quiet that writes to less than this share of what it wrote to before. */
-#define QUIET_SHARE 0.5
 /* A round that leaves less by a smaller share than that was in vain. */
 #define VAIN_GAIN 0.03
 /* What is left has to shrink by so much before a stall counts as over. */
@@ -142,11 +141,14 @@ void seen_peek(struct seen *s, int64_t span_ns, uint64_t dirty_pages)
         add_point(s->running, &s->running_count, span_ns, (double)dirty_pages);
 }
 
-/* The running points that lie well before the window's end become the curve, and the end itself. */
+/* The running points that lie well before the window's end become the curve, and the end itself.
+ * Of longer spans the curve before is the best witness, as far as it had more. */
 static void close_curve(
     struct seen *s, struct seen_point before, int64_t window_ns, double dirty_pages)
 {
-    struct seen_point *const points = s->curve;
+    const bool guessed = s->slowed.steps &&
+                         s->slowed.rounds == 1; /* by a step that was just made */
+    struct seen_point points[SEEN_POINTS];
     unsigned count = 0;
 
     for (unsigned i = 0; i < s->running_count && count < SEEN_POINTS - 1; i++)
@@ -158,9 +160,11 @@ static void close_curve(
         before.pages <= dirty_pages)
         points[count++] = before;
     points[count++] = (struct seen_point){window_ns, dirty_pages};
-    if (count == 1 && (double)before.span_ns >= (double)window_ns * POINT_STEP &&
-        before.pages >= dirty_pages)
-        points[count++] = before;
+    for (unsigned i = 0; i < s->curve_count && count < SEEN_POINTS && !guessed; i++)
+        if ((double)s->curve[i].span_ns >= (double)window_ns * POINT_STEP &&
+            s->curve[i].pages >= dirty_pages)
+            points[count++] = s->curve[i];
+    memcpy(s->curve, points, count * sizeof(*points));
     s->curve_count = count;
 }
 
@@ -263,6 +267,14 @@ static void judge_step(struct seen *s, const struct seen_round *r)
 
 /* ---- rounds ---- */
 
+/* A call that was late once need not be late again, but it may. */
+static void see_clean(struct seen *s, int64_t clean_ns)
+{
+    if (clean_ns >= 0)
+        s->clean_ns = s->rounds == 1 || clean_ns > s->clean_ns ? clean_ns
+                                                               : (s->clean_ns + clean_ns) / 2;
+}
+
 void seen_round(struct seen *s, const struct seen_round *r)
 {
     const struct seen_point before = {s->last.window_ns, (double)s->last.dirty_pages};
@@ -279,12 +291,10 @@ void seen_round(struct seen *s, const struct seen_round *r)
         s->vain_rounds = 0;
     s->rounds++;
     s->last = *r;
+    s->watching = false;
     s->sent_pages += r->sent_pages;
     s->wire_bytes += r->wire_bytes;
-    /* A call that was late once need not be late again, but it may. */
-    if (r->clean_ns >= 0)
-        s->clean_ns = s->rounds == 1 || r->clean_ns > s->clean_ns ? r->clean_ns
-                                                                  : (s->clean_ns + r->clean_ns) / 2;
+    see_clean(s, r->clean_ns);
     if (r->window_ns > 0) {
         s->dirty_pages_per_s = pages_per_s(r->dirty_pages, r->window_ns);
         close_curve(s, before, r->window_ns, (double)r->dirty_pages);
@@ -292,8 +302,38 @@ void seen_round(struct seen *s, const struct seen_round *r)
     s->running_count = 0;
 }
 
+void seen_look(struct seen *s, const struct seen_look *l)
+{
+    const uint64_t before = s->last.left_pages;
+
+    if (!s->watching) {
+        s->watch_from_ns = s->last.elapsed_ns;
+        s->watch_from_pages = before;
+        s->watches++;
+    }
+    s->watching = true;
+    s->look = *l;
+    s->look_new_pages = l->left_pages > before ? l->left_pages - before : 0;
+    s->last.elapsed_ns = l->elapsed_ns;
+    s->last.left_pages = l->left_pages;
+    if (l->window_ns > 0)
+        s->watched_ns += l->window_ns;
+    see_clean(s, l->clean_ns);
+}
+
+double seen_look_share(const struct seen *s, uint64_t pages, int64_t span_ns)
+{
+    return s->look.window_ns > 0 ? (double)pages * (double)span_ns / (double)s->look.window_ns : 0;
+}
+
 void seen_stall(struct seen *s, bool stalled)
 {
+    if (s->watching) {
+        /* It has become calm. */
+        if (!stalled)
+            s->stalled_rounds = 0;
+        return;
+    }
     if (!s->stalled_rounds && !stalled)
         return;
     if (!s->stalled_rounds)
@@ -301,9 +341,4 @@ void seen_stall(struct seen *s, bool stalled)
     s->stalled_rounds++;
     if (!stalled && (double)s->last.left_pages < (double)s->stall_left_pages * STALL_OVER_SHARE)
         s->stalled_rounds = 0;
-}
-
-bool seen_is_quiet(const struct seen *s, int64_t span_ns, uint64_t dirty_pages)
-{
-    return (double)dirty_pages < seen_dirty_within(s, span_ns) * QUIET_SHARE;
 }

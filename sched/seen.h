@@ -15,6 +15,10 @@
  * PEEKs while a round runs give its points, the CLEAN at the round's end the last one. With it
  * the next round's outcome is read off: it takes as long as what is left takes to send.
  *
+ * A guest that does not converge may be watched for a while: nothing is sent, and looks follow one
+ * another, each a CLEAN whose pages join what is left. They are no rounds, and leave the curve as it
+ * is; they show how fast the guest writes just now.
+ *
  * Numbers that make no sense (a clock that jumped, a link on which nothing moved) are left out, so
  * that one bad look does not become a bad decision.
  */
@@ -43,15 +47,25 @@ struct seen_point {
 
 /* One live round and the CLEAN after it. */
 struct seen_round {
-    int64_t elapsed_ns;    /* since the migration began, as the CLEAN returned */
-    int64_t window_ns;     /* from the CLEAN before to this one: how long the guest wrote */
-    int64_t clean_ns;      /* what this one took; the guest stood still */
-    uint64_t sent_pages;   /* in this round, as data or marks */
-    uint64_t wire_bytes;   /* in this round */
-    uint64_t dirty_pages;  /* found by the CLEAN */
-    uint64_t repeat_pages; /* of these, found by the CLEAN before as well */
-    uint64_t left_pages;   /* to be sent if the guest were suspended now: dirty, deferred or kept */
-    double cpu_percent;    /* of one processor, used by the guest in the window; 0: not known */
+    int64_t elapsed_ns;   /* since the migration began, as the CLEAN returned */
+    int64_t window_ns;    /* from the CLEAN before to this one: how long the guest wrote */
+    int64_t clean_ns;     /* what this one took; the guest stood still */
+    uint64_t sent_pages;  /* in this round, as data or marks */
+    uint64_t wire_bytes;  /* in this round */
+    uint64_t dirty_pages; /* found by the CLEAN */
+    uint64_t left_pages;  /* to be sent if the guest were suspended now: dirty, deferred or kept */
+    uint64_t kept_pages;  /* of these, kept from before the round for the last one */
+    double cpu_percent;   /* of one processor, used by the guest in the window; 0: not known */
+};
+
+/* A look at a guest that is only watched: nothing was sent before this CLEAN, and what it found
+ * joins what is left. */
+struct seen_look {
+    int64_t elapsed_ns; /* these as in seen_round */
+    int64_t window_ns;
+    int64_t clean_ns;
+    uint64_t dirty_pages;
+    uint64_t left_pages;
 };
 
 /* A guest that was slowed down by a cap on its processor time. */
@@ -75,6 +89,13 @@ struct seen {
     unsigned vain_rounds;      /* in a row, that left about as much as the one before */
     unsigned stalled_rounds;   /* since decide() first saw that rounds do not help */
     uint64_t stall_left_pages; /* what was left then */
+    bool watching;             /* there were looks since the last round; this was the newest: */
+    struct seen_look look;
+    uint64_t look_new_pages;   /* of those that it found, not left before */
+    int64_t watch_from_ns;     /* when the first of them began, */
+    uint64_t watch_from_pages; /* and what was left then */
+    unsigned watches;          /* in all of the migration, */
+    int64_t watched_ns;        /* and how long */
 
     double send_pages_per_s; /* 0: nothing known */
     double send_spread;      /* how much it varies, as a share of it */
@@ -100,7 +121,10 @@ void seen_peek(struct seen *s, int64_t span_ns, uint64_t dirty_pages);
 /* A live round is over and its CLEAN was read. */
 void seen_round(struct seen *s, const struct seen_round *r);
 
-/* The decision after that round was that rounds do not help (any more), or that they do. */
+/* The guest was watched for a while, and the CLEAN was read. */
+void seen_look(struct seen *s, const struct seen_look *l);
+
+/* The decision after that round or look was that rounds do not help (any more), or that they do. */
 void seen_stall(struct seen *s, bool stalled);
 
 /* From now on the guest is capped at so much, which is less than it used in the last window. Until
@@ -110,13 +134,13 @@ void seen_slow_down(struct seen *s, unsigned cap_percent);
 /* What is left of the guest's speed: 1 when it was never slowed, or does not heed it. */
 double seen_slowed_share(const struct seen *s);
 
-/* While the guest is only watched: it writes much less than it did in the last window. */
-bool seen_is_quiet(const struct seen *s, int64_t span_ns, uint64_t dirty_pages);
-
 /* Pages that the guest would write to within that span, and the span (at most the last window) in
  * which it would write to so many. */
 double seen_dirty_within(const struct seen *s, int64_t span_ns);
 int64_t seen_span_of(const struct seen *s, double pages);
+
+/* While the guest is watched: of so many pages of the last look, what a span has at that speed. */
+double seen_look_share(const struct seen *s, uint64_t pages, int64_t span_ns);
 
 /* Bytes on the wire for a page; 4096 before any was sent. */
 double seen_bytes_per_page(const struct seen *s);

@@ -87,9 +87,16 @@ void decision_words(const struct seen *s, const struct decide_limits *l, const s
             f.left, f.rate, f.now, f.asked, f.next);
         break;
     case REASON_WATCH:
+        if (d->action == ACT_WATCH) {
+            snprintf(out, DECISION_WORDS_BYTES,
+                "working set %s at %s: downtime would be %s, over the %s asked, and rounds do not "
+                "shorten it; watching the guest for a calmer moment, nothing is sent meanwhile",
+                f.left, f.rate, f.now, f.asked);
+            break;
+        }
         snprintf(out, DECISION_WORDS_BYTES,
             "working set %s at %s: downtime would be %s, over the %s asked, and rounds do not "
-            "shorten it; at most %u more looks for a better moment",
+            "shorten it; at most %u more for a better moment",
             f.left, f.rate, f.now, f.asked, d->stall_left);
         break;
     case REASON_SLOWER:

@@ -35,7 +35,16 @@ enum {
 #define FINISH_TRIPS      2 /* the result, and GO with its answer */
 
 /* What each page is, one byte. */
-enum { DIRTY = 1, TO_SEND = 2, SKIP = 4, WAS_DIRTY = 8, KEPT = 16, WRITTEN = 32, MARK = 64 };
+enum {
+    DIRTY = 1,
+    TO_SEND = 2,
+    SKIP = 4,
+    WAS_DIRTY = 8,
+    KEPT = 16,
+    WRITTEN = 32,
+    MARK = 64,
+    LOOKED = 128
+};
 
 struct sim {
     const struct scenario *sc;
@@ -238,17 +247,15 @@ static void send_round(struct sim *s, struct seen *seen, bool skip, const struct
 }
 
 /* Read and clear the log: what is dirty becomes TO_SEND, beside what was kept. */
-static uint64_t clean(struct sim *s, uint64_t *repeats)
+static uint64_t clean(struct sim *s)
 {
     uint64_t left = 0;
 
     stand_still(s, s->clean_ns);
-    *repeats = 0;
     for (uint32_t p = 0; p < s->sc->pages; p++) {
         uint8_t v = s->page[p] & ~(SKIP | MARK);
 
         if (v & DIRTY) {
-            *repeats += (v & WAS_DIRTY) != 0;
             v = v & WAS_DIRTY ? v | MARK : v;
             v |= TO_SEND | WAS_DIRTY;
         } else {
@@ -313,6 +320,57 @@ static void end_without(struct sim *s, const char *outcome)
 
 /* ---- policies ---- */
 
+/* Nothing is sent, and what is dirty by then joins what is left. */
+static void look(struct sim *s, struct seen *seen, int64_t look_ns)
+{
+    struct seen_look l = {.clean_ns = s->clean_ns};
+    const int64_t from_ns = s->last_clean_ns;
+
+    advance(s, look_ns);
+    stand_still(s, s->clean_ns);
+    l.dirty_pages = s->dirty;
+    for (uint32_t p = 0; p < s->sc->pages; p++) {
+        const uint8_t v = s->page[p];
+
+        if (v & DIRTY)
+            s->page[p] = (v & ~DIRTY) | TO_SEND | LOOKED | (v & WAS_DIRTY ? MARK : 0);
+        l.left_pages += (s->page[p] & TO_SEND) != 0;
+    }
+    s->dirty = 0;
+    s->last_clean_ns = s->now_ns;
+    l.window_ns = s->now_ns - from_ns;
+    l.elapsed_ns = s->now_ns;
+    seen_look(seen, &l);
+    note_point(s, l.left_pages);
+}
+
+/* All its looks together count as the CLEAN before the next one. */
+static void end_watch(struct sim *s)
+{
+    for (uint32_t p = 0; p < s->sc->pages; p++)
+        s->page[p] = (s->page[p] & ~(WAS_DIRTY | LOOKED)) | (s->page[p] & LOOKED ? WAS_DIRTY : 0);
+}
+
+/* Until there is something else to do. */
+static struct decision watch(
+    struct sim *s, struct seen *seen, const struct decide_limits *l, struct decision d)
+{
+    while (d.action == ACT_WATCH) {
+        look(s, seen, d.look_ns);
+        d = decide(seen, l, &s->sc->costs);
+        seen_stall(seen, d.stalled);
+    }
+    end_watch(s);
+    return d;
+}
+
+static void note_words(struct sim_result *r, const struct seen *seen, const struct decide_limits *l,
+    const struct decision *d)
+{
+    if (r->word_count < SIM_MOST_WORDS)
+        decision_words(seen, l, d, r->words[r->word_count++]);
+}
+
 static void run_xmigrate(struct sim *s, enum on_stall on_stall)
 {
     const struct scenario *sc = s->sc;
@@ -334,28 +392,30 @@ static void run_xmigrate(struct sim *s, enum on_stall on_stall)
             advance(s, peek_interval_ns(s));
             peek(s);
             seen_peek(&seen, s->now_ns - s->last_clean_ns, s->dirty);
-            if (seen_is_quiet(&seen, s->now_ns - s->last_clean_ns, s->dirty))
-                break;
         }
 
         struct seen_round round = {.clean_ns = s->clean_ns,
             .sent_pages = s->data_pages + s->zero_pages - pages_before,
             .wire_bytes = s->bytes - bytes_before,
             .dirty_pages = s->dirty,
+            .kept_pages = d.leave_repeats ? count(s, KEPT) : 0,
             .cpu_percent = cpu_percent(s)};
 
-        round.left_pages = clean(s, &round.repeat_pages);
+        round.left_pages = clean(s);
         round.window_ns = s->last_clean_ns - window_start_ns;
         round.elapsed_ns = s->now_ns;
         seen_round(&seen, &round);
         r->rounds++;
         note_point(s, round.left_pages);
         d = decide(&seen, &limits, &sc->costs);
-        if (r->word_count < SIM_MOST_WORDS)
-            decision_words(&seen, &limits, &d, r->words[r->word_count++]);
+        note_words(r, &seen, &limits, &d);
         r->rounds_after_stall += r->stalled;
         r->stalled |= d.stalled;
         seen_stall(&seen, d.stalled);
+        if (d.action == ACT_WATCH) {
+            d = watch(s, &seen, &limits, d);
+            note_words(r, &seen, &limits, &d);
+        }
         if (d.leave_repeats)
             keep_repeats(s);
         if (d.action == ACT_THROTTLE) {
@@ -374,13 +434,13 @@ static void run_xmigrate(struct sim *s, enum on_stall on_stall)
 
 static void run_xen(struct sim *s)
 {
-    uint64_t left, repeats;
+    uint64_t left;
 
     begin(s);
     do {
         advance(s, ROUND_NS);
         send_round(s, NULL, false, NULL);
-        left = clean(s, &repeats);
+        left = clean(s);
         note_point(s, left);
     } while (++s->r->rounds < XEN_ROUNDS && left >= XEN_PAGES);
     finish(s);
@@ -433,7 +493,6 @@ static void run_clairvoyant(struct sim *s)
 {
     struct best best = {0};
     const struct watcher w = {consider, &best};
-    uint64_t repeats;
 
     begin(s);
     consider(&best, s, s->sc->pages);
@@ -442,7 +501,7 @@ static void run_clairvoyant(struct sim *s)
         advance(s, ROUND_NS);
         send_round(s, NULL, true, &w);
         s->r->rounds++;
-        note_point(s, clean(s, &repeats));
+        note_point(s, clean(s));
         consider(&best, s, 0);
         if (!s->dirty && !count(s, TO_SEND))
             advance(s, NS_PER_S / 10);
@@ -473,9 +532,8 @@ static void qemu_sync(struct sim *s, struct qemu *q, enum policy policy)
 {
     const uint64_t sent = s->bytes - q->sync_bytes;
     const uint64_t dirtied = s->dirty * 4096;
-    uint64_t repeats;
 
-    q->left = clean(s, &repeats);
+    q->left = clean(s);
     note_point(s, q->left);
     if (s->now_ns - q->sync_ns < QEMU_SYNC_NS)
         return;

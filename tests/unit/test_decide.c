@@ -167,7 +167,7 @@ static void test_away_from_the_minimum_it_looks_once_more(void **state)
 }
 
 /* 60,000 pages/s over 32,768 pages at 30,000 pages/s: the pause will be 1.1 s, and is said. */
-static void test_a_guest_that_never_stops_ends_in_three_looks(void **state)
+static void test_a_guest_that_never_stops_ends_within_three_rounds(void **state)
 {
     (void)state;
     struct given g = ordinary();
@@ -175,23 +175,150 @@ static void test_a_guest_that_never_stops_ends_in_three_looks(void **state)
     g.left = g.dirty = 32768;
     g.full = true;
     g.speed = 30000;
-    for (g.stalled_rounds = 0; g.stalled_rounds < DECIDE_PATIENCE - 1; g.stalled_rounds++) {
-        const struct decision d = outcome(g);
-
+    assert_decided(g, ACT_WATCH, REASON_WATCH);
+    assert_true(outcome(g).stalled);
+    assert_int_equal(outcome(g).look_ns, 500 * MS); /* 50 times the 10 ms of a CLEAN */
+    for (g.stalled_rounds = 1; g.stalled_rounds < DECIDE_PATIENCE - 1; g.stalled_rounds++) {
         assert_decided(g, ACT_ROUND, REASON_WATCH);
-        assert_true(d.stalled && d.leave_repeats && d.least_round_ns >= NS_PER_S);
-        assert_int_equal(d.stall_left, DECIDE_PATIENCE - g.stalled_rounds);
+        assert_true(outcome(g).stalled);
+        assert_int_equal(outcome(g).stall_left, DECIDE_PATIENCE - g.stalled_rounds);
     }
     assert_decided(g, ACT_SUSPEND, REASON_MINIMUM);
-    g.stalled_rounds = 0;
-    g.limits.max_time_ns = 5 * NS_PER_S; /* 2 s so far: no time for a long look */
-    assert_int_equal(outcome(g).reason, REASON_WATCH);
-    assert_int_equal(outcome(g).least_round_ns, 0);
-    g.limits.max_time_ns = 0;
     g.stalled_rounds = DECIDE_PATIENCE;
     assert_in_range(outcome(g).now.whole_ns, 1150 * MS, 1200 * MS);
     g.limits.on_stall = ON_STALL_ABORT;
     assert_decided(g, ACT_GIVE_UP, REASON_MINIMUM);
+}
+
+static struct given stalled(void)
+{
+    struct given g = ordinary();
+
+    g.left = g.dirty = 32768;
+    g.full = true;
+    g.speed = 30000;
+    return g;
+}
+
+/* Watched since 2 s: looks of 500 ms that find so much, and leave so much. */
+static struct seen watch(const struct given *g, unsigned looks, uint64_t dirty, uint64_t left)
+{
+    struct seen s = see(g);
+
+    seen_stall(&s, true);
+    for (unsigned i = 1; i <= looks; i++)
+        seen_look(
+            &s, &(struct seen_look){.elapsed_ns = (int64_t)g->rounds * NS_PER_S + i * 510 * MS,
+                    .window_ns = 510 * MS,
+                    .clean_ns = 10 * MS,
+                    .dirty_pages = dirty,
+                    .left_pages = left});
+    return s;
+}
+
+static void test_a_guest_is_watched_until_it_is_calm(void **state)
+{
+    (void)state;
+    const struct given g = stalled();
+    struct seen s = watch(&g, 1, 15000, 32768);
+
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
+    s = watch(&g, 1, 7000, 32768); /* in a round of 1.1 s less than half */
+    assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_SHORTER);
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_ROUND);
+    s.vain_rounds = 100; /* they say nothing about a guest that has changed */
+    assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_SHORTER);
+}
+
+/* For as long as all that went before; then a round follows that sends what has become idle. */
+static void test_a_guest_is_not_watched_for_ever(void **state)
+{
+    (void)state;
+    const struct given g = stalled();
+    struct seen s = watch(&g, 2, 30000, 32768);
+
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
+    s = watch(&g, 3, 30000, 32768);
+
+    const struct decision d = decide(&s, &g.limits, &g.costs);
+
+    assert_int_equal(d.action, ACT_ROUND);
+    assert_int_equal(d.reason, REASON_WATCH);
+    assert_true(d.stalled && d.leave_repeats);
+}
+
+static void test_a_guest_is_not_watched_again_and_again(void **state)
+{
+    (void)state;
+    const struct given g = stalled();
+    struct seen s = see(&g);
+
+    s.watched_ns = 9 * NS_PER_S;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
+    s.watched_ns = 10 * NS_PER_S;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_ROUND);
+    s.watched_ns = NS_PER_S;
+    s.watches = 3;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_ROUND);
+}
+
+static void test_a_guest_is_not_watched_while_much_more_is_left(void **state)
+{
+    (void)state;
+    const struct given g = stalled();
+    struct seen s = watch(&g, 1, 30000, 65000);
+
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
+    s = watch(&g, 1, 40000, 66000); /* twice as much */
+
+    const struct decision d = decide(&s, &g.limits, &g.costs);
+
+    assert_int_equal(d.action, ACT_ROUND);
+    assert_false(d.leave_repeats);
+}
+
+static void test_a_guest_is_not_watched_at_the_price_of_a_limit(void **state)
+{
+    (void)state;
+    struct given g = stalled();
+
+    g.limits.max_time_ns = 9 * NS_PER_S; /* 2 s so far, 2 s of watching, twice 2.3 s afterwards */
+    assert_decided(g, ACT_WATCH, REASON_WATCH);
+    g.limits.max_time_ns = 8 * NS_PER_S;
+    assert_decided(g, ACT_ROUND, REASON_WATCH);
+    g.limits.max_time_ns = 0;
+    g.limits.max_bytes = 332000ull * 4096; /* 200,000 sent, 32,768 left */
+    assert_decided(g, ACT_WATCH, REASON_WATCH);
+    g.limits.max_bytes = 330000ull * 4096;
+    assert_decided(g, ACT_ROUND, REASON_WATCH);
+}
+
+/* So it is after a round that kept most of them for the end. */
+static void test_a_pause_counts_kept_pages_once(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.dirty = 1000; /* in 100 ms: 300 while it is being suspended */
+    g.window_ns = 100 * MS;
+
+    struct seen s = see(&g);
+
+    assert_int_equal(decide(&s, &g.limits, &g.costs).now.pages, 10300);
+    s.last.kept_pages = 9900; /* of those found a tenth is new */
+    assert_int_equal(decide(&s, &g.limits, &g.costs).now.pages, 10030);
+}
+
+/* What it writes to meanwhile is left already, but for what the look found for the first time. */
+static void test_a_pause_after_watching_counts_pages_once(void **state)
+{
+    (void)state;
+    const struct given g = stalled();
+    struct seen s = watch(&g, 2, 30000, 32768);
+
+    assert_int_equal(decide(&s, &g.limits, &g.costs).now.pages, 32768);
+    s.look_new_pages = 1700; /* in 510 ms; the suspend takes 30 ms */
+    assert_int_equal(decide(&s, &g.limits, &g.costs).now.pages, 32868);
 }
 
 static void test_out_of_patience_a_round_must_lead_to_the_goal(void **state)
@@ -346,7 +473,7 @@ static void test_throttle_waits_as_long_as_suspend_does(void **state)
     struct given g = busy();
 
     g.stalled_rounds = 0;
-    assert_decided(g, ACT_ROUND, REASON_WATCH);
+    assert_decided(g, ACT_WATCH, REASON_WATCH);
     g.stalled_rounds = DECIDE_PATIENCE - 1;
     assert_decided(g, ACT_THROTTLE, REASON_SLOWER);
 }
@@ -488,7 +615,14 @@ int main(void)
         cmocka_unit_test(test_goes_on_while_rounds_shorten_the_pause),
         cmocka_unit_test(test_rounds_that_were_in_vain_are_not_believed_again),
         cmocka_unit_test(test_close_to_the_limit_it_makes_sure),
-        cmocka_unit_test(test_a_guest_that_never_stops_ends_in_three_looks),
+        cmocka_unit_test(test_a_guest_that_never_stops_ends_within_three_rounds),
+        cmocka_unit_test(test_a_guest_is_watched_until_it_is_calm),
+        cmocka_unit_test(test_a_guest_is_not_watched_for_ever),
+        cmocka_unit_test(test_a_guest_is_not_watched_again_and_again),
+        cmocka_unit_test(test_a_guest_is_not_watched_while_much_more_is_left),
+        cmocka_unit_test(test_a_guest_is_not_watched_at_the_price_of_a_limit),
+        cmocka_unit_test(test_a_pause_after_watching_counts_pages_once),
+        cmocka_unit_test(test_a_pause_counts_kept_pages_once),
         cmocka_unit_test(test_away_from_the_minimum_it_looks_once_more),
         cmocka_unit_test(test_out_of_patience_a_round_must_lead_to_the_goal),
         cmocka_unit_test(test_limits_end_it),

@@ -95,7 +95,7 @@ static void test_a_busy_guest_is_said_to_miss_the_target(void **state)
     forecast_run(&of, &f);
     assert_false(f.met);
     assert_int_equal(f.last.action, ACT_GIVE_UP);
-    assert_int_equal(f.bytes / 4125 / 100000, 0); /* what was kept was never sent */
+    assert_in_range(f.bytes / 4125, 90000, 101000); /* 70,000, none, half of 60,000 */
 }
 
 /* 100,000 pages/s on 50,000, not full: half as fast and a bit is enough. */

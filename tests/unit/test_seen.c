@@ -225,15 +225,65 @@ static void test_a_late_clean_is_remembered_for_a_while(void **state)
     assert_int_equal(s.clean_ns, 51 * MS);
 }
 
-static void test_a_quiet_guest_is_noticed(void **state)
+static void test_a_shorter_window_leaves_what_longer_ones_showed(void **state)
+{
+    (void)state;
+    const struct seen_round whole = round_of(2 * NS_PER_S, 9000, 9000);
+    const struct seen_round half = round_of(NS_PER_S, 8000, 8000);
+    const struct seen_round most = round_of(NS_PER_S, 9500, 9500);
+    struct seen s = {0};
+
+    seen_round(&s, &whole);
+    seen_peek(&s, NS_PER_S / 2, 6000);
+    seen_round(&s, &half);
+    assert_in_range(seen_dirty_within(&s, 2 * NS_PER_S), 8999, 9000);
+    seen_round(&s, &most); /* more in less time: what was seen then holds no more */
+    assert_true(seen_dirty_within(&s, 2 * NS_PER_S) > 9500);
+}
+
+static void test_a_look_adds_to_what_is_left_and_is_no_round(void **state)
 {
     (void)state;
     const struct seen_round r = round_of(NS_PER_S, 8000, 8000);
+    struct seen_look l = {.elapsed_ns = 2 * NS_PER_S,
+        .window_ns = 100 * MS,
+        .clean_ns = MS,
+        .dirty_pages = 3000,
+        .left_pages = 9000};
     struct seen s = {0};
 
     seen_round(&s, &r);
-    assert_true(seen_is_quiet(&s, NS_PER_S / 2, 1999));
-    assert_false(seen_is_quiet(&s, NS_PER_S / 2, 2001));
+    s.last.elapsed_ns = 1900 * MS;
+    seen_look(&s, &l);
+    assert_true(s.watching && s.rounds == 1 && s.least_left_pages == 8000);
+    assert_int_equal(s.last.left_pages, 9000);
+    assert_int_equal(s.look_new_pages, 1000);
+    assert_in_range(seen_dirty_within(&s, NS_PER_S), 7999, 8000);
+    l.elapsed_ns += 100 * MS;
+    l.left_pages = 9100;
+    seen_look(&s, &l);
+    assert_int_equal(s.look_new_pages, 100);
+    assert_int_equal(s.watched_ns, 200 * MS);
+    assert_int_equal(s.watch_from_ns, 1900 * MS);
+    assert_int_equal(s.watch_from_pages, 8000);
+    seen_round(&s, &r);
+    assert_false(s.watching);
+}
+
+static void test_a_calm_guest_ends_the_stall(void **state)
+{
+    (void)state;
+    const struct seen_round r = round_of(NS_PER_S, 8000, 8000);
+    const struct seen_look l = {.window_ns = 100 * MS, .dirty_pages = 10, .left_pages = 8010};
+    struct seen s = {0};
+
+    seen_round(&s, &r);
+    seen_stall(&s, true);
+    seen_look(&s, &l);
+    seen_stall(&s, true);
+    assert_int_equal(s.stalled_rounds, 1); /* looks are not counted */
+    seen_stall(&s, false);
+    assert_int_equal(s.stalled_rounds, 0);
 }
 
 static void test_a_stall_is_over_when_much_less_is_left(void **state)
@@ -346,7 +396,9 @@ int main(void)
         cmocka_unit_test(test_the_round_before_shows_it_too),
         cmocka_unit_test(test_windows_that_make_no_sense_leave_the_curve),
         cmocka_unit_test(test_a_late_clean_is_remembered_for_a_while),
-        cmocka_unit_test(test_a_quiet_guest_is_noticed),
+        cmocka_unit_test(test_a_shorter_window_leaves_what_longer_ones_showed),
+        cmocka_unit_test(test_a_look_adds_to_what_is_left_and_is_no_round),
+        cmocka_unit_test(test_a_calm_guest_ends_the_stall),
         cmocka_unit_test(test_a_stall_is_over_when_much_less_is_left),
         cmocka_unit_test(test_a_span_is_found_for_so_many_pages),
         cmocka_unit_test(test_a_guest_that_is_slowed_down_writes_as_before_but_later),
