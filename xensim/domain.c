@@ -221,15 +221,8 @@ int domain_destroy(struct domain *d)
     return 0;
 }
 
-static void vcpu_fill_identity(struct vcpu *v)
+static void vcpu_reset_state(struct vcpu *v)
 {
-    uint64_t seed = 0x9E3779B97F4A7C15ull * (v->id + 1u);
-
-    /* Something that only a faithful copy can reproduce. */
-    for (unsigned i = 0; i < HVM_LAPIC_REGS_BYTES / 8; i++) {
-        seed = seed * 6364136223846793005ull + 1442695040888963407ull;
-        memcpy(&v->lapic_regs[i * 8], &seed, 8);
-    }
     v->lapic.apic_base_msr = 0xFEE00C00ull | (v->id ? 0 : 0x100);
     v->mtrr.msr_pat_cr = 0x0007040600070406ull;
     v->ext.vcpu = v->id;
@@ -250,7 +243,7 @@ int domain_set_max_vcpus(struct domain *d, unsigned max)
         v->domain = d;
         v->id = i;
         v->initialised = d->hvm;
-        vcpu_fill_identity(v);
+        vcpu_reset_state(v);
         d->vcpus[i] = v;
     }
     return 0;

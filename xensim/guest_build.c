@@ -10,9 +10,8 @@ enum { INDEX_START_INFO, INDEX_STORE, INDEX_CONSOLE, INDEX_GDT, INDEX_KERNEL, IN
 
 enum {
     USER_PAGES = 16,
-    PVH_LOW_PAGES = 0xF0000,   /* below the hole */
-    PVH_HIGH_PFN = 0x100000,   /* 4 GiB */
-    PVH_SPECIAL_PFN = 0xfeff8, /* eight pages: rings and the like */
+    PVH_LOW_PAGES = 0xF0000, /* below the hole */
+    PVH_HIGH_PFN = 0x100000, /* 4 GiB */
     PVH_NR_SPECIAL = 8,
     TOP_PAGES = 512, /* at the end of a sparse guest's address space */
 };
@@ -343,6 +342,17 @@ static void set_evtchns(struct domain *d)
     d->evtchns[2] = (struct evtchn){EVTCHN_UNBOUND, 0};
 }
 
+void guest_vcpu_marks(uint64_t seed, unsigned cpu, struct guest_vcpu_marks *marks)
+{
+    uint64_t x = (seed ^ 0x9E3779B97F4A7C15ull) * (2 * cpu + 3);
+
+    for (unsigned i = 0; i < sizeof(marks->area) / 8; i++) {
+        x = x * 6364136223846793005ull + 1442695040888963407ull;
+        marks->area[i] = x;
+    }
+    marks->word = (uint32_t)(x >> 32) | 1;
+}
+
 static void set_hvm_state(struct build *b)
 {
     struct domain *d = b->d;
@@ -359,13 +369,16 @@ static void set_hvm_state(struct build *b)
     d->paging_pool_bytes = b->k.nr_pages * 8 + (1 << 20);
     for (unsigned i = 0; i < b->p->vcpus; i++) {
         struct vcpu *v = d->vcpus[i];
+        struct guest_vcpu_marks marks;
 
+        guest_vcpu_marks(b->k.seed, i, &marks);
+        memcpy(v->lapic_regs, marks.area, sizeof(marks.area));
         v->online = true;
         v->hvm.cr0 = 0x80050033;
         v->hvm.cr4 = 0x6a0;
         v->hvm.msr_efer = 0xd01;
         v->hvm.flags = XEN_X86_FPU_INITIALISED;
-        v->hvm.msr_tsc_aux = i + 1;
+        v->hvm.msr_tsc_aux = marks.word;
         vcpu_reg_set(v, REG_IP, GUEST_IP_RUNNING);
         vcpu_reg_set(v, REG_CX, guest_pfn(&b->k, INDEX_KERNEL));
     }
@@ -377,6 +390,7 @@ static int set_pv_vcpu(struct build *b, unsigned i)
     struct vcpu *v = d->vcpus[i];
     vcpu_guest_context_any_t c;
     uint64_t root_mfn = b->g->mfns[b->k.tables.first];
+    struct guest_vcpu_marks marks;
 
     memset(&c, 0, sizeof(c));
 #define FILL(x)                                                                                    \
@@ -404,12 +418,14 @@ static int set_pv_vcpu(struct build *b, unsigned i)
         return err_set(b->e, ERR_INTERNAL, -rc, "the new guest's vCPU %u was refused", i);
     vcpu_reg_set(v, REG_IP, GUEST_IP_RUNNING);
     vcpu_reg_set(v, REG_CX, guest_pfn(&b->k, INDEX_KERNEL));
-    v->ext.syscall32_callback_eip = 0x1000 + i;
+    guest_vcpu_marks(b->k.seed, i, &marks);
+    v->ext.syscall32_callback_eip = marks.word;
     v->xsave_bytes = XSAVE_BYTES;
     v->xsave[0] = 3;
     v->xsave[8] = 3;
     v->xsave[16 + 512] = 3;
-    v->msrs[0] = (struct xen_domctl_vcpu_msr){.index = 0xC0000103, .value = i + 1};
+    memcpy(&v->xsave[16 + GUEST_XSAVE_HEAD], marks.area, sizeof(marks.area));
+    v->msrs[0] = (struct xen_domctl_vcpu_msr){.index = MSR_TSC_AUX, .value = marks.word};
     v->nr_msrs = 1;
     return 0;
 }

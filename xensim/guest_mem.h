@@ -7,6 +7,12 @@
 
 #include "xensim/guest.h"
 
+enum {
+    PVH_SPECIAL_PFN = 0xfeff8, /* eight pages: rings and the like */
+    GUEST_XSAVE_HEAD = 32,     /* of the legacy area: control words, not registers */
+};
+#define MSR_TSC_AUX 0xC0000103u
+
 struct guest {
     struct domain *domain;
     struct guest_kernel *kernel; /* in guest memory */
@@ -82,6 +88,15 @@ void guest_unmap_foreign(struct guest *g);
 /* Write the direct map's entry for an index. */
 int guest_set_direct(struct guest *g, uint64_t index, uint64_t pte);
 uint64_t guest_process_pte(const struct guest_kernel *k, unsigned process, unsigned entry);
+
+/* guest_build.c: what a vCPU's state beside its memory and its registers holds from the first to
+ * the last, another for each guest and vCPU: a new domain has nothing like it. */
+struct guest_vcpu_marks {
+    uint32_t word; /* PVH: TSC_AUX; PV: an MSR, an entry point */
+    uint64_t area[(XSAVE_BYTES - 16 - 64 - GUEST_XSAVE_HEAD) /
+                  8]; /* PV: extended registers; PVH: LAPIC */
+};
+void guest_vcpu_marks(uint64_t seed, unsigned cpu, struct guest_vcpu_marks *marks);
 
 /* guest_balloon.c */
 void guest_balloon(struct guest *g, unsigned cpu);

@@ -307,6 +307,49 @@ static void check_page_tables(struct check *c)
     check_user(c);
 }
 
+/* What a migration carries of a vCPU beside what the guest itself starts from. */
+static void check_vcpu(struct check *c, const struct vcpu *v)
+{
+    const struct domain *d = c->g.domain;
+    struct guest_vcpu_marks want;
+    const void *area = d->hvm ? v->lapic_regs : &v->xsave[16 + GUEST_XSAVE_HEAD];
+
+    guest_vcpu_marks(c->g.kernel->seed, v->id, &want);
+    if (memcmp(area, want.area, sizeof(want.area)))
+        problem(c, "vCPU %u: its %s are not the guest's", v->id,
+            d->hvm ? "LAPIC's registers" : "extended registers");
+    if (d->hvm) {
+        if (v->hvm.msr_tsc_aux != want.word)
+            problem(c, "vCPU %u: TSC_AUX is %#llx, not %#x", v->id,
+                (unsigned long long)v->hvm.msr_tsc_aux, want.word);
+        return;
+    }
+    if (v->nr_msrs != 1 || v->msrs[0].index != MSR_TSC_AUX || v->msrs[0].value != want.word)
+        problem(c, "vCPU %u: its MSRs are not the guest's", v->id);
+    if (v->ext.syscall32_callback_eip != want.word)
+        problem(c, "vCPU %u: its entry point is %#llx, not %#x", v->id,
+            (unsigned long long)v->ext.syscall32_callback_eip, want.word);
+}
+
+/* Where the rings are, and what else a stream carries. */
+static void check_hvm_params(struct check *c)
+{
+    static const struct {
+        unsigned index;
+        uint64_t value;
+    } want[] = {
+        {HVM_PARAM_STORE_PFN, PVH_SPECIAL_PFN + 4},
+        {HVM_PARAM_CONSOLE_PFN, PVH_SPECIAL_PFN + 7},
+        {HVM_PARAM_IDENT_PT, (PVH_SPECIAL_PFN + 6ull) << 12},
+    };
+    const uint64_t *have = c->g.domain->hvm_params;
+
+    for (unsigned i = 0; i < sizeof(want) / sizeof(want[0]); i++)
+        if (have[want[i].index] != want[i].value)
+            problem(c, "HVM parameter %u is %#llx, not %#llx", want[i].index,
+                (unsigned long long)have[want[i].index], (unsigned long long)want[i].value);
+}
+
 static void find_memory(struct check *c)
 {
     struct guest *g = &c->g;
@@ -342,7 +385,11 @@ static int verify_paused(struct domain *d, struct check *c)
     find_memory(c);
     if (!c->report->problems) {
         check_sums(c, check_data(c));
-        if (!d->hvm)
+        for (unsigned i = 0; i < c->g.kernel->nr_vcpus && i < d->max_vcpus; i++)
+            check_vcpu(c, d->vcpus[i]);
+        if (d->hvm)
+            check_hvm_params(c);
+        else
             check_page_tables(c);
     }
     if (c->g.kernel->nr_faults)

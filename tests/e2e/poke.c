@@ -3,6 +3,7 @@
  *   poke DOMID populate PFN COUNT: how many pages Xen gave
  *   poke 0 identical: how many frames of guests are numbered as the guest numbers them, and how
  *     many follow the frame of the guest's page before theirs
+ *   poke DOMID flip-lapic: change one byte of vCPU 0's LAPIC (PVH), and with the next call back
  *   poke DOMID find FILE: the FRAME that holds just that
  *   poke DOMID tables SECONDS: looks again and again, as the tools do, at the leaf page tables in
  *     which a PV guest maps what Xen shares with it
@@ -15,6 +16,7 @@
 #include <unistd.h>
 #include <xenctrl.h>
 #include <xenforeignmemory.h>
+#include <xen/hvm/save.h>
 
 static xc_interface *xch;
 static xenforeignmemory_handle *fmem;
@@ -76,6 +78,30 @@ static int find_frame(uint32_t domid, unsigned long pfn)
         }
     }
     return 1;
+}
+
+static int flip_lapic(uint32_t domid)
+{
+    int bytes = xc_domain_hvm_getcontext(xch, domid, NULL, 0);
+    uint8_t *context = bytes > 0 ? malloc((size_t)bytes) : NULL;
+    int rc = 1;
+
+    if (!context || xc_domain_pause(xch, domid) ||
+        xc_domain_hvm_getcontext(xch, domid, context, (uint32_t)bytes) < 0)
+        return 1;
+    for (size_t at = 0; at < (size_t)bytes;) {
+        struct hvm_save_descriptor desc;
+
+        memcpy(&desc, context + at, sizeof(desc));
+        at += sizeof(desc) + desc.length;
+        if (desc.typecode == HVM_SAVE_CODE(LAPIC_REGS) && !desc.instance) {
+            context[at - desc.length + 100] ^= 1;
+            rc = xc_domain_hvm_setcontext(xch, domid, context, (uint32_t)bytes);
+            break;
+        }
+    }
+    free(context);
+    return xc_domain_unpause(xch, domid) || rc;
 }
 
 static int find_content(uint32_t domid, const char *path)
@@ -224,6 +250,8 @@ int main(int argc, char **argv)
     }
     if (!strcmp(argv[2], "identical"))
         return count_identical();
+    if (!strcmp(argv[2], "flip-lapic"))
+        return flip_lapic(domid);
     if (!strcmp(argv[2], "frame") && argc == 4)
         return find_frame(domid, frame);
     if (!strcmp(argv[2], "find") && argc == 4)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # verify finds and names a stale page, a lost one, a foreign one, a stale table entry beside its
-# page, a P2M entry that is wrong, and a page-table entry that is not what the guest wrote.
+# page, a P2M entry that is wrong, a page-table entry that is not what the guest wrote, and a vCPU's
+# state that is not its own.
 . "$E2E/lib.sh"
 host a
 poke() {
@@ -55,6 +56,11 @@ poke 1 write 0x300 page
 found g "stale together with its version"
 poke 1 write 5 table2
 poke 1 write 0x300 page2
+whole a g
+
+poke 1 flip-lapic || fail "cannot change a vCPU's state"
+found g "vCPU 0: its LAPIC's registers are not the guest's"
+poke 1 flip-lapic || fail "cannot change a vCPU's state"
 whole a g
 
 # Many of them: a line each as far as 16, the rest is counted, and the last line has the sum.
