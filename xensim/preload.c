@@ -140,10 +140,16 @@ static void init(void)
     pthread_once(&once, init_once);
 }
 
-/* Descriptors of ours live where programs do not close everything up to some small number. */
+/*
+ * Descriptors of ours live where programs do not close everything up to some small number; and not
+ * just below a power of two: when the kernel's table of a process with threads has to grow, that
+ * takes a grace period of RCU, 15 ms on a busy machine.
+ */
+enum { FIRST_OWN_FD = 600 };
+
 static int move_up(int fd)
 {
-    int high = real.fcntl(fd, F_DUPFD_CLOEXEC, 500);
+    int high = real.fcntl(fd, F_DUPFD_CLOEXEC, FIRST_OWN_FD);
 
     if (high < 0)
         return fd;
