@@ -29,7 +29,7 @@
 #include <xenctrl.h>
 #include <xenforeignmemory.h>
 
-enum { PAGES = 512, RUNS = 7 };
+enum { PAGES = 512, RUNS = 7, COPIES = 21 };
 #define RUN_BYTES (2ull << 20)
 
 static xc_interface *xch;
@@ -80,21 +80,22 @@ static struct sample measure(uint64_t (*run)(void *arg), void *arg)
         .cpu_s_gb = (double)(cpu_ns() - cpu) / (double)bytes};
 }
 
-static double median(double v[static RUNS])
+static double median(double *v, int count)
 {
-    qsort(v, RUNS, sizeof(v[0]), by_value);
-    return v[RUNS / 2];
+    qsort(v, (size_t)count, sizeof(v[0]), by_value);
+    return v[count / 2];
 }
 
-static void report_medians(const char *what, const struct sample s[static RUNS])
+static void report_medians(const char *what, const struct sample *s, int count)
 {
-    double gbs[RUNS], cpu_s_gb[RUNS];
+    double gbs[COPIES], cpu_s_gb[COPIES];
 
-    for (int i = 0; i < RUNS; i++) {
+    for (int i = 0; i < count; i++) {
         gbs[i] = s[i].gbs;
         cpu_s_gb[i] = s[i].cpu_s_gb;
     }
-    printf("%-44s %7.2f GB/s   %6.3f CPU-s/GB\n", what, median(gbs), median(cpu_s_gb));
+    printf(
+        "%-44s %7.2f GB/s   %6.3f CPU-s/GB\n", what, median(gbs, count), median(cpu_s_gb, count));
     fflush(stdout);
 }
 
@@ -104,7 +105,7 @@ static void report(const char *what, uint64_t (*run)(void *arg), void *arg)
 
     for (int i = 0; i < RUNS; i++)
         s[i] = measure(run, arg);
-    report_medians(what, s);
+    report_medians(what, s, RUNS);
 }
 
 static void open_xen(void)
@@ -372,7 +373,8 @@ static struct sample measure_copy(struct copy c)
     return s;
 }
 
-/* The kinds of copy take turns, so that whatever else the machine does meets them alike. */
+/* The kinds of copy take turns, short ones and many, so that whatever else the machine does meets
+ * them alike. */
 static void bench_tls(uint32_t domid)
 {
     enum { MEMORY, MAPPED, POPULATED, KINDS };
@@ -380,8 +382,8 @@ static void bench_tls(uint32_t domid)
         "memory, TLS, memory", "map, TLS, map", "map, TLS, populate and map"};
     const struct copy guest = {.domid = domid, .runs = guest_runs(domid)};
     struct copy kinds[KINDS] = {guest, guest, guest};
-    struct sample samples[KINDS][RUNS];
-    double ratios[KINDS][RUNS];
+    struct sample samples[KINDS][COPIES];
+    double ratios[KINDS][COPIES];
 
     kinds[MEMORY].memory = touched_memory(guest.runs * RUN_BYTES);
     kinds[POPULATED].populate = true;
@@ -391,15 +393,15 @@ static void bench_tls(uint32_t domid)
         memcpy(kinds[MEMORY].memory + r * RUN_BYTES, p, RUN_BYTES);
         xenforeignmemory_unmap(fmem, p, PAGES);
     }
-    for (int i = 0; i < RUNS; i++)
+    for (int i = 0; i < COPIES; i++)
         for (int k = 0; k < KINDS; k++) {
             samples[k][i] = measure_copy(kinds[k]);
             ratios[k][i] = samples[k][i].cpu_s_gb / samples[MEMORY][i].cpu_s_gb;
         }
     for (int k = 0; k < KINDS; k++) {
-        report_medians(names[k], samples[k]);
+        report_medians(names[k], samples[k], COPIES);
         if (k != MEMORY)
-            printf("    its CPU over that of ordinary memory %12.3f\n", median(ratios[k]));
+            printf("    its CPU over that of ordinary memory %12.3f\n", median(ratios[k], COPIES));
     }
 }
 
