@@ -125,29 +125,37 @@ static void count_up(atomic_uint_fast64_t *counter, uint64_t pages)
 }
 
 /* How that batch went, for the choice of the next one's codec. */
-static void learn(struct lane_source *l, unsigned codec, const struct page_body *body,
+static void learn(struct lane_source *l, unsigned codec, uint64_t pages, uint64_t bytes,
     const struct channel_costs *before, int64_t begun_ns)
 {
     const struct channel_costs *after = &l->ch->costs;
     const int64_t end_ns = now_ns();
     struct codec_sample sample = {
         .codec = codec,
-        .pages = body->data_pages,
+        .pages = pages,
+        .bytes = bytes,
         .wait_ns = after->wait_ns - before->wait_ns + after->paced_ns - before->paced_ns,
     };
 
-    for (int i = 0; i < body->iov_count; i++)
-        sample.bytes += body->iov[i].iov_len;
     sample.busy_ns = end_ns - begun_ns - sample.wait_ns;
     codec_learn(&l->choice, &sample, end_ns);
 }
 
-/* While the lane compresses, what waits in the socket keeps the link busy. */
-static void use_codec(struct lane_source *l, unsigned codec)
+static uint64_t body_bytes(const struct page_body *body)
 {
-    if (codec != l->codec)
-        tcp_limit_unsent(l->ch->fd, codec == PAGE_RAW);
-    l->codec = codec;
+    uint64_t bytes = 0;
+
+    for (int i = 0; i < body->iov_count; i++)
+        bytes += body->iov[i].iov_len;
+    return bytes;
+}
+
+/* While the lane compresses the next, what waits in the socket keeps the link busy. */
+static void limit_socket(struct lane_source *l, bool shrank)
+{
+    if (shrank != l->shrank)
+        tcp_limit_unsent(l->ch->fd, !shrank);
+    l->shrank = shrank;
 }
 
 /* One record: so many of the batch's entries. */
@@ -158,17 +166,19 @@ static int encode_and_send(struct lane_source *l, unsigned first, unsigned count
     const int64_t begun_ns = now_ns();
     const unsigned codec = codec_choose(&l->choice, begun_ns);
     struct page_body body;
-
-    use_codec(l, codec);
-
     int rc = page_encode(l->encoder, codec, b->entries + first, b->pages + first, count, &body, e);
 
-    /* Straight from the guest's pages: they stay mapped for as long as the network takes. */
-    if (!rc)
-        rc = record_send(l->ch, RECORD_PAGES, body.iov, body.iov_count, e);
     if (rc)
         return rc;
-    learn(l, codec, &body, &before, begun_ns);
+
+    const uint64_t bytes = body_bytes(&body);
+
+    limit_socket(l, bytes < (uint64_t)body.data_pages * PAGE_BYTES);
+    /* Straight from the guest's pages: they stay mapped for as long as the network takes. */
+    rc = record_send(l->ch, RECORD_PAGES, body.iov, body.iov_count, e);
+    if (rc)
+        return rc;
+    learn(l, codec, body.data_pages, bytes, &before, begun_ns);
     l->profile.zero_scan_cpu_ns += body.zero_scan_cpu_ns;
     l->profile.encode_cpu_ns += body.encode_cpu_ns;
     l->totals.records++;
@@ -296,7 +306,7 @@ int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err
     codec_choice_init(&l->choice, lane_codecs(l->params->compress), now_ns());
     l->record_pages = most_record_pages(l->params->compress, l->params->lane_count);
     l->page_ns = BATCH_NS; /* until it is known */
-    l->codec = CODEC_CHOICES;
+    tcp_limit_unsent(l->ch->fd, true);
 
     if (!rc)
         rc = batch_create(&l->xen, l->guest, maps, &l->batch, e);

@@ -51,7 +51,7 @@ struct lane_source {
     struct batch *batch;
     struct page_encoder *encoder;
     struct codec_choice choice;
-    unsigned codec;        /* of the last record; CODEC_CHOICES: none was sent */
+    bool shrank;           /* the last record, by its codec */
     unsigned record_pages; /* the most that a record of this lane has */
     int64_t page_ns;       /* from look to sent, of the last batch */
     /* Read by the story when the lane is not busy. */
