@@ -242,7 +242,7 @@ int approach_begin(struct approach *a, struct err *e)
 int approach_ask(struct approach *a, struct err *e)
 {
     unsigned lanes = a->options->lanes;
-    int rc = xl_open(&a->xl, &a->log, e);
+    int rc = xl_open(&a->xl, &a->log, deadline_in(XL_SHORT_NS), e);
 
     if (!rc)
         rc = find_domain(a, e);

@@ -344,7 +344,7 @@ static int act(struct monitor *m, struct monitor_plan plan, struct err *e)
         return rc;
     rc = plan.step == MONITOR_SOFT_RESET ? soft_reset(m, e) : create_again(m, e);
     if (!rc)
-        rc = xl_unpause(&m->xl, m->domid, e);
+        rc = xl_unpause(&m->xl, m->domid, DEADLINE_NEVER, e);
     if (!rc)
         rc = watch_death(m, e);
     if (!rc)
@@ -438,9 +438,10 @@ static int run(struct monitor *m, struct err *e)
     if (!rc)
         rc = xl_prepare_process(e);
     if (!rc)
-        rc = xl_open(&m->xl, m->log, e);
+        rc = xl_open(&m->xl, m->log, DEADLINE_NEVER, e);
     if (rc)
         return rc;
+    m->xl.patient = true; /* nobody waits for it, and the guest would be left without */
     rc = xl_look_at(&m->xl, m->domid, m->uuid, &d, e);
     if (!rc)
         rc = xl_config_retrieve(&m->xl, m->domid, &m->config, e);

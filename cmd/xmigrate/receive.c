@@ -18,6 +18,7 @@
 #include "cmd/xmigrate/xl_config.h"
 #include "cmd/xmigrate/xl_op.h"
 #include "crypto/peer.h"
+#include "engine/xen/rescue.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -91,6 +92,7 @@ struct receive {
     int libxl_fd;      /* libxl's, open while its operation runs */
     struct xl_op *op;
     uint32_t domid;
+    bool may_run; /* libxl may still start it, which could not be prevented */
 };
 
 static void close_fd(int *fd)
@@ -270,7 +272,7 @@ static int check_config(struct receive *r, struct err *e)
 
 static int check_offer(struct receive *r, struct err *e)
 {
-    int rc = xl_open(&r->xl, &r->log, e);
+    int rc = xl_open(&r->xl, &r->log, deadline_in(XL_SHORT_NS), e);
 
     if (!rc)
         rc = check_config(r, e);
@@ -751,6 +753,13 @@ static int give_up(struct receive *r, struct err *why)
         state_keep(&r->state);
         return EXIT_FAILED;
     }
+    if (r->may_run) {
+        log_error(&r->log,
+            "%s; it may run here, or not: look with xl list, then run xmigrate --recover",
+            why->text);
+        state_keep(&r->state);
+        return EXIT_DOUBT;
+    }
     if (destroy_copy(r, &e)) {
         log_error(&r->log, "%s; removing what came: %s; run xmigrate --recover", why->text, e.text);
         state_keep(&r->state);
@@ -795,16 +804,41 @@ static int await_go(struct receive *r, struct err *e)
     return rc;
 }
 
+/* libxl did not come back from the unpause, and may still make it. FAILED lets the guest run on at
+ * the source: it must not have run here, and never may. Returns whether it runs. */
+static bool hold_guest(struct receive *r)
+{
+    struct err e = ERR_INIT;
+    bool has_run = false;
+    struct xen x;
+    int rc = xen_open(&x, &r->log, &e);
+
+    if (!rc) {
+        rc = rescue_hold(&x, r->domid, &has_run, &e);
+        xen_close(&x);
+    }
+    r->may_run = rc != 0;
+    if (rc)
+        log_error(&r->log, "%s", e.text);
+    return !rc && has_run;
+}
+
 static int start_guest(struct receive *r, struct err *e)
 {
+    const int64_t deadline_ns = deadline_in(XL_SHORT_NS);
     int rc;
 
     r->state.now.phase = STATE_TAKEN;
     rc = state_save(&r->state, e);
     if (!rc)
-        rc = xl_rename(&r->xl, r->domid, r->incoming, r->offer.name, deadline_in(XL_SHORT_NS), e);
-    if (!rc)
-        rc = xl_unpause(&r->xl, r->domid, e);
+        rc = xl_rename(&r->xl, r->domid, r->incoming, r->offer.name, deadline_ns, e);
+    if (rc)
+        return rc;
+    rc = xl_unpause(&r->xl, r->domid, deadline_ns, e);
+    if (rc == -ETIMEDOUT && hold_guest(r)) {
+        *e = (struct err)ERR_INIT;
+        return 0;
+    }
     return rc;
 }
 

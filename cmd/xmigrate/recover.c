@@ -152,15 +152,20 @@ static int recover_incoming(struct recovery *r, const struct state *s, struct er
     return rc;
 }
 
-/* Returns whether the file has served its purpose. */
-static bool look_at_given(struct recovery *r, const struct state *s)
+/* Whether the file has served its purpose; the error says why that could not be seen. */
+static bool look_at_given(struct recovery *r, const struct state *s, struct err *e)
 {
     struct err none = ERR_INIT;
     struct xl_domain d;
+    const int rc = xl_look_at(&r->xl, s->domid, s->uuid, &d, &none);
 
-    if (xl_look_at(&r->xl, s->domid, s->uuid, &d, &none)) {
+    if (rc == -ESRCH) {
         log_info(r->log, "\"%s\" was given to %s and is gone here", s->name, s->peer);
         return true;
+    }
+    if (rc) {
+        err_take(e, &none);
+        return false;
     }
     if (put_cap_back(&r->xl, s, &none))
         log_error(r->log, "%s", none.text);
@@ -178,14 +183,19 @@ static bool look_at_given(struct recovery *r, const struct state *s)
     return false;
 }
 
-static bool look_at_taken(struct recovery *r, const struct state *s)
+static bool look_at_taken(struct recovery *r, const struct state *s, struct err *e)
 {
     struct err none = ERR_INIT;
     struct xl_domain d;
+    const int rc = xl_look_at(&r->xl, s->domid, s->uuid, &d, &none);
 
-    if (xl_look_at(&r->xl, s->domid, s->uuid, &d, &none)) {
+    if (rc == -ESRCH) {
         log_info(r->log, "\"%s\" came from %s and is gone here", s->name, s->peer);
         return true;
+    }
+    if (rc) {
+        err_take(e, &none);
+        return false;
     }
     if (!d.paused) {
         log_info(r->log, "\"%s\" (domain %u) came from %s and runs here", d.name, d.domid, s->peer);
@@ -216,10 +226,10 @@ static void recover_one(void *arg, struct state_file *f)
         settled = recover_incoming(r, &f->now, &e) == 0;
         break;
     case STATE_GIVEN:
-        settled = look_at_given(r, &f->now);
+        settled = look_at_given(r, &f->now, &e);
         break;
     case STATE_TAKEN:
-        settled = look_at_taken(r, &f->now);
+        settled = look_at_taken(r, &f->now, &e);
         break;
     }
     if (settled) {
@@ -260,7 +270,7 @@ int recover_main(const struct log *log)
     int rc = xl_prepare_process(&e);
 
     if (!rc)
-        rc = xl_open(&r.xl, log, &e);
+        rc = xl_open(&r.xl, log, deadline_in(XL_SHORT_NS), &e);
     if (!rc) {
         rc = state_visit_orphans(log, recover_one, &r, &e);
         xl_close(&r.xl);
@@ -303,12 +313,15 @@ static int check_resumable(
     }
     if (!strcmp(name, d->name))
         return 0;
-    if (!xl_by_name(xl, name, &other, &none))
+
+    const int rc = xl_by_name(xl, name, &other, &none);
+
+    if (!rc)
         return err_set(e, ERR_REFUSED, EEXIST,
             "\"%s\" is domain %u here now; if that is the same guest, moved, destroy the copy left "
             "behind instead: xl destroy %u",
             name, other.domid, d->domid);
-    return 0;
+    return rc == -ESRCH ? 0 : err_take(e, &none);
 }
 
 /* A person has decided: what was in doubt about this guest no longer is. */
@@ -365,7 +378,7 @@ int resume_main(const char *dom, const struct log *log)
     int rc = xl_prepare_process(&e);
 
     if (!rc)
-        rc = xl_open(&xl, log, &e);
+        rc = xl_open(&xl, log, deadline_in(XL_SHORT_NS), &e);
     if (!rc) {
         rc = resume_domain(&xl, dom, log, &e);
         xl_close(&xl);

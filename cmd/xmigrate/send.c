@@ -241,8 +241,11 @@ static int watch_late_suspend(struct send *s, enum recover_found *found, struct 
 
     while (!deadline_passed(deadline_ns)) {
         sleep_until_ns(deadline_in(LATE_LOOK_NS));
-        if (xl_look_at(&s->a.xl, s->a.domain.domid, s->a.domain.uuid, &d, &gone))
-            return 0;
+
+        const int rc = xl_look_at(&s->a.xl, s->a.domain.domid, s->a.domain.uuid, &d, &gone);
+
+        if (rc)
+            return rc == -ESRCH ? 0 : err_take(e, &gone);
         if (xl_is_suspended(&d))
             return recover(s, found, e);
     }

@@ -1,7 +1,6 @@
 #include "cmd/xmigrate/xl_ctx.h"
 
 #include "base/limited.h"
-#include "base/units.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -133,7 +132,7 @@ static int why_not_open(const struct opening *o, struct err *e)
         o->logger->first[0] ? o->logger->first : "libxl gives no reason");
 }
 
-int xl_open(struct xl *xl, const struct log *log, struct err *e)
+int xl_open(struct xl *xl, const struct log *log, int64_t deadline_ns, struct err *e)
 {
     static const struct limited_call opening = {open_context, leave_opening, drop_opening};
     static const libxl_childproc_hooks reap_own_children = {
@@ -147,7 +146,7 @@ int xl_open(struct xl *xl, const struct log *log, struct err *e)
         free(o);
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for libxl's log");
     }
-    rc = limited_run(&opening, o, deadline_in(XL_SHORT_NS));
+    rc = limited_run(&opening, o, deadline_ns);
     if (rc == -ETIMEDOUT)
         return err_set(e, ERR_LOCAL, ETIMEDOUT, "xenstored does not answer: is it alive?");
     if (rc || o->rc) {

@@ -15,12 +15,15 @@
 #include "base/log.h"
 
 #include <libxl.h>
+#include <stdbool.h>
+
 struct xl_logger;
 
 struct xl {
     libxl_ctx *ctx;
     struct xl_logger *logger;
     const struct log *log;
+    bool patient; /* its short calls have no limit: nothing is lost while they wait */
 };
 
 /* Once per process, before the first context and before threads: SIGPIPE ignored, descriptors 0
@@ -32,7 +35,7 @@ int xl_prepare_process(struct err *e);
 
 /* log must outlive the context, or what xl_set_log() sets. Fails with one line that says what to do
  * (not root, no Xen). */
-int xl_open(struct xl *xl, const struct log *log, struct err *e);
+int xl_open(struct xl *xl, const struct log *log, int64_t deadline_ns, struct err *e);
 void xl_close(struct xl *xl);
 
 /* Where this context's lines go from now on; NULL: nowhere. When it returns, nothing more is

@@ -48,7 +48,11 @@ int xl_call_limited(
     static const struct limited_call steps = {make_call, leave_call, drop_call};
     const struct log *log = xl->log;
     struct job *j;
-    int rc = xl->ctx ? 0 : xl_open(xl, log, e);
+
+    if (xl->patient)
+        return c->make(xl, c, e);
+
+    int rc = xl->ctx ? 0 : xl_open(xl, log, deadline_ns, e);
 
     if (rc)
         return rc;

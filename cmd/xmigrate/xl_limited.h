@@ -5,7 +5,8 @@
  *
  * After -ETIMEDOUT the call is still under way, and may be carried out as long as the process
  * lives. The context is the thread's then, with its copy of what was asked; *xl has none, and the
- * next call opens another, so that it is not held up by the first.
+ * next call opens another, so that it is not held up by the first. Who uses xl->ctx himself must be
+ * patient: such an xl's calls take as long as they take.
  */
 #ifndef CMD_XMIGRATE_XL_LIMITED_H
 #define CMD_XMIGRATE_XL_LIMITED_H

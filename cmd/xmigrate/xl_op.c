@@ -133,7 +133,7 @@ static int start(struct xl_op **out, const struct xl_op *what, const struct log 
     atomic_init(&op->aborted, false);
     atomic_init(&op->has_child, false);
 
-    int rc = xl_open(&op->xl, log, e);
+    int rc = xl_open(&op->xl, log, deadline_in(XL_SHORT_NS), e);
 
     if (rc)
         goto no_context;

@@ -76,3 +76,23 @@ int rescue_resume(struct xen *x, uint32_t domid, struct err *e)
             e, ERR_LOCAL, code, "domain %u runs again, but xenstored would not hear of it", domid);
     return 0;
 }
+
+int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e)
+{
+    xc_domaininfo_t info;
+
+    /* Xen counts pauses: one unpause more does not start it. */
+    if (xc_domain_pause(x->xch, domid))
+        return err_sys(e, ERR_LOCAL, errno, "cannot pause domain %u", domid);
+
+    const int rc = read_info(x, domid, &info, e);
+
+    if (rc == -ESRCH)
+        return err_set(e, ERR_LOCAL, ESRCH, "there is no domain %u", domid);
+    if (rc)
+        return rc;
+    *has_run = info.cpu_time > 0;
+    if (*has_run && xc_domain_unpause(x->xch, domid))
+        return err_sys(e, ERR_LOCAL, errno, "cannot unpause domain %u", domid);
+    return 0;
+}

@@ -28,4 +28,8 @@ int rescue_log_dirty_off(struct xen *x, uint32_t domid, struct err *e);
 /* Cooperative resume of a suspended domain, and xenstored told. */
 int rescue_resume(struct xen *x, uint32_t domid, struct err *e);
 
+/* A new domain, which somebody may unpause at any moment: see to it that it never runs, unless it
+ * has run already, which *has_run tells: then it runs on. */
+int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e);
+
 #endif

@@ -95,8 +95,9 @@ int xl_prepare_process(struct err *e)
     return 0;
 }
 
-int xl_open(struct xl *xl, const struct log *log, struct err *e)
+int xl_open(struct xl *xl, const struct log *log, int64_t deadline_ns, struct err *e)
 {
+    (void)deadline_ns;
     (void)e;
     xl->log = log;
     return 0;
