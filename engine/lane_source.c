@@ -227,6 +227,7 @@ static int send_round(struct lane_source *l, const struct round_job *job, struct
     int rc = 0;
 
     l->deferred_pages = l->stuck_pages = 0;
+    codec_begin(&l->choice, now_ns());
     while (!rc && (n = frame_walk_next(&walk, pfns, batch_pages(l))) > 0) {
         if (atomic_load_explicit(&l->team->stop, memory_order_relaxed))
             return 0; /* somebody else has the cause */

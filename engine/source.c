@@ -36,10 +36,9 @@ struct source {
     bool qemu_logs;
 
     uint64_t *bitmap; /* of the round that runs or comes next */
-    uint64_t
-        *found; /* where log-dirty is read into: what the last CLEAN found, or all of a watch */
+    uint64_t *found;  /* what the last CLEAN found, or all those of a watch */
     uint64_t *before; /* what the one before found */
-    uint64_t *kept;   /* not in this round, but in the last one */
+    uint64_t *kept;   /* not in this round, but in the next one */
     uint64_t kept_pages;
     uint64_t *again;     /* as the last PEEK found: dirty again in this round. Lanes read it.
                           * Between rounds: what a look at the guest found */
@@ -69,13 +68,16 @@ struct source {
 static void report_progress(struct source *s, const struct round_counts *counts)
 {
     const int64_t spent_ns = now_ns() - s->round_start_ns;
+    const bool watching = s->decision.action == ACT_WATCH;
     const struct progress_report r = {
         .round = s->round.round,
         .round_pages = s->round.pages,
         .round_done_pages = counts->done_pages,
         .round_sent_pages = counts->data_pages + counts->zero_pages,
         .wire_bytes = s->sink->ops->wire_bytes(s->sink),
-        .send_pages_per_s = pages_per_s(counts->data_pages + counts->zero_pages, spent_ns),
+        .send_pages_per_s = watching
+                                ? 0
+                                : pages_per_s(counts->data_pages + counts->zero_pages, spent_ns),
         .dirty_pages_per_s = s->seen.dirty_pages_per_s,
         .predicted_downtime_ns = s->decision.now.whole_ns,
     };

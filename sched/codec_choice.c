@@ -75,6 +75,12 @@ static void begin_window(struct codec_choice *c, int64_t now_ns)
     c->window_bytes = 0;
 }
 
+void codec_begin(struct codec_choice *c, int64_t now_ns)
+{
+    begin_window(c, now_ns);
+    c->link_full_ns = now_ns;
+}
+
 static void judge_link(struct codec_choice *c, const struct codec_sample *s, int64_t now_ns)
 {
     /* The receiver has only just begun. */

@@ -306,6 +306,7 @@ static struct decision go_on_watching(
         return d;
     }
     d.leave_repeats = grew_by_less(s, FULL_GROWTH);
+    d.stall_left++; /* the watch took none of its rounds */
     return d;
 }
 

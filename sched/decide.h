@@ -82,10 +82,10 @@ enum reason {
 struct decision {
     enum action action;
     enum reason reason;
-    bool stalled;         /* rounds do not help any more */
-    unsigned stall_left;  /* REASON_WATCH: so many more rounds at most */
-    bool leave_repeats;   /* next round: leave pages that are written in every round for the end */
-    unsigned cap_percent; /* ACT_THROTTLE: of one processor, for all of the guest's together */
+    bool stalled;           /* rounds do not help any more */
+    unsigned stall_left;    /* REASON_WATCH: so many more rounds at most */
+    bool leave_repeats;     /* next round: leave out pages that the guest writes to all the time */
+    unsigned cap_percent;   /* ACT_THROTTLE: of one processor, for all of the guest's together */
     int64_t least_round_ns; /* next round: let it last so long, or it shows nothing new */
     int64_t look_ns;        /* ACT_WATCH */
     struct prediction now, next;

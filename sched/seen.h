@@ -16,8 +16,8 @@
  * the next round's outcome is read off: it takes as long as what is left takes to send.
  *
  * A guest that does not converge may be watched for a while: nothing is sent, and looks follow one
- * another, each a CLEAN whose pages join what is left. They are no rounds, and leave the curve as it
- * is; they show how fast the guest writes just now.
+ * another, each a CLEAN whose pages join what is left. They are no rounds, and leave the curve as
+ * it is; they show how fast the guest writes just now.
  *
  * Numbers that make no sense (a clock that jumped, a link on which nothing moved) are left out, so
  * that one bad look does not become a bad decision.
@@ -54,7 +54,7 @@ struct seen_round {
     uint64_t wire_bytes;  /* in this round */
     uint64_t dirty_pages; /* found by the CLEAN */
     uint64_t left_pages;  /* to be sent if the guest were suspended now: dirty, deferred or kept */
-    uint64_t kept_pages;  /* of these, kept from before the round for the last one */
+    uint64_t kept_pages;  /* of these, kept out of the round */
     double cpu_percent;   /* of one processor, used by the guest in the window; 0: not known */
 };
 

@@ -135,6 +135,25 @@ static void trials_say_nothing_of_the_link(void **state)
     assert_int_equal(r.batches[LZ4] + r.batches[ZSTD], 0);
 }
 
+/* What waited in the sockets is gone after a pause: for a moment they take all there is. */
+static void a_pause_of_the_sender_says_nothing_of_the_link(void **state)
+{
+    struct world slow = text;
+    struct run r;
+
+    (void)state;
+    slow.bytes_per_s = 12.5e6;
+    begin(&r, ALL);
+    go(&r, &slow, 5);
+    assert_int_equal(r.c.current, ZSTD);
+    r.now_ns += 5 * NS_PER_S;
+    codec_begin(&r.c, r.now_ns);
+    go(&r, &text, 0.3);
+    go(&r, &slow, 0.3);
+    assert_int_equal(r.batches[RAW], 0);
+    assert_int_equal(r.c.current, ZSTD);
+}
+
 static void a_choice_that_became_slower_lasts_no_second(void **state)
 {
     struct world w = text;
@@ -199,6 +218,7 @@ int main(void)
         cmocka_unit_test(on_every_link_it_is_nearly_as_fast_as_the_best_fixed_one),
         cmocka_unit_test(a_receiver_that_begins_late_is_no_full_link),
         cmocka_unit_test(trials_say_nothing_of_the_link),
+        cmocka_unit_test(a_pause_of_the_sender_says_nothing_of_the_link),
         cmocka_unit_test(a_choice_that_became_slower_lasts_no_second),
         cmocka_unit_test(the_others_are_tried_about_once_a_second),
         cmocka_unit_test(the_only_one_allowed_is_used),

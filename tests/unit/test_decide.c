@@ -245,6 +245,7 @@ static void test_a_guest_is_not_watched_for_ever(void **state)
     assert_int_equal(d.action, ACT_ROUND);
     assert_int_equal(d.reason, REASON_WATCH);
     assert_true(d.stalled && d.leave_repeats);
+    assert_int_equal(d.stall_left, DECIDE_PATIENCE);
 }
 
 static void test_a_guest_is_not_watched_again_and_again(void **state)
