@@ -173,10 +173,12 @@ static void fit_window(int fd)
         info.tcpi_rtt > MOST_WINDOW_BYTES / WINDOW_BYTES_PER_US)
         return;
 
-    const int bytes = (int)info.tcpi_rtt * WINDOW_BYTES_PER_US;
+    const int fitting = (int)info.tcpi_rtt * WINDOW_BYTES_PER_US;
+    const int bytes = fitting < LEAST_WINDOW_BYTES ? LEAST_WINDOW_BYTES : fitting;
 
-    set_option(
-        fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes < LEAST_WINDOW_BYTES ? LEAST_WINDOW_BYTES : bytes);
+    /* Kernels before 6.11 keep the window within what the handshake allowed, unless told. */
+    if (!setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)))
+        set_option(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, bytes);
 }
 
 void tcp_tune(int fd, int64_t silent_ns)
