@@ -1,6 +1,7 @@
 #!/bin/bash
-# Guests' frames lie in rows, or as scattered as the host was told. No machine frame is numbered as the guest numbers it: not in runs, not scattered, and not where a
-# guest fills its host, so that the two numberings cross.
+# Guests' frames lie in rows, or as scattered as the host was told. No machine frame is numbered as
+# the guest numbers it: not in runs, not scattered, and not where a guest fills its host, so that the
+# two numberings cross.
 . "$E2E/lib.sh"
 for fragment in 0 50 100; do
     host a --mem 144M --fragment $fragment

@@ -97,7 +97,8 @@ wrote=$(poke 2 find wrote) || fail "the guest does not remember its window"
 { printf '\1\20'; tail -c +3 wrote; } >other
 poke 2 write "$wrote" other
 found p " is 0 (pfn 0xffffffffffffffff), the guest wrote 0x"
-"$X" verify a p 2>&1 | grep -qx 'L1 entry for 0x[0-9a-f]* is 0 (pfn .*), the guest wrote 0x[0-9a-f]*001' ||
+"$X" verify a p 2>&1 |
+    grep -qx 'L1 entry for 0x[0-9a-f]* is 0 (pfn .*), the guest wrote 0x[0-9a-f]*001' ||
     fail "verify said '$("$X" verify a p 2>&1)'"
 poke 2 write "$wrote" wrote
 whole a p
