@@ -1,7 +1,7 @@
 # Processes that die in the middle of round 1: the guest goes on, in one place, whole, and nothing
 # is left behind that would stand in the way of the next move.
 
-SCENARIOS+=(sender_dies receiver_dies acceptor_dies)
+SCENARIOS+=(sender_dies receiver_and_acceptor_die)
 
 helpers='$(pidof xmigrate-save-helper)'
 supervisors='$(pidof xmigrate)'
@@ -35,7 +35,7 @@ scenario_sender_dies() {
     moves A g
 }
 
-scenario_receiver_dies() {
+scenario_receiver_and_acceptor_die() {
     create A g pvh
     listen B
     dies B TERM "$receivers" 3
@@ -43,32 +43,28 @@ scenario_receiver_dies() {
     # latest.
     dies B KILL "$receivers" 3 "sleep 2; xmigrate --recover"
     dies B KILL "$helpers" 3
-    moves A g
+    acceptor_dies A KILL
+    listen A
+    acceptor_dies B TERM
 }
 
 # The acceptor is needed for new migrations only.
 acceptor_dies() { # FROM SIGNAL
     local to
     to=$(other_host "$1")
-    listen "$to"
     pulse "$1" g
     moving "$1" g
     must "$to" "kill -$2 \$(cat /tmp/listen.pid)"
     ended 0
     arrived "$to" g
 }
-scenario_acceptor_dies() {
-    create A g pvh
-    acceptor_dies A KILL
-    acceptor_dies B TERM
-}
 
 # A xenstored that hangs hangs libxl. Everything of ours ends all the same, and says so; with
 # xenstored back the guest is brought back too.
-LONG+=(xenstored_hangs)
-scenario_xenstored_hangs() {
-    create A g pvh
-    listen B
+LONG+=(xenstored_hangs_here xenstored_hangs_there)
+
+# xenstored on HOST stops when g, on its way from A, is suspended.
+xenstored_stops_on() {
     pulse A g
     moving A g
     must A "turns=0
@@ -76,13 +72,31 @@ scenario_xenstored_hangs() {
             turns=\$((turns + 1))
             [ \$turns -lt 3000 ] || exit 1
             usleep 20000
-        done
-        kill -STOP \$(pidof xenstored)" 120
+        done" 120
+    must "$1" "kill -STOP \$(pidof xenstored)"
+}
+xenstored_goes_on() { must "$1" "kill -CONT \$(pidof xenstored); xmigrate --recover"; }
+
+scenario_xenstored_hangs_here() {
+    create A g pvh
+    listen B
+    xenstored_stops_on A
     ended 4
     refused 3 'xenstored' A "xmigrate --recover"
     refused 3 'xenstored' A "xmigrate --resume g"
-    must A "kill -CONT \$(pidof xenstored); xmigrate --recover"
+    xenstored_goes_on A
     lived_on A g
+    settled A g
+    moves A g
+}
+
+scenario_xenstored_hangs_there() {
+    create A g pvh
+    listen B
+    xenstored_stops_on B
+    ended 3
+    lived_on A g
+    xenstored_goes_on B
     settled A g
     moves A g
 }

@@ -1,8 +1,8 @@
 # What cannot be done is said in one line, with the right exit code, and the guest goes on where it
 # is.
 
-SCENARIOS+=(untrusted name_exists too_little_memory nowhere log_dirty_on port_in_use no_privilege
-            pci_and_vnuma pv_foreign_frames)
+SCENARIOS+=(untrusted_and_no_privilege too_little_memory_and_name_exists nowhere_and_port_in_use
+            log_dirty_on pci_and_vnuma pv_foreign_frames)
 
 guest_and_listener() {
     create A g pvh
@@ -16,7 +16,7 @@ untouched() {
 }
 
 # At both ends the line has the other's fingerprint and the command that would trust it.
-scenario_untrusted() {
+scenario_untrusted_and_no_privilege() {
     local a b
     guest_and_listener
     { read -r a; read -r b; } <"$LAB_DIR/A/trust"
@@ -28,11 +28,19 @@ scenario_untrusted() {
     must A "mkdir -m 700 /tmp/half && cp /etc/xmigrate/*.pem /tmp/half/"
     refused 2 "xmigrate .*--trust ${b//+/[+]}" A "xmigrate --live hostB g -q --config-dir /tmp/half"
     must B "! grep -q -- '--trust $a' /tmp/listen.err"
+    must A "echo 'nobody:x:65534:65534:nobody:/:/bin/sh' >>/etc/passwd"
+    refused 2 'root|privilege|permission' A "su nobody -c 'xmigrate --live hostB g -q'"
+    must A "sed -i /nobody/d /etc/passwd"
     untouched
 }
 
-scenario_name_exists() {
+scenario_too_little_memory_and_name_exists() {
+    local free
     guest_and_listener
+    free=$(on B "xl info" | awk '/^free_memory/ { print $3 }')
+    create B big pvh memory=$((free - 50)) load="mem=4 still=4 rate=100"
+    refused 2 'memory' A "xmigrate --live hostB g -q"
+    must B "xl list; [ \$(xl list | wc -l) = 3 ]; xl destroy big"
     create B g pvh
     refused 2 'g' A "xmigrate --live hostB g -q"
     must A "logdirty is \$(xl domid g) | grep -qx off"
@@ -40,20 +48,10 @@ scenario_name_exists() {
     whole B g 0 1
 }
 
-scenario_too_little_memory() {
-    local free
-    guest_and_listener
-    free=$(on B "xl info" | awk '/^free_memory/ { print $3 }')
-    create B big pvh memory=$((free - 50)) load="mem=4 still=4 rate=100"
-    refused 2 'memory' A "xmigrate --live hostB g -q"
-    lived_on A g
-    must A "logdirty is \$(xl domid g) | grep -qx off"
-    must B "xl list; [ \$(xl list | wc -l) = 3 ]"
-}
-
 # No such domain, no such host, nobody or somebody else at the port.
-scenario_nowhere() {
+scenario_nowhere_and_port_in_use() {
     guest_and_listener
+    refused 2 '8002' B "xmigrate --listen"
     refused 2 'nobody' A "xmigrate --live hostB nobody -q"
     refused 2 'nowhere' A "xmigrate --live nowhere g -q"
     refused 2 '10.0.0.77' A "xmigrate --live 10.0.0.77 g -q"
@@ -82,19 +80,6 @@ scenario_log_dirty_on() {
     refused 2 'g' A "xmigrate --live hostB g -q"
     ended 0
     arrived B g
-}
-
-scenario_port_in_use() {
-    listen B
-    refused 2 '8002' B "xmigrate --listen"
-}
-
-scenario_no_privilege() {
-    create A g pvh
-    must A "echo 'nobody:x:65534:65534:nobody:/:/bin/sh' >>/etc/passwd"
-    refused 2 'root|privilege|permission' A "su nobody -c 'xmigrate --live hostB g -q'"
-    must A "sed -i /nobody/d /etc/passwd"
-    whole A g 0 1
 }
 
 # Without an IOMMU nothing can be assigned here, libxl 4.17 cannot build a PVH guest with virtual NUMA
