@@ -40,7 +40,7 @@ must_not() {
 # (on_reboot).
 create() {
     local host=$1 name=$2 type=$3 memory=128 vcpus=1 devices=0 reboot=restart
-    local load="mem=8 still=8 rate=250" word extra=
+    local load="mem=4 still=4 rate=250" word extra=
     local disk="format=raw,vdev=xvda,access=rw,script=block-lab,target=/both/disk.img"
     shift 3
     for word in "$@"; do
