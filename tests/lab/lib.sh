@@ -183,11 +183,11 @@ listen() {
         cat /tmp/listen.out"
 }
 
-# move FROM NAME [MODE [OPTIONS]]: to the other host, where a listener stands. Few rounds: on a busy
-# machine the emulated wire may be slower than the guest's writing.
+# move FROM NAME [MODE [OPTIONS]]: to the other host, where a listener stands. Few rounds, and a pause
+# that can be had here: on a busy machine the emulated wire may be slower than the guest's writing.
 move() {
     local mode=${3:---live} rounds=
-    [ "$mode" = --offline ] || rounds="--max-rounds 8"
+    [ "$mode" = --offline ] || rounds="--max-rounds 8 --max-downtime 2s"
     must "$1" "xmigrate $mode host$(other_host "$1") $2 --lanes 4 $rounds ${4:-}" 400
 }
 
