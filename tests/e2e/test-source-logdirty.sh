@@ -36,7 +36,7 @@ must on a "$B/xmigrate" --recover
 logdirty_is a g on
 shadow_op 0
 
-moving a g --bandwidth 300M
+moving a g --bandwidth 100M
 shadow_op 0
 ended 3
 grep -q 'switched log-dirty off' "$T/moving.err" || fail "it said: $(cat "$T/moving.err")"

@@ -183,11 +183,14 @@ listen() {
         cat /tmp/listen.out"
 }
 
-# move FROM NAME [MODE [OPTIONS]]: to the other host, where a listener stands. Few rounds, and a pause
-# that can be had here: on a busy machine the emulated wire may be slower than the guest's writing.
+# Few rounds, and a pause that can be had here: on a busy machine the emulated wire may be slower than
+# the guest's writing.
+soon="--max-rounds 8 --max-downtime 2s"
+
+# move FROM NAME [MODE [OPTIONS]]: to the other host, where a listener stands.
 move() {
     local mode=${3:---live} rounds=
-    [ "$mode" = --offline ] || rounds="--max-rounds 8 --max-downtime 2s"
+    [ "$mode" = --offline ] || rounds=$soon
     must "$1" "xmigrate $mode host$(other_host "$1") $2 --lanes 4 $rounds ${4:-}" 400
 }
 
@@ -208,17 +211,23 @@ moves() {
 # is for collect.
 sender=
 moving() {
+    must "$1" "rm -f /tmp/send.json"
     spawn "$1" "xmigrate --live host$(other_host "$1") $2 --lanes 4 --bandwidth 16M --max-rounds 3 \
-        --json ${3:-} >/tmp/send.json 2>/tmp/send.err
+        --max-downtime 2s --json ${3:-} >/tmp/send.json 2>/tmp/send.err
         code=\$?; cat /tmp/send.json /tmp/send.err; exit \$code"
     sender=$spawned
+    sender_says "$1" progress 60
+    must "$1" "usleep 500000"
+}
+
+# sender_says HOST WORD SECONDS: waits until the --json of the move from there has it.
+sender_says() {
     must "$1" "turns=0
-        until grep -q progress /tmp/send.json; do
+        until grep -q '\"$2\"' /tmp/send.json; do
             turns=\$((turns + 1))
-            [ \$turns -lt 300 ] || { cat /tmp/send.json /tmp/send.err; exit 1; }
-            usleep 100000
-        done
-        usleep 500000"
+            [ \$turns -lt $(($3 * 20)) ] || { tail -n 3 /tmp/send.json; cat /tmp/send.err; exit 1; }
+            usleep 50000
+        done" $(($3 + 120))
 }
 
 # ended CODE: the sender begun by moving has this exit code.

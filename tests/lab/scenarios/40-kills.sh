@@ -67,12 +67,7 @@ LONG+=(xenstored_hangs_here xenstored_hangs_there)
 xenstored_stops_on() {
     pulse A g
     moving A g
-    must A "turns=0
-        until grep -q '\"suspended\"' /tmp/send.json; do
-            turns=\$((turns + 1))
-            [ \$turns -lt 3000 ] || exit 1
-            usleep 20000
-        done" 120
+    sender_says A suspended 60
     must "$1" "kill -STOP \$(pidof xenstored)"
 }
 xenstored_goes_on() { must "$1" "kill -CONT \$(pidof xenstored); xmigrate --recover"; }
