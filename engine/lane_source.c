@@ -304,7 +304,7 @@ int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err
 {
     int rc = xen_open(&l->xen, l->params->log, e);
 
-    codec_choice_init(&l->choice, lane_codecs(l->params->compress), now_ns());
+    codec_choice_init(&l->choice, lane_codecs(l->params->compress));
     l->record_pages = most_record_pages(l->params->compress, l->params->lane_count);
     l->page_ns = BATCH_NS; /* until it is known */
     tcp_limit_unsent(l->ch->fd, true);

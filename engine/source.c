@@ -258,7 +258,7 @@ static int send_round(struct source *s, bool suspended, struct round_counts *cou
     return rc;
 }
 
-/* The guest runs, and nothing is sent to it. */
+/* The guest runs, and nothing is sent. */
 static int wait_until(
     struct source *s, int64_t until_ns, const struct round_counts *counts, struct err *e)
 {

@@ -12,12 +12,11 @@ enum {
     BETTER_PERCENT = 5 /* a change must promise so much */
 };
 
-void codec_choice_init(struct codec_choice *c, unsigned allowed, int64_t now_ns)
+void codec_choice_init(struct codec_choice *c, unsigned allowed)
 {
     *c = (struct codec_choice){
         .allowed = allowed,
         .current = (unsigned)__builtin_ctz(allowed),
-        .window_ns = now_ns,
     };
 }
 

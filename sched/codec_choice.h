@@ -36,9 +36,9 @@ struct codec_choice {
 };
 
 /* allowed: bits of codecs, at least one. */
-void codec_choice_init(struct codec_choice *c, unsigned allowed, int64_t now_ns);
+void codec_choice_init(struct codec_choice *c, unsigned allowed);
 
-/* Sending begins, or goes on after a pause, which says nothing of the link. */
+/* Sending begins, or goes on after a pause, which says nothing of the link. Before all else. */
 void codec_begin(struct codec_choice *c, int64_t now_ns);
 
 /* For the next batch. */

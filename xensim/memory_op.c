@@ -14,12 +14,14 @@ static int64_t populate_some(
     uint64_t row = 1, mfn;
     int64_t done;
 
-    while (!r->extent_order && row < left && list[row] == pfn + row)
-        row++;
-    done = r->extent_order ? domain_populate(d, pfn, r->extent_order, &mfn)
-                           : domain_populate_row(d, pfn, row, &mfn);
-    if (r->extent_order && !done)
-        done = 1;
+    if (r->extent_order) {
+        done = domain_populate(d, pfn, r->extent_order, &mfn);
+        done = done ? done : 1;
+    } else {
+        while (row < left && list[row] == pfn + row)
+            row++;
+        done = domain_populate_row(d, pfn, row, &mfn);
+    }
     for (int64_t i = 0; !d->hvm && i < done; i++)
         list[i] = mfn + (uint64_t)i;
     return done;

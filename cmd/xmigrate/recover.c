@@ -152,54 +152,35 @@ static int recover_incoming(struct recovery *r, const struct state *s, struct er
     return rc;
 }
 
-/* Whether the file has served its purpose; the error says why that could not be seen. */
-static bool look_at_given(struct recovery *r, const struct state *s, struct err *e)
+/* Whether the file has served its purpose. */
+static bool judge_given(struct recovery *r, const struct state *s, const struct xl_domain *d)
 {
     struct err none = ERR_INIT;
-    struct xl_domain d;
-    const int rc = xl_look_at(&r->xl, s->domid, s->uuid, &d, &none);
 
-    if (rc == -ESRCH) {
-        log_info(r->log, "\"%s\" was given to %s and is gone here", s->name, s->peer);
-        return true;
-    }
-    if (rc) {
-        err_take(e, &none);
-        return false;
-    }
     if (put_cap_back(&r->xl, s, &none))
         log_error(r->log, "%s", none.text);
-    if (!d.shut_down) {
+    if (!d->shut_down) {
         log_info(
-            r->log, "\"%s\" (domain %u) was given to %s but runs here", d.name, d.domid, s->peer);
+            r->log, "\"%s\" (domain %u) was given to %s but runs here", d->name, d->domid, s->peer);
         return true;
     }
     log_warn(r->log,
         "\"%s\" (domain %u, suspended) was given to %s when the connection was lost: look there "
         "with xl list; if it runs there, here: xl destroy %u; if it does not, here: "
         "xmigrate --resume %u",
-        d.name, d.domid, s->peer, d.domid, d.domid);
+        d->name, d->domid, s->peer, d->domid, d->domid);
     raise_exit(r, EXIT_DOUBT);
     return false;
 }
 
-static bool look_at_taken(struct recovery *r, const struct state *s, struct err *e)
+static bool judge_taken(struct recovery *r, const struct state *s, const struct xl_domain *d)
 {
     struct err none = ERR_INIT;
-    struct xl_domain d;
-    const int rc = xl_look_at(&r->xl, s->domid, s->uuid, &d, &none);
 
-    if (rc == -ESRCH) {
-        log_info(r->log, "\"%s\" came from %s and is gone here", s->name, s->peer);
-        return true;
-    }
-    if (rc) {
-        err_take(e, &none);
-        return false;
-    }
-    if (!d.paused) {
-        log_info(r->log, "\"%s\" (domain %u) came from %s and runs here", d.name, d.domid, s->peer);
-        if (monitor_start(d.domid, d.uuid, &none))
+    if (!d->paused) {
+        log_info(
+            r->log, "\"%s\" (domain %u) came from %s and runs here", d->name, d->domid, s->peer);
+        if (monitor_start(d->domid, d->uuid, &none))
             log_error(r->log, "%s", none.text);
         return true;
     }
@@ -207,9 +188,30 @@ static bool look_at_taken(struct recovery *r, const struct state *s, struct err 
         "\"%s\" (domain %u, paused) was given to this host by %s but never started: look there "
         "with xl list; if it runs there, here: xl destroy %u; if it does not, destroy it there, "
         "then here: xl rename %u %s; xl unpause %u",
-        d.name, d.domid, s->peer, d.domid, d.domid, s->name, d.domid);
+        d->name, d->domid, s->peer, d->domid, d->domid, s->name, d->domid);
     raise_exit(r, EXIT_DOUBT);
     return false;
+}
+
+/* Given away or taken: whether the file has served its purpose; the error says why that could not
+ * be seen. */
+static bool look_after_go(struct recovery *r, const struct state *s, struct err *e)
+{
+    const bool given = s->phase == STATE_GIVEN;
+    struct err none = ERR_INIT;
+    struct xl_domain d;
+    const int rc = xl_look_at(&r->xl, s->domid, s->uuid, &d, &none);
+
+    if (rc == -ESRCH) {
+        log_info(r->log, "\"%s\" %s %s and is gone here", s->name,
+            given ? "was given to" : "came from", s->peer);
+        return true;
+    }
+    if (rc) {
+        err_take(e, &none);
+        return false;
+    }
+    return given ? judge_given(r, s, &d) : judge_taken(r, s, &d);
 }
 
 static void recover_one(void *arg, struct state_file *f)
@@ -226,10 +228,8 @@ static void recover_one(void *arg, struct state_file *f)
         settled = recover_incoming(r, &f->now, &e) == 0;
         break;
     case STATE_GIVEN:
-        settled = look_at_given(r, &f->now, &e);
-        break;
     case STATE_TAKEN:
-        settled = look_at_taken(r, &f->now, &e);
+        settled = look_after_go(r, &f->now, &e);
         break;
     }
     if (settled) {

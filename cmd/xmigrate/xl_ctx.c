@@ -151,7 +151,6 @@ int xl_open(struct xl *xl, const struct log *log, int64_t deadline_ns, struct er
         return err_set(e, ERR_LOCAL, ETIMEDOUT, "xenstored does not answer: is it alive?");
     if (rc || o->rc) {
         rc = rc ? err_sys(e, ERR_LOCAL, -rc, "cannot open libxl") : why_not_open(o, e);
-        o->rc = -1;
         drop_opening(o);
         return rc;
     }

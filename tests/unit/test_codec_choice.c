@@ -29,7 +29,8 @@ struct run {
 static void begin(struct run *r, unsigned allowed)
 {
     *r = (struct run){.now_ns = 1000};
-    codec_choice_init(&r->c, allowed, r->now_ns);
+    codec_choice_init(&r->c, allowed);
+    codec_begin(&r->c, r->now_ns);
 }
 
 static void one_batch(struct run *r, const struct world *w)
