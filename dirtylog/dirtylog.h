@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -45,23 +46,30 @@ struct dirtylog {
 };
 
 /*
- * Extents: aligned runs of EXTENT_FRAMES frames, eight words of a bitmap. An extent belongs to
- * one lane (extent % lanes) for a whole migration, so a lane may also write its extents' words
- * of a shared bitmap.
+ * Extents: aligned runs of EXTENT_FRAMES frames, eight words of a bitmap. A round hands each to
+ * the lane that asks first, so that lanes end together however fast each of them is. For that
+ * round the lane may also write its extents' words of a shared bitmap.
  */
 enum { EXTENT_FRAMES = 512 };
 
-/* A walk over the set frames of one lane's extents, ascending. */
-struct frame_walk {
+/* What is left of a round's bitmap, shared by its lanes. */
+struct frame_share {
     const uint64_t *bitmap;
     uint64_t frames;
-    unsigned lanes;
-    uint64_t index; /* the word that word came from */
-    uint64_t word;  /* its bits that were not handed out yet */
+    atomic_uint_fast64_t next_extent; /* those below are taken, or empty */
 };
 
-struct frame_walk frame_walk_begin(
-    const uint64_t *bitmap, uint64_t frames, unsigned lane, unsigned lanes);
+/* Nobody else uses it meanwhile. */
+void frame_share_begin(struct frame_share *s, const uint64_t *bitmap, uint64_t frames);
+
+/* One lane's walk over the set frames of the extents that it gets, ascending. */
+struct frame_walk {
+    struct frame_share *share;
+    uint64_t index, end_index; /* the word that word came from, and the extent's end */
+    uint64_t word;             /* its bits that were not handed out yet */
+};
+
+struct frame_walk frame_walk_begin(struct frame_share *s);
 
 /*
  * The next set frames, at most max of them (0: the walk is over). With max == EXTENT_FRAMES a

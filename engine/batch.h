@@ -24,8 +24,8 @@
 enum { BATCH_PAGES = 2 * EXTENT_FRAMES };
 
 /*
- * What is known of each frame, one bit each. During a round the words of an extent belong to its
- * lane, between rounds all belong to the story.
+ * What is known of each frame, one bit each. During a round the words of an extent belong to the
+ * lane that took it, between rounds all belong to the story.
  */
 struct frame_maps {
     uint64_t frames;

@@ -11,6 +11,7 @@
 #include "base/deadline.h"
 #include "engine/feed.h"
 #include "engine/feed_order.h"
+#include "engine/round_gate.h"
 #include "engine/xen/apply.h"
 #include "transport/pages.h"
 #include "transport/trunk.h"
@@ -32,6 +33,7 @@ struct lane {
     struct page_decoder *decoder;
     struct applier *applier;
     struct lane_totals totals;
+    uint64_t borders; /* crossed */
 };
 
 struct lanes {
@@ -40,6 +42,7 @@ struct lanes {
     struct trunk_head head;
     struct restore *r; /* while receive() runs */
     struct lane lane[WIRE_MAX_LANES];
+    struct round_gate gate;       /* while lanes run */
     pthread_mutex_t failure_lock; /* guards failure */
     struct err failure;           /* the first cause */
 };
@@ -61,6 +64,8 @@ static int receive_pages(struct lane *l, struct channel *ch, size_t len_bytes, s
     struct page_front front;
     int rc = page_recv_front(l->decoder, ch, len_bytes, &front, e);
 
+    if (!rc)
+        rc = round_gate_claim(&l->owner->gate, l->index, l->borders, front.entries, front.count, e);
     if (rc)
         return rc;
     rc = apply_begin(l->applier, front.entries, front.count, e);
@@ -79,6 +84,20 @@ static int receive_pages(struct lane *l, struct channel *ch, size_t len_bytes, s
     return 0;
 }
 
+static int receive_border(struct lane *l, struct channel *ch, size_t len_bytes, struct err *e)
+{
+    uint8_t body[LANE_BORDER_BYTES];
+    uint64_t number;
+    int rc = record_recv_body(ch, RECORD_BORDER, body, len_bytes, e);
+
+    if (!rc)
+        rc = lane_decode_border(ch, body, len_bytes, &number, e);
+    if (!rc)
+        rc = round_gate_cross(&l->owner->gate, l->index, number, l->owner->feed.p->cancel, e);
+    l->borders++;
+    return rc;
+}
+
 static int receive_end(struct lane *l, struct channel *ch, size_t len_bytes, struct err *e)
 {
     uint8_t body[LANE_TOTALS_BYTES];
@@ -87,6 +106,8 @@ static int receive_end(struct lane *l, struct channel *ch, size_t len_bytes, str
 
     if (!rc)
         rc = lane_decode_end(ch, body, len_bytes, &sent, e);
+    if (!rc)
+        rc = round_gate_end(&l->owner->gate, l->index, e);
     return rc ? rc : lane_compare_totals(l->index, &sent, &l->totals, e);
 }
 
@@ -105,8 +126,9 @@ static int receive_lane(struct lane *l, struct err *e)
             return rc;
         if (type == RECORD_LANE_END)
             return receive_end(l, ch, len_bytes, e);
-        rc = type == RECORD_PAGES ? receive_pages(l, ch, len_bytes, e)
-                                  : record_unexpected(ch, type, e);
+        rc = type == RECORD_PAGES    ? receive_pages(l, ch, len_bytes, e)
+             : type == RECORD_BORDER ? receive_border(l, ch, len_bytes, e)
+                                     : record_unexpected(ch, type, e);
         if (rc)
             return rc;
     }
@@ -128,7 +150,6 @@ static int start_lane(struct lane *l, struct err *e)
     const struct page_rules rules = {
         .frame_count = s->r->frames.frame_count,
         .lane = l->index,
-        .lane_count = s->head.lane_count,
         .codecs = s->head.codecs,
     };
     int rc = page_decoder_create(&rules, &l->decoder, e);
@@ -149,6 +170,8 @@ static int start_lanes(struct lanes *s, struct err *e)
 {
     int rc = restore_check_ready(s->r, e);
 
+    if (!rc)
+        rc = round_gate_init(&s->gate, s->head.lane_count, s->r->frames.frame_count, e);
     for (unsigned i = 0; i < s->head.lane_count && !rc; i++)
         rc = start_lane(&s->lane[i], e);
     return rc;
@@ -167,6 +190,7 @@ static void join_lanes(struct lanes *s)
         page_decoder_destroy(l->decoder);
         l->decoder = NULL;
     }
+    round_gate_destroy(&s->gate);
 }
 
 /* ---- the story's thread ---- */

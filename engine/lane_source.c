@@ -9,7 +9,7 @@
 #include <string.h>
 
 _Static_assert((int)BATCH_PAGES <= (int)PAGES_MAX_ENTRIES, "a batch fits into one PAGES record");
-_Static_assert((int)EXTENT_FRAMES == (int)WIRE_EXTENT_FRAMES, "lanes own the wire's extents");
+_Static_assert((int)EXTENT_FRAMES == (int)WIRE_EXTENT_FRAMES, "lanes take the wire's extents");
 
 _Static_assert((int)PAGE_CODECS == (int)CODEC_CHOICES, "codecs are chosen by their numbers");
 _Static_assert((int)COMPRESS_NONE == (int)PAGE_RAW && (int)COMPRESS_LZ4 == (int)PAGE_LZ4 &&
@@ -23,6 +23,9 @@ enum { CODED_RECORD_PAGES = PAGES_MAX_ENTRIES / 2, LANES_WITH_FULL_RECORDS = 8 }
 /* What is loaded was looked at before all of it is sent, and counts when it is: on a link where
  * that takes longer than this, it is an extent at a time. */
 #define BATCH_NS (50 * NS_PER_MS)
+
+/* In a small round all lanes shall get some of it, and end together; but each look costs. */
+enum { BATCHES_EACH = 4, LEAST_BATCH_PAGES = 64 };
 
 uint32_t lane_codecs(enum compress compress)
 {
@@ -211,24 +214,28 @@ static int send_batch(
     return rc;
 }
 
-static unsigned batch_pages(const struct lane_source *l)
+static unsigned batch_pages(const struct lane_source *l, const struct round_job *job)
 {
-    const unsigned most = l->batch->most_pages;
+    const uint64_t share = job->pages / l->params->lane_count / BATCHES_EACH;
+    unsigned most = l->batch->most_pages;
 
-    return l->page_ns * most > BATCH_NS && most > EXTENT_FRAMES ? EXTENT_FRAMES : most;
+    if (l->page_ns * most > BATCH_NS && most > EXTENT_FRAMES)
+        most = EXTENT_FRAMES;
+    if (share >= most)
+        return most;
+    return share > LEAST_BATCH_PAGES ? (unsigned)share : LEAST_BATCH_PAGES;
 }
 
 static int send_round(struct lane_source *l, const struct round_job *job, struct err *e)
 {
-    struct frame_walk walk = frame_walk_begin(
-        job->bitmap, l->guest->frames, l->index, l->params->lane_count);
+    struct frame_walk walk = frame_walk_begin(&l->team->left);
     uint64_t pfns[BATCH_PAGES];
     unsigned n;
     int rc = 0;
 
     l->deferred_pages = l->stuck_pages = 0;
     codec_begin(&l->choice, now_ns());
-    while (!rc && (n = frame_walk_next(&walk, pfns, batch_pages(l))) > 0) {
+    while (!rc && (n = frame_walk_next(&walk, pfns, batch_pages(l, job))) > 0) {
         if (atomic_load_explicit(&l->team->stop, memory_order_relaxed))
             return 0; /* somebody else has the cause */
         if (cancel_is_fired(l->params->cancel))
@@ -241,7 +248,7 @@ static int send_round(struct lane_source *l, const struct round_job *job, struct
         if (due)
             rc = send_batch(l, pfns, due, job->suspended, e);
     }
-    return rc;
+    return rc ? rc : lane_send_border(l->ch, ++l->borders, e);
 }
 
 static int finish_lane(struct lane_source *l, struct err *e)

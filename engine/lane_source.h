@@ -1,7 +1,7 @@
 /*
- * One lane at the source: a thread that, for each round, walks its own extents of the round's
- * bitmap and maps, translates, encodes and sends them on its own connection. It owns its Xen
- * handles, batch and encoder; the channel is the caller's.
+ * One lane at the source: a thread that, for each round, takes extents of the round's bitmap as
+ * long as there are any and maps, translates, encodes and sends them on its own connection. It
+ * owns its Xen handles, batch and encoder; the channel is the caller's.
  *
  * The story talks to all lanes through one struct lane_team, whose lock guards everything in it.
  * A round is a new generation; each lane counts busy_lanes down when it is through.
@@ -21,14 +21,15 @@ enum lane_order { LANE_ROUND, LANE_FINISH, LANE_QUIT };
 
 struct lane_team {
     pthread_mutex_t lock;
-    pthread_cond_t ordered; /* lanes wait for a new generation */
-    pthread_cond_t changed; /* the story waits for busy_lanes, failure or outcome */
-    unsigned generation;    /* lock */
-    enum lane_order order;  /* lock: what the generation is to do */
-    struct round_job job;   /* lock; not changed while lanes are busy */
-    unsigned busy_lanes;    /* lock */
-    struct err failure;     /* lock: the first of any lane */
-    atomic_bool stop;       /* looked at between batches */
+    pthread_cond_t ordered;  /* lanes wait for a new generation */
+    pthread_cond_t changed;  /* the story waits for busy_lanes, failure or outcome */
+    unsigned generation;     /* lock */
+    enum lane_order order;   /* lock: what the generation is to do */
+    struct round_job job;    /* lock; not changed while lanes are busy */
+    struct frame_share left; /* of the job's bitmap; begun while no lane is busy */
+    unsigned busy_lanes;     /* lock */
+    struct err failure;      /* lock: the first of any lane */
+    atomic_bool stop;        /* looked at between batches */
 };
 
 int lane_team_init(struct lane_team *t, struct err *e);
@@ -53,6 +54,7 @@ struct lane_source {
     struct codec_choice choice;
     bool shrank;           /* the last record, by its codec */
     unsigned record_pages; /* the most that a record of this lane has */
+    uint64_t borders;      /* of rounds, that it has sent */
     int64_t page_ns;       /* from look to sent, of the last batch */
     /* Read by the story when the lane is not busy. */
     struct lane_totals totals;

@@ -190,6 +190,7 @@ static int lanes_round(
         atomic_store(&s->lanes[i].data_pages, 0);
         atomic_store(&s->lanes[i].zero_pages, 0);
     }
+    frame_share_begin(&s->team.left, job->bitmap, s->parts.guest->frames);
     lane_team_order(&s->team, LANE_ROUND, job, s->started_lanes);
     rc = await_lanes(s, e);
     *counts = add_up(s, true);

@@ -65,13 +65,15 @@ static int plain_round(
 {
     struct sink_plain *s = (struct sink_plain *)base;
     const struct round_watch *watch = &s->parts.watch;
-    struct frame_walk walk = frame_walk_begin(job->bitmap, s->parts.guest->frames, 0, 1);
+    struct frame_share share;
+    struct frame_walk walk = frame_walk_begin(&share);
     int64_t report_ns = deadline_in(ROUND_WATCH_NS);
     uint64_t pfns[BATCH_PAGES];
     unsigned n;
     int rc = 0;
 
     *counts = (struct round_counts){0};
+    frame_share_begin(&share, job->bitmap, s->parts.guest->frames);
     while (!rc && (n = frame_walk_next(&walk, pfns, s->batch->most_pages)) > 0) {
         if (cancel_is_fired(s->parts.params->cancel))
             return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");

@@ -407,8 +407,6 @@ static const char *judge_entry(const struct page_rules *r, uint64_t entry)
         return "zeros in a page without content";
     if (pfn >= r->frame_count)
         return "beyond the guest's last frame";
-    if (pfn / WIRE_EXTENT_FRAMES % r->lane_count != r->lane)
-        return "a frame of another lane";
     return NULL;
 }
 

@@ -59,11 +59,11 @@ int page_encode(struct page_encoder *enc, enum page_codec codec, const uint64_t 
 
 /* ---- receiving ---- */
 
-/* What a lane's entries must obey. */
+/* What entries and blocks must obey. */
 struct page_rules {
     uint64_t frame_count;
-    unsigned lane, lane_count; /* extents e with e mod lane_count == lane */
-    uint32_t codecs;           /* that blocks may be stored by */
+    unsigned lane;   /* for messages */
+    uint32_t codecs; /* that blocks may be stored by */
 };
 
 struct page_decoder;

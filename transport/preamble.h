@@ -17,8 +17,8 @@ enum {
     PREAMBLE_BYTES = 32,
     PREAMBLE_ANSWER_BYTES = 16,
     PREAMBLE_SESSION_BYTES = 16,
-    WIRE_MAJOR = 1,
-    WIRE_MINOR = 1,
+    WIRE_MAJOR = 2,
+    WIRE_MINOR = 0,
     LANE_CONTROL = 0xffff,
     LANE_TRUNK = 0xfffe,
 };

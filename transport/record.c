@@ -28,6 +28,7 @@ static const struct {
     {RECORD_FILLER, "FILLER", RECORD_MAX_FILLER_BYTES},
     {RECORD_FILLER_END, "FILLER_END", 0},
     {RECORD_FILLED, "FILLED", LANE_FILLED_BYTES},
+    {RECORD_BORDER, "BORDER", LANE_BORDER_BYTES},
 };
 
 const char *record_name(uint32_t type)
@@ -170,6 +171,23 @@ int record_unexpected(const struct channel *ch, uint32_t type, struct err *e)
 {
     return err_set(e, ERR_PEER, EPROTO, "%s: a record of type %#" PRIx32 " (%s) has no place here",
         ch->name, type, record_name(type));
+}
+
+int lane_send_border(struct channel *ch, uint64_t number, struct err *e)
+{
+    uint8_t body[LANE_BORDER_BYTES];
+
+    put_le64(body, number);
+    return record_send(ch, RECORD_BORDER, &(struct iovec){body, sizeof(body)}, 1, e);
+}
+
+int lane_decode_border(
+    const struct channel *ch, const void *body, size_t len_bytes, uint64_t *number, struct err *e)
+{
+    if (len_bytes != LANE_BORDER_BYTES)
+        return err_set(e, ERR_PEER, EPROTO, "%s: BORDER record of %zu bytes", ch->name, len_bytes);
+    *number = get_le64(body);
+    return 0;
 }
 
 int lane_send_end(struct channel *ch, const struct lane_totals *totals, struct err *e)

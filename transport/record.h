@@ -22,6 +22,7 @@ enum record_type {
     RECORD_FILLER = 0x12,
     RECORD_FILLER_END = 0x13,
     RECORD_FILLED = 0x14,
+    RECORD_BORDER = 0x15,
 };
 
 #define RECORD_OPTIONAL 0x80000000u
@@ -32,7 +33,7 @@ enum {
     RECORD_MAX_OPTIONAL_BYTES = 1 << 16,
     RECORD_MAX_FILLER_BYTES = 256 << 10,
     WIRE_MAX_LANES = 64,
-    WIRE_EXTENT_FRAMES = 512, /* frames of an extent, which stays on its lane */
+    WIRE_EXTENT_FRAMES = 512, /* frames of an extent, which is one lane's for a round */
 };
 
 /* Every frame number is below HEAD's frame_count, and that is at most this: 16 TiB. */
@@ -46,7 +47,7 @@ struct lane_totals {
     uint64_t zero_pages; /* entries marked ZERO */
 };
 
-enum { LANE_TOTALS_BYTES = 32 };
+enum { LANE_TOTALS_BYTES = 32, LANE_BORDER_BYTES = 8 };
 void lane_encode_totals(const struct lane_totals *totals, uint8_t out[static LANE_TOTALS_BYTES]);
 void lane_decode_totals(const uint8_t in[static LANE_TOTALS_BYTES], struct lane_totals *totals);
 
@@ -82,6 +83,11 @@ int record_recv_parts(
 
 /* A record that has no business here: ERR_PEER, -EPROTO, naming channel and record. */
 int record_unexpected(const struct channel *ch, uint32_t type, struct err *e);
+
+/* BORDER, both ways: how many rounds this lane is through with. */
+int lane_send_border(struct channel *ch, uint64_t number, struct err *e);
+int lane_decode_border(
+    const struct channel *ch, const void *body, size_t len_bytes, uint64_t *number, struct err *e);
 
 /* LANE_END, both ways. Receiving lanes decode what record_recv() gave them. */
 int lane_send_end(struct channel *ch, const struct lane_totals *totals, struct err *e);

@@ -195,10 +195,6 @@ static int exchange_hello(struct approach *a, unsigned *lanes, struct err *e)
         rc = await_answer(a, CONTROL_HELLO, &body, &len, a->options->connect_ns, e);
     if (!rc)
         rc = talk_parse_hello(body, len, &hello, e);
-    if (!rc && a->options->mode == MODE_ESTIMATE && hello.minor < TALK_MEASURES)
-        rc = err_set(e, ERR_REFUSED, EPROTONOSUPPORT,
-            "%s has an older xmigrate, which cannot be measured with: install the same on both",
-            a->where);
     if (!rc && hello.max_lanes < *lanes)
         *lanes = hello.max_lanes;
     return rc;

@@ -21,9 +21,6 @@
 /* How often each side says PING. */
 enum { TALK_PING_S = 5 };
 
-/* The minor version from which on a peer knows measuring sessions. */
-enum { TALK_MEASURES = 1 };
-
 struct talk_hello {
     unsigned major, minor;
     unsigned max_lanes;
@@ -34,7 +31,7 @@ struct talk_offer {
     char uuid[XL_UUID_TEXT_BYTES];
     char type[8]; /* "pv", "pvh", "hvm" */
     bool live;
-    bool measure;   /* only what a migration would meet; for peers that are TALK_MEASURES */
+    bool measure;   /* only what a migration would meet */
     unsigned lanes; /* wanted */
     char *config;   /* libxl's JSON; malloc'ed when parsed: talk_offer_clear() */
 };

@@ -5,7 +5,8 @@
  * A frame is populated exactly once: twice would leave it with two machine frames. So an extent
  * (512 frames) is locked before anything in it is populated, p2m[pfn] is written before the
  * frame's populated bit (release), and readers look at the bit first (acquire). types[pfn] has one
- * writer, the lane that the frame's extent belongs to, and is read after all lanes have ended.
+ * writer at a time, the lane that has the frame's extent in this round, and is read after all lanes
+ * have ended.
  *
  * Whole aligned extents are populated as one 2 MiB page where Xen has one.
  */

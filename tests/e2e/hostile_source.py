@@ -17,6 +17,9 @@ UUID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 HEAD = b"LibxlFmt" + struct.pack(">II", 2, 0) + struct.pack("<II", 1, 0)
 
 
+MAJOR = 2  # version of the wire
+
+
 def config(**b_info):
     return {"c_info": {"type": "pvh", "name": "g", "uuid": UUID},
             "b_info": {"max_vcpus": 1, "max_memkb": 65536, "target_memkb": 65536, "type.pvh": {},
@@ -33,7 +36,7 @@ def offer(**change):
 class Source:
     def __init__(self, port):
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=60)
-        self.sock.sendall(b"\x8fxmigr\r\n" + struct.pack("<HHHH", 1, 0, 1, 0xffff) + bytes(16))
+        self.sock.sendall(b"\x8fxmigr\r\n" + struct.pack("<HHHH", MAJOR, 0, 1, 0xffff) + bytes(16))
         self.exactly(16)
 
     def exactly(self, count):
@@ -59,7 +62,7 @@ class Source:
                 return kind, body
 
     def until_accept(self):
-        self.say(HELLO, {"major": 1, "minor": 0, "max_lanes": 64})
+        self.say(HELLO, {"major": MAJOR, "minor": 0, "max_lanes": 64})
         self.say(OFFER, offer())
         while True:
             kind, body = self.hear()
@@ -72,7 +75,7 @@ class Source:
         """Its proof is right; what comes then need not be."""
         session, key = bytes.fromhex(accept["session"]), bytes.fromhex(accept["key"])
         sock = socket.create_connection(("127.0.0.1", port), timeout=60)
-        sock.sendall(b"\x8fxmigr\r\n" + struct.pack("<HHHH", 1, 0, 1, lane) + session)
+        sock.sendall(b"\x8fxmigr\r\n" + struct.pack("<HHHH", MAJOR, 0, 1, lane) + session)
         said = b"xmigrate lane client" + session + struct.pack("<H", lane) + bytes(32)
         sock.recv(16, socket.MSG_WAITALL)
         sock.sendall(hmac.new(key, said, hashlib.sha256).digest())
@@ -80,7 +83,7 @@ class Source:
         return sock
 
     def measure(self, port, case):
-        self.say(HELLO, {"major": 1, "minor": 1, "max_lanes": 64})
+        self.say(HELLO, {"major": MAJOR, "minor": 0, "max_lanes": 64})
         self.say(OFFER, offer(measure=5 if case == "measure-nonsense" else True))
         if case == "measure-nonsense":
             return
@@ -115,9 +118,9 @@ class Source:
 
 def run(case, port):
     s = Source(port)
-    hello = {"major": 1, "minor": 0, "max_lanes": 64}
+    hello = {"major": MAJOR, "minor": 0, "max_lanes": 64}
     if case == "other-version":
-        s.say(HELLO, {**hello, "major": 2})
+        s.say(HELLO, {**hello, "major": MAJOR + 1})
     elif case == "no-json":
         s.say(HELLO, b"\xff\xfe{")
     elif case == "huge-frame":

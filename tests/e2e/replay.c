@@ -6,8 +6,8 @@
  *
  * DAMAGE is what goes wrong on the way: cut-lane, cut-trunk, garble (a record's count), pte (a
  * table names a frame beyond the guest), totals (a lane's end lies), early (vCPUs before the
- * pages), cancel. Prints what the source was told and what dest_run() said; exits 0 when it
- * succeeded.
+ * pages), twice (an extent comes on two lanes), border (on one lane alone), cancel. Prints what the
+ * source was told and what dest_run() said; exits 0 when it succeeded.
  */
 #include "base/deadline.h"
 #include "engine/dest.h"
@@ -75,6 +75,11 @@ static int flush(struct replay *r, unsigned index, struct err *e)
         if (damaged_by(r, "cancel"))
             cancel_fire(r->cancel);
     }
+    if (r->records == DAMAGED_RECORD && damaged_by(r, "twice"))
+        rc = record_send(
+            r->lanes[(index + 1) % r->lane_count].ch, RECORD_PAGES, body.iov, body.iov_count, e);
+    if (rc)
+        return rc;
     totals->records++;
     totals->entries += l->count;
     totals->data_pages += body.data_pages;
@@ -133,6 +138,8 @@ static int end_lanes(struct replay *r, struct err *e)
         rc = flush(r, i, e);
         if (damaged_by(r, "totals"))
             r->done.lanes[i].entries++;
+        if (!rc && !i && damaged_by(r, "border"))
+            rc = lane_send_border(r->lanes[i].ch, 1, e);
         if (!rc)
             rc = lane_send_end(r->lanes[i].ch, &r->done.lanes[i], e);
         if (!rc)

@@ -48,6 +48,8 @@ refused pv pte "beyond the guest's last"
 refused pv32 totals "entries, .* arrived"
 refused pv cut-trunk "ended before END"
 refused pvh early "X86_TSC_INFO has no place before the pages"
+refused pv twice "comes on two lanes in one round"
+refused pvh border "do not end in the same round"
 refused pv cancel "cancelled"
 
 # Too little memory: said with what was there.

@@ -76,28 +76,6 @@ kill -TERM $mover
 ended 3
 untouched a b g
 
-# A host whose xmigrate knows nothing of it is not offered anything.
-python3 - >old <<'PY' &
-import socket, struct
-s = socket.create_server(("127.0.0.1", 0))
-print(s.getsockname()[1], flush=True)
-c = s.accept()[0]
-c.recv(32, socket.MSG_WAITALL)
-c.sendall(b"\x9fxmigr\r\n" + struct.pack("<HHHH", 1, 0, 0, 0))
-hello = b'{"major":1,"minor":0,"max_lanes":8}'
-c.sendall(struct.pack("<HHI", 1, 0, len(hello)) + hello)
-seen = b""
-while more := c.recv(4096):
-    seen += more
-assert b"config" not in seen, seen
-PY
-old=$!
-echo $old >>pids
-wait_for 10 test -s old
-refused 2 'older xmigrate, which cannot be measured with' a --estimate "127.0.0.1:$(cat old)" g \
-    --insecure
-wait $old || fail "it was offered the domain"
-
 # watching: an estimate under way whose dirty log is on; its pid is $mover.
 is_watched() {
     kill -0 $mover 2>/dev/null || fail "it ended: $(cat told)"

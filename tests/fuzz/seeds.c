@@ -181,7 +181,7 @@ static void make_stream(const char *dir)
 
 static void make_control(const char *dir)
 {
-    static const char hello[] = "{\"major\":1,\"minor\":0}";
+    static const char hello[] = "{\"major\":2,\"minor\":0}";
     struct memory_channel m;
     struct control c;
     struct err e = ERR_INIT;

@@ -79,7 +79,7 @@ static void test_records_of_elsewhere_have_no_place(void **state)
 {
     (void)state;
     static const enum record_type others[] = {
-        RECORD_HEAD, RECORD_RESULT, RECORD_PAGES, RECORD_LANE_END};
+        RECORD_HEAD, RECORD_RESULT, RECORD_PAGES, RECORD_BORDER, RECORD_LANE_END};
 
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         for (int phase = FEED_HEAD_STATES; phase < FEED_ENDED; phase++)

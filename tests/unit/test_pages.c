@@ -22,7 +22,7 @@
 #include <cmocka.h>
 
 static const struct page_rules one_lane = {
-    .frame_count = 1 << 20, .lane = 0, .lane_count = 1, .codecs = ~0u};
+    .frame_count = 1 << 20, .lane = 0, .codecs = ~0u};
 
 struct fixture {
     struct page_encoder *enc;
@@ -308,7 +308,7 @@ static void test_without_compression_all_blocks_are_raw(void **state)
     assert_int_equal(page_encoder_create(PAGE_CODEC_BIT(PAGE_RAW), &f->enc, &f->e), 0);
     assert_int_equal(
         page_decoder_create(
-            &(struct page_rules){.frame_count = 1 << 20, .lane_count = 1}, &f->dec, &f->e),
+            &(struct page_rules){.frame_count = 1 << 20}, &f->dec, &f->e),
         0);
     f->codec = PAGE_RAW;
     for (unsigned i = 0; i < 20; i++)
@@ -324,7 +324,7 @@ static void test_a_compressed_block_that_was_not_agreed_is_refused(void **state)
     page_decoder_destroy(f->dec);
     assert_int_equal(
         page_decoder_create(
-            &(struct page_rules){.frame_count = 1 << 20, .lane_count = 1}, &f->dec, &f->e),
+            &(struct page_rules){.frame_count = 1 << 20}, &f->dec, &f->e),
         0);
     fill_text(f, 0);
     assert_refused(f, encode(f, 1), "not agreed");
@@ -458,24 +458,6 @@ static void test_bad_entries_are_refused(void **state)
     assert_refused(f, len_bytes, "last frame");
     put_le64(body + 8, WIRE_ENTRY_ZERO | V3_ENTRY_PFN_MASK);
     assert_refused(f, len_bytes, "last frame");
-}
-
-static void test_frames_of_another_lane_are_refused(void **state)
-{
-    struct fixture *f = *state;
-    const struct page_rules second_of_three = {
-        .frame_count = 1 << 20, .lane = 1, .lane_count = 3, .codecs = ~0u};
-
-    page_decoder_destroy(f->dec);
-    assert_int_equal(page_decoder_create(&second_of_three, &f->dec, &f->e), 0);
-    f->entries[0] = v3_entry(512, 0);
-    f->entries[1] = v3_entry(1023, 0);
-    f->entries[2] = v3_entry(512 * 4, 0);
-    assert_arrives(f, encode(f, 3), 3);
-    f->entries[2] = v3_entry(512 * 3, 0);
-    assert_refused(f, encode(f, 3), "another lane");
-    f->entries[0] = v3_entry(511, 0);
-    assert_refused(f, encode(f, 1), "another lane");
 }
 
 static void test_bad_blocks_are_refused(void **state)
@@ -643,7 +625,6 @@ int main(void)
         TEST(test_any_flipped_bit_is_refused_or_changes_only_content),
         TEST(test_bad_headers_are_refused),
         TEST(test_bad_entries_are_refused),
-        TEST(test_frames_of_another_lane_are_refused),
         TEST(test_bad_blocks_are_refused),
         TEST(test_lz4_blocks_of_another_length_are_refused),
         TEST(test_zstd_blocks_that_are_not_one_fitting_frame_are_refused),

@@ -523,6 +523,28 @@ static void test_lane_ends_arrive_and_are_compared(void **state)
     }
 }
 
+static void test_borders_arrive(void **state)
+{
+    struct fixture *f = *state;
+    struct peer_record record;
+    uint64_t number = 0;
+    uint8_t body[8];
+    uint32_t type;
+    size_t len_bytes, pos = 0;
+
+    assert_int_equal(lane_send_border(&f->m.ch, 0x0102030405060708, &f->e), 0);
+    assert_true(peer_next_record(f->m.bytes, f->m.len_bytes, &pos, &record));
+    assert_int_equal(record.type, 0x15);
+    assert_int_equal(record.len_bytes, 8);
+    assert_memory_equal(record.body, ((const uint8_t[]){8, 7, 6, 5, 4, 3, 2, 1}), 8);
+    assert_int_equal(
+        record_recv(&f->m.ch, body, sizeof(body), &type, &len_bytes, DEADLINE_NEVER, &f->e), 0);
+    assert_int_equal(type, RECORD_BORDER);
+    assert_int_equal(lane_decode_border(&f->m.ch, body, len_bytes, &number, &f->e), 0);
+    assert_int_equal(number, 0x0102030405060708);
+    assert_int_equal(lane_decode_border(&f->m.ch, body, 7, &number, &f->e), -EPROTO);
+}
+
 static void test_too_long_records_are_not_sent(void **state)
 {
     struct fixture *f = *state;
@@ -557,6 +579,7 @@ int main(void)
         TEST(test_every_cut_is_an_error),
         TEST(test_what_filled_a_lane_arrives),
         TEST(test_lane_ends_arrive_and_are_compared),
+        TEST(test_borders_arrive),
         TEST(test_too_long_records_are_not_sent),
     };
 
