@@ -5,6 +5,7 @@
 #ifndef BASE_DEADLINE_H
 #define BASE_DEADLINE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -46,5 +47,10 @@ static inline int64_t deadline_earlier(int64_t a_ns, int64_t b_ns)
 
 /* Sleep until then; EINTR does not cut it short. */
 void sleep_until_ns(int64_t deadline_ns);
+
+/* A condition to wait on until a deadline. 0 or, as pthread functions, an errno. */
+int deadline_cond_init(pthread_cond_t *cond);
+/* ETIMEDOUT when the deadline, not DEADLINE_NEVER, has passed. lock is held. */
+int deadline_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t deadline_ns);
 
 #endif

@@ -41,20 +41,6 @@ static unsigned most_record_pages(enum compress compress, unsigned lane_count)
     return CODED_RECORD_PAGES * LANES_WITH_FULL_RECORDS / lane_count;
 }
 
-static int init_condition(pthread_cond_t *cond)
-{
-    pthread_condattr_t attr;
-    int rc = pthread_condattr_init(&attr);
-
-    if (rc)
-        return rc;
-    rc = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    if (!rc)
-        rc = pthread_cond_init(cond, &attr);
-    pthread_condattr_destroy(&attr);
-    return rc;
-}
-
 int lane_team_init(struct lane_team *t, struct err *e)
 {
     *t = (struct lane_team){0};
@@ -63,9 +49,9 @@ int lane_team_init(struct lane_team *t, struct err *e)
 
     if (rc)
         return err_sys(e, ERR_LOCAL, rc, "cannot make a lock");
-    rc = init_condition(&t->ordered);
+    rc = deadline_cond_init(&t->ordered);
     if (!rc) {
-        rc = init_condition(&t->changed);
+        rc = deadline_cond_init(&t->changed);
         if (!rc)
             return 0;
         pthread_cond_destroy(&t->ordered);

@@ -11,20 +11,6 @@
 /* How often a lane that waits looks whether all was cancelled. */
 #define LOOK_NS (100 * NS_PER_MS)
 
-static int init_opened(pthread_cond_t *opened)
-{
-    pthread_condattr_t attr;
-    int rc = pthread_condattr_init(&attr);
-
-    if (rc)
-        return rc;
-    rc = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    if (!rc)
-        rc = pthread_cond_init(opened, &attr);
-    pthread_condattr_destroy(&attr);
-    return rc;
-}
-
 int round_gate_init(struct round_gate *g, unsigned lane_count, uint64_t frame_count, struct err *e)
 {
     *g = (struct round_gate){.lane_count = lane_count};
@@ -35,7 +21,7 @@ int round_gate_init(struct round_gate *g, unsigned lane_count, uint64_t frame_co
     int rc = pthread_mutex_init(&g->lock, NULL);
 
     if (!rc) {
-        rc = init_opened(&g->opened);
+        rc = deadline_cond_init(&g->opened);
         if (!rc)
             return 0;
         pthread_mutex_destroy(&g->lock);
@@ -99,12 +85,9 @@ static int await_others(
     struct round_gate *g, uint64_t number, const struct cancel *cancel, struct err *e)
 {
     while (g->borders < number) {
-        const int64_t look_ns = deadline_in(LOOK_NS);
-        const struct timespec until = {look_ns / NS_PER_S, look_ns % NS_PER_S};
-
         if (cancel_is_fired(cancel))
             return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
-        pthread_cond_timedwait(&g->opened, &g->lock, &until);
+        deadline_cond_wait(&g->opened, &g->lock, deadline_in(LOOK_NS));
     }
     return 0;
 }

@@ -87,9 +87,7 @@ static int trunk_failure(const struct sink_lanes *s, struct err *e)
 /* Wait for a change or until then. Lock held. */
 static void await_change(struct sink_lanes *s, int64_t deadline_ns)
 {
-    const struct timespec until = {deadline_ns / NS_PER_S, deadline_ns % NS_PER_S};
-
-    pthread_cond_timedwait(&s->team.changed, &s->team.lock, &until);
+    deadline_cond_wait(&s->team.changed, &s->team.lock, deadline_ns);
 }
 
 /*

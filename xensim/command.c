@@ -522,18 +522,14 @@ static bool hung_up(int sock)
 /* Wait for something about domains to change, at most a tenth of a second. */
 static void wait_change(struct host *h)
 {
-    struct timespec until;
+    const int64_t until_ns = deadline_in(100 * NS_PER_MS);
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += 100 * NS_PER_MS;
-    until.tv_sec += until.tv_nsec / NS_PER_S;
-    until.tv_nsec %= NS_PER_S;
     pthread_mutex_lock(&h->change_lock);
 
     uint64_t seen = h->changes;
 
     while (h->changes == seen)
-        if (pthread_cond_timedwait(&h->change_cond, &h->change_lock, &until))
+        if (deadline_cond_wait(&h->change_cond, &h->change_lock, until_ns))
             break;
     pthread_mutex_unlock(&h->change_lock);
 }

@@ -3,6 +3,7 @@
 #include "xensim/host.h"
 #include "xensim/usage.h"
 
+#include "base/deadline.h"
 #include "base/units.h"
 
 #include <errno.h>
@@ -169,7 +170,6 @@ static void on_signal(int sig)
 
 static int init_host(struct host *h, const struct options *o, struct err *e)
 {
-    pthread_condattr_t attr;
     struct sigaction action = {.sa_handler = on_signal};
     struct rlimit files = {65536, 65536};
     struct machine_params machine = o->machine;
@@ -187,9 +187,7 @@ static int init_host(struct host *h, const struct options *o, struct err *e)
     pthread_mutex_init(&h->sessions_lock, NULL);
     pthread_mutex_init(&h->change_lock, NULL);
     pthread_rwlock_init(&h->domains_lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&h->change_cond, &attr);
+    deadline_cond_init(&h->change_cond);
     h->stop_fd = eventfd(0, EFD_CLOEXEC);
     if (h->stop_fd < 0)
         return err_sys(e, ERR_LOCAL, errno, "eventfd");

@@ -85,16 +85,9 @@ static void park(struct guest *g)
     pthread_mutex_lock(&g->lock);
     g->parked++;
     pthread_cond_broadcast(&g->cond);
-    while (atomic_load(&g->want_park) && !atomic_load(&g->domain->stopping)) {
-        struct timespec until;
-
-        /* Whoever stops the domain does not know this lock: look up now and then. */
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += 10 * NS_PER_MS;
-        until.tv_sec += until.tv_nsec / NS_PER_S;
-        until.tv_nsec %= NS_PER_S;
-        pthread_cond_timedwait(&g->cond, &g->lock, &until);
-    }
+    /* Whoever stops the domain does not know this lock: look up now and then. */
+    while (atomic_load(&g->want_park) && !atomic_load(&g->domain->stopping))
+        deadline_cond_wait(&g->cond, &g->lock, deadline_in(10 * NS_PER_MS));
     g->parked--;
     pthread_mutex_unlock(&g->lock);
 }
@@ -380,7 +373,7 @@ static struct guest *guest_new(struct domain *d, struct guest_kernel *k)
     g->kernel = k;
     g->mfns = calloc(k->nr_pages, sizeof(*g->mfns));
     pthread_mutex_init(&g->lock, NULL);
-    pthread_cond_init(&g->cond, NULL);
+    deadline_cond_init(&g->cond);
     atomic_init(&g->resuming, vcpu_reg_get(d->vcpus[0], REG_IP) == GUEST_IP_SUSPEND);
     if (g->mfns)
         return g;
