@@ -61,7 +61,7 @@ struct lane_source {
     struct lane_profile profile;
 
     /* This round; written by the lane, read by anybody. */
-    atomic_uint_fast64_t done_pages, skipped_pages, data_pages, zero_pages;
+    atomic_uint_fast64_t done_pages, skipped_pages, absent_pages, data_pages, zero_pages;
     /* This round; read by the story when the lane is not busy. */
     uint64_t deferred_pages, stuck_pages;
     struct page_fault fault;

@@ -34,6 +34,7 @@ struct round_job {
 struct round_counts {
     uint64_t done_pages;    /* frames dealt with */
     uint64_t skipped_pages; /* of these, not looked at: job.skip */
+    uint64_t absent_pages;  /* of these, without memory */
     uint64_t data_pages;    /* sent with contents */
     uint64_t zero_pages;    /* sent as a mark */
     /* At the end of the round only. */

@@ -121,6 +121,7 @@ static struct round_counts add_up(const struct sink_lanes *s, bool finished)
 
         c.done_pages += atomic_load_explicit(&l->done_pages, memory_order_relaxed);
         c.skipped_pages += atomic_load_explicit(&l->skipped_pages, memory_order_relaxed);
+        c.absent_pages += atomic_load_explicit(&l->absent_pages, memory_order_relaxed);
         c.data_pages += atomic_load_explicit(&l->data_pages, memory_order_relaxed);
         c.zero_pages += atomic_load_explicit(&l->zero_pages, memory_order_relaxed);
         if (!finished)
@@ -185,6 +186,7 @@ static int lanes_round(
     for (unsigned i = 0; i < s->started_lanes; i++) {
         atomic_store(&s->lanes[i].done_pages, 0);
         atomic_store(&s->lanes[i].skipped_pages, 0);
+        atomic_store(&s->lanes[i].absent_pages, 0);
         atomic_store(&s->lanes[i].data_pages, 0);
         atomic_store(&s->lanes[i].zero_pages, 0);
     }

@@ -52,7 +52,7 @@ struct source {
 
     /* While it runs: when and where the last look at it was taken. */
     int64_t progress_ns, speed_ns, peek_ns;
-    uint64_t speed_pages, peek_bytes;
+    uint64_t speed_pages, speed_absent_pages, peek_bytes;
     int64_t peek_cost_ns;
 
     struct seen seen;
@@ -95,9 +95,11 @@ static void see_speed(struct source *s, const struct round_counts *counts)
     const uint64_t pages = counts->data_pages + zero_pages;
     const int64_t at_ns = now_ns();
 
-    seen_speed(&s->seen, pages - s->speed_pages, at_ns - s->speed_ns);
+    seen_speed(&s->seen, pages - s->speed_pages, counts->absent_pages - s->speed_absent_pages,
+        at_ns - s->speed_ns);
     s->speed_ns = at_ns;
     s->speed_pages = pages;
+    s->speed_absent_pages = counts->absent_pages;
 }
 
 /* How much is dirty by now. Whoever cannot be told waits for the CLEAN: not a reason to fail. */
@@ -216,7 +218,7 @@ static void begin_looking(struct source *s)
 {
     s->round_start_ns = s->progress_ns = s->speed_ns = s->peek_ns = now_ns();
     s->round_start_bytes = s->peek_bytes = s->sink->ops->wire_bytes(s->sink);
-    s->speed_pages = 0;
+    s->speed_pages = s->speed_absent_pages = 0;
     if (!s->again_is_clear)
         memset(s->again, 0, bitmap_words(s->guest->frames) * sizeof(*s->again));
     s->again_is_clear = true;

@@ -102,9 +102,9 @@ static void flush_pending(struct seen *s)
         push_speed(s, v);
 }
 
-void seen_speed(struct seen *s, uint64_t pages, int64_t span_ns)
+void seen_speed(struct seen *s, uint64_t pages, uint64_t absent_pages, int64_t span_ns)
 {
-    if (span_ns <= 0 || span_ns > LONGEST_LOOK_NS)
+    if (span_ns <= 0 || span_ns > LONGEST_LOOK_NS || absent_pages > pages)
         return;
     s->pending.pages += (double)pages;
     s->pending.span_ns += span_ns;

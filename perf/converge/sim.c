@@ -198,7 +198,7 @@ static void see_speed(struct sim *s, struct seen *seen, int64_t *since_ns, uint6
 {
     const uint64_t pages = s->data_pages + (seen->rounds ? s->zero_pages : 0);
 
-    seen_speed(seen, pages - *before, s->now_ns - *since_ns);
+    seen_speed(seen, pages - *before, 0, s->now_ns - *since_ns);
     *since_ns = s->now_ns;
     *before = pages;
 }

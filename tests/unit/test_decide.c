@@ -52,7 +52,7 @@ static struct seen see(const struct given *g)
 
     for (unsigned i = 0; i < g->rounds; i++) {
         if (g->speed > 0)
-            seen_speed(&s, (uint64_t)(g->speed / 5), 200 * MS);
+            seen_speed(&s, (uint64_t)(g->speed / 5), 0, 200 * MS);
         if (g->full)
             for (int64_t at_ns = MS; at_ns < g->window_ns; at_ns *= 2)
                 seen_peek(&s, at_ns, g->dirty);
