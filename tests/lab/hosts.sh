@@ -68,7 +68,7 @@ start_host() {
     rm -rf "$dir"
     mkdir -p "$dir"/share/{cmd,out,rc}
     setsid qemu-system-x86_64 -name "lab-$name" -machine q35 -accel tcg,thread=multi \
-        -cpu max,-smap,-smep,-rdtscp -m "${LAB_MEMORY:-2048}" -smp "${LAB_CPUS:-1}" \
+        -cpu max,-smap,-smep,-rdtscp,-pclmulqdq -m "${LAB_MEMORY:-2048}" -smp "${LAB_CPUS:-1}" \
         -display none -no-reboot -monitor none -serial "file:$dir/console" \
         -kernel "$LAB_DIR/image/xen" \
         -append "$xen ${LAB_XEN_OPTIONS:-}" \
