@@ -72,7 +72,7 @@ start_host() {
         -display none -no-reboot -monitor none -serial "file:$dir/console" \
         -kernel "$LAB_DIR/image/xen" \
         -append "$xen ${LAB_XEN_OPTIONS:-}" \
-        -initrd "$LAB_DIR/image/vmlinuz $linux,$LAB_DIR/image/dom0.gz" \
+        -initrd "$LAB_DIR/image/vmlinux $linux,$LAB_DIR/image/dom0.gz" \
         -virtfs "local,path=$dir/share,mount_tag=host,security_model=none" \
         -virtfs "local,path=$LAB_DIR/both,mount_tag=both,security_model=none" \
         -nic none -device "e1000,netdev=n0,mac=$mac" \
@@ -102,7 +102,7 @@ boot_pair() {
         return 1
     fi
     mkdir -p "$LAB_DIR/both"
-    cp "$LAB_DIR/image/vmlinuz" "$LAB_DIR/image/guest.gz" "$LAB_DIR/both/" || return 1
+    cp "$LAB_DIR/image/vmlinux" "$LAB_DIR/image/guest.gz" "$LAB_DIR/both/" || return 1
     wire=$(mktemp -d /tmp/lab-wire.XXXXXX) || return 1 # LAB_DIR may be too long for a socket's name
     echo "$wire" >"$LAB_DIR/wire"
     start_host A 1 "$wire/a" "$wire/b"

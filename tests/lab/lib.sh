@@ -57,7 +57,7 @@ create() {
     must "$host" "cat >/etc/xen/$name.cfg <<'END'
 name=\"$name\"
 type=\"$type\"
-kernel=\"/boot/vmlinuz\"
+kernel=\"/boot/vmlinux\"
 ramdisk=\"/boot/guest.gz\"
 memory=$memory
 vcpus=$vcpus
