@@ -211,13 +211,11 @@ moves() {
 # is for collect.
 sender=
 moving() {
-    must "$1" "rm -f /tmp/send.json"
     spawn "$1" "xmigrate --live host$(other_host "$1") $2 --lanes 4 --bandwidth 16M --max-rounds 3 \
         --max-downtime 2s --json ${3:-} >/tmp/send.json 2>/tmp/send.err
-        code=\$?; cat /tmp/send.json /tmp/send.err; exit \$code"
+        code=\$?; cat /tmp/send.json /tmp/send.err; rm /tmp/send.json; exit \$code"
     sender=$spawned
     sender_says "$1" progress 60
-    must "$1" "usleep 500000"
 }
 
 # sender_says HOST WORD SECONDS: waits until the --json of the move from there has it.
@@ -225,8 +223,8 @@ sender_says() {
     must "$1" "turns=0
         until grep -q '\"$2\"' /tmp/send.json; do
             turns=\$((turns + 1))
-            [ \$turns -lt $(($3 * 20)) ] || { tail -n 3 /tmp/send.json; cat /tmp/send.err; exit 1; }
-            usleep 50000
+            [ \$turns -lt $(($3 * 5)) ] || { tail -n 3 /tmp/send.json; cat /tmp/send.err; exit 1; }
+            usleep 200000
         done" $(($3 + 120))
 }
 
