@@ -185,7 +185,7 @@ listen() {
 
 # Few rounds, and a pause that can be had here: on a busy machine the emulated wire may be slower than
 # the guest's writing.
-soon="--max-rounds 8 --max-downtime 2s"
+soon="--max-rounds 8 --max-downtime 4s"
 
 # move FROM NAME [MODE [OPTIONS]]: to the other host, where a listener stands.
 move() {
@@ -212,7 +212,7 @@ moves() {
 sender=
 moving() {
     spawn "$1" "xmigrate --live host$(other_host "$1") $2 --lanes 4 --bandwidth 16M --max-rounds 3 \
-        --max-downtime 2s --json ${3:-} >/tmp/send.json 2>/tmp/send.err
+        --max-downtime 4s --json ${3:-} >/tmp/send.json 2>/tmp/send.err
         code=\$?; cat /tmp/send.json /tmp/send.err; rm /tmp/send.json; exit \$code"
     sender=$spawned
     sender_says "$1" progress 60

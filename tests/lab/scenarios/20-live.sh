@@ -25,7 +25,7 @@ own_memory_under() { # HOST BYTES_PER_PAGE
 }
 
 scenario_pvh_live() {
-    create A g pvh memory=256 load="mem=16 still=24 rate=300 fpu=1"
+    create A g pvh memory=256 load="mem=12 still=12 rate=300 fpu=1"
     listen A
     listen B
     pulse A g
@@ -56,7 +56,7 @@ scenario_pvh_one_lane_and_offline() {
 
 # To the other host, and there to the same host.
 scenario_pvh_live_two_vcpus_and_same_host() {
-    create A g pvh memory=160 vcpus=2 load="mem=16 still=8 rate=300 threads=2"
+    create A g pvh vcpus=2 load="mem=8 still=4 rate=200 threads=2"
     listen B
     pulse A g
     move A g
@@ -132,7 +132,7 @@ scenario_pvh_throttled() {
 }
 
 scenario_pv_offline() {
-    create A g pv memory=256 load="mem=16 still=24 rate=300 fpu=1"
+    create A g pv memory=256 load="mem=12 still=12 rate=300 fpu=1"
     listen A
     listen B
     there_and_back --offline 1
