@@ -43,6 +43,10 @@ enum {
     PAGE_WORDS = PAGE_BYTES / 8,
     PAGES_PER_MIB = 256,
     MAX_THREADS = 8,
+    /* To wake a guest up costs the emulator as much as to check some pages. */
+    WORK_MS = 50,
+    WORK_PAGES = 160, /* checked each time */
+    GAP_MS = 20,
     DISK_BLOCK_BYTES = 65536,
     DISK_BLOCKS = 64,
 };
@@ -153,14 +157,14 @@ static void *work(void *arg)
             atomic_fetch_add(&s->wrote, 1);
             next_write = (next_write + 1) % s->rewritten;
         }
-        for (int n = 0; n < 32 && s->count > 0; n++) {
+        for (int n = 0; n < WORK_PAGES && s->count > 0; n++) {
             check_page(s, next_check);
             if (++next_check == s->count) {
                 next_check = 0;
                 atomic_fetch_add(&s->passes, 1);
             }
         }
-        sleep_ms(10);
+        sleep_ms(WORK_MS);
     }
     return NULL;
 }
@@ -221,7 +225,7 @@ static void *watch_gaps(void *arg)
 
     (void)arg;
     for (;;) {
-        sleep_ms(5);
+        sleep_ms(GAP_MS);
         const uint64_t ns = clock_ns(CLOCK_BOOTTIME);
         const unsigned long ms = (unsigned long)((ns - last) / 1000000);
 
