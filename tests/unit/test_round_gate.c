@@ -76,14 +76,11 @@ struct lane {
     int rc;
 };
 
-static void cross_once(struct lane *l)
+static void *cross_once(void *arg)
 {
-    l->rc = round_gate_cross(&l->f->gate, l->index, 1, &l->f->cancel, &l->e);
-}
+    struct lane *l = arg;
 
-static void *cross_once_thread(void *arg)
-{
-    cross_once(arg);
+    l->rc = round_gate_cross(&l->f->gate, l->index, 1, &l->f->cancel, &l->e);
     return NULL;
 }
 
@@ -146,7 +143,7 @@ static void test_a_cancel_ends_the_wait(void **state)
     struct fixture *f = *state;
     struct lane first;
 
-    begin(f, &first, 0, cross_once_thread);
+    begin(f, &first, 0, cross_once);
     await_waiting(f, 1);
     cancel_fire(&f->cancel);
     pthread_join(first.thread, NULL);
@@ -160,7 +157,7 @@ static void test_lanes_end_in_the_same_round(void **state)
     struct fixture *f = *state;
     struct lane first, late = {.f = f, .index = 2, .e = ERR_INIT};
 
-    begin(f, &first, 0, cross_once_thread);
+    begin(f, &first, 0, cross_once);
     await_waiting(f, 1);
     assert_int_equal(round_gate_end(&f->gate, 1, &f->e), -EPROTO);
     assert_non_null(strstr(f->e.text, "do not end in the same round"));
