@@ -1,6 +1,6 @@
 # hosts.sh: boots the pair of hosts, ends it, and runs commands on it. Sourced with LAB_DIR,
 # LAB_PROGRAMS, here and top set. Everything that a host does for us goes through its shared folder
-# (see dom0/agent); nothing here listens on a port: the wire between the hosts is a unix socket.
+# (see dom0/agent.c); nothing here listens on a port: the wire between the hosts is a unix socket.
 #
 # LAB_DIR/image         the image            LAB_DIR/A/share  host A's own folder (/host)
 # LAB_DIR/A/{pid,console}  its QEMU          LAB_DIR/both     seen by both hosts (/both)
@@ -34,10 +34,10 @@ build_guest_programs() {
         ${CC:-gcc} -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -pthread -static -o "$1/$program" \
             "$here/guest/$program.c" "$here/guest/hold.c" || return 1
     done
-    for program in logdirty grant hostclock; do
+    for program in agent await guest-tick logdirty grant hostclock; do
         # shellcheck disable=SC2046 # words on purpose
         ${CC:-gcc} -D__XEN_TOOLS__=1 -O2 -Wall -Wextra -o "$1/$program" "$here/dom0/$program.c" \
-            $(pkg-config --cflags --libs xencontrol xengnttab) || return 1
+            $(pkg-config --cflags --libs xencontrol xengnttab xenstore) || return 1
     done
 }
 
@@ -67,9 +67,11 @@ start_host() {
     local linux="console=hvc0 loglevel=4 rdinit=/init lab.host=$name"
     rm -rf "$dir"
     mkdir -p "$dir"/share/{cmd,out,rc}
+    mkfifo "$dir/bell.in" "$dir/bell.out"
     setsid qemu-system-x86_64 -name "lab-$name" -machine q35 -accel tcg,thread=multi \
         -cpu max,-smap,-smep,-rdtscp,-pclmulqdq -m "${LAB_MEMORY:-2048}" -smp "${LAB_CPUS:-1}" \
         -display none -no-reboot -monitor none -serial "file:$dir/console" \
+        -serial "pipe:$dir/bell" \
         -kernel "$LAB_DIR/image/xen" \
         -append "$xen ${LAB_XEN_OPTIONS:-}" \
         -initrd "$LAB_DIR/image/vmlinux $linux,$LAB_DIR/image/dom0.gz" \
@@ -138,7 +140,7 @@ spawn() {
     spawned=$1:$id
     # shellcheck disable=SC2016 # for the shell over there
     printf 'echo $$ >/run/pid-%s\n%s\n' "$id" "$2" >"$share/$id.tmp" &&
-        mv "$share/$id.tmp" "$share/cmd/$id"
+        mv "$share/$id.tmp" "$share/cmd/$id" && host_runs "$1" && printf x >"$LAB_DIR/$1/bell.in"
 }
 
 # collect ID [DEADLINE]: waits for it; its output, and its exit code, or 124 when the time is over

@@ -125,35 +125,32 @@ lived_on() { whole "$1" "$2" "$pulse_tick" $((pulse_passes + 2)); }
 
 # guest_says HOST NAME WORDS: waits until its console had them (tick has started the console's
 # reader).
-guest_says() {
-    must "$1" "turns=0
-        until grep -q '$3' /run/console/\$(xl domid $2); do
-            turns=\$((turns + 1))
-            [ \$turns -lt 100 ] || { tail -n 5 /run/console/\$(xl domid $2); exit 1; }
-            usleep 200000
-        done"
-}
+guest_says() { must "$1" "await 20 /run/console/\$(xl domid $2) '$3'"; }
 
-# only_on HOST NAME: no domain of that name, in whatever state, on the other host; and none half
-# built on either.
+# only_on HOST NAME [settled]: no domain of that name, in whatever state, on the other host; and none
+# half built on either. settled: log-dirty is off, too.
 only_on() {
-    local other=A lists
-    [ "$1" = A ] && other=B
-    must "$1" "xl domid $2" >/dev/null
-    lists=$(on $other "xl list | awk 'NR > 1 && \$2 != 0'") || fail "xl list on $other"
-    [ -z "$lists" ] || fail "left on $other: $lists"
-    lists=$(on "$1" "xl list | awk 'NR > 1 && \$2 != 0'") || fail "xl list on $1"
-    [ "$(wc -l <<<"$lists")" = 1 ] || fail "left on $1: $lists"
+    local others here_says other_says log_dirty
+    spawn "$(other_host "$1")" "xl list | awk 'NR > 1 && \$2 != 0'"
+    others=$spawned
+    here_says=$(on "$1" "id=\$(xl domid $2) || exit 1
+        xl list | awk 'NR > 1 && \$2 != 0'
+        [ -z '${3:-}' ] || echo log-dirty \$(logdirty is \$id)") || fail "no $2 on $1: $here_says"
+    other_says=$(collect "$others") || fail "xl list on $(other_host "$1")"
+    [ -z "$other_says" ] || fail "left on $(other_host "$1"): $other_says"
+    log_dirty=$(sed -n 's/^log-dirty //p' <<<"$here_says")
+    here_says=$(grep -v '^log-dirty ' <<<"$here_says")
+    [ "$(wc -l <<<"$here_says")" = 1 ] || fail "left on $1: $here_says"
+    [ -z "${3:-}" ] || [ "$log_dirty" = off ] || fail "log-dirty is ${log_dirty:-?} for $2 on $1"
 }
 
 # settled HOST NAME: as only_on, after the clean-up of a failure had its time.
 settled() {
     local end=$((SECONDS + 60))
-    until (only_on "$@") >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || { only_on "$@"; return; }
+    until (only_on "$@" settled) >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || { only_on "$@" settled; return; }
         sleep 1
     done
-    [ "$(on "$1" "logdirty is \$(xl domid $2)")" = off ] || fail "log-dirty is on for $2 on $1"
 }
 
 other_host() { [ "$1" = A ] && echo B || echo A; }
@@ -172,14 +169,10 @@ trust_pair() {
 # listen HOST [OPTIONS]: a listener there, ready when this returns; its pid is in /tmp/listen.pid.
 listen() {
     trust_pair
-    must "$1" "setsid xmigrate --listen ${2:-} >/tmp/listen.out 2>/tmp/listen.err </dev/null &
+    must "$1" "rm -f /tmp/listen.out
+        setsid xmigrate --listen ${2:-} >/tmp/listen.out 2>/tmp/listen.err </dev/null &
         echo \$! >/tmp/listen.pid
-        turns=0
-        until [ -s /tmp/listen.out ]; do
-            turns=\$((turns + 1))
-            kill -0 \$! && [ \$turns -lt 100 ] || { cat /tmp/listen.err; exit 1; }
-            usleep 100000
-        done
+        await 20 /tmp/listen.out || { cat /tmp/listen.err; exit 1; }
         cat /tmp/listen.out"
 }
 
@@ -220,12 +213,7 @@ moving() {
 
 # sender_says HOST WORD SECONDS: waits until the --json of the move from there has it.
 sender_says() {
-    must "$1" "turns=0
-        until grep -q '\"$2\"' /tmp/send.json; do
-            turns=\$((turns + 1))
-            [ \$turns -lt $(($3 * 5)) ] || { tail -n 3 /tmp/send.json; cat /tmp/send.err; exit 1; }
-            usleep 200000
-        done" $(($3 + 120))
+    must "$1" "await $3 /tmp/send.json '\"$2\"' || { cat /tmp/send.err; exit 1; }" $(($3 + 120))
 }
 
 # ended CODE: the sender begun by moving has this exit code.

@@ -46,7 +46,7 @@ enum {
     /* To wake a guest up costs the emulator as much as to check some pages. */
     WORK_MS = 50,
     WORK_PAGES = 160, /* checked each time */
-    GAP_MS = 20,
+    GAP_MS = 50,
     DISK_BLOCK_BYTES = 65536,
     DISK_BLOCKS = 64,
 };

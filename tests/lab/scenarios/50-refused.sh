@@ -113,13 +113,8 @@ scenario_pv_foreign_frames() {
     listen B
     on A "xl info" | grep -q '^virt_caps.* shadow' && mode=--live
     must A "setsid grant \$(xl domid g) >/tmp/grant 2>&1 </dev/null &
-        turns=0
-        until [ -s /tmp/grant ]; do
-            turns=\$((turns + 1))
-            [ \$turns -lt 50 ] || exit 1
-            usleep 100000
-        done
-        cat /tmp/grant; guest-tell g \"map \$(sed -n 's/grant //p' /tmp/grant)\""
+        await 20 /tmp/grant && cat /tmp/grant &&
+            guest-tell g \"map \$(sed -n 's/grant //p' /tmp/grant)\""
     guest_says A g 'mapped grant'
     pulse A g
     refused 3 'g' A "xmigrate $mode hostB g -q" 120
