@@ -569,7 +569,8 @@ static int keep_slot(uintptr_t address, uint32_t slot)
     return slots ? 0 : -ENOMEM;
 }
 
-/* Map runs of consecutive frames at address; frames that are 0 stay unmapped. */
+/* Map runs of consecutive frames at address, all there when this returns, as behind Xen's privcmd;
+ * frames that are 0 stay unmapped. */
 static int map_frames(uintptr_t address, const uint64_t *mfns, size_t count, int prot)
 {
     for (size_t i = 0; i < count;) {
@@ -577,8 +578,9 @@ static int map_frames(uintptr_t address, const uint64_t *mfns, size_t count, int
 
         while (mfns[i] && i + run < count && mfns[i + run] == mfns[i] + run)
             run++;
-        if (mfns[i] && !map_at((void *)(address + i * PAGE), run * PAGE, prot,
-                           MAP_SHARED | MAP_FIXED, client.machine_fd, mfns[i] * PAGE))
+        if (mfns[i] &&
+            !map_at((void *)(address + i * PAGE), run * PAGE, prot,
+                MAP_SHARED | MAP_FIXED | MAP_POPULATE, client.machine_fd, mfns[i] * PAGE))
             return -errno;
         i += run;
     }

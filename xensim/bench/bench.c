@@ -31,6 +31,8 @@
 
 enum { PAGES = 512, RUNS = 7, COPIES = 21 };
 #define RUN_BYTES (2ull << 20)
+/* What a copy maps at a time: as much as the engine and Xen's own helper do. */
+enum { WINDOW_RUNS = 2 };
 
 static xc_interface *xch;
 static xenforeignmemory_handle *fmem;
@@ -116,18 +118,24 @@ static void open_xen(void)
         die("cannot open Xen");
 }
 
-static void *map_run(uint32_t domid, int prot, uint64_t first)
+/* Up to WINDOW_RUNS. */
+static void *map_runs(uint32_t domid, int prot, uint64_t first_run, unsigned runs)
 {
-    xen_pfn_t gfns[PAGES];
-    int errs[PAGES];
+    xen_pfn_t gfns[WINDOW_RUNS * PAGES];
+    int errs[WINDOW_RUNS * PAGES];
     void *p;
 
-    for (unsigned i = 0; i < PAGES; i++)
-        gfns[i] = first + i;
-    p = xenforeignmemory_map(fmem, domid, prot, PAGES, gfns, errs);
+    for (unsigned i = 0; i < runs * PAGES; i++)
+        gfns[i] = first_run * PAGES + i;
+    p = xenforeignmemory_map(fmem, domid, prot, runs * PAGES, gfns, errs);
     if (!p)
         die("map");
     return p;
+}
+
+static void unmap_runs(void *p, unsigned runs)
+{
+    xenforeignmemory_unmap(fmem, p, runs * PAGES);
 }
 
 static uint64_t guest_runs(uint32_t domid)
@@ -145,11 +153,11 @@ static uint64_t run_map(void *arg)
     uint64_t runs = guest_runs(domid), sum = 0;
 
     for (uint64_t r = 0; r < runs; r++) {
-        uint64_t *p = map_run(domid, PROT_READ, r * PAGES);
+        uint64_t *p = map_runs(domid, PROT_READ, r, 1);
 
         for (uint64_t i = 0; i < RUN_BYTES / 8; i += 4)
             sum += p[i] ^ p[i + 1] ^ p[i + 2] ^ p[i + 3];
-        xenforeignmemory_unmap(fmem, p, PAGES);
+        unmap_runs(p, 1);
     }
     __asm__ volatile("" ::"r"(sum));
     return runs * RUN_BYTES;
@@ -171,12 +179,12 @@ static uint32_t fresh_domain(uint64_t bytes)
     return domid;
 }
 
-static void populate_run(uint32_t domid, uint64_t first)
+static void populate_run(uint32_t domid, uint64_t run)
 {
     xen_pfn_t gfns[PAGES];
 
     for (unsigned i = 0; i < PAGES; i++)
-        gfns[i] = first + i;
+        gfns[i] = run * PAGES + i;
     if (xc_domain_populate_physmap_exact(xch, domid, PAGES, 0, 0, gfns))
         die("populate");
 }
@@ -190,10 +198,10 @@ static uint64_t run_populate(void *arg)
     for (uint64_t r = 0; r < RUNS_OF_MEMORY; r++) {
         void *p;
 
-        populate_run(domid, r * PAGES);
-        p = map_run(domid, PROT_READ | PROT_WRITE, r * PAGES);
+        populate_run(domid, r);
+        p = map_runs(domid, PROT_READ | PROT_WRITE, r, 1);
         memset(p, (int)r, RUN_BYTES);
-        xenforeignmemory_unmap(fmem, p, PAGES);
+        unmap_runs(p, 1);
     }
     xc_domain_destroy(xch, domid);
     return RUNS_OF_MEMORY * RUN_BYTES;
@@ -271,24 +279,32 @@ struct copy {
     SSL *ssl;
 };
 
+static unsigned window_at(const struct copy *c, uint64_t run)
+{
+    return c->runs - run < WINDOW_RUNS ? (unsigned)(c->runs - run) : WINDOW_RUNS;
+}
+
 static void receive(const struct copy *c, uint32_t to_domid, uint8_t *to)
 {
-    for (uint64_t r = 0; r < c->runs; r++) {
+    unsigned n;
+
+    for (uint64_t r = 0; r < c->runs; r += n) {
         uint8_t *p;
 
-        if (c->populate)
-            populate_run(to_domid, r * PAGES);
-        p = to ? to + r * RUN_BYTES : map_run(to_domid, PROT_READ | PROT_WRITE, r * PAGES);
+        n = window_at(c, r);
+        for (unsigned i = 0; c->populate && i < n; i++)
+            populate_run(to_domid, r + i);
+        p = to ? to + r * RUN_BYTES : map_runs(to_domid, PROT_READ | PROT_WRITE, r, n);
 
-        for (uint64_t done = 0; done < RUN_BYTES;) {
-            int n = SSL_read(c->ssl, p + done, (int)(RUN_BYTES - done));
+        for (uint64_t done = 0; done < n * RUN_BYTES;) {
+            int got = SSL_read(c->ssl, p + done, (int)(n * RUN_BYTES - done));
 
-            if (n <= 0)
+            if (got <= 0)
                 die("TLS read");
-            done += (uint64_t)n;
+            done += (uint64_t)got;
         }
         if (!to)
-            xenforeignmemory_unmap(fmem, p, PAGES);
+            unmap_runs(p, n);
     }
 }
 
@@ -296,15 +312,18 @@ static uint64_t send_all(void *arg)
 {
     const struct copy *c = arg;
     uint8_t done;
+    unsigned n;
 
-    for (uint64_t r = 0; r < c->runs; r++) {
-        uint8_t *p = c->memory ? c->memory + r * RUN_BYTES
-                               : map_run(c->domid, PROT_READ, r * PAGES);
+    for (uint64_t r = 0; r < c->runs; r += n) {
+        n = window_at(c, r);
 
-        if (SSL_write(c->ssl, p, (int)RUN_BYTES) != (int)RUN_BYTES)
+        const int bytes = (int)(n * RUN_BYTES);
+        uint8_t *p = c->memory ? c->memory + r * RUN_BYTES : map_runs(c->domid, PROT_READ, r, n);
+
+        if (SSL_write(c->ssl, p, bytes) != bytes)
             die("TLS write");
         if (!c->memory)
-            xenforeignmemory_unmap(fmem, p, PAGES);
+            unmap_runs(p, n);
     }
     if (SSL_read(c->ssl, &done, 1) != 1)
         die("the receiver");
@@ -336,7 +355,7 @@ static void receiver_main(struct copy *c, int sock)
     if (!to)
         to_domid = fresh_domain(bytes);
     for (uint64_t r = 0; !to && !c->populate && r < c->runs; r++)
-        populate_run(to_domid, r * PAGES);
+        populate_run(to_domid, r);
     c->ssl = tls_end(sock, true);
     receive(c, to_domid, to);
     if (SSL_write(c->ssl, "", 1) != 1)
@@ -388,10 +407,10 @@ static void bench_tls(uint32_t domid)
     kinds[MEMORY].memory = touched_memory(guest.runs * RUN_BYTES);
     kinds[POPULATED].populate = true;
     for (uint64_t r = 0; r < guest.runs; r++) {
-        void *p = map_run(domid, PROT_READ, r * PAGES);
+        void *p = map_runs(domid, PROT_READ, r, 1);
 
         memcpy(kinds[MEMORY].memory + r * RUN_BYTES, p, RUN_BYTES);
-        xenforeignmemory_unmap(fmem, p, PAGES);
+        unmap_runs(p, 1);
     }
     for (int i = 0; i < COPIES; i++)
         for (int k = 0; k < KINDS; k++) {
