@@ -237,27 +237,45 @@ static int seal(struct tls_stream *s, const void *buf, size_t len_bytes, size_t 
     return rc;
 }
 
-/* Seal and write at most a chunk. */
-static int send_chunk(struct tls_stream *s, const uint8_t *buf, size_t len_bytes, struct err *e)
+/* Write what is sealed. */
+static int write_sealed(struct tls_stream *s, struct err *e)
 {
+    const size_t n = count_unwritten(s);
+    int rc = 0;
+
+    s->pending_bytes = 0;
+    if (n) {
+        channel_throttle(&s->ch, n);
+        rc = push_out(s, s->ch.stall_ns, DEADLINE_NEVER);
+    }
+    s->ch.costs.write_cpu_ns += lap_cpu_ns(&s->mark_cpu_ns);
+    return rc ? channel_fail(&s->ch, "sending", rc, e) : 0;
+}
+
+/* Seal so much; a chunk that is full is written, or a slice where sending is paced. */
+static int send_bytes(struct tls_stream *s, const uint8_t *buf, size_t len_bytes, struct err *e)
+{
+    const size_t full_bytes = channel_slice(&s->ch, TLS_CHUNK_BYTES);
+
     while (len_bytes) {
+        const size_t room_bytes = full_bytes - s->pending_bytes;
+        const size_t n = len_bytes < room_bytes ? len_bytes : room_bytes;
         size_t sealed_bytes = 0;
 
         pthread_mutex_lock(&s->lock);
-        int rc = explain_call(
-            s, "sending", seal(s, buf, channel_slice(&s->ch, len_bytes), &sealed_bytes), e);
+        int rc = explain_call(s, "sending", seal(s, buf, n, &sealed_bytes), e);
         pthread_mutex_unlock(&s->lock);
 
         if (is_final(rc))
             return rc;
         s->ch.costs.seal_cpu_ns += lap_cpu_ns(&s->mark_cpu_ns);
-        channel_throttle(&s->ch, count_unwritten(s));
-        rc = push_out(s, s->ch.stall_ns, DEADLINE_NEVER);
-        s->ch.costs.write_cpu_ns += lap_cpu_ns(&s->mark_cpu_ns);
-        if (rc)
-            return channel_fail(&s->ch, "sending", rc, e);
+        s->pending_bytes += sealed_bytes;
         buf += sealed_bytes;
         len_bytes -= sealed_bytes;
+        if (rc || s->pending_bytes == full_bytes)
+            rc = write_sealed(s, e);
+        if (rc)
+            return rc;
     }
     return 0;
 }
@@ -279,7 +297,7 @@ static int send_gathered(struct tls_stream *s, struct err *e)
     const size_t n = s->gathered_bytes;
 
     s->gathered_bytes = 0;
-    return send_chunk(s, s->gather, n, e);
+    return send_bytes(s, s->gather, n, e);
 }
 
 static size_t gather(struct tls_stream *s, const uint8_t *at, size_t len_bytes)
@@ -303,12 +321,10 @@ static int send_piece(struct tls_stream *s, const uint8_t *at, size_t len_bytes,
         size_t n;
 
         if (whole) {
-            const size_t records = len_bytes / TLS_RECORD_BYTES * TLS_RECORD_BYTES;
-
-            n = records < TLS_CHUNK_BYTES ? records : TLS_CHUNK_BYTES;
+            n = len_bytes / TLS_RECORD_BYTES * TLS_RECORD_BYTES;
             rc = send_gathered(s, e);
             if (!rc)
-                rc = send_chunk(s, at, n, e);
+                rc = send_bytes(s, at, n, e);
         } else {
             n = gather(s, at, len_bytes);
             if (s->gathered_bytes == sizeof(s->gather))
@@ -328,7 +344,9 @@ static int tls_send(struct channel *ch, struct iovec *iov, int count, struct err
     s->mark_cpu_ns = thread_cpu_ns();
     for (int i = 0; i < count && !rc; i++)
         rc = send_piece(s, iov[i].iov_base, iov[i].iov_len, e);
-    return rc ? rc : send_gathered(s, e);
+    if (!rc)
+        rc = send_gathered(s, e);
+    return rc ? rc : write_sealed(s, e);
 }
 
 /* One SSL_read(), and a try to write what it may have caused (a key update's answer, an alert).

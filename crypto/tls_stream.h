@@ -39,8 +39,9 @@ struct tls_stream {
     size_t in_begin, in_end; /* bytes that OpenSSL has not taken yet */
     uint8_t in[TLS_IN_BYTES];
 
-    /* The sender's: small pieces on their way into full records; empty between sends. */
-    size_t gathered_bytes;
+    /* The sender's: small pieces on their way into full records, and how much is sealed and waits
+     * to be written with more; both empty between sends. */
+    size_t gathered_bytes, pending_bytes;
     int64_t mark_cpu_ns; /* up to which this send is accounted for */
     uint8_t gather[TLS_CHUNK_BYTES];
 };

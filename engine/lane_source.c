@@ -16,9 +16,13 @@ _Static_assert((int)COMPRESS_NONE == (int)PAGE_RAW && (int)COMPRESS_LZ4 == (int)
                    (int)COMPRESS_ZSTD == (int)PAGE_ZSTD && (int)COMPRESS_AUTO == (int)PAGE_CODECS,
     "what is asked for is a codec, or the choice among all");
 
-/* A codec is chosen for a record at a time, and its output takes memory: of half the size then, and
- * smaller still where many lanes share what a migration may take. */
-enum { CODED_RECORD_PAGES = PAGES_MAX_ENTRIES / 2, LANES_WITH_FULL_RECORDS = 8 };
+/* A codec's output takes memory: a record is of half the size then, and smaller still where many
+ * lanes share what a migration may take. One that is only tried, and mostly in vain, gets few. */
+enum {
+    CODED_RECORD_PAGES = PAGES_MAX_ENTRIES / 2,
+    TRIED_RECORD_PAGES = PAGES_MAX_ENTRIES / 4,
+    LANES_WITH_FULL_RECORDS = 8,
+};
 
 /* What is loaded was looked at before all of it is sent, and counts when it is: on a link where
  * that takes longer than this, it is an extent at a time. */
@@ -32,10 +36,8 @@ uint32_t lane_codecs(enum compress compress)
     return compress == COMPRESS_AUTO ? PAGE_CODEC_BIT(PAGE_CODECS) - 1 : PAGE_CODEC_BIT(compress);
 }
 
-static unsigned most_record_pages(enum compress compress, unsigned lane_count)
+static unsigned most_coded_pages(unsigned lane_count)
 {
-    if (compress == COMPRESS_NONE)
-        return PAGES_MAX_ENTRIES;
     if (lane_count <= LANES_WITH_FULL_RECORDS)
         return CODED_RECORD_PAGES;
     return CODED_RECORD_PAGES * LANES_WITH_FULL_RECORDS / lane_count;
@@ -147,13 +149,24 @@ static void limit_socket(struct lane_source *l, bool shrank)
     l->shrank = shrank;
 }
 
-/* One record: so many of the batch's entries. */
-static int encode_and_send(struct lane_source *l, unsigned first, unsigned count, struct err *e)
+/* How many entries a record has at most. */
+static unsigned most_record_pages(const struct lane_source *l, unsigned codec)
+{
+    const unsigned most = codec == PAGE_RAW ? PAGES_MAX_ENTRIES : l->coded_pages;
+
+    return codec != l->choice.current && TRIED_RECORD_PAGES < most ? TRIED_RECORD_PAGES : most;
+}
+
+/* One record: what it has room for of the batch's entries from first on. Returns how many, or
+ * -errno. */
+static int encode_and_send(struct lane_source *l, unsigned first, struct err *e)
 {
     const struct batch *b = l->batch;
     const struct channel_costs before = l->ch->costs;
     const int64_t begun_ns = now_ns();
     const unsigned codec = codec_choose(&l->choice, begun_ns);
+    const unsigned most = most_record_pages(l, codec), left = b->count - first;
+    const unsigned count = left < most ? left : most;
     struct page_body body;
     int rc = page_encode(l->encoder, codec, b->entries + first, b->pages + first, count, &body, e);
 
@@ -176,7 +189,7 @@ static int encode_and_send(struct lane_source *l, unsigned first, unsigned count
     l->totals.zero_pages += body.zero_pages;
     count_up(&l->data_pages, body.data_pages);
     count_up(&l->zero_pages, body.zero_pages);
-    return 0;
+    return (int)count;
 }
 
 static int send_batch(
@@ -186,9 +199,13 @@ static int send_batch(
     const int64_t begun_ns = now_ns();
     int rc = batch_load(b, pfns, n, suspended, e);
 
-    for (unsigned at = 0, part; at < b->count && !rc; at += part) {
-        part = b->count - at < l->record_pages ? b->count - at : l->record_pages;
-        rc = encode_and_send(l, at, part, e);
+    for (unsigned at = 0; at < b->count && !rc;) {
+        const int sent = encode_and_send(l, at, e);
+
+        if (sent > 0)
+            at += (unsigned)sent;
+        else
+            rc = sent;
     }
     batch_unload(b);
     l->page_ns = (now_ns() - begun_ns) / n;
@@ -299,7 +316,7 @@ int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err
     int rc = xen_open(&l->xen, l->params->log, e);
 
     codec_choice_init(&l->choice, lane_codecs(l->params->compress));
-    l->record_pages = most_record_pages(l->params->compress, l->params->lane_count);
+    l->coded_pages = most_coded_pages(l->params->lane_count);
     l->page_ns = BATCH_NS; /* until it is known */
     tcp_limit_unsent(l->ch->fd, true);
 

@@ -52,10 +52,10 @@ struct lane_source {
     struct batch *batch;
     struct page_encoder *encoder;
     struct codec_choice choice;
-    bool shrank;           /* the last record, by its codec */
-    unsigned record_pages; /* the most that a record of this lane has */
-    uint64_t borders;      /* of rounds, that it has sent */
-    int64_t page_ns;       /* from look to sent, of the last batch */
+    bool shrank;          /* the last record, by its codec */
+    unsigned coded_pages; /* the most that a compressed record of this lane has */
+    uint64_t borders;     /* of rounds, that it has sent */
+    int64_t page_ns;      /* from look to sent, of the last batch */
     /* Read by the story when the lane is not busy. */
     struct lane_totals totals;
     struct lane_profile profile;
