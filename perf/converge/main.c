@@ -2,14 +2,16 @@
  * converge: runs every workload on every link under every policy in simulated time, and writes
  * one JSON object a run to standard output. perf/converge/report makes tables and pages of them.
  *
- *   converge all [SHARD/SHARDS]
+ *   converge all [SHARD/SHARDS [SEED]]
  *   converge one WORKLOAD RATIO LINK POLICY [SEED [TARGET_MS]]
  *   converge beside WORKLOAD RATIO LINK POLICY SEED MIB TOLD_SUSPEND TOLD_FINISH SUSPEND FINISH
  *   converge trace WORKLOAD RATIO LINK SEED MIB
  *
- * RATIO is how much faster than the link the guest writes. "trace" writes a page number a line (-:
- * no write) for a xensim guest, after a line with how many it reads a second. "beside" is the
- * simulation of that run, with the costs (in ns) that were told and then measured there.
+ * RATIO is how much faster than the link the guest writes. Runs of "all" are numbered from 1; their
+ * number and SEED (0) together are a run's seed: with another SEED there are other traces. "trace"
+ * writes a page number a line (-: no write) for a xensim guest, after a line with how many it reads
+ * a second. "beside" is the simulation of that run, with the costs (in ns) that were told and then
+ * measured there.
  */
 #include "perf/converge/sim.h"
 
@@ -129,7 +131,7 @@ static int run_cell(enum workload w, double ratio, const struct link *l, uint64_
     return rc;
 }
 
-static int run_all(unsigned shard, unsigned shards)
+static int run_all(unsigned shard, unsigned shards, uint64_t seed)
 {
     unsigned cell = 0;
 
@@ -138,7 +140,7 @@ static int run_all(unsigned shard, unsigned shards)
             for (unsigned l = 0; l < GRID_LINKS; l++) {
                 if (w == WORK_IDLE && i)
                     continue;
-                if (cell++ % shards == shard && run_cell(w, ratios[i], &links[l], cell))
+                if (cell++ % shards == shard && run_cell(w, ratios[i], &links[l], seed + cell))
                     return 1;
             }
     return 0;
@@ -260,7 +262,7 @@ int main(int argc, char **argv)
     if (argc >= 2 && !strcmp(argv[1], "all")) {
         if (argc > 2 && (sscanf(argv[2], "%u/%u", &shard, &shards) != 2 || shard >= shards))
             return 2;
-        return run_all(shard, shards);
+        return run_all(shard, shards, argc > 3 ? strtoull(argv[3], NULL, 10) : 0);
     }
     if (argc >= 6 && !strcmp(argv[1], "one"))
         return run_one(argc, argv);
