@@ -4,18 +4,21 @@
  *
  *   converge all [SHARD/SHARDS [SEED]]
  *   converge one WORKLOAD RATIO LINK POLICY [SEED [TARGET_MS]]
- *   converge beside WORKLOAD RATIO LINK POLICY SEED MIB TOLD_SUSPEND TOLD_FINISH SUSPEND FINISH
+ *   converge beside WORKLOAD RATIO LINK POLICY SEED MIB OWN_MIB TOLD_SUSPEND TOLD_FINISH SUSPEND
+ *                   FINISH
  *   converge trace WORKLOAD RATIO LINK SEED MIB
  *
  * RATIO is how much faster than the link the guest writes. Runs of "all" are numbered from 1; their
  * number and SEED (0) together are a run's seed: with another SEED there are other traces. "trace"
  * writes a page number a line (-: no write) for a xensim guest, after a line with how many it reads
- * a second. "beside" is the simulation of that run, with the costs (in ns) that were told and then
- * measured there.
+ * a second. "beside" is the simulation of that run: with the pages that the guest has beside those
+ * that the trace writes to, with the costs (in ns) that were told and then measured there, and with
+ * a token bucket for a link.
  */
 #include "perf/converge/sim.h"
 
 #include "base/deadline.h"
+#include "sched/bucket.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -208,7 +211,7 @@ static int run_beside(char **argv)
 {
     const double ratio = atof(argv[3]);
     const uint64_t seed = strtoull(argv[6], NULL, 10);
-    const uint32_t pages = pages_of(argv[7]);
+    const uint32_t pages = pages_of(argv[7]), own_pages = (uint32_t)atoi(argv[8]) << 8;
     const struct link *l;
     enum workload w;
     enum policy p;
@@ -221,10 +224,11 @@ static int run_beside(char **argv)
         return 2;
     name_trace(w, ratio, name);
 
-    struct scenario sc = scenario_of(&t, l, pages, seed, TARGET_NS);
+    struct scenario sc = scenario_of(&t, l, pages + own_pages, seed, TARGET_NS);
 
-    sc.costs = (struct decide_costs){atoll(argv[8]), 0, atoll(argv[9])};
-    sc.measured = (struct decide_costs){atoll(argv[10]), 0, atoll(argv[11])};
+    sc.burst_ns = BUCKET_BURST_NS;
+    sc.costs = (struct decide_costs){atoll(argv[9]), 0, atoll(argv[10])};
+    sc.measured = (struct decide_costs){atoll(argv[11]), 0, atoll(argv[12])};
 
     const int rc = run(name, &sc, p);
 
@@ -266,7 +270,7 @@ int main(int argc, char **argv)
     }
     if (argc >= 6 && !strcmp(argv[1], "one"))
         return run_one(argc, argv);
-    if (argc == 12 && !strcmp(argv[1], "beside"))
+    if (argc == 13 && !strcmp(argv[1], "beside"))
         return run_beside(argv);
     if (argc == 7 && !strcmp(argv[1], "trace"))
         return write_trace(argv);
