@@ -147,7 +147,7 @@ static struct prediction predict(
 
 static int64_t next_round_ns(const struct seen *s)
 {
-    const int64_t copy_ns = pages_ns((double)s->last.left_pages, s->send_pages_per_s);
+    const int64_t copy_ns = pages_ns(seen_next_sent(s), s->send_pages_per_s);
 
     return add(copy_ns, add(s->clean_ns, DECIDE_ROUND_NS));
 }

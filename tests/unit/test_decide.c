@@ -131,6 +131,21 @@ static void test_rounds_that_were_in_vain_are_not_believed_again(void **state)
     assert_true(decide(&s, &g.limits, &g.costs).stalled);
 }
 
+/* A guest that writes to pages before their turn makes the round shorter. */
+static void test_a_round_takes_as_long_as_what_it_sends(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.left = g.dirty = 60000;
+
+    struct seen s = see(&g);
+    const int64_t whole_ns = decide(&s, &g.limits, &g.costs).next.pages_ns;
+
+    s.skipped_share = 0.5;
+    assert_true((double)decide(&s, &g.limits, &g.costs).next.pages_ns < 0.55 * (double)whole_ns);
+}
+
 /* Within the limit, but the upper end of the prediction is not. */
 static void test_close_to_the_limit_it_makes_sure(void **state)
 {
@@ -615,6 +630,7 @@ int main(void)
         cmocka_unit_test(test_pages_dirtied_during_the_suspend_count),
         cmocka_unit_test(test_goes_on_while_rounds_shorten_the_pause),
         cmocka_unit_test(test_rounds_that_were_in_vain_are_not_believed_again),
+        cmocka_unit_test(test_a_round_takes_as_long_as_what_it_sends),
         cmocka_unit_test(test_close_to_the_limit_it_makes_sure),
         cmocka_unit_test(test_a_guest_that_never_stops_ends_within_three_rounds),
         cmocka_unit_test(test_a_guest_is_watched_until_it_is_calm),
