@@ -5,8 +5,11 @@
 #include <math.h>
 #include <string.h>
 
-/* A round that shortens what the pages of the pause take by less is not worth what it costs. */
+/* A round that shortens what the pages of the pause take by less is not worth what it costs... */
 #define LEAST_GAIN 0.01
+/* ...nor is one of which so many would not lead to the goal: gains only shrink. (What the second
+ * round gains is not known well enough for that.) */
+#define MOST_AHEAD 5
 /* So many rounds in a row that did not shorten it, whatever was said of them, and the next one is
  * not believed either. */
 #define MOST_VAIN 6
@@ -340,13 +343,26 @@ static struct decision handle_stall(const struct seen *s, const struct decide_li
     return d;
 }
 
-static bool is_shorter(const struct seen *s, const struct decision *d)
+/* How far what the pages take is from where rounds should bring it: to what the limit has room for,
+ * or, where it has none, to a small part of the rest. */
+static double over_ns(const struct decide_limits *l, const struct prediction *now)
 {
-    const double now_ns = (double)d->now.pages_ns, next_ns = (double)d->next.pages_ns;
+    const double fixed = (double)fixed_ns(now);
+    const double room = (double)l->max_downtime_ns - fixed;
+
+    return (double)now->pages_ns - fmax(room, FLOOR_SHARE * fixed);
+}
+
+static bool is_shorter(
+    const struct seen *s, const struct decide_limits *l, const struct decision *d)
+{
+    const double gain_ns = (double)d->now.pages_ns - (double)d->next.pages_ns;
 
     if (s->watching)
-        return next_ns <= CALM_SHARE * now_ns;
-    return next_ns <= (1 - LEAST_GAIN) * now_ns && s->vain_rounds < MOST_VAIN;
+        return (double)d->next.pages_ns <= CALM_SHARE * (double)d->now.pages_ns;
+    if (s->rounds > 1 && MOST_AHEAD * gain_ns < over_ns(l, &d->now))
+        return false;
+    return gain_ns >= LEAST_GAIN * (double)d->now.pages_ns && s->vain_rounds < MOST_VAIN;
 }
 
 struct decision decide(
@@ -359,7 +375,7 @@ struct decision decide(
         .next = predict(s, c, round_dirties(s, round_ns), round_ns),
     };
 
-    const bool shorter = is_shorter(s, &d);
+    const bool shorter = is_shorter(s, l, &d);
     const bool within = d.now.whole_ns <= l->max_downtime_ns;
     const enum reason limit = find_limit(s, l, &d.next);
 

@@ -131,6 +131,24 @@ static void test_rounds_that_were_in_vain_are_not_believed_again(void **state)
     assert_true(decide(&s, &g.limits, &g.costs).stalled);
 }
 
+/* 400 ms more than the pause has room for. */
+static void test_rounds_that_gain_too_little_do_not_help(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.left = 60000;
+    g.dirty = 80000; /* in 612 ms: 110 ms less */
+    assert_decided(g, ACT_ROUND, REASON_SHORTER);
+    g.dirty = 90000; /* 50 ms less */
+    assert_true(outcome(g).stalled);
+    g.rounds = 1; /* of how many are sent in vain nothing is known yet */
+    assert_decided(g, ACT_ROUND, REASON_SHORTER);
+    g.rounds = 2;
+    g.left = 23000; /* 40 ms more */
+    assert_decided(g, ACT_ROUND, REASON_SHORTER);
+}
+
 /* A guest that writes to pages before their turn makes the round shorter. */
 static void test_a_round_takes_as_long_as_what_it_sends(void **state)
 {
@@ -630,6 +648,7 @@ int main(void)
         cmocka_unit_test(test_pages_dirtied_during_the_suspend_count),
         cmocka_unit_test(test_goes_on_while_rounds_shorten_the_pause),
         cmocka_unit_test(test_rounds_that_were_in_vain_are_not_believed_again),
+        cmocka_unit_test(test_rounds_that_gain_too_little_do_not_help),
         cmocka_unit_test(test_a_round_takes_as_long_as_what_it_sends),
         cmocka_unit_test(test_close_to_the_limit_it_makes_sure),
         cmocka_unit_test(test_a_guest_that_never_stops_ends_within_three_rounds),
