@@ -348,6 +348,19 @@ double seen_look_share(const struct seen *s, uint64_t pages, int64_t span_ns)
     return s->look.window_ns > 0 ? (double)pages * (double)span_ns / (double)s->look.window_ns : 0;
 }
 
+double seen_look_within(const struct seen *s, int64_t span_ns)
+{
+    const double dirty = (double)s->look.dirty_pages;
+
+    if (s->look.window_ns <= 0)
+        return dirty;
+
+    const double speed = (double)seen_span_of(s, dirty) / (double)s->look.window_ns;
+    const double same_ns = fmin((double)(INT64_MAX / 8), (double)span_ns * speed);
+
+    return fmax(dirty, seen_dirty_within(s, (int64_t)same_ns));
+}
+
 void seen_stall(struct seen *s, bool stalled)
 {
     if (s->watching) {

@@ -145,6 +145,10 @@ int64_t seen_span_of(const struct seen *s, double pages);
 /* While the guest is watched: of so many pages of the last look, what a span has at that speed. */
 double seen_look_share(const struct seen *s, uint64_t pages, int64_t span_ns);
 
+/* And how many it would write to within that span: as it did before, but so much slower or faster
+ * that it would have written to as many in the look. */
+double seen_look_within(const struct seen *s, int64_t span_ns);
+
 /* Of what is left, how many pages a round would send. */
 double seen_next_sent(const struct seen *s);
 

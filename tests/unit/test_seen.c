@@ -292,6 +292,23 @@ static void test_pages_that_are_not_sent_are_expected_again(void **state)
     assert_near(seen_next_sent(&s), 4000);
 }
 
+/* 10,000 pages, all of them within 200 ms. Then in 100 ms as many as it wrote to in 50 ms. */
+static void test_a_look_shows_how_much_slower_it_writes(void **state)
+{
+    (void)state;
+    struct seen s = {0};
+    const struct seen_round r = round_of(NS_PER_S, 10000, 10000);
+
+    seen_peek(&s, 200 * MS, 10000);
+    seen_round(&s, &r);
+    seen_look(
+        &s, &(struct seen_look){.window_ns = 100 * MS, .dirty_pages = 2500, .left_pages = 10000});
+    assert_near(seen_look_within(&s, 200 * MS), 5000);
+    assert_near(seen_look_within(&s, NS_PER_S), 10000); /* nor does it find more than there is */
+    s.look.window_ns = 0;
+    assert_near(seen_look_within(&s, NS_PER_S), 2500);
+}
+
 static void test_a_calm_guest_ends_the_stall(void **state)
 {
     (void)state;
@@ -436,6 +453,7 @@ int main(void)
         cmocka_unit_test(test_a_shorter_window_leaves_what_longer_ones_showed),
         cmocka_unit_test(test_a_look_adds_to_what_is_left_and_is_no_round),
         cmocka_unit_test(test_pages_that_are_not_sent_are_expected_again),
+        cmocka_unit_test(test_a_look_shows_how_much_slower_it_writes),
         cmocka_unit_test(test_a_calm_guest_ends_the_stall),
         cmocka_unit_test(test_a_stall_is_over_when_much_less_is_left),
         cmocka_unit_test(test_a_span_is_found_for_so_many_pages),
