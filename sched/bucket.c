@@ -4,17 +4,13 @@
 
 #include <poll.h>
 
-/* Half a lane's socket buffer at 1 Gbit/s: long enough that timers keep up, short enough that
- * the cap holds over any second. */
-#define BURST_NS (20 * NS_PER_MS)
-
 enum { SLICES_PER_S = 200, MIN_SLICE_BYTES = 1024, MAX_SLICE_BYTES = 256 << 10 };
 
 void bucket_init(struct bucket *b, uint64_t bits_per_s, const struct cancel *cancel)
 {
     *b = (struct bucket){
         .ns_per_byte = 8e9 / (double)bits_per_s,
-        .burst_ns = BURST_NS,
+        .burst_ns = BUCKET_BURST_NS,
         .cancel = cancel,
         .ready_ns = now_ns(),
     };

@@ -8,14 +8,19 @@
 #define SCHED_BUCKET_H
 
 #include "base/cancel.h"
+#include "base/deadline.h"
 
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 
+/* How much unused time may be saved up. Half a lane's socket buffer at 1 Gbit/s: long enough that
+ * timers keep up, short enough that the cap holds over any second. */
+#define BUCKET_BURST_NS (20 * NS_PER_MS)
+
 struct bucket {
     double ns_per_byte;
-    int64_t burst_ns; /* how much unused time may be saved up */
+    int64_t burst_ns;
     const struct cancel *cancel;
     pthread_mutex_t lock;
     int64_t ready_ns; /* when everything taken so far has been paid for */

@@ -5,8 +5,11 @@
 #include <math.h>
 #include <string.h>
 
-/* A round that shortens what the pages of the pause take by less is not worth what it costs. */
+/* A round that shortens what the pages of the pause take by less is not worth what it costs... */
 #define LEAST_GAIN 0.01
+/* ...nor is one of which so many would not lead to the goal: gains only shrink. (What the second
+ * round gains is not known well enough for that.) */
+#define MOST_AHEAD 5
 /* So many rounds in a row that did not shorten it, whatever was said of them, and the next one is
  * not believed either. */
 #define MOST_VAIN 6
@@ -21,12 +24,14 @@
 #define WATCH_LEAST_NS (1500 * NS_PER_MS)
 #define WATCH_SHARE    1.0
 #define WATCH_MOST_NS  (10 * NS_PER_S)
+/* Where no more is left by that, it costs nothing but time. */
+#define WATCH_FULL_NS (5 * NS_PER_S)
 /* It is looked at so often; and a CLEAN, for which it stands still, takes at most 2 % of its time.
  */
 #define LOOK_LEAST_NS    (100 * NS_PER_MS)
 #define LOOK_COST_FACTOR 50
-/* It is calm when a round would leave less than this share. */
-#define CALM_SHARE 0.5
+/* It is calm when a round would leave less than this share of what was left before the watch. */
+#define CALM_SHARE 0.8
 /* Not for longer than until so much more is left. */
 #define MOST_GROWTH 1.0
 /* A working set is full that grows by less than this share meanwhile. */
@@ -112,12 +117,10 @@ static double late_pages(const struct seen *s, const struct decide_costs *c, int
     return fmax(0, dirty) * new_share(&s->last);
 }
 
-/* To so many pages it writes in a round: while it is watched, as in the last look. */
+/* To so many pages it writes in a round: while it is watched, at the speed of the last look. */
 static double round_dirties(const struct seen *s, int64_t round_ns)
 {
-    if (!s->watching)
-        return seen_dirty_within(s, round_ns);
-    return fmax((double)s->look.dirty_pages, seen_look_share(s, s->look.dirty_pages, round_ns));
+    return s->watching ? seen_look_within(s, round_ns) : seen_dirty_within(s, round_ns);
 }
 
 /* The pause with so many pages left after a window of that length. */
@@ -147,7 +150,7 @@ static struct prediction predict(
 
 static int64_t next_round_ns(const struct seen *s)
 {
-    const int64_t copy_ns = pages_ns((double)s->last.left_pages, s->send_pages_per_s);
+    const int64_t copy_ns = pages_ns(seen_next_sent(s), s->send_pages_per_s);
 
     return add(copy_ns, add(s->clean_ns, DECIDE_ROUND_NS));
 }
@@ -254,9 +257,9 @@ static int64_t look_ns(const struct seen *s)
 }
 
 /* How long, when it begins then and the guest was watched for so long before. */
-static int64_t watch_ns(int64_t from_ns, int64_t watched_ns)
+static int64_t watch_ns(int64_t least_ns, int64_t from_ns, int64_t watched_ns)
 {
-    const double span_ns = fmax((double)WATCH_LEAST_NS, WATCH_SHARE * (double)from_ns);
+    const double span_ns = fmax((double)least_ns, WATCH_SHARE * (double)from_ns);
 
     return clamp_ns(fmin((double)(WATCH_MOST_NS - watched_ns), span_ns));
 }
@@ -280,7 +283,7 @@ static bool limits_let_watch(
 static bool worth_watching(
     const struct seen *s, const struct decide_limits *l, const struct decision *d)
 {
-    const int64_t span_ns = watch_ns(s->last.elapsed_ns, s->watched_ns);
+    const int64_t span_ns = watch_ns(WATCH_LEAST_NS, s->last.elapsed_ns, s->watched_ns);
 
     return !s->stalled_rounds && s->watches < MOST_WATCHES && s->send_pages_per_s > 0 &&
            span_ns >= look_ns(s) && limits_let_watch(s, l, d, span_ns) &&
@@ -292,12 +295,20 @@ static bool grew_by_less(const struct seen *s, double share)
     return (double)s->last.left_pages <= (1 + share) * (double)s->watch_from_pages;
 }
 
+/* If it goes on as in the last look, it will have written to little else after that span. */
+static bool is_full(const struct seen *s, int64_t span_ns)
+{
+    return seen_look_share(s, s->look_new_pages, span_ns) <=
+           FULL_GROWTH * (double)s->last.left_pages;
+}
+
 /* It is watched, and not calm yet. */
 static struct decision go_on_watching(
     const struct seen *s, const struct decide_limits *l, struct decision d)
 {
     const int64_t spent_ns = s->last.elapsed_ns - s->watch_from_ns;
-    const int64_t whole_ns = watch_ns(s->watch_from_ns, s->watched_ns - spent_ns);
+    const int64_t least_ns = is_full(s, WATCH_FULL_NS) ? WATCH_FULL_NS : WATCH_LEAST_NS;
+    const int64_t whole_ns = watch_ns(least_ns, s->watch_from_ns, s->watched_ns - spent_ns);
 
     d.look_ns = look_ns(s);
     if (spent_ns + d.look_ns <= whole_ns && limits_let_watch(s, l, &d, d.look_ns) &&
@@ -317,6 +328,16 @@ static bool at_minimum(const struct seen *s)
     return (double)s->last.left_pages <= (1 + MINIMUM_SLACK) * (double)s->least_left_pages;
 }
 
+/* How many more rounds. Where more is left than before the watch, they have it to make up for, and
+ * each costs more than one did. */
+static unsigned patience_left(const struct seen *s)
+{
+    const bool grew = s->watches && !grew_by_less(s, FULL_GROWTH);
+    const unsigned patience = grew ? DECIDE_PATIENCE - 1 : DECIDE_PATIENCE;
+
+    return s->stalled_rounds < patience ? patience - s->stalled_rounds : 0;
+}
+
 /* Rounds do not help. */
 static struct decision handle_stall(const struct seen *s, const struct decide_limits *l,
     const struct decide_costs *c, struct decision d)
@@ -327,7 +348,7 @@ static struct decision handle_stall(const struct seen *s, const struct decide_li
     /* It was looked at often enough before the first step. */
     if (throttle && s->slowed.steps)
         return slow_down(s, l, c, d);
-    d.stall_left = s->stalled_rounds < DECIDE_PATIENCE ? DECIDE_PATIENCE - s->stalled_rounds : 0;
+    d.stall_left = patience_left(s);
     d.reason = REASON_WATCH;
     if (s->watching)
         return go_on_watching(s, l, d);
@@ -340,13 +361,26 @@ static struct decision handle_stall(const struct seen *s, const struct decide_li
     return d;
 }
 
-static bool is_shorter(const struct seen *s, const struct decision *d)
+/* How far what the pages take is from where rounds should bring it: to what the limit has room for,
+ * or, where it has none, to a small part of the rest. */
+static double over_ns(const struct decide_limits *l, const struct prediction *now)
 {
-    const double now_ns = (double)d->now.pages_ns, next_ns = (double)d->next.pages_ns;
+    const double fixed = (double)fixed_ns(now);
+    const double room = (double)l->max_downtime_ns - fixed;
+
+    return (double)now->pages_ns - fmax(room, FLOOR_SHARE * fixed);
+}
+
+static bool is_shorter(
+    const struct seen *s, const struct decide_limits *l, const struct decision *d)
+{
+    const double gain_ns = (double)d->now.pages_ns - (double)d->next.pages_ns;
 
     if (s->watching)
-        return next_ns <= CALM_SHARE * now_ns;
-    return next_ns <= (1 - LEAST_GAIN) * now_ns && s->vain_rounds < MOST_VAIN;
+        return (double)d->next.pages <= CALM_SHARE * (double)s->watch_from_pages;
+    if (s->rounds > 1 && MOST_AHEAD * gain_ns < over_ns(l, &d->now))
+        return false;
+    return gain_ns >= LEAST_GAIN * (double)d->now.pages_ns && s->vain_rounds < MOST_VAIN;
 }
 
 struct decision decide(
@@ -359,7 +393,7 @@ struct decision decide(
         .next = predict(s, c, round_dirties(s, round_ns), round_ns),
     };
 
-    const bool shorter = is_shorter(s, &d);
+    const bool shorter = is_shorter(s, l, &d);
     const bool within = d.now.whole_ns <= l->max_downtime_ns;
     const enum reason limit = find_limit(s, l, &d.next);
 

@@ -7,16 +7,20 @@
  * finish. It is predicted twice: if the guest were suspended now, and after one more round.
  *
  *   within --max-downtime                     suspend
- *   not, but a round shortens it              another round
+ *   not, but a round shortens it enough       another round
  *   not, and rounds only cost: the working    wait a little for a better moment, then what
  *   set is what is left                       --on-stall says: suspend, or give up
  *   --max-rounds, --max-time, --max-bytes     the same, at once: whoever goes on would break it
  *
+ * Enough is what a few such rounds would lead to the goal with: each gains less than the one
+ * before.
+ *
  * What it waits for is a guest that pauses for breath, or does something else. It is watched first,
- * with nothing sent, where that leaves not much more: until a round would leave less than half, or
- * for as long as all that went before. If it did not become calm, some rounds follow, because
- * something may have changed by their end. What it wrote to both before and while it was watched is
- * left out of the first of them, if there was little else.
+ * with nothing sent, where that leaves not much more: until a round would leave clearly less than
+ * was left before, or for as long as all that went before; longer, if it writes to nothing new. If
+ * it did not become calm, some rounds follow, because something may have changed by their end. What
+ * it wrote to both before and while it was watched is left out of the first of them, if there was
+ * little else.
  *
  * --on-stall throttle: before it is suspended with too long a pause, the guest is slowed down by a
  * cap on its processor time, step by step. How far, is read off what is known of its writing: so

@@ -275,12 +275,34 @@ static void see_clean(struct seen *s, int64_t clean_ns)
                                                                : (s->clean_ns + clean_ns) / 2;
 }
 
+/* How much of it would have been sent in vain. (The first round passes over frames without memory,
+ * too.) */
+static void see_skipped(struct seen *s, const struct seen_round *r)
+{
+    const double pages = (double)s->last.left_pages - (double)r->kept_pages;
+
+    if (s->rounds && pages > 0)
+        s->skipped_share = fmin(1, fmax(0, 1 - (double)r->sent_pages / pages));
+}
+
+double seen_next_sent(const struct seen *s)
+{
+    const double left = (double)s->last.left_pages, before = (double)s->before_left_pages;
+
+    /* While it is watched all of it has become dirty before, and in other rounds. */
+    if (s->watching || before <= 0)
+        return left;
+    /* A shorter round leaves the guest less time to write before a page's turn. */
+    return left * (1 - s->skipped_share * fmin(1, left / before));
+}
+
 void seen_round(struct seen *s, const struct seen_round *r)
 {
     const struct seen_point before = {s->last.window_ns, (double)s->last.dirty_pages};
 
     flush_pending(s);
     judge_step(s, r);
+    see_skipped(s, r);
     s->slowed.rounds++;
     if (!s->rounds || r->left_pages < s->least_left_pages)
         s->least_left_pages = r->left_pages;
@@ -324,6 +346,19 @@ void seen_look(struct seen *s, const struct seen_look *l)
 double seen_look_share(const struct seen *s, uint64_t pages, int64_t span_ns)
 {
     return s->look.window_ns > 0 ? (double)pages * (double)span_ns / (double)s->look.window_ns : 0;
+}
+
+double seen_look_within(const struct seen *s, int64_t span_ns)
+{
+    const double dirty = (double)s->look.dirty_pages;
+
+    if (s->look.window_ns <= 0)
+        return dirty;
+
+    const double speed = (double)seen_span_of(s, dirty) / (double)s->look.window_ns;
+    const double same_ns = fmin((double)(INT64_MAX / 8), (double)span_ns * speed);
+
+    return fmax(dirty, seen_dirty_within(s, (int64_t)same_ns));
 }
 
 void seen_stall(struct seen *s, bool stalled)

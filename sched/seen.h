@@ -100,6 +100,7 @@ struct seen {
     double send_pages_per_s; /* 0: nothing known */
     double send_spread;      /* how much it varies, as a share of it */
     double dirty_pages_per_s;
+    double skipped_share; /* of the last round's pages: dirty again before their turn, not sent */
     int64_t clean_ns;
     struct seen_slowed slowed;
 
@@ -143,6 +144,13 @@ int64_t seen_span_of(const struct seen *s, double pages);
 
 /* While the guest is watched: of so many pages of the last look, what a span has at that speed. */
 double seen_look_share(const struct seen *s, uint64_t pages, int64_t span_ns);
+
+/* And how many it would write to within that span: as it did before, but so much slower or faster
+ * that it would have written to as many in the look. */
+double seen_look_within(const struct seen *s, int64_t span_ns);
+
+/* Of what is left, how many pages a round would send. */
+double seen_next_sent(const struct seen *s);
 
 /* Bytes on the wire for a page; 4096 before any was sent. */
 double seen_bytes_per_page(const struct seen *s);

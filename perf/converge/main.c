@@ -2,18 +2,23 @@
  * converge: runs every workload on every link under every policy in simulated time, and writes
  * one JSON object a run to standard output. perf/converge/report makes tables and pages of them.
  *
- *   converge all [SHARD/SHARDS]
+ *   converge all [SHARD/SHARDS [SEED]]
  *   converge one WORKLOAD RATIO LINK POLICY [SEED [TARGET_MS]]
- *   converge beside WORKLOAD RATIO LINK POLICY SEED MIB TOLD_SUSPEND TOLD_FINISH SUSPEND FINISH
+ *   converge beside WORKLOAD RATIO LINK POLICY SEED MIB OWN_MIB TOLD_SUSPEND TOLD_FINISH SUSPEND
+ *                   FINISH
  *   converge trace WORKLOAD RATIO LINK SEED MIB
  *
- * RATIO is how much faster than the link the guest writes. "trace" writes a page number a line (-:
- * no write) for a xensim guest, after a line with how many it reads a second. "beside" is the
- * simulation of that run, with the costs (in ns) that were told and then measured there.
+ * RATIO is how much faster than the link the guest writes. Runs of "all" are numbered from 1; their
+ * number and SEED (0) together are a run's seed: with another SEED there are other traces. "trace"
+ * writes a page number a line (-: no write) for a xensim guest, after a line with how many it reads
+ * a second. "beside" is the simulation of that run: with the pages that the guest has beside those
+ * that the trace writes to, with the costs (in ns) that were told and then measured there, and with
+ * a token bucket for a link.
  */
 #include "perf/converge/sim.h"
 
 #include "base/deadline.h"
+#include "sched/bucket.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -129,7 +134,7 @@ static int run_cell(enum workload w, double ratio, const struct link *l, uint64_
     return rc;
 }
 
-static int run_all(unsigned shard, unsigned shards)
+static int run_all(unsigned shard, unsigned shards, uint64_t seed)
 {
     unsigned cell = 0;
 
@@ -138,7 +143,7 @@ static int run_all(unsigned shard, unsigned shards)
             for (unsigned l = 0; l < GRID_LINKS; l++) {
                 if (w == WORK_IDLE && i)
                     continue;
-                if (cell++ % shards == shard && run_cell(w, ratios[i], &links[l], cell))
+                if (cell++ % shards == shard && run_cell(w, ratios[i], &links[l], seed + cell))
                     return 1;
             }
     return 0;
@@ -206,7 +211,7 @@ static int run_beside(char **argv)
 {
     const double ratio = atof(argv[3]);
     const uint64_t seed = strtoull(argv[6], NULL, 10);
-    const uint32_t pages = pages_of(argv[7]);
+    const uint32_t pages = pages_of(argv[7]), own_pages = (uint32_t)atoi(argv[8]) << 8;
     const struct link *l;
     enum workload w;
     enum policy p;
@@ -219,10 +224,11 @@ static int run_beside(char **argv)
         return 2;
     name_trace(w, ratio, name);
 
-    struct scenario sc = scenario_of(&t, l, pages, seed, TARGET_NS);
+    struct scenario sc = scenario_of(&t, l, pages + own_pages, seed, TARGET_NS);
 
-    sc.costs = (struct decide_costs){atoll(argv[8]), 0, atoll(argv[9])};
-    sc.measured = (struct decide_costs){atoll(argv[10]), 0, atoll(argv[11])};
+    sc.burst_ns = BUCKET_BURST_NS;
+    sc.costs = (struct decide_costs){atoll(argv[9]), 0, atoll(argv[10])};
+    sc.measured = (struct decide_costs){atoll(argv[11]), 0, atoll(argv[12])};
 
     const int rc = run(name, &sc, p);
 
@@ -260,11 +266,11 @@ int main(int argc, char **argv)
     if (argc >= 2 && !strcmp(argv[1], "all")) {
         if (argc > 2 && (sscanf(argv[2], "%u/%u", &shard, &shards) != 2 || shard >= shards))
             return 2;
-        return run_all(shard, shards);
+        return run_all(shard, shards, argc > 3 ? strtoull(argv[3], NULL, 10) : 0);
     }
     if (argc >= 6 && !strcmp(argv[1], "one"))
         return run_one(argc, argv);
-    if (argc == 12 && !strcmp(argv[1], "beside"))
+    if (argc == 13 && !strcmp(argv[1], "beside"))
         return run_beside(argv);
     if (argc == 7 && !strcmp(argv[1], "trace"))
         return write_trace(argv);

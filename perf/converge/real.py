@@ -54,6 +54,7 @@ class Hosts:
 
 
 def create(hosts, program, workload, ratio, link):
+    """Says how many MiB the guest has beside those that the trace writes to."""
     trace = os.path.join(hosts.folder, 'trace')
     text = subprocess.run([program, 'trace', workload, str(ratio), link, str(SEED), str(MIB)],
                           check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -66,6 +67,7 @@ def create(hosts, program, workload, ratio, link):
               '1', '--dirty', rate, '--pattern', f'file:{trace}', '--content',
               'zero=0,text=0,random=100', '--name', 'g')
     time.sleep(0.5)
+    return own_mib
 
 
 def row(workload, ratio, link, policy, **figures):
@@ -74,18 +76,19 @@ def row(workload, ratio, link, policy, **figures):
                 outcome='met' if figures['downtime_ms'] <= TARGET_MS else 'missed', **figures)
 
 
-def beside(program, r, told_ns, took_ns):
+def beside(program, r, own_mib, told_ns, took_ns):
     """The simulation of the same run, with the costs as they were."""
     workload, ratio = r['trace']['name'].split(' x')
     words = [program, 'beside', workload, ratio, r['link'], r['policy'], str(SEED), str(MIB)]
-    out = subprocess.run(words + [str(int(n)) for n in (*told_ns, *took_ns)], check=True,
+    figures = [str(int(n)) for n in (own_mib, *told_ns, *took_ns)]
+    out = subprocess.run(words + figures, check=True,
                          stdout=subprocess.PIPE, text=True).stdout
     return json.loads(out)
 
 
 def move(hosts, program, workload, ratio, link):
     """By xmigrate."""
-    create(hosts, program, workload, ratio, link)
+    own_mib = create(hosts, program, workload, ratio, link)
     out = subprocess.run(
         hosts.on(0, 'xmigrate', '--live', f'127.0.0.1:{hosts.port}', 'g', '--insecure', '--json', '-q',
                  '--compress', 'none', '--lanes', '2', '--bandwidth', f'{RATES[link]:.0f}'),
@@ -99,7 +102,7 @@ def move(hosts, program, workload, ratio, link):
     r['words'] = [d['text'] for d in decisions]
     told = done['predicted']
     fixed = sum(parts[k] for k in ('state_ns', 'receiver_ns', 'libxl_ns', 'hand_off_ns'))
-    r['simulated'] = beside(program, r, (told['suspend_ns'], told['finish_ns']),
+    r['simulated'] = beside(program, r, own_mib, (told['suspend_ns'], told['finish_ns']),
                             (parts['suspend_ns'], fixed))
     hosts.sim('destroy', hosts.names[1], 'g')
     return r

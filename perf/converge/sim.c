@@ -1,6 +1,7 @@
 #include "perf/converge/sim.h"
 
 #include "base/deadline.h"
+#include "sched/bucket.h"
 
 #include <errno.h>
 #include <math.h>
@@ -56,6 +57,7 @@ struct sim {
     uint64_t step;   /* of the trace */
     uint64_t dirty;
     int64_t halve_ns;
+    int64_t ready_ns; /* when the link has carried what it was given */
     int64_t clean_ns, peek_ns;
     int64_t still_ns; /* the guest stands still for so long, while time passes */
     int64_t suspend_ns, finish_ns;
@@ -135,6 +137,15 @@ static double bits_per_ns(const struct sim *s)
 static int64_t wire_ns(const struct sim *s, uint64_t bytes)
 {
     return (int64_t)((double)bytes * 8 / bits_per_ns(s));
+}
+
+/* The link is given that much: how long until it has carried it. */
+static int64_t carry_ns(struct sim *s, uint64_t bytes)
+{
+    const int64_t until_ns = bucket_charge(
+        &s->ready_ns, s->now_ns, s->sc->burst_ns, (double)wire_ns(s, bytes));
+
+    return until_ns > s->now_ns ? until_ns - s->now_ns : 0;
 }
 
 /* One page in four has never been written to and is zero. */
@@ -224,7 +235,7 @@ static void send_round(struct sim *s, struct seen *seen, bool skip, const struct
         if (++slice < SLICE_PAGES)
             continue;
         s->bytes += slice_bytes;
-        advance(s, wire_ns(s, slice_bytes));
+        advance(s, carry_ns(s, slice_bytes));
         slice = 0;
         slice_bytes = 0;
         if (seen && s->now_ns - look_ns >= SPEED_LOOK_NS)
@@ -241,7 +252,7 @@ static void send_round(struct sim *s, struct seen *seen, bool skip, const struct
         }
     }
     s->bytes += slice_bytes;
-    advance(s, wire_ns(s, slice_bytes));
+    advance(s, carry_ns(s, slice_bytes));
     if (seen)
         see_speed(s, seen, &look_ns, &counted);
 }
@@ -302,7 +313,7 @@ static void finish(struct sim *s)
         if (s->page[p] & (DIRTY | TO_SEND | KEPT))
             last_bytes += take_page(s, p);
     s->bytes += last_bytes;
-    stand_still(s, wire_ns(s, last_bytes) + s->finish_ns);
+    stand_still(s, carry_ns(s, last_bytes) + s->finish_ns);
     s->r->rounds++;
     s->r->downtime_ns = s->now_ns - asked_ns;
     s->r->bytes = s->bytes;
@@ -618,7 +629,7 @@ static void run_qemu(struct sim *s, enum policy policy)
         if (++slice < SLICE_PAGES && q.left)
             continue;
         s->bytes += slice_bytes;
-        advance(s, wire_ns(s, slice_bytes));
+        advance(s, carry_ns(s, slice_bytes));
         slice = 0;
         slice_bytes = 0;
         if (s->now_ns - q.look_ns >= QEMU_LOOK_NS) {

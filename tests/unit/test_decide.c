@@ -131,6 +131,39 @@ static void test_rounds_that_were_in_vain_are_not_believed_again(void **state)
     assert_true(decide(&s, &g.limits, &g.costs).stalled);
 }
 
+/* 400 ms more than the pause has room for. */
+static void test_rounds_that_gain_too_little_do_not_help(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.left = 60000;
+    g.dirty = 80000; /* in 612 ms: 110 ms less */
+    assert_decided(g, ACT_ROUND, REASON_SHORTER);
+    g.dirty = 90000; /* 50 ms less */
+    assert_true(outcome(g).stalled);
+    g.rounds = 1; /* of how many are sent in vain nothing is known yet */
+    assert_decided(g, ACT_ROUND, REASON_SHORTER);
+    g.rounds = 2;
+    g.left = 23000; /* 40 ms more */
+    assert_decided(g, ACT_ROUND, REASON_SHORTER);
+}
+
+/* A guest that writes to pages before their turn makes the round shorter. */
+static void test_a_round_takes_as_long_as_what_it_sends(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.left = g.dirty = 60000;
+
+    struct seen s = see(&g);
+    const int64_t whole_ns = decide(&s, &g.limits, &g.costs).next.pages_ns;
+
+    s.skipped_share = 0.5;
+    assert_true((double)decide(&s, &g.limits, &g.costs).next.pages_ns < 0.55 * (double)whole_ns);
+}
+
 /* Within the limit, but the upper end of the prediction is not. */
 static void test_close_to_the_limit_it_makes_sure(void **state)
 {
@@ -230,15 +263,15 @@ static void test_a_guest_is_watched_until_it_is_calm(void **state)
     assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_SHORTER);
 }
 
-/* For as long as all that went before; then a round follows that sends what has become idle. */
+/* Once it writes to nothing new, for 5 s; then a round follows that sends what has become idle. */
 static void test_a_guest_is_not_watched_for_ever(void **state)
 {
     (void)state;
     const struct given g = stalled();
-    struct seen s = watch(&g, 2, 30000, 32768);
+    struct seen s = watch(&g, 8, 30000, 32768);
 
     assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
-    s = watch(&g, 3, 30000, 32768);
+    s = watch(&g, 9, 30000, 32768);
 
     const struct decision d = decide(&s, &g.limits, &g.costs);
 
@@ -246,6 +279,51 @@ static void test_a_guest_is_not_watched_for_ever(void **state)
     assert_int_equal(d.reason, REASON_WATCH);
     assert_true(d.stalled && d.leave_repeats);
     assert_int_equal(d.stall_left, DECIDE_PATIENCE);
+}
+
+/* For as long as all that went before. */
+static void test_a_guest_that_writes_to_more_is_watched_for_less(void **state)
+{
+    (void)state;
+    const struct given g = stalled();
+    struct seen s = watch(&g, 2, 30000, 34000);
+
+    s.look_new_pages = 600; /* in 5 s nearly 6000, a sixth more */
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
+    s = watch(&g, 3, 30000, 34000);
+    s.look_new_pages = 600;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_ROUND);
+    s.look_new_pages = 400;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
+}
+
+/* Calm is less than before the watch, not less than what the watch itself has made more. */
+static void test_a_guest_that_writes_to_more_is_not_calm(void **state)
+{
+    (void)state;
+    const struct given g = stalled();
+    struct seen s = watch(&g, 1, 30000, 60000);
+
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
+    s.watch_from_pages = 60000;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_SHORTER);
+}
+
+static void test_after_a_watch_that_left_more_a_round_less_follows(void **state)
+{
+    (void)state;
+    const struct given g = stalled();
+    struct seen s = see(&g);
+
+    s.least_left_pages = 20000; /* or one less is enough anyway */
+    s.stalled_rounds = DECIDE_PATIENCE - 1;
+    s.watches = 1;
+    s.watch_from_pages = 30000;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_ROUND);
+    s.watch_from_pages = 20000;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_MINIMUM);
+    s.stalled_rounds--;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_ROUND);
 }
 
 static void test_a_guest_is_not_watched_again_and_again(void **state)
@@ -615,10 +693,15 @@ int main(void)
         cmocka_unit_test(test_pages_dirtied_during_the_suspend_count),
         cmocka_unit_test(test_goes_on_while_rounds_shorten_the_pause),
         cmocka_unit_test(test_rounds_that_were_in_vain_are_not_believed_again),
+        cmocka_unit_test(test_rounds_that_gain_too_little_do_not_help),
+        cmocka_unit_test(test_a_round_takes_as_long_as_what_it_sends),
         cmocka_unit_test(test_close_to_the_limit_it_makes_sure),
         cmocka_unit_test(test_a_guest_that_never_stops_ends_within_three_rounds),
         cmocka_unit_test(test_a_guest_is_watched_until_it_is_calm),
         cmocka_unit_test(test_a_guest_is_not_watched_for_ever),
+        cmocka_unit_test(test_a_guest_that_writes_to_more_is_watched_for_less),
+        cmocka_unit_test(test_a_guest_that_writes_to_more_is_not_calm),
+        cmocka_unit_test(test_after_a_watch_that_left_more_a_round_less_follows),
         cmocka_unit_test(test_a_guest_is_not_watched_again_and_again),
         cmocka_unit_test(test_a_guest_is_not_watched_while_much_more_is_left),
         cmocka_unit_test(test_a_guest_is_not_watched_at_the_price_of_a_limit),

@@ -270,6 +270,45 @@ static void test_a_look_adds_to_what_is_left_and_is_no_round(void **state)
     assert_false(s.watching);
 }
 
+/* What a round sends of what was left: what it does not was dirty again before its turn. */
+static void test_pages_that_are_not_sent_are_expected_again(void **state)
+{
+    (void)state;
+    struct seen s = {0};
+    struct seen_round r = round_of(NS_PER_S, 8000, 8000);
+
+    seen_round(&s, &r); /* 1000 of nobody knows how many */
+    assert_near(seen_next_sent(&s), 8000);
+    r.sent_pages = 6000;
+    r.left_pages = 8000;
+    seen_round(&s, &r);
+    assert_near(seen_next_sent(&s), 6000);
+    r.left_pages = 4000; /* a quarter again; then half of that in half the time */
+    seen_round(&s, &r);
+    assert_near(seen_next_sent(&s), 3500);
+    r.kept_pages = 2000; /* of the 4000, and all others are sent */
+    r.sent_pages = 2000;
+    seen_round(&s, &r);
+    assert_near(seen_next_sent(&s), 4000);
+}
+
+/* 10,000 pages, all of them within 200 ms. Then in 100 ms as many as it wrote to in 50 ms. */
+static void test_a_look_shows_how_much_slower_it_writes(void **state)
+{
+    (void)state;
+    struct seen s = {0};
+    const struct seen_round r = round_of(NS_PER_S, 10000, 10000);
+
+    seen_peek(&s, 200 * MS, 10000);
+    seen_round(&s, &r);
+    seen_look(
+        &s, &(struct seen_look){.window_ns = 100 * MS, .dirty_pages = 2500, .left_pages = 10000});
+    assert_near(seen_look_within(&s, 200 * MS), 5000);
+    assert_near(seen_look_within(&s, NS_PER_S), 10000); /* nor does it find more than there is */
+    s.look.window_ns = 0;
+    assert_near(seen_look_within(&s, NS_PER_S), 2500);
+}
+
 static void test_a_calm_guest_ends_the_stall(void **state)
 {
     (void)state;
@@ -413,6 +452,8 @@ int main(void)
         cmocka_unit_test(test_a_late_clean_is_remembered_for_a_while),
         cmocka_unit_test(test_a_shorter_window_leaves_what_longer_ones_showed),
         cmocka_unit_test(test_a_look_adds_to_what_is_left_and_is_no_round),
+        cmocka_unit_test(test_pages_that_are_not_sent_are_expected_again),
+        cmocka_unit_test(test_a_look_shows_how_much_slower_it_writes),
         cmocka_unit_test(test_a_calm_guest_ends_the_stall),
         cmocka_unit_test(test_a_stall_is_over_when_much_less_is_left),
         cmocka_unit_test(test_a_span_is_found_for_so_many_pages),
