@@ -266,8 +266,10 @@ static int send_bytes(struct tls_stream *s, const uint8_t *buf, size_t len_bytes
         int rc = explain_call(s, "sending", seal(s, buf, n, &sealed_bytes), e);
         pthread_mutex_unlock(&s->lock);
 
-        if (is_final(rc))
+        if (is_final(rc)) {
+            s->pending_bytes = 0; /* nothing will ever be sent again */
             return rc;
+        }
         s->ch.costs.seal_cpu_ns += lap_cpu_ns(&s->mark_cpu_ns);
         s->pending_bytes += sealed_bytes;
         buf += sealed_bytes;

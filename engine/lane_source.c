@@ -115,7 +115,7 @@ static void count_up(atomic_uint_fast64_t *counter, uint64_t pages)
     atomic_fetch_add_explicit(counter, pages, memory_order_relaxed);
 }
 
-/* How that batch went, for the choice of the next one's codec. */
+/* How that record went, for the choice of the next one's codec. */
 static void learn(struct lane_source *l, unsigned codec, uint64_t pages, uint64_t bytes,
     const struct channel_costs *before, int64_t begun_ns)
 {

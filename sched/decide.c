@@ -7,9 +7,10 @@
 
 /* A round that shortens what the pages of the pause take by less is not worth what it costs... */
 #define LEAST_GAIN 0.01
-/* ...nor is one of which so many would not lead to the goal: gains only shrink. (What the second
- * round gains is not known well enough for that.) */
-#define MOST_AHEAD 5
+/* ...nor is one of which more would be needed to get to the goal, if all left the same share of
+ * what the one before left: they leave more and more. (What the second round leaves is not known
+ * well enough for that.) */
+#define MOST_AHEAD 12
 /* So many rounds in a row that did not shorten it, whatever was said of them, and the next one is
  * not believed either. */
 #define MOST_VAIN 6
@@ -298,8 +299,8 @@ static bool grew_by_less(const struct seen *s, double share)
 /* If it goes on as in the last look, it will have written to little else after that span. */
 static bool is_full(const struct seen *s, int64_t span_ns)
 {
-    return seen_look_share(s, s->look_new_pages, span_ns) <=
-           FULL_GROWTH * (double)s->last.left_pages;
+    return s->look.window_ns > 0 && seen_look_share(s, s->look_new_pages, span_ns) <=
+                                        FULL_GROWTH * (double)s->last.left_pages;
 }
 
 /* It is watched, and not calm yet. */
@@ -361,26 +362,33 @@ static struct decision handle_stall(const struct seen *s, const struct decide_li
     return d;
 }
 
-/* How far what the pages take is from where rounds should bring it: to what the limit has room for,
- * or, where it has none, to a small part of the rest. */
-static double over_ns(const struct decide_limits *l, const struct prediction *now)
+/* What the pages may take at the end of rounds: what the limit has room for, or, where it has none,
+ * a small part of the rest. */
+static double goal_ns(const struct decide_limits *l, const struct prediction *now)
 {
     const double fixed = (double)fixed_ns(now);
-    const double room = (double)l->max_downtime_ns - fixed;
 
-    return (double)now->pages_ns - fmax(room, FLOOR_SHARE * fixed);
+    return fmax((double)l->max_downtime_ns - fixed, FLOOR_SHARE * fixed);
+}
+
+/* Whether MOST_AHEAD such rounds lead to the goal. */
+static bool leads_to_goal(const struct decide_limits *l, const struct decision *d)
+{
+    const double now_ns = (double)d->now.pages_ns, goal = goal_ns(l, &d->now);
+
+    return now_ns <= goal ||
+           (double)d->next.pages_ns <= now_ns * pow(goal / now_ns, 1.0 / MOST_AHEAD);
 }
 
 static bool is_shorter(
     const struct seen *s, const struct decide_limits *l, const struct decision *d)
 {
-    const double gain_ns = (double)d->now.pages_ns - (double)d->next.pages_ns;
+    const double now_ns = (double)d->now.pages_ns, next_ns = (double)d->next.pages_ns;
 
     if (s->watching)
         return (double)d->next.pages <= CALM_SHARE * (double)s->watch_from_pages;
-    if (s->rounds > 1 && MOST_AHEAD * gain_ns < over_ns(l, &d->now))
-        return false;
-    return gain_ns >= LEAST_GAIN * (double)d->now.pages_ns && s->vain_rounds < MOST_VAIN;
+    return next_ns <= (1 - LEAST_GAIN) * now_ns && s->vain_rounds < MOST_VAIN &&
+           (s->rounds < 2 || leads_to_goal(l, d));
 }
 
 struct decision decide(
@@ -408,7 +416,7 @@ struct decision decide(
     if (limit != REASON_SHORTER)
         return stop(d, l, limit);
     /* Out of patience a round must lead to the goal, not only towards it. */
-    if (!shorter || (!s->watching && s->stalled_rounds >= DECIDE_PATIENCE &&
+    if (!shorter || (!s->watching && s->stalled_rounds && !patience_left(s) &&
                         d.next.whole_ns > l->max_downtime_ns))
         return handle_stall(s, l, c, d);
     /* Rounds help, but not enough: slower, if that can be. */

@@ -8,12 +8,11 @@
  *
  *   within --max-downtime                     suspend
  *   not, but a round shortens it enough       another round
- *   not, and rounds only cost: the working    wait a little for a better moment, then what
- *   set is what is left                       --on-stall says: suspend, or give up
+ *   not, and rounds do not help: the          wait a little for a better moment, then what
+ *   working set is what is left               --on-stall says: suspend, or give up
  *   --max-rounds, --max-time, --max-bytes     the same, at once: whoever goes on would break it
  *
- * Enough is what a few such rounds would lead to the goal with: each gains less than the one
- * before.
+ * Enough is what a dozen such rounds would lead to the goal with.
  *
  * What it waits for is a guest that pauses for breath, or does something else. It is watched first,
  * with nothing sent, where that leaves not much more: until a round would leave clearly less than

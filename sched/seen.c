@@ -195,9 +195,9 @@ double seen_dirty_within(const struct seen *s, int64_t span_ns)
     return between(s->curve[i - 1], s->curve[i], (double)span_ns);
 }
 
-int64_t seen_span_of(const struct seen *s, double pages)
+static int64_t span_of(const struct seen *s, double pages, int64_t most_ns)
 {
-    int64_t low_ns = 0, high_ns = s->last.window_ns;
+    int64_t low_ns = 0, high_ns = most_ns;
 
     while (high_ns - low_ns > SPAN_EXACT_NS) {
         const int64_t mid_ns = low_ns + (high_ns - low_ns) / 2;
@@ -208,6 +208,11 @@ int64_t seen_span_of(const struct seen *s, double pages)
             high_ns = mid_ns;
     }
     return high_ns;
+}
+
+int64_t seen_span_of(const struct seen *s, double pages)
+{
+    return span_of(s, pages, s->last.window_ns);
 }
 
 /* ---- a guest that is slowed down ---- */
@@ -355,7 +360,10 @@ double seen_look_within(const struct seen *s, int64_t span_ns)
     if (s->look.window_ns <= 0)
         return dirty;
 
-    const double speed = (double)seen_span_of(s, dirty) / (double)s->look.window_ns;
+    /* A look may be longer than the last round's window: that does not make the guest slower. */
+    const int64_t most_ns = s->last.window_ns > s->look.window_ns ? s->last.window_ns
+                                                                  : s->look.window_ns;
+    const double speed = (double)span_of(s, dirty, most_ns) / (double)s->look.window_ns;
     const double same_ns = fmin((double)(INT64_MAX / 8), (double)span_ns * speed);
 
     return fmax(dirty, seen_dirty_within(s, (int64_t)same_ns));

@@ -55,7 +55,7 @@ static const char *why_not_longer(enum reason r)
     case REASON_BYTES:
         return "another round would break --max-bytes";
     default:
-        return "the guest rewrites it as fast as it is sent";
+        return "the guest rewrites it about as fast as it is sent";
     }
 }
 
@@ -90,19 +90,20 @@ void decision_words(const struct seen *s, const struct decide_limits *l, const s
         if (d->action == ACT_WATCH) {
             snprintf(out, DECISION_WORDS_BYTES,
                 "working set %s at %s: downtime would be %s, over the %s asked, and rounds do not "
-                "shorten it; watching the guest for a calmer moment, nothing is sent meanwhile",
+                "shorten it enough; watching the guest for a calmer moment, nothing is sent "
+                "meanwhile",
                 f.left, f.rate, f.now, f.asked);
             break;
         }
         snprintf(out, DECISION_WORDS_BYTES,
             "working set %s at %s: downtime would be %s, over the %s asked, and rounds do not "
-            "shorten it; at most %u more for a better moment",
+            "shorten it enough; at most %u more for a better moment",
             f.left, f.rate, f.now, f.asked, d->stall_left);
         break;
     case REASON_SLOWER:
         snprintf(out, DECISION_WORDS_BYTES,
-            "%s %s at %s: downtime would be %s, over the %s asked, and rounds do not shorten it: "
-            "slowing the guest to %u %% of the processor time that it used (cap %u)",
+            "%s %s at %s: downtime would be %s, over the %s asked, and rounds do not shorten it "
+            "enough: slowing the guest to %u %% of the processor time that it used (cap %u)",
             s->slowed.steps ? "still" : "working set", f.left, f.rate, f.now, f.asked,
             slowed_to_percent(s, d->cap_percent), d->cap_percent);
         break;

@@ -33,7 +33,7 @@
 #define TRACE_NS    (60 * NS_PER_S)
 #define TRIPS       2 /* receiver: the result, and GO with its answer */
 
-static const double ratios[] = {0.1, 0.3, 0.6, 1, 2, 4};
+static const double ratios[] = {0.1, 0.3, 0.6, 0.8, 0.9, 1, 2, 4};
 
 enum { RATIOS = sizeof(ratios) / sizeof(ratios[0]) };
 

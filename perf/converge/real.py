@@ -11,9 +11,11 @@ import time
 
 MIB = 128
 TARGET_MS = 300
-# Workloads that are the same at any time: a burst may come sooner or later in a real run.
+# Workloads that are the same at any time: a burst may come sooner or later in a real run. At 5 Gb/s
+# such as write side by side: to map scattered pages one by one is dearer on xensim than on Xen (a
+# system call each, see docs/xensim.md), and then that is the speed, and not the link's.
 SAMPLE = [('uniform', 0.3, '1G'), ('uniform', 2, '1G'), ('hot', 0.6, '1G'), ('zipf', 1, '1G'),
-          ('server', 0.3, '1G'), ('uniform', 0.1, '5G'), ('hot', 0.3, '5G')]
+          ('server', 0.3, '1G'), ('sweep', 0.3, '5G'), ('idle', 1, '5G')]
 RATES = {'1G': 1e9, '5G': 5e9}
 SEED = 7
 
@@ -25,7 +27,7 @@ class Hosts:
         self.build, self.folder = os.path.abspath(build), folder
         self.names = [f'conv-{os.getpid()}-a', f'conv-{os.getpid()}-b']
         for name in self.names:
-            self.sim('host', name, '--mem', '512M')
+            self.sim('host', name, '--mem', '512M', '--prealloc')
             os.makedirs(os.path.join(folder, name), mode=0o700)
         self.listener = subprocess.Popen(
             self.on(1, 'xmigrate', '--listen', '127.0.0.1:0', '--insecure'),

@@ -130,18 +130,22 @@ guest_says() { must "$1" "await 20 /run/console/\$(xl domid $2) '$3'"; }
 # only_on HOST NAME [settled]: no domain of that name, in whatever state, on the other host; and none
 # half built on either. settled: log-dirty is off, too.
 only_on() {
-    local others here_says other_says log_dirty
-    spawn "$(other_host "$1")" "xl list | awk 'NR > 1 && \$2 != 0'"
+    local list='list=$(xl list) || exit 1; awk "NR > 1 && \$2 != 0" <<END
+$list
+END'
+    local others here_says other_says log_dirty=off
+    spawn "$(other_host "$1")" "$list"
     others=$spawned
-    here_says=$(on "$1" "id=\$(xl domid $2) || exit 1
-        xl list | awk 'NR > 1 && \$2 != 0'
-        [ -z '${3:-}' ] || echo log-dirty \$(logdirty is \$id)") || fail "no $2 on $1: $here_says"
-    other_says=$(collect "$others") || fail "xl list on $(other_host "$1")"
+    here_says=$(on "$1" "$list
+        [ -z '${3:-}' ] || { id=\$(xl domid $2) && echo log-dirty \$(logdirty is \$id); }") ||
+        fail "no $2 on $1: $here_says"
+    other_says=$(collect "$others") || fail "xl list on $(other_host "$1"): $other_says"
     [ -z "$other_says" ] || fail "left on $(other_host "$1"): $other_says"
-    log_dirty=$(sed -n 's/^log-dirty //p' <<<"$here_says")
+    [ -z "${3:-}" ] || log_dirty=$(sed -n 's/^log-dirty //p' <<<"$here_says")
     here_says=$(grep -v '^log-dirty ' <<<"$here_says")
-    [ "$(wc -l <<<"$here_says")" = 1 ] || fail "left on $1: $here_says"
-    [ -z "${3:-}" ] || [ "$log_dirty" = off ] || fail "log-dirty is ${log_dirty:-?} for $2 on $1"
+    [ "$(grep -c . <<<"$here_says")" = 1 ] && [ "$(awk '{ print $1 }' <<<"$here_says")" = "$2" ] ||
+        fail "not $2 alone on $1: $here_says"
+    [ "$log_dirty" = off ] || fail "log-dirty is ${log_dirty:-?} for $2 on $1"
 }
 
 # settled HOST NAME: as only_on, after the clean-up of a failure had its time.
@@ -169,8 +173,7 @@ trust_pair() {
 # listen HOST [OPTIONS]: a listener there, ready when this returns; its pid is in /tmp/listen.pid.
 listen() {
     trust_pair
-    must "$1" "rm -f /tmp/listen.out
-        setsid xmigrate --listen ${2:-} >/tmp/listen.out 2>/tmp/listen.err </dev/null &
+    must "$1" "rm -f /tmp/listen.out; setsid xmigrate --listen ${2:-} >/tmp/listen.out 2>/tmp/listen.err </dev/null &
         echo \$! >/tmp/listen.pid
         await 20 /tmp/listen.out || { cat /tmp/listen.err; exit 1; }
         cat /tmp/listen.out"

@@ -149,6 +149,19 @@ static void test_rounds_that_gain_too_little_do_not_help(void **state)
     assert_decided(g, ACT_ROUND, REASON_SHORTER);
 }
 
+/* Four times as much as the pause has room for: a sixth less with each round gets there in ten. */
+static void test_a_guest_a_little_slower_than_the_link_is_followed(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+
+    g.left = 88000;
+    g.dirty = 85000;
+    assert_decided(g, ACT_ROUND, REASON_SHORTER);
+    g.dirty = 95000; /* in thirty */
+    assert_true(outcome(g).stalled);
+}
+
 /* A guest that writes to pages before their turn makes the round shorter. */
 static void test_a_round_takes_as_long_as_what_it_sends(void **state)
 {
@@ -256,7 +269,7 @@ static void test_a_guest_is_watched_until_it_is_calm(void **state)
     struct seen s = watch(&g, 1, 15000, 32768);
 
     assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
-    s = watch(&g, 1, 7000, 32768); /* in a round of 1.1 s less than half */
+    s = watch(&g, 1, 7000, 32768); /* in a round of 1.1 s clearly less */
     assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_SHORTER);
     assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_ROUND);
     s.vain_rounds = 100; /* they say nothing about a guest that has changed */
@@ -694,6 +707,7 @@ int main(void)
         cmocka_unit_test(test_goes_on_while_rounds_shorten_the_pause),
         cmocka_unit_test(test_rounds_that_were_in_vain_are_not_believed_again),
         cmocka_unit_test(test_rounds_that_gain_too_little_do_not_help),
+        cmocka_unit_test(test_a_guest_a_little_slower_than_the_link_is_followed),
         cmocka_unit_test(test_a_round_takes_as_long_as_what_it_sends),
         cmocka_unit_test(test_close_to_the_limit_it_makes_sure),
         cmocka_unit_test(test_a_guest_that_never_stops_ends_within_three_rounds),

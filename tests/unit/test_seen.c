@@ -309,6 +309,21 @@ static void test_a_look_shows_how_much_slower_it_writes(void **state)
     assert_near(seen_look_within(&s, NS_PER_S), 2500);
 }
 
+/* A look that is longer than the round's window was. */
+static void test_a_long_look_makes_no_slow_guest(void **state)
+{
+    (void)state;
+    struct seen s = {0};
+    const struct seen_round before = round_of(NS_PER_S, 10000, 10000);
+    const struct seen_round r = round_of(20 * MS, 200, 200);
+
+    seen_round(&s, &before);
+    seen_round(&s, &r); /* as fast */
+    seen_look(
+        &s, &(struct seen_look){.window_ns = 100 * MS, .dirty_pages = 1000, .left_pages = 1200});
+    assert_near(seen_look_within(&s, 500 * MS), 5000);
+}
+
 static void test_a_calm_guest_ends_the_stall(void **state)
 {
     (void)state;
@@ -454,6 +469,7 @@ int main(void)
         cmocka_unit_test(test_a_look_adds_to_what_is_left_and_is_no_round),
         cmocka_unit_test(test_pages_that_are_not_sent_are_expected_again),
         cmocka_unit_test(test_a_look_shows_how_much_slower_it_writes),
+        cmocka_unit_test(test_a_long_look_makes_no_slow_guest),
         cmocka_unit_test(test_a_calm_guest_ends_the_stall),
         cmocka_unit_test(test_a_stall_is_over_when_much_less_is_left),
         cmocka_unit_test(test_a_span_is_found_for_so_many_pages),

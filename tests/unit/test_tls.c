@@ -359,6 +359,62 @@ static void *run_listener(void *arg)
     return NULL;
 }
 
+/* What leaves at once, as throttle() hears of it. */
+struct writes {
+    unsigned count;
+    size_t all_bytes, most_bytes;
+};
+
+static void note_write(void *arg, size_t bytes)
+{
+    struct writes *w = arg;
+
+    w->count++;
+    w->all_bytes += bytes;
+    w->most_bytes = bytes > w->most_bytes ? bytes : w->most_bytes;
+}
+
+/* Pieces such as stand between zero pages: of one page to five, in one send. */
+static struct writes count_writes(struct pair *p, size_t slice_bytes)
+{
+    enum { PIECES = 100, PAGE = 4096, MOST_PAGES = 5 };
+    static uint8_t pages[MOST_PAGES * PAGE], got[PIECES * MOST_PAGES * PAGE];
+    struct receiver r = {.ch = p->server.ch, .buf = got};
+    struct iovec iov[PIECES];
+    struct writes w = {0};
+    struct err e = ERR_INIT;
+    pthread_t thread;
+
+    for (unsigned i = 0; i < PIECES; i++) {
+        iov[i] = (struct iovec){pages, (1 + i % MOST_PAGES) * PAGE};
+        r.len_bytes += iov[i].iov_len;
+    }
+    p->client.ch->throttle = note_write;
+    p->client.ch->throttle_arg = &w;
+    p->client.ch->slice_bytes = slice_bytes;
+    assert_int_equal(pthread_create(&thread, NULL, run_receiver, &r), 0);
+    assert_int_equal(channel_send(p->client.ch, iov, PIECES, &e), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(r.rc, 0);
+    assert_in_range(w.all_bytes, r.len_bytes, r.len_bytes + r.len_bytes / 100);
+    return w;
+}
+
+static void test_scattered_pieces_leave_in_whole_chunks(void **state)
+{
+    const struct writes w = count_writes(*state, 0);
+
+    assert_in_range(w.count, 1, w.all_bytes / TLS_CHUNK_BYTES + 1);
+}
+
+static void test_a_cap_is_paid_slice_by_slice(void **state)
+{
+    enum { SLICE = 20000 };
+    const struct writes w = count_writes(*state, SLICE);
+
+    assert_in_range(w.most_bytes, SLICE, SLICE + 256); /* with what sealing adds */
+}
+
 static void test_both_ends_send_and_receive_at_once(void **state)
 {
     struct pair *p = *state;
@@ -625,6 +681,8 @@ int main(void)
         ON_HOSTS(test_older_tls_is_refused),
         ON_HOSTS(test_what_is_not_tls_is_refused),
         ON_PAIR(test_pieces_of_all_sizes_arrive_in_order),
+        ON_PAIR(test_scattered_pieces_leave_in_whole_chunks),
+        ON_PAIR(test_a_cap_is_paid_slice_by_slice),
         ON_PAIR(test_both_ends_send_and_receive_at_once),
         ON_PAIR(test_a_key_that_sealed_enough_is_replaced),
         ON_PAIR(test_a_peer_may_ask_for_a_new_key),

@@ -23,7 +23,8 @@ enum {
     MAX_JOBS = 64,
     MAX_NAME = 64,
     MAX_PATH = 512,
-    LOOK_MS = 2000, /* without the bell */
+    LOOK_MS = 2000,               /* without the bell */
+    NO_PROCESS_STATUS = 126 << 8, /* as waitpid() would say it */
 };
 
 struct job {
@@ -68,25 +69,6 @@ static void run(const char *name)
     _exit(127);
 }
 
-static void start(const char *share, const char *name, struct job jobs[MAX_JOBS])
-{
-    char from[MAX_PATH], script[MAX_PATH];
-    unsigned i = 0;
-
-    while (i < MAX_JOBS && jobs[i].pid)
-        i++;
-    path_of(from, share, "/cmd/", name);
-    path_of(script, "/run", "/cmd-", name);
-    if (i == MAX_JOBS || strlen(name) >= MAX_NAME || copy_file(from, script) || unlink(from))
-        return;
-    strcpy(jobs[i].name, name);
-    jobs[i].pid = fork();
-    if (!jobs[i].pid)
-        run(name);
-    if (jobs[i].pid < 0)
-        jobs[i].pid = 0;
-}
-
 static void finish(const char *share, const struct job *job, int status)
 {
     char from[MAX_PATH], to[MAX_PATH], whole[MAX_PATH];
@@ -106,6 +88,28 @@ static void finish(const char *share, const struct job *job, int status)
     unlink(from);
     path_of(from, "/run", "/pid-", job->name);
     unlink(from);
+}
+
+static void start(const char *share, const char *name, struct job jobs[MAX_JOBS])
+{
+    char from[MAX_PATH], script[MAX_PATH];
+    unsigned i = 0;
+
+    while (i < MAX_JOBS && jobs[i].pid)
+        i++;
+    path_of(from, share, "/cmd/", name);
+    path_of(script, "/run", "/cmd-", name);
+    if (i == MAX_JOBS || strlen(name) >= MAX_NAME || copy_file(from, script) || unlink(from))
+        return;
+    strcpy(jobs[i].name, name);
+    jobs[i].pid = fork();
+    if (!jobs[i].pid)
+        run(name);
+    if (jobs[i].pid < 0) {
+        printf("agent: cannot start %s: %s\n", name, strerror(errno));
+        finish(share, &jobs[i], NO_PROCESS_STATUS);
+        jobs[i].pid = 0;
+    }
 }
 
 static void start_new(const char *share, const char *folder, struct job jobs[MAX_JOBS])
@@ -141,6 +145,7 @@ static int open_bell(const char *path)
 
     if (fd >= 0 && !tcgetattr(fd, &t)) {
         cfmakeraw(&t);
+        t.c_cflag |= CLOCAL | CREAD;
         cfsetspeed(&t, B115200);
         tcsetattr(fd, TCSANOW, &t);
     }

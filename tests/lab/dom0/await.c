@@ -9,11 +9,11 @@
 #include <string.h>
 #include <time.h>
 
-enum { LINE_BYTES = 4096, LOOKS_PER_S = 20 };
+enum { LINE_BYTES = 65536, LOOKS_PER_S = 20 };
 
 static bool has(const char *path, const char *text)
 {
-    char line[LINE_BYTES];
+    static char line[LINE_BYTES];
     bool found = false;
     FILE *f = fopen(path, "re");
 
@@ -33,7 +33,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: await SECONDS FILE [TEXT]\n");
         return 1;
     }
-    for (long looks = strtol(argv[1], NULL, 10) * LOOKS_PER_S; looks > 0; looks--) {
+
+    const time_t until = time(NULL) + strtol(argv[1], NULL, 10);
+
+    while (time(NULL) <= until) {
         if (has(argv[2], argc > 3 ? argv[3] : ""))
             return 0;
         nanosleep(&pause, NULL);
@@ -42,5 +45,7 @@ int main(int argc, char **argv)
         argv[1]);
     fflush(stdout);
     snprintf(command, sizeof(command), "tail -n 5 '%s'", argv[2]);
-    return system(command) ? 2 : 1;
+    if (system(command))
+        puts("(which cannot be shown)");
+    return 1;
 }

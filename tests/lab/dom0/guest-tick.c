@@ -27,20 +27,20 @@ static int64_t now_ms(void)
     return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
 }
 
-/* -1: no domain of that name. */
+/* -1: no domain of that name. The newest, if a killed toolstack has left an older one's entry. */
 static long find_domain(struct xs_handle *xs, const char *name)
 {
     unsigned count = 0, len;
     char **ids = xs_directory(xs, XBT_NULL, "/local/domain", &count);
     long id = -1;
 
-    for (unsigned i = 0; i < count && id < 0; i++) {
+    for (unsigned i = 0; i < count; i++) {
         char path[MAX_PATH];
         char *found;
 
         snprintf(path, sizeof(path), "/local/domain/%s/name", ids[i]);
         found = xs_read(xs, XBT_NULL, path, &len);
-        if (found && !strcmp(found, name))
+        if (found && !strcmp(found, name) && strtol(ids[i], NULL, 10) > id)
             id = strtol(ids[i], NULL, 10);
         free(found);
     }
@@ -179,6 +179,7 @@ int main(int argc, char **argv)
     snprintf(command, sizeof(command),
         "tail -n 8 %s; xl list; tail -n 4 /run/xmigrate/monitor-*.log /tmp/listen.err 2>/dev/null",
         log);
+    signal(SIGCHLD, SIG_DFL); /* system() waits */
     if (system(command))
         puts("(and not all of that could be shown)");
     return 1;

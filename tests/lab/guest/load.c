@@ -2,11 +2,12 @@
  * load: what a lab guest does. It rewrites memory at a rate, checks all of it again and again, may
  * hold known values in vector registers and use a disk, and prints one line a second:
  *
- *     tick 12 mem 3 bad 0 wrote 40960 fpu 120 bad 0 disk 55 bad 0 gap_ms 14 cpus 1 end
+ *     tick 12 mem 3 bad 0 wrote 40960 fpu 120 bad 0 disk 55 bad 0 gap_ms 52 cpus 1 end
  *
  * mem: how often every page was found right; bad: how often anything was wrong (never forgotten);
- * gap_ms: the longest time since the last line in which the guest did not run, by its own clock,
- * which goes on while it is suspended (as far as the hosts' clocks agree, see dom0/hostclock.c).
+ * gap_ms: the longest time since the last line in which the guest did not run, give or take the 50
+ * ms at which it looks, by its own clock, which goes on while it is suspended (as far as the hosts'
+ * clocks agree, see dom0/hostclock.c).
  *
  * Each page's content is a function of its index and version. The versions are kept beside the
  * pages, so a page that an older copy has overwritten is found, not only one that is torn. Every
