@@ -6,7 +6,8 @@
 . "$E2E/move.sh"
 two_hosts
 listen b
-slow="--bandwidth 300M --compress none"
+# Far below what it writes, also when this machine has little time for the guest.
+slow="--bandwidth 150M --compress none"
 busy() {
     guest a g --type "${1:-pvh}" --memory 48M --vcpus 2 --dirty 24000
     must "$X" cap a g "${2:-150}"
@@ -59,10 +60,11 @@ lowered() {
     kill -0 $mover 2>/dev/null || fail "it ended: $(cat moving.err)"
     grep -qs '"cap"' moving.json
 }
-# begin TYPE CAP: a move that is at it. So slow a wire that it stays so for a while.
+# begin TYPE CAP: a move that is at it. So slow a wire that it stays so for a while, and room for pages
+# also when what earlier arrivals took on a busy machine is expected again.
 begin() {
     busy "$1" "$2"
-    moving a g --on-stall throttle --compress none --bandwidth 60M --max-downtime 200ms
+    moving a g --on-stall throttle --compress none --bandwidth 60M --max-downtime 600ms
     wait_for 60 lowered
     [ "$("$X" cap a g)" -ne "$2" ] || fail "its cap is as it was"
     [ "$(rate_of a g)" -lt 12000 ] || fail "it writes as fast as before"
