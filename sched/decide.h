@@ -71,10 +71,10 @@ enum action {
 
 enum reason {
     REASON_SHORTER,  /* another round: it makes the pause shorter */
-    REASON_WATCH,    /* watch or another round: none helps, but the guest may pause for breath */
+    REASON_WATCH,    /* watch or another round: none helps enough, but the guest may become calm */
     REASON_SLOWER,   /* throttle: a slower guest would let rounds shorten the pause */
     REASON_DOWNTIME, /* the predicted pause is within the limit */
-    REASON_MINIMUM,  /* it is not, and no further round would shorten it */
+    REASON_MINIMUM,  /* it is not, and no further round would shorten it enough */
     REASON_SLOWEST,  /* it is not, and slowing the guest down (further) would not help */
     REASON_FLOOR,    /* it is not, but pages are a small part of it */
     REASON_ROUNDS,   /* a limit was reached */

@@ -127,8 +127,8 @@ lived_on() { whole "$1" "$2" "$pulse_tick" $((pulse_passes + 2)); }
 # reader).
 guest_says() { must "$1" "await 20 /run/console/\$(xl domid $2) '$3'"; }
 
-# only_on HOST NAME [settled]: no domain of that name, in whatever state, on the other host; and none
-# half built on either. settled: log-dirty is off, too.
+# only_on HOST NAME [settled]: no domain of that name, in whatever state, on the other host; and
+# none half built on either. settled: log-dirty is off, too.
 only_on() {
     local list='list=$(xl list) || exit 1; awk "NR > 1 && \$2 != 0" <<END
 $list
@@ -173,7 +173,8 @@ trust_pair() {
 # listen HOST [OPTIONS]: a listener there, ready when this returns; its pid is in /tmp/listen.pid.
 listen() {
     trust_pair
-    must "$1" "rm -f /tmp/listen.out; setsid xmigrate --listen ${2:-} >/tmp/listen.out 2>/tmp/listen.err </dev/null &
+    must "$1" "rm -f /tmp/listen.out; setsid xmigrate --listen ${2:-} \
+            >/tmp/listen.out 2>/tmp/listen.err </dev/null &
         echo \$! >/tmp/listen.pid
         await 20 /tmp/listen.out || { cat /tmp/listen.err; exit 1; }
         cat /tmp/listen.out"

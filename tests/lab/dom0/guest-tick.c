@@ -35,13 +35,14 @@ static long find_domain(struct xs_handle *xs, const char *name)
     long id = -1;
 
     for (unsigned i = 0; i < count; i++) {
+        const long candidate = strtol(ids[i], NULL, 10);
         char path[MAX_PATH];
         char *found;
 
         snprintf(path, sizeof(path), "/local/domain/%s/name", ids[i]);
         found = xs_read(xs, XBT_NULL, path, &len);
-        if (found && !strcmp(found, name) && strtol(ids[i], NULL, 10) > id)
-            id = strtol(ids[i], NULL, 10);
+        if (found && !strcmp(found, name) && candidate > id)
+            id = candidate;
         free(found);
     }
     free(ids);
