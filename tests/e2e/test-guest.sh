@@ -17,12 +17,16 @@ versions() {
     rm part
 }
 
+wrote() {
+    [ "$(writes)" -gt "$1" ]
+}
+
 # pattern NAME OPTION...: let it write, and look where it did.
 pattern() {
     local name=$1
     shift
     guest a g --type pvh --memory 16M --vcpus 1 --dirty max --pattern "$@"
-    sleep 0.5
+    [ $name = idle ] && sleep 0.5 || wait_for 30 wrote 21000
     must "$X" rate a g 0
     sleep 0.1
     versions table
@@ -51,17 +55,21 @@ pattern sequential sequential
 printf '3\n5\n700\n5\n' >trace
 pattern trace file:trace
 
-for rate in 0 500 5000; do
-    guest a g --type pv --memory 32M --dirty $rate
-    sleep 0.3
+# as_told RATE: for two seconds never faster, and slower only where the machine has no time for it.
+as_told() {
+    local start end before after expected
     start=$(date +%s%N) before=$(writes)
     sleep 2
     after=$(writes) end=$(date +%s%N)
-    expected=$((rate * ((end - start) / 1000000) / 1000))
-    # Never faster; slower only where the machine has no time for it.
-    [ $((after - before)) -le $((expected + expected / 20)) ] &&
-        [ $((after - before)) -ge $((expected * 7 / 10)) ] ||
-        fail "$((after - before)) writes, not $expected"
+    expected=$(($1 * ((end - start) / 1000000) / 1000))
+    said="$((after - before)) writes, not $expected"
+    [ $((after - before)) -le $((expected + expected / 20)) ] || fail "$said"
+    [ $((after - before)) -ge $((expected * 7 / 10)) ]
+}
+for rate in 0 500 5000; do
+    guest a g --type pv --memory 32M --dirty $rate
+    sleep 0.3
+    as_told $rate || as_told $rate || as_told $rate || fail "three times $said"
     must "$X" destroy a g
 done
 

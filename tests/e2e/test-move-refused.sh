@@ -19,7 +19,7 @@ print(s.getsockname()[1], flush=True)
 c, _ = s.accept(); c.sendall(b"SSH-2.0-OpenSSH_9.2p1 and so on, long enough\r\n")
 c, _ = s.accept(); time.sleep(60)' >other &
 echo $! >>pids
-for _ in $(seq 50); do [ -s other ] && break; sleep 0.1; done
+wait_for 20 test -s other
 refused 2 "$(cat other)" a --live "127.0.0.1:$(cat other)" g
 refused 2 "$(cat other)" a --live "127.0.0.1:$(cat other)" g --connect-timeout 500ms
 # An xmigrate of another version, at either end.
@@ -29,7 +29,7 @@ s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen()
 print(s.getsockname()[1], flush=True)
 c, _ = s.accept(); c.recv(32); c.sendall(b"\x9fxmigr\r\n" + struct.pack("<4H", 9, 1, 1, 0)); c.recv(1)' >newer &
 echo $! >>pids
-wait_for 5 test -s newer
+wait_for 20 test -s newer
 refused 2 'speaks protocol version 9.1, this xmigrate' a --live "127.0.0.1:$(cat newer)" g
 python3 -c '
 import socket, struct, sys

@@ -6,8 +6,9 @@
 . "$E2E/move.sh"
 two_hosts
 listen b
-# Far below what it writes, also when this machine has little time for the guest.
-slow="--bandwidth 150M --compress none"
+# Far below what it writes, also when this machine has little time for the guest, and room in the
+# pause for what earlier arrivals took on such a machine, which no slower guest would shorten.
+slow="--bandwidth 100M --compress none --max-downtime 1500ms"
 busy() {
     guest a g --type "${1:-pvh}" --memory 48M --vcpus 2 --dirty 24000
     must "$X" cap a g "${2:-150}"
@@ -44,7 +45,7 @@ steps = [d for d in decisions if d['action'] == 'throttle']
 caps = [e['cap_percent'] for e in events if e['event'] == 'cap']
 assert steps and all(d['reason'] == 'slower' for d in steps), decisions
 assert decisions[-1]['reason'] == 'downtime', decisions[-1]
-assert events[-1]['predicted_downtime_ns'] <= 300e6, events[-1]
+assert events[-1]['predicted_downtime_ns'] <= 1500e6, events[-1]
 # Each step goes further, and the last word is the guest's own cap, before it stands still.
 assert len(caps) == len(steps) + 1 and caps[-1] == 150, caps
 assert all(b < a for a, b in zip(caps[:-1], caps[1:-1])) and caps[0] < 150, caps
@@ -60,11 +61,10 @@ lowered() {
     kill -0 $mover 2>/dev/null || fail "it ended: $(cat moving.err)"
     grep -qs '"cap"' moving.json
 }
-# begin TYPE CAP: a move that is at it. So slow a wire that it stays so for a while, and room for pages
-# also when what earlier arrivals took on a busy machine is expected again.
+# begin TYPE CAP: a move that is at it, on so slow a wire that it stays so for a while.
 begin() {
     busy "$1" "$2"
-    moving a g --on-stall throttle --compress none --bandwidth 60M --max-downtime 600ms
+    moving a g --on-stall throttle --compress none --bandwidth 60M --max-downtime 1500ms
     wait_for 60 lowered
     [ "$("$X" cap a g)" -ne "$2" ] || fail "its cap is as it was"
     [ "$(rate_of a g)" -lt 12000 ] || fail "it writes as fast as before"
