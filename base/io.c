@@ -69,6 +69,15 @@ int io_write_full(
     return io_writev_full(fd, &iov, 1, cancel, deadline_ns);
 }
 
+size_t io_sum_bytes(const struct iovec *iov, int count)
+{
+    size_t sum = 0;
+
+    for (int i = 0; i < count; i++)
+        sum += iov[i].iov_len;
+    return sum;
+}
+
 static void skip_done(struct iovec **iov, int *count, size_t n)
 {
     while (*count > 0 && n >= (*iov)->iov_len) {
@@ -82,13 +91,16 @@ static void skip_done(struct iovec **iov, int *count, size_t n)
     }
 }
 
-static ssize_t readv_some(int fd, const struct iovec *iov, int count)
+ssize_t io_readv_some(int fd, struct iovec **iov, int *count)
 {
+    skip_done(iov, count, 0);
     for (;;) {
-        const ssize_t n = readv(fd, iov, count < IOV_MAX ? count : IOV_MAX);
+        const ssize_t n = readv(fd, *iov, *count < IOV_MAX ? *count : IOV_MAX);
 
-        if (n >= 0)
+        if (n >= 0) {
+            skip_done(iov, count, (size_t)n);
             return n;
+        }
         if (errno != EINTR)
             return -errno;
     }
@@ -101,11 +113,10 @@ int io_readv_full(
 
     skip_done(&iov, &count, 0);
     while (count > 0) {
-        const ssize_t n = readv_some(fd, iov, count);
+        const ssize_t n = io_readv_some(fd, &iov, &count);
 
         if (n > 0) {
             begun = true;
-            skip_done(&iov, &count, (size_t)n);
         } else if (n == 0) {
             return begun ? -EBADMSG : -ENODATA;
         } else if (n == -EAGAIN) {

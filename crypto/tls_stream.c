@@ -243,6 +243,7 @@ static int write_sealed(struct tls_stream *s, struct err *e)
     const size_t n = count_unwritten(s);
     int rc = 0;
 
+    s->ch.costs.seal_cpu_ns += lap_cpu_ns(&s->mark_cpu_ns);
     s->pending_bytes = 0;
     if (n) {
         channel_throttle(&s->ch, n);
@@ -270,7 +271,6 @@ static int send_bytes(struct tls_stream *s, const uint8_t *buf, size_t len_bytes
             s->pending_bytes = 0; /* nothing will ever be sent again */
             return rc;
         }
-        s->ch.costs.seal_cpu_ns += lap_cpu_ns(&s->mark_cpu_ns);
         s->pending_bytes += sealed_bytes;
         buf += sealed_bytes;
         len_bytes -= sealed_bytes;
@@ -355,8 +355,6 @@ static int tls_send(struct channel *ch, struct iovec *iov, int count, struct err
  * Under the lock. */
 static int open_some(struct tls_stream *s, void *buf, size_t len_bytes, size_t *opened_bytes)
 {
-    ERR_clear_error();
-
     const int rc = judge_call(s, SSL_read_ex(s->ssl, buf, len_bytes, opened_bytes));
 
     if (s->out_end > s->out_begin)
@@ -364,46 +362,57 @@ static int open_some(struct tls_stream *s, void *buf, size_t len_bytes, size_t *
     return rc;
 }
 
-static int wait_for(struct tls_stream *s, int wants, int64_t deadline_ns)
+/* Open into iov[*at] and those after it as long as there is something; *at and it are moved on. */
+static int open_parts(struct tls_stream *s, struct iovec *iov, int count, int *at, struct err *e)
 {
-    return io_wait(s->ch.fd, wants == WANTS_INPUT ? POLLIN : POLLOUT, s->ch.cancel, deadline_ns);
-}
+    int rc = 0;
 
-/* begun: something of what the caller wants has come before. */
-static int recv_piece(struct tls_stream *s, uint8_t *at, size_t len_bytes, bool begun,
-    int64_t deadline_ns, struct err *e)
-{
-    while (len_bytes) {
+    pthread_mutex_lock(&s->lock);
+    ERR_clear_error();
+    while (*at < count && !rc) {
         size_t n = 0;
 
-        pthread_mutex_lock(&s->lock);
-        int rc = explain_call(s, "receiving", open_some(s, at, len_bytes, &n), e);
-        pthread_mutex_unlock(&s->lock);
-
-        if (rc == -ENODATA && begun)
-            return err_set(e, ERR_PEER, EBADMSG, "%s: receiving: cut short", s->ch.name);
-        if (is_final(rc))
-            return rc;
-        if (rc)
-            rc = wait_for(s, rc, deadline_ns);
-        if (rc)
-            return channel_fail(&s->ch, "receiving", rc, e);
-        at += n;
-        len_bytes -= n;
-        begun |= n > 0;
+        if (iov[*at].iov_len)
+            rc = explain_call(
+                s, "receiving", open_some(s, iov[*at].iov_base, iov[*at].iov_len, &n), e);
+        iov[*at].iov_base = (uint8_t *)iov[*at].iov_base + n;
+        iov[*at].iov_len -= n;
+        *at += !iov[*at].iov_len;
     }
-    return 0;
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
+/* left_bytes: what the caller still wants. Of a record begun OpenSSL may hold nearly all. */
+static int wait_for(struct tls_stream *s, int wants, size_t left_bytes, int64_t deadline_ns)
+{
+    if (wants == WANTS_OUTPUT)
+        return io_wait(s->ch.fd, POLLOUT, s->ch.cancel, deadline_ns);
+    return channel_await_bytes(
+        &s->ch, left_bytes > TLS_RECORD_BYTES ? left_bytes - TLS_RECORD_BYTES : 1, deadline_ns);
 }
 
 static int tls_recv(
     struct channel *ch, struct iovec *iov, int count, int64_t deadline_ns, struct err *e)
 {
     struct tls_stream *s = stream_of(ch);
-    int rc = cancel_is_fired(ch->cancel) ? channel_fail(ch, "receiving", -ECANCELED, e) : 0;
+    const size_t len_bytes = io_sum_bytes(iov, count);
+    int at = 0;
 
-    for (int i = 0; i < count && !rc; i++)
-        rc = recv_piece(s, iov[i].iov_base, iov[i].iov_len, i > 0, deadline_ns, e);
-    return rc;
+    if (cancel_is_fired(ch->cancel))
+        return channel_fail(ch, "receiving", -ECANCELED, e);
+    for (;;) {
+        int rc = open_parts(s, iov, count, &at, e);
+        const size_t left_bytes = io_sum_bytes(iov + at, count - at);
+
+        if (rc == -ENODATA && left_bytes < len_bytes)
+            return err_set(e, ERR_PEER, EBADMSG, "%s: receiving: cut short", s->ch.name);
+        if (!rc || is_final(rc))
+            return rc;
+        rc = wait_for(s, rc, left_bytes, deadline_ns);
+        if (rc)
+            return channel_fail(&s->ch, "receiving", rc, e);
+    }
 }
 
 static int tls_binding(struct channel *ch, uint8_t out[static CHANNEL_BINDING_BYTES], struct err *e)
@@ -525,7 +534,7 @@ int tls_stream_handshake(struct tls_stream *s, int64_t deadline_ns, struct err *
         int pushed = push_out(s, s->ch.stall_ns, deadline_ns);
 
         if (!pushed && rc == WANTS_INPUT)
-            pushed = wait_for(s, rc, deadline_ns);
+            pushed = wait_for(s, rc, 1, deadline_ns);
         if (pushed)
             return channel_fail(&s->ch, "TLS handshake", pushed, e);
         if (!rc)

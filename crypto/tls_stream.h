@@ -43,7 +43,7 @@ struct tls_stream {
      * to be written with more; both empty between sends. */
     size_t gathered_bytes, pending_bytes;
     int64_t mark_cpu_ns; /* up to which this send is accounted for */
-    uint8_t gather[TLS_CHUNK_BYTES];
+    uint8_t gather[TLS_RECORD_BYTES];
 };
 
 /* A stream on fd, which it owns also when this fails; the handshake is still to be made. */

@@ -20,7 +20,7 @@ _Static_assert((int)COMPRESS_NONE == (int)PAGE_RAW && (int)COMPRESS_LZ4 == (int)
  * lanes share what a migration may take. One that is only tried, and mostly in vain, gets few. */
 enum {
     CODED_RECORD_PAGES = PAGES_MAX_ENTRIES / 2,
-    TRIED_RECORD_PAGES = PAGES_MAX_ENTRIES / 4,
+    TRIED_RECORD_PAGES = PAGES_MAX_ENTRIES / 8,
     LANES_WITH_FULL_RECORDS = 8,
 };
 

@@ -5,7 +5,7 @@
 #define HOPELESS  1.3
 
 enum {
-    MIN_PAGES = 32,   /* with fewer a record is mostly overhead */
+    MIN_PAGES = 16,   /* with fewer a record is mostly overhead */
     FULL_SHARE = 10,  /* a link that makes us wait a tenth of the time is full */
     FORGET_SHARE = 4, /* a new sample counts a quarter */
     HOPELESS_RETRIES = 8,

@@ -5,6 +5,13 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sys/socket.h>
+
+enum {
+    /* To be woken costs more than to read what came: where much is wanted, so much may come first.
+     * (Linux wakes for less where the window has no room for it.) */
+    WAKE_BYTES = 128 << 10,
+};
 
 int channel_fail(const struct channel *ch, const char *doing, int rc, struct err *e)
 {
@@ -38,4 +45,15 @@ int channel_await_room(struct channel *ch, int64_t deadline_ns)
 
     ch->costs.wait_ns += now_ns() - begun_ns;
     return rc;
+}
+
+int channel_await_bytes(struct channel *ch, size_t least_bytes, int64_t deadline_ns)
+{
+    const size_t wake_bytes = least_bytes < WAKE_BYTES ? least_bytes : WAKE_BYTES;
+    const int value = (int)wake_bytes;
+
+    if (wake_bytes != ch->wake_bytes &&
+        !setsockopt(ch->fd, SOL_SOCKET, SO_RCVLOWAT, &value, sizeof(value)))
+        ch->wake_bytes = wake_bytes;
+    return io_wait(ch->fd, POLLIN, ch->cancel, deadline_ns);
 }

@@ -58,6 +58,7 @@ struct channel {
     void *throttle_arg;
     size_t slice_bytes; /* 0: as many as there are */
     struct channel_costs costs;
+    size_t wake_bytes; /* the receiver's: what await_bytes() told the socket last; 0: nothing */
     atomic_uint_fast64_t
         sent_bytes; /* on the wire as far as this layer sees it; any thread reads */
     atomic_uint_fast64_t received_bytes;
@@ -108,6 +109,9 @@ int channel_fail(const struct channel *ch, const char *doing, int rc, struct err
 void channel_throttle(struct channel *ch, size_t bytes);
 size_t channel_slice(const struct channel *ch, size_t bytes); /* how many to send at once */
 int channel_await_room(struct channel *ch, int64_t deadline_ns);
+/* Wait until least_bytes (1 or more) can be received, or enough of them to be worth waking up for,
+ * or the end. 0 or an -errno as of base/io.h. */
+int channel_await_bytes(struct channel *ch, size_t least_bytes, int64_t deadline_ns);
 
 /* NULL is allowed. */
 static inline void channel_close(struct channel *ch)

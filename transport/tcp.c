@@ -366,15 +366,6 @@ int tcp_listen(const struct tcp_address *a, uint16_t *port, struct err *e)
 
 /* The channel */
 
-static size_t sum_iov(const struct iovec *iov, int count)
-{
-    size_t sum = 0;
-
-    for (int i = 0; i < count; i++)
-        sum += iov[i].iov_len;
-    return sum;
-}
-
 /* As io_writev_some(), but at most so many of the bytes that are left. */
 static ssize_t write_some(
     int fd, struct iovec **iov, int *count, size_t most_bytes, size_t left_bytes)
@@ -401,7 +392,7 @@ static ssize_t write_some(
 static int tcp_send(struct channel *ch, struct iovec *iov, int count, struct err *e)
 {
     int64_t stalled_at_ns = deadline_in(ch->stall_ns), mark_ns = thread_cpu_ns();
-    size_t left_bytes = sum_iov(iov, count), paid_bytes = 0;
+    size_t left_bytes = io_sum_bytes(iov, count), paid_bytes = 0;
 
     if (cancel_is_fired(ch->cancel))
         return channel_fail(ch, "sending", -ECANCELED, e);
@@ -435,16 +426,28 @@ static int tcp_send(struct channel *ch, struct iovec *iov, int count, struct err
 static int tcp_recv(
     struct channel *ch, struct iovec *iov, int count, int64_t deadline_ns, struct err *e)
 {
-    const size_t len_bytes = sum_iov(iov, count);
-    const int rc = cancel_is_fired(ch->cancel)
-                       ? -ECANCELED
-                       : io_readv_full(ch->fd, iov, count, ch->cancel, deadline_ns);
+    const size_t len_bytes = io_sum_bytes(iov, count);
+    size_t left_bytes = len_bytes;
 
-    if (rc == -ENODATA)
-        return rc;
-    if (rc)
-        return channel_fail(ch, "receiving", rc, e);
-    atomic_fetch_add_explicit(&ch->received_bytes, len_bytes, memory_order_relaxed);
+    if (cancel_is_fired(ch->cancel))
+        return channel_fail(ch, "receiving", -ECANCELED, e);
+    while (left_bytes) {
+        const ssize_t n = io_readv_some(ch->fd, &iov, &count);
+        int rc = n < 0 ? (int)n : 0;
+
+        if (n > 0) {
+            left_bytes -= (size_t)n;
+            atomic_fetch_add_explicit(&ch->received_bytes, (uint64_t)n, memory_order_relaxed);
+        } else if (n == 0) {
+            if (left_bytes == len_bytes)
+                return -ENODATA;
+            rc = -EBADMSG;
+        } else if (n == -EAGAIN) {
+            rc = channel_await_bytes(ch, left_bytes, deadline_ns);
+        }
+        if (rc)
+            return channel_fail(ch, "receiving", rc, e);
+    }
     return 0;
 }
 

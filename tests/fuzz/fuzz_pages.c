@@ -13,8 +13,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct page_rules all = {
-        .frame_count = 1ull << 52, .lane = 0, .codecs = ~0u};
+    static const struct page_rules all = {.frame_count = 1ull << 52, .lane = 0, .codecs = ~0u};
     static struct page_decoder *dec;
     static struct peer_pages peer;
     static struct memory_channel wire;

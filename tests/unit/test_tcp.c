@@ -302,6 +302,27 @@ static int close_pair(void **state)
     return 0;
 }
 
+static void test_a_receiver_sleeps_until_much_is_there(void **state)
+{
+    struct pair *p = *state;
+    const char bytes[1000] = {0};
+    char got[sizeof(bytes)];
+    struct err e = ERR_INIT;
+
+    assert_int_equal(write(p->b->fd, bytes, sizeof(bytes) - 1), sizeof(bytes) - 1);
+    assert_int_equal(
+        channel_await_bytes(p->a, sizeof(bytes), deadline_in(50 * NS_PER_MS)), -ETIMEDOUT);
+    assert_int_equal(write(p->b->fd, bytes, 1), 1);
+    assert_int_equal(channel_await_bytes(p->a, sizeof(bytes), deadline_in(TEST_LIMIT_NS)), 0);
+    assert_int_equal(channel_recv(p->a, got, sizeof(got), deadline_in(TEST_LIMIT_NS), &e), 0);
+
+    /* What more is wanted than fits into the window comes in parts; an end is news as well. */
+    assert_int_equal(write(p->b->fd, bytes, 1), 1);
+    assert_int_equal(channel_await_bytes(p->a, 1 << 30, deadline_in(50 * NS_PER_MS)), -ETIMEDOUT);
+    shutdown(p->b->fd, SHUT_WR);
+    assert_int_equal(channel_await_bytes(p->a, 1 << 30, deadline_in(TEST_LIMIT_NS)), 0);
+}
+
 static size_t throttled_bytes;
 
 static void count_throttled(void *arg, size_t bytes)
@@ -470,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_little_waits_in_a_socket_on_a_short_way),
         ON_PAIR(test_channel_carries_bytes_and_counts_them),
         ON_PAIR(test_a_capped_channel_pays_slice_by_slice),
+        ON_PAIR(test_a_receiver_sleeps_until_much_is_there),
         ON_PAIR(test_channel_tells_a_clean_end_from_a_cut),
         ON_PAIR(test_channel_stalls_only_when_no_byte_moves),
         ON_PAIR(test_a_slow_peer_is_not_a_stalled_one),

@@ -323,6 +323,32 @@ static void test_pieces_of_all_sizes_arrive_in_order(void **state)
     free(got);
 }
 
+/* The receiver sleeps until much is there; what comes in drops must not leave it asleep. */
+static void test_a_receiver_of_much_wakes_for_the_last_byte(void **state)
+{
+    enum { LEN = 400000 };
+    static const size_t drops[] = {LEN - 60000, 30000, 29000, 990, 9, 1};
+    struct pair *p = *state;
+    uint8_t *sent = malloc(LEN), *got = malloc(LEN), *at = sent;
+    struct receiver r = {.ch = p->server.ch, .buf = got, .len_bytes = LEN};
+    const int64_t begun_ns = now_ns();
+    pthread_t thread;
+
+    fill_pattern(sent, LEN);
+    assert_int_equal(pthread_create(&thread, NULL, run_receiver, &r), 0);
+    for (unsigned i = 0; i < sizeof(drops) / sizeof(drops[0]); i++) {
+        usleep(20000);
+        send_bytes(p->client.ch, at, drops[i]);
+        at += drops[i];
+    }
+    pthread_join(thread, NULL);
+    assert_int_equal(r.rc, 0);
+    assert_memory_equal(sent, got, LEN);
+    assert_true(now_ns() - begun_ns < TEST_LIMIT_NS);
+    free(sent);
+    free(got);
+}
+
 enum { TALK_ROUNDS = 300, TALK_BYTES = 20000 };
 
 struct talker {
@@ -681,6 +707,7 @@ int main(void)
         ON_HOSTS(test_older_tls_is_refused),
         ON_HOSTS(test_what_is_not_tls_is_refused),
         ON_PAIR(test_pieces_of_all_sizes_arrive_in_order),
+        ON_PAIR(test_a_receiver_of_much_wakes_for_the_last_byte),
         ON_PAIR(test_scattered_pieces_leave_in_whole_chunks),
         ON_PAIR(test_a_cap_is_paid_slice_by_slice),
         ON_PAIR(test_both_ends_send_and_receive_at_once),
