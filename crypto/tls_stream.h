@@ -17,8 +17,10 @@
 #include <stdbool.h>
 
 enum {
-    TLS_RECORD_BYTES = 16384,               /* the most that one record carries */
-    TLS_CHUNK_BYTES = 4 * TLS_RECORD_BYTES, /* sealed, then written, at once: still in the cache */
+    TLS_RECORD_BYTES = 16384, /* the most that one record carries */
+    /* Sealed, then written, at once: still in the cache; and with what sealing adds not more than
+     * one packet takes, or each write would end with a tiny one. */
+    TLS_CHUNK_BYTES = 4 * TLS_RECORD_BYTES - 256,
     /* A chunk sealed (22 bytes a record), a handshake's flight with a long chain, and alerts. */
     TLS_OUT_BYTES = TLS_CHUNK_BYTES + (32 << 10),
     TLS_IN_BYTES = 128 << 10, /* read(2) at once, if so much is there */

@@ -117,7 +117,7 @@ static void count_up(atomic_uint_fast64_t *counter, uint64_t pages)
 
 /* How that record went, for the choice of the next one's codec. */
 static void learn(struct lane_source *l, unsigned codec, uint64_t pages, uint64_t bytes,
-    const struct channel_costs *before, int64_t begun_ns)
+    const struct channel_costs *before, int64_t begun_ns, int64_t cpu_ns)
 {
     const struct channel_costs *after = &l->ch->costs;
     const int64_t end_ns = now_ns();
@@ -125,6 +125,7 @@ static void learn(struct lane_source *l, unsigned codec, uint64_t pages, uint64_
         .codec = codec,
         .pages = pages,
         .bytes = bytes,
+        .cpu_ns = cpu_ns,
         .wait_ns = after->wait_ns - before->wait_ns + after->paced_ns - before->paced_ns,
     };
 
@@ -164,6 +165,7 @@ static int encode_and_send(struct lane_source *l, unsigned first, struct err *e)
     const struct batch *b = l->batch;
     const struct channel_costs before = l->ch->costs;
     const int64_t begun_ns = now_ns();
+    int64_t mark_cpu_ns = thread_cpu_ns();
     const unsigned codec = codec_choose(&l->choice, begun_ns);
     const unsigned most = most_record_pages(l, codec), left = b->count - first;
     const unsigned count = left < most ? left : most;
@@ -180,7 +182,7 @@ static int encode_and_send(struct lane_source *l, unsigned first, struct err *e)
     rc = record_send(l->ch, RECORD_PAGES, body.iov, body.iov_count, e);
     if (rc)
         return rc;
-    learn(l, codec, body.data_pages, bytes, &before, begun_ns);
+    learn(l, codec, body.data_pages, bytes, &before, begun_ns, lap_cpu_ns(&mark_cpu_ns));
     l->profile.zero_scan_cpu_ns += body.zero_scan_cpu_ns;
     l->profile.encode_cpu_ns += body.encode_cpu_ns;
     l->totals.records++;

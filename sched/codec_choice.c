@@ -5,9 +5,10 @@
 #define HOPELESS  1.3
 
 enum {
-    MIN_PAGES = 16,   /* with fewer a record is mostly overhead */
-    FULL_SHARE = 10,  /* a link that makes us wait a tenth of the time is full */
-    FORGET_SHARE = 4, /* a new sample counts a quarter */
+    MIN_PAGES = 16,    /* with fewer a record is mostly overhead */
+    FULL_SHARE = 10,   /* a link that makes us wait a tenth of the time is full */
+    FORGET_SHARE = 4,  /* a new sample counts a quarter */
+    FORGET_CLOCK = 32, /* and so many ago count little for how busy the processors are */
     HOPELESS_RETRIES = 8,
     BETTER_PERCENT = 5 /* a change must promise so much */
 };
@@ -20,10 +21,16 @@ void codec_choice_init(struct codec_choice *c, unsigned allowed)
     };
 }
 
+/* How much longer the lane takes than it uses a processor. */
+static double slowdown(const struct codec_choice *c)
+{
+    return c->busy_ns > c->cpu_ns && c->cpu_ns > 0 ? c->busy_ns / c->cpu_ns : 1;
+}
+
 static double page_ns(const struct codec_choice *c, unsigned codec)
 {
     const double link_ns = c->cost[codec].bytes * c->link_ns_per_byte;
-    const double busy_ns = c->cost[codec].busy_ns;
+    const double busy_ns = c->cost[codec].cpu_ns * slowdown(c);
 
     return busy_ns > link_ns ? busy_ns : link_ns;
 }
@@ -118,13 +125,15 @@ void codec_learn(struct codec_choice *c, const struct codec_sample *s, int64_t n
     struct codec_cost *cost = &c->cost[s->codec];
 
     judge_link(c, s, now_ns);
+    c->cpu_ns += (double)s->cpu_ns - c->cpu_ns / FORGET_CLOCK;
+    c->busy_ns += (double)s->busy_ns - c->busy_ns / FORGET_CLOCK;
     if (s->pages < MIN_PAGES)
         return;
 
-    const double busy_ns = (double)s->busy_ns / (double)s->pages;
+    const double cpu_ns = (double)s->cpu_ns / (double)s->pages;
     const double bytes = (double)s->bytes / (double)s->pages;
 
-    cost->busy_ns = cost->known ? blend(cost->busy_ns, busy_ns) : busy_ns;
+    cost->cpu_ns = cost->known ? blend(cost->cpu_ns, cpu_ns) : cpu_ns;
     cost->bytes = cost->known ? blend(cost->bytes, bytes) : bytes;
     cost->known = true;
     cost->tried_ns = now_ns;

@@ -1,8 +1,11 @@
 /*
  * Which codec a lane uses for its next batch, by what is scarce: its own time or the link. For each
- * it keeps what a page has cost lately, in time that the lane was busy and in bytes, and of the
- * link how long a byte takes while it is full. A page then takes the longer of the two, because
- * the socket's buffer lets one go on while the other works; the codec with the least wins.
+ * it keeps what a page has cost lately, in processor time and in bytes; of the processors how much
+ * longer the lane takes than that because others use them too; and of the link how long a byte
+ * takes while it is full. A page then takes the longer of the two, because the socket's buffer lets
+ * one go on while the other works; the codec with the least wins.
+ *
+ * (The clock alone would not do: a trial is short and often undisturbed, a batch is not.)
  *
  * What is not in use, but could win, is tried again for a single batch once a second; and a link
  * that was not full for that long counts as free, so a choice that has become the slower one does
@@ -24,8 +27,9 @@ struct codec_choice {
     struct codec_cost {
         bool known;
         int64_t tried_ns;
-        double busy_ns, bytes; /* a page */
+        double cpu_ns, bytes; /* a page */
     } cost[CODEC_CHOICES];
+    double cpu_ns, busy_ns;  /* of all batches, those of late above all */
     double link_ns_per_byte; /* 0: there is more than we can fill */
     int64_t link_full_ns;    /* when it was last full */
 
@@ -49,7 +53,8 @@ struct codec_sample {
     unsigned codec;
     uint64_t pages; /* with content: zero pages cost the same whatever the codec */
     uint64_t bytes;
-    int64_t busy_ns; /* encoding, encrypting and sending, without the waits */
+    int64_t cpu_ns;  /* encoding, encrypting and sending */
+    int64_t busy_ns; /* the same by the clock, without the waits */
     int64_t wait_ns; /* for the link, or because of a cap on it */
 };
 

@@ -42,6 +42,7 @@ static void one_batch(struct run *r, const struct world *w)
         .codec = codec,
         .pages = BATCH_PAGES,
         .bytes = (uint64_t)bytes,
+        .cpu_ns = (int64_t)busy_ns,
         .busy_ns = (int64_t)busy_ns,
         .wait_ns = link_ns > busy_ns ? (int64_t)(link_ns - busy_ns) : 0,
     };
@@ -101,6 +102,7 @@ static void say(struct run *r, unsigned codec, int64_t busy_ns, int64_t wait_ns)
         .codec = codec,
         .pages = BATCH_PAGES,
         .bytes = (uint64_t)text.bytes[codec] * BATCH_PAGES,
+        .cpu_ns = busy_ns,
         .busy_ns = busy_ns,
         .wait_ns = wait_ns,
     };
@@ -179,6 +181,34 @@ static void a_choice_that_became_slower_lasts_no_second(void **state)
     assert_true(r.batches[ZSTD] > 10 * (r.batches[RAW] + r.batches[LZ4]));
 }
 
+/* Others use the processors as well, and interrupt what is long. */
+static void a_trial_that_nobody_interrupted_is_no_cheaper_for_it(void **state)
+{
+    struct run r;
+    unsigned trials = 0;
+
+    (void)state;
+    begin(&r, ALL);
+    for (unsigned i = 0; i < 1000; i++) {
+        const unsigned codec = codec_choose(&r.c, r.now_ns);
+        const bool is_trial = codec != RAW;
+        const uint64_t pages = is_trial ? BATCH_PAGES / 8 : BATCH_PAGES;
+        const int64_t cpu_ns = (int64_t)(text.busy_ns[codec] * (double)pages);
+        const struct codec_sample s = {
+            .codec = codec,
+            .pages = pages,
+            .bytes = (uint64_t)(text.bytes[codec] * (double)pages),
+            .cpu_ns = cpu_ns,
+            .busy_ns = is_trial ? cpu_ns : 6 * cpu_ns,
+        };
+
+        r.now_ns += s.busy_ns;
+        trials += is_trial;
+        codec_learn(&r.c, &s, r.now_ns);
+    }
+    assert_in_range(trials, 2, 20);
+}
+
 static void the_others_are_tried_about_once_a_second(void **state)
 {
     struct run r;
@@ -208,7 +238,8 @@ static void batches_of_zero_pages_teach_nothing(void **state)
     begin(&r, ALL);
     for (unsigned i = 0; i < 100; i++)
         codec_learn(&r.c,
-            &(struct codec_sample){.codec = RAW, .pages = 0, .bytes = 4104, .busy_ns = 200000},
+            &(struct codec_sample){
+                .codec = RAW, .pages = 0, .bytes = 4104, .cpu_ns = 200000, .busy_ns = 200000},
             r.now_ns += 200000);
     assert_false(r.c.cost[RAW].known);
 }
@@ -221,6 +252,7 @@ int main(void)
         cmocka_unit_test(trials_say_nothing_of_the_link),
         cmocka_unit_test(a_pause_of_the_sender_says_nothing_of_the_link),
         cmocka_unit_test(a_choice_that_became_slower_lasts_no_second),
+        cmocka_unit_test(a_trial_that_nobody_interrupted_is_no_cheaper_for_it),
         cmocka_unit_test(the_others_are_tried_about_once_a_second),
         cmocka_unit_test(the_only_one_allowed_is_used),
         cmocka_unit_test(batches_of_zero_pages_teach_nothing),
