@@ -1,8 +1,11 @@
 #include "sched/codec_choice.h"
 
-#define RETRY_NS  1000000000ll
-#define WINDOW_NS 50000000ll
-#define HOPELESS  1.3
+#define RETRY_NS    1000000000ll
+#define WINDOW_NS   50000000ll
+#define SURE_NS     100000000ll /* a link that was free is full when it was so for that long */
+#define PATIENCE_NS 100000000ll /* how soon one that was full for so short a time counts as free   \
+                                 */
+#define HOPELESS 1.3
 
 enum {
     MIN_PAGES = 16,    /* with fewer a record is mostly overhead */
@@ -18,6 +21,7 @@ void codec_choice_init(struct codec_choice *c, unsigned allowed)
     *c = (struct codec_choice){
         .allowed = allowed,
         .current = (unsigned)__builtin_ctz(allowed),
+        .patience_ns = PATIENCE_NS,
     };
 }
 
@@ -85,6 +89,36 @@ void codec_begin(struct codec_choice *c, int64_t now_ns)
 {
     begin_window(c, now_ns);
     c->link_full_ns = now_ns;
+    c->full_span_ns = 0;
+}
+
+static int64_t at_most_retry(int64_t ns)
+{
+    return ns < RETRY_NS ? ns : RETRY_NS;
+}
+
+static void note_full_link(struct codec_choice *c, int64_t span_ns, int64_t now_ns)
+{
+    c->full_span_ns += span_ns;
+    if (c->link_ns_per_byte <= 0) {
+        if (c->full_span_ns < SURE_NS)
+            return;
+        if (c->freed_ns && now_ns - c->freed_ns < RETRY_NS) /* taken for free too soon */
+            c->patience_ns = at_most_retry(2 * c->patience_ns);
+    }
+    if (c->patience_ns < c->full_span_ns)
+        c->patience_ns = at_most_retry(c->full_span_ns);
+    c->link_ns_per_byte = (double)span_ns / c->window_bytes;
+    c->link_full_ns = now_ns;
+}
+
+static void note_free_link(struct codec_choice *c, int64_t now_ns)
+{
+    c->full_span_ns = 0;
+    if (c->link_ns_per_byte > 0 && now_ns - c->link_full_ns > c->patience_ns) {
+        c->link_ns_per_byte = 0;
+        c->freed_ns = now_ns;
+    }
 }
 
 static void judge_link(struct codec_choice *c, const struct codec_sample *s, int64_t now_ns)
@@ -106,12 +140,10 @@ static void judge_link(struct codec_choice *c, const struct codec_sample *s, int
     c->window_bytes += (double)s->bytes;
     if (span_ns < WINDOW_NS)
         return;
-    if (c->window_wait_ns > span_ns / FULL_SHARE) {
-        c->link_ns_per_byte = (double)span_ns / c->window_bytes;
-        c->link_full_ns = now_ns;
-    } else if (now_ns - c->link_full_ns > RETRY_NS) {
-        c->link_ns_per_byte = 0;
-    }
+    if (c->window_wait_ns > span_ns / FULL_SHARE)
+        note_full_link(c, span_ns, now_ns);
+    else
+        note_free_link(c, now_ns);
     begin_window(c, now_ns);
 }
 

@@ -8,8 +8,10 @@
  * (The clock alone would not do: a trial is short and often undisturbed, a batch is not.)
  *
  * What is not in use, but could win, is tried again for a single batch once a second; and a link
- * that was not full for that long counts as free, so a choice that has become the slower one does
- * not last.
+ * that was not full for a while counts as free, so a choice that has become the slower one does not
+ * last. That while is as long as the link was full, a tenth of a second to a whole one: what the
+ * other end does when it begins looks like a full link, but not for long. Where it proved too short
+ * it doubles.
  *
  * One per lane and of its thread; pure, with the time passed in.
  */
@@ -32,6 +34,9 @@ struct codec_choice {
     double cpu_ns, busy_ns;  /* of all batches, those of late above all */
     double link_ns_per_byte; /* 0: there is more than we can fill */
     int64_t link_full_ns;    /* when it was last full */
+    int64_t full_span_ns;    /* and for how long at a stretch */
+    int64_t freed_ns;        /* when it last began to count as free; 0: always did */
+    int64_t patience_ns;     /* so long not full, and it does */
 
     /* What the link is judged by: since window_ns. */
     int64_t window_ns;

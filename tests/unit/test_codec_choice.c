@@ -123,6 +123,22 @@ static void a_receiver_that_begins_late_is_no_full_link(void **state)
     assert_in_range(r.batches[LZ4] + r.batches[ZSTD], 1, 2);
 }
 
+/* The other end is busy with something else for a while, as it is when it begins. */
+static void a_hitch_at_the_beginning_costs_no_second(void **state)
+{
+    struct world hitch = text;
+    struct run r;
+
+    (void)state;
+    hitch.bytes_per_s = 100e6;
+    begin(&r, ALL);
+    go(&r, &hitch, 0.2);
+    assert_int_not_equal(r.c.current, RAW);
+    go(&r, &text, 0.4);
+    go(&r, &text, 0.5);
+    assert_true(r.batches[RAW] > 20 * (r.batches[LZ4] + r.batches[ZSTD]));
+}
+
 /* What a trial compresses leaves at once and may have to wait, after a time in which nothing left.
  */
 static void trials_say_nothing_of_the_link(void **state)
@@ -249,6 +265,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(on_every_link_it_is_nearly_as_fast_as_the_best_fixed_one),
         cmocka_unit_test(a_receiver_that_begins_late_is_no_full_link),
+        cmocka_unit_test(a_hitch_at_the_beginning_costs_no_second),
         cmocka_unit_test(trials_say_nothing_of_the_link),
         cmocka_unit_test(a_pause_of_the_sender_says_nothing_of_the_link),
         cmocka_unit_test(a_choice_that_became_slower_lasts_no_second),
