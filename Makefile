@@ -108,6 +108,8 @@ deps:
 
 # Each suite ends with "N passed, N failed"; tests/sum adds them up.
 SUITES = check-layers check-unit $(if $(wildcard tests/e2e/e2e.mk),check-e2e)
+# Built on all cores, run one after the other; what does not build fails again, and counts, in its suite.
+build_tests = $(MAKE) --no-print-directory -j$$(nproc) unit-tests e2e-tests $(1)
 suites = tests/sum $(foreach s,$(SUITES),$(MAKE) --no-print-directory $(s) $(1) --)
 
 .PHONY: check-layers
@@ -116,14 +118,17 @@ check-layers:
 
 .PHONY: check check-asan check-tsan
 check: deps
+	-$(Q)$(call build_tests,)
 	$(Q)$(call suites,)
 check-asan: deps
+	-$(Q)$(call build_tests,SAN=asan)
 	$(Q)$(call suites,SAN=asan)
 # ThreadSanitizer makes everything ten times slower: the tests with the most threads, the most going
 # wrong and the most at once, in some six minutes on two cores.
 TSAN_E2E := source- dest-lanes move-events move-signals move-doubt move-hangs move-host-death \
             receiver-killed receive-crowd receive-recover guest
 check-tsan: deps
+	-$(Q)$(call build_tests,SAN=tsan)
 	$(Q)$(call suites,SAN=tsan E2E="$(TSAN_E2E)")
 
 .PHONY: demo
