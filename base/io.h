@@ -24,8 +24,7 @@ int io_set_nonblocking(int fd, bool on);
 
 /* One read(2): bytes, 0 at the end, -EAGAIN when nothing is there yet, or another -errno. */
 ssize_t io_read_some(int fd, void *buf, size_t len_bytes);
-/* One readv(2) into a list with room; moves *iov and *count past what was read. As io_read_some().
- */
+/* One readv(2) into a list with room; moves *iov and *count on. As io_read_some(). */
 ssize_t io_readv_some(int fd, struct iovec **iov, int *count);
 /* One writev(2) of a list that is not empty; moves *iov and *count past what was written. Bytes,
  * -EAGAIN or another -errno. */

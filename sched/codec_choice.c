@@ -3,9 +3,8 @@
 #define RETRY_NS    1000000000ll
 #define WINDOW_NS   50000000ll
 #define SURE_NS     100000000ll /* a link that was free is full when it was so for that long */
-#define PATIENCE_NS 100000000ll /* how soon one that was full for so short a time counts as free   \
-                                 */
-#define HOPELESS 1.3
+#define PATIENCE_NS 100000000ll /* not full for that long at least, and it counts as free */
+#define HOPELESS    1.3
 
 enum {
     MIN_PAGES = 16,    /* with fewer a record is mostly overhead */
