@@ -93,7 +93,6 @@ static void skip_done(struct iovec **iov, int *count, size_t n)
 
 ssize_t io_readv_some(int fd, struct iovec **iov, int *count)
 {
-    skip_done(iov, count, 0);
     for (;;) {
         const ssize_t n = readv(fd, *iov, *count < IOV_MAX ? *count : IOV_MAX);
 

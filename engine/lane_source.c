@@ -1,6 +1,7 @@
 #include "engine/lane_source.h"
 
 #include "base/deadline.h"
+#include "base/io.h"
 #include "dirtylog/dirtylog.h"
 #include "engine/allocations.h"
 #include "transport/tcp.h"
@@ -133,15 +134,6 @@ static void learn(struct lane_source *l, unsigned codec, uint64_t pages, uint64_
     codec_learn(&l->choice, &sample, end_ns);
 }
 
-static uint64_t body_bytes(const struct page_body *body)
-{
-    uint64_t bytes = 0;
-
-    for (int i = 0; i < body->iov_count; i++)
-        bytes += body->iov[i].iov_len;
-    return bytes;
-}
-
 /* While the lane compresses the next, what waits in the socket keeps the link busy. */
 static void limit_socket(struct lane_source *l, bool shrank)
 {
@@ -175,7 +167,7 @@ static int encode_and_send(struct lane_source *l, unsigned first, struct err *e)
     if (rc)
         return rc;
 
-    const uint64_t bytes = body_bytes(&body);
+    const uint64_t bytes = io_sum_bytes(body.iov, body.iov_count);
 
     limit_socket(l, bytes < (uint64_t)body.data_pages * PAGE_BYTES);
     /* Straight from the guest's pages: they stay mapped for as long as the network takes. */
