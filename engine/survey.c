@@ -65,8 +65,7 @@ static int encode_sample(struct surveyor *v, struct err *e)
 
         if (rc)
             return rc;
-        for (int i = 0; i < body.iov_count; i++)
-            v->s->page[codec].bytes += (double)body.iov[i].iov_len;
+        v->s->page[codec].bytes += (double)io_sum_bytes(body.iov, body.iov_count);
         v->s->page[codec].busy_ns += (double)(body.zero_scan_cpu_ns + body.encode_cpu_ns);
         if (codec == PAGE_RAW) {
             v->data_pages += body.data_pages;
