@@ -102,9 +102,17 @@ static void flush_pending(struct seen *s)
         push_speed(s, v);
 }
 
+/* Whether enough pages went for a speed that is known to be that much at least. */
+static bool shows_more_speed(const struct seen *s, uint64_t pages, int64_t span_ns)
+{
+    return pages >= SEEN_LEAST_PAGES && pages_per_s(pages, span_ns) > s->send_pages_per_s;
+}
+
 void seen_speed(struct seen *s, uint64_t pages, uint64_t absent_pages, int64_t span_ns)
 {
-    if (span_ns <= 0 || span_ns > LONGEST_LOOK_NS || absent_pages > pages)
+    if (span_ns <= 0 || span_ns > LONGEST_LOOK_NS)
+        return;
+    if (absent_pages > pages && !shows_more_speed(s, pages, span_ns))
         return;
     s->pending.pages += (double)pages;
     s->pending.span_ns += span_ns;

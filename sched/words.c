@@ -26,7 +26,10 @@ static struct figures figure_out(
     struct figures f;
 
     format_bytes(d->now.pages * PAGE_BYTES, f.left);
-    format_rate(s->send_pages_per_s * PAGE_BYTES * 8, f.rate);
+    if (s->send_pages_per_s > 0)
+        format_rate(s->send_pages_per_s * PAGE_BYTES * 8, f.rate);
+    else
+        snprintf(f.rate, sizeof(f.rate), "a speed not yet known");
     format_time(d->now.whole_ns, f.now);
     format_time(d->now.low_ns, f.low);
     format_time(d->now.high_ns, f.high);
