@@ -4,16 +4,16 @@
  *
  *   converge all [SHARD/SHARDS [SEED]]
  *   converge one WORKLOAD RATIO LINK POLICY [SEED [TARGET_MS]]
- *   converge beside WORKLOAD RATIO LINK POLICY SEED MIB OWN_MIB TOLD_SUSPEND TOLD_FINISH SUSPEND
- *                   FINISH
+ *   converge beside WORKLOAD RATIO LINK POLICY SEED MIB OWN_MIB FROM TOLD_SUSPEND TOLD_FINISH
+ *                   SUSPEND FINISH
  *   converge trace WORKLOAD RATIO LINK SEED MIB
  *
  * RATIO is how much faster than the link the guest writes. Runs of "all" are numbered from 1; their
  * number and SEED (0) together are a run's seed: with another SEED there are other traces. "trace"
  * writes a page number a line (-: no write) for a xensim guest, after a line with how many it reads
  * a second. "beside" is the simulation of that run: with the pages that the guest has beside those
- * that the trace writes to, with the costs (in ns) that were told and then measured there, and with
- * a token bucket for a link.
+ * that the trace writes to, from the step of the trace where the guest was, with the costs (in ns)
+ * that were told and then measured there, and with a token bucket for a link.
  */
 #include "perf/converge/sim.h"
 
@@ -227,8 +227,9 @@ static int run_beside(char **argv)
     struct scenario sc = scenario_of(&t, l, pages + own_pages, seed, TARGET_NS);
 
     sc.burst_ns = BUCKET_BURST_NS;
-    sc.costs = (struct decide_costs){atoll(argv[9]), 0, atoll(argv[10])};
-    sc.measured = (struct decide_costs){atoll(argv[11]), 0, atoll(argv[12])};
+    sc.from_step = strtoull(argv[9], NULL, 10);
+    sc.costs = (struct decide_costs){atoll(argv[10]), 0, atoll(argv[11])};
+    sc.measured = (struct decide_costs){atoll(argv[12]), 0, atoll(argv[13])};
 
     const int rc = run(name, &sc, p);
 
@@ -270,7 +271,7 @@ int main(int argc, char **argv)
     }
     if (argc >= 6 && !strcmp(argv[1], "one"))
         return run_one(argc, argv);
-    if (argc == 13 && !strcmp(argv[1], "beside"))
+    if (argc == 14 && !strcmp(argv[1], "beside"))
         return run_beside(argv);
     if (argc == 7 && !strcmp(argv[1], "trace"))
         return write_trace(argv);

@@ -42,7 +42,8 @@ struct scenario {
     struct decide_costs costs; /* as policies are told */
     /* Beside a real run: the costs as they were there, and no page is zero; 0: neither. */
     struct decide_costs measured;
-    int64_t burst_ns; /* of time in which the link was not used it makes up for so much */
+    uint64_t from_step; /* of the trace: where the guest is as the migration begins */
+    int64_t burst_ns;   /* of time in which the link was not used it makes up for so much */
     int64_t horizon_ns;
 };
 
