@@ -383,13 +383,16 @@ static int open_parts(struct tls_stream *s, struct iovec *iov, int count, int *a
     return rc;
 }
 
-/* left_bytes: what the caller still wants. Of a record begun OpenSSL may hold nearly all. */
+/* left_bytes: what the caller still wants. Of a record begun, which may be a larger one than ours,
+ * OpenSSL may hold nearly all. */
 static int wait_for(struct tls_stream *s, int wants, size_t left_bytes, int64_t deadline_ns)
 {
+    const size_t longest_bytes = SSL3_RT_MAX_PLAIN_LENGTH;
+
     if (wants == WANTS_OUTPUT)
         return io_wait(s->ch.fd, POLLOUT, s->ch.cancel, deadline_ns);
     return channel_await_bytes(
-        &s->ch, left_bytes > TLS_RECORD_BYTES ? left_bytes - TLS_RECORD_BYTES : 1, deadline_ns);
+        &s->ch, left_bytes > longest_bytes ? left_bytes - longest_bytes : 1, deadline_ns);
 }
 
 static int tls_recv(
@@ -482,6 +485,7 @@ static int attach_ssl(struct tls_stream *s, SSL_CTX *ctx, bool server)
     BIO_set_data(bio, s);
     BIO_set_init(bio, 1);
     SSL_set_bio(s->ssl, bio, bio);
+    SSL_set_max_send_fragment(s->ssl, TLS_RECORD_BYTES);
     if (server)
         SSL_set_accept_state(s->ssl);
     else

@@ -17,10 +17,11 @@
 #include <stdbool.h>
 
 enum {
-    TLS_RECORD_BYTES = 16384, /* the most that one record carries */
-    /* Sealed, then written, at once: still in the cache; and with what sealing adds not more than
-     * one packet takes, or each write would end with a tiny one. */
-    TLS_CHUNK_BYTES = 4 * TLS_RECORD_BYTES - 256,
+    /* What a record of ours carries: a quarter of what one packet takes, less what sealing adds. */
+    TLS_RECORD_BYTES = (64 << 10) / 4 - 64,
+    /* Sealed, then written, at once: still in the cache; and not more than one packet, or each
+     * write would end with a tiny one. */
+    TLS_CHUNK_BYTES = 4 * TLS_RECORD_BYTES,
     /* A chunk sealed (22 bytes a record), a handshake's flight with a long chain, and alerts. */
     TLS_OUT_BYTES = TLS_CHUNK_BYTES + (32 << 10),
     TLS_IN_BYTES = 128 << 10, /* read(2) at once, if so much is there */
