@@ -304,9 +304,7 @@ static int send_gathered(struct tls_stream *s, struct err *e)
 
 static size_t gather(struct tls_stream *s, const uint8_t *at, size_t len_bytes)
 {
-    const size_t begun = s->gathered_bytes % TLS_RECORD_BYTES;
-    const size_t room = len_bytes < TLS_RECORD_BYTES ? sizeof(s->gather) - s->gathered_bytes
-                                                     : TLS_RECORD_BYTES - begun;
+    const size_t room = TLS_RECORD_BYTES - s->gathered_bytes;
     const size_t n = len_bytes < room ? len_bytes : room;
 
     memcpy(s->gather + s->gathered_bytes, at, n);
@@ -319,17 +317,14 @@ static int send_piece(struct tls_stream *s, const uint8_t *at, size_t len_bytes,
     int rc = 0;
 
     while (len_bytes && !rc) {
-        const bool whole = len_bytes >= TLS_RECORD_BYTES && !(s->gathered_bytes % TLS_RECORD_BYTES);
         size_t n;
 
-        if (whole) {
+        if (!s->gathered_bytes && len_bytes >= TLS_RECORD_BYTES) {
             n = len_bytes / TLS_RECORD_BYTES * TLS_RECORD_BYTES;
-            rc = send_gathered(s, e);
-            if (!rc)
-                rc = send_bytes(s, at, n, e);
+            rc = send_bytes(s, at, n, e);
         } else {
             n = gather(s, at, len_bytes);
-            if (s->gathered_bytes == sizeof(s->gather))
+            if (s->gathered_bytes == TLS_RECORD_BYTES)
                 rc = send_gathered(s, e);
         }
         at += n;
