@@ -1,9 +1,10 @@
 """What is measured, in one table.
 
 A bout is one guest and one kind of connection; its players take turns. A player is who it is and
-what it compresses with.
+what it compresses with. Bouts that are compared with each other take turns, too.
 """
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 CONTENTS = {
     "zero": "zero=100",
@@ -29,6 +30,7 @@ class Bout:
     place: str = ""  # "fragmented": frames scattered; "fresh": destination never touched
     link: str = ""  # --bandwidth
     quick: tuple = ()  # the players that --quick has time for
+    group: str = ""  # bouts of one name take turns; they stand side by side in the table
 
     def case(self, codec="off"):
         name = f"{self.content}/{'tls' if self.tls else 'plain'}/{self.lanes}"
@@ -60,6 +62,11 @@ def small(bout, size):
     return replace(bout, size=size)
 
 
+def grouped(bouts):
+    """Lists of those that take turns."""
+    return [list(g) for _, g in groupby(bouts, key=lambda b: b.group or b.case())]
+
+
 def quickly(bout):
     return replace(bout, players=bout.quick)
 
@@ -69,10 +76,10 @@ ALL_CODECS = (US, US + "+lz4", US + "+zstd", US + "+auto")
 TABLE = (
     # The headline: what xmigrate is for, beside everybody.
     Bout("headline", "random", True, 2, ALL_CODECS + ("stock-openssl", "qemu"),
-         quick=(US, "stock-openssl", "qemu")),
-    Bout("headline", "random", False, 2, (US, "stock", "qemu"), quick=(US, "stock")),
+         quick=(US, "stock-openssl", "qemu"), group="tls"),
     Bout("headline", "mixed", True, 2, ALL_CODECS + ("stock-openssl", "qemu", "qemu+zstd"),
-         quick=(US, US + "+auto", "qemu")),
+         quick=(US, US + "+auto", "qemu"), group="tls"),
+    Bout("headline", "random", False, 2, (US, "stock", "qemu"), quick=(US, "stock")),
     Bout("headline", "mixed", False, 2, (US, "stock", "qemu")),
     Bout("headline", "zero", True, 2, (US, "stock-openssl", "qemu"), quick=(US, "qemu")),
     Bout("headline", "zero", False, 2, (US, "stock", "qemu")),
@@ -93,8 +100,8 @@ TABLE = (
     Bout("memory", "random", True, 2, (US, "stock-openssl"), place="fresh"),
     # Links that are slower than the cores.
     Bout("links", "mixed", True, 2, ALL_CODECS, size="128M", link="100M"),
-    Bout("links", "mixed", True, 2, ALL_CODECS, size="512M", link="1G"),
-    Bout("links", "random", True, 2, (US,), size="512M", link="1G"),
+    Bout("links", "mixed", True, 2, ALL_CODECS, size="512M", link="1G", group="1G"),
+    Bout("links", "random", True, 2, (US,), size="512M", link="1G", group="1G"),
     Bout("links", "mixed", True, 2, ALL_CODECS, link="5G"),
 )
 

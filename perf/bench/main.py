@@ -11,7 +11,7 @@ import time
 from fnmatch import fnmatch
 
 from . import goals, report, rounds
-from .cases import PARTS, TABLE, memory_needed, quickly, small, split_player
+from .cases import PARTS, TABLE, grouped, memory_needed, quickly, small, split_player
 from .figures import Result
 from .hosts import Hosts
 from .players import PLAYERS
@@ -115,47 +115,46 @@ class Bench:
         return self.end - time.monotonic()
 
     def taking_part(self, bout):
-        """[(case, who, codec, player)], the floor first; says who cannot, and why."""
-        found = [(bout.case(), "floor", "off", self.players["floor"])]
+        """[(bout, case, who, codec)], the floor first; says who cannot, and why."""
+        found = [(bout, bout.case(), "floor", "off")]
         for player in bout.players:
             who, codec = split_player(player)
             if who != "xmigrate" and not self.with_peers:
                 continue
             try:
                 self.players[who].check(bout, codec)
-                found.append((bout.case(codec), who, codec, self.players[who]))
+                found.append((bout, bout.case(codec), who, codec))
             except Unavailable as e:
                 print(f"skipped: {bout.case(codec)} {who}: {e}", flush=True)
         return found
 
-    def bout(self, bout, seconds):
-        """Results, the floor's first. Who failed once is out; one turn is taken in any case, a
-        further one only if it will end in time."""
-        taking_part = self.taking_part(bout)
-        turns = {p[:2]: [] for p in taking_part}
+    def take_turns(self, bouts, seconds):
+        """Results, each bout's beginning with its floor. Who failed once is out; one turn is taken
+        in any case, a further one only if it will end in time."""
+        taking_part = [p for bout in bouts for p in self.taking_part(bout)]
+        turns = {p[1:3]: [] for p in taking_part}
         out = set()
         end, longest = time.monotonic() + seconds, 0.0
         for i in range(self.turns):
             if i and time.monotonic() + longest > end:
-                print(f"skipped: {bout.case()}: {self.turns - i} of {self.turns} turns: "
+                print(f"skipped: {bouts[0].case()}: {self.turns - i} of {self.turns} turns: "
                       "out of time")
                 break
             begin = time.monotonic()
-            for case, who, codec, player in taking_part:
+            for bout, case, who, codec in taking_part:
                 turns[case, who].append(None)
                 if (case, who) in out:
                     continue
                 try:
-                    turns[case, who][-1] = player.turn(bout, codec)
+                    turns[case, who][-1] = self.players[who].turn(bout, codec)
                 except Failed as e:
                     print(f"failed: {case} {who}: {e}", flush=True)
                     out.add((case, who))
                     self.failures += 1
                     self.close_hosts()
             longest = max(longest, time.monotonic() - begin)
-        floor = tuple(turns[bout.case(), "floor"])
-        results = [Result(case, who, tuple(turns[case, who]), floor)
-                   for case, who, _, _ in taking_part]
+        results = [Result(case, who, tuple(turns[case, who]), tuple(turns[bout.case(), "floor"]))
+                   for bout, case, who, _ in taking_part]
         return [r for r in results if r.done]
 
     def floors(self, lanes=1, size="2G"):
@@ -180,13 +179,15 @@ def measure(bench, options, results, more):
     if not options.quick and wanted("floors", "floors", options):
         results += bench.floors(size=options.size or "2G")
         show(results)
-    bouts = chosen_bouts(options)
-    for i, bout in enumerate(bouts):
+    left = len(chosen_bouts(options))
+    for bouts in grouped(chosen_bouts(options)):
         if bench.seconds_left() < 0:
-            print(f"skipped: {bout.case()}: out of time", flush=True)
+            print(f"skipped: {bouts[0].case()}: out of time", flush=True)
             continue
         # What others do not need of their share is for those that follow.
-        found = bench.bout(bout, SHARES * bench.seconds_left() / (len(bouts) - i + SHARES - 1))
+        share = SHARES * len(bouts) / (left + SHARES - 1)
+        left -= len(bouts)
+        found = bench.take_turns(bouts, min(1, share) * bench.seconds_left())
         show(found)
         results += found
     bench.close_hosts()

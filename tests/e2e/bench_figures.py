@@ -10,7 +10,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.environ["TOP"], "perf"))
 
 from bench import goals, report  # noqa: E402
-from bench.cases import TABLE, Bout, memory_needed, size_bytes, small, split_player  # noqa: E402
+from bench.cases import (TABLE, Bout, grouped, memory_needed, size_bytes, small,  # noqa: E402
+                         split_player)
 from bench.figures import Result, Turn, as_entry, ratios, turn_of  # noqa: E402
 from bench.players import PLAYERS  # noqa: E402
 
@@ -52,6 +53,12 @@ class Cases(unittest.TestCase):
         self.assertEqual(small(bout, "64M").case(), "mixed/tls/2/pvh/64M/off")
         plain = Bout("x", "zero", False, 8, (), type="pv", place="fresh", link="1G")
         self.assertEqual(plain.case(), "zero/plain/8/pv/2G/off/fresh/1G")
+
+    def test_bouts_that_a_goal_compares_take_turns(self):
+        groups = [[b.case() for b in g] for g in grouped(TABLE)]
+        self.assertIn(["random/tls/2", "mixed/tls/2"], groups)
+        self.assertIn([f"{c}/tls/2/pvh/512M/off/1G" for c in ("mixed", "random")], groups)
+        self.assertEqual([b for g in grouped(TABLE) for b in g], list(TABLE))
 
     def test_no_case_is_measured_twice(self):
         names = [(b.case(split_player(p)[1]), split_player(p)[0]) for b in TABLE
