@@ -17,7 +17,8 @@
 #include <stdbool.h>
 
 enum {
-    /* What a record of ours carries: a quarter of what one packet takes, less what sealing adds. */
+    /* What a record of ours carries: four, with the 22 bytes that sealing adds to each, and a
+     * packet's headers are 64 KiB. */
     TLS_RECORD_BYTES = (64 << 10) / 4 - 64,
     /* Sealed, then written, at once: still in the cache; and not more than one packet, or each
      * write would end with a tiny one. */

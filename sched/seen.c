@@ -102,18 +102,21 @@ static void flush_pending(struct seen *s)
         push_speed(s, v);
 }
 
-/* Whether enough pages went for a speed that is known to be that much at least. */
-static bool shows_more_speed(const struct seen *s, uint64_t pages, int64_t span_ns)
+/* Pages went at least that fast: better than nothing, and nothing beside a speed that was seen. */
+static void note_least_speed(struct seen *s, uint64_t pages, int64_t span_ns)
 {
-    return pages >= SEEN_LEAST_PAGES && pages_per_s(pages, span_ns) > s->send_pages_per_s;
+    if (!s->speed_count && pages >= SEEN_LEAST_PAGES)
+        s->send_pages_per_s = fmax(s->send_pages_per_s, pages_per_s(pages, span_ns));
 }
 
 void seen_speed(struct seen *s, uint64_t pages, uint64_t absent_pages, int64_t span_ns)
 {
     if (span_ns <= 0 || span_ns > LONGEST_LOOK_NS)
         return;
-    if (absent_pages > pages && !shows_more_speed(s, pages, span_ns))
+    if (absent_pages > pages) {
+        note_least_speed(s, pages, span_ns);
         return;
+    }
     s->pending.pages += (double)pages;
     s->pending.span_ns += span_ns;
     /* Pages come in batches, which take their time on a slow link. One on which nothing moved for

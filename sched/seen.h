@@ -112,11 +112,10 @@ struct seen {
     unsigned running_count, curve_count;
 };
 
-/* While a round runs: pages sent in that span, the newest one. Count pages with contents in the
- * first round, where marks for zero pages would flatter, and all in later ones. absent_pages:
- * frames that turned out to have no memory; where they are most of it, much of the time was theirs,
- * and it can only show that pages go faster than was thought: a small guest's first round may be
- * one such look. */
+/* While a round runs: pages sent in that span, the newest one. Marks for zero pages cost less than
+ * pages: count them for less in the first round, which has most of them. absent_pages: frames that
+ * turned out to have no memory. Where they are most of it, much of the time was theirs, and it only
+ * counts until something better is seen: a small guest's first round may be one such look. */
 void seen_speed(struct seen *s, uint64_t pages, uint64_t absent_pages, int64_t span_ns);
 
 /* While a round runs: so many pages are dirty, that long after the last CLEAN. */

@@ -137,7 +137,7 @@ class Bench:
         end, longest = time.monotonic() + seconds, 0.0
         for i in range(self.turns):
             if i and time.monotonic() + longest > end:
-                print(f"skipped: {bouts[0].case()}: {self.turns - i} of {self.turns} turns: "
+                print(f"skipped: {names(bouts)}: {self.turns - i} of {self.turns} turns: "
                       "out of time")
                 break
             begin = time.monotonic()
@@ -146,6 +146,8 @@ class Bench:
                 if (case, who) in out:
                     continue
                 try:
+                    # Before the floor, not between it and whoever comes first.
+                    self.hosts_for(bout)
                     turns[case, who][-1] = self.players[who].turn(bout, codec)
                 except Failed as e:
                     print(f"failed: {case} {who}: {e}", flush=True)
@@ -166,6 +168,10 @@ class Bench:
                 for what in FLOORS]
 
 
+def names(bouts):
+    return ", ".join(b.case() for b in bouts)
+
+
 def show(results):
     print(report.as_table(report.table_rows(results)), flush=True)
 
@@ -182,7 +188,7 @@ def measure(bench, options, results, more):
     left = len(chosen_bouts(options))
     for bouts in grouped(chosen_bouts(options)):
         if bench.seconds_left() < 0:
-            print(f"skipped: {bouts[0].case()}: out of time", flush=True)
+            print(f"skipped: {names(bouts)}: out of time", flush=True)
             continue
         # What others do not need of their share is for those that follow.
         share = SHARES * len(bouts) / (left + SHARES - 1)

@@ -1,11 +1,11 @@
 /*
  * converge: runs every workload on every link under every policy in simulated time, and writes
- * one JSON object a run to standard output. perf/converge/report makes tables and pages of them.
+ * one JSON object a run to standard output. perf/converge/bench makes tables and pages of them.
  *
  *   converge all [SHARD/SHARDS [SEED]]
  *   converge one WORKLOAD RATIO LINK POLICY [SEED [TARGET_MS]]
- *   converge beside WORKLOAD RATIO LINK POLICY SEED MIB OWN_MIB FROM TOLD_SUSPEND TOLD_FINISH
- *                   SUSPEND FINISH
+ *   converge beside WORKLOAD RATIO LINK POLICY SEED MIB OWN_MIB FROM_STEP TOLD_SUSPEND
+ *                   TOLD_FINISH SUSPEND FINISH
  *   converge trace WORKLOAD RATIO LINK SEED MIB
  *
  * RATIO is how much faster than the link the guest writes. Runs of "all" are numbered from 1; their
@@ -35,7 +35,10 @@
 
 static const double ratios[] = {0.1, 0.3, 0.6, 0.8, 0.9, 1, 2, 4};
 
-enum { RATIOS = sizeof(ratios) / sizeof(ratios[0]) };
+enum {
+    RATIOS = sizeof(ratios) / sizeof(ratios[0]),
+    GUEST_STEPS = 2000000, /* what a xensim guest reads of a trace, to replay it again and again */
+};
 
 static const struct link links[] = {
     {"1G", 1e9, false, 0}, {"1G-1ms", 1e9, false, NS_PER_MS},
@@ -222,6 +225,8 @@ static int run_beside(char **argv)
         ratio <= 0 || !pages ||
         trace_make(&t, w, seed, pages, ratio * sim_link_pages_per_s(l), TRACE_NS))
         return 2;
+    if (t.length > GUEST_STEPS)
+        t.length = GUEST_STEPS;
     name_trace(w, ratio, name);
 
     struct scenario sc = scenario_of(&t, l, pages + own_pages, seed, TARGET_NS);
@@ -239,7 +244,6 @@ static int run_beside(char **argv)
 
 static int write_trace(char **argv)
 {
-    enum { MOST_LINES = 2000000 }; /* what a xensim guest reads */
     const uint32_t pages = pages_of(argv[6]);
     const double ratio = atof(argv[3]);
     const struct link *l;
@@ -251,7 +255,7 @@ static int write_trace(char **argv)
             &t, w, strtoull(argv[5], NULL, 10), pages, ratio * sim_link_pages_per_s(l), TRACE_NS))
         return 2;
     printf("%.0f\n", 1e9 / t.step_ns);
-    for (size_t i = 0; i < t.length && i < MOST_LINES; i++)
+    for (size_t i = 0; i < t.length && i < GUEST_STEPS; i++)
         if (t.pages[i] == TRACE_NO_WRITE)
             puts("-");
         else

@@ -86,11 +86,11 @@ def goals_table(goals):
 def pairs_table(rows):
     pairs = ''.join(f'<tr><td>{html.escape(name_of(r))}</td><td>{r["predicted_ms"]:.1f} ms</td>'
                     f'<td>{r["downtime_ms"]:.1f} ms</td><td>{r["simulated_ms"]:.1f} ms</td></tr>'
-                    for r in rows if r.get('simulated_ms'))
+                    for r in rows if r.get('simulated_ms') is not None)
     if not pairs:
         return ''
-    return (f'<h2>Real runs beside the simulation of the same</h2><table><tr><th>trace</th><th>predicted</th>'
-            f'<th>downtime</th><th>simulated</th></tr>{pairs}</table>')
+    return (f'<h2>Real runs beside the simulation of the same</h2><table><tr><th>trace</th>'
+            f'<th>predicted</th><th>downtime</th><th>simulated</th></tr>{pairs}</table>')
 
 
 def one_run(cell):

@@ -65,8 +65,8 @@ class Guest:
     def step(self, writes, later_s):
         """Where in its trace it is, so long after it had made so many writes."""
         laps, rest = divmod(writes, sum(self.writes))
-        at = next(i for i, n in enumerate(itertools.accumulate(self.writes)) if n > rest)
-        return laps * len(self.writes) + at + int(later_s * self.rate)
+        at = next(i for i, n in enumerate(itertools.accumulate(self.writes)) if n >= rest)
+        return laps * len(self.writes) + at + 1 + int(later_s * self.rate)
 
 
 def create(hosts, program, workload, ratio, link):
@@ -78,8 +78,8 @@ def create(hosts, program, workload, ratio, link):
         f.write(lines)
     # The trace and the guest's own tables come on top of what the trace writes to.
     own_mib = len(lines.splitlines()) * 8 // (1 << 20) + 4
-    # A PV guest: that of another type has holes in its memory, and while lanes walk over them the link
-    # rests, which the simulation does not know.
+    # A PV guest: that of another type has holes in its memory, and while lanes walk over them the
+    # link rests, which the simulation does not know.
     hosts.sim('create', hosts.names[0], '--type', 'pv', '--memory', f'{MIB + own_mib}M', '--vcpus',
               '1', '--dirty', rate, '--pattern', f'file:{trace}', '--content',
               'zero=0,text=0,random=100', '--name', 'g')
@@ -100,7 +100,10 @@ def beside(program, r, own_mib, from_step, told_ns, took_ns):
     figures = [str(int(n)) for n in (own_mib, from_step, *told_ns, *took_ns)]
     out = subprocess.run(words + figures, check=True,
                          stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(out)['downtime_ms']
+    simulated = json.loads(out)
+    if simulated['outcome'] not in ('met', 'missed'):
+        raise RuntimeError(f'{r["trace"]["name"]}, simulated: {simulated["outcome"]}')
+    return simulated['downtime_ms']
 
 
 def move(hosts, program, workload, ratio, link):
@@ -119,7 +122,8 @@ def move(hosts, program, workload, ratio, link):
             seconds=done['total_ns'] / 1e9, rounds=done['rounds'])
     r['words'] = [d['text'] for d in decisions]
     first = next(e for e in events if e['event'] == 'round')
-    from_step = guest.step(writes, (first['elapsed_ns'] - first['duration_ns']) / 1e9)
+    begun_ns = first['elapsed_ns'] - first['clean_ns'] - first['duration_ns']
+    from_step = guest.step(writes, begun_ns / 1e9)
     told = done['predicted']
     fixed = sum(parts[k] for k in ('state_ns', 'receiver_ns', 'libxl_ns', 'hand_off_ns'))
     r['simulated_ms'] = beside(program, r, guest.own_mib, from_step, (told['suspend_ns'], told['finish_ns']),

@@ -108,19 +108,26 @@ static void test_batches_that_come_seldom_are_not_taken_for_speed(void **state)
     assert_near(s.send_pages_per_s, 1000);
 }
 
-/* The first round of a small guest on a fast link is over within one look, holes and all. */
-static void test_one_look_with_holes_shows_a_speed_when_none_is_known(void **state)
+/* The first round of a small guest on a fast link is over within one look, holes and all: until
+ * there is another, that is all that is known. */
+static void test_a_look_with_holes_counts_until_there_is_another(void **state)
 {
     (void)state;
     const struct seen_round r = {.window_ns = NS_PER_S, .sent_pages = 30000};
     struct seen s = {0};
 
+    seen_speed(&s, 100, 1000000, 1 * MS);
+    assert_float_equal(s.send_pages_per_s, 0, 0);
     seen_speed(&s, 30000, 1000000, 200 * MS);
+    seen_speed(&s, 10000, 1000000, 200 * MS);
     seen_round(&s, &r);
     assert_float_equal(s.send_pages_per_s, 150000, 1);
-    seen_speed(&s, 30000, 1000000, 400 * MS);
+    seen_speed(&s, 10000, 0, 10 * MS);
     seen_round(&s, &r);
-    assert_float_equal(s.send_pages_per_s, 150000, 1);
+    assert_float_equal(s.send_pages_per_s, 1000000, 1);
+    seen_speed(&s, 30000, 1000000, 10 * MS);
+    seen_round(&s, &r);
+    assert_float_equal(s.send_pages_per_s, 1000000, 1);
 }
 
 static void test_rounds_that_leave_as_much_are_counted(void **state)
@@ -472,7 +479,7 @@ int main(void)
         cmocka_unit_test(test_bad_looks_do_not_count),
         cmocka_unit_test(test_batches_that_come_seldom_are_not_taken_for_speed),
         cmocka_unit_test(test_holes_say_nothing_of_the_link),
-        cmocka_unit_test(test_one_look_with_holes_shows_a_speed_when_none_is_known),
+        cmocka_unit_test(test_a_look_with_holes_counts_until_there_is_another),
         cmocka_unit_test(test_rounds_that_leave_as_much_are_counted),
         cmocka_unit_test(test_a_short_round_can_only_show_more_speed),
         cmocka_unit_test(test_a_slow_link_has_a_speed_as_well),

@@ -291,11 +291,13 @@ static void *run_receiver(void *arg)
     return NULL;
 }
 
-/* Every way in which a piece can meet the record that is being gathered. */
+/* A piece may meet the record that is being gathered within it, at its border or beyond, and may
+ * itself be none, a part, one or several. */
 static void test_pieces_of_all_sizes_arrive_in_order(void **state)
 {
-    static const size_t sizes[] = {0, 1, 100, 4096, 16384, 16385, 16283, 1, 300000, 131072, 40, 0,
-        16344, 16384, 32768, 5, 131067, 131072, 200001, 16383};
+    enum { FULL = TLS_RECORD_BYTES };
+    static const size_t sizes[] = {0, 1, 100, 4096, FULL - 4197, FULL, FULL + 1, FULL - 1, 2 * FULL,
+        1, 2 * FULL - 1, 300000, 131072, 40, 0, FULL - 40, FULL, 5, 131067, 200001, FULL - 1};
     enum { COUNT = sizeof(sizes) / sizeof(sizes[0]) };
     struct pair *p = *state;
     struct iovec iov[COUNT];
@@ -345,6 +347,64 @@ static void test_a_receiver_of_much_wakes_for_the_last_byte(void **state)
     assert_int_equal(r.rc, 0);
     assert_memory_equal(sent, got, LEN);
     assert_true(now_ns() - begun_ns < TEST_LIMIT_NS);
+    free(sent);
+    free(got);
+}
+
+/* So much from one descriptor, and into another. */
+static void move_bytes(int from, int to, size_t len_bytes)
+{
+    uint8_t buf[4096];
+
+    while (len_bytes) {
+        const size_t most = len_bytes < sizeof(buf) ? len_bytes : sizeof(buf);
+        struct pollfd wait = {.fd = from, .events = POLLIN};
+
+        assert_int_equal(poll(&wait, 1, (int)(TEST_LIMIT_NS / NS_PER_MS)), 1);
+
+        const ssize_t n = read(from, buf, most);
+
+        assert_true(n > 0);
+        assert_int_equal(write(to, buf, (size_t)n), n);
+        len_bytes -= (size_t)n;
+    }
+}
+
+/* A peer's records may be as long as TLS allows: of one that lacks a byte OpenSSL holds all the
+ * others, and only what is left may be waited for. */
+static void test_a_record_longer_than_ours_wakes_the_receiver_too(void **state)
+{
+    enum { LEN = TLS_CHUNK_BYTES, LONGEST = SSL3_RT_MAX_PLAIN_LENGTH, SEALING = 22 };
+    struct pair *p = *state;
+    uint8_t *sent = malloc(LEN), *got = malloc(LEN);
+    struct receiver r = {.ch = p->server.ch, .buf = got, .len_bytes = LEN};
+    SSL *ssl = ((struct tls_stream *)p->client.ch)->ssl;
+    const int arriving = dup(p->server.ch->fd);
+    const int64_t begun_ns = now_ns();
+    const size_t first_bytes = 3 * (LONGEST + SEALING) - 1;
+    pthread_t thread;
+    int ends[2];
+
+    /* What the client sends goes through here. */
+    make_tcp_pair(ends);
+    assert_int_equal(io_set_nonblocking(ends[1], true), 0);
+    assert_int_equal(dup2(ends[1], p->server.ch->fd), p->server.ch->fd);
+    close(ends[1]);
+    assert_int_equal(SSL_set_max_send_fragment(ssl, LONGEST), 1);
+    assert_int_equal(SSL_set_split_send_fragment(ssl, LONGEST), 1);
+
+    fill_pattern(sent, LEN);
+    send_bytes(p->client.ch, sent, LEN);
+    assert_int_equal(pthread_create(&thread, NULL, run_receiver, &r), 0);
+    move_bytes(arriving, ends[0], first_bytes);
+    usleep(50000);
+    move_bytes(arriving, ends[0], LEN + 4 * SEALING - first_bytes);
+    pthread_join(thread, NULL);
+    assert_int_equal(r.rc, 0);
+    assert_memory_equal(sent, got, LEN);
+    assert_true(now_ns() - begun_ns < TEST_LIMIT_NS);
+    close(arriving);
+    close(ends[0]);
     free(sent);
     free(got);
 }
@@ -708,6 +768,7 @@ int main(void)
         ON_HOSTS(test_what_is_not_tls_is_refused),
         ON_PAIR(test_pieces_of_all_sizes_arrive_in_order),
         ON_PAIR(test_a_receiver_of_much_wakes_for_the_last_byte),
+        ON_PAIR(test_a_record_longer_than_ours_wakes_the_receiver_too),
         ON_PAIR(test_scattered_pieces_leave_in_whole_chunks),
         ON_PAIR(test_a_cap_is_paid_slice_by_slice),
         ON_PAIR(test_both_ends_send_and_receive_at_once),
