@@ -92,13 +92,12 @@ class Bench:
     def daemons(self):
         return self.hosts.daemons() if self.hosts else []
 
-    def hosts_for(self, bout):
-        """Two hosts with that guest on one of them."""
+    def ready_hosts(self, bout):
+        """self.hosts are two hosts with that guest on one of them."""
         if not self.hosts or (self.hosts.place, self.hosts.size) != (bout.place, bout.size):
             self.close_hosts()
             self.hosts = Hosts(self.build, self.work, bout.place, bout.size)
         self.hosts.have_guest(bout.content, bout.type)
-        return self.hosts
 
     def close_hosts(self):
         if self.hosts:
@@ -147,7 +146,7 @@ class Bench:
                     continue
                 try:
                     # Before the floor, not between it and whoever comes first.
-                    self.hosts_for(bout)
+                    self.ready_hosts(bout)
                     turns[case, who][-1] = self.players[who].turn(bout, codec)
                 except Failed as e:
                     print(f"failed: {case} {who}: {e}", flush=True)
@@ -185,8 +184,9 @@ def measure(bench, options, results, more):
     if not options.quick and wanted("floors", "floors", options):
         results += bench.floors(size=options.size or "2G")
         show(results)
-    left = len(chosen_bouts(options))
-    for bouts in grouped(chosen_bouts(options)):
+    chosen = chosen_bouts(options)
+    left = len(chosen)
+    for bouts in grouped(chosen):
         if bench.seconds_left() < 0:
             print(f"skipped: {names(bouts)}: out of time", flush=True)
             continue

@@ -93,7 +93,7 @@ class Xmigrate(Player):
         return [json.loads(line) for line in said.splitlines()], ended_cpu_s() - before
 
     def turn(self, bout, codec):
-        hosts = self.bench.hosts_for(bout)
+        hosts = self.bench.hosts
         events, cpu_s = self.move(bout, codec, hosts)
         hosts.moved()
         first = next(e for e in events if e["event"] == "round")
@@ -121,7 +121,7 @@ class Stock(Player):
             env=dict(hosts.environment, **environment))
 
     def turn(self, bout, _codec):
-        hosts = self.bench.hosts_for(bout)
+        hosts = self.bench.hosts
         before = ended_cpu_s()
         begin = time.monotonic()
         self.migrate(hosts, self.helper)
@@ -177,7 +177,7 @@ class StockOpenssl(Stock):
         return server, client, idle_write
 
     def turn(self, bout, codec):
-        hosts = self.bench.hosts_for(bout)
+        hosts = self.bench.hosts
         out, into = self.pipe_ends()
         before = ended_cpu_s()
         server, client, idle = self.start_pipe(out, into)

@@ -37,7 +37,7 @@ static const double ratios[] = {0.1, 0.3, 0.6, 0.8, 0.9, 1, 2, 4};
 
 enum {
     RATIOS = sizeof(ratios) / sizeof(ratios[0]),
-    GUEST_STEPS = 2000000, /* what a xensim guest reads of a trace, to replay it again and again */
+    GUEST_STEPS = 2000000, /* the most that a xensim guest reads of a trace */
 };
 
 static const struct link links[] = {
@@ -210,6 +210,17 @@ static uint32_t pages_of(const char *mib)
     return n && n <= 4096 && !(n & (n - 1)) ? (uint32_t)n << 8 : 0;
 }
 
+/* What a guest of that size replays. */
+static int make_guest_trace(
+    struct trace *t, enum workload w, uint64_t seed, uint32_t pages, double pages_per_s)
+{
+    const int rc = trace_make(t, w, seed, pages, pages_per_s, TRACE_NS);
+
+    if (!rc && t->length > GUEST_STEPS)
+        t->length = GUEST_STEPS;
+    return rc;
+}
+
 static int run_beside(char **argv)
 {
     const double ratio = atof(argv[3]);
@@ -223,10 +234,8 @@ static int run_beside(char **argv)
 
     if (!find_workload(argv[2], &w) || !find_link(argv[4], &l) || !find_policy(argv[5], &p) ||
         ratio <= 0 || !pages ||
-        trace_make(&t, w, seed, pages, ratio * sim_link_pages_per_s(l), TRACE_NS))
+        make_guest_trace(&t, w, seed, pages, ratio * sim_link_pages_per_s(l)))
         return 2;
-    if (t.length > GUEST_STEPS)
-        t.length = GUEST_STEPS;
     name_trace(w, ratio, name);
 
     struct scenario sc = scenario_of(&t, l, pages + own_pages, seed, TARGET_NS);
@@ -251,11 +260,11 @@ static int write_trace(char **argv)
     struct trace t;
 
     if (!find_workload(argv[2], &w) || !find_link(argv[4], &l) || ratio <= 0 || !pages ||
-        trace_make(
-            &t, w, strtoull(argv[5], NULL, 10), pages, ratio * sim_link_pages_per_s(l), TRACE_NS))
+        make_guest_trace(
+            &t, w, strtoull(argv[5], NULL, 10), pages, ratio * sim_link_pages_per_s(l)))
         return 2;
     printf("%.0f\n", 1e9 / t.step_ns);
-    for (size_t i = 0; i < t.length && i < GUEST_STEPS; i++)
+    for (size_t i = 0; i < t.length; i++)
         if (t.pages[i] == TRACE_NO_WRITE)
             puts("-");
         else

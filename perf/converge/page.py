@@ -2,6 +2,8 @@
 import html
 import json
 
+import real
+
 COLOURS = {'xmigrate': '#0b6', 'xmigrate-throttle': '#7c0', 'xen': '#c30', 'qemu': '#06c',
            'qemu-autoconverge': '#90c', 'kubevirt': '#c80', 'clairvoyant': '#555'}
 STYLE = '''body{font:15px/1.5 system-ui,sans-serif;max-width:62em;margin:2em auto;padding:0 1em;color:#222}
@@ -83,14 +85,14 @@ def goals_table(goals):
     return f'<table><tr><th>goal</th><th>measured</th><th>wanted</th></tr>{rows}</table>'
 
 
-def pairs_table(rows):
-    pairs = ''.join(f'<tr><td>{html.escape(name_of(r))}</td><td>{r["predicted_ms"]:.1f} ms</td>'
-                    f'<td>{r["downtime_ms"]:.1f} ms</td><td>{r["simulated_ms"]:.1f} ms</td></tr>'
-                    for r in rows if r.get('simulated_ms') is not None)
+def pairs_table(pairs):
+    rows = ''.join(f'<tr><td>{html.escape(name_of(r))}</td><td>{r["predicted_ms"]:.1f} ms</td>'
+                   f'<td>{r["downtime_ms"]:.1f} ms</td><td>{r["simulated_ms"]:.1f} ms</td></tr>'
+                   for r in pairs)
     if not pairs:
         return ''
     return (f'<h2>Real runs beside the simulation of the same</h2><table><tr><th>trace</th>'
-            f'<th>predicted</th><th>downtime</th><th>simulated</th></tr>{pairs}</table>')
+            f'<th>predicted</th><th>downtime</th><th>simulated</th></tr>{rows}</table>')
 
 
 def one_run(cell):
@@ -130,7 +132,7 @@ traces in simulated time; {sum(r["real"] for r in rows)} of them for real on xen
 <div id="shown"></div>
 <h2>The downtime that was said, and what it was</h2><p>Each point is a run of xmigrate; magenta ones are real.
 Dashed: 20 % off.</p>{scatter(predicted, "predicted ms", "downtime ms", 30, 30000, (0.8, 1.2))}
-{pairs_table(rows)}<h2>Bytes and time beside a policy that knows the future</h2>
+{pairs_table(real.pairs_of(rows))}<h2>Bytes and time beside a policy that knows the future</h2>
 {scatter(size, "clairvoyant MB", "xmigrate MB", 100, 100000)}
 {scatter(time, "clairvoyant s", "xmigrate s", 0.1, 300)}
 <script>const runs={json.dumps(runs).replace("</", "<" + chr(92) + "/")};

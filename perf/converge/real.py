@@ -126,10 +126,15 @@ def move(hosts, program, workload, ratio, link):
     from_step = guest.step(writes, begun_ns / 1e9)
     told = done['predicted']
     fixed = sum(parts[k] for k in ('state_ns', 'receiver_ns', 'libxl_ns', 'hand_off_ns'))
-    r['simulated_ms'] = beside(program, r, guest.own_mib, from_step, (told['suspend_ns'], told['finish_ns']),
-                            (parts['suspend_ns'], fixed))
+    r['simulated_ms'] = beside(program, r, guest.own_mib, from_step,
+                               (told['suspend_ns'], told['finish_ns']), (parts['suspend_ns'], fixed))
     hosts.sim('destroy', hosts.names[1], 'g')
     return r
+
+
+def pairs_of(rows):
+    """The real runs that were simulated, too."""
+    return [r for r in rows if r.get('simulated_ms') is not None]
 
 
 class Link(threading.Thread):

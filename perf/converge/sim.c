@@ -667,13 +667,16 @@ static void draw_costs(struct sim *s)
 
 int sim_run(const struct scenario *sc, enum policy p, struct sim_result *r)
 {
-    struct sim s = {.sc = sc, .r = r, .speed = 1, .step = sc->from_step};
+    struct sim s = {.sc = sc,
+        .r = r,
+        .speed = 1,
+        .step = sc->from_step,
+        .guest_ns = (double)sc->from_step * sc->trace->step_ns};
 
     *r = (struct sim_result){.predicted_ns = -1};
     s.page = calloc(sc->pages, 1);
     if (!s.page)
         return -ENOMEM;
-    s.guest_ns = (double)sc->from_step * sc->trace->step_ns;
     s.clean_ns = (int64_t)(CLEAN_NS + CLEAN_NS_PER_PAGE * sc->pages);
     s.peek_ns = (int64_t)(PEEK_NS + PEEK_NS_PER_PAGE * sc->pages);
     draw_costs(&s);

@@ -351,37 +351,19 @@ static void test_a_receiver_of_much_wakes_for_the_last_byte(void **state)
     free(got);
 }
 
-/* So much from one descriptor, and into another. */
-static void move_bytes(int from, int to, size_t len_bytes)
-{
-    uint8_t buf[4096];
-
-    while (len_bytes) {
-        const size_t most = len_bytes < sizeof(buf) ? len_bytes : sizeof(buf);
-        struct pollfd wait = {.fd = from, .events = POLLIN};
-
-        assert_int_equal(poll(&wait, 1, (int)(TEST_LIMIT_NS / NS_PER_MS)), 1);
-
-        const ssize_t n = read(from, buf, most);
-
-        assert_true(n > 0);
-        assert_int_equal(write(to, buf, (size_t)n), n);
-        len_bytes -= (size_t)n;
-    }
-}
-
 /* A peer's records may be as long as TLS allows: of one that lacks a byte OpenSSL holds all the
  * others, and only what is left may be waited for. */
 static void test_a_record_longer_than_ours_wakes_the_receiver_too(void **state)
 {
     enum { LEN = TLS_CHUNK_BYTES, LONGEST = SSL3_RT_MAX_PLAIN_LENGTH, SEALING = 22 };
+    enum { SEALED_LEN = LEN + 4 * SEALING, FIRST_LEN = 3 * (LONGEST + SEALING) - 1 };
     struct pair *p = *state;
-    uint8_t *sent = malloc(LEN), *got = malloc(LEN);
+    uint8_t *sent = malloc(LEN), *got = malloc(LEN), *sealed = malloc(SEALED_LEN);
     struct receiver r = {.ch = p->server.ch, .buf = got, .len_bytes = LEN};
     SSL *ssl = ((struct tls_stream *)p->client.ch)->ssl;
     const int arriving = dup(p->server.ch->fd);
     const int64_t begun_ns = now_ns();
-    const size_t first_bytes = 3 * (LONGEST + SEALING) - 1;
+    const int64_t until_ns = begun_ns + TEST_LIMIT_NS;
     pthread_t thread;
     int ends[2];
 
@@ -395,10 +377,12 @@ static void test_a_record_longer_than_ours_wakes_the_receiver_too(void **state)
 
     fill_pattern(sent, LEN);
     send_bytes(p->client.ch, sent, LEN);
+    assert_int_equal(io_read_full(arriving, sealed, SEALED_LEN, NULL, until_ns), 0);
     assert_int_equal(pthread_create(&thread, NULL, run_receiver, &r), 0);
-    move_bytes(arriving, ends[0], first_bytes);
+    assert_int_equal(io_write_full(ends[0], sealed, FIRST_LEN, NULL, until_ns), 0);
     usleep(50000);
-    move_bytes(arriving, ends[0], LEN + 4 * SEALING - first_bytes);
+    assert_int_equal(
+        io_write_full(ends[0], sealed + FIRST_LEN, SEALED_LEN - FIRST_LEN, NULL, until_ns), 0);
     pthread_join(thread, NULL);
     assert_int_equal(r.rc, 0);
     assert_memory_equal(sent, got, LEN);
@@ -407,6 +391,7 @@ static void test_a_record_longer_than_ours_wakes_the_receiver_too(void **state)
     close(ends[0]);
     free(sent);
     free(got);
+    free(sealed);
 }
 
 enum { TALK_ROUNDS = 300, TALK_BYTES = 20000 };
