@@ -50,7 +50,7 @@ say = @printf '  %-5s %s\n' $(1) '$(2)'
 .SECONDARY:
 
 LIB_SRC  := $(foreach r,$(ROOMS),$(wildcard $(r)/*.c))
-CMD_SRC  := $(wildcard cmd/xmigrate/*.c)
+CMD_SRC  := $(wildcard cmd/xmigrate/*.c cmd/xmigrate/*/*.c)
 HELP_SRC := $(wildcard cmd/helper/*.c)
 BOTH_SRC := $(wildcard cmd/*.c)
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))

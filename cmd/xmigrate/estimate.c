@@ -2,9 +2,9 @@
 
 #include "base/deadline.h"
 #include "base/units.h"
-#include "cmd/xmigrate/approach.h"
+#include "cmd/xmigrate/session/negotiate.h"
 #include "cmd/xmigrate/exit_codes.h"
-#include "cmd/xmigrate/view.h"
+#include "cmd/xmigrate/ui/view.h"
 #include "crypto/peer.h"
 #include "engine/link_probe.h"
 #include "engine/paced.h"
@@ -27,7 +27,7 @@
 enum { LINE_BYTES = DECISION_WORDS_BYTES + 256 };
 
 struct estimate {
-    struct approach a;
+    struct negotiation a;
     struct view view;
     struct event_stream events;
     struct channel *lanes[LINK_MAX_LANES];
@@ -99,7 +99,7 @@ static void ask_why(struct estimate *t, struct err *e)
             t->a.mailbox, &type, &body, &len, &t->a.cancel, deadline_in(REASON_NS), &ignored) < 0 ||
         type != CONTROL_FAILED)
         return;
-    approach_read_reason(&t->a, body, len, &why);
+    negotiate_read_reason(&t->a, body, len, &why);
     *e = why;
 }
 
@@ -183,7 +183,7 @@ static void look_ahead(struct estimate *t)
         .send_spread = t->link.spread,
         .page_bytes = t->survey.page[t->codec].bytes,
         .limits = t->a.options->limits,
-        .costs = {.suspend_ns = approach_suspend_estimate_ns(&t->a),
+        .costs = {.suspend_ns = negotiate_suspend_estimate_ns(&t->a),
             .state_ns = SOURCE_STATE_ESTIMATE_NS,
             .receiver_ns = t->a.accept.finish_ns},
     };
@@ -328,7 +328,7 @@ static int conclude_failed(struct estimate *t, struct err *why, int code)
 {
     if (why->side == SIDE_UNKNOWN && why->class != ERR_PEER)
         why->side = SIDE_SOURCE;
-    approach_end(&t->a, why);
+    negotiate_end(&t->a, why);
 
     json_t *body = event_failed(why, code, "here");
 
@@ -342,10 +342,10 @@ static int estimate(struct estimate *t)
 {
     struct err e = ERR_INIT;
     char watch[UNITS_TEXT_BYTES];
-    int rc = approach_begin(&t->a, &e);
+    int rc = negotiate_begin(&t->a, &e);
 
     if (!rc)
-        rc = approach_ask(&t->a, &e);
+        rc = negotiate_ask(&t->a, &e);
     if (rc)
         return conclude_failed(t, &e, EXIT_REFUSED);
     view_say(&t->view, "measuring the link to %s, then watching %s for %s", t->a.where,
@@ -374,7 +374,7 @@ int estimate_main(const struct options *o)
 
     const int code = estimate(&t);
 
-    approach_release(&t.a);
+    negotiate_release(&t.a);
     view_destroy(&t.view);
     return code;
 }

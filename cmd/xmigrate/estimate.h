@@ -6,7 +6,7 @@
 #ifndef CMD_XMIGRATE_ESTIMATE_H
 #define CMD_XMIGRATE_ESTIMATE_H
 
-#include "cmd/xmigrate/options.h"
+#include "cmd/xmigrate/ui/options.h"
 
 /* Returns the exit code. */
 int estimate_main(const struct options *o);

@@ -5,18 +5,18 @@
 #include "cmd/link.h"
 #include "cmd/lock.h"
 #include "cmd/paths.h"
-#include "cmd/xmigrate/acceptor.h"
+#include "cmd/xmigrate/session/acceptor.h"
 #include "cmd/xmigrate/exit_codes.h"
-#include "cmd/xmigrate/past.h"
-#include "cmd/xmigrate/mailbox.h"
-#include "cmd/xmigrate/measured.h"
-#include "cmd/xmigrate/monitor.h"
+#include "cmd/xmigrate/history.h"
+#include "cmd/xmigrate/session/mailbox.h"
+#include "cmd/xmigrate/session/measured.h"
+#include "cmd/xmigrate/libxl/monitor.h"
 #include "cmd/xmigrate/signals.h"
-#include "cmd/xmigrate/state.h"
-#include "cmd/xmigrate/stream_head.h"
-#include "cmd/xmigrate/talk.h"
-#include "cmd/xmigrate/xl_config.h"
-#include "cmd/xmigrate/xl_op.h"
+#include "cmd/xmigrate/handoff/state.h"
+#include "cmd/xmigrate/session/stream_head.h"
+#include "cmd/xmigrate/session/messages.h"
+#include "cmd/xmigrate/libxl/config.h"
+#include "cmd/xmigrate/libxl/async.h"
 #include "crypto/peer.h"
 #include "engine/xen/rescue.h"
 
@@ -69,11 +69,11 @@ struct receive {
     int64_t ping_ns; /* when the next one is due */
 
     struct xl xl;
-    struct talk_offer offer;
+    struct message_offer offer;
     libxl_domain_config config;
     char incoming[INCOMING_BYTES];
     unsigned devices;
-    struct talk_accept accept;
+    struct message_accept accept;
     struct state_file state;
 
     char link_path[STATE_PATH_BYTES];
@@ -90,7 +90,7 @@ struct receive {
     int stream_fd;     /* our end of libxl's stream; -1 while it is not open */
     bool stream_ended; /* LIBXL_END came */
     int libxl_fd;      /* libxl's, open while its operation runs */
-    struct xl_op *op;
+    struct xl_async *op;
     uint32_t domid;
     bool may_run; /* libxl may still start it, which could not be prevented */
 };
@@ -154,8 +154,8 @@ static void ping_when_due(struct receive *r)
 
     if (!deadline_passed(r->ping_ns))
         return;
-    talk_send_empty(&r->control, CONTROL_PING, &ignored);
-    r->ping_ns = deadline_in(TALK_PING_S * NS_PER_S);
+    message_send_empty(&r->control, CONTROL_PING, &ignored);
+    r->ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S);
 }
 
 /* The next frame, which must be of that type. The source's ABORT is its reason. */
@@ -183,7 +183,7 @@ static int expect(struct receive *r, enum control_type wanted, const void **body
     if (type == wanted)
         return 0;
     if (type == CONTROL_ABORT) {
-        talk_parse_error(*body, *len_bytes, e);
+        message_parse_error(*body, *len_bytes, e);
         return -e->code;
     }
     return err_set(e, ERR_PEER, EPROTO, "%s sent %s instead of %s", r->who, control_type_name(type),
@@ -193,19 +193,19 @@ static int expect(struct receive *r, enum control_type wanted, const void **body
 static int hear_offer(struct receive *r, struct err *e)
 {
     const int64_t deadline_ns = deadline_in(OPEN_LIMIT_NS);
-    struct talk_hello hello;
+    struct message_hello hello;
     const void *body;
     size_t len_bytes;
-    int rc = talk_send_hello(&r->control, e);
+    int rc = message_send_hello(&r->control, e);
 
     if (!rc)
         rc = expect(r, CONTROL_HELLO, &body, &len_bytes, deadline_ns, e);
     if (!rc)
-        rc = talk_parse_hello(body, len_bytes, &hello, e);
+        rc = message_parse_hello(body, len_bytes, &hello, e);
     if (!rc)
         rc = expect(r, CONTROL_OFFER, &body, &len_bytes, deadline_ns, e);
     if (!rc)
-        rc = talk_parse_offer(body, len_bytes, &r->offer, e);
+        rc = message_parse_offer(body, len_bytes, &r->offer, e);
     if (rc)
         return rc;
     snprintf(r->prefix, sizeof(r->prefix), "%s: ", r->offer.name);
@@ -325,8 +325,8 @@ static int open_link(struct receive *r, struct err *e)
 static int make_secrets(struct receive *r, struct err *e)
 {
     r->accept.lanes = r->offer.lanes < LINK_MAX_LANES ? r->offer.lanes : LINK_MAX_LANES;
-    r->accept.finish_ns = past_estimate_ns(
-        PAST_FINISH, r->devices, FINISH_NS + (int64_t)r->devices * FINISH_DEVICE_NS);
+    r->accept.finish_ns = history_estimate_ns(
+        HISTORY_FINISH, r->devices, FINISH_NS + (int64_t)r->devices * FINISH_DEVICE_NS);
     if (getrandom(r->accept.session, sizeof(r->accept.session), 0) !=
             (ssize_t)sizeof(r->accept.session) ||
         getrandom(r->accept.key, sizeof(r->accept.key), 0) != (ssize_t)sizeof(r->accept.key))
@@ -347,7 +347,7 @@ static int start_restore(struct receive *r, struct err *e)
 
     if (rc)
         return err_sys(e, ERR_LOCAL, -rc, "cannot prepare libxl's stream");
-    return xl_op_restore(&r->op, &r->log, &r->config, r->libxl_fd, e);
+    return xl_async_restore(&r->op, &r->log, &r->config, r->libxl_fd, e);
 }
 
 static int prepare(struct receive *r, struct err *e)
@@ -550,7 +550,7 @@ static int hear_source(struct receive *r, struct err *e)
                 shutdown(r->stream_fd, SHUT_WR);
             break;
         case CONTROL_ABORT:
-            talk_parse_error(body, len_bytes, e);
+            message_parse_error(body, len_bytes, e);
             return -e->code;
         default:
             return err_set(e, ERR_PEER, EPROTO, "%s sent %s while the domain was being built",
@@ -569,7 +569,7 @@ static int wait_for_work(struct receive *r, struct pollfd fds[static BUILD_FDS])
         [BUILD_BOX] = mailbox_event_fd(r->box),
         [BUILD_ACCEPTOR] = r->acceptor_sock,
         [BUILD_LINK] = r->link_sock >= 0 ? r->link_sock : r->link_listen_fd,
-        [BUILD_OP] = r->op ? xl_op_event_fd(r->op) : -1,
+        [BUILD_OP] = r->op ? xl_async_event_fd(r->op) : -1,
     };
 
     for (int i = 0; i < BUILD_FDS; i++)
@@ -608,11 +608,11 @@ static int build_step(struct receive *r, const struct pollfd fds[static BUILD_FD
 
 static int finish_restore(struct receive *r, struct err *e)
 {
-    struct xl_op *op = r->op;
+    struct xl_async *op = r->op;
     int rc;
 
     r->op = NULL;
-    rc = xl_op_finish(op, &r->domid, e);
+    rc = xl_async_finish(op, &r->domid, e);
     close_fd(&r->libxl_fd);
     if (!rc && !r->helper_done)
         return err_set(e, ERR_LOCAL, EPROTO,
@@ -623,7 +623,7 @@ static int finish_restore(struct receive *r, struct err *e)
 /* Until libxl's operation is over and was well. */
 static int build(struct receive *r, struct err *e)
 {
-    int rc = talk_send_accept(&r->control, &r->accept, e);
+    int rc = message_send_accept(&r->control, &r->accept, e);
 
     if (!rc)
         rc = hear_source(r, e);
@@ -654,7 +654,7 @@ static bool wait_for_op(struct receive *r, int64_t deadline_ns, struct err *e)
 {
     for (;;) {
         struct pollfd fds[] = {
-            {.fd = xl_op_event_fd(r->op), .events = POLLIN},
+            {.fd = xl_async_event_fd(r->op), .events = POLLIN},
             {.fd = r->link_sock, .events = POLLIN},
         };
 
@@ -680,7 +680,7 @@ static bool abort_restore(struct receive *r, struct err *e)
         link_send_abort(r->link_sock, e, &ignored);
     close_fd(&r->link_listen_fd); /* a helper that comes now finds nobody and ends */
     close_fd(&r->stream_fd);
-    xl_op_abort(r->op);
+    xl_async_abort(r->op);
     over = wait_for_op(r, deadline_in(ABORT_LIMIT_NS), e);
     if (!over && r->helper) {
         log_warn(&r->log, "the save helper (process %d) does not end: killing it", (int)r->helper);
@@ -689,7 +689,7 @@ static bool abort_restore(struct receive *r, struct err *e)
     }
     if (!over)
         return false;
-    xl_op_finish(r->op, NULL, e);
+    xl_async_finish(r->op, NULL, e);
     r->op = NULL;
     close_fd(&r->libxl_fd);
     return true;
@@ -734,7 +734,7 @@ static void tell_failure(struct receive *r, enum control_type type, struct err *
 
     if (why->side == SIDE_UNKNOWN)
         why->side = SIDE_DESTINATION;
-    if (talk_send_error(&r->control, type, why, &ignored))
+    if (message_send_error(&r->control, type, why, &ignored))
         log_debug(&r->log, "%s cannot be told: %s", r->who, ignored.text);
     else
         await_goodbye(r);
@@ -786,7 +786,7 @@ static int check_built(struct receive *r, struct err *e)
 
 static int await_go(struct receive *r, struct err *e)
 {
-    const struct talk_ready ready = {
+    const struct message_ready ready = {
         .domid = r->domid,
         .finish_ns = now_ns() - r->helper_done_ns,
     };
@@ -798,7 +798,7 @@ static int await_go(struct receive *r, struct err *e)
     if (!rc && !r->stream_ended)
         rc = expect(r, CONTROL_LIBXL_END, &body, &len_bytes, deadline_in(r->o->silent_ns), e);
     if (!rc)
-        rc = talk_send_ready(&r->control, &ready, e);
+        rc = message_send_ready(&r->control, &ready, e);
     if (!rc)
         rc = expect(r, CONTROL_GO, &body, &len_bytes, deadline_in(r->o->start_ns), e);
     return rc;
@@ -851,10 +851,10 @@ static int hand_over(struct receive *r, int64_t ready_took_ns)
     if (start_guest(r, &e))
         return give_up(r, &e);
 
-    const struct talk_started started = {.domid = r->domid, .start_ns = now_ns() - go_ns};
+    const struct message_started started = {.domid = r->domid, .start_ns = now_ns() - go_ns};
 
     log_info(&r->log, "runs here as domain %u, from %s", r->domid, r->who);
-    if (talk_send_started(&r->control, &started, &e)) {
+    if (message_send_started(&r->control, &started, &e)) {
         log_error(&r->log,
             "runs here, but %s could not be told: %s. Its copy there is suspended "
             "and must be destroyed there (xl list, xl destroy)",
@@ -865,8 +865,8 @@ static int hand_over(struct receive *r, int64_t ready_took_ns)
         await_goodbye(r);
     }
     e = (struct err)ERR_INIT;
-    if (past_record(
-            PAST_FINISH, r->devices, r->engine_finish_ns + ready_took_ns + started.start_ns, &e))
+    if (history_record(
+            HISTORY_FINISH, r->devices, r->engine_finish_ns + ready_took_ns + started.start_ns, &e))
         log_debug(&r->log, "%s", e.text);
     return EXIT_DONE;
 }
@@ -914,7 +914,7 @@ static int answer_measurement(struct receive *r, struct err *e)
     if (!rc)
         rc = acceptor_register(r->acceptor_sock, r->accept.session, e);
     if (!rc)
-        rc = talk_send_accept(&r->control, &r->accept, e);
+        rc = message_send_accept(&r->control, &r->accept, e);
     if (!rc)
         rc = measured_lanes(&p, e);
     if (rc) {
@@ -966,7 +966,7 @@ static void clean_up(struct receive *r)
         unlink(r->link_path);
     domain_lock_release(&r->lock);
     state_keep(&r->state);
-    talk_offer_clear(&r->offer);
+    message_offer_clear(&r->offer);
     libxl_domain_config_dispose(&r->config);
     if (r->xl.ctx)
         xl_close(&r->xl);
@@ -993,7 +993,7 @@ int receive_main(const struct listen_options *o, const struct log *log, int fd,
         .link_sock = -1,
         .stream_fd = -1,
         .libxl_fd = -1,
-        .ping_ns = deadline_in(TALK_PING_S * NS_PER_S),
+        .ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S),
     };
     libxl_domain_config_init(&r->config);
     tcp_tune(fd, o->silent_ns);

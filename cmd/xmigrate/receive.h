@@ -1,7 +1,7 @@
 /*
  * The destination's process for one migration, from its first connection to a guest that runs
- * here: one linear story on one thread, with libxl's restore on a worker (xl_op.h) and the control
- * connection's reader (mailbox.h) beside it. It ends as the domain's monitor.
+ * here: one linear story on one thread, with libxl's restore on a worker (xl_async.h) and the
+ * control connection's reader (mailbox.h) beside it. It ends as the domain's monitor.
  *
  * Until GO every failure, and every silence, ends with no domain here and FAILED to the source.
  * After GO, FAILED is said only when our copy is destroyed.
@@ -10,7 +10,7 @@
 #define CMD_XMIGRATE_RECEIVE_H
 
 #include "base/log.h"
-#include "cmd/xmigrate/listener.h"
+#include "cmd/xmigrate/session/listener.h"
 #include "transport/preamble.h"
 
 /* Owns fd (the new migration's control connection, its preamble read) and acceptor_sock. Returns

@@ -1,11 +1,11 @@
 #include "cmd/xmigrate/send.h"
 
 #include "base/deadline.h"
-#include "cmd/xmigrate/approach.h"
+#include "cmd/xmigrate/session/negotiate.h"
 #include "cmd/xmigrate/exit_codes.h"
-#include "cmd/xmigrate/help.h"
-#include "cmd/xmigrate/past.h"
-#include "cmd/xmigrate/recover.h"
+#include "cmd/xmigrate/ui/help.h"
+#include "cmd/xmigrate/history.h"
+#include "cmd/xmigrate/handoff/recover.h"
 #include "cmd/xmigrate/transfer.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@
 #define RENAME_NS (10 * NS_PER_S)
 
 struct send {
-    struct approach a;
+    struct negotiation a;
     int64_t start_ns;
     struct view view;
     struct event_stream events;
@@ -31,11 +31,11 @@ struct send {
 
 static int prepare(struct send *s, struct err *e)
 {
-    int rc = approach_begin(&s->a, e);
+    int rc = negotiate_begin(&s->a, e);
 
     if (!rc)
         rc = transfer_prepare(&s->transfer, e);
-    return rc ? rc : approach_ask(&s->a, e);
+    return rc ? rc : negotiate_ask(&s->a, e);
 }
 
 /* --- the move --- */
@@ -105,7 +105,7 @@ static void fill_transfer(struct send *s)
     job->compress = o->compress;
     job->bandwidth_bits_per_s = o->bandwidth_bits_per_s;
     job->limits = o->limits;
-    job->suspend_estimate_ns = approach_suspend_estimate_ns(&s->a);
+    job->suspend_estimate_ns = negotiate_suspend_estimate_ns(&s->a);
     job->result_ns = o->start_ns;
 }
 
@@ -114,7 +114,7 @@ static void fill_transfer(struct send *s)
  */
 static int send_go(struct send *s, struct err *e)
 {
-    const int rc = talk_send_empty(&s->a.control, CONTROL_GO, e);
+    const int rc = message_send_empty(&s->a.control, CONTROL_GO, e);
 
     if (rc) {
         channel_shutdown(s->a.control.ch);
@@ -126,12 +126,12 @@ static int send_go(struct send *s, struct err *e)
 /* From READY to GO. Whatever fails here, GO was not sent. */
 static int give(struct send *s, struct err *e)
 {
-    char away[XL_NAME_BYTES + sizeof(APPROACH_AWAY)];
+    char away[XL_NAME_BYTES + sizeof(NEGOTIATE_AWAY)];
     int rc;
 
     if (cancel_is_fired(&s->a.cancel))
         return err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal");
-    snprintf(away, sizeof(away), "%s%s", s->a.domain.name, APPROACH_AWAY);
+    snprintf(away, sizeof(away), "%s%s", s->a.domain.name, NEGOTIATE_AWAY);
     rc = xl_rename(&s->a.xl, s->a.domain.domid, s->a.domain.name, away,
         deadline_earlier(s->transfer.start_limit_ns, deadline_in(RENAME_NS)), e);
     if (rc)
@@ -188,7 +188,8 @@ static int conclude_done(struct send *s)
         state_remove(&s->a.state);
     }
     e = (struct err)ERR_INIT;
-    if (past_record(PAST_SUSPEND, s->a.domain.vcpus, s->transfer.total.downtime.suspend_ns, &e))
+    if (history_record(
+            HISTORY_SUSPEND, s->a.domain.vcpus, s->transfer.total.downtime.suspend_ns, &e))
         log_debug(&s->a.log, "%s", e.text);
     summarise(s, &sum);
     body = event_done(&sum);
@@ -317,14 +318,14 @@ static int conclude_failed(struct send *s, struct err *why)
 
 static int conclude_refused(struct send *s, struct err *why)
 {
-    approach_end(&s->a, why);
+    negotiate_end(&s->a, why);
     return tell_failure(s, why, EXIT_REFUSED, "here");
 }
 
 static void release(struct send *s)
 {
     transfer_clear(&s->transfer);
-    approach_release(&s->a);
+    negotiate_release(&s->a);
     view_destroy(&s->view);
 }
 

@@ -5,7 +5,7 @@
 #ifndef CMD_XMIGRATE_SEND_H
 #define CMD_XMIGRATE_SEND_H
 
-#include "cmd/xmigrate/options.h"
+#include "cmd/xmigrate/ui/options.h"
 
 /* Returns the exit code. */
 int send_main(const struct options *o);

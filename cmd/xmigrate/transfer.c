@@ -77,9 +77,9 @@ int transfer_start(struct transfer *t, struct err *e)
     if (rc)
         return err_sys(e, ERR_LOCAL, -rc, "cannot set up libxl's stream");
     t->heard_ns = now_ns();
-    t->ping_ns = t->heard_ns + TALK_PING_S * NS_PER_S;
+    t->ping_ns = t->heard_ns + MESSAGE_PING_S * NS_PER_S;
     t->start_limit_ns = DEADLINE_NEVER;
-    return xl_op_suspend(
+    return xl_async_suspend(
         &t->op, t->log, t->domid, t->stream_peer_fd, t->options->mode == MODE_LIVE, e);
 }
 
@@ -299,7 +299,7 @@ static int end_operation(struct transfer *t, struct err *e)
 {
     int rc = drain_link(t, e);
 
-    xl_op_finish(t->op, NULL, &t->op_error);
+    xl_async_finish(t->op, NULL, &t->op_error);
     t->op = NULL;
     t->op_over = true;
     close(t->stream_peer_fd);
@@ -313,7 +313,7 @@ static int end_operation(struct transfer *t, struct err *e)
     if (!t->engine_done)
         return err_set(e, ERR_INTERNAL, EPROTO, "libxl is done, but the save helper never was");
     t->stream_ended = true;
-    return talk_send_empty(t->control, CONTROL_LIBXL_END, e);
+    return message_send_empty(t->control, CONTROL_LIBXL_END, e);
 }
 
 /* --- the destination --- */
@@ -321,28 +321,28 @@ static int end_operation(struct transfer *t, struct err *e)
 static int take_frame(
     struct transfer *t, enum control_type type, const void *body, size_t len, struct err *e)
 {
-    struct talk_ready ready;
-    struct talk_started started;
+    struct message_ready ready;
+    struct message_started started;
     int rc;
 
     switch (type) {
     case CONTROL_READY:
         if (!t->stream_ended || t->ready_ns)
             break;
-        rc = talk_parse_ready(body, len, &ready, e);
+        rc = message_parse_ready(body, len, &ready, e);
         if (!rc)
             t->ready_ns = now_ns();
         return rc;
     case CONTROL_STARTED:
         if (!t->given)
             break;
-        rc = talk_parse_started(body, len, &started, e);
+        rc = message_parse_started(body, len, &started, e);
         if (!rc)
             t->started_ns = now_ns();
         return rc;
     case CONTROL_FAILED:
         t->peer_failed = true;
-        talk_parse_error(body, len, &t->peer_error);
+        message_parse_error(body, len, &t->peer_error);
         if (t->peer_error.side == SIDE_UNKNOWN)
             t->peer_error.side = SIDE_DESTINATION;
         return err_take(e, &t->peer_error);
@@ -411,8 +411,8 @@ static int check_limits(struct transfer *t, struct err *e)
     }
     if (!deadline_passed(t->ping_ns))
         return 0;
-    t->ping_ns = deadline_in(TALK_PING_S * NS_PER_S);
-    return talk_send_empty(t->control, CONTROL_PING, e);
+    t->ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S);
+    return message_send_empty(t->control, CONTROL_PING, e);
 }
 
 /* One turn: wait for anything until then, and deal with all that is there. */
@@ -426,7 +426,7 @@ static int turn(struct transfer *t, int64_t until_ns, struct err *e)
         [LISTEN] = {.fd = t->stopping ? -1 : t->listen_fd, .events = POLLIN},
         [LINK] = {.fd = t->link_sock, .events = POLLIN},
         [STREAM] = {.fd = t->stream_fd, .events = POLLIN},
-        [OPERATION] = {.fd = t->op ? xl_op_event_fd(t->op) : -1, .events = POLLIN},
+        [OPERATION] = {.fd = t->op ? xl_async_event_fd(t->op) : -1, .events = POLLIN},
     };
     int rc = 0;
 
@@ -498,7 +498,7 @@ static bool end_all(struct transfer *t, const struct err *why)
     if (t->link_sock >= 0 && !link_send_abort(t->link_sock, why, &ignored) &&
         wait_for_end(t, GENTLE_NS))
         return true;
-    xl_op_abort(t->op);
+    xl_async_abort(t->op);
     if (wait_for_end(t, FIRM_NS))
         return true;
     if (t->helper > 0) {
@@ -531,7 +531,7 @@ bool transfer_stop(struct transfer *t, struct err *e)
     t->stopping = true;
     put_cap_back(t);
     if (!t->given && !t->peer_lost && !t->peer_failed)
-        talk_send_error(t->control, CONTROL_ABORT, e, &ignored);
+        message_send_error(t->control, CONTROL_ABORT, e, &ignored);
 
     const bool ended = end_all(t, e);
     const int64_t reason_ns = deadline_in(REASON_NS);

@@ -11,14 +11,14 @@
 
 #include "base/cancel.h"
 #include "cmd/paths.h"
-#include "cmd/xmigrate/events.h"
-#include "cmd/xmigrate/mailbox.h"
-#include "cmd/xmigrate/options.h"
-#include "cmd/xmigrate/state.h"
-#include "cmd/xmigrate/talk.h"
-#include "cmd/xmigrate/view.h"
-#include "cmd/xmigrate/xl_calls.h"
-#include "cmd/xmigrate/xl_op.h"
+#include "cmd/xmigrate/ui/events.h"
+#include "cmd/xmigrate/session/mailbox.h"
+#include "cmd/xmigrate/ui/options.h"
+#include "cmd/xmigrate/handoff/state.h"
+#include "cmd/xmigrate/session/messages.h"
+#include "cmd/xmigrate/ui/view.h"
+#include "cmd/xmigrate/libxl/calls.h"
+#include "cmd/xmigrate/libxl/async.h"
 
 enum { TRANSFER_STREAM_BYTES = CONTROL_MAX_DATA_BYTES };
 
@@ -56,7 +56,7 @@ struct transfer {
     int listen_fd; /* -1 once the helper has connected */
     int link_sock;
     pid_t helper;
-    struct xl_op *op;
+    struct xl_async *op;
     bool op_over;
     struct err op_error;
     int stream_fd;      /* our end of libxl's stream */

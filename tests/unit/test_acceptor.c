@@ -2,7 +2,7 @@
  * The acceptor with hostile and with honest connections, no Xen: its children here only say what
  * they got.
  */
-#include "cmd/xmigrate/acceptor.h"
+#include "cmd/xmigrate/session/acceptor.h"
 
 #include "base/deadline.h"
 #include "base/io.h"

@@ -1,6 +1,6 @@
 /* The control connection's reading thread: frames one at a time, and every end in time. */
 #include "base/deadline.h"
-#include "cmd/xmigrate/mailbox.h"
+#include "cmd/xmigrate/session/mailbox.h"
 #include "transport/tcp.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* What the monitor does about a shutdown is what the configuration says. */
-#include "cmd/xmigrate/monitor.h"
+#include "cmd/xmigrate/libxl/monitor.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

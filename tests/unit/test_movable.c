@@ -1,5 +1,5 @@
 /* Which guests are refused by their configuration alone, at both ends, and in what words. */
-#include "cmd/xmigrate/xl_config.h"
+#include "cmd/xmigrate/libxl/config.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

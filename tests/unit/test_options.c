@@ -1,7 +1,7 @@
 /* The command line: what it means, and one clear line for what makes no sense. */
 #include "base/deadline.h"
-#include "cmd/xmigrate/help.h"
-#include "cmd/xmigrate/options.h"
+#include "cmd/xmigrate/ui/help.h"
+#include "cmd/xmigrate/ui/options.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -21,8 +21,7 @@
 #include <zstd.h>
 #include <cmocka.h>
 
-static const struct page_rules one_lane = {
-    .frame_count = 1 << 20, .lane = 0, .codecs = ~0u};
+static const struct page_rules one_lane = {.frame_count = 1 << 20, .lane = 0, .codecs = ~0u};
 
 struct fixture {
     struct page_encoder *enc;
@@ -307,9 +306,7 @@ static void test_without_compression_all_blocks_are_raw(void **state)
     page_decoder_destroy(f->dec);
     assert_int_equal(page_encoder_create(PAGE_CODEC_BIT(PAGE_RAW), &f->enc, &f->e), 0);
     assert_int_equal(
-        page_decoder_create(
-            &(struct page_rules){.frame_count = 1 << 20}, &f->dec, &f->e),
-        0);
+        page_decoder_create(&(struct page_rules){.frame_count = 1 << 20}, &f->dec, &f->e), 0);
     f->codec = PAGE_RAW;
     for (unsigned i = 0; i < 20; i++)
         fill_text(f, i);
@@ -323,9 +320,7 @@ static void test_a_compressed_block_that_was_not_agreed_is_refused(void **state)
 
     page_decoder_destroy(f->dec);
     assert_int_equal(
-        page_decoder_create(
-            &(struct page_rules){.frame_count = 1 << 20}, &f->dec, &f->e),
-        0);
+        page_decoder_create(&(struct page_rules){.frame_count = 1 << 20}, &f->dec, &f->e), 0);
     fill_text(f, 0);
     assert_refused(f, encode(f, 1), "not agreed");
     f->codec = PAGE_ZSTD;

@@ -8,11 +8,11 @@
 #include "base/io.h"
 #include "cmd/paths.h"
 #include "cmd/xmigrate/exit_codes.h"
-#include "cmd/xmigrate/recover.h"
+#include "cmd/xmigrate/handoff/recover.h"
 #include "cmd/xmigrate/send.h"
-#include "cmd/xmigrate/talk.h"
-#include "cmd/xmigrate/xl_config.h"
-#include "cmd/xmigrate/xl_op.h"
+#include "cmd/xmigrate/session/messages.h"
+#include "cmd/xmigrate/libxl/config.h"
+#include "cmd/xmigrate/libxl/async.h"
 #include "crypto/peer.h"
 
 #include <errno.h>
@@ -53,7 +53,7 @@ static struct {
     bool still_runs;    /* when it is brought back first: its suspend is still to come */
     int64_t suspend_ns;
     int64_t start_ns;
-    void (*helper)(struct xl_op *op);
+    void (*helper)(struct xl_async *op);
     void (*peer)(void);
 
     char done[512]; /* what was asked of libxl, in order */
@@ -245,7 +245,7 @@ int open_run_dir(char path[static PATHS_BYTES], struct err *e)
 
 /* --- libxl's operation and the helper in it --- */
 
-struct xl_op {
+struct xl_async {
     pthread_t thread;
     int event_fd;
     int fd;
@@ -254,17 +254,17 @@ struct xl_op {
 
 static void *run_helper(void *arg)
 {
-    struct xl_op *op = arg;
+    struct xl_async *op = arg;
 
     now.helper(op);
     eventfd_write(op->event_fd, 1);
     return NULL;
 }
 
-int xl_op_suspend(
-    struct xl_op **out, const struct log *log, uint32_t domid, int fd, bool live, struct err *e)
+int xl_async_suspend(
+    struct xl_async **out, const struct log *log, uint32_t domid, int fd, bool live, struct err *e)
 {
-    struct xl_op *op = calloc(1, sizeof(*op));
+    struct xl_async *op = calloc(1, sizeof(*op));
 
     (void)log;
     (void)e;
@@ -276,17 +276,17 @@ int xl_op_suspend(
     return -pthread_create(&op->thread, NULL, run_helper, op);
 }
 
-int xl_op_event_fd(const struct xl_op *op)
+int xl_async_event_fd(const struct xl_async *op)
 {
     return op->event_fd;
 }
 
-void xl_op_abort(struct xl_op *op)
+void xl_async_abort(struct xl_async *op)
 {
     (void)op;
 }
 
-int xl_op_finish(struct xl_op *op, uint32_t *domid, struct err *e)
+int xl_async_finish(struct xl_async *op, uint32_t *domid, struct err *e)
 {
     (void)domid;
     pthread_join(op->thread, NULL);
@@ -313,7 +313,7 @@ static int take_job(void)
     return sock;
 }
 
-static void helper_is_well(struct xl_op *op)
+static void helper_is_well(struct xl_async *op)
 {
     struct err e = ERR_INIT;
     const int sock = take_job();
@@ -334,7 +334,7 @@ static void helper_is_well(struct xl_op *op)
     close(sock);
 }
 
-static void refuse(struct xl_op *op, bool suspending)
+static void refuse(struct xl_async *op, bool suspending)
 {
     struct err e = ERR_INIT, why = ERR_INIT;
     const int sock = take_job();
@@ -347,23 +347,23 @@ static void refuse(struct xl_op *op, bool suspending)
     err_set(&op->e, ERR_LOCAL, EIO, "libxl: failed");
 }
 
-static void helper_refuses(struct xl_op *op)
+static void helper_refuses(struct xl_async *op)
 {
     refuse(op, false);
 }
 
-static void helper_refuses_late(struct xl_op *op)
+static void helper_refuses_late(struct xl_async *op)
 {
     refuse(op, true);
 }
 
-static void helper_dies(struct xl_op *op)
+static void helper_dies(struct xl_async *op)
 {
     close(take_job());
     err_set(&op->e, ERR_LOCAL, EIO, "libxl: killed");
 }
 
-static void helper_logs_and_dies(struct xl_op *op)
+static void helper_logs_and_dies(struct xl_async *op)
 {
     struct err e = ERR_INIT;
     const int sock = take_job();
@@ -381,7 +381,7 @@ static void helper_logs_and_dies(struct xl_op *op)
     err_set(&op->e, ERR_LOCAL, EIO, "libxl: killed");
 }
 
-static void helper_caps_and_dies(struct xl_op *op)
+static void helper_caps_and_dies(struct xl_async *op)
 {
     struct err e = ERR_INIT;
     const int sock = take_job();
@@ -392,7 +392,7 @@ static void helper_caps_and_dies(struct xl_op *op)
     err_set(&op->e, ERR_LOCAL, EIO, "libxl: killed");
 }
 
-static void helper_caps_and_refuses(struct xl_op *op)
+static void helper_caps_and_refuses(struct xl_async *op)
 {
     struct err e = ERR_INIT, why = ERR_INIT;
     const int sock = take_job();
@@ -405,7 +405,7 @@ static void helper_caps_and_refuses(struct xl_op *op)
 }
 
 /* As libxl does: its own patience with the guest is longer. */
-static void helper_waits_for_the_guest(struct xl_op *op)
+static void helper_waits_for_the_guest(struct xl_async *op)
 {
     struct err e = ERR_INIT, why = ERR_INIT;
     const int sock = take_job();
@@ -418,7 +418,7 @@ static void helper_waits_for_the_guest(struct xl_op *op)
     err_set(&op->e, ERR_LOCAL, EIO, "libxl: failed");
 }
 
-static void helper_until_signal(struct xl_op *op)
+static void helper_until_signal(struct xl_async *op)
 {
     struct link_message m;
     struct err e = ERR_INIT;
@@ -457,25 +457,25 @@ static void send_error(enum control_type type, enum err_class class, const char 
     struct err e = ERR_INIT, why = ERR_INIT;
 
     err_set(&why, class, EEXIST, "%s", text);
-    talk_send_error(&now.control, type, &why, &e);
+    message_send_error(&now.control, type, &why, &e);
 }
 
 static void greet(void)
 {
     struct err e = ERR_INIT;
 
-    assert_int_equal(talk_send_hello(&now.control, &e), 0);
+    assert_int_equal(message_send_hello(&now.control, &e), 0);
     assert_int_equal(hear(), CONTROL_HELLO);
     assert_int_equal(hear(), CONTROL_OFFER);
 }
 
 static void accept_offer(void)
 {
-    const struct talk_accept accept = {.lanes = 2, .finish_ns = 12345};
+    const struct message_accept accept = {.lanes = 2, .finish_ns = 12345};
     struct err e = ERR_INIT;
 
     greet();
-    talk_send_accept(&now.control, &accept, &e);
+    message_send_accept(&now.control, &accept, &e);
 }
 
 static void peer_refuses(void)
@@ -488,11 +488,11 @@ static void peer_refuses(void)
 
 static void peer_wants_too_many_lanes(void)
 {
-    const struct talk_accept accept = {.lanes = 3};
+    const struct message_accept accept = {.lanes = 3};
     struct err e = ERR_INIT;
 
     greet();
-    talk_send_accept(&now.control, &accept, &e);
+    message_send_accept(&now.control, &accept, &e);
     while (hear())
         ;
 }
@@ -507,7 +507,7 @@ static void peer_waits(void)
 /* True when GO came. What the state file says at that moment is what a crash would find. */
 static bool become_ready(void)
 {
-    const struct talk_ready ready = {.domid = 3};
+    const struct message_ready ready = {.domid = 3};
     struct err e = ERR_INIT;
     enum control_type type;
 
@@ -515,7 +515,7 @@ static bool become_ready(void)
     while ((type = hear()) != CONTROL_LIBXL_END)
         if (!type)
             return false;
-    talk_send_ready(&now.control, &ready, &e);
+    message_send_ready(&now.control, &ready, &e);
     if (hear() != CONTROL_GO)
         return false;
     read_state(now.state_at_go);
@@ -525,11 +525,11 @@ static bool become_ready(void)
 
 static void peer_starts(void)
 {
-    const struct talk_started started = {.domid = 3};
+    const struct message_started started = {.domid = 3};
     struct err e = ERR_INIT;
 
     if (become_ready())
-        talk_send_started(&now.control, &started, &e);
+        message_send_started(&now.control, &started, &e);
     while (hear())
         ;
 }
@@ -838,7 +838,7 @@ static void the_guests_cap_is_put_back_when_it_suspends(void **state)
 static void a_failure_puts_the_cap_back(void **state)
 {
     (void)state;
-    void (*const helpers[])(struct xl_op * op) = {helper_caps_and_dies, helper_caps_and_refuses};
+    void (*const helpers[])(struct xl_async * op) = {helper_caps_and_dies, helper_caps_and_refuses};
 
     for (size_t i = 0; i < sizeof(helpers) / sizeof(helpers[0]); i++) {
         set_up(NULL);

@@ -1,5 +1,5 @@
 /* State files: what is written is read back, garbage is refused, nobody else's is touched. */
-#include "cmd/xmigrate/state.h"
+#include "cmd/xmigrate/handoff/state.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
 /* libxl's stream is let through only with the head that libxl survives. */
-#include "cmd/xmigrate/stream_head.h"
+#include "cmd/xmigrate/session/stream_head.h"
 
 #include <errno.h>
 #include <setjmp.h>

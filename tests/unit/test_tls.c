@@ -394,7 +394,7 @@ static void test_a_record_longer_than_ours_wakes_the_receiver_too(void **state)
     free(sealed);
 }
 
-enum { TALK_ROUNDS = 300, TALK_BYTES = 20000 };
+enum { MESSAGE_ROUNDS = 300, MESSAGE_BYTES = 20000 };
 
 struct talker {
     struct channel *ch;
@@ -404,10 +404,10 @@ struct talker {
 static void *run_talker(void *arg)
 {
     struct talker *t = arg;
-    uint8_t buf[TALK_BYTES];
+    uint8_t buf[MESSAGE_BYTES];
     struct err e = ERR_INIT;
 
-    for (int i = 0; i < TALK_ROUNDS && !err_is_set(&e); i++) {
+    for (int i = 0; i < MESSAGE_ROUNDS && !err_is_set(&e); i++) {
         memset(buf, i, sizeof(buf));
         channel_send(t->ch, &(struct iovec){buf, sizeof(buf)}, 1, &e);
     }
@@ -418,11 +418,11 @@ static void *run_talker(void *arg)
 static void *run_listener(void *arg)
 {
     struct talker *t = arg;
-    uint8_t buf[TALK_BYTES];
+    uint8_t buf[MESSAGE_BYTES];
     struct err e = ERR_INIT;
 
     t->good = true;
-    for (int i = 0; i < TALK_ROUNDS && t->good; i++) {
+    for (int i = 0; i < MESSAGE_ROUNDS && t->good; i++) {
         t->good = !receive(t->ch, buf, sizeof(buf), &e);
         for (size_t k = 0; k < sizeof(buf) && t->good; k++)
             t->good = buf[k] == (uint8_t)i;

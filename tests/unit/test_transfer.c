@@ -1,7 +1,7 @@
 /*
  * The source's poll loop between libxl, the save helper and the destination: what each of them may
  * do wrong, and that it always ends. libxl's operation and the helper are played by a thread
- * (xl_op_* and paths are defined here, so the archive's are not linked), the destination by
+ * (xl_async_* and paths are defined here, so the archive's are not linked), the destination by
  * another.
  */
 #include "base/deadline.h"
@@ -28,7 +28,7 @@
 
 /* --- libxl and the helper --- */
 
-struct xl_op {
+struct xl_async {
     pthread_t thread;
     int event_fd;
     int fd;
@@ -37,21 +37,21 @@ struct xl_op {
     struct err e; /* what libxl says in the end */
 };
 
-static void (*play_helper)(struct xl_op *op);
+static void (*play_helper)(struct xl_async *op);
 
 static void *run_helper(void *arg)
 {
-    struct xl_op *op = arg;
+    struct xl_async *op = arg;
 
     play_helper(op);
     eventfd_write(op->event_fd, 1);
     return NULL;
 }
 
-int xl_op_suspend(
-    struct xl_op **out, const struct log *log, uint32_t domid, int fd, bool live, struct err *e)
+int xl_async_suspend(
+    struct xl_async **out, const struct log *log, uint32_t domid, int fd, bool live, struct err *e)
 {
-    struct xl_op *op = calloc(1, sizeof(*op));
+    struct xl_async *op = calloc(1, sizeof(*op));
 
     (void)log;
     (void)live;
@@ -64,17 +64,17 @@ int xl_op_suspend(
     return -pthread_create(&op->thread, NULL, run_helper, op);
 }
 
-int xl_op_event_fd(const struct xl_op *op)
+int xl_async_event_fd(const struct xl_async *op)
 {
     return op->event_fd;
 }
 
-void xl_op_abort(struct xl_op *op)
+void xl_async_abort(struct xl_async *op)
 {
     cancel_fire(&op->abort);
 }
 
-int xl_op_finish(struct xl_op *op, uint32_t *domid, struct err *e)
+int xl_async_finish(struct xl_async *op, uint32_t *domid, struct err *e)
 {
     (void)domid;
     pthread_join(op->thread, NULL);
@@ -106,7 +106,7 @@ int find_program(const char *name, char path[static PATHS_BYTES], struct err *e)
 /* --- what the helper's thread may do --- */
 
 /* -1: libxl was told to stop before the job came, and would have killed a helper that waits. */
-static int take_job(struct xl_op *op, struct err *e)
+static int take_job(struct xl_async *op, struct err *e)
 {
     struct link_message m;
     const int sock = link_connect(getenv(LINK_ENV), e);
@@ -157,7 +157,7 @@ static void await_abort(int sock, struct err *why)
     link_message_clear(&m);
 }
 
-static void end_aborted(struct xl_op *op, int sock)
+static void end_aborted(struct xl_async *op, int sock)
 {
     struct err why = ERR_INIT, e = ERR_INIT;
 
@@ -167,7 +167,7 @@ static void end_aborted(struct xl_op *op, int sock)
     err_set(&op->e, ERR_LOCAL, EIO, "libxl: saving the domain failed");
 }
 
-static void helper_is_well(struct xl_op *op)
+static void helper_is_well(struct xl_async *op)
 {
     struct err e = ERR_INIT;
     static const uint8_t big[3 * TRANSFER_STREAM_BYTES];
@@ -184,7 +184,7 @@ static void helper_is_well(struct xl_op *op)
     assert_int_equal(write(op->fd, big, sizeof(big)), sizeof(big));
 }
 
-static void helper_runs_until_aborted(struct xl_op *op)
+static void helper_runs_until_aborted(struct xl_async *op)
 {
     struct err e = ERR_INIT;
     const int sock = take_job(op, &e);
@@ -195,7 +195,7 @@ static void helper_runs_until_aborted(struct xl_op *op)
     end_aborted(op, sock);
 }
 
-static void helper_dies(struct xl_op *op)
+static void helper_dies(struct xl_async *op)
 {
     struct err e = ERR_INIT;
 
@@ -203,7 +203,7 @@ static void helper_dies(struct xl_op *op)
     err_set(&op->e, ERR_LOCAL, EIO, "libxl: the helper was killed by signal 9");
 }
 
-static void helper_refuses(struct xl_op *op)
+static void helper_refuses(struct xl_async *op)
 {
     struct err e = ERR_INIT, why = ERR_INIT;
     const int sock = take_job(op, &e);
@@ -217,7 +217,7 @@ static void helper_refuses(struct xl_op *op)
 }
 
 /* Its connection broke first, and it says so. */
-static void helper_loses_its_lane(struct xl_op *op)
+static void helper_loses_its_lane(struct xl_async *op)
 {
     struct err e = ERR_INIT, why = ERR_INIT;
     const int sock = take_job(op, &e);
@@ -231,7 +231,7 @@ static void helper_loses_its_lane(struct xl_op *op)
 }
 
 /* Deaf, until libxl ends it. */
-static void helper_hangs(struct xl_op *op)
+static void helper_hangs(struct xl_async *op)
 {
     struct err e = ERR_INIT;
     const int sock = take_job(op, &e);
@@ -244,14 +244,14 @@ static void helper_hangs(struct xl_op *op)
     err_set(&op->e, ERR_CANCELLED, ECANCELED, "libxl: aborted");
 }
 
-static void helper_never_comes(struct xl_op *op)
+static void helper_never_comes(struct xl_async *op)
 {
     io_wait(op->abort.event_fd, POLLIN, NULL, deadline_in(60 * NS_PER_S));
     err_set(&op->e, ERR_CANCELLED, ECANCELED, "libxl: aborted");
 }
 
 /* libxl waits for the guest longer than we do, and must not lose its helper meanwhile. */
-static void guest_will_not_suspend(struct xl_op *op)
+static void guest_will_not_suspend(struct xl_async *op)
 {
     struct link_message m;
     struct err e = ERR_INIT, why = ERR_INIT;
@@ -267,7 +267,7 @@ static void guest_will_not_suspend(struct xl_op *op)
     err_set(&op->e, ERR_LOCAL, EIO, "libxl: saving the domain failed");
 }
 
-static void guest_stays_suspended(struct xl_op *op)
+static void guest_stays_suspended(struct xl_async *op)
 {
     struct err e = ERR_INIT;
     const int sock = take_job(op, &e);
@@ -324,22 +324,22 @@ static void hear_out(struct peer *p)
 
 static void become_ready(struct peer *p)
 {
-    const struct talk_ready ready = {.domid = 3};
+    const struct message_ready ready = {.domid = 3};
     struct err e = ERR_INIT;
 
     while (hear(p) != CONTROL_LIBXL_END)
         assert_false(p->aborted);
-    assert_int_equal(talk_send_ready(&p->control, &ready, &e), 0);
+    assert_int_equal(message_send_ready(&p->control, &ready, &e), 0);
 }
 
 static void peer_starts(struct peer *p)
 {
-    const struct talk_started started = {.domid = 3};
+    const struct message_started started = {.domid = 3};
     struct err e = ERR_INIT;
 
     become_ready(p);
     assert_int_equal(hear(p), CONTROL_GO);
-    talk_send_started(&p->control, &started, &e);
+    message_send_started(&p->control, &started, &e);
     hear_out(p);
 }
 
@@ -349,7 +349,7 @@ static void send_failed(struct peer *p)
 
     err_set(&why, ERR_LOCAL, ENOMEM, "no memory left there");
     why.side = SIDE_DESTINATION;
-    talk_send_error(&p->control, CONTROL_FAILED, &why, &e);
+    message_send_error(&p->control, CONTROL_FAILED, &why, &e);
 }
 
 static void peer_gives_it_back(struct peer *p)
@@ -387,19 +387,19 @@ static void peer_vanishes(struct peer *p)
 
 static void peer_is_ready_too_early(struct peer *p)
 {
-    const struct talk_ready ready = {.domid = 3};
+    const struct message_ready ready = {.domid = 3};
     struct err e = ERR_INIT;
 
-    talk_send_ready(&p->control, &ready, &e);
+    message_send_ready(&p->control, &ready, &e);
     hear_out(p);
 }
 
 static void peer_starts_unasked(struct peer *p)
 {
-    const struct talk_started started = {.domid = 3};
+    const struct message_started started = {.domid = 3};
     struct err e = ERR_INIT;
 
-    talk_send_started(&p->control, &started, &e);
+    message_send_started(&p->control, &started, &e);
     hear_out(p);
 }
 
@@ -425,7 +425,7 @@ struct stage {
     struct err e;
 };
 
-static struct stage *begin(void (*helper)(struct xl_op *), void (*peer)(struct peer *))
+static struct stage *begin(void (*helper)(struct xl_async *), void (*peer)(struct peer *))
 {
     struct stage *s = calloc(1, sizeof(*s));
     struct channel *ch;
@@ -515,7 +515,7 @@ static void a_whole_transfer_relays_libxls_stream(void **state)
     assert_true(s->t.engine_done);
     assert_true(s->state.now.suspending);
     assert_int_equal(s->t.total.data_pages, 10);
-    assert_int_equal(talk_send_empty(&s->control, CONTROL_GO, &s->e), 0);
+    assert_int_equal(message_send_empty(&s->control, CONTROL_GO, &s->e), 0);
     assert_int_equal(transfer_until_started(&s->t, &s->e), 0);
     assert_true(s->t.started_ns >= s->t.ready_ns);
     assert_int_equal(s->peer.data_bytes, 7 + 3 * TRANSFER_STREAM_BYTES);
@@ -569,7 +569,7 @@ static void a_hanging_helper_is_noticed_and_libxl_aborted(void **state)
     assert_int_equal(s->e.class, ERR_LOCAL);
     assert_non_null(strstr(s->e.text, "hangs"));
     /* It does not hear the link's abort; the gentle wait is long, so go past it. */
-    xl_op_abort(s->t.op);
+    xl_async_abort(s->t.op);
     assert_true(transfer_stop(&s->t, &s->e));
     end(s);
 }
@@ -665,7 +665,7 @@ static void failed_after_go_gives_it_back(void **state)
     struct stage *s = begin(helper_is_well, peer_gives_it_back);
 
     assert_int_equal(until_ready(s), 0);
-    assert_int_equal(talk_send_empty(&s->control, CONTROL_GO, &s->e), 0);
+    assert_int_equal(message_send_empty(&s->control, CONTROL_GO, &s->e), 0);
     assert_true(transfer_until_started(&s->t, &s->e) < 0);
     assert_true(s->t.peer_failed);
     end(s);
@@ -677,7 +677,7 @@ static void a_loss_after_go_is_not_a_failure_of_the_peer(void **state)
     struct stage *s = begin(helper_is_well, peer_goes_after_go);
 
     assert_int_equal(until_ready(s), 0);
-    assert_int_equal(talk_send_empty(&s->control, CONTROL_GO, &s->e), 0);
+    assert_int_equal(message_send_empty(&s->control, CONTROL_GO, &s->e), 0);
     /* Too late for a signal. */
     cancel_fire(&s->cancel);
     assert_true(transfer_until_started(&s->t, &s->e) < 0);

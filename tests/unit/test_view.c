@@ -1,8 +1,8 @@
 /* What people and programs are told: the view's words and the events' fields. */
 #include "base/deadline.h"
-#include "cmd/xmigrate/events.h"
-#include "cmd/xmigrate/output.h"
-#include "cmd/xmigrate/view.h"
+#include "cmd/xmigrate/ui/events.h"
+#include "cmd/xmigrate/ui/output.h"
+#include "cmd/xmigrate/ui/view.h"
 
 #include <errno.h>
 #include <fcntl.h>

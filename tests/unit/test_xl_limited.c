@@ -3,7 +3,7 @@
  * the next one gets another. libxl itself (xl_open, xl_close, xl_set_log) is counted here.
  */
 #include "base/deadline.h"
-#include "cmd/xmigrate/xl_limited.h"
+#include "cmd/xmigrate/libxl/limited.h"
 
 #include <errno.h>
 #include <semaphore.h>

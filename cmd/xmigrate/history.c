@@ -1,0 +1,112 @@
+#include "cmd/xmigrate/history.h"
+
+#include "base/deadline.h"
+#include "cmd/paths.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    NEWEST = 5,
+    READ_BYTES = 4096,
+    FILE_MAX_BYTES = 65536,
+    HISTORY_PATH_BYTES = PATHS_BYTES + 16
+};
+
+/* More than any of it takes; a longer time would come from a broken file. */
+#define LIMIT_NS (600 * NS_PER_S)
+
+static void insert_sorted(int64_t *times_ns, unsigned count, int64_t time_ns)
+{
+    unsigned i = count;
+
+    for (; i > 0 && times_ns[i - 1] > time_ns; i--)
+        times_ns[i] = times_ns[i - 1];
+    times_ns[i] = time_ns;
+}
+
+int64_t history_from_text(const char *text, size_t len_bytes, unsigned kind, int64_t otherwise_ns)
+{
+    const char *end = text + len_bytes;
+    int64_t newest_ns[NEWEST];
+    unsigned seen = 0;
+
+    /* From the newest line back; what is not a whole line of ours is skipped. */
+    while (end > text && seen < NEWEST) {
+        const char *newline = end - 1;
+        const char *line = newline;
+        char copy[64];
+        unsigned line_kind;
+        int64_t took_ns;
+        int used = 0;
+
+        while (line > text && line[-1] != '\n')
+            line--;
+        end = line;
+        if (*newline != '\n' || (size_t)(newline - line) >= sizeof(copy))
+            continue;
+        memcpy(copy, line, (size_t)(newline - line));
+        copy[newline - line] = '\0';
+        if (sscanf(copy, "%9u %18" SCNd64 "%n", &line_kind, &took_ns, &used) != 2 || copy[used] ||
+            took_ns < 0 || took_ns > LIMIT_NS || line_kind != kind)
+            continue;
+        insert_sorted(newest_ns, seen++, took_ns);
+    }
+    return seen ? newest_ns[seen / 2] : otherwise_ns;
+}
+
+static int open_file(const char *what, int flags, struct err *e)
+{
+    char dir[PATHS_BYTES], path[HISTORY_PATH_BYTES];
+    const int rc = open_run_dir(dir, e);
+
+    if (rc)
+        return rc;
+    snprintf(path, sizeof(path), "%s/%s", dir, what);
+
+    const int fd = open(path, flags | O_CLOEXEC, 0600);
+
+    return fd >= 0 ? fd : err_sys(e, ERR_LOCAL, errno, "cannot open %s", path);
+}
+
+int64_t history_estimate_ns(const char *what, unsigned kind, int64_t otherwise_ns)
+{
+    struct err ignored = ERR_INIT;
+    char text[READ_BYTES];
+    const int fd = open_file(what, O_RDONLY, &ignored);
+    ssize_t n = 0;
+
+    if (fd >= 0) {
+        const off_t size = lseek(fd, 0, SEEK_END);
+
+        n = pread(fd, text, sizeof(text), size > READ_BYTES ? size - READ_BYTES : 0);
+        close(fd);
+    }
+    return history_from_text(text, n > 0 ? (size_t)n : 0, kind, otherwise_ns);
+}
+
+int history_record(const char *what, unsigned kind, int64_t took_ns, struct err *e)
+{
+    char line[64];
+    struct stat st;
+    const int fd = open_file(what, O_WRONLY | O_CREAT | O_APPEND, e);
+
+    if (fd < 0)
+        return fd;
+
+    /* Several processes may append; a line is one write. */
+    const int len = snprintf(line, sizeof(line), "%u %" PRId64 "\n", kind, took_ns);
+    int rc = 0;
+
+    if (!fstat(fd, &st) && st.st_size > FILE_MAX_BYTES && ftruncate(fd, 0))
+        rc = err_sys(e, ERR_LOCAL, errno, "cannot shorten the record of what migrations took");
+    if (!rc && write(fd, line, (size_t)len) != len)
+        rc = err_sys(e, ERR_LOCAL, errno, "cannot write the record of what migrations took");
+    close(fd);
+    return rc;
+}

@@ -1,0 +1,31 @@
+/*
+ * What earlier migrations took on this host, kept in the run directory as lines of "KIND
+ * NANOSECONDS" in a file for each thing measured. The downtime that is predicted has two parts that
+ * nobody can measure beforehand:
+ *
+ *   finish    receiving: a domain, once the last byte is there; KIND is the number of its devices.
+ *             The source is told.
+ *   suspend   sending: a guest, from the request until it stands still; KIND is the number of its
+ *             vCPUs.
+ */
+#ifndef CMD_XMIGRATE_HISTORY_H
+#define CMD_XMIGRATE_HISTORY_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define HISTORY_FINISH  "finish"
+#define HISTORY_SUSPEND "suspend"
+
+/* Never an error: otherwise_ns if there is no past. */
+int64_t history_estimate_ns(const char *what, unsigned kind, int64_t otherwise_ns);
+
+int history_record(const char *what, unsigned kind, int64_t took_ns, struct err *e);
+
+/* Pure: the median of the newest few of that kind, from the file's text: one move on a busy host
+ * must not spoil the next predictions. */
+int64_t history_from_text(const char *text, size_t len_bytes, unsigned kind, int64_t otherwise_ns);
+
+#endif

@@ -1,0 +1,139 @@
+#include "cmd/xmigrate/libxl/config.h"
+
+#include "base/units.h"
+#include "cmd/xmigrate/libxl/calls.h"
+#include "cmd/xmigrate/libxl/limited.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct retrieval {
+    struct xl_call call;
+    uint32_t domid;
+    libxl_domain_config config;
+};
+
+static int make_retrieve(struct xl *xl, struct xl_call *call, struct err *e)
+{
+    struct retrieval *r = (struct retrieval *)call;
+
+    xl_begin(xl);
+    libxl_domain_config_init(&r->config);
+
+    const int rc = libxl_retrieve_domain_configuration(xl->ctx, r->domid, &r->config, NULL);
+
+    if (!rc)
+        return 0;
+    libxl_domain_config_dispose(&r->config);
+    return xl_failed(xl, rc, ERR_LOCAL, e,
+        "libxl has no configuration of domain %u (was it created by xl or libvirt?)", r->domid);
+}
+
+int xl_config_retrieve(struct xl *xl, uint32_t domid, libxl_domain_config *config, struct err *e)
+{
+    struct retrieval r = {.call = {make_retrieve, "tell the domain's configuration"}};
+
+    r.domid = domid;
+
+    const int rc = xl_call_limited(xl, &r.call, sizeof(r), deadline_in(XL_SHORT_NS), e);
+
+    if (!rc)
+        *config = r.config;
+    return rc;
+}
+
+int xl_config_parse(
+    struct xl *xl, const char *text, size_t len_bytes, libxl_domain_config *config, struct err *e)
+{
+    char *copy = strndup(text, len_bytes);
+
+    if (!copy)
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for the configuration");
+    xl_begin(xl);
+    libxl_domain_config_init(config);
+
+    const int rc = libxl_domain_config_from_json(xl->ctx, config, copy);
+
+    free(copy);
+    if (!rc && config->c_info.name && config->c_info.name[0])
+        return 0;
+    libxl_domain_config_dispose(config);
+    if (rc)
+        return xl_failed(
+            xl, rc, ERR_PEER, e, "libxl cannot make sense of the configuration that arrived");
+    return err_set(e, ERR_PEER, EBADMSG, "the configuration that arrived names no domain");
+}
+
+int xl_config_text(struct xl *xl, libxl_domain_config *config, char **text, struct err *e)
+{
+    xl_begin(xl);
+    *text = libxl_domain_config_to_json(xl->ctx, config);
+    return *text
+               ? 0
+               : xl_failed(xl, ERROR_NOMEM, ERR_LOCAL, e, "cannot write the configuration as JSON");
+}
+
+void xl_config_dispose(libxl_domain_config *config)
+{
+    libxl_domain_config_dispose(config);
+}
+
+int xl_config_check_movable(const libxl_domain_config *config, struct err *e)
+{
+    const char *name = config->c_info.name ? config->c_info.name : "?";
+
+    if (config->c_info.type == LIBXL_DOMAIN_TYPE_HVM)
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "%s is an HVM guest with a device model (QEMU): xmigrate moves PV and PVH guests only; "
+            "use xl migrate",
+            name);
+    if (config->num_pcidevs || config->num_dtdevs || config->num_rdms)
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "%s has a device of this host assigned to it (PCI passthrough): detach it first "
+            "(xl pci-detach), then move the guest",
+            name);
+    if (config->num_usbdevs)
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "%s has a USB device of this host assigned to it: detach it first "
+            "(xl usbdev-detach), then move the guest",
+            name);
+    if (config->b_info.num_vnuma_nodes)
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "%s has virtual NUMA nodes (vnuma), which libxl cannot move: shut it down here and "
+            "start it there",
+            name);
+    return 0;
+}
+
+unsigned xl_config_device_count(const libxl_domain_config *config)
+{
+    const int count = config->num_disks + config->num_nics + config->num_vfbs + config->num_vkbs +
+                      config->num_vtpms + config->num_p9s + config->num_pvcallsifs +
+                      config->num_vdispls + config->num_vsnds + config->num_channels +
+                      config->num_usbctrls;
+
+    return count > 0 ? (unsigned)count : 0;
+}
+
+int xl_config_check_memory(
+    struct xl *xl, libxl_domain_config *config, const char *name, struct err *e)
+{
+    char need_text[UNITS_TEXT_BYTES], free_text[UNITS_TEXT_BYTES];
+    struct xl_host host;
+    uint64_t need_kb;
+    int rc = xl_host(xl, &host, e);
+
+    if (rc)
+        return rc;
+    xl_begin(xl);
+    rc = libxl_domain_need_memory(xl->ctx, config, INVALID_DOMID, &need_kb);
+    if (rc)
+        return xl_failed(xl, rc, ERR_LOCAL, e, "cannot tell how much memory \"%s\" needs", name);
+    if (need_kb <= host.free_kb)
+        return 0;
+    return err_set(e, ERR_REFUSED, ENOMEM,
+        "too little memory here: \"%s\" needs %s and %s are free (xl info shows free_memory)", name,
+        format_bytes(need_kb * 1024, need_text), format_bytes(host.free_kb * 1024, free_text));
+}

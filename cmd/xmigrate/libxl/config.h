@@ -1,0 +1,35 @@
+/*
+ * Domain configurations: libxl's own structure and its JSON, which travels on the control
+ * connection. The caller owns a configuration after a successful call and gives it back with
+ * xl_config_dispose().
+ */
+#ifndef CMD_XMIGRATE_LIBXL_CONFIG_H
+#define CMD_XMIGRATE_LIBXL_CONFIG_H
+
+#include "cmd/xmigrate/libxl/context.h"
+
+#include <stddef.h>
+
+enum { XL_CONFIG_MAX_BYTES = 1 << 20 };
+
+/* What libxl would build this domain from, as it is now. */
+int xl_config_retrieve(struct xl *xl, uint32_t domid, libxl_domain_config *config, struct err *e);
+/* From a peer: text need not end in NUL. ERR_PEER when it makes no sense. */
+int xl_config_parse(
+    struct xl *xl, const char *text, size_t len_bytes, libxl_domain_config *config, struct err *e);
+/* malloc'ed JSON, NUL-terminated. */
+int xl_config_text(struct xl *xl, libxl_domain_config *config, char **text, struct err *e);
+void xl_config_dispose(libxl_domain_config *config);
+
+/* ERR_REFUSED, in one line, for what cannot be moved: assigned devices, vNUMA, a device model. */
+int xl_config_check_movable(const libxl_domain_config *config, struct err *e);
+
+/* Disks, network interfaces and the rest for which libxl starts a backend. */
+unsigned xl_config_device_count(const libxl_domain_config *config);
+
+/* ERR_REFUSED when the host has not the memory that libxl would need to build it; name is what
+ * people know it by. */
+int xl_config_check_memory(
+    struct xl *xl, libxl_domain_config *config, const char *name, struct err *e);
+
+#endif

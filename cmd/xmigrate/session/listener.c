@@ -1,0 +1,142 @@
+#include "cmd/xmigrate/session/listener.h"
+
+#include "base/deadline.h"
+#include "cmd/xmigrate/session/acceptor.h"
+#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/xmigrate/receive.h"
+#include "cmd/xmigrate/handoff/recover.h"
+#include "cmd/xmigrate/signals.h"
+#include "cmd/xmigrate/libxl/context.h"
+#include "crypto/identity.h"
+#include "transport/tcp.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define PREAMBLE_LIMIT_NS (10 * NS_PER_S)
+/* Resuming a guest and destroying a half-built one take seconds. */
+#define RECOVER_LIMIT_NS (120 * NS_PER_S)
+
+struct listener {
+    const struct listen_options *o;
+    const struct log *log;
+};
+
+/* What an earlier run left. In a process of its own: a libxl context here would not survive the
+ * forks to come. *code is its exit code. */
+static int recover_first(const struct log *log, int *code, struct err *e)
+{
+    const pid_t pid = fork();
+
+    if (pid < 0)
+        return err_sys(e, ERR_LOCAL, errno, "cannot start a process");
+    if (!pid) {
+        signals_reset();
+        _exit(recover_main(log));
+    }
+
+    const int fd = pidfd_open(pid, 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    const int64_t deadline_ns = deadline_in(RECOVER_LIMIT_NS);
+    int status;
+
+    while (fd >= 0 && poll(&p, 1, deadline_poll_ms(deadline_ns)) < 0 && errno == EINTR)
+        continue;
+    if (fd < 0 || !p.revents)
+        kill(pid, SIGKILL);
+    if (fd >= 0)
+        close(fd);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    if (!WIFEXITED(status))
+        return err_set(e, ERR_LOCAL, ETIMEDOUT,
+            "looking for what earlier migrations left did not end: is xenstored running?");
+    *code = WEXITSTATUS(status);
+    return 0;
+}
+
+static int serve(void *arg, int fd, const struct preamble *preamble, int acceptor_sock)
+{
+    const struct listener *l = arg;
+
+    return receive_main(l->o, l->log, fd, preamble, acceptor_sock);
+}
+
+/* The identity is made now, so that the first peer need not wait for it, and shown to be trusted
+ * there. */
+static int show_identity(const struct listen_options *o, struct err *e)
+{
+    struct identity id;
+    int rc;
+
+    if (o->insecure) {
+        fprintf(stderr, "xmigrate: no TLS (--insecure): anybody on the network can read and change "
+                        "guests on their way here\n");
+        return 0;
+    }
+    rc = identity_open(&id, o->config_dir, e);
+    if (!rc) {
+        fprintf(stderr, "xmigrate: this host is %s\n", id.fingerprint);
+        identity_close(&id);
+    }
+    return rc;
+}
+
+static int listen_and_serve(struct listener *l, struct cancel *cancel, int *code, struct err *e)
+{
+    struct tcp_address address = {.port = l->o->port};
+    struct acceptor_params p = {
+        .insecure = l->o->insecure,
+        .preamble_ns = PREAMBLE_LIMIT_NS,
+        .log = l->log,
+        .cancel = cancel,
+        .serve = serve,
+        .arg = l,
+    };
+    uint16_t port;
+    int rc;
+
+    snprintf(address.host, sizeof(address.host), "%s", l->o->address ? l->o->address : "");
+    p.listen_fd = tcp_listen(&address, &port, e);
+    if (p.listen_fd < 0)
+        return p.listen_fd;
+    rc = show_identity(l->o, e);
+    if (!rc)
+        rc = recover_first(l->log, code, e);
+    /* Anything but "no Xen here" was said and does not keep others from moving. */
+    if (!rc && *code != EXIT_REFUSED) {
+        *code = EXIT_DONE;
+        printf("listening on port %u\n", port);
+        fflush(stdout);
+        rc = signals_fire(cancel, e);
+        if (!rc)
+            rc = acceptor_run(&p, e);
+    }
+    close(p.listen_fd);
+    return rc;
+}
+
+int listen_main(const struct listen_options *o, const struct log *log)
+{
+    struct listener l = {o, log};
+    struct cancel cancel;
+    struct err e = ERR_INIT;
+    int code = EXIT_DONE;
+    int rc = xl_prepare_process(&e);
+
+    if (!rc)
+        rc = cancel_init(&cancel, &e);
+    if (!rc) {
+        rc = listen_and_serve(&l, &cancel, &code, &e);
+        cancel_destroy(&cancel);
+    }
+    if (!rc)
+        return code;
+    log_error(log, "%s", e.text);
+    return EXIT_REFUSED;
+}

@@ -1,0 +1,26 @@
+/*
+ * xmigrate --listen: the acceptor. It holds the port, reads each connection's preamble, forks a
+ * process for a new migration and passes further connections to the process that owns their
+ * session. It opens no libxl context, does no TLS and trusts nothing of what it reads.
+ */
+#ifndef CMD_XMIGRATE_SESSION_LISTENER_H
+#define CMD_XMIGRATE_SESSION_LISTENER_H
+
+#include "base/log.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct listen_options {
+    const char *address; /* NULL: all */
+    uint16_t port;       /* 0: any free one */
+    const char *config_dir;
+    bool insecure;
+    int64_t silent_ns; /* a peer that says nothing for so long is dead */
+    int64_t start_ns;  /* READY to GO */
+};
+
+/* Runs until SIGTERM or SIGINT; returns the exit code. Migrations under way go on. */
+int listen_main(const struct listen_options *o, const struct log *log);
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * What the two supervisors say on the control connection: the JSON bodies of its frames
+ * (docs/wire.md). A body is checked whole, with limits, before anything of it is used; fields that
+ * are not known are skipped.
+ *
+ *   source                destination
+ *   HELLO        →   ←    HELLO
+ *   OFFER        →   ←    ACCEPT or REFUSE
+ *   LIBXL_DATA … LIBXL_END →
+ *                    ←    READY
+ *   GO           →   ←    STARTED or FAILED
+ *   ABORT (until GO) →  ← FAILED (at any time), PING both ways
+ */
+#ifndef CMD_XMIGRATE_SESSION_MESSAGES_H
+#define CMD_XMIGRATE_SESSION_MESSAGES_H
+
+#include "cmd/link.h"
+#include "cmd/xmigrate/libxl/calls.h"
+#include "transport/control.h"
+
+/* How often each side says PING. */
+enum { MESSAGE_PING_S = 5 };
+
+struct message_hello {
+    unsigned major, minor;
+    unsigned max_lanes;
+};
+
+struct message_offer {
+    char name[XL_NAME_BYTES];
+    char uuid[XL_UUID_TEXT_BYTES];
+    char type[8]; /* "pv", "pvh", "hvm" */
+    bool live;
+    bool measure;   /* only what a migration would meet */
+    unsigned lanes; /* wanted */
+    char *config;   /* libxl's JSON; malloc'ed when parsed: message_offer_clear() */
+};
+
+struct message_accept {
+    uint8_t session[LINK_SESSION_BYTES];
+    uint8_t key[LINK_KEY_BYTES];
+    unsigned lanes;    /* at most what was wanted */
+    int64_t finish_ns; /* how long it thinks to need from the last byte to READY */
+};
+
+struct message_ready {
+    uint32_t domid;
+    int64_t finish_ns; /* how long it did need from the helper's end to READY */
+};
+
+struct message_started {
+    uint32_t domid;
+    int64_t start_ns; /* from GO to running */
+};
+
+int message_send_hello(struct control *c, struct err *e);
+int message_send_offer(struct control *c, const struct message_offer *offer, struct err *e);
+int message_send_accept(struct control *c, const struct message_accept *accept, struct err *e);
+int message_send_ready(struct control *c, const struct message_ready *ready, struct err *e);
+int message_send_started(struct control *c, const struct message_started *started, struct err *e);
+/* REFUSE, FAILED, ABORT. */
+int message_send_error(
+    struct control *c, enum control_type type, const struct err *why, struct err *e);
+int message_send_empty(struct control *c, enum control_type type, struct err *e);
+
+/* -EBADMSG (ERR_PEER) for a body that makes no sense. A hello of another major version is
+ * refused with both numbers. */
+int message_parse_hello(
+    const void *body, size_t len_bytes, struct message_hello *hello, struct err *e);
+int message_parse_offer(
+    const void *body, size_t len_bytes, struct message_offer *offer, struct err *e);
+int message_parse_accept(
+    const void *body, size_t len_bytes, struct message_accept *accept, struct err *e);
+int message_parse_ready(
+    const void *body, size_t len_bytes, struct message_ready *ready, struct err *e);
+int message_parse_started(
+    const void *body, size_t len_bytes, struct message_started *started, struct err *e);
+/* why gets what the peer says, whatever it holds already being kept (first cause wins). Always
+ * leaves an error in why: one about the body if that makes no sense. */
+void message_parse_error(const void *body, size_t len_bytes, struct err *why);
+
+void message_offer_clear(struct message_offer *offer);
+
+#endif

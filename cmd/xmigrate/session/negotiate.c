@@ -1,0 +1,287 @@
+#include "cmd/xmigrate/session/negotiate.h"
+
+#include "base/deadline.h"
+#include "cmd/xmigrate/history.h"
+#include "cmd/xmigrate/signals.h"
+#include "cmd/xmigrate/libxl/config.h"
+#include "crypto/peer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Before any guest was seen to suspend here. */
+#define SUSPEND_ESTIMATE_NS (50 * NS_PER_MS)
+
+/* Names travel in JSON, which is UTF-8. */
+static bool is_utf8(const char *text)
+{
+    json_t *o = json_string(text);
+
+    json_decref(o);
+    return o;
+}
+
+static int check_running(const struct xl_domain *d, struct err *e)
+{
+    if (d->dying)
+        return err_set(e, ERR_REFUSED, EINVAL, "\"%s\" is being destroyed", d->name);
+    if (xl_is_suspended(d))
+        return err_set(e, ERR_REFUSED, EINVAL,
+            "\"%s\" (domain %u) is suspended: xmigrate --resume %u lets it run again", d->name,
+            d->domid, d->domid);
+    if (d->shut_down)
+        return err_set(e, ERR_REFUSED, EINVAL, "\"%s\" has shut down or crashed", d->name);
+    if (d->paused)
+        return err_set(e, ERR_REFUSED, EINVAL,
+            "\"%s\" is paused and could not answer a suspend request: xl unpause %u first", d->name,
+            d->domid);
+    if (!d->name[0])
+        return err_set(
+            e, ERR_REFUSED, EINVAL, "domain %u has no name: xl rename %u NAME", d->domid, d->domid);
+    if (strlen(d->name) + strlen(NEGOTIATE_AWAY) >= XL_NAME_BYTES)
+        return err_set(e, ERR_REFUSED, ENAMETOOLONG,
+            "the domain's name is too long to be moved: xl rename %u NAME", d->domid);
+    if (!is_utf8(d->name))
+        return err_set(e, ERR_REFUSED, EILSEQ,
+            "the name of domain %u is not UTF-8: xl rename %u NAME", d->domid, d->domid);
+    return 0;
+}
+
+/* Xen tracks a PV guest's writes only with the help of shadow page tables. */
+static int check_log_dirty(struct negotiation *a, struct err *e)
+{
+    struct xl_host host;
+    int rc;
+
+    if (a->options->mode == MODE_OFFLINE || a->domain.type != LIBXL_DOMAIN_TYPE_PV)
+        return 0;
+    rc = xl_host(&a->xl, &host, e);
+    if (!rc && !host.shadow)
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "\"%s\" is a PV guest, and this Xen has no shadow paging to track its writes with: "
+            "use --offline",
+            a->domain.name);
+    return rc;
+}
+
+/* Not only when it is needed, late in a long move. */
+static int check_throttle(struct negotiation *a, struct err *e)
+{
+    unsigned cap;
+    int rc;
+
+    if (a->options->limits.on_stall != ON_STALL_THROTTLE)
+        return 0;
+    rc = xl_cap(&a->xl, a->domain.domid, &cap, e);
+    if (rc)
+        err_prepend(e, "--on-stall throttle");
+    return rc;
+}
+
+static int find_domain(struct negotiation *a, struct err *e)
+{
+    libxl_domain_config config;
+    int rc = xl_find(&a->xl, a->options->domain, &a->domain, e);
+
+    if (!rc)
+        rc = check_running(&a->domain, e);
+    if (!rc)
+        rc = xl_config_retrieve(&a->xl, a->domain.domid, &config, e);
+    if (rc)
+        return rc;
+    a->domain.type = config.c_info.type; /* Xen itself does not tell PVH from HVM */
+    rc = xl_config_check_movable(&config, e);
+    if (!rc)
+        rc = xl_config_text(&a->xl, &config, &a->config, e);
+    xl_config_dispose(&config);
+    if (!rc)
+        rc = check_log_dirty(a, e);
+    return rc ? rc : check_throttle(a, e);
+}
+
+static int take_hold(struct negotiation *a, struct err *e)
+{
+    struct state first = {.role = STATE_SOURCE,
+        .phase = STATE_LIVE,
+        .cap = STATE_NO_CAP,
+        .domid = a->domain.domid,
+        .supervisor = getpid()};
+    int rc = domain_lock_take(&a->lock, a->domain.domid, e);
+
+    if (rc)
+        return rc;
+    snprintf(first.uuid, sizeof(first.uuid), "%s", a->domain.uuid);
+    snprintf(first.name, sizeof(first.name), "%s", a->domain.name);
+    snprintf(first.peer, sizeof(first.peer), "%s", a->options->address.host);
+    rc = state_begin(&a->state, &first, e);
+    a->state_begun = !rc;
+    return rc;
+}
+
+/* As people know the other host: by the name that goes with its key, and where it was reached. */
+static void name_peer(struct negotiation *a)
+{
+    const char *host = a->options->address.host, *name = a->peer.name;
+
+    if (name[0] && strcmp(name, "-") && strcmp(name, host))
+        snprintf(a->where, sizeof(a->where), "%s (%s)", name, host);
+    else
+        snprintf(a->where, sizeof(a->where), "%s", host);
+}
+
+static int open_connection(struct negotiation *a, struct err *e)
+{
+    const struct options *o = a->options;
+    const struct peer_params p = {
+        .tls = a->tls,
+        .lane = LANE_CONTROL,
+        .cancel = &a->cancel,
+        .stall_ns = o->silent_ns,
+        .deadline_ns = deadline_in(o->connect_ns),
+    };
+    struct channel *ch;
+    int rc = peer_connect(&o->address, &p, &ch, &a->peer, e);
+
+    if (rc)
+        return rc;
+    /* From here on a signal must not cut the talk short: the other end is told why. */
+    ch->cancel = NULL;
+    control_init(&a->control, ch);
+    a->connected = true;
+    name_peer(a);
+    return mailbox_start(&a->mailbox, &a->control, o->silent_ns, e);
+}
+
+void negotiate_read_reason(
+    const struct negotiation *a, const void *body, size_t len_bytes, struct err *why)
+{
+    why->side = SIDE_DESTINATION;
+    message_parse_error(body, len_bytes, why);
+    err_prepend(why, "%s", a->where);
+}
+
+/* The answer to what was just said: of the wanted type, or the refusal as the error. */
+static int await_answer(struct negotiation *a, enum control_type wanted, const void **body,
+    size_t *len, int64_t wait_ns, struct err *e)
+{
+    enum control_type type;
+    const int rc = mailbox_wait(a->mailbox, &type, body, len, &a->cancel, deadline_in(wait_ns), e);
+
+    if (rc < 0)
+        return rc;
+    if (type == wanted)
+        return 0;
+    if (type == CONTROL_REFUSE || type == CONTROL_FAILED) {
+        struct err why = ERR_INIT;
+
+        negotiate_read_reason(a, *body, *len, &why);
+        return err_take(e, &why);
+    }
+    return err_set(e, ERR_PEER, EPROTO, "%s: a %s came instead of %s", a->control.ch->name,
+        control_type_name((uint16_t)type), control_type_name((uint16_t)wanted));
+}
+
+static int exchange_hello(struct negotiation *a, unsigned *lanes, struct err *e)
+{
+    struct message_hello hello;
+    const void *body;
+    size_t len;
+    int rc = message_send_hello(&a->control, e);
+
+    if (!rc)
+        rc = await_answer(a, CONTROL_HELLO, &body, &len, a->options->connect_ns, e);
+    if (!rc)
+        rc = message_parse_hello(body, len, &hello, e);
+    if (!rc && hello.max_lanes < *lanes)
+        *lanes = hello.max_lanes;
+    return rc;
+}
+
+static int make_offer(struct negotiation *a, unsigned lanes, struct err *e)
+{
+    struct message_offer offer = {.live = a->options->mode != MODE_OFFLINE,
+        .measure = a->options->mode == MODE_ESTIMATE,
+        .lanes = lanes,
+        .config = a->config};
+    const void *body;
+    size_t len;
+    int rc;
+
+    snprintf(offer.name, sizeof(offer.name), "%s", a->domain.name);
+    snprintf(offer.uuid, sizeof(offer.uuid), "%s", a->domain.uuid);
+    snprintf(offer.type, sizeof(offer.type), "%s", xl_type_name(a->domain.type));
+    rc = message_send_offer(&a->control, &offer, e);
+    /* It asks its own libxl and Xen before it answers. */
+    if (!rc)
+        rc = await_answer(a, CONTROL_ACCEPT, &body, &len, a->options->silent_ns, e);
+    if (!rc)
+        rc = message_parse_accept(body, len, &a->accept, e);
+    if (!rc && a->accept.lanes > lanes)
+        rc = err_set(e, ERR_PEER, EPROTO, "%s: accepts %u lanes, %u were offered",
+            a->control.ch->name, a->accept.lanes, lanes);
+    return rc;
+}
+
+int negotiate_begin(struct negotiation *a, struct err *e)
+{
+    int rc = xl_prepare_process(e);
+
+    if (!rc)
+        rc = cancel_init(&a->cancel, e);
+    a->cancellable = !rc;
+    return rc ? rc : signals_fire(&a->cancel, e);
+}
+
+int negotiate_ask(struct negotiation *a, struct err *e)
+{
+    unsigned lanes = a->options->lanes;
+    int rc = xl_open(&a->xl, &a->log, deadline_in(XL_SHORT_NS), e);
+
+    if (!rc)
+        rc = find_domain(a, e);
+    if (!rc)
+        rc = take_hold(a, e);
+    if (!rc && !a->options->insecure)
+        rc = tls_open(&a->tls, a->options->config_dir, e);
+    if (!rc)
+        rc = open_connection(a, e);
+    if (!rc)
+        rc = exchange_hello(a, &lanes, e);
+    return rc ? rc : make_offer(a, lanes, e);
+}
+
+int64_t negotiate_suspend_estimate_ns(const struct negotiation *a)
+{
+    return history_estimate_ns(HISTORY_SUSPEND, a->domain.vcpus, SUSPEND_ESTIMATE_NS);
+}
+
+void negotiate_end(struct negotiation *a, const struct err *why)
+{
+    struct err ignored = ERR_INIT;
+
+    if (a->mailbox)
+        message_send_error(&a->control, CONTROL_ABORT, why, &ignored);
+    if (a->state_begun)
+        state_remove(&a->state);
+}
+
+void negotiate_release(struct negotiation *a)
+{
+    mailbox_stop(a->mailbox);
+    if (a->connected)
+        control_close(&a->control);
+    if (a->tls)
+        tls_close(a->tls);
+    domain_lock_release(&a->lock);
+    if (a->xl.ctx)
+        xl_close(&a->xl);
+    free(a->config);
+    explicit_bzero(&a->accept, sizeof(a->accept));
+    /* Nothing is left to be stopped. */
+    signals_reset();
+    if (a->cancellable)
+        cancel_destroy(&a->cancel);
+}

@@ -1,0 +1,59 @@
+/*
+ * What a move and an estimate begin with: the domain is found, checked and held, and the other host
+ * is asked whether it would take it. Nothing of the guest is changed. Cheap refusals come first,
+ * then those of the domain, then the network.
+ */
+#ifndef CMD_XMIGRATE_SESSION_NEGOTIATE_H
+#define CMD_XMIGRATE_SESSION_NEGOTIATE_H
+
+#include "base/cancel.h"
+#include "cmd/lock.h"
+#include "cmd/xmigrate/session/mailbox.h"
+#include "cmd/xmigrate/ui/options.h"
+#include "cmd/xmigrate/handoff/state.h"
+#include "cmd/xmigrate/session/messages.h"
+#include "cmd/xmigrate/libxl/calls.h"
+#include "crypto/tls.h"
+
+/* What a domain's name gets while it is given away. */
+#define NEGOTIATE_AWAY "--migratedaway"
+
+struct negotiation {
+    /* Set by the owner before anything else; lock.fd is -1. */
+    const struct options *options;
+    struct log log;
+
+    struct cancel cancel; /* fired by signals */
+    bool cancellable;
+    struct xl xl;
+    struct xl_domain domain;
+    char *config;
+    struct domain_lock lock;
+    struct state_file state;
+    bool state_begun;
+
+    struct tls_context *tls; /* NULL with --insecure */
+    struct tls_peer peer;
+    char where[TCP_HOST_BYTES + TRUST_NAME_BYTES + 4]; /* the other host, for messages */
+    struct control control;
+    bool connected;
+    struct mailbox *mailbox;
+    struct message_accept accept;
+};
+
+int negotiate_begin(struct negotiation *a, struct err *e);
+int negotiate_ask(struct negotiation *a, struct err *e);
+
+/* It ends here: the other host is told why, and nothing has to be remembered. */
+void negotiate_end(struct negotiation *a, const struct err *why);
+
+/* The other host refused or failed: what it says of that, under its name. */
+void negotiate_read_reason(
+    const struct negotiation *a, const void *body, size_t len_bytes, struct err *why);
+
+/* What the guest's suspend is thought to take. */
+int64_t negotiate_suspend_estimate_ns(const struct negotiation *a);
+
+void negotiate_release(struct negotiation *a);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * The command line as a plain structure. Parsing touches nothing but its arguments, so that every
+ * rule of it is tested; what is wrong is said in one line that names the word and what was wanted.
+ */
+#ifndef CMD_XMIGRATE_UI_OPTIONS_H
+#define CMD_XMIGRATE_UI_OPTIONS_H
+
+#include "base/err.h"
+#include "base/log.h"
+#include "cmd/link.h"
+#include "crypto/identity.h"
+#include "sched/decide.h"
+#include "transport/tcp.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum mode {
+    MODE_NONE,
+    MODE_LIVE,
+    MODE_OFFLINE,
+    MODE_ESTIMATE,
+    MODE_LISTEN,
+    MODE_IDENTITY,
+    MODE_TRUST,
+    MODE_UNTRUST,
+    MODE_RECOVER,
+    MODE_RESUME,
+    MODE_MONITOR,
+    MODE_HELP,
+    MODE_VERSION,
+};
+
+/* Strings without an array of their own point into argv. */
+struct options {
+    enum mode mode;
+
+    /* MODE_LIVE, MODE_OFFLINE, MODE_ESTIMATE: where to. MODE_LISTEN: where. */
+    struct tcp_address address;
+    const char *domain; /* those, MODE_RESUME: name or number */
+
+    const char *peer;      /* MODE_TRUST: a fingerprint; MODE_UNTRUST: that or a name */
+    const char *peer_name; /* MODE_TRUST: NULL if none was given */
+
+    const char *monitor_domid; /* MODE_MONITOR */
+    const char *monitor_uuid;
+
+    unsigned lanes;
+    struct decide_limits limits;
+    uint64_t bandwidth_bits_per_s; /* 0: no cap */
+    enum link_compress compress;
+
+    int64_t connect_ns; /* limit for the first connection */
+    int64_t silent_ns;  /* a peer or helper that says nothing for so long is dead */
+    int64_t suspend_ns; /* asked to suspend until suspended */
+    int64_t start_ns;   /* suspended until started at the destination */
+
+    const char *config_dir;
+    bool insecure;
+    bool json;
+    enum log_level log_level;
+};
+
+/* cores: how many this machine has, for the default number of lanes. argv is permuted. Fails with
+ * ERR_USAGE only. */
+int options_parse(struct options *o, int argc, char *const argv[], unsigned cores, struct err *e);
+
+/* The name of the i'th long option that people may use, or NULL after the last. */
+const char *options_name(unsigned i);
+
+#endif

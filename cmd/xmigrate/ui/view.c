@@ -1,0 +1,198 @@
+#include "cmd/xmigrate/ui/view.h"
+
+#include "base/deadline.h"
+#include "base/units.h"
+#include "cmd/xmigrate/ui/output.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum { DEFAULT_COLUMNS = 80 };
+
+#define CLEAR_LINE "\r\033[K"
+
+static uint64_t minus(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+/* Round 1 looks at all of an address space that may be mostly holes: never more than the guest has.
+ */
+static uint64_t pages_left(const struct progress_report *r, uint64_t guest_pages)
+{
+    const uint64_t left = minus(r->round_pages, r->round_done_pages);
+    const uint64_t most = minus(guest_pages, r->round_sent_pages);
+
+    return left < most ? left : most;
+}
+
+void format_progress(
+    const struct progress_report *r, uint64_t guest_pages, char out[static VIEW_LINE_BYTES])
+{
+    const uint64_t left = pages_left(r, guest_pages);
+    char downtime[UNITS_TEXT_BYTES];
+    int len = snprintf(out, VIEW_LINE_BYTES, "round %u: %" PRIu64 " pages left, %.0f/s sent",
+        r->round, left, r->send_pages_per_s);
+
+    /* Nothing is known of these before the first CLEAN. */
+    if (r->predicted_downtime_ns)
+        snprintf(out + len, (size_t)(VIEW_LINE_BYTES - len), ", %.0f/s dirtied, downtime %s",
+            r->dirty_pages_per_s, format_duration(r->predicted_downtime_ns, downtime));
+}
+
+void format_round(const struct round_report *r, char out[static VIEW_LINE_BYTES])
+{
+    char wire[UNITS_TEXT_BYTES], took[UNITS_TEXT_BYTES], rate[UNITS_TEXT_BYTES],
+        downtime[UNITS_TEXT_BYTES];
+    const double seconds = (double)r->duration_ns / (double)NS_PER_S;
+    int len = snprintf(out, VIEW_LINE_BYTES,
+        "round %u%s: %" PRIu64 " pages (%" PRIu64 " zero) in %s, %s at %s", r->round,
+        r->last ? " (last)" : "", r->data_pages + r->zero_pages, r->zero_pages,
+        format_duration(r->duration_ns, took), format_bytes(r->wire_bytes, wire),
+        format_rate(seconds > 0 ? (double)r->wire_bytes * 8 / seconds : 0, rate));
+
+    if (!r->last)
+        snprintf(out + len, (size_t)(VIEW_LINE_BYTES - len),
+            "; %" PRIu64 " dirty (%.0f/s), downtime %s", r->dirty_pages, r->dirty_pages_per_s,
+            format_duration(r->predicted_downtime_ns, downtime));
+}
+
+void format_summary(const struct summary *s, char out[static VIEW_SUMMARY_BYTES])
+{
+    const struct downtime_parts *d = &s->downtime;
+    const struct total_report *t = &s->total;
+    const struct prediction *p = &t->predicted;
+    char b[13][UNITS_TEXT_BYTES];
+
+    snprintf(out, VIEW_SUMMARY_BYTES,
+        "%s runs on %s\n"
+        "  total time     %s\n"
+        "  downtime       %s (predicted %s)\n"
+        "    suspend      %s (%s)\n"
+        "    last round   %s (%s)\n"
+        "    state        %s\n"
+        "    receiver     %s\n"
+        "    libxl        %s (both ends)\n"
+        "    hand-off     %s (%s for these four)\n"
+        "  on the wire    %s\n"
+        "  rounds         %u, %" PRIu64 " pages with data, %" PRIu64 " zero",
+        s->name, s->host, format_duration(s->whole_ns, b[0]), format_duration(d->whole_ns, b[1]),
+        format_duration(p->whole_ns, b[2]), format_duration(d->engine.suspend_ns, b[3]),
+        format_duration(p->suspend_ns, b[10]), format_duration(d->engine.last_round_ns, b[4]),
+        format_duration(p->pages_ns, b[11]), format_duration(d->engine.state_ns, b[5]),
+        format_duration(d->engine.receiver_ns, b[6]), format_duration(d->libxl_ns, b[7]),
+        format_duration(d->hand_off_ns, b[8]), format_duration(p->receiver_ns, b[12]),
+        format_bytes(t->wire_bytes, b[9]), t->rounds, t->data_pages, t->zero_pages);
+}
+
+void view_init(struct view *v, bool quiet)
+{
+    *v = (struct view){
+        .fd = STDERR_FILENO,
+        .terminal = isatty(STDERR_FILENO) == 1,
+        .quiet = quiet,
+        .program = "xmigrate",
+    };
+    pthread_mutex_init(&v->lock, NULL);
+}
+
+/* Under the lock. */
+static void clear_line(struct view *v)
+{
+    if (v->line_shown)
+        output_write(v->fd, CLEAR_LINE, strlen(CLEAR_LINE), OUTPUT_PATIENCE_NS);
+    v->line_shown = false;
+}
+
+void view_destroy(struct view *v)
+{
+    clear_line(v);
+    pthread_mutex_destroy(&v->lock);
+}
+
+/* Under the lock. */
+static void write_line(struct view *v, const char *text)
+{
+    char line[VIEW_SUMMARY_BYTES + LOG_LINE_BYTES];
+    const int len = snprintf(line, sizeof(line), "%s%s\n", v->line_shown ? CLEAR_LINE : "", text);
+
+    v->line_shown = false;
+    if (len > 0 && len < (int)sizeof(line))
+        output_write(v->fd, line, (size_t)len, OUTPUT_PATIENCE_NS);
+}
+
+void view_log(void *arg, enum log_level level, const char *line)
+{
+    static const char *const marks[] = {"error: ", "warning: ", "", ""};
+    struct view *v = arg;
+    char text[LOG_LINE_BYTES + 64];
+
+    snprintf(text, sizeof(text), "%s: %s%s", v->program, marks[level], line);
+    pthread_mutex_lock(&v->lock);
+    write_line(v, text);
+    pthread_mutex_unlock(&v->lock);
+}
+
+static void show(struct view *v, const char *text)
+{
+    if (v->quiet)
+        return;
+    pthread_mutex_lock(&v->lock);
+    write_line(v, text);
+    pthread_mutex_unlock(&v->lock);
+}
+
+/* How many columns a line may fill without wrapping: a wrapped one cannot be rewritten. */
+static int columns(int fd)
+{
+    struct winsize size;
+
+    return ioctl(fd, TIOCGWINSZ, &size) || size.ws_col < 2 ? DEFAULT_COLUMNS : size.ws_col;
+}
+
+void view_progress(struct view *v, const struct progress_report *r)
+{
+    char text[VIEW_LINE_BYTES], line[VIEW_LINE_BYTES + sizeof(CLEAR_LINE)];
+
+    if (v->quiet || !v->terminal)
+        return;
+    format_progress(r, v->guest_pages, text);
+
+    const int len = snprintf(line, sizeof(line), CLEAR_LINE "%.*s", columns(v->fd) - 1, text);
+
+    pthread_mutex_lock(&v->lock);
+    if (output_write(v->fd, line, (size_t)len, 0))
+        v->line_shown = true;
+    pthread_mutex_unlock(&v->lock);
+}
+
+void view_round(struct view *v, const struct round_report *r)
+{
+    char text[VIEW_LINE_BYTES];
+
+    format_round(r, text);
+    show(v, text);
+}
+
+void view_summary(struct view *v, const struct summary *s)
+{
+    char text[VIEW_SUMMARY_BYTES];
+
+    format_summary(s, text);
+    show(v, text);
+}
+
+void view_say(struct view *v, const char *fmt, ...)
+{
+    char text[LOG_LINE_BYTES];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    show(v, text);
+}

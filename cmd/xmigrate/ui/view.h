@@ -1,0 +1,49 @@
+/*
+ * What a person sees: on a terminal one line that is rewritten while a round runs, above it
+ * the rounds that are over and whatever the log says; without a terminal plain lines and no
+ * progress. All of it goes to stderr.
+ *
+ * The lock guards the line in progress: log lines come from libxl's and the control connection's
+ * threads too, the rest from the story's.
+ */
+#ifndef CMD_XMIGRATE_UI_VIEW_H
+#define CMD_XMIGRATE_UI_VIEW_H
+
+#include "base/log.h"
+#include "cmd/xmigrate/ui/events.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { VIEW_LINE_BYTES = 256, VIEW_SUMMARY_BYTES = 2048 };
+
+struct view {
+    pthread_mutex_t lock;
+    int fd;
+    bool terminal;
+    bool quiet;           /* errors only */
+    uint64_t guest_pages; /* how many the guest has; set by the owner */
+    bool line_shown;      /* a line in progress stands on the terminal's last row */
+    const char *program;  /* before log lines */
+};
+
+void view_init(struct view *v, bool quiet);
+void view_destroy(struct view *v);
+
+/* A log sink whose lines go above the line in progress; arg is the view. */
+void view_log(void *arg, enum log_level level, const char *line);
+
+void view_progress(struct view *v, const struct progress_report *r);
+void view_round(struct view *v, const struct round_report *r);
+void view_summary(struct view *v, const struct summary *s);
+/* A line that stays. */
+void view_say(struct view *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Pure: the words of the above, without a newline at the end. */
+void format_progress(
+    const struct progress_report *r, uint64_t guest_pages, char out[static VIEW_LINE_BYTES]);
+void format_round(const struct round_report *r, char out[static VIEW_LINE_BYTES]);
+void format_summary(const struct summary *s, char out[static VIEW_SUMMARY_BYTES]);
+
+#endif
