@@ -55,7 +55,7 @@ struct source {
     uint64_t speed_pages, speed_absent_pages, peek_bytes;
     int64_t peek_cost_ns;
 
-    struct seen seen;
+    struct stats seen;
     int64_t last_clean_ns; /* when the last CLEAN (or ENABLE) returned */
     int64_t cpu_look_ns;   /* when the guest's processor time was looked at, */
     uint64_t cpu_ns;       /* what it was, */
@@ -68,7 +68,7 @@ struct source {
 static void report_progress(struct source *s, const struct round_counts *counts)
 {
     const int64_t spent_ns = now_ns() - s->round_start_ns;
-    const bool watching = s->decision.action == ACT_WATCH;
+    const bool watching = s->decision.action == ACT_OBSERVE;
     const struct progress_report r = {
         .round = s->round.round,
         .round_pages = s->round.pages,
@@ -95,7 +95,7 @@ static void see_speed(struct source *s, const struct round_counts *counts)
     const uint64_t pages = counts->data_pages + zero_pages;
     const int64_t at_ns = now_ns();
 
-    seen_speed(&s->seen, pages - s->speed_pages, counts->absent_pages - s->speed_absent_pages,
+    stats_add_speed(&s->seen, pages - s->speed_pages, counts->absent_pages - s->speed_absent_pages,
         at_ns - s->speed_ns);
     s->speed_ns = at_ns;
     s->speed_pages = pages;
@@ -120,7 +120,7 @@ static bool look_at_dirty(struct source *s, uint64_t *dirty_pages)
     }
     s->peek_cost_ns = s->peek_ns - before_ns;
     *dirty_pages = bitmap_count(s->again, s->guest->frames);
-    seen_peek(&s->seen, s->peek_ns - s->last_clean_ns, *dirty_pages);
+    stats_add_peek(&s->seen, s->peek_ns - s->last_clean_ns, *dirty_pages);
     return true;
 }
 
@@ -307,7 +307,7 @@ static int look_at_guest(struct source *s, struct err *e)
  * A huge guest's bitmaps are most of what a round of few pages costs: one pass over them, and
  * nothing is written where nothing is.
  */
-static void sort_found(struct source *s, struct seen_round *r)
+static void sort_found(struct source *s, struct stats_round *r)
 {
     const uint64_t frames = s->guest->frames;
     const size_t words = bitmap_words(frames);
@@ -345,7 +345,7 @@ static int read_dirty(struct source *s, struct err *e)
         return rc;
     s->last_clean_ns = now_ns();
 
-    struct seen_round r = {
+    struct stats_round r = {
         .elapsed_ns = s->last_clean_ns - s->start_ns,
         .window_ns = s->last_clean_ns - window_from_ns,
         .clean_ns = s->last_clean_ns - before_ns,
@@ -357,7 +357,7 @@ static int read_dirty(struct source *s, struct err *e)
     };
 
     sort_found(s, &r);
-    seen_round(&s->seen, &r);
+    stats_add_round(&s->seen, &r);
     s->round.clean_ns = r.clean_ns;
     s->round.dirty_pages = r.dirty_pages;
     s->round.dirty_pages_per_s = s->seen.dirty_pages_per_s;
@@ -380,7 +380,7 @@ static int read_look(struct source *s, struct err *e)
     bitmap_or(s->found, s->again, frames);
     bitmap_or(s->bitmap, s->again, frames);
 
-    const struct seen_look l = {
+    const struct stats_sample l = {
         .elapsed_ns = s->last_clean_ns - s->start_ns,
         .window_ns = s->last_clean_ns - window_from_ns,
         .clean_ns = s->last_clean_ns - before_ns,
@@ -388,7 +388,7 @@ static int read_look(struct source *s, struct err *e)
         .left_pages = s->round.deferred_pages + bitmap_count(s->bitmap, frames),
     };
 
-    seen_look(&s->seen, &l);
+    stats_add_sample(&s->seen, &l);
     return 0;
 }
 
@@ -416,7 +416,7 @@ static void judge(struct source *s)
     };
 
     s->decision = decide(&s->seen, &s->p->limits, &costs);
-    seen_stall(&s->seen, s->decision.stalled);
+    stats_note_stall(&s->seen, s->decision.stalled);
 }
 
 /* Rounds do not help: let the guest run, and see whether it does something else. */
@@ -426,8 +426,8 @@ static int watch_guest(struct source *s, const struct round_counts *counts, stru
 
     swap_found(s);
     memset(s->found, 0, bitmap_words(s->guest->frames) * sizeof(*s->found));
-    while (!rc && s->decision.action == ACT_WATCH) {
-        rc = wait_until(s, s->last_clean_ns + s->decision.look_ns, counts, e);
+    while (!rc && s->decision.action == ACT_OBSERVE) {
+        rc = wait_until(s, s->last_clean_ns + s->decision.sample_ns, counts, e);
         if (!rc)
             rc = look_at_guest(s, e);
         if (!rc)
@@ -444,7 +444,7 @@ static int slow_down(struct source *s, struct err *e)
 {
     const struct source_toolstack *t = s->p->toolstack;
 
-    seen_slow_down(&s->seen, s->decision.cap_percent);
+    stats_slow_down(&s->seen, s->decision.cap_percent);
     return t->cap(t->arg, s->decision.cap_percent, e);
 }
 
@@ -456,7 +456,7 @@ static void plan_round(struct source *s)
     if (s->kept_pages)
         memset(s->kept, 0, bitmap_words(frames) * sizeof(*s->kept));
     s->kept_pages = 0;
-    if (s->decision.leave_repeats && !s->stuck) {
+    if (s->decision.keep_repeats && !s->stuck) {
         for (size_t i = 0; i < bitmap_words(frames); i++)
             s->kept[i] = s->found[i] & s->before[i];
         bitmap_and_not(s->bitmap, s->kept, frames);
@@ -527,7 +527,7 @@ static int send_live_rounds(struct source *s, struct err *e)
         s->round.predicted_downtime_ns = s->decision.now.whole_ns;
         report_round(s);
         report_decision(s);
-        if (s->decision.action == ACT_WATCH)
+        if (s->decision.action == ACT_OBSERVE)
             rc = watch_guest(s, &counts, e);
         if (rc)
             return rc;

@@ -14,7 +14,7 @@ enum { MOST_ROUNDS = 1000 };
 
 struct run {
     const struct forecast_of *of;
-    struct seen seen;
+    struct stats seen;
     struct decision decision;
     double speed;    /* of the guest: 1 is unthrottled */
     double left;     /* pages of the next round */
@@ -27,7 +27,7 @@ static double dirty_within(const struct run *r, int64_t span_ns)
     const double span = (double)span_ns * r->speed;
 
     return fmin((double)r->of->pages,
-        seen_dirty_within(r->of->watched, span < 1e18 ? (int64_t)span : INT64_MAX / 8));
+        stats_dirty_within(r->of->observed, span < 1e18 ? (int64_t)span : INT64_MAX / 8));
 }
 
 static int64_t send_ns(const struct run *r, double pages)
@@ -42,7 +42,7 @@ static double sent_pages(const struct run *r)
 {
     double sent = r->left;
 
-    if (r->decision.leave_repeats)
+    if (r->decision.keep_repeats)
         return 0;
     /* What is not sent makes the round shorter, and less is written to: twice is close enough. */
     for (int i = 0; i < 2; i++)
@@ -53,13 +53,13 @@ static double sent_pages(const struct run *r)
 static void decide_next(struct run *r)
 {
     r->decision = decide(&r->seen, &r->of->limits, &r->of->costs);
-    seen_stall(&r->seen, r->decision.stalled);
+    stats_note_stall(&r->seen, r->decision.stalled);
 }
 
 static void look(struct run *r, int64_t window_ns)
 {
     for (int64_t at_ns = window_ns / 16; at_ns && at_ns < window_ns; at_ns *= 2)
-        seen_peek(&r->seen, at_ns, (uint64_t)dirty_within(r, at_ns));
+        stats_add_peek(&r->seen, at_ns, (uint64_t)dirty_within(r, at_ns));
 }
 
 static void run_round(struct run *r)
@@ -71,21 +71,21 @@ static void run_round(struct run *r)
     const double dirty = dirty_within(r, window_ns);
     const double wire = sent * (r->contents * r->of->page_bytes + (1 - r->contents) * MARK_BYTES);
     /* What was kept is still there, and the guest writes to it again. */
-    const double kept = r->decision.leave_repeats ? r->left : 0;
+    const double kept = r->decision.keep_repeats ? r->left : 0;
 
     look(r, window_ns);
-    r->at_ns += window_ns + r->of->watched->clean_ns;
-    seen_round(&r->seen, &(struct seen_round){
-                             .elapsed_ns = r->at_ns,
-                             .window_ns = window_ns,
-                             .clean_ns = r->of->watched->clean_ns,
-                             .sent_pages = (uint64_t)sent,
-                             .wire_bytes = (uint64_t)wire,
-                             .dirty_pages = (uint64_t)dirty,
-                             .left_pages = (uint64_t)fmax(dirty, kept),
-                             .kept_pages = (uint64_t)kept,
-                             .cpu_percent = r->of->watched->last.cpu_percent * r->speed,
-                         });
+    r->at_ns += window_ns + r->of->observed->clean_ns;
+    stats_add_round(&r->seen, &(struct stats_round){
+                                  .elapsed_ns = r->at_ns,
+                                  .window_ns = window_ns,
+                                  .clean_ns = r->of->observed->clean_ns,
+                                  .sent_pages = (uint64_t)sent,
+                                  .wire_bytes = (uint64_t)wire,
+                                  .dirty_pages = (uint64_t)dirty,
+                                  .left_pages = (uint64_t)fmax(dirty, kept),
+                                  .kept_pages = (uint64_t)kept,
+                                  .cpu_percent = r->of->observed->last.cpu_percent * r->speed,
+                              });
     r->left = fmax(dirty, kept);
     r->contents = 1;
 }
@@ -93,28 +93,28 @@ static void run_round(struct run *r)
 /* It is not calmer than it was while it was watched for this. */
 static void watch(struct run *r)
 {
-    const int64_t clean_ns = r->of->watched->clean_ns;
+    const int64_t clean_ns = r->of->observed->clean_ns;
     const int64_t from_ns = r->at_ns;
 
-    while (r->decision.action == ACT_WATCH) {
-        const int64_t window_ns = r->decision.look_ns + clean_ns;
+    while (r->decision.action == ACT_OBSERVE) {
+        const int64_t window_ns = r->decision.sample_ns + clean_ns;
 
         r->at_ns += window_ns;
         r->left = fmax(r->left, dirty_within(r, r->at_ns - from_ns));
-        seen_look(&r->seen, &(struct seen_look){
-                                .elapsed_ns = r->at_ns,
-                                .window_ns = window_ns,
-                                .clean_ns = clean_ns,
-                                .dirty_pages = (uint64_t)dirty_within(r, window_ns),
-                                .left_pages = (uint64_t)r->left,
-                            });
+        stats_add_sample(&r->seen, &(struct stats_sample){
+                                       .elapsed_ns = r->at_ns,
+                                       .window_ns = window_ns,
+                                       .clean_ns = clean_ns,
+                                       .dirty_pages = (uint64_t)dirty_within(r, window_ns),
+                                       .left_pages = (uint64_t)r->left,
+                                   });
         decide_next(r);
     }
 }
 
 static void slow_down(struct run *r)
 {
-    seen_slow_down(&r->seen, r->decision.cap_percent);
+    stats_slow_down(&r->seen, r->decision.cap_percent);
     r->speed *= r->seen.slowed.last_share;
 }
 

@@ -13,12 +13,12 @@
 #include "sched/words.h"
 
 struct forecast_of {
-    const struct seen *watched; /* at least one window, in which nothing was sent */
-    uint64_t pages;             /* that have memory */
-    double zero_share;          /* of them, which are sent as a mark */
-    double send_pages_per_s;    /* with contents */
-    double send_spread;         /* how much that varies, as a share of it */
-    double page_bytes;          /* on the wire, of one with contents */
+    const struct stats *observed; /* at least one window, in which nothing was sent */
+    uint64_t pages;               /* that have memory */
+    double zero_share;            /* of them, which are sent as a mark */
+    double send_pages_per_s;      /* with contents */
+    double send_spread;           /* how much that varies, as a share of it */
+    double page_bytes;            /* on the wire, of one with contents */
     struct decide_limits limits;
     struct decide_costs costs;
 };

@@ -205,17 +205,17 @@ static uint64_t count(const struct sim *s, uint8_t any)
     return n;
 }
 
-static void see_speed(struct sim *s, struct seen *seen, int64_t *since_ns, uint64_t *before)
+static void see_speed(struct sim *s, struct stats *seen, int64_t *since_ns, uint64_t *before)
 {
     const uint64_t pages = s->data_pages + (seen->rounds ? s->zero_pages : 0);
 
-    seen_speed(seen, pages - *before, 0, s->now_ns - *since_ns);
+    stats_add_speed(seen, pages - *before, 0, s->now_ns - *since_ns);
     *since_ns = s->now_ns;
     *before = pages;
 }
 
 /* Send what is TO_SEND, ascending; pages that are dirty again before their turn are not sent. */
-static void send_round(struct sim *s, struct seen *seen, bool skip, const struct watcher *w)
+static void send_round(struct sim *s, struct stats *seen, bool skip, const struct watcher *w)
 {
     uint64_t unsent = w ? count(s, TO_SEND) : 0, slice_bytes = 0, peek_bytes = s->bytes;
     uint64_t counted = s->data_pages + (seen && seen->rounds ? s->zero_pages : 0);
@@ -244,7 +244,7 @@ static void send_round(struct sim *s, struct seen *seen, bool skip, const struct
             (double)(s->bytes - peek_bytes) >= PEEK_LEAST_BYTES) {
             peek(s);
             if (seen)
-                seen_peek(seen, s->now_ns - s->last_clean_ns, s->dirty);
+                stats_add_peek(seen, s->now_ns - s->last_clean_ns, s->dirty);
             if (w)
                 w->peek(w->arg, s, unsent);
             peek_ns = s->now_ns;
@@ -332,9 +332,9 @@ static void end_without(struct sim *s, const char *outcome)
 /* ---- policies ---- */
 
 /* Nothing is sent, and what is dirty by then joins what is left. */
-static void look(struct sim *s, struct seen *seen, int64_t look_ns)
+static void look(struct sim *s, struct stats *seen, int64_t look_ns)
 {
-    struct seen_look l = {.clean_ns = s->clean_ns};
+    struct stats_sample l = {.clean_ns = s->clean_ns};
     const int64_t from_ns = s->last_clean_ns;
 
     advance(s, look_ns);
@@ -351,7 +351,7 @@ static void look(struct sim *s, struct seen *seen, int64_t look_ns)
     s->last_clean_ns = s->now_ns;
     l.window_ns = s->now_ns - from_ns;
     l.elapsed_ns = s->now_ns;
-    seen_look(seen, &l);
+    stats_add_sample(seen, &l);
     note_point(s, l.left_pages);
 }
 
@@ -364,19 +364,19 @@ static void end_watch(struct sim *s)
 
 /* Until there is something else to do. */
 static struct decision watch(
-    struct sim *s, struct seen *seen, const struct decide_limits *l, struct decision d)
+    struct sim *s, struct stats *seen, const struct decide_limits *l, struct decision d)
 {
-    while (d.action == ACT_WATCH) {
-        look(s, seen, d.look_ns);
+    while (d.action == ACT_OBSERVE) {
+        look(s, seen, d.sample_ns);
         d = decide(seen, l, &s->sc->costs);
-        seen_stall(seen, d.stalled);
+        stats_note_stall(seen, d.stalled);
     }
     end_watch(s);
     return d;
 }
 
-static void note_words(struct sim_result *r, const struct seen *seen, const struct decide_limits *l,
-    const struct decision *d)
+static void note_words(struct sim_result *r, const struct stats *seen,
+    const struct decide_limits *l, const struct decision *d)
 {
     if (r->word_count < SIM_MOST_WORDS)
         decision_words(seen, l, d, r->words[r->word_count++]);
@@ -386,7 +386,7 @@ static void run_xmigrate(struct sim *s, enum on_stall on_stall)
 {
     const struct scenario *sc = s->sc;
     struct decide_limits limits = sc->limits;
-    struct seen seen = {0};
+    struct stats seen = {0};
     struct sim_result *r = s->r;
     struct decision d = {.action = ACT_ROUND};
 
@@ -402,35 +402,35 @@ static void run_xmigrate(struct sim *s, enum on_stall on_stall)
         while (s->now_ns - start_ns < d.least_round_ns) {
             advance(s, peek_interval_ns(s));
             peek(s);
-            seen_peek(&seen, s->now_ns - s->last_clean_ns, s->dirty);
+            stats_add_peek(&seen, s->now_ns - s->last_clean_ns, s->dirty);
         }
 
-        struct seen_round round = {.clean_ns = s->clean_ns,
+        struct stats_round round = {.clean_ns = s->clean_ns,
             .sent_pages = s->data_pages + s->zero_pages - pages_before,
             .wire_bytes = s->bytes - bytes_before,
             .dirty_pages = s->dirty,
-            .kept_pages = d.leave_repeats ? count(s, KEPT) : 0,
+            .kept_pages = d.keep_repeats ? count(s, KEPT) : 0,
             .cpu_percent = cpu_percent(s)};
 
         round.left_pages = clean(s);
         round.window_ns = s->last_clean_ns - window_start_ns;
         round.elapsed_ns = s->now_ns;
-        seen_round(&seen, &round);
+        stats_add_round(&seen, &round);
         r->rounds++;
         note_point(s, round.left_pages);
         d = decide(&seen, &limits, &sc->costs);
         note_words(r, &seen, &limits, &d);
         r->rounds_after_stall += r->stalled;
         r->stalled |= d.stalled;
-        seen_stall(&seen, d.stalled);
-        if (d.action == ACT_WATCH) {
+        stats_note_stall(&seen, d.stalled);
+        if (d.action == ACT_OBSERVE) {
             d = watch(s, &seen, &limits, d);
             note_words(r, &seen, &limits, &d);
         }
-        if (d.leave_repeats)
+        if (d.keep_repeats)
             keep_repeats(s);
         if (d.action == ACT_THROTTLE) {
-            seen_slow_down(&seen, d.cap_percent);
+            stats_slow_down(&seen, d.cap_percent);
             cap(s, d.cap_percent);
         }
     }
