@@ -112,7 +112,7 @@ static void note_least_speed(struct stats *s, uint64_t pages, int64_t span_ns)
 
 void stats_add_speed(struct stats *s, uint64_t pages, uint64_t absent_pages, int64_t span_ns)
 {
-    if (span_ns <= 0 || span_ns > LONGEST_SPEED_NS)
+    if (s->speed_given || span_ns <= 0 || span_ns > LONGEST_SPEED_NS)
         return;
     if (absent_pages > pages) {
         note_least_speed(s, pages, span_ns);

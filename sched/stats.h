@@ -101,6 +101,7 @@ struct stats {
 
     double send_pages_per_s; /* 0: unknown */
     double send_spread;      /* how much it varies, as a share of it */
+    bool speed_given;        /* both by the caller, and not to be measured (a forecast) */
     double dirty_pages_per_s;
     double skipped_share; /* of the last round's pages: redirtied before their turn, not sent */
     int64_t clean_ns;
