@@ -17,9 +17,9 @@ enum { MOST_ASKED = 256, MOST_SAMPLES = 24 };
 
 /* The first look, and how much further each of the others. A look stops the guest for as long as a
  * bitmap takes to copy: at most that share of its time. */
-#define FIRST_LOOK_NS    (5 * NS_PER_MS)
-#define LOOK_STEP        1.45
-#define LOOK_COST_FACTOR 50
+#define FIRST_LOOK_NS      (5 * NS_PER_MS)
+#define LOOK_STEP          1.45
+#define SAMPLE_COST_FACTOR 50
 
 struct surveyor {
     const struct survey_params *p;
@@ -149,7 +149,7 @@ static int wait_until(const struct surveyor *v, int64_t at_ns, struct err *e)
 
 static int watch(struct surveyor *v, int64_t begun_ns, struct err *e)
 {
-    struct seen *const seen = &v->s->watched;
+    struct stats *const stats = &v->s->observed;
     const int64_t end_ns = begun_ns + v->p->watch_ns;
     int64_t after_ns = FIRST_LOOK_NS;
     int rc = 0;
@@ -163,10 +163,10 @@ static int watch(struct surveyor *v, int64_t begun_ns, struct err *e)
 
         rc = v->log->ops->peek(v->log, v->found, e);
 
-        const int64_t at_ns = now_ns(), rest_ns = LOOK_COST_FACTOR * (at_ns - before_ns);
+        const int64_t at_ns = now_ns(), rest_ns = SAMPLE_COST_FACTOR * (at_ns - before_ns);
 
         if (!rc)
-            seen_peek(seen, at_ns - begun_ns, bitmap_count(v->found, v->guest->frames));
+            stats_add_peek(stats, at_ns - begun_ns, bitmap_count(v->found, v->guest->frames));
         after_ns = (int64_t)((double)(at_ns - begun_ns) * LOOK_STEP);
         if (after_ns < at_ns - begun_ns + rest_ns)
             after_ns = at_ns - begun_ns + rest_ns;
@@ -191,15 +191,15 @@ static int end_window(struct surveyor *v, int64_t begun_ns, uint64_t cpu_before_
     const int64_t at_ns = now_ns(), window_ns = at_ns - begun_ns;
     const uint64_t dirty = bitmap_count(v->found, v->guest->frames);
 
-    seen_round(
-        &v->s->watched, &(struct seen_round){
-                            .elapsed_ns = window_ns,
-                            .window_ns = window_ns,
-                            .clean_ns = at_ns - before_ns,
-                            .dirty_pages = dirty,
-                            .left_pages = dirty,
-                            .cpu_percent = cpu_used_percent(cpu_ns - cpu_before_ns, window_ns),
-                        });
+    stats_add_round(
+        &v->s->observed, &(struct stats_round){
+                             .elapsed_ns = window_ns,
+                             .window_ns = window_ns,
+                             .clean_ns = at_ns - before_ns,
+                             .dirty_pages = dirty,
+                             .left_pages = dirty,
+                             .cpu_percent = cpu_used_percent(cpu_ns - cpu_before_ns, window_ns),
+                         });
     return 0;
 }
 
