@@ -1,24 +1,16 @@
-#include "cmd/xmigrate/receive.h"
+#include "cmd/xmigrate/receive_private.h"
 
 #include "base/deadline.h"
 #include "base/io.h"
-#include "cmd/link.h"
-#include "cmd/lock.h"
 #include "cmd/paths.h"
 #include "cmd/xmigrate/session/acceptor.h"
 #include "cmd/xmigrate/exit_codes.h"
 #include "cmd/xmigrate/history.h"
-#include "cmd/xmigrate/session/mailbox.h"
 #include "cmd/xmigrate/session/measured.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "cmd/xmigrate/signals.h"
-#include "cmd/xmigrate/handoff/state.h"
-#include "cmd/xmigrate/session/stream_head.h"
-#include "cmd/xmigrate/session/messages.h"
 #include "cmd/xmigrate/libxl/config.h"
-#include "cmd/xmigrate/libxl/async.h"
 #include "crypto/peer.h"
-#include "engine/xen/rescue.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -30,8 +22,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define INCOMING "--incoming"
-
 /* TLS, hello and offer: a peer that means it needs a moment. */
 #define OPEN_LIMIT_NS (10 * NS_PER_S)
 /* An aborted restore ends when its helper has; then the helper is killed. */
@@ -40,60 +30,6 @@
 /* Before any domain arrived here: libxl's own work, and each device's hotplug script. */
 #define FINISH_NS        (100 * NS_PER_MS)
 #define FINISH_DEVICE_NS (300 * NS_PER_MS)
-
-enum {
-    EARLY_MAX = LINK_MAX_LANES + 1, /* the trunk and every lane */
-    INCOMING_BYTES = XL_NAME_BYTES + sizeof(INCOMING),
-    WHO_BYTES = 128,
-};
-
-/* A trunk or lane that came before the helper did. */
-struct early {
-    int fd;
-    uint8_t preamble[PREAMBLE_BYTES];
-};
-
-struct receive {
-    const struct listen_options *o;
-    struct log log; /* below's lines with the domain's name before them */
-    const struct log *below;
-    char prefix[XL_NAME_BYTES + 4];
-    char who[WHO_BYTES]; /* the source, for messages */
-    int acceptor_sock;   /* -1: the acceptor is gone */
-    struct cancel cancel;
-
-    struct tls_context *tls; /* NULL: --insecure */
-    struct tls_peer peer;
-    struct control control;
-    struct mailbox *box;
-    int64_t ping_ns; /* when the next one is due */
-
-    struct xl xl;
-    struct message_offer offer;
-    libxl_domain_config config;
-    char incoming[INCOMING_BYTES];
-    unsigned devices;
-    struct message_accept accept;
-    struct state_file state;
-
-    char link_path[STATE_PATH_BYTES];
-    int link_listen_fd, link_sock;
-    struct domain_lock lock;
-    pid_t helper; /* 0: not there, or no longer */
-    int64_t helper_limit_ns;
-    bool helper_done;
-    int64_t helper_done_ns, engine_finish_ns;
-    struct early early[EARLY_MAX];
-    unsigned early_count;
-
-    struct stream_head head;
-    int stream_fd;     /* our end of libxl's stream; -1 while it is not open */
-    bool stream_ended; /* LIBXL_END came */
-    int libxl_fd;      /* libxl's, open while its operation runs */
-    struct xl_async *op;
-    uint32_t domid;
-    bool may_run; /* libxl may still start it, which could not be prevented */
-};
 
 static void close_fd(int *fd)
 {
@@ -159,8 +95,8 @@ static void ping_when_due(struct receive *r)
 }
 
 /* The next frame, which must be of that type. The source's ABORT is its reason. */
-static int expect(struct receive *r, enum control_type wanted, const void **body, size_t *len_bytes,
-    int64_t deadline_ns, struct err *e)
+int receive_expect(struct receive *r, enum control_type wanted, const void **body,
+    size_t *len_bytes, int64_t deadline_ns, struct err *e)
 {
     enum control_type type;
 
@@ -199,11 +135,11 @@ static int hear_offer(struct receive *r, struct err *e)
     int rc = message_send_hello(&r->control, e);
 
     if (!rc)
-        rc = expect(r, CONTROL_HELLO, &body, &len_bytes, deadline_ns, e);
+        rc = receive_expect(r, CONTROL_HELLO, &body, &len_bytes, deadline_ns, e);
     if (!rc)
         rc = message_parse_hello(body, len_bytes, &hello, e);
     if (!rc)
-        rc = expect(r, CONTROL_OFFER, &body, &len_bytes, deadline_ns, e);
+        rc = receive_expect(r, CONTROL_OFFER, &body, &len_bytes, deadline_ns, e);
     if (!rc)
         rc = message_parse_offer(body, len_bytes, &r->offer, e);
     if (rc)
@@ -712,7 +648,7 @@ static int destroy_copy(struct receive *r, struct err *e)
 }
 
 /* The source closes when it has heard us; closing first could lose STARTED on its way. */
-static void await_goodbye(struct receive *r)
+void receive_await_goodbye(struct receive *r)
 {
     const int64_t deadline_ns = deadline_in(r->o->silent_ns);
     struct err end = ERR_INIT;
@@ -737,12 +673,12 @@ static void tell_failure(struct receive *r, enum control_type type, struct err *
     if (message_send_error(&r->control, type, why, &ignored))
         log_debug(&r->log, "%s cannot be told: %s", r->who, ignored.text);
     else
-        await_goodbye(r);
+        receive_await_goodbye(r);
 }
 
 /* The migration failed and our copy goes. FAILED is only said when it is gone. One line tells the
  * cause and what became of the copy. */
-static int give_up(struct receive *r, struct err *why)
+int receive_give_up(struct receive *r, struct err *why)
 {
     struct err e = ERR_INIT;
 
@@ -771,106 +707,6 @@ static int give_up(struct receive *r, struct err *why)
     return EXIT_FAILED;
 }
 
-/* --- the hand-off --- */
-
-static int check_built(struct receive *r, struct err *e)
-{
-    struct xl_domain d;
-    int rc = xl_look_at(&r->xl, r->domid, r->offer.uuid, &d, e);
-
-    if (!rc && (d.dying || d.shut_down || !d.paused))
-        rc = err_set(
-            e, ERR_LOCAL, EIO, "the domain that libxl built is not paused as it should be");
-    return rc;
-}
-
-static int await_go(struct receive *r, struct err *e)
-{
-    const struct message_ready ready = {
-        .domid = r->domid,
-        .finish_ns = now_ns() - r->helper_done_ns,
-    };
-    const void *body;
-    size_t len_bytes;
-    int rc = check_built(r, e);
-
-    /* libxl is through when it has read its END record, which may be before ours comes. */
-    if (!rc && !r->stream_ended)
-        rc = expect(r, CONTROL_LIBXL_END, &body, &len_bytes, deadline_in(r->o->silent_ns), e);
-    if (!rc)
-        rc = message_send_ready(&r->control, &ready, e);
-    if (!rc)
-        rc = expect(r, CONTROL_GO, &body, &len_bytes, deadline_in(r->o->start_ns), e);
-    return rc;
-}
-
-/* libxl did not come back from the unpause, and may still make it. FAILED lets the guest run on at
- * the source: it must not have run here, and never may. Returns whether it runs. */
-static bool hold_guest(struct receive *r)
-{
-    struct err e = ERR_INIT;
-    bool has_run = false;
-    struct xen x;
-    int rc = xen_open(&x, &r->log, &e);
-
-    if (!rc) {
-        rc = rescue_hold(&x, r->domid, &has_run, &e);
-        xen_close(&x);
-    }
-    r->may_run = rc != 0;
-    if (rc)
-        log_error(&r->log, "%s", e.text);
-    return !rc && has_run;
-}
-
-static int start_guest(struct receive *r, struct err *e)
-{
-    const int64_t deadline_ns = deadline_in(XL_SHORT_NS);
-    int rc;
-
-    r->state.now.phase = STATE_TAKEN;
-    rc = state_save(&r->state, e);
-    if (!rc)
-        rc = xl_rename(&r->xl, r->domid, r->incoming, r->offer.name, deadline_ns, e);
-    if (rc)
-        return rc;
-    rc = xl_unpause(&r->xl, r->domid, deadline_ns, e);
-    if (rc == -ETIMEDOUT && hold_guest(r)) {
-        *e = (struct err)ERR_INIT;
-        return 0;
-    }
-    return rc;
-}
-
-/* After GO. */
-static int hand_over(struct receive *r, int64_t ready_took_ns)
-{
-    const int64_t go_ns = now_ns();
-    struct err e = ERR_INIT;
-
-    if (start_guest(r, &e))
-        return give_up(r, &e);
-
-    const struct message_started started = {.domid = r->domid, .start_ns = now_ns() - go_ns};
-
-    log_info(&r->log, "runs here as domain %u, from %s", r->domid, r->who);
-    if (message_send_started(&r->control, &started, &e)) {
-        log_error(&r->log,
-            "runs here, but %s could not be told: %s. Its copy there is suspended "
-            "and must be destroyed there (xl list, xl destroy)",
-            r->who, e.text);
-        state_keep(&r->state);
-    } else {
-        state_remove(&r->state);
-        await_goodbye(r);
-    }
-    e = (struct err)ERR_INIT;
-    if (history_record(
-            HISTORY_FINISH, r->devices, r->engine_finish_ns + ready_took_ns + started.start_ns, &e))
-        log_debug(&r->log, "%s", e.text);
-    return EXIT_DONE;
-}
-
 /* --- the story --- */
 
 static int receive_domain(struct receive *r, struct err *e)
@@ -885,13 +721,13 @@ static int receive_domain(struct receive *r, struct err *e)
     }
     log_info(&r->log, "coming from %s", r->who);
     if (build(r, e))
-        return give_up(r, e);
+        return receive_give_up(r, e);
 
     const int64_t ready_took_ns = now_ns() - r->helper_done_ns;
 
-    if (await_go(r, e))
-        return give_up(r, e);
-    return hand_over(r, ready_took_ns);
+    if (receive_await_go(r, e))
+        return receive_give_up(r, e);
+    return receive_hand_over(r, ready_took_ns);
 }
 
 /* --- only to be measured --- */
@@ -923,7 +759,7 @@ static int answer_measurement(struct receive *r, struct err *e)
         return EXIT_FAILED;
     }
     log_info(&r->log, "%s measured the way here, for an estimate", r->who);
-    await_goodbye(r);
+    receive_await_goodbye(r);
     return EXIT_DONE;
 }
 
