@@ -11,7 +11,7 @@
 static int check_built(struct receive *r, struct err *e)
 {
     struct xl_domain d;
-    int rc = xl_look_at(&r->xl, r->domid, r->offer.uuid, &d, e);
+    int rc = xl_look_at(&r->xl, r->build.domid, r->in.offer.uuid, &d, e);
 
     if (!rc && (d.dying || d.shut_down || !d.paused))
         rc = err_set(
@@ -22,21 +22,21 @@ static int check_built(struct receive *r, struct err *e)
 int receive_await_go(struct receive *r, struct err *e)
 {
     const struct message_ready ready = {
-        .domid = r->domid,
-        .finish_ns = now_ns() - r->helper_done_ns,
+        .domid = r->build.domid,
+        .finish_ns = now_ns() - r->build.helper_done_ns,
     };
     const void *body;
     size_t len_bytes;
     int rc = check_built(r, e);
 
     /* libxl is through when it has read its END record, which may be before ours comes. */
-    if (!rc && !r->stream_ended)
-        rc = receive_expect(
-            r, CONTROL_LIBXL_END, &body, &len_bytes, deadline_in(r->o->silent_ns), e);
+    if (!rc && !r->build.stream_ended)
+        rc = incoming_expect(
+            &r->in, CONTROL_LIBXL_END, &body, &len_bytes, deadline_in(r->o->silent_ns), e);
     if (!rc)
-        rc = message_send_ready(&r->control, &ready, e);
+        rc = message_send_ready(&r->in.control, &ready, e);
     if (!rc)
-        rc = receive_expect(r, CONTROL_GO, &body, &len_bytes, deadline_in(r->o->start_ns), e);
+        rc = incoming_expect(&r->in, CONTROL_GO, &body, &len_bytes, deadline_in(r->o->start_ns), e);
     return rc;
 }
 
@@ -47,15 +47,15 @@ static bool hold_guest(struct receive *r)
     struct err e = ERR_INIT;
     bool has_run = false;
     struct xen x;
-    int rc = xen_open(&x, &r->log, &e);
+    int rc = xen_open(&x, &r->in.log, &e);
 
     if (!rc) {
-        rc = rescue_hold(&x, r->domid, &has_run, &e);
+        rc = rescue_hold(&x, r->build.domid, &has_run, &e);
         xen_close(&x);
     }
     r->may_run = rc != 0;
     if (rc)
-        log_error(&r->log, "%s", e.text);
+        log_error(&r->in.log, "%s", e.text);
     return !rc && has_run;
 }
 
@@ -67,10 +67,10 @@ static int start_guest(struct receive *r, struct err *e)
     r->state.now.phase = STATE_TAKEN;
     rc = state_save(&r->state, e);
     if (!rc)
-        rc = xl_rename(&r->xl, r->domid, r->incoming, r->offer.name, deadline_ns, e);
+        rc = xl_rename(&r->xl, r->build.domid, r->admission.name, r->in.offer.name, deadline_ns, e);
     if (rc)
         return rc;
-    rc = xl_unpause(&r->xl, r->domid, deadline_ns, e);
+    rc = xl_unpause(&r->xl, r->build.domid, deadline_ns, e);
     if (rc == -ETIMEDOUT && hold_guest(r)) {
         *e = (struct err)ERR_INIT;
         return 0;
@@ -87,22 +87,22 @@ int receive_hand_over(struct receive *r, int64_t ready_took_ns)
     if (start_guest(r, &e))
         return receive_give_up(r, &e);
 
-    const struct message_started started = {.domid = r->domid, .start_ns = now_ns() - go_ns};
+    const struct message_started started = {.domid = r->build.domid, .start_ns = now_ns() - go_ns};
 
-    log_info(&r->log, "runs here as domain %u, from %s", r->domid, r->who);
-    if (message_send_started(&r->control, &started, &e)) {
-        log_error(&r->log,
+    log_info(&r->in.log, "runs here as domain %u, from %s", r->build.domid, r->in.who);
+    if (message_send_started(&r->in.control, &started, &e)) {
+        log_error(&r->in.log,
             "runs here, but %s could not be told: %s. Its copy there is suspended "
             "and must be destroyed there (xl list, xl destroy)",
-            r->who, e.text);
+            r->in.who, e.text);
         state_keep(&r->state);
     } else {
         state_remove(&r->state);
-        receive_await_goodbye(r);
+        incoming_await_goodbye(&r->in);
     }
     e = (struct err)ERR_INIT;
-    if (history_record(
-            HISTORY_FINISH, r->devices, r->engine_finish_ns + ready_took_ns + started.start_ns, &e))
-        log_debug(&r->log, "%s", e.text);
+    if (history_record(HISTORY_FINISH, r->admission.devices,
+            r->build.engine_finish_ns + ready_took_ns + started.start_ns, &e))
+        log_debug(&r->in.log, "%s", e.text);
     return EXIT_DONE;
 }

@@ -6,77 +6,21 @@
 #ifndef CMD_XMIGRATE_RECEIVE_PRIVATE_H
 #define CMD_XMIGRATE_RECEIVE_PRIVATE_H
 
-#include "cmd/link.h"
-#include "cmd/lock.h"
-#include "cmd/xmigrate/handoff/state.h"
-#include "cmd/xmigrate/libxl/async.h"
+#include "cmd/xmigrate/build.h"
 #include "cmd/xmigrate/receive.h"
-#include "cmd/xmigrate/session/mailbox.h"
-#include "cmd/xmigrate/session/messages.h"
-#include "cmd/xmigrate/session/stream_head.h"
-#include "crypto/tls.h"
-
-#define INCOMING "--incoming"
-
-enum {
-    EARLY_MAX = LINK_MAX_LANES + 1, /* the trunk and every lane */
-    INCOMING_BYTES = XL_NAME_BYTES + sizeof(INCOMING),
-    WHO_BYTES = 128,
-};
-
-/* A trunk or lane that came before the helper did. */
-struct early {
-    int fd;
-    uint8_t preamble[PREAMBLE_BYTES];
-};
 
 struct receive {
     const struct listen_options *o;
-    struct log log; /* below's lines with the domain's name before them */
-    const struct log *below;
-    char prefix[XL_NAME_BYTES + 4];
-    char who[WHO_BYTES]; /* the source, for messages */
-    int acceptor_sock;   /* -1: the acceptor is gone */
     struct cancel cancel;
-
-    struct tls_context *tls; /* NULL: --insecure */
-    struct tls_peer peer;
-    struct control control;
-    struct mailbox *box;
-    int64_t ping_ns; /* when the next one is due */
-
+    struct incoming in;
     struct xl xl;
-    struct message_offer offer;
-    libxl_domain_config config;
-    char incoming[INCOMING_BYTES];
-    unsigned devices;
+    struct admission admission;
     struct message_accept accept;
     struct state_file state;
-
-    char link_path[STATE_PATH_BYTES];
-    int link_listen_fd, link_sock;
-    struct domain_lock lock;
-    pid_t helper; /* 0: not there, or no longer */
-    int64_t helper_limit_ns;
-    bool helper_done;
-    int64_t helper_done_ns, engine_finish_ns;
-    struct early early[EARLY_MAX];
-    unsigned early_count;
-
-    struct stream_head head;
-    int stream_fd;     /* our end of libxl's stream; -1 while it is not open */
-    bool stream_ended; /* LIBXL_END came */
-    int libxl_fd;      /* libxl's, open while its operation runs */
-    struct xl_async *op;
-    uint32_t domid;
+    struct build build;
     bool may_run; /* libxl may still start it, which could not be prevented */
 };
 
-/* The next frame, which must be of that type. The source's ABORT is its reason. */
-int receive_expect(struct receive *r, enum control_type wanted, const void **body,
-    size_t *len_bytes, int64_t deadline_ns, struct err *e);
-/* The source closes when it has heard us; closing first could lose STARTED on its way. */
-void receive_await_goodbye(struct receive *r);
 /* The migration failed and our copy goes; an exit code. */
 int receive_give_up(struct receive *r, struct err *why);
 
