@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -16,6 +17,11 @@
 
 /* The other end reads all the time; one that does not for so long hangs. */
 #define SEND_LIMIT_NS (10 * NS_PER_S)
+
+/* Linux 6.5. */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
 
 static const char *const kind_names[] = {
     [LINK_JOB] = "job",
@@ -79,6 +85,37 @@ int link_accept(int listen_fd, const struct cancel *cancel, int64_t deadline_ns,
         return err_set(e, ERR_LOCAL, EPERM, "a stranger connected in the save helper's place");
     }
     return sock;
+}
+
+static bool is_hung_up(int sock)
+{
+    struct pollfd p = {.fd = sock};
+
+    return poll(&p, 1, 0) != 0;
+}
+
+int link_peer_pidfd(int sock, pid_t *pid)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+    int fd;
+
+    *pid = 0;
+    if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+        return -1;
+    *pid = peer.pid;
+    len = sizeof(fd);
+    if (!getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &fd, &len))
+        return fd;
+    if (errno != ENOPROTOOPT)
+        return -1;
+    fd = pidfd_open(peer.pid, 0);
+    /* Nobody but the peer holds its end: while that is open, the number is the peer's. */
+    if (fd >= 0 && is_hung_up(sock)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
 }
 
 int link_connect(const char *path, struct err *e)

@@ -18,6 +18,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define LINK_ENV "XMIGRATE_LINK"
 
@@ -109,6 +110,9 @@ struct link_message {
 int link_listen(const char *path, struct err *e);
 /* Supervisor: the helper's connection (checked to be of our user), or -errno. */
 int link_accept(int listen_fd, const struct cancel *cancel, int64_t deadline_ns, struct err *e);
+/* Supervisor: a pidfd of the process that connected, and its number (0: not known). -1 when it is
+ * gone already or cannot be held; the number alone is good for messages only. */
+int link_peer_pidfd(int sock, pid_t *pid);
 /* Helper: connect to the supervisor; returns the socket or -errno. */
 int link_connect(const char *path, struct err *e);
 

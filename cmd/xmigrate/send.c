@@ -261,7 +261,7 @@ static int bring_back(struct send *s, enum recover_found *found, struct err *e)
     int rc;
 
     *found = RECOVER_RUNNING;
-    if (t->helper_error.class == ERR_REFUSED && !t->suspending_ns &&
+    if (t->op.helper_error.class == ERR_REFUSED && !t->suspending_ns &&
         s->a.state.now.cap == STATE_NO_CAP)
         return 0;
     if (s->a.state.now.phase == STATE_GIVEN) {
