@@ -1,8 +1,8 @@
 #include "xensim/command.h"
-#include "xensim/guest.h"
-#include "xensim/hypercall.h"
+#include "xensim/guest/run.h"
+#include "xensim/hypervisor/hypercall.h"
 #include "xensim/usage.h"
-#include "xensim/vcpu.h"
+#include "xensim/hypervisor/vcpu.h"
 
 #include "base/deadline.h"
 #include "base/units.h"

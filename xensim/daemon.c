@@ -1,6 +1,6 @@
 #include "xensim/daemon.h"
 #include "xensim/client.h"
-#include "xensim/host.h"
+#include "xensim/hypervisor/host.h"
 #include "xensim/usage.h"
 
 #include "base/deadline.h"

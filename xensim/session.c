@@ -1,7 +1,7 @@
 #include "xensim/session.h"
 #include "xensim/command.h"
-#include "xensim/hypercall.h"
-#include "xensim/pagetype.h"
+#include "xensim/hypervisor/hypercall.h"
+#include "xensim/hypervisor/pagetype.h"
 #include "xensim/wire.h"
 
 #include <errno.h>

@@ -12,7 +12,7 @@
 #ifndef XENSIM_SESSION_H
 #define XENSIM_SESSION_H
 
-#include "xensim/host.h"
+#include "xensim/hypervisor/host.h"
 #include "xensim/proto.h"
 
 struct mapping {

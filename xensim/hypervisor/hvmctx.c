@@ -1,5 +1,5 @@
-#include "xensim/hvmctx.h"
-#include "xensim/host.h"
+#include "xensim/hypervisor/hvmctx.h"
+#include "xensim/hypervisor/host.h"
 
 #include "base/bytes.h"
 

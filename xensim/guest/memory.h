@@ -2,10 +2,10 @@
  * A guest's view of its own memory: index -> pfn -> machine frame, as its processor would find
  * it (p2m of the hypervisor for PVH, its own P2M list for PV).
  */
-#ifndef XENSIM_GUEST_MEM_H
-#define XENSIM_GUEST_MEM_H
+#ifndef XENSIM_GUEST_MEMORY_H
+#define XENSIM_GUEST_MEMORY_H
 
-#include "xensim/guest.h"
+#include "xensim/guest/run.h"
 
 enum {
     PVH_SPECIAL_PFN = 0xfeff8, /* eight pages: rings and the like */

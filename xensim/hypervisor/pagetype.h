@@ -6,10 +6,10 @@
  *
  * All functions want the owning domain's lock held. They return 0 or a negative Xen errno.
  */
-#ifndef XENSIM_PAGETYPE_H
-#define XENSIM_PAGETYPE_H
+#ifndef XENSIM_HYPERVISOR_PAGETYPE_H
+#define XENSIM_HYPERVISOR_PAGETYPE_H
 
-#include "xensim/domain.h"
+#include "xensim/hypervisor/domain.h"
 
 #define PTE_PRESENT    0x001ull
 #define PTE_RW         0x002ull

@@ -16,11 +16,11 @@
  * data pages; only the kernel page and page-table pages are shared (page-table writes take
  * domain->lock, as hypercalls).
  */
-#ifndef XENSIM_GUEST_H
-#define XENSIM_GUEST_H
+#ifndef XENSIM_GUEST_RUN_H
+#define XENSIM_GUEST_RUN_H
 
-#include "xensim/content.h"
-#include "xensim/domain.h"
+#include "xensim/guest/content.h"
+#include "xensim/hypervisor/domain.h"
 
 #include "base/err.h"
 

@@ -1,4 +1,4 @@
-#include "xensim/hypercall.h"
+#include "xensim/hypervisor/hypercall.h"
 
 #include <errno.h>
 

@@ -3,10 +3,10 @@
  * LAPIC registers, MTRR, MCE and TSC adjust records, then the end. What a PVH guest has; no
  * PC devices.
  */
-#ifndef XENSIM_HVMCTX_H
-#define XENSIM_HVMCTX_H
+#ifndef XENSIM_HYPERVISOR_HVMCTX_H
+#define XENSIM_HYPERVISOR_HVMCTX_H
 
-#include "xensim/domain.h"
+#include "xensim/hypervisor/domain.h"
 
 size_t hvmctx_bytes(const struct domain *d);
 void hvmctx_save(const struct domain *d, uint8_t *out);

@@ -1,5 +1,5 @@
-#include "xensim/vcpu.h"
-#include "xensim/pagetype.h"
+#include "xensim/hypervisor/vcpu.h"
+#include "xensim/hypervisor/pagetype.h"
 
 #include <errno.h>
 

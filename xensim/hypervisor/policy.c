@@ -1,4 +1,4 @@
-#include "xensim/policy.h"
+#include "xensim/hypervisor/policy.h"
 
 #include <errno.h>
 

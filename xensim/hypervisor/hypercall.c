@@ -1,5 +1,5 @@
-#include "xensim/hypercall.h"
-#include "xensim/pagetype.h"
+#include "xensim/hypervisor/hypercall.h"
+#include "xensim/hypervisor/pagetype.h"
 
 #include <errno.h>
 

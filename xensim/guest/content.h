@@ -6,8 +6,8 @@
  * Zipf's law, which zstd and LZ4 shrink about as they shrink real text) and random bytes. Text
  * and random pages begin with a stamp of the three inputs.
  */
-#ifndef XENSIM_CONTENT_H
-#define XENSIM_CONTENT_H
+#ifndef XENSIM_GUEST_CONTENT_H
+#define XENSIM_GUEST_CONTENT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* Words in the order of how often technical prose uses them: what `text` pages are made of. */
-#include "xensim/content.h"
+#include "xensim/guest/content.h"
 
 /* clang-format off */
 const char *const content_words[CONTENT_NR_WORDS] = {

@@ -2,10 +2,10 @@
  * CPU policies: the CPUID leaves and MSRs that a domain sees. xensim has one processor model,
  * the same on every host; a restored domain keeps what its stream said.
  */
-#ifndef XENSIM_POLICY_H
-#define XENSIM_POLICY_H
+#ifndef XENSIM_HYPERVISOR_POLICY_H
+#define XENSIM_HYPERVISOR_POLICY_H
 
-#include "xensim/domain.h"
+#include "xensim/hypervisor/domain.h"
 
 /* Fill both arrays (MAX_CPUID_LEAVES, MAX_POLICY_MSRS long) with the default policy. */
 void policy_default(bool hvm, xen_cpuid_leaf_t *leaves, uint32_t *nr_leaves, xen_msr_entry_t *msrs,

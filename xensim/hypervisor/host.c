@@ -1,4 +1,4 @@
-#include "xensim/host.h"
+#include "xensim/hypervisor/host.h"
 #include "xensim/session.h"
 
 #include <errno.h>

@@ -2,10 +2,10 @@
  * A host: one machine, its domains and the clients that talk to it. Made by `xensim host`, lives
  * in one daemon process, and keeps its sockets in a run directory.
  */
-#ifndef XENSIM_HOST_H
-#define XENSIM_HOST_H
+#ifndef XENSIM_HYPERVISOR_HOST_H
+#define XENSIM_HYPERVISOR_HOST_H
 
-#include "xensim/domain.h"
+#include "xensim/hypervisor/domain.h"
 
 #include "base/log.h"
 
@@ -17,7 +17,7 @@ struct host {
     struct machine machine;
     struct log log;
     int log_fd;
-    bool no_shadow; /* PV log-dirty is refused, as on a Xen built without shadow paging */
+    bool no_shadow;     /* PV log-dirty is refused, as on a Xen built without shadow paging */
     uint32_t scheduler; /* XEN_SCHEDULER_*: what it says it has, and which parameters it takes */
 
     pthread_mutex_t domctl_lock;

@@ -2,10 +2,10 @@
  * vCPU contexts: the registers as toolstacks get and set them, and as the guest program reads and
  * writes them, whatever the guest's width.
  */
-#ifndef XENSIM_VCPU_H
-#define XENSIM_VCPU_H
+#ifndef XENSIM_HYPERVISOR_VCPU_H
+#define XENSIM_HYPERVISOR_VCPU_H
 
-#include "xensim/domain.h"
+#include "xensim/hypervisor/domain.h"
 
 void vcpu_get_context(const struct vcpu *v, vcpu_guest_context_any_t *out);
 

@@ -1,7 +1,7 @@
-#include "xensim/guest_mem.h"
-#include "xensim/host.h"
-#include "xensim/pagetype.h"
-#include "xensim/vcpu.h"
+#include "xensim/guest/memory.h"
+#include "xensim/hypervisor/host.h"
+#include "xensim/hypervisor/pagetype.h"
+#include "xensim/hypervisor/vcpu.h"
 
 #include <errno.h>
 

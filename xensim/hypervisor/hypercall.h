@@ -7,8 +7,8 @@
  * that copies the arguments once, checks them, acts under the locks that domain.h tells, and
  * copies back what Xen copies back.
  */
-#ifndef XENSIM_HYPERCALL_H
-#define XENSIM_HYPERCALL_H
+#ifndef XENSIM_HYPERVISOR_HYPERCALL_H
+#define XENSIM_HYPERVISOR_HYPERCALL_H
 
 #include "xensim/session.h"
 

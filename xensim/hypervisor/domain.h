@@ -11,10 +11,10 @@
  * domain_pause() waits until every vCPU is between two guest operations, and a vCPU may need
  * domain->lock to get there: never call it with a domain's lock held.
  */
-#ifndef XENSIM_DOMAIN_H
-#define XENSIM_DOMAIN_H
+#ifndef XENSIM_HYPERVISOR_DOMAIN_H
+#define XENSIM_HYPERVISOR_DOMAIN_H
 
-#include "xensim/machine.h"
+#include "xensim/hypervisor/machine.h"
 #include "xensim/xen.h"
 
 struct host;

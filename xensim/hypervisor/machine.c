@@ -1,4 +1,4 @@
-#include "xensim/machine.h"
+#include "xensim/hypervisor/machine.h"
 
 #include "base/units.h"
 

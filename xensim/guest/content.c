@@ -1,4 +1,4 @@
-#include "xensim/content.h"
+#include "xensim/guest/content.h"
 
 #include "base/units.h"
 

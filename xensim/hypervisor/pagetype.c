@@ -1,5 +1,5 @@
-#include "xensim/pagetype.h"
-#include "xensim/host.h"
+#include "xensim/hypervisor/pagetype.h"
+#include "xensim/hypervisor/host.h"
 
 #include <errno.h>
 

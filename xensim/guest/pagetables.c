@@ -1,6 +1,6 @@
-#include "xensim/guest_mem.h"
-#include "xensim/pagetype.h"
-#include "xensim/vcpu.h"
+#include "xensim/guest/memory.h"
+#include "xensim/hypervisor/pagetype.h"
+#include "xensim/hypervisor/vcpu.h"
 
 /* What a PV guest does to its page tables while it runs. All of it goes through the page-type
  * rules, as mmu_update and mmuext_op would. */

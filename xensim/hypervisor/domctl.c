@@ -1,8 +1,8 @@
-#include "xensim/hvmctx.h"
-#include "xensim/hypercall.h"
-#include "xensim/pagetype.h"
-#include "xensim/policy.h"
-#include "xensim/vcpu.h"
+#include "xensim/hypervisor/hvmctx.h"
+#include "xensim/hypervisor/hypercall.h"
+#include "xensim/hypervisor/pagetype.h"
+#include "xensim/hypervisor/policy.h"
+#include "xensim/hypervisor/vcpu.h"
 
 #include <errno.h>
 #include <time.h>

@@ -1,8 +1,8 @@
-#include "xensim/domain.h"
-#include "xensim/guest.h"
-#include "xensim/host.h"
-#include "xensim/pagetype.h"
-#include "xensim/policy.h"
+#include "xensim/hypervisor/domain.h"
+#include "xensim/guest/run.h"
+#include "xensim/hypervisor/host.h"
+#include "xensim/hypervisor/pagetype.h"
+#include "xensim/hypervisor/policy.h"
 
 #include <errno.h>
 #include <linux/futex.h>

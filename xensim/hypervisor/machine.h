@@ -14,8 +14,8 @@
  * memory is touched that machine is asked what it has left, and some of that is left to it: a
  * host out of real memory answers as Xen without memory does, and nobody is killed for it.
  */
-#ifndef XENSIM_MACHINE_H
-#define XENSIM_MACHINE_H
+#ifndef XENSIM_HYPERVISOR_MACHINE_H
+#define XENSIM_HYPERVISOR_MACHINE_H
 
 #include "base/err.h"
 #include "base/log.h"

@@ -1,5 +1,5 @@
-#include "xensim/guest_mem.h"
-#include "xensim/pagetype.h"
+#include "xensim/guest/memory.h"
+#include "xensim/hypervisor/pagetype.h"
 
 /* Ballooning: a page is given back to the host, its content lost, or taken again with another
  * machine frame. Only in the last quarter of a vCPU's slice. */
