@@ -1,8 +1,6 @@
-#include "xensim/guest/memory.h"
-#include "xensim/hypervisor/pagetype.h"
-
-/* Ballooning: a page is given back to the host, its content lost, or taken again with another
- * machine frame. Only in the last quarter of a vCPU's slice. */
+#include "xensim/guest/balloon.h"
+#include "xensim/guest/pagetables.h"
+#include "xensim/hypervisor/physmap.h"
 
 static void set_p2m(struct guest *g, uint64_t index, uint64_t mfn)
 {
@@ -29,7 +27,7 @@ static int give_back(struct guest *g, uint64_t index)
             return rc;
         set_p2m(g, index, ~0ull);
     }
-    rc = domain_depopulate(d, gfn);
+    rc = physmap_depopulate(d, gfn);
     if (rc) { /* a toolstack maps it: keep it */
         if (!d->hvm) {
             set_p2m(g, index, g->mfns[index]);
@@ -47,7 +45,7 @@ static int take_again(struct guest *g, unsigned cpu, uint64_t index)
     struct domain *d = g->domain;
     struct guest_kernel *k = g->kernel;
     uint64_t mfn;
-    int rc = domain_populate(d, guest_pfn(k, index), 0, &mfn);
+    int rc = physmap_populate(d, guest_pfn(k, index), 0, &mfn);
 
     if (rc)
         return 0; /* the host is full: try again some other time */
@@ -82,7 +80,7 @@ void guest_balloon(struct guest *g, unsigned cpu)
         rc = take_again(g, cpu, index);
     pthread_mutex_unlock(&g->domain->lock);
     guest_touch(g, k->table.first + index / 1024);
-    guest_touch(g, 4);
+    guest_touch(g, INDEX_KERNEL);
     if (rc)
         guest_fault(g, "ballooning page %#llx failed: %d", (unsigned long long)index, rc);
 }

@@ -1,19 +1,15 @@
-#include "xensim/guest/memory.h"
-#include "xensim/hypervisor/host.h"
+#include "xensim/guest/build.h"
+#include "xensim/guest/pagetables.h"
 #include "xensim/hypervisor/pagetype.h"
+#include "xensim/hypervisor/physmap.h"
 #include "xensim/hypervisor/vcpu.h"
 
 #include <errno.h>
 
-/* Fixed indices at the start of every guest. */
-enum { INDEX_START_INFO, INDEX_STORE, INDEX_CONSOLE, INDEX_GDT, INDEX_KERNEL, INDEX_FREE };
-
 enum {
-    USER_PAGES = 16,
     PVH_LOW_PAGES = 0xF0000, /* below the hole */
     PVH_HIGH_PFN = 0x100000, /* 4 GiB */
-    PVH_NR_SPECIAL = 8,
-    TOP_PAGES = 512, /* at the end of a sparse guest's address space */
+    TOP_PAGES = 512,         /* at the end of a sparse guest's address space */
 };
 
 struct build {
@@ -118,7 +114,7 @@ static int lay_out(struct build *b)
         count += tables_for(d, guest_p2m_va(d), leaves);
         count += tables_for(d, guest_window_va(d), GUEST_NR_WINDOWS * 512);
         if (!d->pv32)
-            count += 1 + tables_for(d, guest_user_va(), USER_PAGES);
+            count += 1 + tables_for(d, guest_user_va(), GUEST_USER_PAGES);
         k->tables = take(&next, count);
         k->pool = take(&next, GUEST_NR_PROCESSES * GUEST_PROCESS_TABLES);
         k->shadow = take(&next, GUEST_NR_WINDOWS);
@@ -177,14 +173,14 @@ static int populate(struct build *b)
         bool whole = pfn % 512 == 0 && index + 512 <= b->k.nr_pages &&
                      guest_pfn(&b->k, index + 511) == pfn + 511;
 
-        if (whole && !domain_populate(d, pfn, 9, &mfn)) {
+        if (whole && !physmap_populate(d, pfn, 9, &mfn)) {
             for (uint64_t i = 0; i < 512; i++)
                 b->g->mfns[index + i] = (uint32_t)(mfn + i);
             index += 512;
             continue;
         }
 
-        int rc = domain_populate(d, pfn, 0, &mfn);
+        int rc = physmap_populate(d, pfn, 0, &mfn);
 
         if (rc)
             return populate_failed(b, rc);
@@ -192,7 +188,7 @@ static int populate(struct build *b)
     }
     for (uint64_t i = 0; d->hvm && i < PVH_NR_SPECIAL; i++) {
         uint64_t mfn;
-        int rc = domain_populate(d, PVH_SPECIAL_PFN + i, 0, &mfn);
+        int rc = physmap_populate(d, PVH_SPECIAL_PFN + i, 0, &mfn);
 
         if (rc)
             return populate_failed(b, rc);
@@ -213,7 +209,7 @@ static uint64_t *leaf_table(struct build *b, uint64_t root, uint64_t va, uint64_
 
     for (unsigned level = b->d->pv32 ? 3 : 4; level > 1; level--) {
         uint64_t *table = page(b, at);
-        uint64_t *pte = &table[pt_index(va, level)];
+        uint64_t *pte = &table[guest_pt_index(va, level)];
 
         if (*pte & PTE_PRESENT) {
             at = m2p_get(b->d->machine, pte_frame(*pte));
@@ -235,7 +231,7 @@ static void map(struct build *b, uint64_t root, uint64_t va, uint64_t pte)
 {
     uint64_t index;
 
-    leaf_table(b, root, va, &index)[pt_index(va, 1)] = pte;
+    leaf_table(b, root, va, &index)[guest_pt_index(va, 1)] = pte;
 }
 
 static void build_tables(struct build *b)
@@ -262,7 +258,7 @@ static void build_tables(struct build *b)
     if (!d->pv32) {
         k->user_root = b->next_table++;
         k->user_pages_first = guest_stable_slice(k, 0).first;
-        for (uint64_t i = 0; i < USER_PAGES; i++)
+        for (uint64_t i = 0; i < GUEST_USER_PAGES; i++)
             map(b, k->user_root, guest_user_va() + i * PAGE_BYTES,
                 (uint64_t)b->g->mfns[k->user_pages_first + i] << 12 | PTE_PRESENT | PTE_USER |
                     PTE_ACCESSED);
@@ -340,17 +336,6 @@ static void set_evtchns(struct domain *d)
 {
     d->evtchns[1] = (struct evtchn){EVTCHN_UNBOUND, 0};
     d->evtchns[2] = (struct evtchn){EVTCHN_UNBOUND, 0};
-}
-
-void guest_vcpu_marks(uint64_t seed, unsigned cpu, struct guest_vcpu_marks *marks)
-{
-    uint64_t x = (seed ^ 0x9E3779B97F4A7C15ull) * (2 * cpu + 3);
-
-    for (unsigned i = 0; i < sizeof(marks->area) / 8; i++) {
-        x = x * 6364136223846793005ull + 1442695040888963407ull;
-        marks->area[i] = x;
-    }
-    marks->word = (uint32_t)(x >> 32) | 1;
 }
 
 static void set_hvm_state(struct build *b)

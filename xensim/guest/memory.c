@@ -1,20 +1,9 @@
 #include "xensim/guest/memory.h"
-#include "xensim/hypervisor/host.h"
 #include "xensim/hypervisor/pagetype.h"
 #include "xensim/hypervisor/vcpu.h"
 
 #include <stdarg.h>
 #include <stdio.h>
-
-uint64_t guest_pfn(const struct guest_kernel *k, uint64_t index)
-{
-    for (unsigned i = 0; i < GUEST_MAX_RANGES; i++) {
-        if (index < k->ranges[i].count)
-            return k->ranges[i].first_pfn + index;
-        index -= k->ranges[i].count;
-    }
-    return ~0ull;
-}
 
 uint64_t guest_direct_va(const struct domain *d)
 {
@@ -45,7 +34,7 @@ uint64_t guest_user_va(void)
     return 0x400000;
 }
 
-unsigned pt_index(uint64_t va, unsigned level)
+unsigned guest_pt_index(uint64_t va, unsigned level)
 {
     return (unsigned)(va >> (12 + 9 * (level - 1)) & 511);
 }
@@ -63,7 +52,7 @@ uint64_t guest_walk(struct domain *d, uint64_t root_mfn, uint64_t va, uint64_t *
         if (!ours(d, mfn))
             return 0;
 
-        uint64_t pte = ((uint64_t *)frame_ptr(d->machine, mfn))[pt_index(va, level)];
+        uint64_t pte = ((uint64_t *)frame_ptr(d->machine, mfn))[guest_pt_index(va, level)];
 
         if (level == 1) {
             if (table)
@@ -99,14 +88,25 @@ uint64_t guest_lookup(struct domain *d, const struct guest_kernel *k, uint64_t i
     return ours(d, mfn) && m2p_get(d->machine, mfn) == pfn ? mfn : 0;
 }
 
+struct guest_kernel *guest_find_kernel(struct domain *d)
+{
+    const struct vcpu *v = d->vcpus[0];
+    struct guest_kernel probe = {.ranges = {{0, MAX_PFNS}}};
+    uint64_t pfn = v && v->initialised ? vcpu_reg_get(v, REG_CX) : ~0ull;
+    uint64_t mfn = pfn < MAX_PFNS ? guest_lookup(d, &probe, pfn) : 0;
+    struct guest_kernel *k = mfn ? frame_ptr(d->machine, mfn) : NULL;
+
+    return k && k->magic == GUEST_MAGIC && k->nr_pages <= MAX_PFNS ? k : NULL;
+}
+
 uint64_t guest_direct_pte(const struct guest_kernel *k, uint64_t index, uint64_t mfn)
 {
     uint64_t pte = mfn << 12 | PTE_PRESENT | PTE_ACCESSED | 1ull << 63;
-    bool table = index >= k->tables.first && index < k->tables.first + k->tables.count;
+    bool table = guest_in_region(&k->tables, index);
 
-    if (index >= k->pool.first && index < k->pool.first + k->pool.count)
+    if (guest_in_region(&k->pool, index))
         table = k->process_pinned[(index - k->pool.first) / GUEST_PROCESS_TABLES];
-    if (table || index == 3) /* the descriptor table */
+    if (table || index == INDEX_GDT)
         return pte;
     return pte | PTE_RW | PTE_DIRTY;
 }
@@ -184,29 +184,4 @@ void guest_publish_p2m(struct guest *g)
     else
         SET_ARCH(s->x64.arch);
 #undef SET_ARCH
-}
-
-struct guest_region guest_slice(const struct guest_kernel *k, unsigned cpu)
-{
-    uint64_t size = k->data.count / k->nr_vcpus;
-
-    return (struct guest_region){k->data.first + cpu * size, size};
-}
-
-struct guest_region guest_stable_slice(const struct guest_kernel *k, unsigned cpu)
-{
-    struct guest_region s = guest_slice(k, cpu);
-
-    s.count -= s.count / 4;
-    return s;
-}
-
-uint64_t guest_random(struct guest_kernel *k, unsigned cpu)
-{
-    uint64_t *x = &k->cpus[cpu].rng;
-
-    *x ^= *x << 13;
-    *x ^= *x >> 7;
-    *x ^= *x << 17;
-    return *x;
 }

@@ -1,9 +1,6 @@
-#include "xensim/guest/memory.h"
+#include "xensim/guest/pagetables.h"
 #include "xensim/hypervisor/pagetype.h"
 #include "xensim/hypervisor/vcpu.h"
-
-/* What a PV guest does to its page tables while it runs. All of it goes through the page-type
- * rules, as mmu_update and mmuext_op would. */
 
 int guest_set_direct(struct guest *g, uint64_t index, uint64_t pte)
 {
@@ -14,7 +11,7 @@ int guest_set_direct(struct guest *g, uint64_t index, uint64_t pte)
     if (index >= guest_direct_pages(d, g->kernel->nr_pages))
         return 0;
     guest_walk(d, vcpu_root_mfn(d->vcpus[0]), va, &table);
-    return page_write_pte(d, table, pt_index(va, 1), pte);
+    return page_write_pte(d, table, guest_pt_index(va, 1), pte);
 }
 
 static uint64_t *shadow_slot(struct guest *g, unsigned slot)
@@ -81,7 +78,6 @@ void guest_unmap_foreign(struct guest *g)
     pthread_mutex_unlock(&g->domain->lock);
 }
 
-/* Entry of a process's leaf, with an index in place of the frame. */
 uint64_t guest_process_pte(const struct guest_kernel *k, unsigned process, unsigned entry)
 {
     uint64_t index = k->process_maps[process] + entry;
@@ -150,7 +146,7 @@ void guest_fork(struct guest *g, unsigned cpu)
         if (!rc)
             rc = page_pin(d, g->mfns[pool], d->pv32 ? PT_L3 : PT_L4);
     }
-    guest_touch(g, 4);
+    guest_touch(g, INDEX_KERNEL);
     pthread_mutex_unlock(&d->lock);
     if (rc)
         guest_fault(g, "process %u: Xen refused its page tables: %d", process, rc);

@@ -1,6 +1,6 @@
-#include "xensim/guest/memory.h"
-#include "xensim/hypervisor/host.h"
-#include "xensim/hypervisor/pagetype.h"
+#include "xensim/guest/run.h"
+#include "xensim/guest/balloon.h"
+#include "xensim/guest/pagetables.h"
 #include "xensim/hypervisor/vcpu.h"
 
 #include "base/deadline.h"
@@ -8,16 +8,21 @@
 #include <errno.h>
 #include <time.h>
 
-enum { KERNEL_INDEX = 4, SLICE_NS = 5 * 1000 * 1000, CAP_PERIOD_NS = 50 * 1000 * 1000 };
+enum { SLICE_NS = 5 * 1000 * 1000, CAP_PERIOD_NS = 50 * 1000 * 1000 };
 
-uint64_t guest_sum(const struct guest_kernel *k)
-{
-    uint64_t sum = k->initial_sum;
+/* A guest that runs: domain->guest. */
+struct run {
+    struct guest g;
+    _Atomic bool suspend_wanted;
+    int64_t suspend_at_ns; /* of a slow guest: not before */
+    _Atomic bool resuming; /* vCPU 0 has work to do before anybody else runs */
+    bool suspended_here;   /* this world saw the suspend; a restored guest's did not */
 
-    for (unsigned i = 0; i < k->nr_vcpus; i++)
-        sum += __atomic_load_n(&k->cpus[i].writes, __ATOMIC_RELAXED);
-    return sum;
-}
+    pthread_mutex_t lock; /* stop-machine: parked, want_park */
+    pthread_cond_t cond;
+    unsigned parked;
+    _Atomic bool want_park;
+};
 
 /* Set from outside while the guest runs. */
 static int64_t write_rate(const struct guest_kernel *k)
@@ -36,7 +41,7 @@ static void write_page(struct guest *g, unsigned cpu, uint64_t index)
 
     void *page = guest_page(g, index);
 
-    /* Looking costs as much as writing: every page at modest rates, one in 16 at full speed. */
+    /* A check costs as much as a write: every page at modest rates, one in 16 at full speed. */
     if (write_rate(k) >= 0 || (k->cpus[cpu].writes & 15) == 0) {
         k->cpus[cpu].checks++;
         if (!content_matches(page, &k->mix, k->seed, index, *version))
@@ -48,7 +53,7 @@ static void write_page(struct guest *g, unsigned cpu, uint64_t index)
     __atomic_fetch_add(&k->cpus[cpu].writes, 1, __ATOMIC_RELAXED); /* counted from outside */
     guest_touch(g, index);
     guest_touch(g, k->table.first + index / 1024);
-    guest_touch(g, KERNEL_INDEX);
+    guest_touch(g, INDEX_KERNEL);
 }
 
 static uint64_t next_index(struct guest *g, unsigned cpu)
@@ -79,42 +84,43 @@ static uint64_t next_index(struct guest *g, unsigned cpu)
 }
 
 /* Suspend: park the other vCPUs, put what the toolstack will want into place, and stop. What
- * follows the hypercall runs in guest_after_suspend, here or on another host. */
-static void park(struct guest *g)
+ * follows the hypercall runs in after_suspend(), here or on another host. */
+static void park(struct run *r)
 {
-    pthread_mutex_lock(&g->lock);
-    g->parked++;
-    pthread_cond_broadcast(&g->cond);
-    /* Whoever stops the domain does not know this lock: look up now and then. */
-    while (atomic_load(&g->want_park) && !atomic_load(&g->domain->stopping))
-        deadline_cond_wait(&g->cond, &g->lock, deadline_in(10 * NS_PER_MS));
-    g->parked--;
-    pthread_mutex_unlock(&g->lock);
+    pthread_mutex_lock(&r->lock);
+    r->parked++;
+    pthread_cond_broadcast(&r->cond);
+    /* Whoever stops the domain does not know this lock, so cannot wake us: check now and then. */
+    while (atomic_load(&r->want_park) && !atomic_load(&r->g.domain->stopping))
+        deadline_cond_wait(&r->cond, &r->lock, deadline_in(10 * NS_PER_MS));
+    r->parked--;
+    pthread_mutex_unlock(&r->lock);
 }
 
-static bool all_parked(struct guest *g)
+static bool all_parked(struct run *r)
 {
-    pthread_mutex_lock(&g->lock);
+    pthread_mutex_lock(&r->lock);
 
-    bool all = g->parked == g->kernel->nr_vcpus - 1;
+    bool all = r->parked == r->g.kernel->nr_vcpus - 1;
 
-    pthread_mutex_unlock(&g->lock);
+    pthread_mutex_unlock(&r->lock);
     return all;
 }
 
-static void release_parked(struct guest *g)
+static void release_parked(struct run *r)
 {
-    pthread_mutex_lock(&g->lock);
-    atomic_store(&g->want_park, false);
-    pthread_cond_broadcast(&g->cond);
-    pthread_mutex_unlock(&g->lock);
+    pthread_mutex_lock(&r->lock);
+    atomic_store(&r->want_park, false);
+    pthread_cond_broadcast(&r->cond);
+    pthread_mutex_unlock(&r->lock);
 }
 
 /* The two rings' frames: the tools want pfns in a suspended PV guest, MFNs in a running one. */
 static void start_info_frames(struct guest *g, bool as_pfn)
 {
-    start_info_any_t *s = guest_page(g, 0);
-    uint64_t store = as_pfn ? 1 : g->mfns[1], console = as_pfn ? 2 : g->mfns[2];
+    start_info_any_t *s = guest_page(g, INDEX_START_INFO);
+    uint64_t store = as_pfn ? INDEX_STORE : g->mfns[INDEX_STORE];
+    uint64_t console = as_pfn ? INDEX_CONSOLE : g->mfns[INDEX_CONSOLE];
 
     if (g->domain->pv32) {
         s->x32.store_mfn = (uint32_t)store;
@@ -123,19 +129,20 @@ static void start_info_frames(struct guest *g, bool as_pfn)
         s->x64.store_mfn = store;
         s->x64.console.domU.mfn = console;
     }
-    guest_touch(g, 0);
+    guest_touch(g, INDEX_START_INFO);
 }
 
 /* vCPU 0, with everybody else parked. */
-static void suspend(struct guest *g)
+static void suspend(struct run *r)
 {
+    struct guest *g = &r->g;
     struct domain *d = g->domain;
     struct guest_kernel *k = g->kernel;
     uint64_t sum = guest_sum(k);
 
-    atomic_store(&g->suspend_wanted, false);
+    atomic_store(&r->suspend_wanted, false);
     k->suspends++;
-    guest_touch(g, KERNEL_INDEX);
+    guest_touch(g, INDEX_KERNEL);
     if (!d->hvm) {
         guest_unmap_foreign(g);
         start_info_frames(g, true);
@@ -145,14 +152,14 @@ static void suspend(struct guest *g)
 
         vcpu_reg_set(v, REG_SI, sum & 0xffffffff);
         vcpu_reg_set(v, REG_DI, sum >> 32);
-        vcpu_reg_set(v, REG_CX, guest_pfn(k, KERNEL_INDEX));
+        vcpu_reg_set(v, REG_CX, guest_pfn(k, INDEX_KERNEL));
     }
     if (!d->hvm)
-        vcpu_reg_set(d->vcpus[0], REG_DX, g->mfns[0]);
+        vcpu_reg_set(d->vcpus[0], REG_DX, g->mfns[INDEX_START_INFO]);
     vcpu_reg_set(d->vcpus[0], REG_AX, 0);
     vcpu_reg_set(d->vcpus[0], REG_IP, GUEST_IP_SUSPEND);
-    g->suspended_here = true;
-    atomic_store(&g->resuming, true);
+    r->suspended_here = true;
+    atomic_store(&r->resuming, true);
     domain_shutdown(d, SHUTDOWN_suspend);
 }
 
@@ -160,7 +167,7 @@ static void suspend(struct guest *g)
 static bool start_info_is_sound(struct guest *g)
 {
     struct domain *d = g->domain;
-    const start_info_any_t *s = guest_page(g, 0);
+    const start_info_any_t *s = guest_page(g, INDEX_START_INFO);
     uint64_t shared = d->pv32 ? s->x32.shared_info : s->x64.shared_info;
     uint64_t store = d->pv32 ? s->x32.store_mfn : s->x64.store_mfn;
     uint64_t console = d->pv32 ? s->x32.console.domU.mfn : s->x64.console.domU.mfn;
@@ -168,9 +175,10 @@ static bool start_info_is_sound(struct guest *g)
 
     if (shared != (d->pv32 ? (uint32_t)(d->shared_info_mfn << 12) : d->shared_info_mfn << 12))
         guest_fault(g, "start_info: shared info is at %#llx", (unsigned long long)shared);
-    else if (store != g->mfns[1] || console != g->mfns[2])
+    else if (store != g->mfns[INDEX_STORE] || console != g->mfns[INDEX_CONSOLE])
         guest_fault(g, "start_info: rings at mfn %#llx and %#llx, not %#x and %#x",
-            (unsigned long long)store, (unsigned long long)console, g->mfns[1], g->mfns[2]);
+            (unsigned long long)store, (unsigned long long)console, g->mfns[INDEX_STORE],
+            g->mfns[INDEX_CONSOLE]);
     else if (nr_pages != g->kernel->nr_pages)
         guest_fault(g, "start_info: %llu pages, not %llu", (unsigned long long)nr_pages,
             (unsigned long long)g->kernel->nr_pages);
@@ -181,8 +189,9 @@ static bool start_info_is_sound(struct guest *g)
 
 /* The suspend hypercall returned: 1, cancelled, the world is as it was; 0, a new domain. A
  * return of 0 in the old domain is what Linux does not survive either. */
-static void after_suspend(struct guest *g)
+static void after_suspend(struct run *r)
 {
+    struct guest *g = &r->g;
     struct domain *d = g->domain;
     struct guest_kernel *k = g->kernel;
     struct vcpu *v = d->vcpus[0];
@@ -195,7 +204,7 @@ static void after_suspend(struct guest *g)
             start_info_frames(g, false);
             guest_map_shared_info(g);
         }
-    } else if (g->suspended_here) {
+    } else if (r->suspended_here) {
         guest_fault(g, "woken with a new world's return code in the old world");
         domain_shutdown(d, SHUTDOWN_crash);
         return;
@@ -210,9 +219,9 @@ static void after_suspend(struct guest *g)
             domain_shutdown(d, SHUTDOWN_crash);
         }
     }
-    guest_touch(g, KERNEL_INDEX);
-    atomic_store(&g->resuming, false);
-    release_parked(g);
+    guest_touch(g, INDEX_KERNEL);
+    atomic_store(&r->resuming, false);
+    release_parked(r);
 }
 
 static bool due(int64_t now, int64_t *next, unsigned per_s)
@@ -274,19 +283,19 @@ static bool operate(struct guest *g, unsigned cpu, struct pace *p)
     return true;
 }
 
-/* vCPU 0 looks after a suspend that was asked for. Returns true if the vCPU stopped. */
-static bool mind_suspend(struct guest *g)
+/* vCPU 0 suspends the guest if that was asked for and is due. True if the vCPU stopped. */
+static bool suspend_if_wanted(struct run *r)
 {
-    struct guest_kernel *k = g->kernel;
+    const struct guest_kernel *k = r->g.kernel;
 
-    if (!atomic_load(&g->suspend_wanted) || k->suspend_mode == SUSPEND_REFUSE)
+    if (!atomic_load(&r->suspend_wanted) || k->suspend_mode == SUSPEND_REFUSE)
         return false;
-    if (k->suspend_mode == SUSPEND_SLOW && now_ns() < g->suspend_at_ns)
+    if (k->suspend_mode == SUSPEND_SLOW && now_ns() < r->suspend_at_ns)
         return false;
-    atomic_store(&g->want_park, true);
-    if (!all_parked(g))
+    atomic_store(&r->want_park, true);
+    if (!all_parked(r))
         return false;
-    suspend(g);
+    suspend(r);
     return true;
 }
 
@@ -300,7 +309,8 @@ static void sleep_a_little(int64_t ns)
 static void *vcpu_main(void *arg)
 {
     struct vcpu *v = arg;
-    struct guest *g = v->domain->guest;
+    struct run *r = v->domain->guest;
+    struct guest *g = &r->g;
     int64_t start = now_ns();
     struct pace pace = {start, start, start, start};
     unsigned ops = 0;
@@ -308,15 +318,15 @@ static void *vcpu_main(void *arg)
     while (vcpu_enter(v)) {
         bool busy = false;
 
-        if (v->id == 0 && atomic_load(&g->resuming))
-            after_suspend(g);
-        else if (v->id == 0 && mind_suspend(g))
+        if (v->id == 0 && atomic_load(&r->resuming))
+            after_suspend(r);
+        else if (v->id == 0 && suspend_if_wanted(r))
             ;
-        else if (!atomic_load(&g->resuming) && !(v->id && atomic_load(&g->want_park)))
+        else if (!atomic_load(&r->resuming) && !(v->id && atomic_load(&r->want_park)))
             busy = operate(g, v->id, &pace);
         vcpu_leave(v);
-        if (v->id && atomic_load(&g->want_park))
-            park(g);
+        if (v->id && atomic_load(&r->want_park))
+            park(r);
         if (write_rate(g->kernel) < 0 && (!busy || !(++ops & 1023)))
             atomic_store(&v->cpu_time_ns, (uint64_t)thread_cpu_ns());
         if (!busy)
@@ -334,9 +344,7 @@ static bool fill_tlb(struct guest *g)
     /* The versions first: they tell which pages may be missing. */
     for (int pass = 0; pass < 2; pass++)
         for (uint64_t i = 0; i < k->nr_pages; i++) {
-            bool in_table = i >= k->table.first && i < k->table.first + k->table.count;
-
-            if (in_table != (pass == 0))
+            if (guest_in_region(&k->table, i) != (pass == 0))
                 continue;
             g->mfns[i] = (uint32_t)guest_lookup(g->domain, k, i);
             if (g->mfns[i])
@@ -350,45 +358,32 @@ static bool fill_tlb(struct guest *g)
     return true;
 }
 
-static struct guest_kernel *find_kernel(struct domain *d)
+static struct run *new_run(struct domain *d, struct guest_kernel *k)
 {
-    uint64_t pfn = vcpu_reg_get(d->vcpus[0], REG_CX);
-    struct guest_kernel probe = {.ranges = {{0, MAX_PFNS}}};
-    uint64_t mfn = pfn < MAX_PFNS ? guest_lookup(d, &probe, pfn) : 0;
-    struct guest_kernel *k = mfn ? frame_ptr(d->machine, mfn) : NULL;
+    struct run *r = calloc(1, sizeof(*r));
 
-    if (!k || k->magic != GUEST_MAGIC || !k->nr_vcpus || k->nr_vcpus > d->max_vcpus ||
-        k->nr_pages > MAX_PFNS)
+    if (!r)
         return NULL;
-    return k;
-}
-
-static struct guest *guest_new(struct domain *d, struct guest_kernel *k)
-{
-    struct guest *g = calloc(1, sizeof(*g));
-
-    if (!g)
-        return NULL;
-    g->domain = d;
-    g->kernel = k;
-    g->mfns = calloc(k->nr_pages, sizeof(*g->mfns));
-    pthread_mutex_init(&g->lock, NULL);
-    deadline_cond_init(&g->cond);
-    atomic_init(&g->resuming, vcpu_reg_get(d->vcpus[0], REG_IP) == GUEST_IP_SUSPEND);
-    if (g->mfns)
-        return g;
-    guest_destroy(g);
+    r->g.domain = d;
+    r->g.kernel = k;
+    r->g.mfns = calloc(k->nr_pages, sizeof(*r->g.mfns));
+    pthread_mutex_init(&r->lock, NULL);
+    deadline_cond_init(&r->cond);
+    atomic_init(&r->resuming, vcpu_reg_get(d->vcpus[0], REG_IP) == GUEST_IP_SUSPEND);
+    if (r->g.mfns)
+        return r;
+    guest_free(r);
     return NULL;
 }
 
-void guest_destroy(struct guest *g)
+void guest_free(void *guest)
 {
-    if (!g)
-        return;
-    free(g->mfns);
-    pthread_mutex_destroy(&g->lock);
-    pthread_cond_destroy(&g->cond);
-    free(g);
+    struct run *r = guest;
+
+    free(r->g.mfns);
+    pthread_mutex_destroy(&r->lock);
+    pthread_cond_destroy(&r->cond);
+    free(r);
 }
 
 static void crash_at_start(struct domain *d, const char *why)
@@ -400,20 +395,21 @@ static void crash_at_start(struct domain *d, const char *why)
     host_notify(d->host);
 }
 
-/* guest_lock is held. */
 void guest_start(struct domain *d)
 {
     if (!d->vcpus[0] || !d->vcpus[0]->initialised || !d->tot_pages)
         return;
 
-    struct guest_kernel *k = find_kernel(d);
+    struct guest_kernel *k = guest_find_kernel(d);
 
-    if (!k) {
+    if (!k || !k->nr_vcpus || k->nr_vcpus > d->max_vcpus) {
         crash_at_start(d, "no guest kernel where the registers say");
         return;
     }
-    d->guest = guest_new(d, k);
-    if (!d->guest || !fill_tlb(d->guest)) {
+
+    struct run *r = d->guest = new_run(d, k);
+
+    if (!r || !fill_tlb(&r->g)) {
         crash_at_start(d, "its memory is not whole");
         return;
     }
@@ -428,9 +424,12 @@ void guest_start(struct domain *d)
 void guest_request_suspend(struct domain *d)
 {
     pthread_mutex_lock(&d->guest_lock);
-    if (d->guest) {
-        d->guest->suspend_at_ns = deadline_in(d->guest->kernel->suspend_delay_ns);
-        atomic_store(&d->guest->suspend_wanted, true);
+
+    struct run *r = d->guest;
+
+    if (r) {
+        r->suspend_at_ns = deadline_in(r->g.kernel->suspend_delay_ns);
+        atomic_store(&r->suspend_wanted, true);
     }
     pthread_mutex_unlock(&d->guest_lock);
 }
@@ -438,10 +437,13 @@ void guest_request_suspend(struct domain *d)
 void guest_withdraw_suspend(struct domain *d)
 {
     pthread_mutex_lock(&d->guest_lock);
-    if (d->guest) {
-        atomic_store(&d->guest->suspend_wanted, false);
-        if (!atomic_load(&d->guest->resuming))
-            release_parked(d->guest);
+
+    struct run *r = d->guest;
+
+    if (r) {
+        atomic_store(&r->suspend_wanted, false);
+        if (!atomic_load(&r->resuming))
+            release_parked(r);
     }
     pthread_mutex_unlock(&d->guest_lock);
 }
@@ -451,8 +453,11 @@ uint64_t guest_memory_kib(struct domain *d)
     uint64_t kib = 0;
 
     pthread_mutex_lock(&d->guest_lock);
-    if (d->guest)
-        kib = d->guest->kernel->nr_pages * 4;
+
+    const struct run *r = d->guest;
+
+    if (r)
+        kib = r->g.kernel->nr_pages * 4;
     pthread_mutex_unlock(&d->guest_lock);
     return kib;
 }
@@ -462,8 +467,11 @@ uint64_t guest_writes(struct domain *d)
     uint64_t writes = 0;
 
     pthread_mutex_lock(&d->guest_lock);
-    if (d->guest)
-        writes = guest_sum(d->guest->kernel) - d->guest->kernel->initial_sum;
+
+    const struct run *r = d->guest;
+
+    if (r)
+        writes = guest_sum(r->g.kernel) - r->g.kernel->initial_sum;
     pthread_mutex_unlock(&d->guest_lock);
     return writes;
 }
@@ -472,9 +480,12 @@ uint64_t guest_writes(struct domain *d)
 void guest_set_rate(struct domain *d, int64_t pages_per_s)
 {
     pthread_mutex_lock(&d->guest_lock);
-    if (d->guest) {
-        __atomic_store_n(&d->guest->kernel->pages_per_s, pages_per_s, __ATOMIC_RELAXED);
-        guest_touch(d->guest, KERNEL_INDEX);
+
+    struct run *r = d->guest;
+
+    if (r) {
+        __atomic_store_n(&r->g.kernel->pages_per_s, pages_per_s, __ATOMIC_RELAXED);
+        guest_touch(&r->g, INDEX_KERNEL);
     }
     pthread_mutex_unlock(&d->guest_lock);
 }

@@ -1,5 +1,6 @@
-#include "xensim/guest/memory.h"
-#include "xensim/hypervisor/host.h"
+#include "xensim/guest/verify.h"
+#include "xensim/guest/build.h"
+#include "xensim/guest/pagetables.h"
 #include "xensim/hypervisor/pagetype.h"
 #include "xensim/hypervisor/vcpu.h"
 
@@ -31,11 +32,6 @@ static void problem(struct check *c, const char *fmt, ...)
     c->used += (size_t)n < MAX_TEXT - c->used - 1 ? (size_t)n : 0;
     c->report->text[c->used++] = '\n';
     c->report->text[c->used] = '\0';
-}
-
-static bool in_region(const struct guest_region *r, uint64_t index)
-{
-    return index >= r->first && index < r->first + r->count;
 }
 
 static bool is_poison(const uint8_t *page)
@@ -128,7 +124,7 @@ static uint64_t expected_leaf(struct check *c, uint64_t va, bool *foreign)
     uint64_t slot = (va - guest_window_va(d)) / PAGE_BYTES;
 
     if (va >= guest_direct_va(d) && direct < guest_direct_pages(d, k->nr_pages))
-        return g->mfns[direct] && !(in_region(&k->data, direct) &&
+        return g->mfns[direct] && !(guest_in_region(&k->data, direct) &&
                                       *guest_version(g, direct) & VERSION_BALLOONED)
                    ? guest_direct_pte(k, direct, g->mfns[direct])
                    : 0;
@@ -209,7 +205,7 @@ static void check_kernel_table(struct check *c, uint64_t mfn, unsigned level, ui
         uint64_t next = pte_frame(pte);
         uint64_t pfn = mfn_valid(d->machine, next) ? m2p_get(d->machine, next) : ~0ull;
 
-        if (!in_region(&k->tables, pfn) || c->g.mfns[pfn] != next) {
+        if (!guest_in_region(&k->tables, pfn) || c->g.mfns[pfn] != next) {
             name_entry(c, level, va, pte, 0);
             continue;
         }
@@ -281,7 +277,7 @@ static void check_user(struct check *c)
         return;
     if (d->vcpus[0]->pv.x64.ctrlreg[1] >> 12 != root)
         problem(c, "the user root is not the one that CR1 names");
-    for (uint64_t i = 0; i < 16; i++) {
+    for (uint64_t i = 0; i < GUEST_USER_PAGES; i++) {
         uint64_t want = (uint64_t)c->g.mfns[k->user_pages_first + i] << 12 | PTE_PRESENT |
                         PTE_USER | PTE_ACCESSED;
         uint64_t have = guest_walk(d, root, guest_user_va() + i * PAGE_BYTES, NULL);
@@ -357,11 +353,11 @@ static void find_memory(struct check *c)
 
     for (int pass = 0; pass < 2; pass++)
         for (uint64_t i = 0; i < k->nr_pages; i++) {
-            if (in_region(&k->table, i) != (pass == 0))
+            if (guest_in_region(&k->table, i) != (pass == 0))
                 continue;
             g->mfns[i] = (uint32_t)guest_lookup(g->domain, k, i);
             if (g->mfns[i] ||
-                (pass && in_region(&k->data, i) && *guest_version(g, i) & VERSION_BALLOONED))
+                (pass && guest_in_region(&k->data, i) && *guest_version(g, i) & VERSION_BALLOONED))
                 continue;
             problem(c, "pfn %#llx: no memory there", (unsigned long long)guest_pfn(k, i));
         }
@@ -369,15 +365,9 @@ static void find_memory(struct check *c)
 
 static int verify_paused(struct domain *d, struct check *c)
 {
-    struct guest_kernel probe = {.ranges = {{0, MAX_PFNS}}};
-    uint64_t pfn = d->vcpus[0] ? vcpu_reg_get(d->vcpus[0], REG_CX) : ~0ull;
-    uint64_t mfn = 0;
-
-    if (d->vcpus[0] && d->vcpus[0]->initialised && pfn < MAX_PFNS)
-        mfn = guest_lookup(d, &probe, pfn);
     c->g.domain = d;
-    c->g.kernel = mfn ? frame_ptr(d->machine, mfn) : NULL;
-    if (!mfn || c->g.kernel->magic != GUEST_MAGIC || c->g.kernel->nr_pages > MAX_PFNS)
+    c->g.kernel = guest_find_kernel(d);
+    if (!c->g.kernel)
         return -ENOENT;
     c->g.mfns = calloc(c->g.kernel->nr_pages, sizeof(*c->g.mfns));
     if (!c->g.mfns)

@@ -1,16 +1,11 @@
 #include "xensim/hypervisor/domain.h"
-#include "xensim/guest/run.h"
-#include "xensim/hypervisor/host.h"
-#include "xensim/hypervisor/pagetype.h"
-#include "xensim/hypervisor/policy.h"
+#include "xensim/hypervisor/sparse.h"
 
 #include <errno.h>
 #include <linux/futex.h>
-#include <sys/mman.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#define BITMAP_BYTES (MAX_PFNS / 8)
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t value)
 {
@@ -22,22 +17,13 @@ static void futex_wake(_Atomic uint32_t *word)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
-static void *map_sparse(uint64_t bytes)
-{
-    void *p = mmap(
-        NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return p == MAP_FAILED ? NULL : p;
-}
-
 static void domain_free(struct domain *d)
 {
     if (d->p2m)
         munmap(d->p2m, MAX_PFNS * sizeof(*d->p2m));
     if (d->extent_first)
         munmap(d->extent_first, MAX_PFNS / PAGES_PER_CHUNK * sizeof(*d->extent_first));
-    if (d->logdirty.bitmap)
-        munmap(d->logdirty.bitmap, BITMAP_BYTES);
+    logdirty_free(&d->logdirty);
     for (unsigned i = 0; i < MAX_VCPUS; i++)
         free(d->vcpus[i]);
     free(d->config_json);
@@ -72,11 +58,10 @@ static int choose_id(struct host *h, uint16_t want, uint16_t *id)
 
 static int alloc_tables(struct domain *d)
 {
-    d->extent_first = map_sparse(MAX_PFNS / PAGES_PER_CHUNK * sizeof(*d->extent_first));
-    d->logdirty.bitmap = map_sparse(BITMAP_BYTES);
+    d->extent_first = sparse_map(MAX_PFNS / PAGES_PER_CHUNK * sizeof(*d->extent_first));
     if (d->hvm)
-        d->p2m = map_sparse(MAX_PFNS * sizeof(*d->p2m));
-    if (!d->extent_first || !d->logdirty.bitmap || (d->hvm && !d->p2m))
+        d->p2m = sparse_map(MAX_PFNS * sizeof(*d->p2m));
+    if (!d->extent_first || logdirty_init(&d->logdirty) || (d->hvm && !d->p2m))
         return -ENOMEM;
     d->shared_info_mfn = domain_alloc_special(d);
     if (!d->shared_info_mfn)
@@ -117,7 +102,7 @@ int domain_create(
     d->controller_pauses = 1;
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_init(&d->guest_lock, NULL);
-    policy_default(d->hvm, d->leaves, &d->nr_leaves, d->policy_msrs, &d->nr_policy_msrs);
+    policy_default(&d->policy);
 
     pthread_rwlock_wrlock(&h->domains_lock);
 
@@ -204,7 +189,8 @@ int domain_destroy(struct domain *d)
 
     stop_vcpus(d);
     pthread_mutex_lock(&d->guest_lock);
-    guest_destroy(d->guest);
+    if (d->guest)
+        h->ops->free_guest(d->guest);
     d->guest = NULL;
     pthread_mutex_unlock(&d->guest_lock);
 
@@ -219,6 +205,18 @@ int domain_destroy(struct domain *d)
     host_notify(h);
     domain_put(d);
     return 0;
+}
+
+void domain_destroy_all(struct host *h)
+{
+    for (unsigned i = 0; i < MAX_DOMAINS; i++) {
+        struct domain *d = domain_get(h, (uint16_t)i);
+
+        if (!d)
+            continue;
+        domain_destroy(d);
+        domain_put(d);
+    }
 }
 
 static void vcpu_reset_state(struct vcpu *v)
@@ -285,7 +283,7 @@ int domain_unpause_by_controller(struct domain *d)
         d->controller_pauses--;
     if (!rc && !d->creation_finished && !d->controller_pauses) {
         d->creation_finished = true;
-        guest_start(d);
+        d->host->ops->start_guest(d);
     }
     pthread_mutex_unlock(&d->guest_lock);
     if (!rc)
@@ -303,7 +301,7 @@ void domain_shutdown(struct domain *d, unsigned code)
     if (first)
         d->shutdown_code = code;
     pthread_mutex_unlock(&d->guest_lock);
-    /* Without waiting: the caller may be one of the vCPUs itself. */
+    /* Without waiting for the vCPUs: the caller may be one of them. */
     if (first) {
         atomic_fetch_add(&d->pause_count, 1);
         host_notify(d->host);
@@ -370,230 +368,4 @@ uint64_t domain_alloc_special(struct domain *d)
     if (mfn)
         d->machine->frames[mfn].flags |= FRAME_SPECIAL;
     return mfn;
-}
-
-/* Whether the frames of pfn's extent are to lie anywhere; decided once. */
-static bool is_scattered(struct domain *d, uint64_t pfn)
-{
-    uint32_t *first = &d->extent_first[pfn / PAGES_PER_CHUNK];
-
-    if (!*first && heap_scatters(d->machine))
-        *first = EXTENT_SCATTERED;
-    return *first == EXTENT_SCATTERED;
-}
-
-/* Frames in a row for pfn and up to count - 1 after it: out of the chunk promised to its extent, so
- * that neighbours are neighbours in machine memory too; each slot of a promise is used once.
- * Returns how many it were, 0 if memory is out. */
-static uint64_t alloc_for(struct domain *d, uint64_t pfn, uint64_t count, uint64_t *mfn)
-{
-    struct machine *m = d->machine;
-    uint64_t extent = pfn / PAGES_PER_CHUNK;
-    const bool scattered = is_scattered(d, pfn);
-
-    if (!d->extent_first[extent]) {
-        uint64_t first = heap_reserve_chunk(m);
-
-        if (first == extent * PAGES_PER_CHUNK && first) {
-            uint64_t other = heap_reserve_chunk(m);
-
-            heap_unreserve_chunk(m, first);
-            first = other;
-        }
-        d->extent_first[extent] = (uint32_t)first;
-    }
-    if (d->extent_first[extent] && !scattered) {
-        *mfn = d->extent_first[extent] + pfn % PAGES_PER_CHUNK;
-
-        uint64_t taken = heap_take_reserved(m, *mfn, count, d->id);
-
-        if (taken)
-            return taken;
-    }
-
-    *mfn = heap_alloc_frame(m, d->id, scattered);
-    if (*mfn == pfn && *mfn) {
-        uint64_t other = heap_alloc_frame(m, d->id, scattered);
-
-        heap_free_frame(m, *mfn);
-        *mfn = other;
-    }
-    return *mfn != 0;
-}
-
-/* 512 frames in a row for pfn and what follows it. */
-static uint64_t alloc_run_for(struct domain *d, uint64_t pfn)
-{
-    uint64_t mfn = is_scattered(d, pfn) ? 0 : heap_alloc_chunk(d->machine, d->id);
-
-    if (mfn == pfn && mfn) {
-        uint64_t other = heap_alloc_chunk(d->machine, d->id);
-
-        for (uint64_t i = 0; i < PAGES_PER_CHUNK; i++)
-            heap_free_frame(d->machine, mfn + i);
-        mfn = other;
-    }
-    return mfn;
-}
-
-static void add_to_physmap(struct domain *d, uint64_t pfn, uint64_t mfn)
-{
-    if (d->hvm) {
-        uint64_t old = d->p2m[pfn];
-
-        /* The old frame stays the domain's, but nobody can name it any more. */
-        if (old)
-            m2p_set(d->machine, old, M2P_INVALID);
-        d->p2m[pfn] = (uint32_t)mfn;
-        if (!d->any_gpfn || pfn > d->max_gpfn)
-            d->max_gpfn = pfn;
-        d->any_gpfn = true;
-    }
-    m2p_set(d->machine, mfn, pfn);
-    domain_mark_dirty(d, pfn);
-}
-
-/* Whether the domain may have `count` frames more, from pfn on. */
-static int may_populate(struct domain *d, uint64_t pfn, uint64_t count)
-{
-    if (d->dying)
-        return -EINVAL;
-    if (pfn >= MAX_PFNS || pfn + count > MAX_PFNS)
-        return -EINVAL;
-    return d->tot_pages + count > d->max_pages ? -EPERM : 0;
-}
-
-static void add_row(struct domain *d, uint64_t pfn, uint64_t mfn, uint64_t count)
-{
-    d->tot_pages += count;
-    for (uint64_t i = 0; i < count; i++)
-        add_to_physmap(d, pfn + i, mfn + i);
-}
-
-int64_t domain_populate_row(struct domain *d, uint64_t pfn, uint64_t count, uint64_t *mfn)
-{
-    int rc = may_populate(d, pfn, 1);
-
-    if (rc)
-        return rc;
-    if (count > d->max_pages - d->tot_pages)
-        count = d->max_pages - d->tot_pages;
-    /* A row ends where its extent does, and so below MAX_PFNS. */
-    count = alloc_for(d, pfn, count, mfn);
-    if (!count)
-        return -ENOMEM;
-    add_row(d, pfn, *mfn, count);
-    return (int64_t)count;
-}
-
-int domain_populate(struct domain *d, uint64_t pfn, unsigned order, uint64_t *mfn)
-{
-    uint64_t count = 1ull << order;
-
-    if (order == 0) {
-        int64_t done = domain_populate_row(d, pfn, 1, mfn);
-
-        return done < 0 ? (int)done : 0;
-    }
-    if (order > 9)
-        return -ENOMEM;
-
-    int rc = may_populate(d, pfn, count);
-
-    if (rc)
-        return rc;
-    *mfn = alloc_run_for(d, pfn);
-    for (uint64_t i = count; *mfn && i < PAGES_PER_CHUNK; i++)
-        heap_free_frame(d->machine, *mfn + i);
-    if (!*mfn)
-        return -ENOMEM;
-    add_row(d, pfn, *mfn, count);
-    return 0;
-}
-
-int domain_depopulate(struct domain *d, uint64_t gfn)
-{
-    uint64_t mfn = domain_gfn_to_mfn(d, gfn);
-
-    if (!mfn)
-        return -EINVAL;
-
-    struct frame *f = &d->machine->frames[mfn];
-
-    if (f->flags & FRAME_SPECIAL)
-        return -EINVAL;
-    if (f->type_refs)
-        host_sweep_mappings(d->host, d);
-    if (f->type_refs)
-        return -EBUSY;
-    if (d->hvm)
-        d->p2m[gfn] = 0;
-    heap_free_frame(d->machine, mfn);
-    d->tot_pages--;
-    return 0;
-}
-
-int logdirty_enable(struct domain *d)
-{
-    if (atomic_load(&d->logdirty.enabled))
-        return -EINVAL;
-    if (!d->hvm && d->host->no_shadow)
-        return -EOPNOTSUPP;
-    domain_pause(d);
-    pthread_mutex_lock(&d->lock);
-    atomic_store(&d->logdirty.enabled, true);
-    pthread_mutex_unlock(&d->lock);
-    domain_unpause(d);
-    return 0;
-}
-
-int logdirty_disable(struct domain *d)
-{
-    domain_pause(d);
-    pthread_mutex_lock(&d->lock);
-    if (atomic_load(&d->logdirty.enabled)) {
-        atomic_store(&d->logdirty.enabled, false);
-        madvise(d->logdirty.bitmap, BITMAP_BYTES, MADV_DONTNEED);
-        atomic_store(&d->logdirty.dirty_count, 0);
-        d->logdirty.fault_count = 0;
-    }
-    pthread_mutex_unlock(&d->lock);
-    domain_unpause(d);
-    return 0;
-}
-
-void domain_mark_dirty_slow(struct domain *d, uint64_t pfn)
-{
-    if (pfn >= MAX_PFNS)
-        return;
-
-    uint64_t bit = 1ull << (pfn % 64);
-
-    if (!(__atomic_fetch_or(&d->logdirty.bitmap[pfn / 64], bit, __ATOMIC_RELAXED) & bit))
-        atomic_fetch_add_explicit(&d->logdirty.dirty_count, 1, memory_order_relaxed);
-}
-
-/* Xen's bitmap is a tree whose missing leaves read as zero; ours is sparse memory, and whole
- * words tell what was never touched. */
-void logdirty_read(struct domain *d, uint8_t *out, uint64_t pages, bool clean)
-{
-    uint64_t words = (pages + 63) / 64;
-    uint64_t bytes = (pages + 7) / 8;
-
-    if (!atomic_load(&d->logdirty.enabled)) {
-        if (out)
-            memset(out, 0, bytes);
-        return;
-    }
-    if (out)
-        memcpy(out, d->logdirty.bitmap, bytes < BITMAP_BYTES ? bytes : BITMAP_BYTES);
-    if (out && bytes > BITMAP_BYTES)
-        memset(out + BITMAP_BYTES, 0, bytes - BITMAP_BYTES);
-    if (!clean)
-        return;
-    for (uint64_t w = 0; w < words && w < MAX_PFNS / 64; w++)
-        if (d->logdirty.bitmap[w])
-            d->logdirty.bitmap[w] = 0;
-    atomic_store(&d->logdirty.dirty_count, 0);
-    d->logdirty.fault_count = 0;
 }

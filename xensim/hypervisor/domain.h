@@ -1,6 +1,6 @@
 /*
- * Domains: what Xen keeps of a guest. Memory (p2m, page counts, types), vCPU contexts, log-dirty,
- * event channels and grant frames as far as save and restore need them, and the two things every
+ * Domains: what Xen keeps of a guest. Memory (p2m, page counts), vCPU contexts, log-dirty, event
+ * channels and grant frames as far as save and restore need them, and the two things every
  * toolstack operation turns on: pausing, and the shutdown state.
  *
  * Locks, in the order they may be taken:
@@ -14,12 +14,10 @@
 #ifndef XENSIM_HYPERVISOR_DOMAIN_H
 #define XENSIM_HYPERVISOR_DOMAIN_H
 
-#include "xensim/hypervisor/machine.h"
+#include "xensim/hypervisor/host.h"
+#include "xensim/hypervisor/logdirty.h"
+#include "xensim/hypervisor/policy.h"
 #include "xensim/xen.h"
-
-struct host;
-struct guest;
-struct session;
 
 enum {
     MAX_VCPUS = 64,
@@ -27,16 +25,10 @@ enum {
     MAX_GRANT_FRAMES = 64,
     XSAVE_BYTES = 16 + 576, /* xcr0, xcr0_accum, the legacy area and the header */
     MAX_MSRS = 7,
-    MAX_CPUID_LEAVES = 128,
-    MAX_POLICY_MSRS = 4,
-    NAME_BYTES = 64,
     HVM_LAPIC_REGS_BYTES = 1024,
 };
 
 #define EXTENT_SCATTERED UINT32_MAX
-
-/* The largest guest frame number a domain may use, and with it the size of the sparse tables. */
-#define MAX_PFNS (1ull << 29)
 
 struct vcpu {
     struct domain *domain;
@@ -64,14 +56,6 @@ struct vcpu {
 struct evtchn {
     enum { EVTCHN_FREE, EVTCHN_UNBOUND, EVTCHN_INTERDOMAIN } state;
     uint16_t remote;
-};
-
-struct logdirty {
-    _Atomic bool enabled;
-    uint64_t *bitmap; /* MAX_PFNS bits, sparse */
-    uint64_t nr_bits; /* one past the highest bit that may be set */
-    _Atomic uint64_t dirty_count;
-    uint64_t fault_count;
 };
 
 struct domain {
@@ -106,10 +90,7 @@ struct domain {
     struct evtchn evtchns[MAX_EVTCHNS];
     uint32_t tsc_mode, tsc_khz, tsc_incarnation;
     uint64_t tsc_elapsed_ns;
-    xen_cpuid_leaf_t leaves[MAX_CPUID_LEAVES];
-    uint32_t nr_leaves;
-    xen_msr_entry_t policy_msrs[MAX_POLICY_MSRS];
-    uint32_t nr_policy_msrs;
+    struct cpu_policy policy;
     uint16_t sched_weight, sched_cap;
 
     /* Pausing. pause_count > 0 keeps every vCPU out of the guest. controller_pauses is the part
@@ -123,18 +104,26 @@ struct domain {
     /* Guards guest and config_json, and changes of is_shut_down and controller_pauses. vCPUs take
      * it inside the guest: nobody who holds it may wait for them (domain_pause). */
     pthread_mutex_t guest_lock;
-    struct guest *guest; /* the program that runs inside, once it runs */
+    void *guest; /* the program that runs inside, once it runs: host_ops knows what it is */
 };
 
 int domain_create(
     struct host *h, uint16_t want_id, const struct xen_domctl_createdomain *c, struct domain **out);
 
-/* A reference, or NULL. Every domain_get has its domain_put. */
+/* A reference, or NULL. Every domain_get and domain_hold has its domain_put. */
 struct domain *domain_get(struct host *h, uint16_t id);
 void domain_put(struct domain *d);
 
+/* One more, for who has one. */
+static inline struct domain *domain_hold(struct domain *d)
+{
+    atomic_fetch_add(&d->refs, 1);
+    return d;
+}
+
 /* Stop its vCPUs, take it out of the table, free its memory. */
 int domain_destroy(struct domain *d);
+void domain_destroy_all(struct host *h);
 
 int domain_set_max_vcpus(struct domain *d, unsigned max);
 
@@ -164,44 +153,23 @@ static inline void domain_set_cap(struct domain *d, uint16_t cap)
 bool vcpu_enter(struct vcpu *v);
 void vcpu_leave(struct vcpu *v);
 
-/* Memory. All of these want d->lock held. */
-
 /* The frame behind a guest frame number as a toolstack names it: gfn for HVM, MFN for PV.
- * 0 if there is none or it is somebody else's. */
+ * 0 if there is none or it is somebody else's. d->lock held. */
 uint64_t domain_gfn_to_mfn(struct domain *d, uint64_t gfn);
 
-/* Populate 2^order frames at pfn. On success *mfn is the first frame. -ENOMEM, or -EPERM beyond
- * max_pages. */
-int domain_populate(struct domain *d, uint64_t pfn, unsigned order, uint64_t *mfn);
-
-/* Populate pfn and up to count - 1 frames after it, as far as one row of frames goes. Returns how
- * many it were, at least one, and with which frame the row begins; else as above. */
-int64_t domain_populate_row(struct domain *d, uint64_t pfn, uint64_t count, uint64_t *mfn);
-
-/* Take the frame behind gfn away from the domain (ballooning). */
-int domain_depopulate(struct domain *d, uint64_t gfn);
-
-/* An extra frame that Xen shares with the domain; not part of its memory. */
+/* An extra frame that Xen shares with the domain; not part of its memory. d->lock held. */
 uint64_t domain_alloc_special(struct domain *d);
 
-/* Log-dirty. domain_mark_dirty needs no lock. */
-int logdirty_enable(struct domain *d);
-int logdirty_disable(struct domain *d);
-void domain_mark_dirty_slow(struct domain *d, uint64_t pfn);
-/* Copy (and with clean clear) the first `pages` bits into out, which may be NULL. The domain is
- * paused. */
-void logdirty_read(struct domain *d, uint8_t *out, uint64_t pages, bool clean);
-
+/* Log-dirty, from any thread and without a lock. */
 static inline void domain_mark_dirty(struct domain *d, uint64_t pfn)
 {
-    if (atomic_load_explicit(&d->logdirty.enabled, memory_order_relaxed))
-        domain_mark_dirty_slow(d, pfn);
+    logdirty_mark(&d->logdirty, pfn);
 }
 
 static inline void domain_mark_mfn_dirty(struct domain *d, uint64_t mfn)
 {
     if (atomic_load_explicit(&d->logdirty.enabled, memory_order_relaxed))
-        domain_mark_dirty_slow(d, m2p_get(d->machine, mfn));
+        logdirty_mark_enabled(&d->logdirty, m2p_get(d->machine, mfn));
 }
 
 #endif

@@ -1,12 +1,23 @@
 #include "xensim/hypervisor/host.h"
-#include "xensim/session.h"
+
+#include "base/deadline.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/socket.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
+
+int host_init(struct host *h, struct err *e)
+{
+    pthread_mutex_init(&h->domctl_lock, NULL);
+    pthread_mutex_init(&h->change_lock, NULL);
+    pthread_rwlock_init(&h->domains_lock, NULL);
+    deadline_cond_init(&h->change_cond);
+    h->next_domid = FIRST_DOMID;
+    h->stop_fd = eventfd(0, EFD_CLOEXEC);
+    return h->stop_fd < 0 ? err_sys(e, ERR_LOCAL, errno, "eventfd") : 0;
+}
 
 void host_log_rate(struct host *h, const char *fmt, ...)
 {
@@ -30,61 +41,28 @@ void host_notify(struct host *h)
     pthread_mutex_unlock(&h->change_lock);
 }
 
-static int start_connection(struct host *h, int sock)
+void host_await_change(struct host *h)
 {
-    struct conn *c = calloc(1, sizeof(*c));
-    pthread_attr_t attr;
-    pthread_t thread;
-    int rc;
+    const int64_t until_ns = deadline_in(100 * NS_PER_MS);
 
-    if (!c) {
-        close(sock);
-        return -ENOMEM;
-    }
-    c->host = h;
-    c->sock = sock;
-    pthread_attr_init(&attr);
-    pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-    rc = pthread_create(&thread, &attr, conn_serve, c);
-    pthread_attr_destroy(&attr);
-    if (rc) {
-        close(sock);
-        free(c);
-    }
-    return -rc;
-}
+    pthread_mutex_lock(&h->change_lock);
 
-static void destroy_domains(struct host *h)
-{
-    for (unsigned i = 0; i < MAX_DOMAINS; i++) {
-        struct domain *d = domain_get(h, (uint16_t)i);
+    uint64_t before = h->changes;
 
-        if (!d)
-            continue;
-        domain_destroy(d);
-        domain_put(d);
-    }
-}
-
-int host_run(struct host *h, struct err *e)
-{
-    struct pollfd fds[2] = {
-        {.fd = h->listen_fd, .events = POLLIN}, {.fd = h->stop_fd, .events = POLLIN}};
-
-    for (;;) {
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            return err_sys(e, ERR_LOCAL, errno, "host %s: poll", h->name);
-        if (fds[1].revents)
+    while (h->changes == before)
+        if (deadline_cond_wait(&h->change_cond, &h->change_lock, until_ns))
             break;
-        if (!(fds[0].revents & POLLIN))
-            continue;
+    pthread_mutex_unlock(&h->change_lock);
+}
 
-        int sock = accept4(h->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+int host_stop(struct host *h)
+{
+    uint64_t one = 1;
 
-        if (sock >= 0 && start_connection(h, sock))
-            host_log(h, "cannot serve a client: out of memory or threads");
-    }
-    host_log(h, "stopping");
-    destroy_domains(h);
-    return 0;
+    return write(h->stop_fd, &one, sizeof(one)) == (ssize_t)sizeof(one) ? 0 : -EIO;
+}
+
+void host_sweep_mappings(struct host *h, struct domain *d)
+{
+    h->ops->sweep_mappings(h->ops_arg, d);
 }

@@ -1,5 +1,4 @@
 #include "xensim/hypervisor/hvmctx.h"
-#include "xensim/hypervisor/host.h"
 
 #include "base/bytes.h"
 

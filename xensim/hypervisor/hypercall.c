@@ -1,14 +1,17 @@
 #include "xensim/hypervisor/hypercall.h"
+#include "xensim/hypervisor/domctl.h"
+#include "xensim/hypervisor/memory_op.h"
 #include "xensim/hypervisor/pagetype.h"
+#include "xensim/hypervisor/sysctl.h"
 
 #include <errno.h>
 
 enum { MAX_MULTICALLS = 256, MAX_MMUEXT_OPS = 4096 };
 
-static int64_t do_mmuext_op(struct host *h, struct session *s, const uint64_t *arg)
+static int64_t do_mmuext_op(struct host *h, struct caller *caller, const uint64_t *arg)
 {
     uint32_t count = (uint32_t)arg[1];
-    struct mmuext_op *ops = session_pointer(s, arg[0], (uint64_t)count * sizeof(*ops));
+    struct mmuext_op *ops = caller_pointer(caller, arg[0], (uint64_t)count * sizeof(*ops));
     struct domain *d;
     int64_t rc = 0;
 
@@ -65,9 +68,9 @@ static int64_t set_hvm_param(struct domain *d, uint32_t index, uint64_t value)
     return 0;
 }
 
-static int64_t do_hvm_op(struct host *h, struct session *s, const uint64_t *arg)
+static int64_t do_hvm_op(struct host *h, struct caller *caller, const uint64_t *arg)
 {
-    struct xen_hvm_param *p = session_pointer(s, arg[1], sizeof(*p));
+    struct xen_hvm_param *p = caller_pointer(caller, arg[1], sizeof(*p));
     int64_t rc = 0;
 
     if (arg[0] != HVMOP_set_param && arg[0] != HVMOP_get_param) {
@@ -96,9 +99,9 @@ static int64_t do_hvm_op(struct host *h, struct session *s, const uint64_t *arg)
     return rc;
 }
 
-static int64_t alloc_unbound(struct host *h, struct session *s, uint64_t va)
+static int64_t alloc_unbound(struct host *h, struct caller *caller, uint64_t va)
 {
-    struct evtchn_alloc_unbound *p = session_pointer(s, va, sizeof(*p));
+    struct evtchn_alloc_unbound *p = caller_pointer(caller, va, sizeof(*p));
     struct domain *d;
     int64_t rc = -ENOSPC;
 
@@ -120,9 +123,9 @@ static int64_t alloc_unbound(struct host *h, struct session *s, uint64_t va)
     return rc;
 }
 
-static int64_t evtchn_status(struct host *h, struct session *s, uint64_t va)
+static int64_t evtchn_status(struct host *h, struct caller *caller, uint64_t va)
 {
-    struct evtchn_status *p = session_pointer(s, va, sizeof(*p));
+    struct evtchn_status *p = caller_pointer(caller, va, sizeof(*p));
     struct domain *d;
 
     if (!p)
@@ -147,22 +150,22 @@ static int64_t evtchn_status(struct host *h, struct session *s, uint64_t va)
     return rc;
 }
 
-static int64_t do_event_channel_op(struct host *h, struct session *s, const uint64_t *arg)
+static int64_t do_event_channel_op(struct host *h, struct caller *caller, const uint64_t *arg)
 {
     switch (arg[0]) {
     case EVTCHNOP_alloc_unbound:
-        return alloc_unbound(h, s, arg[1]);
+        return alloc_unbound(h, caller, arg[1]);
     case EVTCHNOP_status:
-        return evtchn_status(h, s, arg[1]);
+        return evtchn_status(h, caller, arg[1]);
     default:
         host_log_rate(h, "event_channel_op %llu is not modelled", (unsigned long long)arg[0]);
         return -ENOSYS;
     }
 }
 
-static int64_t copy_out(struct session *s, uint64_t va, const void *data, size_t bytes)
+static int64_t copy_out(struct caller *caller, uint64_t va, const void *data, size_t bytes)
 {
-    void *p = session_pointer(s, va, bytes);
+    void *p = caller_pointer(caller, va, bytes);
 
     if (!p)
         return -EFAULT;
@@ -170,7 +173,7 @@ static int64_t copy_out(struct session *s, uint64_t va, const void *data, size_t
     return 0;
 }
 
-static int64_t do_xen_version(struct host *h, struct session *s, const uint64_t *arg)
+static int64_t do_xen_version(struct host *h, struct caller *caller, const uint64_t *arg)
 {
     switch (arg[0]) {
     case XENVER_version:
@@ -180,37 +183,37 @@ static int64_t do_xen_version(struct host *h, struct session *s, const uint64_t 
     case XENVER_extraversion: {
         xen_extraversion_t extra = ".5-xensim";
 
-        return copy_out(s, arg[1], extra, sizeof(extra));
+        return copy_out(caller, arg[1], extra, sizeof(extra));
     }
     case XENVER_capabilities: {
         xen_capabilities_info_t caps = "xen-3.0-x86_64 xen-3.0-x86_32p hvm-3.0-x86_64 ";
 
-        return copy_out(s, arg[1], caps, sizeof(caps));
+        return copy_out(caller, arg[1], caps, sizeof(caps));
     }
     case XENVER_changeset: {
         xen_changeset_info_t changeset = "xensim";
 
-        return copy_out(s, arg[1], changeset, sizeof(changeset));
+        return copy_out(caller, arg[1], changeset, sizeof(changeset));
     }
     case XENVER_compile_info: {
         struct xen_compile_info info = {"cc", "xensim", "xensim", ""};
 
-        return copy_out(s, arg[1], &info, sizeof(info));
+        return copy_out(caller, arg[1], &info, sizeof(info));
     }
     case XENVER_commandline: {
         xen_commandline_t line = "";
 
-        return copy_out(s, arg[1], line, sizeof(line));
+        return copy_out(caller, arg[1], line, sizeof(line));
     }
     case XENVER_platform_parameters: {
         xen_platform_parameters_t params = {.virt_start = 0xffff800000000000ul};
 
-        return copy_out(s, arg[1], &params, sizeof(params));
+        return copy_out(caller, arg[1], &params, sizeof(params));
     }
     case XENVER_guest_handle: {
         xen_domain_handle_t handle = {0};
 
-        return copy_out(s, arg[1], handle, sizeof(handle));
+        return copy_out(caller, arg[1], handle, sizeof(handle));
     }
     default:
         host_log_rate(h, "xen_version %llu is not modelled", (unsigned long long)arg[0]);
@@ -218,14 +221,14 @@ static int64_t do_xen_version(struct host *h, struct session *s, const uint64_t 
     }
 }
 
-static int64_t do_sched_op(struct host *h, struct session *s, const uint64_t *arg)
+static int64_t do_sched_op(struct host *h, struct caller *caller, const uint64_t *arg)
 {
     if (arg[0] != SCHEDOP_remote_shutdown) {
         host_log_rate(h, "sched_op %llu is not modelled", (unsigned long long)arg[0]);
         return -ENOSYS;
     }
 
-    struct sched_remote_shutdown *p = session_pointer(s, arg[1], sizeof(*p));
+    struct sched_remote_shutdown *p = caller_pointer(caller, arg[1], sizeof(*p));
 
     if (!p)
         return -EFAULT;
@@ -239,10 +242,10 @@ static int64_t do_sched_op(struct host *h, struct session *s, const uint64_t *ar
     return 0;
 }
 
-static int64_t do_multicall(struct host *h, struct session *s, const uint64_t *arg)
+static int64_t do_multicall(struct caller *caller, const uint64_t *arg)
 {
     uint32_t count = (uint32_t)arg[1];
-    multicall_entry_t *calls = session_pointer(s, arg[0], (uint64_t)count * sizeof(*calls));
+    multicall_entry_t *calls = caller_pointer(caller, arg[0], (uint64_t)count * sizeof(*calls));
 
     if (count > MAX_MULTICALLS)
         return -E2BIG;
@@ -253,34 +256,34 @@ static int64_t do_multicall(struct host *h, struct session *s, const uint64_t *a
 
         if (call.op == __HYPERVISOR_multicall)
             return -EINVAL;
-        calls[i].result = (xen_ulong_t)hypercall(h, s, call.op, (const uint64_t *)call.args);
+        calls[i].result = (xen_ulong_t)hypercall(caller, call.op, (const uint64_t *)call.args);
     }
     return 0;
 }
 
-int64_t hypercall(struct host *h, struct session *s, uint64_t op, const uint64_t *arg)
+int64_t hypercall(struct caller *caller, uint64_t op, const uint64_t *arg)
 {
-    if (!s)
-        return -EPERM;
+    struct host *h = caller->host;
+
     switch (op) {
     case __HYPERVISOR_domctl:
-        return do_domctl(h, s, arg[0]);
+        return do_domctl(h, caller, arg[0]);
     case __HYPERVISOR_sysctl:
-        return do_sysctl(h, s, arg[0]);
+        return do_sysctl(h, caller, arg[0]);
     case __HYPERVISOR_multicall:
-        return do_multicall(h, s, arg);
+        return do_multicall(caller, arg);
     case __HYPERVISOR_memory_op:
-        return do_memory_op(h, s, arg[0], arg[1]);
+        return do_memory_op(h, caller, arg[0], arg[1]);
     case __HYPERVISOR_mmuext_op:
-        return do_mmuext_op(h, s, arg);
+        return do_mmuext_op(h, caller, arg);
     case __HYPERVISOR_hvm_op:
-        return do_hvm_op(h, s, arg);
+        return do_hvm_op(h, caller, arg);
     case __HYPERVISOR_event_channel_op:
-        return do_event_channel_op(h, s, arg);
+        return do_event_channel_op(h, caller, arg);
     case __HYPERVISOR_xen_version:
-        return do_xen_version(h, s, arg);
+        return do_xen_version(h, caller, arg);
     case __HYPERVISOR_sched_op:
-        return do_sched_op(h, s, arg);
+        return do_sched_op(h, caller, arg);
     default:
         host_log_rate(h, "hypercall %llu is not modelled", (unsigned long long)op);
         return -ENOSYS;

@@ -1,4 +1,5 @@
 #include "xensim/hypervisor/machine.h"
+#include "xensim/hypervisor/sparse.h"
 
 #include "base/units.h"
 
@@ -7,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,14 +28,6 @@ static uint64_t next_random(uint64_t *state)
     x ^= x >> 7;
     x ^= x << 17;
     return *state = x;
-}
-
-static void *map_sparse(uint64_t bytes)
-{
-    void *p = mmap(
-        NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-    return p == MAP_FAILED ? NULL : p;
 }
 
 /* A shared mapping of the file that huge pages can back: aligned to 2 MiB. */
@@ -177,9 +169,9 @@ int machine_init(
         return err_set(e, ERR_USAGE, EINVAL, "--mem is too small for a host: give at least 16M");
     m->nr_chunks = nr_chunks - m2p_chunks - compat_chunks;
     m->base = map_aligned(m->fd, m->nr_frames * PAGE_BYTES);
-    m->frames = map_sparse(m->nr_frames * sizeof(*m->frames));
-    m->chunks = map_sparse(m->nr_chunks * sizeof(*m->chunks));
-    m->free_chunks = map_sparse(m->nr_chunks * sizeof(*m->free_chunks));
+    m->frames = sparse_map(m->nr_frames * sizeof(*m->frames));
+    m->chunks = sparse_map(m->nr_chunks * sizeof(*m->chunks));
+    m->free_chunks = sparse_map(m->nr_chunks * sizeof(*m->free_chunks));
     if (!m->base || !m->frames || !m->chunks || !m->free_chunks)
         return err_sys(e, ERR_LOCAL, ENOMEM, "cannot map machine memory");
 

@@ -32,6 +32,9 @@
 #define M2P_INVALID     (~0ull)
 #define POISON_BYTE     0xC2
 
+/* The largest guest frame number a domain may use, and with it the size of the sparse tables. */
+#define MAX_PFNS (1ull << 29)
+
 enum { OWNER_FREE = 0x7FFE, OWNER_XEN = 0x7FF2, OWNER_LIMBO = 0x7FFD };
 
 /* What Xen calls PGT_*; NONE until somebody takes a first typed reference. */
@@ -129,8 +132,8 @@ uint64_t heap_alloc_chunk(struct machine *m, uint16_t owner);
 /* Promise a whole chunk to an extent, whose frames are then taken when they are wanted. Returns the
  * first MFN, or 0. heap_unreserve gives what was not taken back. */
 uint64_t heap_reserve_chunk(struct machine *m);
-/* Up to count frames of the chunk from mfn on, as heap_alloc_frame gives them. Returns how many it
- * were: fewer where one was taken before, or memory is out. */
+/* Up to count frames of the chunk from mfn on, as heap_alloc_frame gives them. Returns how many:
+ * fewer where one was taken before, or memory is out. */
 uint64_t heap_take_reserved(struct machine *m, uint64_t mfn, uint64_t count, uint16_t owner);
 void heap_unreserve_chunk(struct machine *m, uint64_t first_mfn);
 

@@ -1,4 +1,5 @@
-#include "xensim/hypervisor/hypercall.h"
+#include "xensim/hypervisor/memory_op.h"
+#include "xensim/hypervisor/physmap.h"
 
 #include <errno.h>
 
@@ -15,21 +16,21 @@ static int64_t populate_some(
     int64_t done;
 
     if (r->extent_order) {
-        done = domain_populate(d, pfn, r->extent_order, &mfn);
+        done = physmap_populate(d, pfn, r->extent_order, &mfn);
         done = done ? done : 1;
     } else {
         while (row < left && list[row] == pfn + row)
             row++;
-        done = domain_populate_row(d, pfn, row, &mfn);
+        done = physmap_populate_row(d, pfn, row, &mfn);
     }
     for (int64_t i = 0; !d->hvm && i < done; i++)
         list[i] = mfn + (uint64_t)i;
     return done;
 }
 
-static int64_t populate_physmap(struct host *h, struct session *s, uint64_t va)
+static int64_t populate_physmap(struct host *h, struct caller *caller, uint64_t va)
 {
-    struct xen_memory_reservation *p = session_pointer(s, va, sizeof(*p));
+    struct xen_memory_reservation *p = caller_pointer(caller, va, sizeof(*p));
 
     if (!p)
         return -EFAULT;
@@ -40,7 +41,7 @@ static int64_t populate_physmap(struct host *h, struct session *s, uint64_t va)
     if (r.nr_extents > MAX_EXTENTS)
         return -E2BIG;
 
-    xen_pfn_t *list = session_pointer(s, list_va, r.nr_extents * sizeof(*list));
+    xen_pfn_t *list = caller_pointer(caller, list_va, r.nr_extents * sizeof(*list));
 
     /* Xen gives up at the first extent it cannot do and returns how many it did. */
     if (!list)
@@ -71,9 +72,9 @@ static int64_t populate_physmap(struct host *h, struct session *s, uint64_t va)
     return (int64_t)done;
 }
 
-static int64_t decrease_reservation(struct host *h, struct session *s, uint64_t va)
+static int64_t decrease_reservation(struct host *h, struct caller *caller, uint64_t va)
 {
-    struct xen_memory_reservation *p = session_pointer(s, va, sizeof(*p));
+    struct xen_memory_reservation *p = caller_pointer(caller, va, sizeof(*p));
 
     if (!p)
         return -EFAULT;
@@ -84,7 +85,7 @@ static int64_t decrease_reservation(struct host *h, struct session *s, uint64_t 
     if (r.nr_extents > MAX_EXTENTS || r.extent_order > 9)
         return -E2BIG;
 
-    xen_pfn_t *list = session_pointer(s, list_va, r.nr_extents * sizeof(*list));
+    xen_pfn_t *list = caller_pointer(caller, list_va, r.nr_extents * sizeof(*list));
     struct domain *d = list ? domain_get(h, r.domid) : NULL;
     uint64_t done = 0;
 
@@ -96,7 +97,7 @@ static int64_t decrease_reservation(struct host *h, struct session *s, uint64_t 
     pthread_mutex_lock(&d->lock);
     for (bool ok = true; ok && done < r.nr_extents;) {
         for (uint64_t i = 0; ok && i < 1ull << r.extent_order; i++)
-            ok = domain_depopulate(d, list[done] + i) == 0;
+            ok = physmap_depopulate(d, list[done] + i) == 0;
         done += ok;
     }
     pthread_mutex_unlock(&d->lock);
@@ -106,9 +107,10 @@ static int64_t decrease_reservation(struct host *h, struct session *s, uint64_t 
 }
 
 /* The first MFN of each 2 MiB of the table. */
-static int64_t machphys_list(struct session *s, uint64_t va, uint64_t first_mfn, uint64_t chunks)
+static int64_t machphys_list(
+    struct caller *caller, uint64_t va, uint64_t first_mfn, uint64_t chunks)
 {
-    struct xen_machphys_mfn_list *p = session_pointer(s, va, sizeof(*p));
+    struct xen_machphys_mfn_list *p = caller_pointer(caller, va, sizeof(*p));
 
     if (!p)
         return -EFAULT;
@@ -121,7 +123,7 @@ static int64_t machphys_list(struct session *s, uint64_t va, uint64_t first_mfn,
     for (; done < count; done++) {
         xen_pfn_t mfn = first_mfn + done * PAGES_PER_CHUNK;
 
-        if (session_write(s, (uint64_t)(uintptr_t)(l.extent_start.p + done), &mfn, sizeof(mfn)))
+        if (caller_write(caller, (uint64_t)(uintptr_t)(l.extent_start.p + done), &mfn, sizeof(mfn)))
             return -EFAULT;
     }
     p->nr_extents = (unsigned)done;
@@ -138,9 +140,9 @@ static uint64_t pv_max_pfn(const struct domain *d)
 }
 
 /* One number about one domain. */
-static int64_t query(struct host *h, struct session *s, uint64_t cmd, uint64_t va)
+static int64_t query(struct host *h, struct caller *caller, uint64_t cmd, uint64_t va)
 {
-    struct xen_memory_domain *p = session_pointer(s, va, sizeof(*p));
+    struct xen_memory_domain *p = caller_pointer(caller, va, sizeof(*p));
 
     if (!p)
         return -EFAULT;
@@ -170,9 +172,9 @@ static int64_t query(struct host *h, struct session *s, uint64_t cmd, uint64_t v
     return value;
 }
 
-static int64_t acquire_resource_size(struct host *h, struct session *s, uint64_t va)
+static int64_t acquire_resource_size(struct host *h, struct caller *caller, uint64_t va)
 {
-    struct xen_mem_acquire_resource *p = session_pointer(s, va, sizeof(*p));
+    struct xen_mem_acquire_resource *p = caller_pointer(caller, va, sizeof(*p));
 
     if (!p)
         return -EFAULT;
@@ -189,32 +191,32 @@ static int64_t acquire_resource_size(struct host *h, struct session *s, uint64_t
     return 0;
 }
 
-int64_t do_memory_op(struct host *h, struct session *s, uint64_t cmd, uint64_t arg)
+int64_t do_memory_op(struct host *h, struct caller *caller, uint64_t cmd, uint64_t arg)
 {
     struct machine *m = &h->machine;
 
     switch (cmd) {
     case XENMEM_populate_physmap:
-        return populate_physmap(h, s, arg);
+        return populate_physmap(h, caller, arg);
     case XENMEM_decrease_reservation:
-        return decrease_reservation(h, s, arg);
+        return decrease_reservation(h, caller, arg);
     case XENMEM_maximum_ram_page:
         return (int64_t)m->nr_frames - 1;
     case XENMEM_current_reservation:
     case XENMEM_maximum_reservation:
     case XENMEM_maximum_gpfn:
-        return query(h, s, cmd, arg);
+        return query(h, caller, cmd, arg);
     case XENMEM_machphys_mfn_list:
         return machphys_list(
-            s, arg, m->m2p_mfn, (m->compat_m2p_mfn - m->m2p_mfn) / PAGES_PER_CHUNK);
+            caller, arg, m->m2p_mfn, (m->compat_m2p_mfn - m->m2p_mfn) / PAGES_PER_CHUNK);
     case XENMEM_machphys_compat_mfn_list:
         return machphys_list(
-            s, arg, m->compat_m2p_mfn, (m->nr_frames - m->compat_m2p_mfn) / PAGES_PER_CHUNK);
+            caller, arg, m->compat_m2p_mfn, (m->nr_frames - m->compat_m2p_mfn) / PAGES_PER_CHUNK);
     case XENMEM_get_sharing_freed_pages:
     case XENMEM_get_sharing_shared_pages:
         return -ENOSYS; /* as Xen built without memory sharing says */
     case XENMEM_acquire_resource:
-        return acquire_resource_size(h, s, arg);
+        return acquire_resource_size(h, caller, arg);
     default:
         host_log_rate(h, "memory_op %llu is not modelled", (unsigned long long)cmd);
         return -ENOSYS;

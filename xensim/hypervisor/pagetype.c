@@ -1,5 +1,4 @@
 #include "xensim/hypervisor/pagetype.h"
-#include "xensim/hypervisor/host.h"
 
 #include <errno.h>
 

@@ -1,6 +1,7 @@
 #include "xensim/hypervisor/policy.h"
 
 #include <errno.h>
+#include <stdbool.h>
 
 #define NO_SUBLEAF        XEN_CPUID_NO_SUBLEAF
 #define MSR_PLATFORM_INFO 0xCE
@@ -25,15 +26,13 @@ static const xen_cpuid_leaf_t model[] = {
     {0x80000008, NO_SUBLEAF, 0x0000302e, 0, 0, 0},
 };
 
-void policy_default(bool hvm, xen_cpuid_leaf_t *leaves, uint32_t *nr_leaves, xen_msr_entry_t *msrs,
-    uint32_t *nr_msrs)
+void policy_default(struct cpu_policy *p)
 {
-    (void)hvm;
-    memcpy(leaves, model, sizeof(model));
-    *nr_leaves = sizeof(model) / sizeof(model[0]);
-    msrs[0] = (xen_msr_entry_t){.idx = MSR_PLATFORM_INFO, .val = 0};
-    msrs[1] = (xen_msr_entry_t){.idx = MSR_ARCH_CAPS, .val = 0};
-    *nr_msrs = 2;
+    memcpy(p->leaves, model, sizeof(model));
+    p->nr_leaves = sizeof(model) / sizeof(model[0]);
+    p->msrs[0] = (xen_msr_entry_t){.idx = MSR_PLATFORM_INFO, .val = 0};
+    p->msrs[1] = (xen_msr_entry_t){.idx = MSR_ARCH_CAPS, .val = 0};
+    p->nr_msrs = 2;
 }
 
 static bool leaf_in_range(const xen_cpuid_leaf_t *l)
@@ -48,50 +47,49 @@ static bool leaf_before(const xen_cpuid_leaf_t *a, const xen_cpuid_leaf_t *b)
 }
 
 /* Insert or replace, keeping the array in CPUID order. */
-static int set_leaf(struct domain *d, const xen_cpuid_leaf_t *l)
+static int set_leaf(struct cpu_policy *p, const xen_cpuid_leaf_t *l)
 {
     uint32_t at = 0;
 
-    while (at < d->nr_leaves && leaf_before(&d->leaves[at], l))
+    while (at < p->nr_leaves && leaf_before(&p->leaves[at], l))
         at++;
-    if (at < d->nr_leaves && !leaf_before(l, &d->leaves[at])) {
-        d->leaves[at] = *l;
+    if (at < p->nr_leaves && !leaf_before(l, &p->leaves[at])) {
+        p->leaves[at] = *l;
         return 0;
     }
-    if (d->nr_leaves == MAX_CPUID_LEAVES)
+    if (p->nr_leaves == MAX_CPUID_LEAVES)
         return -E2BIG;
-    memmove(&d->leaves[at + 1], &d->leaves[at], (d->nr_leaves - at) * sizeof(*l));
-    d->leaves[at] = *l;
-    d->nr_leaves++;
+    memmove(&p->leaves[at + 1], &p->leaves[at], (p->nr_leaves - at) * sizeof(*l));
+    p->leaves[at] = *l;
+    p->nr_leaves++;
     return 0;
 }
 
-int policy_set(struct domain *d, const xen_cpuid_leaf_t *leaves, uint32_t nr_leaves,
-    const xen_msr_entry_t *msrs, uint32_t nr_msrs, uint32_t *err_leaf, uint32_t *err_subleaf,
-    uint32_t *err_msr)
+int policy_merge(struct cpu_policy *p, const xen_cpuid_leaf_t *leaves, uint32_t nr_leaves,
+    const xen_msr_entry_t *msrs, uint32_t nr_msrs, struct policy_refusal *refused)
 {
     if (nr_leaves > MAX_CPUID_LEAVES || nr_msrs > MAX_POLICY_MSRS)
         return -E2BIG;
     for (uint32_t i = 0; i < nr_leaves; i++)
         if (!leaf_in_range(&leaves[i])) {
-            *err_leaf = leaves[i].leaf;
-            *err_subleaf = leaves[i].subleaf;
+            refused->leaf = leaves[i].leaf;
+            refused->subleaf = leaves[i].subleaf;
             return -ERANGE;
         }
     for (uint32_t i = 0; i < nr_msrs; i++)
         if (msrs[i].flags || (msrs[i].idx != MSR_PLATFORM_INFO && msrs[i].idx != MSR_ARCH_CAPS)) {
-            *err_msr = msrs[i].idx;
+            refused->msr = msrs[i].idx;
             return msrs[i].flags ? -EINVAL : -ERANGE;
         }
     for (uint32_t i = 0; i < nr_leaves; i++) {
-        int rc = set_leaf(d, &leaves[i]);
+        int rc = set_leaf(p, &leaves[i]);
 
         if (rc)
             return rc;
     }
     for (uint32_t i = 0; i < nr_msrs; i++)
-        for (uint32_t k = 0; k < d->nr_policy_msrs; k++)
-            if (d->policy_msrs[k].idx == msrs[i].idx)
-                d->policy_msrs[k] = msrs[i];
+        for (uint32_t k = 0; k < p->nr_msrs; k++)
+            if (p->msrs[k].idx == msrs[i].idx)
+                p->msrs[k] = msrs[i];
     return 0;
 }

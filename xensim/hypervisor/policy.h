@@ -5,15 +5,27 @@
 #ifndef XENSIM_HYPERVISOR_POLICY_H
 #define XENSIM_HYPERVISOR_POLICY_H
 
-#include "xensim/hypervisor/domain.h"
+#include "xensim/xen.h"
 
-/* Fill both arrays (MAX_CPUID_LEAVES, MAX_POLICY_MSRS long) with the default policy. */
-void policy_default(bool hvm, xen_cpuid_leaf_t *leaves, uint32_t *nr_leaves, xen_msr_entry_t *msrs,
-    uint32_t *nr_msrs);
+enum { MAX_CPUID_LEAVES = 128, MAX_POLICY_MSRS = 4 };
 
-/* Merge what a toolstack sets; -ERANGE names the entry in *err_leaf and so on. */
-int policy_set(struct domain *d, const xen_cpuid_leaf_t *leaves, uint32_t nr_leaves,
-    const xen_msr_entry_t *msrs, uint32_t nr_msrs, uint32_t *err_leaf, uint32_t *err_subleaf,
-    uint32_t *err_msr);
+struct cpu_policy {
+    xen_cpuid_leaf_t leaves[MAX_CPUID_LEAVES]; /* in CPUID order */
+    uint32_t nr_leaves;
+    xen_msr_entry_t msrs[MAX_POLICY_MSRS];
+    uint32_t nr_msrs;
+};
+
+/* What a new domain gets. */
+void policy_default(struct cpu_policy *p);
+
+/* The entry that a toolstack set and that was refused. */
+struct policy_refusal {
+    uint32_t leaf, subleaf, msr;
+};
+
+/* Merge what a toolstack sets; -ERANGE or -EINVAL names the entry in *refused. */
+int policy_merge(struct cpu_policy *p, const xen_cpuid_leaf_t *leaves, uint32_t nr_leaves,
+    const xen_msr_entry_t *msrs, uint32_t nr_msrs, struct policy_refusal *refused);
 
 #endif
