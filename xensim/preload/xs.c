@@ -5,16 +5,16 @@
  * instead.
  */
 #include "xensim/client.h"
-#include "xensim/xen.h"
+#include "xensim/preload/host.h"
+#include "xensim/preload/interpose.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include <xenstore.h>
-
-#define EXPORT __attribute__((visibility("default")))
 
 struct xs_handle {
     int unused;
@@ -33,11 +33,10 @@ EXPORT void xs_close(struct xs_handle *xsh)
 
 static bool domain_exists(unsigned domid)
 {
-    const char *path = getenv("XENSIM_SOCKET");
     struct err e = ERR_INIT;
     char id[16];
     char *text = NULL;
-    int sock = path ? client_connect(path, path, &e) : -ENODEV;
+    int sock = host_connect(&e);
     int rc;
 
     if (sock < 0)
