@@ -10,7 +10,7 @@ uint64_t guest_direct_va(const struct domain *d)
     return d->pv32 ? 0xC0000000ull : 0xffff880000000000ull;
 }
 
-/* A 32-bit guest has room for 768 MiB of it below Xen's hole; the rest is high memory. */
+/* A 32-bit guest's direct map has room for 768 MiB below Xen's hole; the rest is high memory. */
 uint64_t guest_direct_pages(const struct domain *d, uint64_t nr_pages)
 {
     uint64_t room = 0x30000;

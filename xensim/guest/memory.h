@@ -7,7 +7,7 @@
 
 #include "xensim/guest/kernel.h"
 
-/* A guest's memory, seen from outside or by itself. */
+/* A guest's memory as the guest itself or a verifier sees it. */
 struct guest {
     struct domain *domain;
     struct guest_kernel *kernel; /* in guest memory */
@@ -59,7 +59,7 @@ unsigned guest_pt_index(uint64_t va, unsigned level);
 /* The entry that the direct map must have for an index. */
 uint64_t guest_direct_pte(const struct guest_kernel *k, uint64_t index, uint64_t mfn);
 
-/* Tell the host's log, count it, and keep the first in the kernel page. */
+/* Log what the guest found wrong, count it, and keep the first in the kernel page. */
 void guest_fault(struct guest *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* PV: write what depends on machine frames into shared info and the P2M tree; after building and
