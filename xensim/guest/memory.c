@@ -88,6 +88,27 @@ uint64_t guest_lookup(struct domain *d, const struct guest_kernel *k, uint64_t i
     return ours(d, mfn) && m2p_get(d->machine, mfn) == pfn ? mfn : 0;
 }
 
+static bool is_ballooned(const struct guest *g, uint64_t index)
+{
+    return guest_in_region(&g->kernel->data, index) && *guest_version(g, index) & VERSION_BALLOONED;
+}
+
+bool guest_find_pages(struct guest *g, bool (*missing)(void *arg, uint64_t index), void *arg)
+{
+    const struct guest_kernel *k = g->kernel;
+
+    /* The versions first: they tell which pages may be missing. */
+    for (int pass = 0; pass < 2; pass++)
+        for (uint64_t i = 0; i < k->nr_pages; i++) {
+            if (guest_in_region(&k->table, i) != (pass == 0))
+                continue;
+            g->mfns[i] = (uint32_t)guest_lookup(g->domain, k, i);
+            if (!g->mfns[i] && !is_ballooned(g, i) && !missing(arg, i))
+                return false;
+        }
+    return true;
+}
+
 struct guest_kernel *guest_find_kernel(struct domain *d)
 {
     const struct vcpu *v = d->vcpus[0];

@@ -26,6 +26,11 @@ static inline unsigned guest_width(const struct domain *d)
 /* Machine frame of an index as the processor finds it; 0 if there is none or it is not ours. */
 uint64_t guest_lookup(struct domain *d, const struct guest_kernel *k, uint64_t index);
 
+/* Fill g->mfns, walking the whole memory map as the processor would. missing() is called for each
+ * page that is not there and not ballooned out either; it returns whether to go on. False if it
+ * did not. */
+bool guest_find_pages(struct guest *g, bool (*missing)(void *arg, uint64_t index), void *arg);
+
 static inline void *guest_page(const struct guest *g, uint64_t index)
 {
     return frame_ptr(g->domain->machine, g->mfns[index]);

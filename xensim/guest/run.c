@@ -335,27 +335,14 @@ static void *vcpu_main(void *arg)
     return NULL;
 }
 
-/* Walk the whole memory map as the processor would. False, with a line in the log, if one of the
- * guest's pages is missing. */
-static bool fill_tlb(struct guest *g)
+/* One page without memory is enough. */
+static bool log_missing(void *arg, uint64_t index)
 {
-    const struct guest_kernel *k = g->kernel;
+    const struct guest *g = arg;
 
-    /* The versions first: they tell which pages may be missing. */
-    for (int pass = 0; pass < 2; pass++)
-        for (uint64_t i = 0; i < k->nr_pages; i++) {
-            if (guest_in_region(&k->table, i) != (pass == 0))
-                continue;
-            g->mfns[i] = (uint32_t)guest_lookup(g->domain, k, i);
-            if (g->mfns[i])
-                continue;
-            if (pass && i >= k->data.first && *guest_version(g, i) & VERSION_BALLOONED)
-                continue;
-            host_log_rate(g->domain->host, "d%u: guest page %#llx (pfn %#llx) has no memory",
-                g->domain->id, (unsigned long long)i, (unsigned long long)guest_pfn(k, i));
-            return false;
-        }
-    return true;
+    host_log_rate(g->domain->host, "d%u: guest page %#llx (pfn %#llx) has no memory", g->domain->id,
+        (unsigned long long)index, (unsigned long long)guest_pfn(g->kernel, index));
+    return false;
 }
 
 static struct run *new_run(struct domain *d, struct guest_kernel *k)
@@ -409,7 +396,7 @@ void guest_start(struct domain *d)
 
     struct run *r = d->guest = new_run(d, k);
 
-    if (!r || !fill_tlb(&r->g)) {
+    if (!r || !guest_find_pages(&r->g, log_missing, &r->g)) {
         crash_at_start(d, "its memory is not whole");
         return;
     }

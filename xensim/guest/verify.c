@@ -342,21 +342,12 @@ static void check_hvm_params(struct check *c)
                 (unsigned long long)have[want[i].index], (unsigned long long)want[i].value);
 }
 
-static void find_memory(struct check *c)
+static bool report_missing(void *arg, uint64_t index)
 {
-    struct guest *g = &c->g;
-    const struct guest_kernel *k = g->kernel;
+    struct check *c = arg;
 
-    for (int pass = 0; pass < 2; pass++)
-        for (uint64_t i = 0; i < k->nr_pages; i++) {
-            if (guest_in_region(&k->table, i) != (pass == 0))
-                continue;
-            g->mfns[i] = (uint32_t)guest_lookup(g->domain, k, i);
-            if (g->mfns[i] ||
-                (pass && guest_in_region(&k->data, i) && *guest_version(g, i) & VERSION_BALLOONED))
-                continue;
-            problem(c, "pfn %#llx: no memory there", (unsigned long long)guest_pfn(k, i));
-        }
+    problem(c, "pfn %#llx: no memory there", (unsigned long long)guest_pfn(c->g.kernel, index));
+    return true;
 }
 
 static int verify_paused(struct domain *d, struct check *c)
@@ -368,7 +359,7 @@ static int verify_paused(struct domain *d, struct check *c)
     c->g.mfns = calloc(c->g.kernel->nr_pages, sizeof(*c->g.mfns));
     if (!c->g.mfns)
         return -ENOMEM;
-    find_memory(c);
+    guest_find_pages(&c->g, report_missing, c);
     if (!c->report->problems) {
         check_sums(c, check_data(c));
         for (unsigned i = 0; i < c->g.kernel->nr_vcpus && i < d->max_vcpus; i++)
