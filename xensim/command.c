@@ -90,7 +90,7 @@ static int act_rate(struct domain *d, struct words *w, struct answer *a)
     return 0;
 }
 
-/* The scheduler's cap, as `xl sched-credit2 -c` sets it; without a number: what it is. */
+/* The scheduler's cap, as `xl sched-credit2 -c` sets it; without a number, print it. */
 static int act_cap(struct domain *d, struct words *w, struct answer *a)
 {
     const char *text = next_word(w);
@@ -156,7 +156,7 @@ static void say_info(struct domain *d, struct answer *a)
     say(a, " %s\n", d->name);
 }
 
-/* For the stand-in for libxl: one line a domain; its fields are read by preload_xl.c only. */
+/* For the stand-in for libxl: one line a domain, which only preload/xl_domain.c reads. */
 static int do_dominfo(struct host *h, struct words *w, struct answer *a)
 {
     if (w->next == w->count) {
@@ -229,8 +229,8 @@ static int act_id(struct domain *d, struct words *w, struct answer *a)
     return 0;
 }
 
-/* After a save that failed: back to running, with the suspend call answered 1 as a toolstack
- * that resumes cooperatively does. Nothing to do for a guest that runs. */
+/* After a failed save: back to running, with 1 from the suspend call for a cooperative resume.
+ * Nothing to do for a guest that runs. */
 static int resume(struct domain *d, unsigned return_code)
 {
     guest_withdraw_suspend(d);
@@ -247,7 +247,7 @@ static int act_resume(struct domain *d, struct words *w, struct answer *a)
     return resume(d, 1);
 }
 
-/* As if in a new domain: what guests do not survive. */
+/* As if in a new domain, which guests do not survive. */
 static int act_resume_slowly(struct domain *d, struct words *w, struct answer *a)
 {
     (void)w;

@@ -67,8 +67,7 @@ static bool parse_suspend(const char *text, struct guest_params *p)
     return true;
 }
 
-/* A trace: page numbers, one a line, or "-" where nothing is written. Read whole, at most 16 MiB.
- */
+/* A trace: page numbers, one a line, or "-" for no write; at most 16 MiB. */
 static int read_trace(const char *path, char **trace, struct answer *a)
 {
     enum { MAX_TRACE = 16 << 20 };
@@ -139,7 +138,7 @@ static bool take_layout(const char *value, enum p2m_layout *layout)
     return *layout == P2M_TREE || !strcmp(value, "list");
 }
 
-/* False: not a value that this option takes (usage.c says which it takes). */
+/* False if the option takes no such value (usage.c says which it takes). */
 static bool take_create_option(struct create_options *o, const char *option, const char *value)
 {
     struct guest_params *p = &o->p;

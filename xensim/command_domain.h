@@ -6,8 +6,7 @@
 #include "xensim/command_io.h"
 #include "xensim/hypervisor/domain.h"
 
-/* The domain that the next word names, by id or by name: a reference, or NULL with the answer
- * saying so. */
+/* The domain that the next word names, by id or name: a reference, or NULL with an answer. */
 struct domain *find_domain(struct host *h, struct words *w, struct answer *a);
 
 bool domain_name_is_taken(struct host *h, const char *name);

@@ -17,7 +17,7 @@ struct answer {
     size_t used, room;
 };
 
-/* bytes long, each ended by NUL; what is beyond MAX_WORDS is left out. */
+/* text: words that each end with NUL, `bytes` in all. Those beyond MAX_WORDS are left out. */
 void words_split(struct words *w, const char *text, size_t bytes);
 
 /* NULL after the last. */
@@ -26,7 +26,7 @@ const char *next_word(struct words *w);
 void say(struct answer *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void say_text(struct answer *a, const char *text);
 
-/* Say why, and be the command's result. */
+/* Say why, and evaluate to the command's result. */
 #define fail(a, code, ...) (say(a, __VA_ARGS__), -(code))
 
 #endif

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Commands that wait for a domain. sock is the client's: when it goes away the wait ends.
- */
+/* Commands that wait for a domain, at most until the client hangs up sock. */
 #ifndef XENSIM_COMMAND_WAIT_H
 #define XENSIM_COMMAND_WAIT_H
 

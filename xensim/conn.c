@@ -35,7 +35,7 @@ static int64_t map_pages(
     return slot;
 }
 
-/* The slot, how many frames there are if none is wanted, or a negative errno. */
+/* The slot; how many frames there are, if none is wanted; or a negative errno. */
 static int64_t map_resource(struct conn *c, const uint64_t *arg)
 {
     uint64_t first = arg[3], count = arg[4];
@@ -73,7 +73,7 @@ static int open_session(struct conn *c, const struct proto_request *req)
     int rc = wire_send(c->sock, &reply, sizeof(reply), NULL, 0, c->session ? c->session->fds : NULL,
         c->session ? 3 : 0);
 
-    /* Ours are mapped; only the machine's descriptor stays open, and that is the host's. */
+    /* The memory is mapped: only the machine's descriptor stays open, which is the host's. */
     for (int i = 1; c->session && i < 3; i++) {
         close(c->session->fds[i]);
         c->session->fds[i] = -1;
@@ -105,7 +105,7 @@ static int open_connection(struct conn *c, const struct proto_request *req)
     return rc;
 }
 
-/* Once each: libxenctrl tries two of them whenever it is opened. */
+/* Once each: libxenctrl tries two of them every time it is opened. */
 static void log_unknown_ioctl(struct sessions *all, uint8_t number)
 {
     uint64_t bit = 1ull << (number % 64);

@@ -7,7 +7,7 @@
 
 #include "xensim/session.h"
 
-/* Serve sock, which is closed in any case. 0 or -errno. */
+/* Serve sock, and close it in the end, or at once on failure. 0 or -errno. */
 int conn_start(struct sessions *sessions, int sock);
 
 #endif

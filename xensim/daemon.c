@@ -27,7 +27,7 @@ struct options {
     uint32_t scheduler;
 };
 
-/* Lives until the process ends: threads of connections may still use it when the rest is over. */
+/* Lives until the process ends: connections' threads may still use it after accept_clients(). */
 struct daemon {
     struct host host;
     struct sessions sessions;
@@ -65,7 +65,7 @@ static bool parse_percent(const char *text, unsigned *percent)
     return true;
 }
 
-/* False: not a value that this option takes (usage.c says which it takes). */
+/* False if the option takes no such value (usage.c says which it takes). */
 static bool take_option(struct options *o, const char *option, const char *value)
 {
     if (!strcmp(option, "--prealloc"))
@@ -116,7 +116,7 @@ static int make_dirs(const char *dir, struct err *e)
     return 0;
 }
 
-/* The lock tells a live host from what a dead one left. The descriptor stays open for life. */
+/* The lock tells a live host from what a dead one left behind; its descriptor stays open. */
 static int take_lock(const struct daemon *d, struct err *e)
 {
     char path[440];
@@ -249,7 +249,7 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
     return 0;
 }
 
-/* All that is ours and what programs left in `run`, but never the directory's mount or others. */
+/* Everything of ours and what programs left in `run`, without crossing into other mounts. */
 static void remove_files(const struct daemon *d)
 {
     nftw(d->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
@@ -279,7 +279,7 @@ static int accept_clients(struct daemon *d, struct err *e)
     return 0;
 }
 
-/* In the process that is the host. ready_fd tells the starter how it went. */
+/* In the process that is the host. ready_fd (or -1) tells the starter whether it is up. */
 static int serve(struct daemon *d, const struct options *o, int ready_fd, struct err *e)
 {
     int rc = init_host(d, o, e);

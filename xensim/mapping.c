@@ -145,7 +145,7 @@ static void map_xens(struct host *h, bool writable, struct map_request *r)
     }
 }
 
-/* The mapping's frames are no row any more: i of them were. */
+/* The mapping's frames are no longer one run; the first i were. */
 static int list_mfns(struct mapping *map, uint32_t count, uint32_t i)
 {
     map->mfns = malloc(count * sizeof(*map->mfns));
@@ -156,7 +156,7 @@ static int list_mfns(struct mapping *map, uint32_t count, uint32_t i)
     return 0;
 }
 
-/* Caller holds the domain's lock. What is held when it fails is in map all the same. */
+/* Caller holds the domain's lock. After a failure map names the references taken so far. */
 static int take_references(struct mapping *map, struct map_request *r)
 {
     struct domain *d = map->domain;

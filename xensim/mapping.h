@@ -15,7 +15,7 @@
 
 struct mapping {
     struct domain *domain; /* a reference; NULL for a free slot and for Xen's own frames */
-    uint32_t *mfns;        /* 0 where there is none; NULL if they are a row from first_mfn on */
+    uint32_t *mfns;        /* 0 where there is none; NULL if they are one run from first_mfn on */
     uint32_t first_mfn, nr_mfns;
     bool live;
     bool typed;
@@ -25,26 +25,26 @@ struct mappings {
     _Atomic uint8_t *releases; /* shared with the client, MAX_MAPPINGS long; the caller's */
 
     pthread_mutex_t lock;
-    bool dead; /* the process is gone: no more of them */
+    bool dead; /* the process is gone: no new ones */
     struct mapping *slots;
     uint32_t *free_slots;
     uint32_t nr_free_slots;
     uint32_t high_slot; /* one past the highest slot ever used */
 };
 
-/* 0 or -ENOMEM. mappings_free() wants them dropped before, and does after a failure, too. */
+/* 0 or -ENOMEM; mappings_free() in either case, once all are dropped. */
 int mappings_init(struct mappings *m, _Atomic uint8_t *releases);
 void mappings_free(struct mappings *m);
 
-/* Drop what the client has let go of: of one domain, whose lock the caller holds together with a
- * reference (NULL: of Xen's own frames), or of all, with no domain's lock held. */
+/* Drop what the client has let go of: of one domain, whose lock and a reference the caller holds
+ * (NULL: Xen's own frames); or of all domains, with no domain's lock held. */
 void mappings_sweep_domain(struct mappings *m, struct domain *d);
 void mappings_sweep(struct mappings *m);
 
 /* The process is gone: drop all, take no more. No domain's lock may be held. */
 void mappings_end(struct mappings *m);
 
-/* Pages to map. Its arrays are the client's to write at any time. */
+/* Pages to map. The client can write to the arrays at any time. */
 struct map_request {
     uint64_t *gfns; /* become MFNs, 0 where there is none */
     int32_t *errs;  /* written once one page failed */

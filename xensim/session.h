@@ -39,7 +39,7 @@ void sessions_sweep_mappings(void *sessions, struct domain *d);
 /* arena_va: where the process mapped the arena. NULL if memory or descriptors are out. */
 struct session *session_new(struct sessions *all, int64_t pid, uint64_t arena_va);
 
-/* A reference, or NULL; each has its session_put. */
+/* A reference, or NULL. Each needs a session_put. */
 struct session *session_by_token(struct sessions *all, uint64_t token);
 void session_put(struct session *s);
 

@@ -38,6 +38,9 @@ $(B)/tests/unit/test_xensim_content: LDLIBS += -lm
 $(B)/tests/unit/test_xensim_client: $(call obj,xensim/client.c xensim/wire.c base/err.c)
 $(B)/tests/unit/test_xensim_client: COUNT_ALLOCATIONS :=
 $(B)/tests/unit/test_xensim_usage: $(call obj,xensim/usage.c base/err.c)
+$(B)/tests/unit/test_xensim_logdirty: $(call obj,xensim/hypervisor/logdirty.c)
+$(B)/tests/unit/test_xensim_region: $(call obj,xensim/preload/region.c)
+$(B)/tests/unit/test_xensim_region: COUNT_ALLOCATIONS :=
 
 # How fast it is itself: make bench-xensim.
 $(B)/xensim-bench: $(call obj,xensim/bench/bench.c xensim/client.c xensim/wire.c $(XENSIM_BASE))

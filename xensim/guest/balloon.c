@@ -48,7 +48,7 @@ static int take_again(struct guest *g, unsigned cpu, uint64_t index)
     int rc = physmap_populate(d, guest_pfn(k, index), 0, &mfn);
 
     if (rc)
-        return 0; /* the host is full: try again some other time */
+        return 0; /* the host is full: try again later */
     g->mfns[index] = (uint32_t)mfn;
     if (!d->hvm) {
         set_p2m(g, index, mfn);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ballooning: a page is given back to the host, its content lost, or taken again with another
+ * Ballooning: a page is returned to the host and its content lost, or populated again with another
  * machine frame. Only in the last quarter of a vCPU's slice.
  */
 #ifndef XENSIM_GUEST_BALLOON_H
@@ -8,7 +8,7 @@
 
 #include "xensim/guest/memory.h"
 
-/* Give back or take again one page. Takes domain->lock. */
+/* Balloon one page out, or in if it is out. Takes domain->lock. */
 void guest_balloon(struct guest *g, unsigned cpu);
 
 #endif

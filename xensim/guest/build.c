@@ -133,8 +133,8 @@ static int lay_out(struct build *b)
     return 0;
 }
 
-/* Before any of it is taken: afterwards nothing is free. Machine memory is sparse, a host can have
- * more of it than there is. */
+/* Ask before populating anything: afterwards nothing is free. Machine memory is sparse: a host can
+ * have more of it than there is. */
 static int check_memory(const struct build *b)
 {
     struct machine *m = b->d->machine;
@@ -154,7 +154,8 @@ static int check_memory(const struct build *b)
     return 0;
 }
 
-/* There was enough before: somebody else was faster, or scattered pages take huge ones. */
+/* check_memory() found enough: somebody else was faster, or scattered pages each took a huge
+ * one. */
 static int populate_failed(struct build *b, int rc)
 {
     return err_set(b->e, ERR_LOCAL, -rc,
@@ -202,7 +203,7 @@ static void *page(struct build *b, uint64_t index)
     return frame_ptr(b->d->machine, b->g->mfns[index]);
 }
 
-/* The level-1 table for va, making what is missing on the way. */
+/* The level-1 table for va; tables missing on the way are made. */
 static uint64_t *leaf_table(struct build *b, uint64_t root, uint64_t va, uint64_t *index)
 {
     uint64_t at = root;
@@ -217,7 +218,7 @@ static uint64_t *leaf_table(struct build *b, uint64_t root, uint64_t va, uint64_
         }
         at = b->next_table++;
 
-        /* PAE's third level knows no access bits. */
+        /* PAE's third level has no access bits. */
         uint64_t flags = b->d->pv32 && level == 3 ? PTE_PRESENT
                                                   : PTE_PRESENT | PTE_RW | PTE_ACCESSED | PTE_DIRTY;
 

@@ -16,7 +16,7 @@ enum {
 struct guest_params {
     enum guest_type type;
     uint64_t memory_bytes;
-    uint64_t address_bytes; /* PVH: where the last memory lies; 0: no such memory */
+    uint64_t address_bytes; /* PVH: where the last memory ends; 0: where it falls */
     unsigned vcpus;
     int64_t pages_per_s;
     enum guest_pattern pattern;

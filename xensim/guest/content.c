@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One corpus a process, the same everywhere; a text page is a window into it. */
+/* One corpus per process, the same everywhere; a text page is a window into it. */
 enum { CORPUS_BYTES = 4 << 20, NR_PHRASES = 600, PHRASE_PERCENT = 20 };
 
 static char *corpus;
@@ -44,9 +44,9 @@ static unsigned pick_word(const double *cumulative, uint64_t random)
 }
 
 /*
- * Sentences: a capital at the start, a full stop after 4 to 15 words, now and then a number.
- * People repeat themselves: a share of the words comes in phrases of two to four, drawn from
- * NR_PHRASES by the same law. Exponent and share are tuned for how LZ4 and zstd shrink it.
+ * Sentences: a capital at the start, a full stop after 4 to 15 words, now and then a number. As in
+ * real text, a share of the words comes in phrases of two to four, drawn from NR_PHRASES by the
+ * same law. Exponent and share are tuned to compress with LZ4 and zstd as real text does.
  */
 static void make_corpus(void)
 {
@@ -135,7 +135,7 @@ bool content_parse_mix(const char *text, struct content_mix *mix)
     return mix->zero + mix->text + mix->random == 100;
 }
 
-/* Four independent streams, so that the compiler may do them side by side. */
+/* Independent streams, so that the compiler can vectorise them. */
 static void fill_random(uint64_t *words, size_t count, uint64_t key)
 {
     uint64_t s[8];
@@ -191,7 +191,7 @@ uint32_t content_find_version(
 {
     uint32_t stamped;
 
-    /* A page with a stamp says so itself; only zero pages need a search. */
+    /* A stamped page names its version; only zero pages need a search. */
     memcpy(&stamped, (const uint8_t *)page + 12, 4);
     if (stamped && stamped <= limit && content_matches(page, mix, seed, index, stamped))
         return stamped;

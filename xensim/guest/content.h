@@ -17,7 +17,7 @@ enum { CONTENT_NR_WORDS = 3072, CONTENT_PAGE_BYTES = 4096, CONTENT_STAMP_BYTES =
 
 extern const char *const content_words[CONTENT_NR_WORDS];
 
-/* Shares of 100; they add up to 100. */
+/* Percentages that add up to 100. */
 struct content_mix {
     uint8_t zero, text, random;
 };
@@ -33,7 +33,7 @@ void content_fill(
 bool content_matches(const void *page, const struct content_mix *mix, uint64_t seed, uint64_t index,
     uint32_t version);
 
-/* Which version between 1 and limit the page holds, 0 for none: tells stale from foreign. */
+/* Which version between 1 and limit the page holds, or 0: tells a stale page from a foreign one. */
 uint32_t content_find_version(
     const void *page, const struct content_mix *mix, uint64_t seed, uint64_t index, uint32_t limit);
 

@@ -57,7 +57,7 @@ struct guest_cpu {
     uint64_t checks;
 };
 
-/* The first page of guest memory that the guest finds: all its other pages hang from here. */
+/* The page from which a guest finds everything else in its memory. */
 struct guest_kernel {
     uint64_t magic;
     uint64_t seed;
@@ -76,7 +76,7 @@ struct guest_kernel {
     struct guest_region p2m_mid; /* PV, tree: the list of lists and its lists */
     struct guest_region tables;  /* PV: page tables, the root first */
     struct guest_region shadow;  /* PV: what the window tables should hold */
-    struct guest_region pool;    /* PV: pages that become page tables and stop being so */
+    struct guest_region pool;    /* PV: pages that are page tables now and then */
     struct guest_region data;
     uint64_t user_root;        /* PV64: index of the second root; 0 if none */
     uint64_t user_pages_first; /* what it maps */
@@ -109,8 +109,8 @@ uint64_t guest_random(struct guest_kernel *k, unsigned cpu);
 /* The sum of all versions, as the kernel page has it. */
 uint64_t guest_sum(const struct guest_kernel *k);
 
-/* What a vCPU's state beside its memory and its registers holds from the first to the last,
- * another for each guest and vCPU: a new domain has nothing like it. */
+/* Marks in a vCPU's state beyond memory and general registers. They never change and differ between
+ * guests and vCPUs; a fresh domain does not have them by chance. */
 enum { GUEST_XSAVE_HEAD = 32 }; /* of the legacy area: control words, not registers */
 struct guest_vcpu_marks {
     uint32_t word; /* PVH: TSC_AUX; PV: an MSR, an entry point */

@@ -10,7 +10,7 @@ uint64_t guest_direct_va(const struct domain *d)
     return d->pv32 ? 0xC0000000ull : 0xffff880000000000ull;
 }
 
-/* A 32-bit guest has room for 768 MiB of it below Xen's hole; the rest is high memory. */
+/* A 32-bit guest's direct map has room for 768 MiB below Xen's hole; the rest is high memory. */
 uint64_t guest_direct_pages(const struct domain *d, uint64_t nr_pages)
 {
     uint64_t room = 0x30000;
@@ -86,6 +86,27 @@ uint64_t guest_lookup(struct domain *d, const struct guest_kernel *k, uint64_t i
     uint64_t mfn = d->hvm ? domain_gfn_to_mfn(d, pfn) : pv_lookup(d, pfn);
 
     return ours(d, mfn) && m2p_get(d->machine, mfn) == pfn ? mfn : 0;
+}
+
+static bool is_ballooned(const struct guest *g, uint64_t index)
+{
+    return guest_in_region(&g->kernel->data, index) && *guest_version(g, index) & VERSION_BALLOONED;
+}
+
+bool guest_find_pages(struct guest *g, bool (*missing)(void *arg, uint64_t index), void *arg)
+{
+    const struct guest_kernel *k = g->kernel;
+
+    /* The versions first: they tell which pages may be missing. */
+    for (int pass = 0; pass < 2; pass++)
+        for (uint64_t i = 0; i < k->nr_pages; i++) {
+            if (guest_in_region(&k->table, i) != (pass == 0))
+                continue;
+            g->mfns[i] = (uint32_t)guest_lookup(g->domain, k, i);
+            if (!g->mfns[i] && !is_ballooned(g, i) && !missing(arg, i))
+                return false;
+        }
+    return true;
 }
 
 struct guest_kernel *guest_find_kernel(struct domain *d)

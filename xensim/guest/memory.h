@@ -7,7 +7,7 @@
 
 #include "xensim/guest/kernel.h"
 
-/* A guest's memory, seen from outside or by itself. */
+/* A guest's memory as the guest itself or a verifier sees it. */
 struct guest {
     struct domain *domain;
     struct guest_kernel *kernel; /* in guest memory */
@@ -25,6 +25,11 @@ static inline unsigned guest_width(const struct domain *d)
 
 /* Machine frame of an index as the processor finds it; 0 if there is none or it is not ours. */
 uint64_t guest_lookup(struct domain *d, const struct guest_kernel *k, uint64_t index);
+
+/* Fill g->mfns, walking the whole memory map as the processor would. missing() is called for each
+ * page that is not there and not ballooned out either; it returns whether to go on. False if it
+ * did not. */
+bool guest_find_pages(struct guest *g, bool (*missing)(void *arg, uint64_t index), void *arg);
 
 static inline void *guest_page(const struct guest *g, uint64_t index)
 {
@@ -59,7 +64,7 @@ unsigned guest_pt_index(uint64_t va, unsigned level);
 /* The entry that the direct map must have for an index. */
 uint64_t guest_direct_pte(const struct guest_kernel *k, uint64_t index, uint64_t mfn);
 
-/* Tell the host's log, count it, and keep the first in the kernel page. */
+/* Log what the guest found wrong, count it, and keep the first in the kernel page. */
 void guest_fault(struct guest *g, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* PV: write what depends on machine frames into shared info and the P2M tree; after building and

@@ -47,10 +47,10 @@ void guest_remap(struct guest *g, unsigned cpu)
     pthread_mutex_lock(&d->lock);
     switch (r >> 13 & 15) {
     case 0:
-    case 1: /* not present, as a swapped-out page: the tools must leave every bit alone */
+    case 1: /* not present, like a swapped-out page: the tools must leave every bit alone */
         set_window(g, slot, r & ~PTE_PRESENT, r & ~PTE_PRESENT);
         break;
-    case 2: /* a frame that is no part of the guest's memory */
+    case 2: /* a frame that is not part of the guest's memory */
         set_window(g, slot, d->shared_info_mfn << 12 | PTE_PRESENT | PTE_ACCESSED, SHADOW_FOREIGN);
         break;
     default:

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a running PV guest does to its page tables: rewrites entries of its window tables, pins and
- * unpins trees of tables as processes come and go, maps its shared info. All of it goes through the
- * page-type rules, as mmu_update and mmuext_op would; takes domain->lock where not said otherwise.
+ * What a running PV guest does to its page tables: it rewrites entries of its window tables, pins
+ * and unpins trees of tables as processes come and go, and maps its shared info. All of it goes
+ * through the page-type rules, as mmu_update and mmuext_op would, and takes domain->lock unless
+ * said otherwise.
  */
 #ifndef XENSIM_GUEST_PAGETABLES_H
 #define XENSIM_GUEST_PAGETABLES_H

@@ -14,9 +14,9 @@ enum { SLICE_NS = 5 * 1000 * 1000, CAP_PERIOD_NS = 50 * 1000 * 1000 };
 struct run {
     struct guest g;
     _Atomic bool suspend_wanted;
-    int64_t suspend_at_ns; /* of a slow guest: not before */
-    _Atomic bool resuming; /* vCPU 0 has work to do before anybody else runs */
-    bool suspended_here;   /* this world saw the suspend; a restored guest's did not */
+    int64_t suspend_at_ns; /* a slow guest suspends no earlier */
+    _Atomic bool resuming; /* vCPU 0 has work to do before any other runs */
+    bool suspended_here;   /* the suspend was in this domain: not in a restored guest's */
 
     pthread_mutex_t lock; /* stop-machine: parked, want_park */
     pthread_cond_t cond;
@@ -30,7 +30,7 @@ static int64_t write_rate(const struct guest_kernel *k)
     return __atomic_load_n(&k->pages_per_s, __ATOMIC_RELAXED);
 }
 
-/* Write one page: its version, its content, and the marks that its processor would leave. */
+/* Write one page: its version, its content, and its dirty bits. */
 static void write_page(struct guest *g, unsigned cpu, uint64_t index)
 {
     struct guest_kernel *k = g->kernel;
@@ -83,14 +83,14 @@ static uint64_t next_index(struct guest *g, unsigned cpu)
     }
 }
 
-/* Suspend: park the other vCPUs, put what the toolstack will want into place, and stop. What
- * follows the hypercall runs in after_suspend(), here or on another host. */
+/* Suspend: park the other vCPUs, prepare what the toolstack expects, and stop. What follows the
+ * hypercall runs in after_suspend(), here or on another host. */
 static void park(struct run *r)
 {
     pthread_mutex_lock(&r->lock);
     r->parked++;
     pthread_cond_broadcast(&r->cond);
-    /* Whoever stops the domain does not know this lock, so cannot wake us: check now and then. */
+    /* domain->stopping is set without this lock or a broadcast, so check it now and then. */
     while (atomic_load(&r->want_park) && !atomic_load(&r->g.domain->stopping))
         deadline_cond_wait(&r->cond, &r->lock, deadline_in(10 * NS_PER_MS));
     r->parked--;
@@ -132,7 +132,7 @@ static void start_info_frames(struct guest *g, bool as_pfn)
     guest_touch(g, INDEX_START_INFO);
 }
 
-/* vCPU 0, with everybody else parked. */
+/* On vCPU 0, with all others parked. */
 static void suspend(struct run *r)
 {
     struct guest *g = &r->g;
@@ -187,8 +187,8 @@ static bool start_info_is_sound(struct guest *g)
     return false;
 }
 
-/* The suspend hypercall returned: 1, cancelled, the world is as it was; 0, a new domain. A
- * return of 0 in the old domain is what Linux does not survive either. */
+/* The suspend hypercall returned 1 (cancelled: all is as it was) or 0 (this is a new domain). 0 in
+ * the old domain is what Linux does not survive either. */
 static void after_suspend(struct run *r)
 {
     struct guest *g = &r->g;
@@ -232,7 +232,7 @@ static bool due(int64_t now, int64_t *next, unsigned per_s)
     return true;
 }
 
-/* What the scheduler's cap leaves of the time of all vCPUs: 1 without one. */
+/* The share of all vCPUs' time that the scheduler's cap leaves; 1 without a cap. */
 static double capped_share(const struct guest *g)
 {
     const unsigned cap = domain_cap(g->domain), whole = 100 * g->kernel->nr_vcpus;
@@ -245,9 +245,9 @@ struct pace {
     int64_t write_ns; /* when the next page may be written */
 };
 
-/* One guest operation. A guest with a rate is busy for as long as a write takes at that rate: so
- * much CPU time it is said to have used, and it slows down in proportion when that is capped. With
- * no rate it writes for a part of each period. Returns false when there is nothing to do now. */
+/* One guest operation. A guest with a rate is charged, for each write, the CPU time that a write
+ * takes at that rate, and a cap slows it down in proportion. One without a rate writes for its
+ * share of each period. False when there is nothing to do now. */
 static bool operate(struct guest *g, unsigned cpu, struct pace *p)
 {
     struct guest_kernel *k = g->kernel;
@@ -265,7 +265,7 @@ static bool operate(struct guest *g, unsigned cpu, struct pace *p)
     if (rate > 0) {
         if (p->write_ns > now)
             return false;
-        /* A vCPU that was kept from running catches up by no more than 100 ms. */
+        /* A vCPU that was held up catches up by no more than 100 ms. */
         if (p->write_ns < now - NS_PER_S / 10)
             p->write_ns = now - NS_PER_S / 10;
         step_ns = NS_PER_S * k->nr_vcpus / rate;
@@ -283,7 +283,7 @@ static bool operate(struct guest *g, unsigned cpu, struct pace *p)
     return true;
 }
 
-/* vCPU 0 suspends the guest if that was asked for and is due. True if the vCPU stopped. */
+/* On vCPU 0: suspend the guest if that was requested and is due. True if it was suspended. */
 static bool suspend_if_wanted(struct run *r)
 {
     const struct guest_kernel *k = r->g.kernel;
@@ -299,7 +299,7 @@ static bool suspend_if_wanted(struct run *r)
     return true;
 }
 
-static void sleep_a_little(int64_t ns)
+static void sleep_ns(int64_t ns)
 {
     struct timespec t = {.tv_nsec = ns};
 
@@ -330,32 +330,19 @@ static void *vcpu_main(void *arg)
         if (write_rate(g->kernel) < 0 && (!busy || !(++ops & 1023)))
             atomic_store(&v->cpu_time_ns, (uint64_t)thread_cpu_ns());
         if (!busy)
-            sleep_a_little(write_rate(g->kernel) > 1000 ? SLICE_NS / 10 : SLICE_NS);
+            sleep_ns(write_rate(g->kernel) > 1000 ? SLICE_NS / 10 : SLICE_NS);
     }
     return NULL;
 }
 
-/* Read the whole memory map the way the processor would. False, with a line in the log, if a
- * page that the guest has is not there. */
-static bool fill_tlb(struct guest *g)
+/* One page without memory is enough. */
+static bool log_missing(void *arg, uint64_t index)
 {
-    const struct guest_kernel *k = g->kernel;
+    const struct guest *g = arg;
 
-    /* The versions first: they tell which pages may be missing. */
-    for (int pass = 0; pass < 2; pass++)
-        for (uint64_t i = 0; i < k->nr_pages; i++) {
-            if (guest_in_region(&k->table, i) != (pass == 0))
-                continue;
-            g->mfns[i] = (uint32_t)guest_lookup(g->domain, k, i);
-            if (g->mfns[i])
-                continue;
-            if (pass && i >= k->data.first && *guest_version(g, i) & VERSION_BALLOONED)
-                continue;
-            host_log_rate(g->domain->host, "d%u: guest page %#llx (pfn %#llx) has no memory",
-                g->domain->id, (unsigned long long)i, (unsigned long long)guest_pfn(k, i));
-            return false;
-        }
-    return true;
+    host_log_rate(g->domain->host, "d%u: guest page %#llx (pfn %#llx) has no memory", g->domain->id,
+        (unsigned long long)index, (unsigned long long)guest_pfn(g->kernel, index));
+    return false;
 }
 
 static struct run *new_run(struct domain *d, struct guest_kernel *k)
@@ -409,7 +396,7 @@ void guest_start(struct domain *d)
 
     struct run *r = d->guest = new_run(d, k);
 
-    if (!r || !fill_tlb(&r->g)) {
+    if (!r || !guest_find_pages(&r->g, log_missing, &r->g)) {
         crash_at_start(d, "its memory is not whole");
         return;
     }
@@ -476,7 +463,7 @@ uint64_t guest_writes(struct domain *d)
     return writes;
 }
 
-/* Without pausing: the vCPUs read it before each page. */
+/* No need to pause: the vCPUs read it before each page. */
 void guest_set_rate(struct domain *d, int64_t pages_per_s)
 {
     pthread_mutex_lock(&d->guest_lock);

@@ -24,7 +24,7 @@ void guest_free(void *guest);
 void guest_request_suspend(struct domain *d);
 void guest_withdraw_suspend(struct domain *d);
 
-/* What the guest believes to have, in KiB; 0 if no guest runs. */
+/* The guest's memory as it sees it, in KiB; 0 if no guest runs. */
 uint64_t guest_memory_kib(struct domain *d);
 
 /* Pages written since it was made; 0 if no guest runs. */

@@ -112,12 +112,11 @@ static void check_sums(struct check *c, uint64_t table_sum)
             (unsigned long long)table_sum, (unsigned long long)want);
 }
 
-/* The entry at level 1 that the guest last wrote for this address; *known is false where it never
- * put anything. */
-static uint64_t expected_leaf(struct check *c, uint64_t va, bool *foreign)
+/* The level-1 entry that the guest last wrote for this address. */
+static uint64_t expected_leaf(const struct check *c, uint64_t va)
 {
-    struct guest *g = &c->g;
-    struct domain *d = g->domain;
+    const struct guest *g = &c->g;
+    const struct domain *d = g->domain;
     const struct guest_kernel *k = g->kernel;
     uint64_t direct = (va - guest_direct_va(d)) / PAGE_BYTES;
     uint64_t leaf = (va - guest_p2m_va(d)) / PAGE_BYTES;
@@ -133,10 +132,8 @@ static uint64_t expected_leaf(struct check *c, uint64_t va, bool *foreign)
     if (va >= guest_window_va(d) && slot < GUEST_NR_WINDOWS * 512) {
         uint64_t want = ((uint64_t *)guest_page(g, k->shadow.first + slot / 512))[slot % 512];
 
-        if (want == SHADOW_FOREIGN) {
-            *foreign = true;
+        if (want == SHADOW_FOREIGN)
             return d->shared_info_mfn << 12 | PTE_PRESENT | PTE_ACCESSED;
-        }
         if (!(want & PTE_PRESENT))
             return want;
         return want >> 12 < k->nr_pages ? (want & 0xfff) | (uint64_t)g->mfns[want >> 12] << 12
@@ -184,13 +181,12 @@ static void check_kernel_table(struct check *c, uint64_t mfn, unsigned level, ui
     for (unsigned i = 0; i < 512; i++) {
         uint64_t va = sign_extend(d, base + ((uint64_t)i << (12 + 9 * (level - 1))));
         uint64_t pte = table[i];
-        bool foreign = false;
 
         if (pte_is_xens(d, f, level, i))
             continue;
         c->report->entries++;
         if (level == 1) {
-            uint64_t want = expected_leaf(c, va, &foreign);
+            uint64_t want = expected_leaf(c, va);
 
             if (pte != want)
                 name_entry(c, 1, va, pte, want);
@@ -213,7 +209,7 @@ static void check_kernel_table(struct check *c, uint64_t mfn, unsigned level, ui
     }
 }
 
-/* Every page the guest has must be reachable, not only what is there be right. */
+/* Every page must be reachable; that the tables present are right is not enough. */
 static void check_reachable(struct check *c)
 {
     struct domain *d = c->g.domain;
@@ -303,7 +299,7 @@ static void check_page_tables(struct check *c)
     check_user(c);
 }
 
-/* What a migration carries of a vCPU beside what the guest itself starts from. */
+/* The state of a vCPU that a migration carries and the guest itself does not start from. */
 static void check_vcpu(struct check *c, const struct vcpu *v)
 {
     const struct domain *d = c->g.domain;
@@ -346,21 +342,12 @@ static void check_hvm_params(struct check *c)
                 (unsigned long long)have[want[i].index], (unsigned long long)want[i].value);
 }
 
-static void find_memory(struct check *c)
+static bool report_missing(void *arg, uint64_t index)
 {
-    struct guest *g = &c->g;
-    const struct guest_kernel *k = g->kernel;
+    struct check *c = arg;
 
-    for (int pass = 0; pass < 2; pass++)
-        for (uint64_t i = 0; i < k->nr_pages; i++) {
-            if (guest_in_region(&k->table, i) != (pass == 0))
-                continue;
-            g->mfns[i] = (uint32_t)guest_lookup(g->domain, k, i);
-            if (g->mfns[i] ||
-                (pass && guest_in_region(&k->data, i) && *guest_version(g, i) & VERSION_BALLOONED))
-                continue;
-            problem(c, "pfn %#llx: no memory there", (unsigned long long)guest_pfn(k, i));
-        }
+    problem(c, "pfn %#llx: no memory there", (unsigned long long)guest_pfn(c->g.kernel, index));
+    return true;
 }
 
 static int verify_paused(struct domain *d, struct check *c)
@@ -372,7 +359,7 @@ static int verify_paused(struct domain *d, struct check *c)
     c->g.mfns = calloc(c->g.kernel->nr_pages, sizeof(*c->g.mfns));
     if (!c->g.mfns)
         return -ENOMEM;
-    find_memory(c);
+    guest_find_pages(&c->g, report_missing, c);
     if (!c->report->problems) {
         check_sums(c, check_data(c));
         for (unsigned i = 0; i < c->g.kernel->nr_vcpus && i < d->max_vcpus; i++)

@@ -11,7 +11,7 @@ struct verify_report {
     char *text; /* malloc'ed lines; may be NULL */
 };
 
-/* The domain is paused meanwhile. -ENOENT: it holds no guest; -ENOMEM. */
+/* Pauses the domain meanwhile. 0, -ENOENT if it holds no guest, or -ENOMEM. */
 int guest_verify(struct domain *d, struct verify_report *report);
 
 #endif

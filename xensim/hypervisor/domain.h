@@ -93,8 +93,8 @@ struct domain {
     struct cpu_policy policy;
     uint16_t sched_weight, sched_cap;
 
-    /* Pausing. pause_count > 0 keeps every vCPU out of the guest. controller_pauses is the part
-     * of it that toolstacks own. Shutdown is one more pause. */
+    /* Pausing. pause_count > 0 keeps every vCPU out of the guest; controller_pauses of these belong
+     * to toolstacks, and shutdown is one more. */
     _Atomic uint32_t pause_count;
     _Atomic uint32_t controller_pauses;
     _Atomic bool is_shut_down;
@@ -102,19 +102,19 @@ struct domain {
     _Atomic bool stopping; /* vCPU threads leave for good */
 
     /* Guards guest and config_json, and changes of is_shut_down and controller_pauses. vCPUs take
-     * it inside the guest: nobody who holds it may wait for them (domain_pause). */
+     * it inside the guest, so never domain_pause() with it held. */
     pthread_mutex_t guest_lock;
-    void *guest; /* the program that runs inside, once it runs: host_ops knows what it is */
+    void *guest; /* the program that runs inside, once it runs; opaque here (host_ops) */
 };
 
 int domain_create(
     struct host *h, uint16_t want_id, const struct xen_domctl_createdomain *c, struct domain **out);
 
-/* A reference, or NULL. Every domain_get and domain_hold has its domain_put. */
+/* A reference, or NULL. Each domain_get and domain_hold needs a domain_put. */
 struct domain *domain_get(struct host *h, uint16_t id);
 void domain_put(struct domain *d);
 
-/* One more, for who has one. */
+/* One more, for a caller that has one. */
 static inline struct domain *domain_hold(struct domain *d)
 {
     atomic_fetch_add(&d->refs, 1);
@@ -129,8 +129,8 @@ int domain_set_max_vcpus(struct domain *d, unsigned max);
 
 void domain_pause(struct domain *d);
 void domain_unpause(struct domain *d);
-/* From a toolstack: counted apart, so that an unpause too many is refused. The first unpause
- * also starts the vCPUs of a domain whose contexts are set. */
+/* From a toolstack: counted apart, so that one unpause too many is refused. The first unpause also
+ * starts the vCPUs of a domain whose contexts are set. */
 void domain_pause_by_controller(struct domain *d);
 int domain_unpause_by_controller(struct domain *d);
 /* The guest, or a toolstack for it, shuts the domain down: nobody runs until it is resumed. */

@@ -48,7 +48,7 @@ static int64_t op_getdomaininfo(struct host *h, struct xen_domctl *op)
 {
     struct domain *d = NULL;
 
-    /* Xen looks for the first domain at or after the one that was asked for. */
+    /* Xen takes the first domain at or after the one that was asked for. */
     for (unsigned id = op->domain; id < MAX_DOMAINS && !d; id++)
         d = domain_get(h, (uint16_t)id);
     if (!d)
@@ -233,7 +233,7 @@ static int64_t domain_op(
     }
 }
 
-/* It only reads: it need not queue behind Xen's one lock for domctls. */
+/* Read-only, so it need not queue behind Xen's one lock for domctls. */
 static bool takes_no_domctl_lock(uint32_t cmd)
 {
     return cmd == XEN_DOMCTL_getdomaininfo;

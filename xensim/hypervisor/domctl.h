@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * __HYPERVISOR_domctl: what a toolstack asks of one domain. One domctl at a time
- * (host->domctl_lock), as in Xen, but for getdomaininfo.
+ * __HYPERVISOR_domctl: what a toolstack asks of one domain. One at a time (host->domctl_lock) as in
+ * Xen, except getdomaininfo.
  */
 #ifndef XENSIM_HYPERVISOR_DOMCTL_H
 #define XENSIM_HYPERVISOR_DOMCTL_H

@@ -1,7 +1,7 @@
 /*
- * A host as its hypervisor sees it: one machine, its domains, and what is said about them. It
- * knows neither the clients that make hypercalls nor the programs that run as guests: those stand
- * above it and are called through host_ops.
+ * A host as its hypervisor sees it: one machine, its domains and its log. It knows neither the
+ * clients that make hypercalls nor the programs that run as guests; both sit above it and are
+ * called through host_ops.
  */
 #ifndef XENSIM_HYPERVISOR_HOST_H
 #define XENSIM_HYPERVISOR_HOST_H
@@ -41,7 +41,7 @@ struct host {
     struct domain *domains[MAX_DOMAINS];
     uint16_t next_domid;
 
-    /* Counts up whenever a domain comes, goes, shuts down or resumes: host_await_change(). */
+    /* Counts domains that come, go, shut down or resume; see host_await_change(). */
     pthread_mutex_t change_lock;
     pthread_cond_t change_cond;
     uint64_t changes;
@@ -54,10 +54,10 @@ int host_init(struct host *h, struct err *e);
 
 #define host_log(h, ...) log_write(&(h)->log, LOG_INFO, __VA_ARGS__)
 
-/* For what a client can cause over and over: every line of the first thousand, then each 4096th. */
+/* For what a client can cause over and over: the first thousand lines, then every 4096th. */
 void host_log_rate(struct host *h, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Something about a domain changed that toolstacks wait for. */
+/* Something that toolstacks wait for changed about a domain. */
 void host_notify(struct host *h);
 
 /* Wait until something about domains changes, at most a tenth of a second. */
@@ -66,7 +66,7 @@ void host_await_change(struct host *h);
 /* Ask the host to end. Safe in a signal handler. 0 or -EIO. */
 int host_stop(struct host *h);
 
-/* Have host_ops drop what clients have let go of of d's pages. d->lock is held. */
+/* Drop mappings of d's pages that clients have let go of. d->lock is held. */
 void host_sweep_mappings(struct host *h, struct domain *d);
 
 #endif

@@ -14,8 +14,8 @@
 
 enum { M2P_BYTES = 8, COMPAT_M2P_BYTES = 4 };
 
-/* What is left to others on the real machine, and how much is touched before it is asked again.
- * One frame may take a huge page, and is counted beside it: it may also turn out not to. */
+/* What is left for others on the real machine, and how much may be touched before it is asked
+ * again. A frame may take a whole huge page; both are counted, because it may also not. */
 #define REAL_RESERVE_BYTES (256ull << 20)
 #define REAL_STEP_BYTES    (64ull << 20)
 #define REAL_LEAST_BYTES   (2 * CHUNK_BYTES)
@@ -148,7 +148,7 @@ int machine_init(
     m->rng = 0x9E3779B97F4A7C15ull;
     pthread_mutex_init(&m->heap_lock, NULL);
 
-    /* Better said now than by the kernel, which ends somebody when it has no more. */
+    /* Better to refuse now than have the kernel kill somebody when memory runs out. */
     uint64_t needed = machine_bytes_needed(p), real = machine_real_bytes_free();
 
     if (needed > real)
@@ -230,7 +230,7 @@ static void give_frame(struct machine *m, uint64_t mfn, uint16_t owner)
     m2p_set(m, mfn, M2P_INVALID);
 }
 
-/* Outside the lock: the frame is ours alone, and poisoning it is most of the cost. */
+/* Without the lock: the frame is ours alone, and poisoning it is most of the cost. */
 static void poison_frame(struct machine *m, uint64_t mfn)
 {
     struct frame *f = &m->frames[mfn];
@@ -413,7 +413,7 @@ uint64_t heap_take_reserved(struct machine *m, uint64_t mfn, uint64_t count, uin
     return taken;
 }
 
-/* An empty chunk gives its memory back to the machine below us. Caller holds heap_lock. */
+/* Return an empty chunk's memory to the real machine. Caller holds heap_lock. */
 static void retire_chunk(struct machine *m, uint64_t chunk)
 {
     if (!m->prealloc)

@@ -50,7 +50,7 @@ enum {
 
 struct frame {
     uint32_t type_refs;
-    _Atomic uint16_t owner; /* other domains look at it, only to see that it is not theirs */
+    _Atomic uint16_t owner; /* other domains read it, only to see that it is not theirs */
     uint8_t type;
     uint8_t flags;
     uint32_t map_refs; /* mappings by clients, read-only ones too */
@@ -95,13 +95,13 @@ struct machine_params {
     const char *dir; /* run directory: the tmpfs is mounted below it */
 };
 
-/* What the machine that simulates can still give, swap and what is left to others aside. */
+/* What the real machine can still give, without swap and what is left for others. */
 uint64_t machine_real_bytes_free(void);
 
 /* What a host needs at once: its tables have an entry for each frame, and preallocated memory. */
 uint64_t machine_bytes_needed(const struct machine_params *p);
 
-/* What it takes lives as long as the process. */
+/* What it allocates lives as long as the process. */
 int machine_init(
     struct machine *m, const struct machine_params *p, const struct log *log, struct err *e);
 
@@ -118,12 +118,12 @@ static inline bool mfn_valid(const struct machine *m, uint64_t mfn)
 /* How many frames are free just now. */
 uint64_t heap_free_frames(struct machine *m);
 
-/* On a fragmented host so many percent of the chunks are broken, and so many percent of the extents
- * that are asked about here are to come from them. */
+/* Whether an extent is to come from broken chunks: on a host fragmented by N percent these are N
+ * percent of the chunks, and N percent of the answers are yes. */
 bool heap_scatters(struct machine *m);
 
-/* One frame, poisoned, owned by owner with no type and M2P invalid; 0 if memory is out. To scatter
- * it is to take it from anywhere in broken chunks. */
+/* One frame, poisoned, owned by owner, with no type and an invalid M2P entry; 0 if memory is out.
+ * scatter: from anywhere in broken chunks. */
 uint64_t heap_alloc_frame(struct machine *m, uint16_t owner, bool scatter);
 
 /* 512 contiguous aligned frames; 0 if there is no such run. */

@@ -6,22 +6,22 @@
 /* What one call may ask for: Xen has no limit but preempts; a client that wants more loops. */
 enum { MAX_EXTENTS = 1 << 20 };
 
-/* Some of what is left of the list: its first extent, or as many single frames as follow each other
- * there and in machine memory. Returns how many extents, or -errno. */
+/* Populate some of what is left of the list: its first extent, or as many single frames as are
+ * contiguous both there and in machine memory. Returns how many extents, or -errno. */
 static int64_t populate_some(
     struct domain *d, const struct xen_memory_reservation *r, xen_pfn_t *list, uint64_t left)
 {
     const uint64_t pfn = list[0];
-    uint64_t row = 1, mfn;
+    uint64_t run = 1, mfn;
     int64_t done;
 
     if (r->extent_order) {
         done = physmap_populate(d, pfn, r->extent_order, &mfn);
         done = done ? done : 1;
     } else {
-        while (row < left && list[row] == pfn + row)
-            row++;
-        done = physmap_populate_row(d, pfn, row, &mfn);
+        while (run < left && list[run] == pfn + run)
+            run++;
+        done = physmap_populate_run(d, pfn, run, &mfn);
     }
     for (int64_t i = 0; !d->hvm && i < done; i++)
         list[i] = mfn + (uint64_t)i;

@@ -115,7 +115,7 @@ static void devalidate(struct domain *d, uint64_t mfn, unsigned level)
         if (pte & PTE_PRESENT && !pte_is_xens(d, f, level, i))
             put_entry(d, level, pte);
     }
-    /* Xen's slots are told apart by the flag alone: none may stay behind without it. */
+    /* Only the flag tells Xen's slots apart: none may be left without it. */
     for (unsigned i = COMPAT_XEN_FIRST_SLOT; f->flags & FRAME_PAE_XEN && i < 512; i++)
         write_pte(d, mfn, i, 0);
     f->flags &= (uint8_t)~FRAME_PAE_XEN;
@@ -134,7 +134,7 @@ int page_get_type(struct domain *d, uint64_t mfn, enum page_type type)
     struct frame *f = &d->machine->frames[mfn];
 
     if (f->type_refs && f->type != type) {
-        /* A client may have unmapped it already without anybody having looked. */
+        /* A client may have unmapped it since the last sweep. */
         host_sweep_mappings(d->host, d);
         if (f->type_refs && f->type != type) {
             host_log_rate(d->host, "d%u: mfn %#llx has type %u with %u references, wanted %u",

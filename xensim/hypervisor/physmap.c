@@ -13,9 +13,8 @@ static bool is_scattered(struct domain *d, uint64_t pfn)
     return *first == EXTENT_SCATTERED;
 }
 
-/* Frames in a row for pfn and up to count - 1 after it: out of the chunk promised to its extent, so
- * that neighbours are neighbours in machine memory too; each slot of a promise is used once.
- * Returns how many there were, 0 if memory is out. */
+/* A run of frames for pfn and up to count - 1 after it, from the chunk promised to its extent; each
+ * slot of a promise is used once. Returns how many there were, 0 if memory is out. */
 static uint64_t alloc_for(struct domain *d, uint64_t pfn, uint64_t count, uint64_t *mfn)
 {
     struct machine *m = d->machine;
@@ -52,7 +51,7 @@ static uint64_t alloc_for(struct domain *d, uint64_t pfn, uint64_t count, uint64
     return *mfn != 0;
 }
 
-/* 512 frames in a row for pfn and what follows it. */
+/* A run of 512 frames from pfn on. */
 static uint64_t alloc_run_for(struct domain *d, uint64_t pfn)
 {
     uint64_t mfn = is_scattered(d, pfn) ? 0 : heap_alloc_chunk(d->machine, d->id);
@@ -94,14 +93,14 @@ static int may_populate(struct domain *d, uint64_t pfn, uint64_t count)
     return d->tot_pages + count > d->max_pages ? -EPERM : 0;
 }
 
-static void add_row(struct domain *d, uint64_t pfn, uint64_t mfn, uint64_t count)
+static void add_run(struct domain *d, uint64_t pfn, uint64_t mfn, uint64_t count)
 {
     d->tot_pages += count;
     for (uint64_t i = 0; i < count; i++)
         add_to_physmap(d, pfn + i, mfn + i);
 }
 
-int64_t physmap_populate_row(struct domain *d, uint64_t pfn, uint64_t count, uint64_t *mfn)
+int64_t physmap_populate_run(struct domain *d, uint64_t pfn, uint64_t count, uint64_t *mfn)
 {
     int rc = may_populate(d, pfn, 1);
 
@@ -109,11 +108,11 @@ int64_t physmap_populate_row(struct domain *d, uint64_t pfn, uint64_t count, uin
         return rc;
     if (count > d->max_pages - d->tot_pages)
         count = d->max_pages - d->tot_pages;
-    /* A row ends where its extent does, and so below MAX_PFNS. */
+    /* A run ends where its extent does, and so below MAX_PFNS. */
     count = alloc_for(d, pfn, count, mfn);
     if (!count)
         return -ENOMEM;
-    add_row(d, pfn, *mfn, count);
+    add_run(d, pfn, *mfn, count);
     return (int64_t)count;
 }
 
@@ -122,7 +121,7 @@ int physmap_populate(struct domain *d, uint64_t pfn, unsigned order, uint64_t *m
     uint64_t count = 1ull << order;
 
     if (order == 0) {
-        int64_t done = physmap_populate_row(d, pfn, 1, mfn);
+        int64_t done = physmap_populate_run(d, pfn, 1, mfn);
 
         return done < 0 ? (int)done : 0;
     }
@@ -138,7 +137,7 @@ int physmap_populate(struct domain *d, uint64_t pfn, unsigned order, uint64_t *m
         heap_free_frame(d->machine, *mfn + i);
     if (!*mfn)
         return -ENOMEM;
-    add_row(d, pfn, *mfn, count);
+    add_run(d, pfn, *mfn, count);
     return 0;
 }
 

@@ -15,9 +15,9 @@
  * max_pages. */
 int physmap_populate(struct domain *d, uint64_t pfn, unsigned order, uint64_t *mfn);
 
-/* Populate pfn and up to count - 1 frames after it, as far as one row of frames goes. Returns how
- * many there were, at least one, with the row's first frame in *mfn; else as above. */
-int64_t physmap_populate_row(struct domain *d, uint64_t pfn, uint64_t count, uint64_t *mfn);
+/* Populate pfn and up to count - 1 frames after it, as far as one run of machine frames goes.
+ * Returns how many there were, at least one, with the first frame in *mfn; else as above. */
+int64_t physmap_populate_run(struct domain *d, uint64_t pfn, uint64_t count, uint64_t *mfn);
 
 /* Take the frame behind gfn away from the domain (ballooning). */
 int physmap_depopulate(struct domain *d, uint64_t gfn);

@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-/* With neither array given a caller asks how many entries there may be. */
+/* A caller that passes neither array asks how many entries there may be. */
 static int64_t copy_out(struct caller *caller, const struct cpu_policy *p, uint64_t leaves_va,
     uint64_t msrs_va, uint32_t *nr_leaves, uint32_t *nr_msrs)
 {

@@ -45,7 +45,7 @@ static int64_t sys_getdomaininfolist(struct host *h, struct caller *caller, stru
     return 0;
 }
 
-/* All CPUs are in the one pool that there is. */
+/* There is one pool, with all CPUs in it. */
 static int64_t sys_cpupool(struct host *h, struct caller *caller, struct xen_sysctl *op)
 {
     struct xen_sysctl_cpupool_op *p = &op->u.cpupool_op;

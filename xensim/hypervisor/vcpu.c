@@ -58,7 +58,7 @@ static unsigned gdt_frames(const struct domain *d, const vcpu_guest_context_any_
     return (unsigned)((FIELD(d, c, gdt_ents) + 511) / 512);
 }
 
-/* A context for a vCPU that has one already must name the same tables. */
+/* A new context for a vCPU that has one must name the same tables. */
 static bool same_tables(
     const struct domain *d, const vcpu_guest_context_any_t *a, const vcpu_guest_context_any_t *b)
 {

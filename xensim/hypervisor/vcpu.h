@@ -9,9 +9,9 @@
 
 void vcpu_get_context(const struct vcpu *v, vcpu_guest_context_any_t *out);
 
-/* Load a context: takes typed references on the page tables and the descriptor tables that it
- * names, so it fails if they are not sound. A vCPU that has a context may only get one that
- * agrees with it in these. d->lock held. */
+/* Load a context. Takes typed references on the page tables and descriptor tables that it names,
+ * and fails if they are not valid. A vCPU that has a context may only get one that names the same.
+ * d->lock held. */
 int vcpu_set_context(struct vcpu *v, const vcpu_guest_context_any_t *in);
 int vcpu_reset(struct vcpu *v);
 

@@ -2,7 +2,7 @@
 /*
  * The arena: memory shared with the daemon, which /dev/xen/hypercall hands out.
  *
- * Lock: process.lock, held by the caller of each but arena_contains() and arena_discard().
+ * Lock: process.lock, held by the callers of all but arena_contains().
  */
 #ifndef XENSIM_PRELOAD_ARENA_H
 #define XENSIM_PRELOAD_ARENA_H
@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Take address space for it: the daemon is told where it lies before it makes the memory. NULL if
- * there is none. */
+/* Reserve its address space, which the daemon is told before it makes the memory. NULL if there is
+ * none. */
 void *arena_reserve(void);
 
 /* Put the daemon's memory there, all of it free. 0 or -ENOMEM. */

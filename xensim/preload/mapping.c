@@ -14,7 +14,7 @@ static uint8_t *map_nothing_aligned(size_t bytes)
 {
     uint8_t *raw = real_map_nothing(NULL, bytes);
 
-    /* As Linux chooses by itself, in later versions: the other way takes two calls more. */
+    /* Later versions of Linux align by themselves; otherwise it takes two more calls. */
     if (!raw || (uintptr_t)raw % HUGE_BYTES == 0)
         return raw;
     real.munmap(raw, bytes);
@@ -58,8 +58,8 @@ static void let_go(const struct region *gone)
     free(gone->slots);
 }
 
-/* The region leaves the list before its addresses are free: another thread's next mapping may be
- * given the same ones. */
+/* The region leaves the table before its addresses are free: another thread's next mapping may get
+ * the same ones. */
 int mapping_release(void *addr, size_t bytes)
 {
     struct region gone = {0};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest memory in this process: mapped from the machine file itself, runs of consecutive frames
- * with one mmap each. Nothing that is shared is changed but the bytes that say that the process has
+ * Guest memory in this process: mapped from the machine file itself, each run of consecutive frames
+ * with one mmap. The only shared state that is written are the bytes that say that the process has
  * let go of a mapping. All of it takes process.lock.
  */
 #ifndef XENSIM_PRELOAD_MAPPING_H

@@ -88,7 +88,7 @@ static long ioctl_hypercall(struct connection *c, const privcmd_hypercall_t *h)
     return rc ? rc : reply.result;
 }
 
-/* As the driver answers; the host's log names it. */
+/* Answered as by the driver; the host's log names it. */
 static int ioctl_unknown(struct connection *c, unsigned long request)
 {
     struct proto_request req = {.op = OP_UNKNOWN_IOCTL, .arg = {_IOC_NR(request)}};

@@ -48,9 +48,9 @@ void process_handle_forks(void)
 }
 
 /*
- * Descriptors of ours live where programs do not close everything up to some small number; and not
- * just below a power of two: when the kernel's table of a process with threads has to grow, that
- * takes a grace period of RCU, 15 ms on a busy machine.
+ * Our descriptors are above what programs close in a loop, and not just below a power of two:
+ * growing the descriptor table of a process with threads takes an RCU grace period, 15 ms on a busy
+ * machine.
  */
 enum { FIRST_OWN_FD = 600 };
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * This process as a client of the daemon: its session, which it has once and for all of its
- * descriptors (proto.h).
+ * This process as a client of the daemon: its session, one for all of its descriptors (proto.h).
  *
- * process.lock guards everything that the process has one of: the session, the tables of
- * descriptors and of regions, the arena. After a fork the child starts without any of it: handles
- * are not usable across fork, as with Xen.
+ * process.lock guards what the process has one of: the session, the tables of descriptors and of
+ * regions, the arena. After a fork the child starts without any of it: as with Xen, handles are not
+ * usable across a fork.
  */
 #ifndef XENSIM_PRELOAD_PROCESS_H
 #define XENSIM_PRELOAD_PROCESS_H
@@ -36,12 +35,12 @@ int process_open_session(void);
 /* A connection to the daemon, or -errno. */
 int process_connect(void);
 
-/* One request and its reply. -EHOSTDOWN when the daemon is gone: the same for every caller, nothing
- * to wait for, and an error that no Xen gives, so that whoever reads it knows. */
+/* One request and its reply. -EHOSTDOWN, which no Xen answers, when the daemon is gone. */
 int process_ask(
     int sock, const struct proto_request *req, struct proto_reply *reply, int *fds, int nr_fds);
 
-/* fd, moved out of the way of the program's own; closed then. */
+/* A duplicate of fd out of the way of the program's own, in place of fd. fd itself if that
+ * fails. */
 int process_move_up(int fd);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The C library's functions that the library stands before, looked up once for speed. */
+/* The C library's own functions, found once because they are called all the time. */
 #ifndef XENSIM_PRELOAD_REAL_H
 #define XENSIM_PRELOAD_REAL_H
 

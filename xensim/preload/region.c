@@ -22,7 +22,7 @@ void regions_forget(void)
     nr_regions = 0;
 }
 
-/* Of the first region that ends after the address. */
+/* The index of the first region that ends after the address. */
 static size_t first_after(uintptr_t address)
 {
     size_t low = 0, high = nr_regions;

@@ -69,7 +69,7 @@ static void remove_context(const struct xl *xl)
     pthread_mutex_unlock(&xls_lock);
 }
 
-/* An operation that still runs has nobody to tell, but uses the context. */
+/* Operations that still run use the context, though nobody waits for their result. */
 static void end_operations(struct xl *xl)
 {
     pthread_mutex_lock(&xl->lock);
@@ -173,7 +173,7 @@ int xl_ask(struct xl *xl, xentoollog_level level, char **text, const char *const
     if (sock >= 0)
         close(sock);
     free(joined);
-    if (e.code == EHOSTDOWN) /* nobody has asked in vain, and nobody is quiet about that */
+    if (e.code == EHOSTDOWN) /* an error even for a question that may fail */
         xl_log(xl, XTL_ERROR, -1, "%s", e.text);
     else if (rc)
         xl_log(xl, level, -1, "%s: %s", words[0], e.text);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libxl's part, for the programs that `xensim run` runs: the functions of libxl that xmigrate
- * calls and that would need xenstore, device models or a kernel to boot stand in the units xl_*.
- * Types, their constructors and JSON are the real library's, and so is the context; get_physinfo
- * and get_version_info are the real functions on our hypercalls.
+ * The stand-in for libxl, in the units xl_*: the functions that xmigrate calls and that would need
+ * xenstore, device models or a kernel to boot. Types, their constructors and JSON are the real
+ * library's, and so is the context; get_physinfo and get_version_info are the real functions on our
+ * hypercalls.
  *
- * Here: a context as xensim keeps it beside the real one, found by its libxl_ctx, and commands to
- * the host for it.
+ * Here: what xensim keeps beside a real context, found by its libxl_ctx, and commands to the host
+ * on its behalf.
  *
  * Locks: the list of contexts has one of its own; xl->lock guards a context's events and
  * operations.

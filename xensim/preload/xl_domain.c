@@ -82,7 +82,7 @@ EXPORT int libxl_domain_info(libxl_ctx *ctx, libxl_dominfo *info_r, uint32_t dom
     char id[12];
     int rc = find_domain(xl_of(ctx), xl_id_text(domid, id), &i);
 
-    /* A domain whose name looks like this number is not it. */
+    /* Not a domain whose name is this number. */
     if (!rc && i.domid != domid)
         rc = ERROR_DOMAIN_NOTFOUND;
     if (!rc && info_r)
@@ -121,7 +121,7 @@ EXPORT int libxl_name_to_domid(libxl_ctx *ctx, const char *name, uint32_t *domid
     struct dominfo i;
     int rc = find_domain(xl_of(ctx), name, &i);
 
-    /* A number finds a domain by id: that is not its name. */
+    /* A number finds a domain by id, which is not its name. */
     if (rc || strcmp(i.name, name))
         return ERROR_INVAL;
     *domid = i.domid;
@@ -215,7 +215,7 @@ EXPORT int libxl_domain_rename(
     return ASK(xl, NULL, "rename", id, new_name);
 }
 
-/* A verb that wants a domain and nothing else. */
+/* For verbs that take a domain and nothing else. */
 static int act(libxl_ctx *ctx, const char *verb, uint32_t domid)
 {
     struct xl *xl = xl_of(ctx);
@@ -249,7 +249,8 @@ EXPORT int libxl_domain_destroy(libxl_ctx *ctx, uint32_t domid, const libxl_asyn
     return act(ctx, "destroy", domid);
 }
 
-/* A new guest in place of one that rebooted: xensim boots no kernels, so it is one of its own. */
+/* A new guest in place of one that rebooted. xensim boots no kernels, so it is one of xensim's
+ * own. */
 EXPORT int libxl_domain_create_new(libxl_ctx *ctx, libxl_domain_config *config, uint32_t *domid,
     const libxl_asyncop_how *ao_how, const libxl_asyncprogress_how *console)
 {

@@ -11,13 +11,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Somebody wants to hear of a domain's death: a thread waits for it on a command of its own. */
+/* A thread that waits for a domain's death, on a command of its own. */
 struct libxl__evgen_domain_death {
     struct xl *xl;
     uint32_t domid;
     libxl_ev_user user;
     int sock;
-    atomic_bool over; /* nobody wants to know any more */
+    atomic_bool over; /* disabled: the event is not wanted any more */
     pthread_t thread;
 };
 
@@ -104,7 +104,7 @@ static void *await_death(void *arg)
         event.u.domain_shutdown.shutdown_reason = (uint8_t)code;
         xl_event_queue(w->xl, &event);
     } else if ((rc && !w->over) || (!rc && !strncmp(text, "dead", 4))) {
-        /* Also when the host went away: nobody may wait for ever for a domain of it. */
+        /* Also when the host went away: nobody is to wait for its domains for ever. */
         event.type = LIBXL_EVENT_TYPE_DOMAIN_DEATH;
         xl_event_queue(w->xl, &event);
     }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libxl's long operations: suspend and restore. One runs in a thread of its own when its caller
- * wants to hear of it later; it frames the stream as libxl does and starts the save helper with
- * libxl's protocol.
+ * libxl's long operations, suspend and restore: they frame the stream as libxl does and run the
+ * save helper with libxl's protocol. One with an ao_how runs in a thread of its own.
  */
 #include "xensim/client.h"
 #include "xensim/helper.h"
@@ -51,7 +50,7 @@ static void helper_log(
     xl_log(op->xl, (xentoollog_level)level, errno_value, "%s", text);
 }
 
-/* The host's answer, unless the helper ends or the operation is aborted before. */
+/* The host's answer, unless the helper ends or the operation is aborted first. */
 static int await_answer(struct operation *op, int sock, int helper_fd, struct err *e)
 {
     struct pollfd fds[3] = {{.fd = sock, .events = POLLIN}, {.fd = helper_fd, .events = 0},
@@ -327,7 +326,7 @@ static int start_thread(struct operation *op)
     return rc;
 }
 
-/* Run to the end, or in a thread if the caller wants to hear of it later. */
+/* Run to the end, or in a thread if the caller gave an ao_how. */
 static int start_operation(const struct operation *what, const libxl_asyncop_how *how)
 {
     struct operation *op = malloc(sizeof(*op));
