@@ -3,7 +3,7 @@
  * and writes batch after batch.
  */
 #include "base/deadline.h"
-#include "dirtylog/dirtylog.h"
+#include "dirtylog/extents.h"
 #include "engine/sink.h"
 #include "transport/v3.h"
 
@@ -156,7 +156,7 @@ int sink_plain_create(const struct sink_parts *parts, struct page_sink **sink, s
     snprintf(s->name, sizeof(s->name), "the stream on descriptor %d", p->stream_fd);
     v3_stream_init(&s->stream, p->stream_fd, p->cancel, PLAIN_STALL_NS, s->name);
 
-    const int rc = batch_create(parts->guest->xen, parts->guest, parts->maps, &s->batch, e);
+    const int rc = batch_create(parts->guest->xen, parts->guest, parts->notes, &s->batch, e);
 
     if (rc) {
         plain_close(&s->base);

@@ -26,10 +26,10 @@ struct surveyor {
     struct survey *s;
     struct xen xen;
     struct guest *guest;
-    struct frame_maps maps;
+    struct frame_notes notes;
     struct batch *batch;
     struct page_encoder *encoder;
-    struct dirtylog *log;
+    struct dirty_source *log;
     uint64_t *found;
     uint64_t data_pages, zero_pages; /* of the sample */
     int64_t load_ns;                 /* what reading it took */
@@ -42,9 +42,9 @@ static int set_up(struct surveyor *v, struct err *e)
     if (!rc)
         rc = guest_open(&v->xen, v->p->domid, &v->guest, e);
     if (!rc)
-        rc = frame_maps_init(&v->maps, v->guest->frames, e);
+        rc = frame_notes_init(&v->notes, v->guest->frames, e);
     if (!rc)
-        rc = batch_create(&v->xen, v->guest, &v->maps, &v->batch, e);
+        rc = batch_create(&v->xen, v->guest, &v->notes, &v->batch, e);
     if (!rc)
         rc = page_encoder_create(PAGE_CODEC_BIT(PAGE_CODECS) - 1, &v->encoder, e);
     if (rc)
@@ -184,7 +184,7 @@ static int end_window(struct surveyor *v, int64_t begun_ns, uint64_t cpu_before_
 
     const int64_t before_ns = now_ns();
 
-    rc = v->log->ops->read(v->log, v->found, false, e);
+    rc = v->log->ops->collect(v->log, v->found, false, e);
     if (rc)
         return rc;
 
@@ -236,7 +236,7 @@ static int clean_up(struct surveyor *v, struct err *e)
     free(v->found);
     page_encoder_destroy(v->encoder);
     batch_destroy(v->batch);
-    frame_maps_destroy(&v->maps);
+    frame_notes_destroy(&v->notes);
     if (v->guest)
         v->guest->ops->close(v->guest);
     xen_close(&v->xen);
