@@ -1,9 +1,12 @@
 /*
  * Where dirty pages come from, behind a small ops table: Xen's log-dirty mode
- * (engine/xen/logdirty.c). Bitmaps have one bit for each of the guest's frames. What is done with
+ * (engine/xen/logdirty.c). Bitmaps have one bit for each of the guest's frames; what is done with
  * them is pending.h.
  *
- * Owner: the thread that runs the source's story.
+ * A source that is told nothing of writes can report every page dirty and compare contents instead:
+ * lanes ask it about each page that they are about to send, and tell it what they send.
+ *
+ * Owner: the thread that runs the source's story. Lanes call changed and sent.
  */
 #ifndef DIRTYLOG_DIRTY_H
 #define DIRTYLOG_DIRTY_H
@@ -27,6 +30,13 @@ struct dirty_ops {
      * bitmap meanwhile, by bitmap_test_shared(). The guest is paused for as long as this takes.
      * NULL: cannot. */
     int (*peek)(struct dirty_source *d, uint64_t *bitmap, struct err *e);
+    /* Does this page differ from what the receiver has? copy: the contents that would be sent, out
+     * of the guest's reach; NULL: a page without. type: a page of another type differs even if its
+     * bytes do not. From any lane at any time, for a page from one lane at a time. NULL, and sent
+     * too: trust the bitmap. */
+    bool (*changed)(struct dirty_source *d, uint64_t pfn, unsigned type, const void *copy);
+    /* This is what the receiver gets. Called as changed is. */
+    void (*sent)(struct dirty_source *d, uint64_t pfn, unsigned type, const void *copy);
     /* With the guest suspended, before the final collect: fails when logging was switched off
      * behind our back, because what was written since is then unknown. */
     int (*check)(struct dirty_source *d, struct err *e);

@@ -79,6 +79,12 @@ void pending_destroy(struct pending *p)
     *p = (struct pending){0};
 }
 
+void pending_follow(struct pending *p, struct dirty_source *source)
+{
+    p->source = source;
+    p->notes.source = source;
+}
+
 /* ---- rounds ---- */
 
 static void clear(const struct pending *p, uint64_t *bitmap)

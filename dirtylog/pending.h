@@ -29,6 +29,9 @@ struct frame_notes {
     uint64_t *deferred;  /* could not be read: joins the next round */
     uint64_t *missing;   /* had no memory when last looked at: joins as soon as it has */
     uint64_t *announced; /* the receiver was told that there is a page */
+    /* The caller's, asked about contents if it compares them. NULL: trust the bitmaps. Changes
+     * between rounds only. */
+    struct dirty_source *source;
 };
 
 int frame_notes_init(struct frame_notes *n, uint64_t frames, struct err *e);
@@ -47,19 +50,35 @@ static inline void frame_notes_miss(struct frame_notes *n, uint64_t pfn, bool mi
         bitmap_clear(n->missing, pfn);
 }
 
-static inline void frame_notes_announce(struct frame_notes *n, uint64_t pfn)
+/* Do pages have to be copied, so that they are sent as they were compared? */
+static inline bool frame_notes_compare(const struct frame_notes *n)
 {
-    bitmap_set(n->announced, pfn);
+    return n->source && n->source->ops->changed;
 }
 
-/* There is no page (any more). Does the receiver believe otherwise? */
-static inline bool frame_notes_withdraw(struct frame_notes *n, uint64_t pfn)
+/* A page (dirty_ops.changed tells of type and copy): has it to be sent? */
+static inline bool frame_notes_announce(
+    struct frame_notes *n, uint64_t pfn, unsigned type, const void *copy)
 {
-    const bool announced = bitmap_test(n->announced, pfn);
+    if (frame_notes_compare(n)) {
+        if (!n->source->ops->changed(n->source, pfn, type, copy))
+            return false;
+        n->source->ops->sent(n->source, pfn, type, copy);
+    }
+    bitmap_set(n->announced, pfn);
+    return true;
+}
 
-    if (announced)
-        bitmap_clear(n->announced, pfn);
-    return announced;
+/* There is no page (any more), type says so: has the receiver to be told, because it believes
+ * otherwise? */
+static inline bool frame_notes_withdraw(struct frame_notes *n, uint64_t pfn, unsigned type)
+{
+    if (!bitmap_test(n->announced, pfn))
+        return false;
+    bitmap_clear(n->announced, pfn);
+    if (frame_notes_compare(n))
+        n->source->ops->sent(n->source, pfn, type, NULL);
+    return true;
 }
 
 /* Has the frame memory by now? */
@@ -88,6 +107,9 @@ struct pending {
 int pending_init(
     struct pending *p, uint64_t frames, frame_exists exists, const void *guest, struct err *e);
 void pending_destroy(struct pending *p);
+
+/* What is dirty is told by source, which is the caller's. Before the first round. */
+void pending_follow(struct pending *p, struct dirty_source *source);
 
 /* The next round sends every frame. */
 void pending_fill(struct pending *p);

@@ -82,10 +82,18 @@ static void add_entry(struct batch *b, uint64_t pfn, unsigned type, const void *
     b->data_pages += page != NULL;
 }
 
+static void announce(struct batch *b, uint64_t pfn, unsigned type, const void *page)
+{
+    if (frame_notes_announce(b->notes, pfn, type, page))
+        add_entry(b, pfn, type, page);
+    else
+        b->unchanged_pages++;
+}
+
 /* There is no page (any more): worth a word only if the receiver believes otherwise. */
 static void withdraw(struct batch *b, uint64_t pfn)
 {
-    if (frame_notes_withdraw(b->notes, pfn))
+    if (frame_notes_withdraw(b->notes, pfn, V3_PAGE_XTAB))
         add_entry(b, pfn, V3_PAGE_XTAB, NULL);
 }
 
@@ -183,9 +191,10 @@ static int take_page(struct batch *b, const struct candidates *c, unsigned i, co
         if (rc)
             return defer_table(b, &fault, page, -rc, pte, suspended, e);
         page = table;
+    } else if (frame_notes_compare(b->notes)) {
+        page = memcpy(b->tables[b->count], page, XC_PAGE_SIZE);
     }
-    frame_notes_announce(b->notes, c->pfns[i]);
-    add_entry(b, c->pfns[i], c->types[i], page);
+    announce(b, c->pfns[i], c->types[i], page);
     return 0;
 }
 
@@ -195,7 +204,8 @@ int batch_load(struct batch *b, const uint64_t *pfns, unsigned count, bool suspe
     int errors[BATCH_PAGES];
     unsigned mapped = 0;
 
-    b->count = b->data_pages = b->deferred_pages = b->stuck_pages = 0;
+    b->count = b->data_pages = 0;
+    b->unchanged_pages = b->deferred_pages = b->stuck_pages = 0;
 
     int64_t mark_ns = thread_cpu_ns();
     int rc = find_frames(b, pfns, count, &c, e);
@@ -210,8 +220,7 @@ int batch_load(struct batch *b, const uint64_t *pfns, unsigned count, bool suspe
                 errors[mapped], suspended, e);
             mapped++;
         } else if (v3_type_is_populated(c.types[i])) {
-            frame_notes_announce(b->notes, c.pfns[i]);
-            add_entry(b, c.pfns[i], c.types[i], NULL);
+            announce(b, c.pfns[i], c.types[i], NULL);
         } else {
             withdraw(b, c.pfns[i]);
         }

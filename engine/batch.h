@@ -7,6 +7,9 @@
  *   pfns -> frames (the guest's p2m) -> types (Xen) -> mapped read-only -> page tables translated
  *   into the batch's own memory -> entries and pages, for page_encode() or v3_write_pages()
  *
+ * Where the source of dirty pages compares contents, pages are copied first, and those that the
+ * receiver has already are left out.
+ *
  * While the guest runs a page may be torn, moved or gone by the time it is looked at. It is then
  * deferred: nothing is sent for it this time, and its bit joins the next round. With the guest
  * suspended the same is an error.
@@ -49,13 +52,14 @@ struct batch {
     struct frame_notes *notes;
     struct hbuf scratch;               /* for page types */
     unsigned most_pages;               /* that one load may take, BATCH_PAGES or less */
-    uint64_t (*tables)[PTES_PER_PAGE]; /* translated page tables, so many of them */
+    uint64_t (*tables)[PTES_PER_PAGE]; /* translated page tables and copies, so many of them */
 
     /* The result of the last load. */
     unsigned count;
     uint64_t entries[BATCH_PAGES];  /* type and PFN as in the streams, ascending */
     const void *pages[BATCH_PAGES]; /* NULL where the type has no data */
     unsigned data_pages;
+    unsigned unchanged_pages; /* left out: the receiver has them */
     unsigned deferred_pages;
     unsigned stuck_pages;    /* of these, the ones that a suspend would not put right */
     struct page_fault fault; /* the first stuck one */

@@ -207,7 +207,7 @@ static int send_batch(
         l->fault = b->fault;
     l->stuck_pages += b->stuck_pages;
     l->deferred_pages += b->deferred_pages;
-    count_up(&l->absent_pages, n - b->count - b->deferred_pages);
+    count_up(&l->absent_pages, n - b->count - b->unchanged_pages - b->deferred_pages);
     count_up(&l->done_pages, n);
     return rc;
 }

@@ -52,7 +52,7 @@ static int send_batch(struct sink_plain *s, const uint64_t *pfns, unsigned n,
         rc = v3_write_pages(&s->stream, b->entries, b->pages, b->count, e);
     batch_unload(b);
     counts->done_pages += n;
-    counts->absent_pages += n - b->count - b->deferred_pages;
+    counts->absent_pages += n - b->count - b->unchanged_pages - b->deferred_pages;
     counts->data_pages += b->data_pages;
     if (b->stuck_pages && !counts->stuck_pages)
         counts->fault = b->fault;

@@ -116,12 +116,14 @@ static int start_logging(struct source *s, struct err *e)
 {
     const struct source_toolstack *t = s->p->toolstack;
     const bool pv = !s->guest->dom.hvm;
-    int rc = logdirty_open(&s->xen, s->p->domid, pv, s->guest->frames, &s->pending.source, e);
+    struct dirty_source *log = NULL;
+    int rc = logdirty_open(&s->xen, s->p->domid, pv, s->guest->frames, &log, e);
 
+    pending_follow(&s->pending, log);
     if (!rc)
         rc = s->p->report->logging(s->p->report->arg, e);
     if (!rc)
-        rc = s->pending.source->ops->enable(s->pending.source, e);
+        rc = log->ops->enable(log, e);
     if (!rc && !pv) {
         rc = t->switch_qemu_logdirty(t->arg, true, e);
         s->qemu_logs = !rc;
@@ -423,6 +425,7 @@ static int send_verify_round(struct source *s, struct err *e)
     int rc = s->sink->ops->verify(s->sink, e);
 
     pending_fill(&s->pending);
+    s->pending.notes.source = NULL; /* what the receiver should have is to be sent, too */
     if (!rc)
         rc = send_bitmap(s, s->pending.round, NULL, true, e);
     if (!rc)

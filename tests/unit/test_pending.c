@@ -78,7 +78,7 @@ static struct pending make(struct script *s)
     assert_int_equal(pending_init(&p, FRAMES, is_even, "guest", &e), 0);
     if (s) {
         s->base = (struct dirty_source){&script_ops, FRAMES};
-        p.source = &s->base;
+        pending_follow(&p, &s->base);
     }
     return p;
 }
@@ -174,10 +174,10 @@ static void test_only_announced_pages_are_withdrawn(void **state)
     (void)state;
     struct pending p = make(NULL);
 
-    assert_false(frame_notes_withdraw(&p.notes, 9));
-    frame_notes_announce(&p.notes, 9);
-    assert_true(frame_notes_withdraw(&p.notes, 9));
-    assert_false(frame_notes_withdraw(&p.notes, 9)); /* once */
+    assert_false(frame_notes_withdraw(&p.notes, 9, 0));
+    assert_true(frame_notes_announce(&p.notes, 9, 0, NULL));
+    assert_true(frame_notes_withdraw(&p.notes, 9, 0));
+    assert_false(frame_notes_withdraw(&p.notes, 9, 0)); /* once */
     pending_destroy(&p);
 }
 
