@@ -50,13 +50,13 @@ static inline void frame_notes_miss(struct frame_notes *n, uint64_t pfn, bool mi
         bitmap_clear(n->missing, pfn);
 }
 
-/* Do pages have to be copied, so that they are sent as they were compared? */
+/* Are contents compared? Then pages have to be copied first, to be sent as they were compared. */
 static inline bool frame_notes_compare(const struct frame_notes *n)
 {
     return n->source && n->source->ops->changed;
 }
 
-/* A page (dirty_ops.changed tells of type and copy): has it to be sent? */
+/* There is a page (type and copy as for dirty_ops.changed). Does it have to be sent? */
 static inline bool frame_notes_announce(
     struct frame_notes *n, uint64_t pfn, unsigned type, const void *copy)
 {
@@ -69,8 +69,7 @@ static inline bool frame_notes_announce(
     return true;
 }
 
-/* There is no page (any more), type says so: has the receiver to be told, because it believes
- * otherwise? */
+/* There is no page (any more), as type says. Does the receiver have to be told? */
 static inline bool frame_notes_withdraw(struct frame_notes *n, uint64_t pfn, unsigned type)
 {
     if (!bitmap_test(n->announced, pfn))
@@ -108,7 +107,7 @@ int pending_init(
     struct pending *p, uint64_t frames, frame_exists exists, const void *guest, struct err *e);
 void pending_destroy(struct pending *p);
 
-/* What is dirty is told by source, which is the caller's. Before the first round. */
+/* source, the caller's, tells what is dirty. Before the first round. */
 void pending_follow(struct pending *p, struct dirty_source *source);
 
 /* The next round sends every frame. */
