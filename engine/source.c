@@ -2,6 +2,7 @@
 
 #include "base/bitmap.h"
 #include "base/deadline.h"
+#include "dirtylog/pending.h"
 #include "engine/batch.h"
 #include "engine/guest.h"
 #include "engine/sink.h"
@@ -29,19 +30,9 @@ struct source {
 
     struct xen xen;
     struct guest *guest;
-    struct frame_maps maps;
+    struct pending pending;
     struct page_sink *sink;
-    struct dirtylog *log;
     bool qemu_logs;
-
-    uint64_t *bitmap; /* of the round that runs or comes next */
-    uint64_t *found;  /* what the last CLEAN found, or all those of a watch */
-    uint64_t *before; /* what the one before found */
-    uint64_t *kept;   /* not in this round, but in the next one */
-    uint64_t kept_pages;
-    uint64_t *again;     /* as the last PEEK found: dirty again in this round. Lanes read it.
-                          * Between rounds: what a sample of the guest found */
-    bool again_is_clear; /* as it is until the first PEEK of a round */
 
     /* The current round, or the last one. */
     struct round_report round;
@@ -52,6 +43,7 @@ struct source {
     int64_t progress_ns; /* when progress was last reported */
 
     struct precopy precopy; /* the round loop; its decision is the last one made */
+    struct precopy_ops ops; /* its; without peek if the log cannot */
 };
 
 /* ---- setup ---- */
@@ -84,7 +76,7 @@ static struct round_stats round_stats_of(const struct source *s, const struct ro
         .zero_pages = counts->zero_pages,
         .absent_pages = counts->absent_pages,
         .wire_bytes = s->sink->ops->wire_bytes(s->sink) - s->round_start_bytes,
-        .kept_pages = s->kept_pages,
+        .kept_pages = s->pending.kept_pages,
         .deferred_pages = counts->deferred_pages,
         .stuck_pages = counts->stuck_pages,
     };
@@ -106,22 +98,17 @@ static void watch_round(void *arg, const struct round_counts *counts)
 
 static int open_sink(struct source *s, struct err *e)
 {
-    const struct sink_parts parts = {s->p, s->guest, &s->maps, {watch_round, s}};
+    const struct sink_parts parts = {s->p, s->guest, &s->pending.notes, {watch_round, s}};
 
     return s->p->trunk ? sink_lanes_create(&parts, &s->sink, e)
                        : sink_plain_create(&parts, &s->sink, e);
 }
 
-static int allocate_bitmaps(struct source *s, struct err *e)
+static bool frame_has_memory(const void *arg, uint64_t pfn)
 {
-    uint64_t **const maps[] = {&s->bitmap, &s->found, &s->before, &s->kept, &s->again};
+    const struct guest *g = arg;
 
-    for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
-        *maps[i] = bitmap_alloc(s->guest->frames);
-        if (!*maps[i])
-            return err_set(e, ERR_LOCAL, ENOMEM, "no memory for bitmaps of the guest");
-    }
-    return frame_maps_init(&s->maps, s->guest->frames, e);
+    return g->ops->frame_of(g, pfn) != GUEST_NO_FRAME;
 }
 
 /* From here on everything that the guest or its device model writes is noted. */
@@ -129,12 +116,14 @@ static int start_logging(struct source *s, struct err *e)
 {
     const struct source_toolstack *t = s->p->toolstack;
     const bool pv = !s->guest->dom.hvm;
-    int rc = logdirty_open(&s->xen, s->p->domid, pv, s->guest->frames, &s->log, e);
+    struct dirty_source *log = NULL;
+    int rc = logdirty_open(&s->xen, s->p->domid, pv, s->guest->frames, &log, e);
 
+    pending_follow(&s->pending, log);
     if (!rc)
         rc = s->p->report->logging(s->p->report->arg, e);
     if (!rc)
-        rc = s->log->ops->enable(s->log, e);
+        rc = log->ops->enable(log, e);
     if (!rc && !pv) {
         rc = t->switch_qemu_logdirty(t->arg, true, e);
         s->qemu_logs = !rc;
@@ -150,7 +139,7 @@ static int set_up(struct source *s, struct err *e)
     if (!rc)
         rc = guest_open(&s->xen, s->p->domid, &s->guest, e);
     if (!rc)
-        rc = allocate_bitmaps(s, e);
+        rc = pending_init(&s->pending, s->guest->frames, frame_has_memory, s->guest, e);
     if (!rc)
         rc = open_sink(s, e);
     if (!rc && s->p->live)
@@ -175,25 +164,16 @@ static int send_head(struct source *s, struct err *e)
 
 /* ---- rounds ---- */
 
-static void begin_round(struct source *s)
-{
-    s->round_start_ns = s->progress_ns = now_ns();
-    s->round_start_bytes = s->sink->ops->wire_bytes(s->sink);
-    if (!s->again_is_clear)
-        memset(s->again, 0, bitmap_words(s->guest->frames) * sizeof(*s->again));
-    s->again_is_clear = true;
-}
-
-/* Send what s->bitmap says, fill s->round but for what the next CLEAN will say. plan: of the round
+/* One pass over bitmap; fills s->round but for what the next CLEAN will say. plan: of the round
  * loop; NULL: none of its rounds. */
-static int send_round(
-    struct source *s, const struct round_plan *plan, bool suspended, struct err *e)
+static int send_bitmap(struct source *s, const uint64_t *bitmap, const struct round_plan *plan,
+    bool suspended, struct err *e)
 {
     const struct round_counts *const counts = &s->counts;
     const struct round_job job = {
-        .bitmap = s->bitmap,
-        .skip = plan && plan->skip_redirtied ? s->again : NULL,
-        .pages = bitmap_count(s->bitmap, s->guest->frames),
+        .bitmap = bitmap,
+        .skip = plan && plan->skip_redirtied ? s->pending.redirtied : NULL,
+        .pages = bitmap_count(bitmap, s->guest->frames),
         .round = ++s->total->rounds,
         .suspended = suspended,
         .last = suspended,
@@ -201,7 +181,8 @@ static int send_round(
 
     s->round = (struct round_report){.round = job.round, .last = suspended, .pages = job.pages};
     s->live_round = plan != NULL;
-    begin_round(s);
+    s->round_start_ns = s->progress_ns = now_ns();
+    s->round_start_bytes = s->sink->ops->wire_bytes(s->sink);
 
     int rc = s->sink->ops->round(s->sink, &job, &s->counts, e);
 
@@ -210,7 +191,7 @@ static int send_round(
     s->round.data_pages = counts->data_pages;
     s->round.zero_pages = counts->zero_pages;
     s->round.skipped_pages = counts->skipped_pages;
-    s->round.kept_pages = s->kept_pages;
+    s->round.kept_pages = s->pending.kept_pages;
     s->round.deferred_pages = counts->deferred_pages;
     s->round.duration_ns = now_ns() - s->round_start_ns;
     s->round.wire_bytes = s->sink->ops->wire_bytes(s->sink) - s->round_start_bytes;
@@ -228,31 +209,14 @@ static void report_round(struct source *s)
 
 /* ---- rounds while the guest runs: what sched/precopy.h asks for ---- */
 
-/* Pages that the guest keeps rewriting would only be sent in vain. */
-static void keep_repeats(struct source *s, const struct round_plan *plan)
-{
-    const uint64_t frames = s->guest->frames;
-
-    if (s->kept_pages)
-        memset(s->kept, 0, bitmap_words(frames) * sizeof(*s->kept));
-    s->kept_pages = 0;
-    if (plan->keep_repeats) {
-        for (size_t i = 0; i < bitmap_words(frames); i++)
-            s->kept[i] = s->found[i] & s->before[i];
-        bitmap_and_not(s->bitmap, s->kept, frames);
-        s->kept_pages = bitmap_count(s->kept, frames);
-    }
-}
-
 static int live_send(
     void *arg, const struct round_plan *plan, struct round_stats *stats, struct err *e)
 {
     struct source *s = arg;
 
-    keep_repeats(s, plan);
-    frame_maps_join(&s->maps, s->guest, s->bitmap);
+    pending_begin_round(&s->pending, plan->keep_repeats);
 
-    const int rc = send_round(s, plan, false, e);
+    const int rc = send_bitmap(s, s->pending.round, plan, false, e);
 
     *stats = round_stats_of(s, &s->counts);
     return rc;
@@ -263,13 +227,10 @@ static bool live_peek(void *arg, uint64_t *dirty_pages)
     struct source *s = arg;
     struct err e = ERR_INIT;
 
-    s->again_is_clear = false;
-    if (s->log->ops->peek(s->log, s->again, &e)) {
-        log_debug(s->p->log, "%s", e.text);
-        return false;
-    }
-    *dirty_pages = bitmap_count(s->again, s->guest->frames);
-    return true;
+    if (!pending_peek(&s->pending, dirty_pages, &e))
+        return true;
+    log_debug(s->p->log, "%s", e.text);
+    return false;
 }
 
 /* Nothing is sent meanwhile. */
@@ -294,80 +255,16 @@ static int live_cpu(void *arg, uint64_t *cpu_ns, struct err *e)
     return domain_check_running(&s->xen, s->p->domid, cpu_ns, e);
 }
 
-/*
- * A CLEAN has been read into found: make the bitmap of the next round what it is to be, and count.
- * A huge guest's bitmaps are most of what a round of few pages costs: one pass over them, and
- * nothing is written where nothing is.
- */
-static void sort_found(struct source *s, struct clean_stats *stats)
-{
-    const uint64_t frames = s->guest->frames;
-    const size_t words = bitmap_words(frames);
-
-    if (frames % 64)
-        s->found[words - 1] &= (1ull << (frames % 64)) - 1;
-    for (size_t i = 0; i < words; i++) {
-        if (!(s->found[i] | s->kept[i] | s->bitmap[i]))
-            continue;
-        s->bitmap[i] = s->found[i] | s->kept[i];
-        stats->dirty_pages += (uint64_t)__builtin_popcountll(s->found[i]);
-        stats->left_pages += (uint64_t)__builtin_popcountll(s->bitmap[i]);
-    }
-}
-
-/* A CLEAN comes: what the last one found becomes what the one before found. */
-static void swap_found(struct source *s)
-{
-    uint64_t *const last_found = s->found;
-
-    s->found = s->before;
-    s->before = last_found;
-}
-
-/* What was dirtied since the last CLEAN, and what was kept, becomes the next round. */
-static int clean_after_round(struct source *s, struct clean_stats *stats, struct err *e)
-{
-    swap_found(s);
-
-    const int rc = s->log->ops->read(s->log, s->found, false, e);
-
-    stats->cleared_ns = now_ns();
-    if (!rc)
-        sort_found(s, stats);
-    return rc;
-}
-
-/* What was dirtied since the last CLEAN joins the next round. */
-static int clean_for_sample(struct source *s, struct clean_stats *stats, struct err *e)
-{
-    const uint64_t frames = s->guest->frames;
-
-    s->again_is_clear = false;
-
-    const int rc = s->log->ops->read(s->log, s->again, false, e);
-
-    stats->cleared_ns = now_ns();
-    if (rc)
-        return rc;
-    bitmap_or(s->found, s->again, frames);
-    bitmap_or(s->bitmap, s->again, frames);
-    stats->dirty_pages = bitmap_count(s->again, frames);
-    stats->left_pages = bitmap_count(s->bitmap, frames);
-    return 0;
-}
-
 static int live_clean(void *arg, enum clean_after after, struct clean_stats *stats, struct err *e)
 {
-    struct source *s = arg;
+    struct pending *p = &((struct source *)arg)->pending;
+    struct pending_found found;
+    const int rc = after == CLEAN_AFTER_ROUND
+                       ? pending_collect(p, &found, e)
+                       : pending_sample(p, after == CLEAN_FIRST_SAMPLE, &found, e);
 
-    *stats = (struct clean_stats){0};
-    if (after == CLEAN_AFTER_ROUND)
-        return clean_after_round(s, stats, e);
-    if (after == CLEAN_FIRST_SAMPLE) {
-        swap_found(s);
-        memset(s->found, 0, bitmap_words(s->guest->frames) * sizeof(*s->found));
-    }
-    return clean_for_sample(s, stats, e);
+    *stats = (struct clean_stats){found.dirty_pages, found.left_pages, found.cleared_ns};
+    return rc;
 }
 
 static int live_cap(void *arg, unsigned percent, struct err *e)
@@ -439,16 +336,11 @@ static int give_up(const struct source *s, struct err *e)
 static int settle_stuck(struct source *s, struct err *e)
 {
     const struct round_counts *const counts = &s->counts;
-    uint64_t *const last = s->bitmap;
     int rc = 0;
 
     for (int i = 0; i < SETTLE_TRIES && counts->stuck_pages && !rc; i++) {
         sleep_until_ns(deadline_in(SETTLE_PAUSE_NS));
-        memset(s->found, 0, bitmap_words(s->guest->frames) * sizeof(*s->found));
-        frame_maps_join(&s->maps, s->guest, s->found);
-        s->bitmap = s->found;
-        rc = send_round(s, NULL, false, e);
-        s->bitmap = last;
+        rc = send_bitmap(s, pending_begin_retry(&s->pending), NULL, false, e);
         if (!rc)
             report_round(s);
     }
@@ -464,7 +356,8 @@ static int send_live_rounds(struct source *s, struct err *e)
 {
     struct precopy *p = &s->precopy;
 
-    p->ops = &live_ops;
+    s->ops = live_ops;
+    p->ops = &s->ops;
     p->arg = s;
     p->begun_ns = s->start_ns;
     p->limits = s->p->limits;
@@ -473,7 +366,9 @@ static int send_live_rounds(struct source *s, struct err *e)
         .state_ns = SOURCE_STATE_ESTIMATE_NS,
         .receiver_ns = s->p->receiver_estimate_ns,
     };
-    bitmap_fill(s->bitmap, s->guest->frames);
+    if (!s->pending.source->ops->peek)
+        s->ops.peek = NULL;
+    pending_fill(&s->pending);
 
     const int rc = precopy_run(p, e);
 
@@ -508,32 +403,13 @@ static int suspend_guest(struct source *s, const char *reason, struct err *e)
     return 0;
 }
 
-/* What is left: with log-dirty, what was found at the last CLEAN and since; without, everything. */
-static int collect_last_round(struct source *s, struct err *e)
-{
-    if (!s->p->live) {
-        bitmap_fill(s->bitmap, s->guest->frames);
-        return 0;
-    }
-
-    int rc = s->log->ops->check_enabled(s->log, e);
-
-    if (!rc)
-        rc = s->log->ops->read(s->log, s->found, true, e);
-    if (rc)
-        return rc;
-    bitmap_or(s->bitmap, s->found, s->guest->frames);
-    frame_maps_join(&s->maps, s->guest, s->bitmap);
-    return 0;
-}
-
 static int send_last_round(struct source *s, struct err *e)
 {
     const int64_t before_ns = now_ns();
-    int rc = collect_last_round(s, e);
+    int rc = pending_collect_last(&s->pending, e);
 
     if (!rc)
-        rc = send_round(s, NULL, true, e);
+        rc = send_bitmap(s, s->pending.round, NULL, true, e);
     if (!rc)
         rc = s->sink->ops->pages_done(s->sink, e);
     if (rc)
@@ -548,9 +424,10 @@ static int send_verify_round(struct source *s, struct err *e)
 {
     int rc = s->sink->ops->verify(s->sink, e);
 
-    bitmap_fill(s->bitmap, s->guest->frames);
+    pending_fill(&s->pending);
+    s->pending.notes.source = NULL; /* what the receiver should have is to be sent, too */
     if (!rc)
-        rc = send_round(s, NULL, true, e);
+        rc = send_bitmap(s, s->pending.round, NULL, true, e);
     if (!rc)
         report_round(s);
     return rc;
@@ -583,11 +460,12 @@ static int await_receiver(struct source *s, struct err *e)
 static void clean_up(struct source *s)
 {
     const struct source_toolstack *t = s->p->toolstack;
+    struct dirty_source *const log = s->pending.source;
     struct err late = ERR_INIT;
 
-    if (s->log) {
-        s->log->ops->disable(s->log, &late);
-        s->log->ops->close(s->log);
+    if (log) {
+        log->ops->disable(log, &late);
+        log->ops->close(log);
     }
     if (s->qemu_logs)
         t->switch_qemu_logdirty(t->arg, false, &late);
@@ -599,12 +477,7 @@ static void clean_up(struct source *s)
             s->sink->ops->profile(s->sink, s->total);
         s->sink->ops->close(s->sink);
     }
-    frame_maps_destroy(&s->maps);
-    free(s->bitmap);
-    free(s->found);
-    free(s->before);
-    free(s->kept);
-    free(s->again);
+    pending_destroy(&s->pending);
     if (s->guest)
         s->guest->ops->close(s->guest);
     xen_close(&s->xen);
@@ -613,7 +486,7 @@ static void clean_up(struct source *s)
 
 int source_run(const struct source_params *p, struct total_report *total, struct err *e)
 {
-    struct source s = {.p = p, .total = total, .start_ns = now_ns(), .again_is_clear = true};
+    struct source s = {.p = p, .total = total, .start_ns = now_ns()};
 
     *total = (struct total_report){0};
 

@@ -12,11 +12,11 @@ static int64_t now(const struct precopy *p)
     return p->ops->now(p->arg);
 }
 
-/* ---- what a round shows while it runs ---- */
+/* ---- while a round runs ---- */
 
-/* Marks for zero pages fill the first round and would flatter. Without them a link would seem to
- * stand still where nearly all is zero: there one counts as an eighth of a page, which is about
- * what it costs. Pages that are dirtied later resemble those that are still to come. */
+/* The first round is full of marks for zero pages, which would make the link look too fast. Without
+ * them it would seem to stand still where nearly all is zero. So there a mark counts as an eighth
+ * of a page, which is about what it costs. Later rounds are like those to come. */
 static void measure_speed(struct precopy *p, const struct round_stats *r)
 {
     const uint64_t zero_pages = p->stats.rounds ? r->zero_pages : r->zero_pages / 8;
@@ -60,7 +60,7 @@ void precopy_poll(struct precopy *p, const struct round_stats *so_far)
 
 /* ---- a round ---- */
 
-/* It has to be running still; and how much of a processor does it use? */
+/* The guest has to be running still; and how much of a processor does it use? */
 static int measure_cpu(struct precopy *p, struct err *e)
 {
     const uint64_t before_ns = p->cpu_ns;
@@ -74,7 +74,7 @@ static int measure_cpu(struct precopy *p, struct err *e)
     return rc;
 }
 
-/* A guest that was just slowed down has to run for a while, even if there is little to send. */
+/* A guest that was just slowed down has to run for a while before that shows. */
 static int fill_round(struct precopy *p, int64_t until_ns, struct err *e)
 {
     int rc = 0;
@@ -213,7 +213,7 @@ static bool is_over(const struct precopy *p)
     return p->decision.action == ACT_SUSPEND || p->decision.action == ACT_GIVE_UP;
 }
 
-/* Pages that are stuck have to be tried again, all of them, as long as the guest runs. */
+/* A round after one with stuck pages leaves nothing out: they all have to be tried again. */
 static struct round_plan plan_round(const struct precopy *p)
 {
     const bool stuck = p->round.stuck_pages > 0;

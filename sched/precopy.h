@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The round loop of a live migration: send what is dirty while the guest runs, until decide() says
- * that the guest has to stand still, or that the migration gives up.
+ * that the guest has to be suspended, or that the migration gives up.
  *
  *   cpu
- *   send         a round; precopy_poll() meanwhile, which measures the speed and calls peek
- *   wait, peek   if the round was too short to show anything
- *   cpu, clean   decide()
- *     observe    wait, cpu, clean, decide(), as long as that says so
- *     throttle   cap
- *   send         the next round, ...
+ *   send          a round; meanwhile precopy_poll() measures the speed and calls peek
+ *   wait, peek    if the round is too short to show anything
+ *   cpu, clean    and decide()
+ *   wait, cpu, clean, decide() ...    ACT_OBSERVE: until decide() says something else
+ *   cap           ACT_THROTTLE
+ *   send          the next round ...
  *
- * The loop owns the measurements, the decisions and the pace. Bitmaps, sending and the guest are
- * the caller's, behind struct precopy_ops: the engine's are a guest's, those of forecast.c and of
- * perf/converge/ are simulated. All on the caller's thread; the clock is the caller's too.
+ * The loop owns the measurements, the decisions and the timing. Bitmaps, sending and the guest
+ * belong to the caller, behind struct precopy_ops: those of the engine are a real guest's, those of
+ * forecast.c and perf/converge/ are simulated, and so is their clock. One thread, the caller's.
  */
 #ifndef SCHED_PRECOPY_H
 #define SCHED_PRECOPY_H
@@ -28,14 +28,15 @@
 /* How often send calls precopy_poll(), about. */
 #define PRECOPY_POLL_NS (50 * NS_PER_MS)
 
-/* How the next round is to be sent. */
+/* What to leave out of a round. */
 struct round_plan {
-    bool keep_repeats; /* without the pages found by both of the last two CLEANs */
-    bool
-        skip_redirtied; /* without those that the last PEEK found: the next CLEAN has them anyway */
+    /* Pages that both of the last two CLEANs found: they would only be sent in vain. */
+    bool keep_repeats;
+    /* Pages that the last PEEK of the round found: the next CLEAN has them anyway. */
+    bool skip_redirtied;
 };
 
-/* What became of a round, so far (precopy_poll) or at its end. */
+/* A round so far (precopy_poll) or at its end. */
 struct round_stats {
     uint64_t data_pages;   /* sent with contents */
     uint64_t zero_pages;   /* sent as a mark */
@@ -47,20 +48,20 @@ struct round_stats {
     uint64_t stuck_pages;    /* of these, the ones that a suspend would not put right */
 };
 
-/* What a CLEAN follows. */
 enum clean_after {
-    CLEAN_AFTER_ROUND,  /* all that was left was sent, but for what was kept: that and what this
-                         * finds  are left now */
-    CLEAN_FIRST_SAMPLE, /* nothing was sent since the last CLEAN: what this finds joins what is left
-                         */
-    CLEAN_NEXT_SAMPLE,  /* the same. For round_plan.keep_repeats it counts as one with the samples
-                         * before it */
+    /* A round, which sent all that was left but for what it kept. Left are what this CLEAN finds
+     * and what was kept. */
+    CLEAN_AFTER_ROUND,
+    /* Nothing was sent since the last CLEAN: what this one finds joins what is left. */
+    CLEAN_FIRST_SAMPLE,
+    /* The same. For round_plan.keep_repeats it counts as one CLEAN with the samples before. */
+    CLEAN_NEXT_SAMPLE,
 };
 
 struct clean_stats {
     uint64_t dirty_pages; /* found */
-    uint64_t left_pages;  /* left now, without the deferred ones */
-    int64_t cleared_ns;   /* when the log began anew: as soon as the CLEAN itself was over */
+    uint64_t left_pages;  /* without the deferred ones */
+    int64_t cleared_ns;   /* when the log was clear again, before any work on bitmaps */
 };
 
 struct precopy;
@@ -71,30 +72,29 @@ struct precopy_ops {
     int (*send)(void *arg, const struct round_plan *plan, struct round_stats *stats, struct err *e);
     /* Read and clear the log of dirty pages. */
     int (*clean)(void *arg, enum clean_after after, struct clean_stats *stats, struct err *e);
-    /* Read it without clearing. False if that did not work this time: the loop goes on without.
-     * NULL: this log cannot. */
+    /* Read it without clearing. False: it failed, and the loop goes on without. NULL: cannot. */
     bool (*peek)(void *arg, uint64_t *dirty_pages);
     /* Let the guest run until then. */
     int (*wait)(void *arg, int64_t until_ns, struct err *e);
-    /* Slow the guest down to so many percent of one processor. Only for ON_STALL_THROTTLE. */
+    /* Slow the guest down to that many percent of one processor. Only for ON_STALL_THROTTLE. */
     int (*cap)(void *arg, unsigned percent, struct err *e);
-    /* The processor time that the guest has used; fails if it does not run any more. */
+    /* The processor time that the guest has used so far. Fails when it no longer runs. */
     int (*cpu)(void *arg, uint64_t *cpu_ns, struct err *e);
-    /* p->decision was made, after a round or (p->stats.observing) at the end of an observation. */
+    /* p->decision is new: after a round, or (p->stats.observing) at the end of an observation. */
     void (*decided)(void *arg, const struct precopy *p);
     int64_t (*now)(void *arg);
 };
 
 struct precopy {
-    /* The caller sets these, the rest is zero; stats may hold a given speed. */
+    /* Set by the caller; the rest is zero, but stats may hold a given speed. */
     const struct precopy_ops *ops;
     void *arg;
     struct decide_limits limits;
     struct decide_costs costs;
     int64_t begun_ns;  /* when the migration began */
-    int64_t logged_ns; /* since when the log is on, then when it was last cleared */
+    int64_t logged_ns; /* when logging began, then when the log was last cleared */
 
-    /* For everybody to read. */
+    /* May be read at any time. */
     struct stats stats;
     struct decision decision;
     struct round_stats round; /* the last one */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the policies of a simulation share: the guest, its pages, the link, the pause. Every policy
- * (ours.c, rivals.c) moves the same guest with these.
+ * What all policies (ours.c, rivals.c) move with the same means: the guest, its pages, the link,
+ * the pause.
  */
 #ifndef PERF_CONVERGE_MACHINE_H
 #define PERF_CONVERGE_MACHINE_H
 
-#include "perf/converge/sim.h"
+#include "perf/converge/scenario.h"
 
 enum {
     WIRE_PAGE_BYTES = 4125, /* contents, entry, record and TLS, spread over a batch */
@@ -88,11 +88,5 @@ void sim_note_point(struct sim *s, uint64_t left);
 /* Suspend, send the rest; or end without. */
 void sim_finish(struct sim *s);
 void sim_end_without(struct sim *s, const char *outcome);
-
-/* The policies. */
-void run_xmigrate(struct sim *s, enum on_stall on_stall);
-void run_xen(struct sim *s);
-void run_clairvoyant(struct sim *s);
-void run_qemu(struct sim *s, enum policy policy);
 
 #endif

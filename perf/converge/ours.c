@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The real round loop and decide(), in simulated time. */
+#include "perf/converge/ours.h"
+
 #include "base/deadline.h"
-#include "perf/converge/machine.h"
 #include "sched/precopy.h"
 
 struct ours {

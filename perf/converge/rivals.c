@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What others do, and what somebody would do who knows the future. */
+#include "perf/converge/rivals.h"
+
 #include "base/deadline.h"
-#include "perf/converge/machine.h"
 
 enum {
     XEN_ROUNDS = 5,

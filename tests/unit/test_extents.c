@@ -1,6 +1,6 @@
 /* Walks over a round's bitmap: every frame once, on one lane, in order, an extent to one lane. */
 #include "base/bitmap.h"
-#include "dirtylog/dirtylog.h"
+#include "dirtylog/extents.h"
 
 #include <pthread.h>
 #include <setjmp.h>

@@ -1,4 +1,4 @@
-#include "dirtylog/dirtylog.h"
+#include "dirtylog/extents.h"
 
 #include "base/bitmap.h"
 
