@@ -169,14 +169,19 @@ static int receive_domain(struct receive *r, struct err *e)
 
 static int answer_measurement(struct receive *r, struct err *e)
 {
+    struct session session = {
+        .tls = r->in.tls,
+        .id = r->accept.session,
+        .key = r->accept.key,
+        .fingerprint = r->in.peer.fingerprint,
+        .cancel = &r->cancel,
+        .stall_ns = r->o->silent_ns,
+        .connect_ns = r->o->silent_ns,
+    };
     const struct measured_params p = {
         .acceptor_sock = r->build.lanes.acceptor_sock,
-        .tls = r->in.tls,
-        .fingerprint = r->in.peer.fingerprint,
-        .accept = &r->accept,
-        .cancel = &r->cancel,
+        .session = &session,
         .log = &r->in.log,
-        .silent_ns = r->o->silent_ns,
     };
     int rc = signals_fire(&r->cancel, e);
 
@@ -186,6 +191,7 @@ static int answer_measurement(struct receive *r, struct err *e)
         rc = acceptor_register(r->build.lanes.acceptor_sock, r->accept.session, e);
     if (!rc)
         rc = message_send_accept(&r->in.control, &r->accept, e);
+    session.lanes = r->accept.lanes;
     if (!rc)
         rc = measured_lanes(&p, e);
     if (rc) {
