@@ -1,13 +1,14 @@
-#include "cmd/xmigrate/receive_private.h"
+#include "cmd/xmigrate/receive.h"
 
 #include "base/deadline.h"
-#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/exit_codes.h"
 #include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/monitor.h"
+#include "cmd/xmigrate/receive_private.h"
 #include "cmd/xmigrate/session/acceptor.h"
 #include "cmd/xmigrate/session/measured.h"
-#include "cmd/xmigrate/signals.h"
+#include "cmd/signals.h"
 
 #include <errno.h>
 #include <stdio.h>
