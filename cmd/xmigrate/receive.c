@@ -262,16 +262,20 @@ int receive_main(const struct listen_options *o, const struct log *log, int fd,
         return EXIT_FAILED;
     }
 
-    const int code = serve(r, fd, preamble, &e);
+    int code = serve(r, fd, preamble, &e);
 
     /* A restore that would not end still uses what would be cleaned up. */
     if (r->build.op.async)
         return code;
     clean_up(r);
-    if (code != EXIT_DONE || r->in.offer.measure)
-        return code;
-    e = (struct err)ERR_INIT;
-    monitor_become(r->build.domid, r->in.offer.uuid, &e);
-    log_error(log, "%s", e.text);
-    return EXIT_FAILED;
+    if (code == EXIT_DONE && !r->in.offer.measure) {
+        e = (struct err)ERR_INIT;
+        monitor_become(r->build.domid, r->in.offer.uuid, &e);
+        log_error(log, "%s", e.text);
+        code = EXIT_FAILED;
+    }
+    signals_reset();
+    cancel_destroy(&r->cancel);
+    free(r);
+    return code;
 }
