@@ -345,28 +345,23 @@ static void helper_takes_lanes(struct xl_async *op)
     op->domid = COPY;
 }
 
-static void libxl_fails(struct xl_async *op)
-{
-    err_set(&op->e, ERR_LOCAL, EIO, "libxl: building the domain failed");
-}
-
 /* libxl undoes what it could not finish. */
 static void libxl_undoes(struct xl_async *op)
 {
     now.copy = false;
-    libxl_fails(op);
+    fake_libxl_fails(op);
 }
 
 static void libxl_makes_nothing(struct xl_async *op)
 {
     fake_take_job(op, &(struct link_message){.fd = -1});
-    libxl_fails(op);
+    fake_libxl_fails(op);
 }
 
 static void helper_dies(struct xl_async *op)
 {
     close(take_job(op));
-    libxl_fails(op);
+    fake_libxl_fails(op);
 }
 
 static void helper_says_why(struct xl_async *op)
@@ -382,18 +377,11 @@ static void helper_says_why(struct xl_async *op)
 
 static void helper_obeys(struct xl_async *op)
 {
-    struct link_message m;
-    struct err e = ERR_INIT;
     const int sock = take_job(op);
 
     if (sock < 0)
         return;
-    assert_int_equal(link_recv(sock, &m, NULL, deadline_in(LIMIT_NS), &e), 0);
-    assert_int_equal(m.kind, LINK_ABORT);
-    link_send_failed(sock, &m.failed, &e);
-    link_message_clear(&m);
-    close(sock);
-    libxl_fails(op);
+    fake_obey(op, sock);
 }
 
 static void libxl_fails_after_the_helper(struct xl_async *op)
@@ -402,7 +390,7 @@ static void libxl_fails_after_the_helper(struct xl_async *op)
 
     send_done(sock);
     close(sock);
-    libxl_fails(op);
+    fake_libxl_fails(op);
 }
 
 static void libxl_uses_another_helper(struct xl_async *op)
@@ -952,7 +940,7 @@ static void libxls_failure_is_told(void **state)
     (void)state;
     now.helper = libxl_fails_after_the_helper;
     now.source = source_sends_stream;
-    expect_failed(ERR_LOCAL, "building the domain failed");
+    expect_failed(ERR_LOCAL, "it failed");
     assert_string_equal(now.done, "restore g--incoming;destroy 5;");
 }
 
