@@ -13,6 +13,7 @@
 #include "base/cancel.h"
 #include "base/deadline.h"
 #include "base/err.h"
+#include "cmd/fields.h"
 #include "sched/decide.h"
 
 #include <jansson.h>
@@ -27,6 +28,7 @@ enum {
     LINK_KEY_BYTES = 32,
     LINK_PREAMBLE_BYTES = 32,
     LINK_MAX_LANES = 64,
+    LINK_MAX_DOMID = 0x7fef, /* of a guest */
     LINK_HOST_BYTES = 256,
     LINK_PATH_BYTES = 256,
     LINK_FINGERPRINT_BYTES = 64,
@@ -94,6 +96,9 @@ enum link_kind {
     LINK_DONE,    /* from the helper: it succeeded; "total" holds its figures */
     LINK_ALIVE,   /* from the helper: nothing else to say */
 };
+
+/* A struct err, as links and control connections carry it. */
+extern const struct field link_err_fields[];
 
 struct link_message {
     enum link_kind kind;

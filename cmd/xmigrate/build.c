@@ -3,6 +3,7 @@
 
 #include "base/deadline.h"
 #include "base/io.h"
+#include "cmd/event_fields.h"
 #include "cmd/xmigrate/libxl/calls.h"
 
 #include <errno.h>
@@ -44,14 +45,14 @@ static int give_job(void *arg, struct link_job *job, int *lock_fd, struct err *e
 static int hear_helper(void *arg, const struct link_message *m, struct err *e)
 {
     struct build *b = arg;
-    json_int_t finish_ns;
+    struct dest_result result = {0};
 
-    (void)e;
     if (m->kind != LINK_DONE)
         return 0;
-    finish_ns = json_integer_value(json_object_get(m->body, "finish_ns"));
+    if (!fields_read(dest_result_fields, m->body, &result))
+        return err_set(e, ERR_INTERNAL, EPROTO, "the save helper's totals make no sense");
     b->helper_done_ns = now_ns();
-    b->engine_finish_ns = finish_ns > 0 ? finish_ns : 0;
+    b->engine_finish_ns = result.finish_ns;
     return 0;
 }
 

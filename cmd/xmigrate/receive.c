@@ -1,13 +1,14 @@
-#include "cmd/xmigrate/receive_private.h"
+#include "cmd/xmigrate/receive.h"
 
 #include "base/deadline.h"
-#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/exit_codes.h"
 #include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/monitor.h"
+#include "cmd/xmigrate/receive_private.h"
 #include "cmd/xmigrate/session/acceptor.h"
 #include "cmd/xmigrate/session/measured.h"
-#include "cmd/xmigrate/signals.h"
+#include "cmd/signals.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -169,14 +170,19 @@ static int receive_domain(struct receive *r, struct err *e)
 
 static int answer_measurement(struct receive *r, struct err *e)
 {
+    struct session session = {
+        .tls = r->in.tls,
+        .id = r->accept.session,
+        .key = r->accept.key,
+        .fingerprint = r->in.peer.fingerprint,
+        .cancel = &r->cancel,
+        .stall_ns = r->o->silent_ns,
+        .connect_ns = r->o->silent_ns,
+    };
     const struct measured_params p = {
         .acceptor_sock = r->build.lanes.acceptor_sock,
-        .tls = r->in.tls,
-        .fingerprint = r->in.peer.fingerprint,
-        .accept = &r->accept,
-        .cancel = &r->cancel,
+        .session = &session,
         .log = &r->in.log,
-        .silent_ns = r->o->silent_ns,
     };
     int rc = signals_fire(&r->cancel, e);
 
@@ -186,6 +192,7 @@ static int answer_measurement(struct receive *r, struct err *e)
         rc = acceptor_register(r->build.lanes.acceptor_sock, r->accept.session, e);
     if (!rc)
         rc = message_send_accept(&r->in.control, &r->accept, e);
+    session.lanes = r->accept.lanes;
     if (!rc)
         rc = measured_lanes(&p, e);
     if (rc) {
@@ -255,16 +262,20 @@ int receive_main(const struct listen_options *o, const struct log *log, int fd,
         return EXIT_FAILED;
     }
 
-    const int code = serve(r, fd, preamble, &e);
+    int code = serve(r, fd, preamble, &e);
 
     /* A restore that would not end still uses what would be cleaned up. */
     if (r->build.op.async)
         return code;
     clean_up(r);
-    if (code != EXIT_DONE || r->in.offer.measure)
-        return code;
-    e = (struct err)ERR_INIT;
-    monitor_become(r->build.domid, r->in.offer.uuid, &e);
-    log_error(log, "%s", e.text);
-    return EXIT_FAILED;
+    if (code == EXIT_DONE && !r->in.offer.measure) {
+        e = (struct err)ERR_INIT;
+        monitor_become(r->build.domid, r->in.offer.uuid, &e);
+        log_error(log, "%s", e.text);
+        code = EXIT_FAILED;
+    }
+    signals_reset();
+    cancel_destroy(&r->cancel);
+    free(r);
+    return code;
 }

@@ -7,7 +7,6 @@
 #define CMD_XMIGRATE_RECEIVE_PRIVATE_H
 
 #include "cmd/xmigrate/build.h"
-#include "cmd/xmigrate/receive.h"
 
 struct receive {
     const struct listen_options *o;

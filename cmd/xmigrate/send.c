@@ -1,8 +1,8 @@
 #include "cmd/xmigrate/send.h"
 
 #include "base/deadline.h"
-#include "cmd/xmigrate/session/negotiate.h"
-#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/xmigrate/negotiate.h"
+#include "cmd/exit_codes.h"
 #include "cmd/xmigrate/ui/help.h"
 #include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/handoff/recover.h"

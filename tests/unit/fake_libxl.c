@@ -162,6 +162,24 @@ json_t *fake_totals(void)
         "receiver_ns", 4);
 }
 
+void fake_libxl_fails(struct xl_async *op)
+{
+    err_set(&op->e, ERR_LOCAL, EIO, "libxl: it failed");
+}
+
+void fake_obey(struct xl_async *op, int sock)
+{
+    struct link_message m;
+    struct err e = ERR_INIT;
+
+    assert_int_equal(link_recv(sock, &m, NULL, deadline_in(LIMIT_NS), &e), 0);
+    assert_int_equal(m.kind, LINK_ABORT);
+    link_send_failed(sock, &m.failed, &e);
+    link_message_clear(&m);
+    close(sock);
+    fake_libxl_fails(op);
+}
+
 void fake_await_abort(struct xl_async *op)
 {
     io_wait(op->abort.event_fd, POLLIN, NULL, deadline_in(60 * NS_PER_S));

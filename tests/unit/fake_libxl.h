@@ -44,6 +44,10 @@ int fake_join(struct xl_async *op);
 void fake_send_event(int sock, const char *event);
 /* The "done" of a source's helper. */
 json_t *fake_totals(void);
+/* libxl's words when its helper failed, or did not come to an end. */
+void fake_libxl_fails(struct xl_async *op);
+/* A helper that works until it is asked to stop, and then says what it was told as its reason. */
+void fake_obey(struct xl_async *op, int sock);
 /* Until libxl is told to abort; then its words. */
 void fake_await_abort(struct xl_async *op);
 

@@ -198,11 +198,6 @@ static void stop(struct stage *s)
 
 /* --- libxl, and helpers that are threads --- */
 
-static void libxl_fails(struct xl_async *op)
-{
-    err_set(&op->e, ERR_LOCAL, EIO, "libxl: saving the domain failed");
-}
-
 static void send_done(int sock)
 {
     struct err e = ERR_INIT;
@@ -247,7 +242,7 @@ static void helper_says_why(struct xl_async *op)
     fake_send_event(sock, "progress");
     link_send_failed(sock, &why, &e);
     close(sock);
-    libxl_fails(op);
+    fake_libxl_fails(op);
 }
 
 static void helper_gives_our_orders(struct xl_async *op)
@@ -278,19 +273,12 @@ static void helper_wants_logging_noted(struct xl_async *op)
 
 static void helper_obeys(struct xl_async *op)
 {
-    struct link_message m;
-    struct err e = ERR_INIT;
     const int sock = fake_join(op);
 
     if (sock < 0)
         return;
     fake_send_event(sock, "progress");
-    assert_int_equal(link_recv(sock, &m, NULL, deadline_in(LIMIT_NS), &e), 0);
-    assert_int_equal(m.kind, LINK_ABORT);
-    link_send_failed(sock, &m.failed, &e);
-    link_message_clear(&m);
-    close(sock);
-    libxl_fails(op);
+    fake_obey(op, sock);
 }
 
 /* A helper that is asked to stop meanwhile would end too early. */
@@ -303,7 +291,7 @@ static void guest_answers_late(struct xl_async *op)
     fake_send_event(sock, "suspending");
     assert_int_equal(link_recv(sock, &m, NULL, deadline_in(2 * SHORT_NS), &e), -ETIMEDOUT);
     close(sock);
-    libxl_fails(op);
+    fake_libxl_fails(op);
 }
 
 static void guest_is_suspended(struct xl_async *op)
@@ -366,7 +354,7 @@ static void libxl_waits_for_helper(struct xl_async *op)
 
     assert_int_equal(waitpid(now.helper, &status, 0), now.helper);
     now.exit_status = status;
-    libxl_fails(op);
+    fake_libxl_fails(op);
 }
 
 /* The helper is gone, and its number free; but libxl hangs. */

@@ -6,7 +6,7 @@
  */
 #include "base/deadline.h"
 #include "base/io.h"
-#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/exit_codes.h"
 #include "cmd/xmigrate/handoff/recover.h"
 #include "cmd/xmigrate/send.h"
 #include "cmd/xmigrate/session/messages.h"

@@ -40,28 +40,6 @@ static int take_job(struct xl_async *op)
     return sock;
 }
 
-/* Until the supervisor says stop, as a helper's watch does. */
-static void await_abort(int sock, struct err *why)
-{
-    struct link_message m;
-    struct err e = ERR_INIT;
-
-    assert_int_equal(link_recv(sock, &m, NULL, deadline_in(LIMIT_NS), &e), 0);
-    assert_int_equal(m.kind, LINK_ABORT);
-    *why = m.failed;
-    link_message_clear(&m);
-}
-
-static void end_aborted(struct xl_async *op, int sock)
-{
-    struct err why = ERR_INIT, e = ERR_INIT;
-
-    await_abort(sock, &why);
-    link_send_failed(sock, &why, &e);
-    close(sock);
-    err_set(&op->e, ERR_LOCAL, EIO, "libxl: saving the domain failed");
-}
-
 static void helper_is_well(struct xl_async *op)
 {
     struct err e = ERR_INIT;
@@ -86,7 +64,7 @@ static void helper_runs_until_aborted(struct xl_async *op)
     if (sock < 0)
         return;
     fake_send_event(sock, "progress");
-    end_aborted(op, sock);
+    fake_obey(op, sock);
 }
 
 static void helper_dies(struct xl_async *op)
@@ -105,7 +83,7 @@ static void helper_refuses(struct xl_async *op)
     err_set(&why, ERR_REFUSED, EBUSY, "log-dirty is on already");
     link_send_failed(sock, &why, &e);
     close(sock);
-    err_set(&op->e, ERR_LOCAL, EIO, "libxl: saving the domain failed");
+    fake_libxl_fails(op);
 }
 
 /* Its connection broke first, and it says so. */
@@ -119,7 +97,7 @@ static void helper_loses_its_lane(struct xl_async *op)
     err_set(&why, ERR_PEER, EPIPE, "lane 2: closed by the other end");
     link_send_failed(sock, &why, &e);
     close(sock);
-    err_set(&op->e, ERR_LOCAL, EIO, "libxl: saving the domain failed");
+    fake_libxl_fails(op);
 }
 
 /* Deaf, until libxl ends it. */
@@ -153,7 +131,7 @@ static void guest_will_not_suspend(struct xl_async *op)
     err_set(&why, ERR_GUEST, ETIMEDOUT, "libxl could not suspend the guest");
     link_send_failed(sock, &why, &e);
     close(sock);
-    err_set(&op->e, ERR_LOCAL, EIO, "libxl: saving the domain failed");
+    fake_libxl_fails(op);
 }
 
 static void guest_stays_suspended(struct xl_async *op)
@@ -164,7 +142,7 @@ static void guest_stays_suspended(struct xl_async *op)
         return;
     fake_send_event(sock, "suspending");
     fake_send_event(sock, "suspended");
-    end_aborted(op, sock);
+    fake_obey(op, sock);
 }
 
 /* --- the destination --- */

@@ -245,7 +245,7 @@ int operation_serve(
 
     if (fds[OPERATION_HELPER].revents) {
         rc = op->link_sock >= 0 ? read_message(op, e) : greet_helper(op, e);
-        /* Ours is the time that it took to deal with what was said. */
+        /* However long it took us to deal with it, that was not its silence. */
         op->heard_ns = now_ns();
     }
     return rc ? rc : check_alive(op, e);
