@@ -15,7 +15,7 @@
 #define ENGINE_BATCH_H
 
 #include "dirtylog/dirtylog.h"
-#include "engine/guest.h"
+#include "engine/guest/guest.h"
 #include "engine/xen/foreign.h"
 #include "transport/v3.h"
 

@@ -1,7 +1,7 @@
 #include "engine/dest.h"
 
 #include "base/deadline.h"
-#include "engine/feed.h"
+#include "engine/in/in.h"
 
 /* About five times a second. */
 #define REPORT_EVERY_NS (200 * NS_PER_MS)

@@ -3,8 +3,8 @@
 #include "base/bitmap.h"
 #include "base/deadline.h"
 #include "engine/batch.h"
-#include "engine/guest.h"
-#include "engine/sink.h"
+#include "engine/guest/guest.h"
+#include "engine/out/out.h"
 #include "engine/xen/logdirty.h"
 #include "transport/v3.h"
 

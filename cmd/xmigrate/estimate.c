@@ -6,9 +6,9 @@
 #include "cmd/xmigrate/exit_codes.h"
 #include "cmd/xmigrate/view.h"
 #include "crypto/peer.h"
-#include "engine/link_probe.h"
+#include "engine/probe/link_probe.h"
 #include "engine/paced.h"
-#include "engine/survey.h"
+#include "engine/probe/survey.h"
 #include "sched/forecast.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
 #include "base/deadline.h"
 #include "cmd/xmigrate/acceptor.h"
 #include "crypto/peer.h"
-#include "engine/link_probe.h"
+#include "engine/probe/link_probe.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,8 +1,8 @@
 /* A PV guest's p2m and m2p, of both widths: whose frame is it, and what its vCPUs' registers
  * become. The maps are plain memory here. */
-#include "engine/page_any.h"
-#include "engine/xen/pv_memory.h"
-#include "engine/xen/pv_vcpu.h"
+#include "engine/guest/page_any.h"
+#include "engine/guest/pv_memory.h"
+#include "engine/guest/pv_save_vcpu.h"
 
 #include <errno.h>
 #include <setjmp.h>

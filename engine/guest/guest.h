@@ -1,0 +1,72 @@
+/*
+ * What differs by guest type at the source: how its memory is reached and what it is besides
+ * memory. Two types: PV (save_pv.c) and HVM containers, PVH among them (save_hvm.c). Every member
+ * is implemented by both.
+ */
+#ifndef ENGINE_GUEST_GUEST_H
+#define ENGINE_GUEST_GUEST_H
+
+#include "engine/guest/pte.h"
+#include "engine/xen/domain.h"
+
+struct page_sink;
+struct guest;
+
+/* guest_ops.frame_of: nothing stands there. */
+#define GUEST_NO_FRAME UINT64_MAX
+
+struct guest_ops {
+    /* The static records, before STATIC_DATA_END. Once, on the story's thread. */
+    int (*send_static)(struct guest *g, struct page_sink *sink, struct err *e);
+
+    /* Records that must come between STATIC_DATA_END and the first page. Once, as above. */
+    int (*send_memory_head)(struct guest *g, struct page_sink *sink, struct err *e);
+
+    /* Is what was mapped at the start still how the guest keeps its memory? After every round, and
+     * with the guest suspended before its state is read. */
+    int (*check)(struct guest *g, struct err *e);
+
+    /* The frame to map for pfn (below frames), or GUEST_NO_FRAME. From any lane at any time: it
+     * reads what the guest may be changing and may be out of date when it returns. */
+    uint64_t (*frame_of)(const struct guest *g, uint64_t pfn);
+
+    /* As canonicalise_page() with this guest's rules. From any lane at any time, only for pages
+     * whose type is a page table's. */
+    int (*canonicalise)(const struct guest *g, unsigned level,
+        const uint64_t src[static PTES_PER_PAGE], uint64_t dst[static PTES_PER_PAGE],
+        struct pte_fault *fault);
+
+    /* Of a page table that could not be translated: does it name a frame that the guest keeps when
+     * it suspends, another domain's or a device's? (Those that it shares with Xen it lets go.) If
+     * so *fault is the first such entry. From any lane at any time. */
+    bool (*find_foreign)(
+        const struct guest *g, const uint64_t table[static PTES_PER_PAGE], struct pte_fault *fault);
+
+    /* Everything but memory. Once, with the guest suspended and all pages sent. */
+    int (*send_state)(struct guest *g, struct page_sink *sink, struct err *e);
+
+    /* Unmaps and frees. Exactly once if the guest was opened. */
+    void (*close)(struct guest *g);
+};
+
+struct guest {
+    const struct guest_ops *ops;
+    struct xen *xen; /* the story's handles: used by its thread only */
+    struct domain dom;
+    uint32_t v3_type;       /* V3_GUEST_... */
+    uint64_t frames;        /* every PFN is below */
+    uint64_t present_pages; /* thought to have memory, for progress */
+};
+
+/* Read what the domain is and map what its type needs. xen outlives the guest. */
+int guest_open(struct xen *xen, uint32_t domid, struct guest **g, struct err *e);
+
+/* The two types; used by guest_open() only. */
+int guest_open_pv(struct xen *xen, const struct domain *dom, struct guest **g, struct err *e);
+int guest_open_hvm(struct xen *xen, const struct domain *dom, struct guest **g, struct err *e);
+
+/* Records that both types send. */
+int send_cpu_policy(struct guest *g, struct page_sink *sink, struct err *e);
+int send_tsc_info(struct guest *g, struct page_sink *sink, struct err *e);
+
+#endif
