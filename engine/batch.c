@@ -158,6 +158,18 @@ static int defer_table(struct batch *b, struct page_fault *fault, const uint64_t
     return defer(b, fault, stuck, suspended, e);
 }
 
+/* Are they types that a stream has a word for? */
+static int check_types(const struct batch *b, const uint64_t *frames, const uint8_t *types,
+    unsigned count, struct err *e)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (!v3_type_is_known(types[i]))
+            return err_set(e, ERR_LOCAL, EPROTO,
+                "Xen reports a page type for frame %#lx of domain %u that is not known: %u",
+                frames[i], b->guest->dom.domid, types[i]);
+    return 0;
+}
+
 /* Which of them have frames, and of what types. The others keep V3_PAGE_XTAB. */
 static int find_frames(
     struct batch *b, const uint64_t *pfns, unsigned count, struct candidates *c, struct err *e)
@@ -181,8 +193,10 @@ static int find_frames(
     if (!n)
         return 0;
 
-    const int rc = frame_types_read(b->xen, b->guest->dom.domid, &b->scratch, asked, n, answers, e);
+    int rc = frame_types_read(b->xen, b->guest->dom.domid, &b->scratch, asked, n, answers, e);
 
+    if (!rc)
+        rc = check_types(b, asked, answers, n, e);
     n = 0;
     for (unsigned i = 0; i < count && !rc; i++)
         if (c->frames[i] != GUEST_NO_FRAME)

@@ -3,7 +3,7 @@
 #include "base/bitmap.h"
 #include "base/deadline.h"
 #include "engine/batch.h"
-#include "engine/guest/guest.h"
+#include "engine/guest/save.h"
 #include "engine/out/out.h"
 #include "engine/xen/logdirty.h"
 #include "transport/v3.h"

@@ -180,6 +180,6 @@ json_t *describe_total(const struct total_report *t)
 
 json_t *describe_dest_result(const struct dest_result *r)
 {
-    return json_pack("{s:I, s:I, s:I}", "populated_pages", (json_int_t)r->populated_pages,
-        "wire_bytes", (json_int_t)r->wire_bytes, "finish_ns", (json_int_t)r->finish_ns);
+    return json_pack("{s:I, s:I, s:I}", "populated_pages", (json_int_t)r->arrival.populated_pages,
+        "wire_bytes", (json_int_t)r->wire_bytes, "finish_ns", (json_int_t)r->arrival.finish_ns);
 }

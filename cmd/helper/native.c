@@ -2,6 +2,7 @@
 
 #include "base/deadline.h"
 #include "crypto/peer.h"
+#include "engine/in/lanes.h"
 #include "engine/paced.h"
 
 #include <errno.h>
@@ -212,6 +213,20 @@ void native_close_channels(struct native *n)
     explicit_bzero(n->job.key, sizeof(n->job.key));
 }
 
+int native_open_in(const struct native *n, struct cancel *cancel, const struct log *log,
+    struct in **in, struct err *e)
+{
+    const struct in_lanes_params p = {
+        .trunk = n->trunk,
+        .lanes = n->lanes,
+        .lane_count = n->job.lanes,
+        .cancel = cancel,
+        .log = log,
+    };
+
+    return in_lanes_open(&p, in, e);
+}
+
 void native_fill_source(struct native *n, struct source_params *p)
 {
     if (n->link_sock < 0)
@@ -224,13 +239,4 @@ void native_fill_source(struct native *n, struct source_params *p)
     p->suspend_estimate_ns = n->job.suspend_estimate_ns;
     p->receiver_estimate_ns = n->job.receiver_estimate_ns;
     p->result_limit_ns = n->job.result_ns;
-}
-
-void native_fill_dest(struct native *n, struct dest_params *p)
-{
-    if (n->link_sock < 0)
-        return;
-    p->trunk = n->trunk;
-    p->lanes = n->lanes;
-    p->lane_count = n->job.lanes;
 }

@@ -9,6 +9,7 @@
 #include "engine/probe/link_probe.h"
 #include "engine/paced.h"
 #include "engine/probe/survey.h"
+#include "engine/source.h"
 #include "sched/forecast.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 /*
  * What differs by guest type at the source: how its memory is reached and what it is besides
- * memory. Two types: PV (save_pv.c) and HVM containers, PVH among them (save_hvm.c). Every member
- * is implemented by both.
+ * memory. Two types: PV (pv_save.c) and HVM containers, PVH among them (hvm_save.c). Every member
+ * is implemented by both; what becomes of it at the destination is beside them (loader.h).
  */
 #ifndef ENGINE_GUEST_GUEST_H
 #define ENGINE_GUEST_GUEST_H
@@ -42,7 +42,7 @@ struct guest_ops {
     bool (*find_foreign)(
         const struct guest *g, const uint64_t table[static PTES_PER_PAGE], struct pte_fault *fault);
 
-    /* Everything but memory. Once, with the guest suspended and all pages sent. */
+    /* Everything but memory, with the guest suspended and all pages sent. */
     int (*send_state)(struct guest *g, struct page_sink *sink, struct err *e);
 
     /* Unmaps and frees. Exactly once if the guest was opened. */
@@ -57,16 +57,5 @@ struct guest {
     uint64_t frames;        /* every PFN is below */
     uint64_t present_pages; /* thought to have memory, for progress */
 };
-
-/* Read what the domain is and map what its type needs. xen outlives the guest. */
-int guest_open(struct xen *xen, uint32_t domid, struct guest **g, struct err *e);
-
-/* The two types; used by guest_open() only. */
-int guest_open_pv(struct xen *xen, const struct domain *dom, struct guest **g, struct err *e);
-int guest_open_hvm(struct xen *xen, const struct domain *dom, struct guest **g, struct err *e);
-
-/* Records that both types send. */
-int send_cpu_policy(struct guest *g, struct page_sink *sink, struct err *e);
-int send_tsc_info(struct guest *g, struct page_sink *sink, struct err *e);
 
 #endif

@@ -2,12 +2,16 @@
  * HVM containers (PVH, and HVM as far as the container goes): frames are what they are at the
  * source; parameters and the vCPU context follow the pages.
  */
-#include "engine/guest/load.h"
+#include "engine/guest/hvm_load.h"
+
+#include "engine/guest/common.h"
+#include "engine/xen/build.h"
+#include "engine/xen/hvm.h"
+#include "transport/v3.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <xen/hvm/params.h>
-#include <xenguest.h>
 
 struct hvm_state {
     struct blob context;
@@ -15,9 +19,10 @@ struct hvm_state {
     int param_count;
 };
 
-static int take(struct restore *r, uint32_t type, const void *body, size_t len_bytes, struct err *e)
+static int load_record(
+    struct loader *l, uint32_t type, const void *body, size_t len_bytes, struct err *e)
 {
-    struct hvm_state *s = r->guest;
+    struct hvm_state *s = l->guest;
     int rc;
 
     switch (type) {
@@ -36,9 +41,9 @@ static int take(struct restore *r, uint32_t type, const void *body, size_t len_b
     }
 }
 
-static int check_ready(struct restore *r, struct err *e)
+static int check_ready(struct loader *l, struct err *e)
 {
-    (void)r, (void)e;
+    (void)l, (void)e;
     return 0;
 }
 
@@ -49,90 +54,70 @@ static bool is_ring(uint64_t index)
            index == HVM_PARAM_IOREQ_PFN || index == HVM_PARAM_BUFIOREQ_PFN;
 }
 
-static int set_param(struct restore *r, uint32_t index, uint64_t value, struct err *e)
+static int set_params(struct loader *l, struct guest_rings *rings, struct err *e)
 {
-    int rc;
-
-    do {
-        rc = xc_hvm_param_set(r->xen.xch, r->p->domid, index, value);
-    } while (rc && errno == EINTR);
-    if (rc)
-        return err_sys(e, ERR_LOCAL, errno, "cannot set HVM parameter %u of domain %u to %#llx",
-            index, r->p->domid, (unsigned long long)value);
-    return 0;
-}
-
-static int set_params(struct restore *r, struct dest_result *result, struct err *e)
-{
-    const struct hvm_state *s = r->guest;
+    const struct hvm_state *s = l->guest;
+    const uint32_t domid = l->p->domid;
 
     for (int i = 0; i < s->param_count; i++) {
         const struct v3_hvm_param *param = &s->params[i];
+        int rc = 0;
 
         if (param->index == HVM_PARAM_PAE_ENABLED)
             continue; /* only old streams have it; Xen no longer does */
         if (param->index == HVM_PARAM_CONSOLE_PFN)
-            result->console_gfn = param->value;
+            rings->console_gfn = param->value;
         if (param->index == HVM_PARAM_STORE_PFN)
-            result->store_gfn = param->value;
-        if (is_ring(param->index) && xc_clear_domain_page(r->xen.xch, r->p->domid, param->value))
-            return err_sys(e, ERR_LOCAL, errno, "cannot clear the ring at frame %#llx of domain %u",
-                (unsigned long long)param->value, r->p->domid);
-
-        const int rc = set_param(r, (uint32_t)param->index, param->value, e);
-
+            rings->store_gfn = param->value;
+        if (is_ring(param->index))
+            rc = build_clear_page(&l->xen, domid, param->value, "the ring", e);
+        if (!rc)
+            rc = hvm_param_set(&l->xen, domid, (uint32_t)param->index, param->value, e);
         if (rc)
             return rc;
     }
     return 0;
 }
 
-static int complete(struct restore *r, struct dest_result *result, struct err *e)
+static int complete(struct loader *l, struct guest_rings *rings, struct err *e)
 {
-    struct hvm_state *s = r->guest;
-    int rc = set_params(r, result, e);
+    const struct loader_params *p = l->p;
+    struct hvm_state *s = l->guest;
+    int rc = set_params(l, rings, e);
 
     if (!s->context.data)
         return err_set(e, ERR_PEER, EPROTO, "the stream ended without HVM_CONTEXT");
     if (!rc)
-        rc = set_param(r, HVM_PARAM_STORE_EVTCHN, r->p->store_evtchn, e);
+        rc = hvm_param_set(&l->xen, p->domid, HVM_PARAM_STORE_EVTCHN, p->store_evtchn, e);
     if (!rc)
-        rc = set_param(r, HVM_PARAM_CONSOLE_EVTCHN, r->p->console_evtchn, e);
-    if (rc)
-        return rc;
-    if (xc_domain_hvm_setcontext(
-            r->xen.xch, r->p->domid, s->context.data, (uint32_t)s->context.len_bytes))
-        return err_sys(
-            e, ERR_LOCAL, errno, "Xen refused the HVM context of domain %u", r->p->domid);
-    if (xc_dom_gnttab_seed(r->xen.xch, r->p->domid, true, result->console_gfn, result->store_gfn,
-            r->p->console_domid, r->p->store_domid))
-        return err_sys(
-            e, ERR_LOCAL, errno, "cannot seed the grant table of domain %u", r->p->domid);
-    return 0;
+        rc = hvm_param_set(&l->xen, p->domid, HVM_PARAM_CONSOLE_EVTCHN, p->console_evtchn, e);
+    if (!rc)
+        rc = hvm_context_set(&l->xen, p->domid, &s->context, e);
+    return rc ? rc : seed_grants(l, rings, e);
 }
 
-static void destroy(struct restore *r)
+static void destroy(struct loader *l)
 {
-    struct hvm_state *s = r->guest;
+    struct hvm_state *s = l->guest;
 
     blob_free(&s->context);
     free(s);
 }
 
-static const struct restore_ops hvm_ops = {
-    .take = take,
+static const struct loader_ops hvm_ops = {
+    .state = load_record,
     .check_ready = check_ready,
     .complete = complete,
     .destroy = destroy,
 };
 
-int restore_hvm_init(struct restore *r, uint64_t frame_limit, struct err *e)
+int hvm_load_open(struct loader *l, uint64_t frame_limit, struct err *e)
 {
     struct hvm_state *s = calloc(1, sizeof(*s));
 
     if (!s)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
-    r->guest = s;
-    r->ops = &hvm_ops;
-    return frames_init(&r->frames, r->p->domid, false, frame_limit, e);
+    l->guest = s;
+    l->ops = &hvm_ops;
+    return frames_init(&l->frames, l->p->domid, 0, frame_limit, e);
 }

@@ -2,12 +2,16 @@
  * HVM containers (PVH among them) at the source: frames are the guest's own numbers, Xen
  * translates them, and its page tables hold nothing of the host.
  */
-#include "engine/guest/guest.h"
+#include "engine/guest/hvm_save.h"
+
+#include "engine/guest/common.h"
 #include "engine/out/out.h"
 #include "engine/xen/hvm.h"
+#include "transport/v3.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <xen/hvm/params.h>
 
 static int hvm_send_static(struct guest *g, struct page_sink *sink, struct err *e)
 {
@@ -51,17 +55,56 @@ static bool hvm_find_foreign(
 
 static int send_context(struct guest *g, struct page_sink *sink, struct err *e)
 {
-    struct iovec part;
-    int rc = hvm_context_read(g->xen, g->dom.domid, &part.iov_base, &part.iov_len, e);
+    struct blob context = {0};
+    int rc = hvm_context_read(g->xen, g->dom.domid, &context, e);
 
     if (rc)
         return rc;
 
-    void *blob = part.iov_base;
+    struct iovec part = {context.data, context.len_bytes};
 
     rc = sink->ops->state(sink, V3_HVM_CONTEXT, &part, 1, e);
-    free(blob);
+    blob_free(&context);
     return rc;
+}
+
+/* Those that move with a guest and are not zero. */
+static int read_params(
+    struct guest *g, struct v3_hvm_param params[V3_MAX_HVM_PARAMS], unsigned *count, struct err *e)
+{
+    /* Those that say where things are and how the guest was built; the others (callbacks, event
+     * channels, timers) are in the context, in the configuration or made anew. */
+    static const uint32_t moving[] = {
+        HVM_PARAM_STORE_PFN,
+        HVM_PARAM_IOREQ_PFN,
+        HVM_PARAM_BUFIOREQ_PFN,
+        HVM_PARAM_VIRIDIAN,
+        HVM_PARAM_IDENT_PT,
+        HVM_PARAM_CONSOLE_PFN,
+        HVM_PARAM_ACPI_IOPORTS_LOCATION,
+        HVM_PARAM_PAGING_RING_PFN,
+        HVM_PARAM_MONITOR_RING_PFN,
+        HVM_PARAM_SHARING_RING_PFN,
+        HVM_PARAM_IOREQ_SERVER_PFN,
+        HVM_PARAM_NR_IOREQ_SERVER_PAGES,
+        HVM_PARAM_VM_GENERATION_ID_ADDR,
+        HVM_PARAM_X87_FIP_WIDTH,
+        HVM_PARAM_VM86_TSS_SIZED,
+        HVM_PARAM_MCA_CAP,
+    };
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < sizeof(moving) / sizeof(moving[0]); i++) {
+        uint64_t value;
+        const int rc = hvm_param_read(g->xen, g->dom.domid, moving[i], &value, e);
+
+        if (rc)
+            return rc;
+        if (value)
+            params[n++] = (struct v3_hvm_param){moving[i], value};
+    }
+    *count = n;
+    return 0;
 }
 
 static int send_params(struct guest *g, struct page_sink *sink, struct err *e)
@@ -69,7 +112,7 @@ static int send_params(struct guest *g, struct page_sink *sink, struct err *e)
     struct v3_hvm_param params[V3_MAX_HVM_PARAMS];
     uint8_t body[V3_HVM_PARAMS_MAX_BYTES];
     unsigned count;
-    const int rc = hvm_params_read(g->xen, g->dom.domid, params, &count, e);
+    const int rc = read_params(g, params, &count, e);
 
     if (rc || !count)
         return rc;
@@ -106,7 +149,7 @@ static const struct guest_ops hvm_ops = {
     .close = hvm_close,
 };
 
-int guest_open_hvm(struct xen *xen, const struct domain *dom, struct guest **g, struct err *e)
+int hvm_save_open(struct xen *xen, const struct domain *dom, struct guest **g, struct err *e)
 {
     struct guest *n = calloc(1, sizeof(*n));
 

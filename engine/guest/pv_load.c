@@ -8,18 +8,19 @@
  */
 #include "engine/guest/pv_load.h"
 
+#include "engine/guest/common.h"
+#include "engine/guest/pv_load_vcpu.h"
+#include "engine/xen/build.h"
 #include "engine/xen/foreign.h"
+#include "transport/v3.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <xenguest.h>
 
-enum {
-    PIN_BATCH = 1024,
-    P2M_BATCH = 512, /* frames of the guest's own p2m, mapped at a time */
-};
+/* Frames of the guest's own p2m, mapped at a time. */
+enum { P2M_BATCH = 512 };
 
 static struct blob *find_blob(struct vcpu_state *v, uint32_t type)
 {
@@ -35,9 +36,9 @@ static struct blob *find_blob(struct vcpu_state *v, uint32_t type)
     }
 }
 
-static int take_info(struct restore *r, const void *body, size_t len_bytes, struct err *e)
+static int load_info(struct loader *l, const void *body, size_t len_bytes, struct err *e)
 {
-    struct pv_state *s = r->guest;
+    struct pv_state *s = l->guest;
     struct v3_pv_info info;
     const int rc = v3_decode_pv_info(body, len_bytes, &info, e);
 
@@ -45,26 +46,18 @@ static int take_info(struct restore *r, const void *body, size_t len_bytes, stru
         return rc;
     if (s->seen_info)
         return err_set(e, ERR_PEER, EPROTO, "X86_PV_INFO came twice");
-    if (info.guest_width != r->domain.width_bytes) {
-        struct xen_domctl domctl = {
-            .cmd = XEN_DOMCTL_set_address_size,
-            .domain = (domid_t)r->p->domid,
-            .u.address_size.size = info.guest_width * 8u,
-        };
-
-        if (xc_domctl(r->xen.xch, &domctl))
-            return err_sys(e, ERR_LOCAL, errno, "this Xen cannot run a %u-bit PV guest",
-                info.guest_width * 8u);
-    }
+    if (info.guest_width != l->domain.width_bytes &&
+        build_set_width(&l->xen, l->p->domid, info.guest_width, e))
+        return -e->code;
     s->seen_info = true;
     s->width_bytes = info.guest_width;
-    r->levels = info.pt_levels;
+    s->levels = info.pt_levels;
     return 0;
 }
 
-static int take_p2m_frames(struct restore *r, const void *body, size_t len_bytes, struct err *e)
+static int load_p2m_frames(struct loader *l, const void *body, size_t len_bytes, struct err *e)
 {
-    struct pv_state *s = r->guest;
+    struct pv_state *s = l->guest;
     struct v3_p2m_frames p2m;
 
     if (!s->seen_info)
@@ -76,7 +69,7 @@ static int take_p2m_frames(struct restore *r, const void *body, size_t len_bytes
         return rc;
     if (s->p2m_pfns || p2m.start_pfn)
         return err_set(e, ERR_PEER, EPROTO, "X86_PV_P2M_FRAMES came twice, or in parts");
-    if (!r->static_done)
+    if (!l->static_done)
         return err_set(e, ERR_PEER, EPROTO, "X86_PV_P2M_FRAMES came before STATIC_DATA_END");
     s->p2m_pfns = malloc(p2m.count * sizeof(uint64_t));
     if (!s->p2m_pfns)
@@ -84,13 +77,13 @@ static int take_p2m_frames(struct restore *r, const void *body, size_t len_bytes
     memcpy(s->p2m_pfns, p2m.pfns, p2m.count * sizeof(uint64_t));
     s->p2m_frames = p2m.count;
     s->max_pfn = p2m.end_pfn;
-    return frames_init(&r->frames, r->p->domid, true, (uint64_t)p2m.end_pfn + 1, e);
+    return frames_init(&l->frames, l->p->domid, s->levels, (uint64_t)p2m.end_pfn + 1, e);
 }
 
-static int take_vcpu(
-    struct restore *r, uint32_t type, const void *body, size_t len_bytes, struct err *e)
+static int load_vcpu(
+    struct loader *l, uint32_t type, const void *body, size_t len_bytes, struct err *e)
 {
-    struct pv_state *s = r->guest;
+    struct pv_state *s = l->guest;
     struct v3_vcpu vcpu;
 
     if (!s->seen_info)
@@ -106,16 +99,17 @@ static int take_vcpu(
     return blob_keep(find_blob(&s->vcpus[vcpu.vcpu_id], type), vcpu.blob, vcpu.blob_bytes, e);
 }
 
-static int take(struct restore *r, uint32_t type, const void *body, size_t len_bytes, struct err *e)
+static int load_record(
+    struct loader *l, uint32_t type, const void *body, size_t len_bytes, struct err *e)
 {
-    struct pv_state *s = r->guest;
+    struct pv_state *s = l->guest;
     int rc;
 
     switch (type) {
     case V3_X86_PV_INFO:
-        return take_info(r, body, len_bytes, e);
+        return load_info(l, body, len_bytes, e);
     case V3_X86_PV_P2M_FRAMES:
-        return take_p2m_frames(r, body, len_bytes, e);
+        return load_p2m_frames(l, body, len_bytes, e);
     case V3_SHARED_INFO:
         rc = v3_check_blob(type, len_bytes, e);
         return rc ? rc : blob_keep(&s->shared_info, body, len_bytes, e);
@@ -123,48 +117,32 @@ static int take(struct restore *r, uint32_t type, const void *body, size_t len_b
     case V3_X86_PV_VCPU_EXTENDED:
     case V3_X86_PV_VCPU_XSAVE:
     case V3_X86_PV_VCPU_MSRS:
-        return take_vcpu(r, type, body, len_bytes, e);
+        return load_vcpu(l, type, body, len_bytes, e);
     default:
         return err_set(
             e, ERR_PEER, EPROTO, "a %s record has no place in a PV guest", v3_name(type));
     }
 }
 
-static int check_ready(struct restore *r, struct err *e)
+static int check_ready(struct loader *l, struct err *e)
 {
-    const struct pv_state *s = r->guest;
+    const struct pv_state *s = l->guest;
 
     if (!s->p2m_pfns)
         return err_set(e, ERR_PEER, EPROTO, "pages came before X86_PV_P2M_FRAMES");
     return 0;
 }
 
-int pv_find_frame(const struct restore *r, const char *what, uint64_t pfn, unsigned type,
-    uint64_t *mfn, struct err *e)
-{
-    const struct frames *f = &r->frames;
-
-    if (pfn >= f->frame_count || !frames_is_populated(f, pfn))
-        return err_set(e, ERR_PEER, EPROTO, "%s is at frame %#llx, which the guest does not have",
-            what, (unsigned long long)pfn);
-    if ((f->types[pfn] & ~(unsigned)V3_PAGE_PINNED) != type)
-        return err_set(e, ERR_PEER, EPROTO,
-            "%s is at frame %#llx, which is of type %u instead of %u", what,
-            (unsigned long long)pfn, f->types[pfn], type);
-    *mfn = f->p2m[pfn];
-    return 0;
-}
-
 /* Xen's page for this domain gets the guest's part of what it held; event channels begin anew. */
-static int put_shared_info(struct restore *r, struct err *e)
+static int put_shared_info(struct loader *l, struct err *e)
 {
-    struct pv_state *s = r->guest;
+    struct pv_state *s = l->guest;
 
     if (!s->shared_info.data)
         return err_set(e, ERR_PEER, EPROTO, "the stream ended without SHARED_INFO");
 
-    shared_info_any_t *now = foreign_map(&r->xen, r->p->domid, PROT_READ | PROT_WRITE,
-        &r->domain.shared_info_frame, 1, "the shared info", e);
+    shared_info_any_t *now = foreign_map(&l->xen, l->p->domid, PROT_READ | PROT_WRITE,
+        &l->domain.shared_info_frame, 1, "the shared info", e);
     const shared_info_any_t *old = s->shared_info.data;
 
     if (!now)
@@ -186,44 +164,33 @@ static int put_shared_info(struct restore *r, struct err *e)
         for (unsigned i = 0; i < XEN_LEGACY_MAX_VCPUS; i++)
             now->x32.vcpu_info[i].evtchn_pending_sel = 0;
     }
-    foreign_unmap(&r->xen, now, 1);
+    foreign_unmap(&l->xen, now, 1);
     return 0;
 }
 
-static int pin_batch(struct restore *r, struct mmuext_op *ops, unsigned count, struct err *e)
+static int pin_tables(struct loader *l, struct err *e)
 {
-    if (count && xc_mmuext_op(r->xen.xch, ops, count, (domid_t)r->p->domid) < 0)
-        return err_sys(e, ERR_LOCAL, errno, "Xen refused to pin %u page tables of domain %u", count,
-            r->p->domid);
-    return 0;
-}
-
-static int pin_tables(struct restore *r, struct err *e)
-{
-    static const unsigned commands[] = {
-        0, MMUEXT_PIN_L1_TABLE, MMUEXT_PIN_L2_TABLE, MMUEXT_PIN_L3_TABLE, MMUEXT_PIN_L4_TABLE};
-    const struct frames *f = &r->frames;
-    struct mmuext_op *ops = calloc(PIN_BATCH, sizeof(*ops));
+    const struct frames *f = &l->frames;
+    struct build_pin *pins = calloc(BUILD_MAX_PINS, sizeof(*pins));
     unsigned count = 0;
     int rc = 0;
 
-    if (!ops)
+    if (!pins)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
     for (uint64_t pfn = 0; pfn < f->frame_count && !rc; pfn++) {
         const unsigned level = v3_type_table_level(f->types[pfn]);
 
         if (!level || !(f->types[pfn] & V3_PAGE_PINNED))
             continue;
-        ops[count].cmd = commands[level];
-        ops[count++].arg1.mfn = f->p2m[pfn];
-        if (count == PIN_BATCH) {
-            rc = pin_batch(r, ops, count, e);
+        pins[count++] = (struct build_pin){f->p2m[pfn], level};
+        if (count == BUILD_MAX_PINS) {
+            rc = build_pin_tables(&l->xen, l->p->domid, pins, count, e);
             count = 0;
         }
     }
     if (!rc)
-        rc = pin_batch(r, ops, count, e);
-    free(ops);
+        rc = build_pin_tables(&l->xen, l->p->domid, pins, count, e);
+    free(pins);
     return rc;
 }
 
@@ -245,25 +212,25 @@ static void fill_p2m_page(const struct frames *f, unsigned width, uint64_t first
 }
 
 static int put_p2m_batch(
-    struct restore *r, uint64_t first, const uint64_t *mfns, unsigned count, struct err *e)
+    struct loader *l, uint64_t first, const uint64_t *mfns, unsigned count, struct err *e)
 {
-    const struct pv_state *s = r->guest;
+    const struct pv_state *s = l->guest;
     const unsigned per_page = XC_PAGE_SIZE / s->width_bytes;
     char *map = foreign_map(
-        &r->xen, r->p->domid, PROT_READ | PROT_WRITE, mfns, count, "the p2m", e);
+        &l->xen, l->p->domid, PROT_READ | PROT_WRITE, mfns, count, "the p2m", e);
 
     if (!map)
         return -e->code;
     for (unsigned i = 0; i < count; i++)
         fill_p2m_page(
-            &r->frames, s->width_bytes, (first + i) * per_page, map + (size_t)i * XC_PAGE_SIZE);
-    foreign_unmap(&r->xen, map, count);
+            &l->frames, s->width_bytes, (first + i) * per_page, map + (size_t)i * XC_PAGE_SIZE);
+    foreign_unmap(&l->xen, map, count);
     return 0;
 }
 
-static int put_guest_p2m(struct restore *r, struct err *e)
+static int put_guest_p2m(struct loader *l, struct err *e)
 {
-    const struct pv_state *s = r->guest;
+    const struct pv_state *s = l->guest;
     int rc = 0;
 
     for (uint64_t done = 0, n; done < s->p2m_frames && !rc; done += n) {
@@ -271,32 +238,29 @@ static int put_guest_p2m(struct restore *r, struct err *e)
 
         for (n = 0; n < P2M_BATCH && done + n < s->p2m_frames && !rc; n++)
             rc = pv_find_frame(
-                r, "a frame of the p2m", s->p2m_pfns[done + n], V3_PAGE_NOTAB, &mfns[n], e);
+                l, "a frame of the p2m", s->p2m_pfns[done + n], V3_PAGE_NOTAB, &mfns[n], e);
         if (!rc)
-            rc = put_p2m_batch(r, done, mfns, (unsigned)n, e);
+            rc = put_p2m_batch(l, done, mfns, (unsigned)n, e);
     }
     return rc;
 }
 
-static int complete(struct restore *r, struct dest_result *result, struct err *e)
+static int complete(struct loader *l, struct guest_rings *rings, struct err *e)
 {
-    int rc = put_shared_info(r, e);
+    int rc = put_shared_info(l, e);
 
     if (!rc)
-        rc = pv_set_vcpus(r, result, e);
+        rc = pv_set_vcpus(l, rings, e);
     if (!rc)
-        rc = pin_tables(r, e);
+        rc = pin_tables(l, e);
     if (!rc)
-        rc = put_guest_p2m(r, e);
-    if (!rc && xc_dom_gnttab_seed(r->xen.xch, r->p->domid, false, result->console_gfn,
-                   result->store_gfn, r->p->console_domid, r->p->store_domid))
-        rc = err_sys(e, ERR_LOCAL, errno, "cannot seed the grant table of domain %u", r->p->domid);
-    return rc;
+        rc = put_guest_p2m(l, e);
+    return rc ? rc : seed_grants(l, rings, e);
 }
 
-static void destroy(struct restore *r)
+static void destroy(struct loader *l)
 {
-    struct pv_state *s = r->guest;
+    struct pv_state *s = l->guest;
 
     for (unsigned id = 0; id < s->vcpu_count && s->vcpus; id++) {
         blob_free(&s->vcpus[id].basic);
@@ -310,22 +274,22 @@ static void destroy(struct restore *r)
     free(s);
 }
 
-static const struct restore_ops pv_ops = {
-    .take = take,
+static const struct loader_ops pv_ops = {
+    .state = load_record,
     .check_ready = check_ready,
     .complete = complete,
     .destroy = destroy,
 };
 
-int restore_pv_init(struct restore *r, struct err *e)
+int pv_load_open(struct loader *l, struct err *e)
 {
     struct pv_state *s = calloc(1, sizeof(*s));
 
     if (!s)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
-    r->guest = s;
-    r->ops = &pv_ops;
-    s->vcpu_count = r->domain.max_vcpu_id + 1;
+    l->guest = s;
+    l->ops = &pv_ops;
+    s->vcpu_count = l->domain.max_vcpu_id + 1;
     s->vcpus = calloc(s->vcpu_count, sizeof(*s->vcpus));
     return s->vcpus ? 0 : err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
 }

@@ -10,13 +10,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Xen hands out its m2p in pieces of 2 MiB of contiguous frames. */
-enum { M2P_CHUNK_FRAMES = 512, M2P_CHUNK_ENTRIES = (M2P_CHUNK_FRAMES << XC_PAGE_SHIFT) / 8 };
-
-/* m2p entries from here on mark frames that are no page of one domain (Xen's mm.h: invalid,
- * shared). */
-#define M2P_NO_DOMAIN (UINT64_MAX - 1)
-
 /* What belongs to Xen of a guest's virtual memory (public/arch-x86/xen-x86_64.h, xen-x86_32.h). */
 #define XEN_64_FIRST 0xffff800000000000ull
 #define XEN_64_LAST  0xffff87ffffffffffull
@@ -38,14 +31,14 @@ uint64_t pv_pfn_to_mfn(const struct pv_memory *m, uint64_t pfn)
     else
         mfn = __atomic_load_n((const uint32_t *)m->p2m + pfn, __ATOMIC_RELAXED);
     /* Guests also mark entries that are no memory of theirs with high bits. */
-    return mfn < m->m2p_entries ? mfn : PV_NO_FRAME;
+    return mfn < m->m2p.entries ? mfn : PV_NO_FRAME;
 }
 
 bool pv_mfn_to_pfn(const struct pv_memory *m, uint64_t mfn, uint64_t *pfn)
 {
-    if (mfn >= m->m2p_entries)
+    if (mfn >= m->m2p.entries)
         return false;
-    *pfn = __atomic_load_n(&m->m2p[mfn], __ATOMIC_RELAXED);
+    *pfn = __atomic_load_n(&m->m2p.pfns[mfn], __ATOMIC_RELAXED);
     return *pfn <= m->max_pfn && pv_pfn_to_mfn(m, *pfn) == mfn;
 }
 
@@ -55,67 +48,7 @@ bool pv_mfn_is_foreign(const struct pv_memory *m, uint64_t mfn)
 
     if (pv_mfn_to_pfn(m, mfn, &pfn))
         return false;
-    return mfn >= m->m2p_entries || m->m2p[mfn] < M2P_NO_DOMAIN;
-}
-
-/* ---- m2p ---- */
-
-static int map_m2p_chunks(struct xen *x, struct pv_memory *m, const uint64_t *chunks,
-    size_t chunk_count, uint64_t *frames, struct err *e)
-{
-    for (size_t i = 0; i < chunk_count; i++)
-        for (size_t j = 0; j < M2P_CHUNK_FRAMES; j++)
-            frames[i * M2P_CHUNK_FRAMES + j] = chunks[i] + j;
-    m->m2p_frames = chunk_count * M2P_CHUNK_FRAMES;
-    m->m2p = foreign_map(x, DOMID_XEN, PROT_READ, frames, m->m2p_frames, "the m2p", e);
-    return m->m2p ? 0 : -e->code;
-}
-
-static int find_compat_m2p(struct xen *x, struct pv_memory *m, struct err *e)
-{
-    DECLARE_HYPERCALL_BUFFER(xen_pfn_t, frame);
-    struct xen_machphys_mfn_list list = {.max_extents = 1};
-    int code = 0;
-
-    frame = xc_hypercall_buffer_alloc(x->xch, frame, sizeof(*frame));
-    if (!frame)
-        return err_set(e, ERR_LOCAL, ENOMEM, "no memory for a hypercall buffer");
-    set_xen_guest_handle(list.extent_start, frame);
-    if (xc_memory_op(x->xch, XENMEM_machphys_compat_mfn_list, &list, sizeof(list)))
-        code = errno;
-    else if (list.nr_extents != 1)
-        code = ENOENT;
-    m->compat_m2p_mfn = *frame;
-    xc_hypercall_buffer_free(x->xch, frame);
-    return code ? err_sys(e, ERR_LOCAL, code, "cannot find the m2p of 32-bit guests") : 0;
-}
-
-static int map_m2p(struct xen *x, struct pv_memory *m, struct err *e)
-{
-    unsigned long max_mfn;
-
-    if (xc_maximum_ram_page(x->xch, &max_mfn) < 0)
-        return err_sys(e, ERR_LOCAL, errno, "cannot ask Xen how much memory this host has");
-
-    const size_t chunk_count = (max_mfn + M2P_CHUNK_ENTRIES - 1) / M2P_CHUNK_ENTRIES;
-    uint64_t *chunks = calloc(chunk_count, sizeof(*chunks));
-    uint64_t *frames = calloc(chunk_count * M2P_CHUNK_FRAMES, sizeof(*frames));
-    int rc;
-
-    if (!chunks || !frames)
-        rc = err_set(e, ERR_LOCAL, ENOMEM, "no memory to map the m2p");
-    else if (xc_machphys_mfn_list(x->xch, chunk_count, chunks))
-        rc = err_sys(e, ERR_LOCAL, errno, "cannot ask Xen where its m2p is");
-    else
-        rc = map_m2p_chunks(x, m, chunks, chunk_count, frames, e);
-    free(chunks);
-    free(frames);
-    m->m2p_entries = (uint64_t)chunk_count * M2P_CHUNK_ENTRIES;
-    if (m->m2p_entries > max_mfn + 1)
-        m->m2p_entries = max_mfn + 1;
-    if (!rc && m->levels == 3)
-        rc = find_compat_m2p(x, m, e);
-    return rc;
+    return mfn >= m->m2p.entries || m->m2p.pfns[mfn] < M2P_NO_DOMAIN;
 }
 
 /* ---- p2m, both layouts ---- */
@@ -183,7 +116,7 @@ static int read_frame_numbers(struct xen *x, const struct pv_memory *m,
     for (size_t i = 0; i < count && !rc; i++) {
         out->mfns[i] = m->width_bytes == 8 ? ((const uint64_t *)mem)[i]
                                            : ((const uint32_t *)mem)[i];
-        if (!out->mfns[i] || out->mfns[i] >= m->m2p_entries)
+        if (!out->mfns[i] || out->mfns[i] >= m->m2p.entries)
             rc = bad_p2m(m, e, "its tree names a frame that does not exist", out->mfns[i]);
     }
     foreign_unmap(x, mem, frames->count);
@@ -219,7 +152,7 @@ static int map_p2m_tree(struct xen *x, struct pv_memory *m, struct err *e)
     const struct frame_list top = {&root, 1};
     struct frame_list middle = {0}, leaves = {0};
 
-    if (!root || root >= m->m2p_entries)
+    if (!root || root >= m->m2p.entries)
         return bad_p2m(m, e, "its tree has no root", root);
     if (middle_count > per_frame)
         return bad_p2m(m, e, "its last page is beyond what a tree can hold", m->max_pfn);
@@ -273,7 +206,7 @@ static int read_entries(struct xen *x, const struct pv_memory *m, const struct l
         const uint64_t pte = __atomic_load_n(&ptes[i], __ATOMIC_RELAXED);
         const uint64_t mfn = pte_frame(pte);
 
-        if (!(pte & PTE_PRESENT) || mfn >= m->m2p_entries)
+        if (!(pte & PTE_PRESENT) || mfn >= m->m2p.entries)
             rc = bad_p2m(m, e, "its list has a hole", pte);
         out->mfns[i - from] = mfn;
     }
@@ -338,7 +271,7 @@ static int map_p2m_list(struct xen *x, struct pv_memory *m, uint64_t cr3, struct
     m->generation = SHARED_INFO_FIELD(m, arch.p2m_generation);
     if (m->generation & 1)
         return bad_p2m(m, e, "the guest is moving it right now: try again", m->generation);
-    if (!root || root >= m->m2p_entries)
+    if (!root || root >= m->m2p.entries)
         return bad_p2m(m, e, "its list has no root", cr3);
     if (first % XC_PAGE_SIZE || !list_is_elsewhere(m, first, last))
         return bad_p2m(m, e, "its list is where no list can be", first);
@@ -386,8 +319,10 @@ int pv_memory_map(struct xen *x, const struct domain *dom, struct pv_memory *m, 
         .compat_m2p_mfn = PV_NO_FRAME,
     };
 
-    int rc = map_m2p(x, m, e);
+    int rc = m2p_map(x, &m->m2p, e);
 
+    if (!rc && m->levels == 3)
+        rc = m2p_find_compat(x, &m->compat_m2p_mfn, e);
     if (!rc)
         rc = map_shared_info(x, dom, m, e);
     if (!rc)
@@ -402,7 +337,7 @@ void pv_memory_unmap(struct xen *x, struct pv_memory *m)
     free(m->p2m_pfns);
     foreign_unmap(x, (void *)m->p2m, m->p2m_frames);
     foreign_unmap(x, (void *)m->shared_info, 1);
-    foreign_unmap(x, (void *)m->m2p, m->m2p_frames);
+    m2p_unmap(x, &m->m2p);
     *m = (struct pv_memory){0};
 }
 

@@ -13,6 +13,7 @@
 #define ENGINE_GUEST_PV_MEMORY_H
 
 #include "engine/xen/domain.h"
+#include "engine/xen/m2p.h"
 
 #include <stddef.h>
 
@@ -23,9 +24,7 @@ struct pv_memory {
     unsigned width_bytes; /* 4 or 8 */
     unsigned levels;      /* of page tables: 3 or 4 */
 
-    const uint64_t *m2p;
-    uint64_t m2p_entries; /* MFNs below have an entry */
-    size_t m2p_frames;
+    struct m2p m2p;
     uint64_t compat_m2p_mfn; /* 32 bit: the first frame of the m2p that such guests see */
 
     const void *shared_info;

@@ -2,14 +2,20 @@
  * PV guests at the source: frames are the host's (MFNs), so everything that names one, page tables
  * and registers, is turned into the guest's own numbers (PFNs) on its way out.
  */
-#include "engine/guest/guest.h"
-#include "engine/out/out.h"
+#include "engine/guest/pv_save.h"
+
+#include "engine/guest/common.h"
 #include "engine/guest/pv_memory.h"
 #include "engine/guest/pv_save_vcpu.h"
+#include "engine/out/out.h"
+#include "engine/xen/vcpu.h"
 #include "transport/v3.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+_Static_assert(sizeof(vcpu_guest_context_x86_64_t) == V3_VCPU_BASIC_64_BYTES, "a 64-bit vCPU");
+_Static_assert(sizeof(vcpu_guest_context_x86_32_t) == V3_VCPU_BASIC_32_BYTES, "a 32-bit vCPU");
 
 struct guest_pv {
     struct guest base;
@@ -91,26 +97,40 @@ static int send_shared_info(struct guest *g, struct page_sink *sink, struct err 
     return sink->ops->state(sink, V3_SHARED_INFO, &part, 1, e);
 }
 
-/* A vCPU record; none if the blob is empty. Takes the blob. */
+/* A vCPU record; none if the blob is empty, as it is afterwards. */
 static int send_blob(
-    struct page_sink *sink, uint32_t v3_type, uint32_t vcpu, struct vcpu_blob *blob, struct err *e)
+    struct page_sink *sink, uint32_t v3_type, uint32_t vcpu, struct blob *blob, struct err *e)
 {
     uint8_t head[V3_VCPU_BYTES];
-    struct iovec parts[] = {{head, sizeof(head)}, {blob->mem, blob->len_bytes}};
+    struct iovec parts[] = {{head, sizeof(head)}, {blob->data, blob->len_bytes}};
     int rc = 0;
 
     v3_encode_vcpu(vcpu, head);
-    if (blob->mem)
+    if (blob->data)
         rc = sink->ops->state(sink, v3_type, parts, 2, e);
-    free(blob->mem);
+    blob_free(blob);
     return rc;
+}
+
+static int read_basic(struct guest *g, uint32_t vcpu, struct blob *blob, struct err *e)
+{
+    const struct pv_memory *m = &pv_of(g)->memory;
+    vcpu_guest_context_any_t context;
+    int rc = vcpu_read_context(g->xen, g->dom.domid, vcpu, &context, e);
+
+    if (!rc)
+        rc = canonicalise_vcpu(m, vcpu, &context, e);
+    if (rc)
+        return rc;
+    return blob_keep(
+        blob, &context, m->width_bytes == 8 ? sizeof(context.x64) : sizeof(context.x32), e);
 }
 
 static int send_vcpu(struct guest *g, uint32_t vcpu, struct page_sink *sink, struct err *e)
 {
     const uint32_t domid = g->dom.domid;
-    struct vcpu_blob blob;
-    int rc = vcpu_read_basic(g->xen, &pv_of(g)->memory, vcpu, &blob, e);
+    struct blob blob = {0};
+    int rc = read_basic(g, vcpu, &blob, e);
 
     if (!rc)
         rc = send_blob(sink, V3_X86_PV_VCPU_BASIC, vcpu, &blob, e);
@@ -173,7 +193,7 @@ static const struct guest_ops pv_ops = {
     .close = pv_close,
 };
 
-int guest_open_pv(struct xen *xen, const struct domain *dom, struct guest **g, struct err *e)
+int pv_save_open(struct xen *xen, const struct domain *dom, struct guest **g, struct err *e)
 {
     struct guest_pv *pv = calloc(1, sizeof(*pv));
 

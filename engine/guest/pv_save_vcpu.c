@@ -1,20 +1,11 @@
 #include "engine/guest/pv_save_vcpu.h"
 
 #include "engine/guest/page_any.h"
-#include "engine/xen/hbuf.h"
-#include "transport/v3.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
-
-_Static_assert(sizeof(vcpu_guest_context_x86_64_t) == V3_VCPU_BASIC_64_BYTES, "a 64-bit vCPU");
-_Static_assert(sizeof(vcpu_guest_context_x86_32_t) == V3_VCPU_BASIC_32_BYTES, "a 32-bit vCPU");
 
 enum { GDT_ENTRIES_PER_FRAME = 512 };
-
-/* ---- registers ---- */
 
 static int to_pfn(const struct pv_memory *m, uint32_t vcpu, const char *what, uint64_t mfn,
     uint64_t *pfn, struct err *e)
@@ -87,127 +78,5 @@ int canonicalise_vcpu(
         rc = canonicalise_gdt(m, vcpu, context, e);
     if (!rc)
         rc = canonicalise_roots(m, vcpu, context, e);
-    return rc;
-}
-
-/* ---- reading ---- */
-
-static int copy_blob(struct vcpu_blob *blob, const void *mem, size_t len_bytes, struct err *e)
-{
-    *blob = (struct vcpu_blob){malloc(len_bytes), len_bytes};
-    if (!blob->mem)
-        return err_set(e, ERR_LOCAL, ENOMEM, "no memory for %zu bytes of a vCPU", len_bytes);
-    memcpy(blob->mem, mem, len_bytes);
-    return 0;
-}
-
-static int cannot_read(const char *what, uint32_t vcpu, uint32_t domid, int code, struct err *e)
-{
-    return err_sys(
-        e, ERR_LOCAL, code, "cannot read the %s of vCPU %u of domain %u", what, vcpu, domid);
-}
-
-int vcpu_is_online(struct xen *x, uint32_t domid, uint32_t vcpu, bool *online, struct err *e)
-{
-    xc_vcpuinfo_t info;
-
-    if (xc_vcpu_getinfo(x->xch, domid, vcpu, &info))
-        return cannot_read("status", vcpu, domid, errno, e);
-    *online = info.online;
-    return 0;
-}
-
-int vcpu_read_basic(
-    struct xen *x, const struct pv_memory *m, uint32_t vcpu, struct vcpu_blob *blob, struct err *e)
-{
-    vcpu_guest_context_any_t context;
-
-    if (xc_vcpu_getcontext(x->xch, m->domid, vcpu, &context))
-        return cannot_read("registers", vcpu, m->domid, errno, e);
-
-    const int rc = canonicalise_vcpu(m, vcpu, &context, e);
-
-    if (rc)
-        return rc;
-    return copy_blob(
-        blob, &context, m->width_bytes == 8 ? sizeof(context.x64) : sizeof(context.x32), e);
-}
-
-int vcpu_read_extended(
-    struct xen *x, uint32_t domid, uint32_t vcpu, struct vcpu_blob *blob, struct err *e)
-{
-    struct xen_domctl domctl = {
-        .cmd = XEN_DOMCTL_get_ext_vcpucontext,
-        .domain = (domid_t)domid,
-        .u.ext_vcpucontext.vcpu = vcpu,
-    };
-
-    *blob = (struct vcpu_blob){0};
-    if (xc_domctl(x->xch, &domctl) < 0)
-        return cannot_read("extended context", vcpu, domid, errno, e);
-    if (!domctl.u.ext_vcpucontext.size)
-        return 0;
-    if (domctl.u.ext_vcpucontext.size > V3_VCPU_EXTENDED_MAX_BYTES)
-        return cannot_read("extended context", vcpu, domid, E2BIG, e);
-    return copy_blob(blob, &domctl.u.ext_vcpucontext, domctl.u.ext_vcpucontext.size, e);
-}
-
-int vcpu_read_xsave(
-    struct xen *x, uint32_t domid, uint32_t vcpu, struct vcpu_blob *blob, struct err *e)
-{
-    struct xen_domctl domctl = {
-        .cmd = XEN_DOMCTL_getvcpuextstate,
-        .domain = (domid_t)domid,
-        .u.vcpuextstate.vcpu = vcpu,
-    };
-    struct xen_domctl_vcpuextstate *const state = &domctl.u.vcpuextstate;
-    struct hbuf buffer;
-
-    *blob = (struct vcpu_blob){0};
-    if (xc_domctl(x->xch, &domctl) < 0)
-        return cannot_read("xsave size", vcpu, domid, errno, e);
-    if (!state->xfeature_mask || !state->size)
-        return 0;
-
-    int rc = hbuf_alloc(x, &buffer, state->size, e);
-
-    if (rc)
-        return rc;
-    set_xen_guest_handle_raw(state->buffer, buffer.mem);
-    if (xc_domctl(x->xch, &domctl) < 0)
-        rc = cannot_read("xsave state", vcpu, domid, errno, e);
-    else if (state->size)
-        rc = copy_blob(blob, buffer.mem, state->size, e);
-    hbuf_free(x, &buffer);
-    return rc;
-}
-
-int vcpu_read_msrs(
-    struct xen *x, uint32_t domid, uint32_t vcpu, struct vcpu_blob *blob, struct err *e)
-{
-    struct xen_domctl domctl = {
-        .cmd = XEN_DOMCTL_get_vcpu_msrs,
-        .domain = (domid_t)domid,
-        .u.vcpu_msrs.vcpu = vcpu,
-    };
-    struct xen_domctl_vcpu_msrs *const msrs = &domctl.u.vcpu_msrs;
-    struct hbuf buffer;
-
-    *blob = (struct vcpu_blob){0};
-    if (xc_domctl(x->xch, &domctl) < 0)
-        return cannot_read("number of MSRs", vcpu, domid, errno, e);
-    if (!msrs->msr_count)
-        return 0;
-
-    int rc = hbuf_alloc(x, &buffer, msrs->msr_count * sizeof(xen_domctl_vcpu_msr_t), e);
-
-    if (rc)
-        return rc;
-    set_xen_guest_handle_raw(msrs->msrs, buffer.mem);
-    if (xc_domctl(x->xch, &domctl) < 0)
-        rc = cannot_read("MSRs", vcpu, domid, errno, e);
-    else if (msrs->msr_count)
-        rc = copy_blob(blob, buffer.mem, msrs->msr_count * sizeof(xen_domctl_vcpu_msr_t), e);
-    hbuf_free(x, &buffer);
     return rc;
 }

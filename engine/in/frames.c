@@ -1,6 +1,7 @@
 #include "engine/in/frames.h"
 
 #include "engine/in/populate_plan.h"
+#include "engine/xen/build.h"
 
 #include <errno.h>
 #include <string.h>
@@ -17,23 +18,24 @@ static void *reserve(size_t bytes)
     return p == MAP_FAILED ? NULL : p;
 }
 
-int frames_init(struct frames *f, uint32_t domid, bool pv, uint64_t frame_count, struct err *e)
+int frames_init(
+    struct frames *f, uint32_t domid, unsigned levels, uint64_t frame_count, struct err *e)
 {
     *f = (struct frames){
         .domid = domid,
-        .pv = pv,
+        .levels = levels,
         .frame_count = frame_count,
         .populated_bytes = (frame_count + EXTENT_PAGES - 1) / EXTENT_PAGES * EXTENT_PAGES / 8,
-        .p2m_bytes = pv ? frame_count * sizeof(uint64_t) : 0,
+        .p2m_bytes = levels ? frame_count * sizeof(uint64_t) : 0,
     };
     for (unsigned i = 0; i < FRAMES_STRIPES; i++)
         pthread_mutex_init(&f->stripes[i], NULL);
     f->populated = reserve(f->populated_bytes);
-    if (f->populated && pv) {
+    if (f->populated && levels) {
         f->p2m = reserve(f->p2m_bytes);
         f->types = reserve(frame_count);
     }
-    if (!f->populated || (pv && (!f->p2m || !f->types)))
+    if (!f->populated || (levels && (!f->p2m || !f->types)))
         return err_set(e, ERR_LOCAL, ENOMEM, "no memory to keep track of %llu frames",
             (unsigned long long)frame_count);
     return 0;
@@ -61,7 +63,7 @@ bool frames_is_populated(const struct frames *f, uint64_t pfn)
 
 static void publish(struct frames *f, uint64_t pfn, uint64_t mfn)
 {
-    if (f->pv)
+    if (f->levels)
         f->p2m[pfn] = mfn;
     atomic_fetch_or_explicit(&f->populated[pfn / 64], 1ull << (pfn % 64), memory_order_release);
 }
@@ -69,9 +71,9 @@ static void publish(struct frames *f, uint64_t pfn, uint64_t mfn)
 /* Under the extent's lock: a 2 MiB page, if Xen has one. */
 static bool populate_extent(struct frames *f, struct xen *x, uint64_t first)
 {
-    xen_pfn_t frame = first;
+    uint64_t frame = first;
 
-    if (xc_domain_populate_physmap(x->xch, f->domid, 1, SUPERPAGE_ORDER, 0, &frame) != 1)
+    if (build_populate(x, f->domid, SUPERPAGE_ORDER, &frame, 1) != 1)
         return false;
     for (unsigned i = 0; i < EXTENT_PAGES; i++)
         publish(f, first + i, frame + i);
@@ -93,18 +95,18 @@ static int out_of_memory(const struct frames *f, uint64_t pfn, struct err *e)
 static int populate_singles(
     struct frames *f, struct xen *x, const uint64_t *pfns, unsigned count, struct err *e)
 {
-    xen_pfn_t frames[EXTENT_PAGES];
+    uint64_t frames[EXTENT_PAGES];
 
     memcpy(frames, pfns, count * sizeof(frames[0]));
 
-    const int done = xc_domain_populate_physmap(x->xch, f->domid, count, 0, 0, frames);
+    const int done = build_populate(x, f->domid, 0, frames, count);
 
     for (int i = 0; i < done; i++)
         publish(f, pfns[i], frames[i]);
     if (done > 0)
         atomic_fetch_add_explicit(&f->populated_pages, (unsigned)done, memory_order_relaxed);
     if (done < 0)
-        return err_sys(e, ERR_LOCAL, errno, "cannot give memory to domain %u", f->domid);
+        return err_sys(e, ERR_LOCAL, -done, "cannot give memory to domain %u", f->domid);
     return (unsigned)done == count ? 0 : out_of_memory(f, pfns[done], e);
 }
 

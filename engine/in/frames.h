@@ -23,7 +23,7 @@ enum { FRAMES_STRIPES = 64, FRAMES_MAX_BATCH = 1024 };
 
 struct frames {
     uint32_t domid;
-    bool pv;
+    unsigned levels;      /* PV: of page tables; 0: not PV */
     uint64_t frame_count; /* every PFN is below */
     size_t populated_bytes, p2m_bytes;
     _Atomic uint64_t *populated; /* a bitmap; memory is used only where it is written */
@@ -34,7 +34,8 @@ struct frames {
     pthread_mutex_t stripes[FRAMES_STRIPES]; /* of extents: extent mod FRAMES_STRIPES */
 };
 
-int frames_init(struct frames *f, uint32_t domid, bool pv, uint64_t frame_count, struct err *e);
+int frames_init(
+    struct frames *f, uint32_t domid, unsigned levels, uint64_t frame_count, struct err *e);
 void frames_destroy(struct frames *f);
 
 bool frames_is_populated(const struct frames *f, uint64_t pfn);
@@ -47,7 +48,7 @@ int frames_populate(
 /* What a mapping wants: the MFN of a PV guest's populated frame, the frame itself of others. */
 static inline uint64_t frames_gfn(const struct frames *f, uint64_t pfn)
 {
-    return f->pv ? f->p2m[pfn] : pfn;
+    return f->levels ? f->p2m[pfn] : pfn;
 }
 
 #endif

@@ -1,49 +1,71 @@
 /*
- * Where the destination's story gets its records from. Two feeds:
+ * Where an image comes in: behind one ops table, lanes (lanes.h: trunk and lanes from another
+ * xmigrate) or the plain libxc v2/v3 stream on a descriptor (plain.h). The caller makes one; the
+ * destination's story pulls from it, on its own thread:
  *
- *   plain  the libxc v2/v3 stream on a descriptor (drop-in); the story's thread does everything
- *   lanes  trunk and lanes (native); a thread for each lane applies the pages that come on it
+ *   head  next -> STATE ...  next -> PAGES, pages ...  next -> STATE ...  next -> END  answer close
  *
- * State records go to restore_take() in the order they came; pages go through an applier, once
- * the guest's frames are known. A feed belongs to the story's thread.
+ * After a checkpoint pages and states may come again.
  */
 #ifndef ENGINE_IN_IN_H
 #define ENGINE_IN_IN_H
 
-#include "engine/guest/load.h"
+#include "base/err.h"
+#include "engine/arrival.h"
 
-#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
 
-struct feed;
+struct frames;
+struct in;
 
-struct feed_head {
+struct in_head {
     uint32_t guest_type;  /* V3_GUEST_... */
     uint64_t frame_limit; /* every PFN is below it; 0: the stream tells later (plain, PV) */
 };
 
-struct feed_ops {
-    int (*read_head)(struct feed *f, struct feed_head *head, struct err *e);
-    /* Everything up to the end of the stream. No lane runs and nothing is mapped afterwards, also
-     * after a failure; the first cause is in *e. */
-    int (*receive)(struct feed *f, struct restore *r, struct err *e);
-    /* Tell the source how it ended, where that is possible. */
+enum in_kind {
+    IN_STATE,      /* a state record */
+    IN_PAGES,      /* pages wait to be put in place: pages() comes next */
+    IN_CHECKPOINT, /* what came so far is a whole image; more may follow */
+    IN_END,
+};
+
+struct in_event {
+    enum in_kind kind;
+    /* Of a state: a libxc v3 body, 8-byte aligned, the in's and valid until its next call. */
+    uint32_t v3_type;
+    const void *body;
+    size_t len_bytes;
+};
+
+/* Called after each batch of pages, by whichever thread put it in place. */
+struct in_hook {
+    void (*placed)(void *arg);
+    void *arg;
+};
+
+struct in_ops {
+    /* Once, before everything else. */
+    int (*head)(struct in *in, struct in_head *head, struct err *e);
+    int (*next)(struct in *in, struct in_event *event, struct err *e);
+    /* After IN_PAGES: put them into the guest, whose frames are the same each time. When it
+     * returns, also after a failure, no thread of the in runs, nothing is mapped and nobody touches
+     * frames; the first cause is in *e. */
+    int (*pages)(struct in *in, struct frames *frames, const struct in_hook *hook, struct err *e);
+    /* Tell the source how it ended, where that is possible: that all is in place, or why not. */
     int (*answer)(
-        struct feed *f, const struct err *failure, const struct dest_result *result, struct err *e);
-    uint64_t (*count_bytes)(const struct feed *f); /* received so far; any thread */
-    void (*close)(struct feed *f);
+        struct in *in, const struct err *failure, const struct arrival *arrival, struct err *e);
+    uint64_t (*wire_bytes)(const struct in *in); /* received so far; any thread */
+    void (*close)(struct in *in);
 };
 
-struct feed {
-    const struct feed_ops *ops;
-    const struct dest_params *p;
-    pthread_mutex_t report_lock; /* guards report_at_ns and the call of progress() */
-    int64_t report_at_ns;
+struct in {
+    const struct in_ops *ops;
+    const char *name; /* for messages; lives as long as the in */
 };
 
-int feed_open_plain(struct feed **f, const struct dest_params *p, struct err *e);
-int feed_open_lanes(struct feed **f, const struct dest_params *p, struct err *e);
-
-/* For feeds: after a batch of pages, from any thread; tells progress when it is time to. */
-void feed_report(struct feed *f, const struct frames *frames);
+/* An image that comes with checkpoints is not for us: ERR_PEER. */
+int in_refuse_checkpoint(const struct in *in, struct err *e);
 
 #endif

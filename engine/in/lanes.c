@@ -1,20 +1,22 @@
 /*
- * The native feed: state records and marks on the trunk, pages on lanes.
+ * An image from another xmigrate: state records and marks on the trunk, pages on lanes.
  *
  *   story's thread   HEAD  STATE...  ROUND...  LANES_DONE  STATE...  END
  *   lane threads                     └─ start   └─ joined
  *
- * Lanes start when the states before the pages are in place and are joined before the states
- * after them are taken. Whoever fails first says why, fires the migration's cancel object, and
- * with it wakes all others.
+ * Lanes run while the story is in pages(): they start when the states before the pages are in place
+ * and are joined before the states after them are handed out. Whoever fails first says why, fires
+ * the migration's cancel object, and with it wakes all others.
  */
+#include "engine/in/lanes.h"
+
 #include "base/deadline.h"
-#include "engine/in/in.h"
-#include "engine/in/order.h"
 #include "engine/in/barrier.h"
+#include "engine/in/order.h"
 #include "engine/in/place.h"
 #include "transport/pages.h"
 #include "transport/trunk.h"
+#include "transport/v3.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -22,37 +24,42 @@
 /* To tell the source why, when all has failed: not worth a long wait. */
 #define FAREWELL_NS (5 * NS_PER_S)
 
-struct lanes;
+struct in_lanes;
 
 struct lane {
-    struct lanes *owner;
+    struct in_lanes *owner;
     unsigned index;
     pthread_t thread;
     bool started;
     /* The thread's until it is joined. */
     struct page_decoder *decoder;
-    struct applier *applier;
+    struct placer *placer;
     struct lane_totals totals;
-    uint64_t borders; /* crossed */
+    uint64_t crossed; /* barriers */
 };
 
-struct lanes {
-    struct feed feed;
+struct in_lanes {
+    struct in base;
+    struct in_lanes_params p;
     struct trunk_reader reader;
     struct trunk_head head;
-    struct restore *r; /* while receive() runs */
+    enum trunk_phase phase;
+    struct trunk_message message; /* the last one, which led to that phase */
+    /* While pages() runs. */
+    struct frames *frames;
+    const struct in_hook *hook;
+    struct barrier barrier;
     struct lane lane[WIRE_MAX_LANES];
-    struct round_gate gate;       /* while lanes run */
     pthread_mutex_t failure_lock; /* guards failure */
     struct err failure;           /* the first cause */
 };
 
-static int fail(struct lanes *s, const struct err *e)
+static int fail(struct in_lanes *s, const struct err *e)
 {
     pthread_mutex_lock(&s->failure_lock);
     err_take(&s->failure, e);
     pthread_mutex_unlock(&s->failure_lock);
-    cancel_fire(s->feed.p->cancel);
+    cancel_fire(s->p.cancel);
     return -e->code;
 }
 
@@ -65,26 +72,26 @@ static int receive_pages(struct lane *l, struct channel *ch, size_t len_bytes, s
     int rc = page_recv_front(l->decoder, ch, len_bytes, &front, e);
 
     if (!rc)
-        rc = round_gate_claim(&l->owner->gate, l->index, l->borders, front.entries, front.count, e);
+        rc = barrier_claim(&l->owner->barrier, l->index, l->crossed, front.entries, front.count, e);
     if (rc)
         return rc;
-    rc = apply_begin(l->applier, front.entries, front.count, e);
+    rc = place_begin(l->placer, front.entries, front.count, e);
     if (!rc)
-        rc = page_recv_contents(l->decoder, ch, l->applier->into, e);
+        rc = page_recv_contents(l->decoder, ch, l->placer->into, e);
     if (!rc)
-        rc = apply_commit(l->applier, front.entries, front.count, e);
-    apply_end(l->applier);
+        rc = place_commit(l->placer, front.entries, front.count, e);
+    place_end(l->placer);
     if (rc)
         return rc;
     l->totals.records++;
     l->totals.entries += front.count;
     l->totals.data_pages += front.data_pages;
     l->totals.zero_pages += front.zero_pages;
-    feed_report(&l->owner->feed, &l->owner->r->frames);
+    l->owner->hook->placed(l->owner->hook->arg);
     return 0;
 }
 
-static int receive_border(struct lane *l, struct channel *ch, size_t len_bytes, struct err *e)
+static int receive_barrier(struct lane *l, struct channel *ch, size_t len_bytes, struct err *e)
 {
     uint8_t body[LANE_BORDER_BYTES];
     uint64_t number;
@@ -93,8 +100,8 @@ static int receive_border(struct lane *l, struct channel *ch, size_t len_bytes, 
     if (!rc)
         rc = lane_decode_border(ch, body, len_bytes, &number, e);
     if (!rc)
-        rc = round_gate_cross(&l->owner->gate, l->index, number, l->owner->feed.p->cancel, e);
-    l->borders++;
+        rc = barrier_cross(&l->owner->barrier, l->index, number, l->owner->p.cancel, e);
+    l->crossed++;
     return rc;
 }
 
@@ -107,13 +114,13 @@ static int receive_end(struct lane *l, struct channel *ch, size_t len_bytes, str
     if (!rc)
         rc = lane_decode_end(ch, body, len_bytes, &sent, e);
     if (!rc)
-        rc = round_gate_end(&l->owner->gate, l->index, e);
+        rc = barrier_end(&l->owner->barrier, l->index, e);
     return rc ? rc : lane_compare_totals(l->index, &sent, &l->totals, e);
 }
 
 static int receive_lane(struct lane *l, struct err *e)
 {
-    struct channel *ch = l->owner->feed.p->lanes[l->index];
+    struct channel *ch = l->owner->p.lanes[l->index];
 
     for (;;) {
         uint32_t type;
@@ -127,7 +134,7 @@ static int receive_lane(struct lane *l, struct err *e)
         if (type == RECORD_LANE_END)
             return receive_end(l, ch, len_bytes, e);
         rc = type == RECORD_PAGES    ? receive_pages(l, ch, len_bytes, e)
-             : type == RECORD_BORDER ? receive_border(l, ch, len_bytes, e)
+             : type == RECORD_BORDER ? receive_barrier(l, ch, len_bytes, e)
                                      : record_unexpected(ch, type, e);
         if (rc)
             return rc;
@@ -146,16 +153,16 @@ static void *run_lane(void *arg)
 
 static int start_lane(struct lane *l, struct err *e)
 {
-    const struct lanes *s = l->owner;
+    const struct in_lanes *s = l->owner;
     const struct page_rules rules = {
-        .frame_count = s->r->frames.frame_count,
+        .frame_count = s->frames->frame_count,
         .lane = l->index,
         .codecs = s->head.codecs,
     };
     int rc = page_decoder_create(&rules, &l->decoder, e);
 
     if (!rc)
-        rc = applier_create(&l->applier, &s->r->frames, s->r->levels, s->feed.p->log, e);
+        rc = placer_create(&l->placer, s->frames, s->p.log, e);
     if (rc)
         return rc;
     rc = pthread_create(&l->thread, NULL, run_lane, l);
@@ -166,18 +173,16 @@ static int start_lane(struct lane *l, struct err *e)
 }
 
 /* All threads, or an error; those that run are joined later in any case. */
-static int start_lanes(struct lanes *s, struct err *e)
+static int start_lanes(struct in_lanes *s, struct err *e)
 {
-    int rc = restore_check_ready(s->r, e);
+    int rc = barrier_init(&s->barrier, s->head.lane_count, s->frames->frame_count, e);
 
-    if (!rc)
-        rc = round_gate_init(&s->gate, s->head.lane_count, s->r->frames.frame_count, e);
     for (unsigned i = 0; i < s->head.lane_count && !rc; i++)
         rc = start_lane(&s->lane[i], e);
     return rc;
 }
 
-static void join_lanes(struct lanes *s)
+static void join_lanes(struct in_lanes *s)
 {
     for (unsigned i = 0; i < s->head.lane_count; i++) {
         struct lane *l = &s->lane[i];
@@ -185,38 +190,78 @@ static void join_lanes(struct lanes *s)
         if (l->started)
             pthread_join(l->thread, NULL);
         l->started = false;
-        applier_destroy(l->applier);
-        l->applier = NULL;
+        placer_destroy(l->placer);
+        l->placer = NULL;
         page_decoder_destroy(l->decoder);
         l->decoder = NULL;
     }
-    round_gate_destroy(&s->gate);
+    barrier_destroy(&s->barrier);
 }
 
 /* ---- the story's thread ---- */
 
-static int read_head(struct feed *f, struct feed_head *head, struct err *e)
+static struct in_lanes *lanes_of(struct in *in)
 {
-    struct lanes *s = (struct lanes *)f;
-    struct trunk_message m;
-    const int rc = trunk_recv(&s->reader, &m, DEADLINE_NEVER, e);
+    return (struct in_lanes *)in;
+}
+
+static int lanes_head(struct in *in, struct in_head *head, struct err *e)
+{
+    struct in_lanes *s = lanes_of(in);
+    struct trunk_message *m = &s->message;
+    const int rc = trunk_recv(&s->reader, m, DEADLINE_NEVER, e);
 
     if (rc == -ENODATA)
-        return err_set(e, ERR_PEER, EBADMSG, "%s: ended before HEAD", f->p->trunk->name);
+        return err_set(e, ERR_PEER, EBADMSG, "%s: ended before HEAD", in->name);
     if (rc)
         return rc;
-    if (m.type != RECORD_HEAD)
-        return record_unexpected(f->p->trunk, m.type, e);
-    if (m.head.lane_count != f->p->lane_count)
+    if (m->type != RECORD_HEAD)
+        return record_unexpected(s->p.trunk, m->type, e);
+    if (m->head.lane_count != s->p.lane_count)
         return err_set(e, ERR_PEER, EPROTO, "the source sends on %u lanes, %u are open",
-            m.head.lane_count, f->p->lane_count);
-    s->head = m.head;
-    *head = (struct feed_head){m.head.guest_type, m.head.frame_count};
+            m->head.lane_count, s->p.lane_count);
+    s->head = m->head;
+    *head = (struct in_head){m->head.guest_type, m->head.frame_count};
+    return 0;
+}
+
+/* The next record of the trunk, in its place. */
+static int receive_message(struct in_lanes *s, struct err *e)
+{
+    struct trunk_message *m = &s->message;
+    const enum trunk_phase before = s->phase;
+    const int rc = trunk_recv(&s->reader, m, DEADLINE_NEVER, e);
+
+    if (rc == -ENODATA)
+        return err_set(e, ERR_PEER, EBADMSG, "%s: ended before END", s->base.name);
+    if (rc)
+        return rc;
+    s->phase = trunk_next_phase(before, m->type, m->type == RECORD_STATE ? m->state.v3_type : 0);
+    if (s->phase == PHASE_OUT_OF_ORDER)
+        return err_set(e, ERR_PEER, EPROTO, "%s: %s has no place %s", s->base.name,
+            m->type == RECORD_STATE ? v3_name(m->state.v3_type) : record_name(m->type),
+            trunk_phase_name(before));
+    return 0;
+}
+
+static int lanes_next(struct in *in, struct in_event *event, struct err *e)
+{
+    struct in_lanes *s = lanes_of(in);
+    const struct trunk_message *m = &s->message;
+    const int rc = receive_message(s, e);
+
+    if (rc)
+        return rc;
+    if (m->type == RECORD_STATE)
+        *event = (struct in_event){IN_STATE, m->state.v3_type, m->state.body, m->state.len_bytes};
+    else
+        *event = (struct in_event){.kind = m->type == RECORD_END ? IN_END : IN_PAGES};
     return 0;
 }
 
 /* Each lane ended as the source says that it did. */
-static int compare_totals(const struct lanes *s, const struct trunk_lanes_done *done, struct err *e)
+static int compare_totals(
+    const struct in_lanes *s, const struct trunk_lanes_done *done, struct err *e)
 {
     int rc = done->lane_count == s->head.lane_count
                  ? 0
@@ -228,79 +273,39 @@ static int compare_totals(const struct lanes *s, const struct trunk_lanes_done *
     return rc;
 }
 
-static int finish_lanes(struct lanes *s, const struct trunk_lanes_done *done, struct err *e)
+/* All rounds at once, from the first one's mark, or from LANES_DONE if there was none. */
+static int lanes_pages(
+    struct in *in, struct frames *frames, const struct in_hook *hook, struct err *e)
 {
-    join_lanes(s);
-    /* Nobody else is left to write it. */
-    return err_is_set(&s->failure) ? err_take(e, &s->failure) : compare_totals(s, done, e);
-}
-
-static int take_message(
-    struct lanes *s, enum feed_phase before, const struct trunk_message *m, struct err *e)
-{
-    int rc = 0;
-
-    if (before == FEED_HEAD_STATES && (m->type == RECORD_ROUND || m->type == RECORD_LANES_DONE))
-        rc = start_lanes(s, e);
-    if (!rc && m->type == RECORD_STATE)
-        rc = restore_take(s->r, m->state.v3_type, m->state.body, m->state.len_bytes, e);
-    if (!rc && m->type == RECORD_LANES_DONE)
-        rc = finish_lanes(s, &m->lanes_done, e);
-    return rc;
-}
-
-static int receive_trunk(struct lanes *s, struct err *e)
-{
-    struct channel *ch = s->feed.p->trunk;
-    enum feed_phase phase = FEED_HEAD_STATES;
-
-    while (phase != FEED_ENDED) {
-        struct trunk_message m;
-        int rc = trunk_recv(&s->reader, &m, DEADLINE_NEVER, e);
-
-        if (rc == -ENODATA)
-            return err_set(e, ERR_PEER, EBADMSG, "%s: ended before END", ch->name);
-        if (rc)
-            return rc;
-
-        const enum feed_phase before = phase;
-
-        phase = feed_next_phase(before, m.type, m.type == RECORD_STATE ? m.state.v3_type : 0);
-        if (phase == FEED_OUT_OF_ORDER)
-            return err_set(e, ERR_PEER, EPROTO, "%s: %s has no place %s", ch->name,
-                m.type == RECORD_STATE ? v3_name(m.state.v3_type) : record_name(m.type),
-                feed_phase_name(before));
-        rc = take_message(s, before, &m, e);
-        if (rc)
-            return rc;
-    }
-    return 0;
-}
-
-static int receive(struct feed *f, struct restore *r, struct err *e)
-{
-    struct lanes *s = (struct lanes *)f;
+    struct in_lanes *s = lanes_of(in);
     struct err own = ERR_INIT;
 
-    s->r = r;
-    if (receive_trunk(s, &own))
+    s->frames = frames;
+    s->hook = hook;
+
+    int rc = start_lanes(s, &own);
+
+    while (!rc && s->message.type != RECORD_LANES_DONE)
+        rc = receive_message(s, &own);
+    if (rc)
         fail(s, &own);
     join_lanes(s);
-    s->r = NULL;
-    return err_is_set(&s->failure) ? err_take(e, &s->failure) : 0;
+    /* Nobody else is left to write it. */
+    return err_is_set(&s->failure) ? err_take(e, &s->failure)
+                                   : compare_totals(s, &s->message.lanes_done, e);
 }
 
 /* The result is the last thing on the trunk. After a failure everything was cancelled, but the
  * source shall hear the reason. */
-static int answer(
-    struct feed *f, const struct err *failure, const struct dest_result *result, struct err *e)
+static int lanes_answer(
+    struct in *in, const struct err *failure, const struct arrival *arrival, struct err *e)
 {
+    struct channel *ch = lanes_of(in)->p.trunk;
     const struct trunk_result told = {
         .failure = *failure,
-        .finish_ns = result->finish_ns,
-        .populated_pages = result->populated_pages,
+        .finish_ns = arrival->finish_ns,
+        .populated_pages = arrival->populated_pages,
     };
-    struct channel *ch = f->p->trunk;
 
     if (err_is_set(failure)) {
         ch->cancel = NULL;
@@ -312,36 +317,37 @@ static int answer(
     return rc ? rc : channel_finish(ch, e);
 }
 
-static uint64_t count_bytes(const struct feed *f)
+static uint64_t lanes_wire_bytes(const struct in *in)
 {
-    uint64_t bytes = atomic_load(&f->p->trunk->received_bytes);
+    const struct in_lanes_params *p = &((const struct in_lanes *)in)->p;
+    uint64_t bytes = atomic_load(&p->trunk->received_bytes);
 
-    for (unsigned i = 0; i < f->p->lane_count; i++)
-        bytes += atomic_load(&f->p->lanes[i]->received_bytes);
+    for (unsigned i = 0; i < p->lane_count; i++)
+        bytes += atomic_load(&p->lanes[i]->received_bytes);
     return bytes;
 }
 
-static void close_feed(struct feed *f)
+static void lanes_close(struct in *in)
 {
-    struct lanes *s = (struct lanes *)f;
+    struct in_lanes *s = lanes_of(in);
 
     trunk_reader_destroy(&s->reader);
-    pthread_mutex_destroy(&f->report_lock);
     pthread_mutex_destroy(&s->failure_lock);
     free(s);
 }
 
-static const struct feed_ops lanes_ops = {
-    .read_head = read_head,
-    .receive = receive,
-    .answer = answer,
-    .count_bytes = count_bytes,
-    .close = close_feed,
+static const struct in_ops lanes_ops = {
+    .head = lanes_head,
+    .next = lanes_next,
+    .pages = lanes_pages,
+    .answer = lanes_answer,
+    .wire_bytes = lanes_wire_bytes,
+    .close = lanes_close,
 };
 
-int feed_open_lanes(struct feed **f, const struct dest_params *p, struct err *e)
+int in_lanes_open(const struct in_lanes_params *p, struct in **in, struct err *e)
 {
-    struct lanes *s = calloc(1, sizeof(*s));
+    struct in_lanes *s = calloc(1, sizeof(*s));
     int rc;
 
     if (!s)
@@ -351,11 +357,12 @@ int feed_open_lanes(struct feed **f, const struct dest_params *p, struct err *e)
         free(s);
         return rc;
     }
-    s->feed = (struct feed){.ops = &lanes_ops, .p = p};
-    pthread_mutex_init(&s->feed.report_lock, NULL);
+    s->base = (struct in){.ops = &lanes_ops, .name = p->trunk->name};
+    s->p = *p;
+    s->phase = PHASE_HEAD_STATES;
     pthread_mutex_init(&s->failure_lock, NULL);
     for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
         s->lane[i] = (struct lane){.owner = s, .index = i};
-    *f = &s->feed;
+    *in = &s->base;
     return 0;
 }

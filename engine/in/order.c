@@ -16,35 +16,36 @@ static bool is_head_state(uint32_t v3_type)
     }
 }
 
-enum feed_phase feed_next_phase(enum feed_phase phase, enum record_type type, uint32_t v3_type)
+enum trunk_phase trunk_next_phase(enum trunk_phase phase, enum record_type type, uint32_t v3_type)
 {
     switch (type) {
     case RECORD_STATE:
-        if (phase == FEED_HEAD_STATES && is_head_state(v3_type))
+        if (phase == PHASE_HEAD_STATES && is_head_state(v3_type))
             return phase;
-        if (phase == FEED_TAIL_STATES && !is_head_state(v3_type))
+        if (phase == PHASE_TAIL_STATES && !is_head_state(v3_type))
             return phase;
-        return FEED_OUT_OF_ORDER;
+        return PHASE_OUT_OF_ORDER;
     case RECORD_ROUND:
-        return phase == FEED_HEAD_STATES || phase == FEED_PAGES ? FEED_PAGES : FEED_OUT_OF_ORDER;
+        return phase == PHASE_HEAD_STATES || phase == PHASE_PAGES ? PHASE_PAGES
+                                                                  : PHASE_OUT_OF_ORDER;
     case RECORD_LANES_DONE:
-        return phase == FEED_HEAD_STATES || phase == FEED_PAGES ? FEED_TAIL_STATES
-                                                                : FEED_OUT_OF_ORDER;
+        return phase == PHASE_HEAD_STATES || phase == PHASE_PAGES ? PHASE_TAIL_STATES
+                                                                  : PHASE_OUT_OF_ORDER;
     case RECORD_END:
-        return phase == FEED_TAIL_STATES ? FEED_ENDED : FEED_OUT_OF_ORDER;
+        return phase == PHASE_TAIL_STATES ? PHASE_ENDED : PHASE_OUT_OF_ORDER;
     default:
-        return FEED_OUT_OF_ORDER;
+        return PHASE_OUT_OF_ORDER;
     }
 }
 
-const char *feed_phase_name(enum feed_phase phase)
+const char *trunk_phase_name(enum trunk_phase phase)
 {
     switch (phase) {
-    case FEED_HEAD_STATES:
+    case PHASE_HEAD_STATES:
         return "before the pages";
-    case FEED_PAGES:
+    case PHASE_PAGES:
         return "among the pages";
-    case FEED_TAIL_STATES:
+    case PHASE_TAIL_STATES:
         return "after the pages";
     default:
         return "after the end";

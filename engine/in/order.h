@@ -8,18 +8,18 @@
 
 #include "transport/record.h"
 
-enum feed_phase {
-    FEED_HEAD_STATES, /* after HEAD: what pages need */
-    FEED_PAGES,       /* lanes run */
-    FEED_TAIL_STATES, /* all pages are in place */
-    FEED_ENDED,
-    FEED_OUT_OF_ORDER,
+enum trunk_phase {
+    PHASE_HEAD_STATES, /* after HEAD: what pages need */
+    PHASE_PAGES,       /* lanes run */
+    PHASE_TAIL_STATES, /* all pages are in place */
+    PHASE_ENDED,
+    PHASE_OUT_OF_ORDER,
 };
 
 /* Where a record leads; v3_type is a STATE's. */
-enum feed_phase feed_next_phase(enum feed_phase phase, enum record_type type, uint32_t v3_type);
+enum trunk_phase trunk_next_phase(enum trunk_phase phase, enum record_type type, uint32_t v3_type);
 
 /* For messages: "before the pages", ... */
-const char *feed_phase_name(enum feed_phase phase);
+const char *trunk_phase_name(enum trunk_phase phase);
 
 #endif

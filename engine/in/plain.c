@@ -1,11 +1,14 @@
 /*
- * The plain feed: one record after the other from a descriptor, and never a byte more than the
- * stream has, because libxl's own records follow it there.
+ * A plain stream: one record after the other from a descriptor, and never a byte more than the
+ * stream has, because libxl's own records follow it there. The story's thread does everything.
  */
+#include "engine/in/plain.h"
+
 #include "base/deadline.h"
-#include "engine/in/in.h"
 #include "engine/in/place.h"
 #include "transport/pages.h"
+#include "transport/record.h"
+#include "transport/v3.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -16,25 +19,34 @@
  * death ends the stream. */
 #define STALL_NS (60 * NS_PER_S)
 
-struct plain {
-    struct feed feed;
+struct in_plain {
+    struct in base;
+    const struct log *log;
     struct v3_stream stream;
     char name[48];
     uint32_t version;
-    struct applier *applier; /* from the first pages on */
-    const void *pages[APPLY_MAX_PAGES];
+    bool static_done;        /* STATIC_DATA_END came, or was made up for */
+    struct v3_record record; /* the last one read */
+    bool held;               /* it was not handed out yet */
+    struct placer *placer;   /* from the first pages on */
+    const void *pages[PLACE_MAX_PAGES];
 };
 
-static int read_head(struct feed *f, struct feed_head *head, struct err *e)
+static struct in_plain *plain_of(struct in *in)
 {
-    struct plain *s = (struct plain *)f;
+    return (struct in_plain *)in;
+}
+
+static int plain_head(struct in *in, struct in_head *head, struct err *e)
+{
+    struct in_plain *s = plain_of(in);
     struct v3_headers h;
     const int rc = v3_read_headers(&s->stream, &h, DEADLINE_NEVER, e);
 
     if (rc)
         return rc;
     s->version = h.version;
-    *head = (struct feed_head){
+    *head = (struct in_head){
         .guest_type = h.guest_type,
         /* A PV stream says later how many; an HVM one never does. */
         .frame_limit = h.guest_type == V3_GUEST_PV ? 0 : WIRE_MAX_FRAMES,
@@ -43,38 +55,82 @@ static int read_head(struct feed *f, struct feed_head *head, struct err *e)
 }
 
 /* Version 2 has no mark between what comes before memory and memory. */
-static int infer_static_done(struct plain *s, struct restore *r, struct err *e)
+static bool lacks_static_end(const struct in_plain *s)
 {
-    return s->version < 3 && !r->static_done ? restore_static_done(r, e) : 0;
+    const uint32_t type = s->record.type;
+
+    return s->version < 3 && !s->static_done &&
+           (type == V3_PAGE_DATA || type == V3_VERIFY || type == V3_X86_PV_P2M_FRAMES);
 }
 
-static int begin_pages(struct plain *s, struct restore *r, struct err *e)
+/* No page comes any more. */
+static void finish_pages(struct in_plain *s)
 {
-    int rc = infer_static_done(s, r, e);
+    if (s->placer && s->placer->verify)
+        log_write(s->log, s->placer->mismatches ? LOG_WARN : LOG_INFO,
+            "verified: %" PRIu64 " pages differ", s->placer->mismatches);
+    placer_destroy(s->placer);
+    s->placer = NULL;
+}
 
-    if (!rc)
-        rc = restore_check_ready(r, e);
-    if (!rc && !s->applier)
-        rc = applier_create(&s->applier, &r->frames, r->levels, s->feed.p->log, e);
-    return rc;
+static int sort_record(struct in_plain *s, struct in_event *event, struct err *e)
+{
+    const struct v3_record *r = &s->record;
+
+    switch (r->type) {
+    case V3_PAGE_DATA:
+    case V3_VERIFY:
+        *event = (struct in_event){.kind = IN_PAGES};
+        return 0;
+    case V3_CHECKPOINT:
+        *event = (struct in_event){.kind = IN_CHECKPOINT};
+        return 0;
+    case V3_END:
+        finish_pages(s);
+        *event = (struct in_event){.kind = IN_END};
+        return 0;
+    case V3_CHECKPOINT_DIRTY_PFN_LIST:
+        return in_refuse_checkpoint(&s->base, e);
+    case V3_TOOLSTACK:
+        return err_set(e, ERR_PEER, EPROTO, "%s: a TOOLSTACK record has no place in it", s->name);
+    default:
+        *event = (struct in_event){IN_STATE, r->type, r->body, r->len_bytes};
+        return 0;
+    }
+}
+
+static int plain_next(struct in *in, struct in_event *event, struct err *e)
+{
+    struct in_plain *s = plain_of(in);
+    const int rc = s->held ? 0 : v3_read_record(&s->stream, &s->record, DEADLINE_NEVER, e);
+
+    if (rc)
+        return rc;
+    s->held = lacks_static_end(s);
+    if (s->held || s->record.type == V3_STATIC_DATA_END)
+        s->static_done = true;
+    if (!s->held)
+        return sort_record(s, event, e);
+    *event = (struct in_event){.kind = IN_STATE, .v3_type = V3_STATIC_DATA_END};
+    return 0;
 }
 
 /* The record was checked whole; its pages stand one after the other. */
-static int apply_record(struct plain *s, const struct v3_page_data *record, struct err *e)
+static int place_record(struct in_plain *s, const struct v3_page_data *record, struct err *e)
 {
     const uint8_t *page = record->pages;
 
     for (uint32_t done = 0, n; done < record->count; done += n) {
         const uint32_t left = record->count - done;
 
-        n = left < APPLY_MAX_PAGES ? left : APPLY_MAX_PAGES;
+        n = left < PLACE_MAX_PAGES ? left : PLACE_MAX_PAGES;
         for (uint32_t i = 0; i < n; i++) {
             s->pages[i] = page;
             if (v3_type_has_data(v3_entry_type(record->entries[done + i])))
                 page += PAGE_BYTES;
         }
 
-        const int rc = apply_pages(s->applier, record->entries + done, s->pages, n, e);
+        const int rc = place_pages(s->placer, record->entries + done, s->pages, n, e);
 
         if (rc)
             return rc;
@@ -82,111 +138,69 @@ static int apply_record(struct plain *s, const struct v3_page_data *record, stru
     return 0;
 }
 
-static int take_pages(
-    struct plain *s, struct restore *r, const struct v3_record *record, struct err *e)
+static int plain_pages(
+    struct in *in, struct frames *frames, const struct in_hook *hook, struct err *e)
 {
+    struct in_plain *s = plain_of(in);
     struct v3_page_data pages;
-    int rc = begin_pages(s, r, e);
+    int rc = s->placer ? 0 : placer_create(&s->placer, frames, s->log, e);
 
-    if (!rc)
-        rc = v3_decode_page_data(record->body, record->len_bytes, r->frames.frame_count, &pages, e);
-    if (!rc)
-        rc = apply_record(s, &pages, e);
-    if (!rc)
-        feed_report(&s->feed, &r->frames);
-    return rc;
-}
-
-static int take_record(
-    struct plain *s, struct restore *r, const struct v3_record *record, struct err *e)
-{
-    switch (record->type) {
-    case V3_PAGE_DATA:
-        return take_pages(s, r, record, e);
-    case V3_VERIFY: {
-        const int rc = begin_pages(s, r, e);
-
-        if (!rc)
-            s->applier->verify = true;
+    if (rc)
         return rc;
+    if (s->record.type == V3_VERIFY) {
+        s->placer->verify = true;
+        return 0;
     }
-    case V3_END:
-        return restore_check_ready(r, e);
-    case V3_X86_PV_P2M_FRAMES: {
-        const int rc = infer_static_done(s, r, e);
-
-        return rc ? rc : restore_take(r, record->type, record->body, record->len_bytes, e);
-    }
-    case V3_CHECKPOINT:
-    case V3_CHECKPOINT_DIRTY_PFN_LIST:
-        return err_set(e, ERR_PEER, EPROTO,
-            "%s: a checkpointed stream (Remus or COLO), which is not supported", s->name);
-    case V3_TOOLSTACK:
-        return err_set(e, ERR_PEER, EPROTO, "%s: a TOOLSTACK record has no place in it", s->name);
-    default:
-        return restore_take(r, record->type, record->body, record->len_bytes, e);
-    }
-}
-
-static int receive(struct feed *f, struct restore *r, struct err *e)
-{
-    struct plain *s = (struct plain *)f;
-    struct v3_record record;
-    int rc;
-
-    do {
-        rc = v3_read_record(&s->stream, &record, DEADLINE_NEVER, e);
-        if (!rc)
-            rc = take_record(s, r, &record, e);
-    } while (!rc && record.type != V3_END);
-    if (!rc && s->applier && s->applier->verify)
-        log_write(f->p->log, s->applier->mismatches ? LOG_WARN : LOG_INFO,
-            "verified: %" PRIu64 " pages differ", s->applier->mismatches);
-    applier_destroy(s->applier);
-    s->applier = NULL;
+    rc = v3_decode_page_data(s->record.body, s->record.len_bytes, frames->frame_count, &pages, e);
+    if (!rc)
+        rc = place_record(s, &pages, e);
+    if (!rc)
+        hook->placed(hook->arg);
     return rc;
 }
 
 /* The stream goes one way. */
-static int answer(
-    struct feed *f, const struct err *failure, const struct dest_result *result, struct err *e)
+static int plain_answer(
+    struct in *in, const struct err *failure, const struct arrival *arrival, struct err *e)
 {
-    (void)f, (void)failure, (void)result, (void)e;
+    (void)in, (void)failure, (void)arrival, (void)e;
     return 0;
 }
 
-static uint64_t count_bytes(const struct feed *f)
+static uint64_t plain_wire_bytes(const struct in *in)
 {
-    return ((const struct plain *)f)->stream.moved_bytes;
+    return ((const struct in_plain *)in)->stream.moved_bytes;
 }
 
-static void close_feed(struct feed *f)
+static void plain_close(struct in *in)
 {
-    struct plain *s = (struct plain *)f;
+    struct in_plain *s = plain_of(in);
 
+    placer_destroy(s->placer);
     v3_stream_destroy(&s->stream);
-    pthread_mutex_destroy(&f->report_lock);
     free(s);
 }
 
-static const struct feed_ops plain_ops = {
-    .read_head = read_head,
-    .receive = receive,
-    .answer = answer,
-    .count_bytes = count_bytes,
-    .close = close_feed,
+static const struct in_ops plain_ops = {
+    .head = plain_head,
+    .next = plain_next,
+    .pages = plain_pages,
+    .answer = plain_answer,
+    .wire_bytes = plain_wire_bytes,
+    .close = plain_close,
 };
 
-int feed_open_plain(struct feed **f, const struct dest_params *p, struct err *e)
+int in_plain_open(
+    int fd, const struct cancel *cancel, const struct log *log, struct in **in, struct err *e)
 {
-    struct plain *s = calloc(1, sizeof(*s));
+    struct in_plain *s = calloc(1, sizeof(*s));
 
     if (!s)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
-    s->feed = (struct feed){.ops = &plain_ops, .p = p};
-    pthread_mutex_init(&s->feed.report_lock, NULL);
-    snprintf(s->name, sizeof(s->name), "the stream on descriptor %d", p->stream_fd);
-    v3_stream_init(&s->stream, p->stream_fd, p->cancel, STALL_NS, s->name);
-    *f = &s->feed;
+    s->log = log;
+    snprintf(s->name, sizeof(s->name), "the stream on descriptor %d", fd);
+    s->base = (struct in){.ops = &plain_ops, .name = s->name};
+    v3_stream_init(&s->stream, fd, cancel, STALL_NS, s->name);
+    *in = &s->base;
     return 0;
 }

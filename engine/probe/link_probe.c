@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#define LOOK_NS (100 * NS_PER_MS)
+#define SAMPLE_NS (100 * NS_PER_MS)
 /* What the kernel takes at once when a connection is new tells nothing of the link. */
-enum { FIRST_LOOKS = 3, MOST_LOOKS = 64 };
+enum { FIRST_SAMPLES = 3, MOST_SAMPLES = 64 };
 /* What is still under way when the source stops may take long on a slow link. */
 #define DRAIN_NS (60 * NS_PER_S)
 
@@ -86,39 +86,39 @@ static uint64_t sent_bytes(const struct filling *lanes, unsigned count)
     return sum;
 }
 
-/* How far what was sent between two looks lies from the mean, as a share of it. */
-static double spread_of(const double *looks, unsigned count)
+/* How far the samples lie from their mean, as a share of it. */
+static double spread_of(const double *samples, unsigned count)
 {
     double sum = 0, off = 0;
 
     for (unsigned i = 0; i < count; i++)
-        sum += looks[i];
+        sum += samples[i];
     if (sum <= 0)
         return 0;
     for (unsigned i = 0; i < count; i++)
-        off += fabs(looks[i] - sum / count);
+        off += fabs(samples[i] - sum / count);
     return off / sum;
 }
 
-static double watch(const struct filling *lanes, unsigned count)
+static double measure_spread(const struct filling *lanes, unsigned count)
 {
-    double looks[MOST_LOOKS];
+    double samples[MOST_SAMPLES];
     unsigned seen = 0, kept = 0;
     uint64_t before = sent_bytes(lanes, count);
     int64_t before_ns = now_ns();
 
     while (!all_sent(lanes, count)) {
-        sleep_until_ns(before_ns + LOOK_NS);
+        sleep_until_ns(before_ns + SAMPLE_NS);
 
         const uint64_t now_bytes = sent_bytes(lanes, count);
         const int64_t at_ns = now_ns();
 
-        if (seen++ >= FIRST_LOOKS && kept < MOST_LOOKS && !all_sent(lanes, count))
-            looks[kept++] = (double)(now_bytes - before) / (double)(at_ns - before_ns);
+        if (seen++ >= FIRST_SAMPLES && kept < MOST_SAMPLES && !all_sent(lanes, count))
+            samples[kept++] = (double)(now_bytes - before) / (double)(at_ns - before_ns);
         before = now_bytes;
         before_ns = at_ns;
     }
-    return spread_of(looks, kept);
+    return spread_of(samples, kept);
 }
 
 static int sum_up(const struct filling *lanes, unsigned count, struct link_probe *p, struct err *e)
@@ -168,7 +168,7 @@ int link_probe_run(struct channel *const *lanes, unsigned lane_count, int64_t sp
         f->started = !rc;
     }
     if (!rc)
-        result->spread = watch(fillings, lane_count);
+        result->spread = measure_spread(fillings, lane_count);
     for (unsigned i = 0; i < lane_count; i++) {
         if (!fillings[i].started)
             continue;

@@ -4,7 +4,7 @@
 #include "base/deadline.h"
 #include "base/io.h"
 #include "engine/batch.h"
-#include "engine/guest/guest.h"
+#include "engine/guest/save.h"
 #include "engine/xen/logdirty.h"
 
 #include <errno.h>

@@ -8,7 +8,6 @@
 #include "base/cancel.h"
 #include "base/err.h"
 #include "base/log.h"
-#include "engine/source.h"
 #include "sched/seen.h"
 #include "transport/pages.h"
 

@@ -2,9 +2,8 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <xen/hvm/params.h>
 
-int hvm_context_read(struct xen *x, uint32_t domid, void **blob, size_t *len_bytes, struct err *e)
+int hvm_context_read(struct xen *x, uint32_t domid, struct blob *context, struct err *e)
 {
     const int room = xc_domain_hvm_getcontext(x->xch, domid, NULL, 0);
 
@@ -24,45 +23,34 @@ int hvm_context_read(struct xen *x, uint32_t domid, void **blob, size_t *len_byt
         free(mem);
         return err_sys(e, ERR_LOCAL, code, "cannot read the HVM context of domain %u", domid);
     }
-    *blob = mem;
-    *len_bytes = (size_t)len;
+    *context = (struct blob){mem, (size_t)len};
     return 0;
 }
 
-int hvm_params_read(struct xen *x, uint32_t domid,
-    struct v3_hvm_param params[static V3_MAX_HVM_PARAMS], unsigned *count, struct err *e)
+int hvm_context_set(struct xen *x, uint32_t domid, const struct blob *context, struct err *e)
 {
-    /* Those that say where things are and how the guest was built; the others (callbacks, event
-     * channels, timers) are in the context, in the configuration or made anew. */
-    static const uint32_t moving[] = {
-        HVM_PARAM_STORE_PFN,
-        HVM_PARAM_IOREQ_PFN,
-        HVM_PARAM_BUFIOREQ_PFN,
-        HVM_PARAM_VIRIDIAN,
-        HVM_PARAM_IDENT_PT,
-        HVM_PARAM_CONSOLE_PFN,
-        HVM_PARAM_ACPI_IOPORTS_LOCATION,
-        HVM_PARAM_PAGING_RING_PFN,
-        HVM_PARAM_MONITOR_RING_PFN,
-        HVM_PARAM_SHARING_RING_PFN,
-        HVM_PARAM_IOREQ_SERVER_PFN,
-        HVM_PARAM_NR_IOREQ_SERVER_PAGES,
-        HVM_PARAM_VM_GENERATION_ID_ADDR,
-        HVM_PARAM_X87_FIP_WIDTH,
-        HVM_PARAM_VM86_TSS_SIZED,
-        HVM_PARAM_MCA_CAP,
-    };
-    unsigned n = 0;
+    if (xc_domain_hvm_setcontext(x->xch, domid, context->data, (uint32_t)context->len_bytes))
+        return err_sys(e, ERR_LOCAL, errno, "Xen refused the HVM context of domain %u", domid);
+    return 0;
+}
 
-    for (unsigned i = 0; i < sizeof(moving) / sizeof(moving[0]); i++) {
-        uint64_t value;
+int hvm_param_read(struct xen *x, uint32_t domid, uint32_t index, uint64_t *value, struct err *e)
+{
+    if (xc_hvm_param_get(x->xch, domid, index, value))
+        return err_sys(
+            e, ERR_LOCAL, errno, "cannot read HVM parameter %u of domain %u", index, domid);
+    return 0;
+}
 
-        if (xc_hvm_param_get(x->xch, domid, moving[i], &value))
-            return err_sys(
-                e, ERR_LOCAL, errno, "cannot read HVM parameter %u of domain %u", moving[i], domid);
-        if (value)
-            params[n++] = (struct v3_hvm_param){moving[i], value};
-    }
-    *count = n;
+int hvm_param_set(struct xen *x, uint32_t domid, uint32_t index, uint64_t value, struct err *e)
+{
+    int rc;
+
+    do {
+        rc = xc_hvm_param_set(x->xch, domid, index, value);
+    } while (rc && errno == EINTR);
+    if (rc)
+        return err_sys(e, ERR_LOCAL, errno, "cannot set HVM parameter %u of domain %u to %#llx",
+            index, domid, (unsigned long long)value);
     return 0;
 }

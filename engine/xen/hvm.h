@@ -5,14 +5,17 @@
 #ifndef ENGINE_XEN_HVM_H
 #define ENGINE_XEN_HVM_H
 
+#include "base/blob.h"
 #include "engine/xen/xen.h"
-#include "transport/v3.h"
 
-/* The domain must stand still. *blob is malloc()ed. */
-int hvm_context_read(struct xen *x, uint32_t domid, void **blob, size_t *len_bytes, struct err *e);
+#include <stdint.h>
 
-/* Those that move with a guest and are not zero. */
-int hvm_params_read(struct xen *x, uint32_t domid,
-    struct v3_hvm_param params[static V3_MAX_HVM_PARAMS], unsigned *count, struct err *e);
+/* The domain must stand still. */
+int hvm_context_read(struct xen *x, uint32_t domid, struct blob *context, struct err *e);
+int hvm_context_set(struct xen *x, uint32_t domid, const struct blob *context, struct err *e);
+
+/* index: HVM_PARAM_... */
+int hvm_param_read(struct xen *x, uint32_t domid, uint32_t index, uint64_t *value, struct err *e);
+int hvm_param_set(struct xen *x, uint32_t domid, uint32_t index, uint64_t value, struct err *e);
 
 #endif

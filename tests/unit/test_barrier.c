@@ -1,4 +1,4 @@
-/* The gate between rounds: who may write an extent, and when the next round may begin. */
+/* The barrier between rounds: who may write an extent, and when the next round may begin. */
 #include "engine/in/barrier.h"
 
 #include "base/deadline.h"
@@ -14,7 +14,7 @@
 enum { LANES = 3, FRAMES = 100 * 512, ROUNDS = 200 };
 
 struct fixture {
-    struct round_gate gate;
+    struct barrier barrier;
     struct cancel cancel;
     struct err e;
 };
@@ -25,7 +25,7 @@ static int set_up(void **state)
 
     f = (struct fixture){.e = ERR_INIT};
     assert_int_equal(cancel_init(&f.cancel, &f.e), 0);
-    assert_int_equal(round_gate_init(&f.gate, LANES, FRAMES, &f.e), 0);
+    assert_int_equal(barrier_init(&f.barrier, LANES, FRAMES, &f.e), 0);
     *state = &f;
     return 0;
 }
@@ -34,17 +34,17 @@ static int tear_down(void **state)
 {
     struct fixture *f = *state;
 
-    round_gate_destroy(&f->gate);
+    barrier_destroy(&f->barrier);
     cancel_destroy(&f->cancel);
     return 0;
 }
 
-static int claim(struct fixture *f, unsigned lane, uint64_t borders, uint64_t pfn)
+static int claim(struct fixture *f, unsigned lane, uint64_t crossed, uint64_t pfn)
 {
     const uint64_t entries[] = {v3_entry(pfn, 0), v3_entry(pfn + 1, 0)};
 
     f->e = (struct err)ERR_INIT;
-    return round_gate_claim(&f->gate, lane, borders, entries, 2, &f->e);
+    return barrier_claim(&f->barrier, lane, crossed, entries, 2, &f->e);
 }
 
 static void test_an_extent_is_one_lanes_for_a_round(void **state)
@@ -66,7 +66,7 @@ static void test_an_extent_is_one_lanes_for_a_round(void **state)
     assert_int_equal(claim(f, 1, 1, FRAMES - 2), 0);
 }
 
-/* ---- borders ---- */
+/* ---- barriers ---- */
 
 struct lane {
     struct fixture *f;
@@ -80,7 +80,7 @@ static void *cross_once(void *arg)
 {
     struct lane *l = arg;
 
-    l->rc = round_gate_cross(&l->f->gate, l->index, 1, &l->f->cancel, &l->e);
+    l->rc = barrier_cross(&l->f->barrier, l->index, 1, &l->f->cancel, &l->e);
     return NULL;
 }
 
@@ -97,28 +97,28 @@ static void await_waiting(struct fixture *f, unsigned lanes)
 
     do {
         assert_false(deadline_passed(limit_ns));
-        pthread_mutex_lock(&f->gate.lock);
-        waiting = f->gate.waiting;
-        pthread_mutex_unlock(&f->gate.lock);
+        pthread_mutex_lock(&f->barrier.lock);
+        waiting = f->barrier.waiting;
+        pthread_mutex_unlock(&f->barrier.lock);
     } while (waiting < lanes);
 }
 
 static _Atomic uint64_t round_of[LANES];
 
-/* Each looks, behind every border, that nobody is still before it. */
+/* Each looks, behind every barrier, that nobody is still before it. */
 static void *cross_all(void *arg)
 {
     struct lane *l = arg;
 
     for (uint64_t number = 1; number <= ROUNDS && !l->rc; number++) {
         round_of[l->index] = number;
-        l->rc = round_gate_cross(&l->f->gate, l->index, number, &l->f->cancel, &l->e);
+        l->rc = barrier_cross(&l->f->barrier, l->index, number, &l->f->cancel, &l->e);
         for (unsigned i = 0; i < LANES && !l->rc; i++)
             if (round_of[i] < number)
                 l->rc = err_set(&l->e, ERR_INTERNAL, EDOM, "lane %u is behind", i);
     }
     if (!l->rc)
-        l->rc = round_gate_end(&l->f->gate, l->index, &l->e);
+        l->rc = barrier_end(&l->f->barrier, l->index, &l->e);
     return NULL;
 }
 
@@ -159,7 +159,7 @@ static void test_lanes_end_in_the_same_round(void **state)
 
     begin(f, &first, 0, cross_once);
     await_waiting(f, 1);
-    assert_int_equal(round_gate_end(&f->gate, 1, &f->e), -EPROTO);
+    assert_int_equal(barrier_end(&f->barrier, 1, &f->e), -EPROTO);
     assert_non_null(strstr(f->e.text, "do not end in the same round"));
     cross_once(&late);
     assert_int_equal(late.rc, -EPROTO);
@@ -167,13 +167,13 @@ static void test_lanes_end_in_the_same_round(void **state)
     pthread_join(first.thread, NULL);
 }
 
-static void test_borders_come_in_order(void **state)
+static void test_barriers_come_in_order(void **state)
 {
     struct fixture *f = *state;
 
-    assert_int_equal(round_gate_cross(&f->gate, 0, 0, &f->cancel, &f->e), -EPROTO);
+    assert_int_equal(barrier_cross(&f->barrier, 0, 0, &f->cancel, &f->e), -EPROTO);
     f->e = (struct err)ERR_INIT;
-    assert_int_equal(round_gate_cross(&f->gate, 0, 2, &f->cancel, &f->e), -EPROTO);
+    assert_int_equal(barrier_cross(&f->barrier, 0, 2, &f->cancel, &f->e), -EPROTO);
     assert_non_null(strstr(f->e.text, "border 2 of the rounds, where 1 is next"));
 }
 
@@ -186,7 +186,7 @@ int main(void)
         TEST(test_no_lane_is_a_round_ahead),
         TEST(test_a_cancel_ends_the_wait),
         TEST(test_lanes_end_in_the_same_round),
-        TEST(test_borders_come_in_order),
+        TEST(test_barriers_come_in_order),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

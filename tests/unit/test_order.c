@@ -10,15 +10,15 @@
 struct step {
     enum record_type type;
     uint32_t v3_type;
-    enum feed_phase leads_to;
+    enum trunk_phase leads_to;
 };
 
 static void walk(const struct step *steps, size_t count)
 {
-    enum feed_phase phase = FEED_HEAD_STATES;
+    enum trunk_phase phase = PHASE_HEAD_STATES;
 
     for (size_t i = 0; i < count; i++) {
-        phase = feed_next_phase(phase, steps[i].type, steps[i].v3_type);
+        phase = trunk_next_phase(phase, steps[i].type, steps[i].v3_type);
         assert_int_equal(phase, steps[i].leads_to);
     }
 }
@@ -29,17 +29,17 @@ static void test_a_pv_guest_in_order(void **state)
 {
     (void)state;
     const struct step steps[] = {
-        {RECORD_STATE, V3_X86_PV_INFO, FEED_HEAD_STATES},
-        {RECORD_STATE, V3_X86_CPUID_POLICY, FEED_HEAD_STATES},
-        {RECORD_STATE, V3_STATIC_DATA_END, FEED_HEAD_STATES},
-        {RECORD_STATE, V3_X86_PV_P2M_FRAMES, FEED_HEAD_STATES},
-        {RECORD_ROUND, 0, FEED_PAGES},
-        {RECORD_ROUND, 0, FEED_PAGES},
-        {RECORD_LANES_DONE, 0, FEED_TAIL_STATES},
-        {RECORD_STATE, V3_X86_TSC_INFO, FEED_TAIL_STATES},
-        {RECORD_STATE, V3_SHARED_INFO, FEED_TAIL_STATES},
-        {RECORD_STATE, V3_X86_PV_VCPU_BASIC, FEED_TAIL_STATES},
-        {RECORD_END, 0, FEED_ENDED},
+        {RECORD_STATE, V3_X86_PV_INFO, PHASE_HEAD_STATES},
+        {RECORD_STATE, V3_X86_CPUID_POLICY, PHASE_HEAD_STATES},
+        {RECORD_STATE, V3_STATIC_DATA_END, PHASE_HEAD_STATES},
+        {RECORD_STATE, V3_X86_PV_P2M_FRAMES, PHASE_HEAD_STATES},
+        {RECORD_ROUND, 0, PHASE_PAGES},
+        {RECORD_ROUND, 0, PHASE_PAGES},
+        {RECORD_LANES_DONE, 0, PHASE_TAIL_STATES},
+        {RECORD_STATE, V3_X86_TSC_INFO, PHASE_TAIL_STATES},
+        {RECORD_STATE, V3_SHARED_INFO, PHASE_TAIL_STATES},
+        {RECORD_STATE, V3_X86_PV_VCPU_BASIC, PHASE_TAIL_STATES},
+        {RECORD_END, 0, PHASE_ENDED},
     };
 
     WALK(steps);
@@ -56,23 +56,23 @@ static void test_states_have_their_side_of_the_pages(void **state)
 
     for (size_t i = 0; i < sizeof(head) / sizeof(head[0]); i++) {
         assert_int_equal(
-            feed_next_phase(FEED_TAIL_STATES, RECORD_STATE, head[i]), FEED_OUT_OF_ORDER);
-        assert_int_equal(feed_next_phase(FEED_PAGES, RECORD_STATE, head[i]), FEED_OUT_OF_ORDER);
+            trunk_next_phase(PHASE_TAIL_STATES, RECORD_STATE, head[i]), PHASE_OUT_OF_ORDER);
+        assert_int_equal(trunk_next_phase(PHASE_PAGES, RECORD_STATE, head[i]), PHASE_OUT_OF_ORDER);
     }
     for (size_t i = 0; i < sizeof(tail) / sizeof(tail[0]); i++) {
         assert_int_equal(
-            feed_next_phase(FEED_HEAD_STATES, RECORD_STATE, tail[i]), FEED_OUT_OF_ORDER);
-        assert_int_equal(feed_next_phase(FEED_PAGES, RECORD_STATE, tail[i]), FEED_OUT_OF_ORDER);
+            trunk_next_phase(PHASE_HEAD_STATES, RECORD_STATE, tail[i]), PHASE_OUT_OF_ORDER);
+        assert_int_equal(trunk_next_phase(PHASE_PAGES, RECORD_STATE, tail[i]), PHASE_OUT_OF_ORDER);
     }
 }
 
 static void test_marks_cannot_be_skipped_or_repeated(void **state)
 {
     (void)state;
-    assert_int_equal(feed_next_phase(FEED_HEAD_STATES, RECORD_END, 0), FEED_OUT_OF_ORDER);
-    assert_int_equal(feed_next_phase(FEED_PAGES, RECORD_END, 0), FEED_OUT_OF_ORDER);
-    assert_int_equal(feed_next_phase(FEED_TAIL_STATES, RECORD_LANES_DONE, 0), FEED_OUT_OF_ORDER);
-    assert_int_equal(feed_next_phase(FEED_TAIL_STATES, RECORD_ROUND, 0), FEED_OUT_OF_ORDER);
+    assert_int_equal(trunk_next_phase(PHASE_HEAD_STATES, RECORD_END, 0), PHASE_OUT_OF_ORDER);
+    assert_int_equal(trunk_next_phase(PHASE_PAGES, RECORD_END, 0), PHASE_OUT_OF_ORDER);
+    assert_int_equal(trunk_next_phase(PHASE_TAIL_STATES, RECORD_LANES_DONE, 0), PHASE_OUT_OF_ORDER);
+    assert_int_equal(trunk_next_phase(PHASE_TAIL_STATES, RECORD_ROUND, 0), PHASE_OUT_OF_ORDER);
 }
 
 static void test_records_of_elsewhere_have_no_place(void **state)
@@ -82,9 +82,9 @@ static void test_records_of_elsewhere_have_no_place(void **state)
         RECORD_HEAD, RECORD_RESULT, RECORD_PAGES, RECORD_BORDER, RECORD_LANE_END};
 
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-        for (int phase = FEED_HEAD_STATES; phase < FEED_ENDED; phase++)
+        for (int phase = PHASE_HEAD_STATES; phase < PHASE_ENDED; phase++)
             assert_int_equal(
-                feed_next_phase((enum feed_phase)phase, others[i], 0), FEED_OUT_OF_ORDER);
+                trunk_next_phase((enum trunk_phase)phase, others[i], 0), PHASE_OUT_OF_ORDER);
 }
 
 int main(void)

@@ -36,8 +36,7 @@ static void build(struct world *w, unsigned width)
         .domid = 7,
         .width_bytes = width,
         .levels = width == 8 ? 4 : 3,
-        .m2p = w->m2p,
-        .m2p_entries = MFNS,
+        .m2p = {.pfns = w->m2p, .entries = MFNS},
         .p2m = width == 8 ? (const void *)w->p2m64 : (const void *)w->p2m32,
         .max_pfn = PFNS - 1,
     };
