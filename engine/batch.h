@@ -16,6 +16,7 @@
 
 #include "dirtylog/dirtylog.h"
 #include "engine/guest/guest.h"
+#include "engine/page_fault.h"
 #include "engine/xen/foreign.h"
 #include "transport/v3.h"
 
@@ -42,18 +43,6 @@ void frame_maps_destroy(struct frame_maps *m);
  * deferred is empty afterwards.
  */
 void frame_maps_join(struct frame_maps *m, const struct guest *g, uint64_t *bitmap);
-
-/* Why a page could not be sent. */
-struct page_fault {
-    int code; /* 0: none */
-    uint64_t pfn, frame;
-    unsigned level;  /* of a page table; 0: the page itself could not be mapped */
-    unsigned index;  /* of the entry */
-    uint64_t target; /* the frame that the entry names */
-};
-
-/* ERR_GUEST, naming all of it. */
-int page_fault_explain(const struct page_fault *f, uint32_t domid, struct err *e);
 
 /* CPU time, over all loads. */
 struct batch_costs {

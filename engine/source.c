@@ -31,7 +31,7 @@ struct source {
     struct xen xen;
     struct guest *guest;
     struct frame_maps maps;
-    struct page_sink *sink;
+    struct out *sink;
     struct dirtylog *log;
     bool qemu_logs;
 
@@ -143,14 +143,6 @@ static void watch_round(void *arg, const struct round_counts *counts)
     report_progress(s, counts);
 }
 
-static int open_sink(struct source *s, struct err *e)
-{
-    const struct sink_parts parts = {s->p, s->guest, &s->maps, {watch_round, s}};
-
-    return s->p->trunk ? sink_lanes_create(&parts, &s->sink, e)
-                       : sink_plain_create(&parts, &s->sink, e);
-}
-
 static int allocate_bitmaps(struct source *s, struct err *e)
 {
     uint64_t **const maps[] = {&s->bitmap, &s->found, &s->before, &s->kept, &s->again};
@@ -190,8 +182,6 @@ static int set_up(struct source *s, struct err *e)
         rc = guest_open(&s->xen, s->p->domid, &s->guest, e);
     if (!rc)
         rc = allocate_bitmaps(s, e);
-    if (!rc)
-        rc = open_sink(s, e);
     if (!rc && s->p->live)
         rc = start_logging(s, e);
     return rc;
@@ -201,7 +191,7 @@ static int set_up(struct source *s, struct err *e)
 
 static int send_head(struct source *s, struct err *e)
 {
-    int rc = s->sink->ops->begin(s->sink, e);
+    int rc = s->sink->ops->begin(s->sink, s->guest, &s->maps, e);
 
     if (!rc)
         rc = s->guest->ops->send_static(s->guest, s->sink, e);
@@ -234,6 +224,7 @@ static int send_round(struct source *s, bool suspended, struct round_counts *cou
         .round = ++s->total->rounds,
         .suspended = suspended,
         .last = suspended,
+        .hook = {watch_round, s},
     };
 
     s->round = (struct round_report){.round = job.round, .last = suspended, .pages = job.pages};
@@ -593,8 +584,6 @@ static int send_last_round(struct source *s, struct err *e)
 
     if (!rc)
         rc = send_round(s, true, &counts, e);
-    if (!rc)
-        rc = s->sink->ops->pages_done(s->sink, e);
     if (rc)
         return rc;
     s->total->downtime.last_round_ns = now_ns() - before_ns;
@@ -619,21 +608,19 @@ static int send_verify_round(struct source *s, struct err *e)
 static int send_state(struct source *s, struct err *e)
 {
     const int64_t before_ns = now_ns();
-    int rc = s->guest->ops->send_state(s->guest, s->sink, e);
+    const int rc = s->guest->ops->send_state(s->guest, s->sink, e);
 
-    if (!rc)
-        rc = s->sink->ops->end(s->sink, e);
     s->total->downtime.state_ns = now_ns() - before_ns;
     return rc;
 }
 
-static int await_receiver(struct source *s, struct err *e)
+static int hand_over(struct source *s, struct err *e)
 {
-    struct sink_result result;
-    const int rc = s->sink->ops->wait_result(
-        s->sink, deadline_in(s->p->result_limit_ns), &result, e);
+    struct arrival arrival;
+    const int rc = s->sink->ops->commit(
+        s->sink, COMMIT_HANDOVER, s->p->result_limit_ns, &arrival, e);
 
-    s->total->downtime.receiver_ns = rc ? 0 : result.finish_ns;
+    s->total->downtime.receiver_ns = rc ? 0 : arrival.finish_ns;
     return rc;
 }
 
@@ -653,12 +640,10 @@ static void clean_up(struct source *s)
         t->switch_qemu_logdirty(t->arg, false, &late);
     if (err_is_set(&late))
         log_warn(s->p->log, "%s", late.text);
-    if (s->sink) {
-        s->total->wire_bytes = s->sink->ops->wire_bytes(s->sink);
-        if (s->sink->ops->profile)
-            s->sink->ops->profile(s->sink, s->total);
-        s->sink->ops->close(s->sink);
-    }
+    s->total->wire_bytes = s->sink->ops->wire_bytes(s->sink);
+    if (s->sink->ops->profile)
+        s->sink->ops->profile(s->sink, s->total);
+    s->sink->ops->close(s->sink);
     frame_maps_destroy(&s->maps);
     free(s->bitmap);
     free(s->found);
@@ -673,7 +658,8 @@ static void clean_up(struct source *s)
 
 int source_run(const struct source_params *p, struct total_report *total, struct err *e)
 {
-    struct source s = {.p = p, .total = total, .start_ns = now_ns(), .again_is_clear = true};
+    struct source s = {
+        .p = p, .total = total, .sink = p->out, .start_ns = now_ns(), .again_is_clear = true};
 
     *total = (struct total_report){0};
 
@@ -692,7 +678,7 @@ int source_run(const struct source_params *p, struct total_report *total, struct
     if (!rc)
         rc = send_state(&s, e);
     if (!rc)
-        rc = await_receiver(&s, e);
+        rc = hand_over(&s, e);
     clean_up(&s);
     return rc;
 }

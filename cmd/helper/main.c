@@ -19,6 +19,7 @@
 #include "cmd/paths.h"
 #include "engine/dest.h"
 #include "engine/in/plain.h"
+#include "engine/out/plain.h"
 #include "engine/source.h"
 #include "engine/xen/rescue.h"
 
@@ -83,6 +84,18 @@ static int tell_static_data(void *arg, unsigned missing, struct err *e)
     return toolstack_static_data_done(&h->toolstack, missing, e);
 }
 
+static int open_out(struct helper *h, struct out **out, struct err *e)
+{
+    return h->native.link_sock >= 0 ? native_open_out(&h->native, &h->cancel, &h->log, out, e)
+                                    : out_plain_open(h->args.stream_fd, &h->cancel, out, e);
+}
+
+static int open_in(struct helper *h, struct in **in, struct err *e)
+{
+    return h->native.link_sock >= 0 ? native_open_in(&h->native, &h->cancel, &h->log, in, e)
+                                    : in_plain_open(h->args.stream_fd, &h->cancel, &h->log, in, e);
+}
+
 static int save_domain(struct helper *h, struct err *e)
 {
     const struct source_toolstack toolstack = {suspend_guest, switch_qemu_logdirty, cap_guest, h};
@@ -98,17 +111,11 @@ static int save_domain(struct helper *h, struct err *e)
         .limits = {.max_downtime_ns = DEFAULT_DOWNTIME_NS, .max_rounds = DEFAULT_ROUNDS},
         .suspend_estimate_ns = SUSPEND_ESTIMATE_NS,
         .receiver_estimate_ns = RECEIVER_ESTIMATE_NS,
-        .stream_fd = h->args.stream_fd,
     };
+    const int rc = open_out(h, &p.out, e);
 
     native_fill_source(&h->native, &p);
-    return source_run(&p, &h->total, e);
-}
-
-static int open_in(struct helper *h, struct in **in, struct err *e)
-{
-    return h->native.link_sock >= 0 ? native_open_in(&h->native, &h->cancel, &h->log, in, e)
-                                    : in_plain_open(h->args.stream_fd, &h->cancel, &h->log, in, e);
+    return rc ? rc : source_run(&p, &h->total, e);
 }
 
 static int restore_domain(struct helper *h, struct err *e)

@@ -3,6 +3,7 @@
 #include "base/deadline.h"
 #include "crypto/peer.h"
 #include "engine/in/lanes.h"
+#include "engine/out/lanes.h"
 #include "engine/paced.h"
 
 #include <errno.h>
@@ -213,6 +214,21 @@ void native_close_channels(struct native *n)
     explicit_bzero(n->job.key, sizeof(n->job.key));
 }
 
+int native_open_out(const struct native *n, const struct cancel *cancel, const struct log *log,
+    struct out **out, struct err *e)
+{
+    const struct out_lanes_params p = {
+        .trunk = n->trunk,
+        .lanes = n->lanes,
+        .lane_count = n->job.lanes,
+        .compress = (enum compress)n->job.compress,
+        .cancel = cancel,
+        .log = log,
+    };
+
+    return out_lanes_open(&p, out, e);
+}
+
 int native_open_in(const struct native *n, struct cancel *cancel, const struct log *log,
     struct in **in, struct err *e)
 {
@@ -227,14 +243,10 @@ int native_open_in(const struct native *n, struct cancel *cancel, const struct l
     return in_lanes_open(&p, in, e);
 }
 
-void native_fill_source(struct native *n, struct source_params *p)
+void native_fill_source(const struct native *n, struct source_params *p)
 {
     if (n->link_sock < 0)
         return;
-    p->trunk = n->trunk;
-    p->lanes = n->lanes;
-    p->lane_count = n->job.lanes;
-    p->compress = (enum compress)n->job.compress;
     p->limits = n->job.limits;
     p->suspend_estimate_ns = n->job.suspend_estimate_ns;
     p->receiver_estimate_ns = n->job.receiver_estimate_ns;

@@ -12,6 +12,7 @@
 #include "cmd/link.h"
 #include "crypto/tls.h"
 #include "engine/in/in.h"
+#include "engine/out/out.h"
 #include "engine/source.h"
 #include "sched/bucket.h"
 
@@ -34,11 +35,13 @@ int native_open(struct native *n, const char *link_path, bool save, struct cance
 /* Closes trunk and lanes; the link stays, for the outcome. Does nothing in drop-in use. */
 void native_close_channels(struct native *n);
 
-/* The image's way in, on trunk and lanes. */
+/* The image's way out, or in, on trunk and lanes. */
+int native_open_out(const struct native *n, const struct cancel *cancel, const struct log *log,
+    struct out **out, struct err *e);
 int native_open_in(const struct native *n, struct cancel *cancel, const struct log *log,
     struct in **in, struct err *e);
 
 /* Put the job's terms into the engine's parameters. Does nothing in drop-in use. */
-void native_fill_source(struct native *n, struct source_params *p);
+void native_fill_source(const struct native *n, struct source_params *p);
 
 #endif

@@ -9,27 +9,26 @@
 _Static_assert(sizeof(xen_cpuid_leaf_t) == V3_CPUID_LEAF_BYTES, "leaves travel as Xen has them");
 _Static_assert(sizeof(xen_msr_entry_t) == V3_MSR_ENTRY_BYTES, "MSRs travel as Xen has them");
 
-static int send_policy_records(
-    struct page_sink *sink, const struct cpu_policy *policy, struct err *e)
+static int send_policy_records(struct out *out, const struct cpu_policy *policy, struct err *e)
 {
     struct iovec leaves = {policy->leaves, policy->leaf_count * sizeof(*policy->leaves)};
     struct iovec msrs = {policy->msrs, policy->msr_count * sizeof(*policy->msrs)};
     int rc = 0;
 
     if (leaves.iov_len)
-        rc = sink->ops->state(sink, V3_X86_CPUID_POLICY, &leaves, 1, e);
+        rc = out->ops->state(out, V3_X86_CPUID_POLICY, &leaves, 1, e);
     if (!rc && msrs.iov_len)
-        rc = sink->ops->state(sink, V3_X86_MSR_POLICY, &msrs, 1, e);
+        rc = out->ops->state(out, V3_X86_MSR_POLICY, &msrs, 1, e);
     return rc;
 }
 
-int send_cpu_policy(struct guest *g, struct page_sink *sink, struct err *e)
+int send_cpu_policy(struct guest *g, struct out *out, struct err *e)
 {
     struct cpu_policy policy;
     int rc = cpu_policy_read(g->xen, g->dom.domid, &policy, e);
 
     if (!rc)
-        rc = send_policy_records(sink, &policy, e);
+        rc = send_policy_records(out, &policy, e);
     cpu_policy_free(&policy);
     return rc;
 }
@@ -58,7 +57,7 @@ int set_cpu_policy(struct loader *l, struct err *e)
     return cpu_policy_set(&l->xen, l->p->domid, &policy, e);
 }
 
-int send_tsc_info(struct guest *g, struct page_sink *sink, struct err *e)
+int send_tsc_info(struct guest *g, struct out *out, struct err *e)
 {
     struct tsc_info tsc;
     uint8_t body[V3_TSC_INFO_BYTES];
@@ -72,7 +71,7 @@ int send_tsc_info(struct guest *g, struct page_sink *sink, struct err *e)
         .mode = tsc.mode, .khz = tsc.khz, .nsec = tsc.nsec, .incarnation = tsc.incarnation};
 
     v3_encode_tsc_info(&told, body);
-    return sink->ops->state(sink, V3_X86_TSC_INFO, &part, 1, e);
+    return out->ops->state(out, V3_X86_TSC_INFO, &part, 1, e);
 }
 
 int load_tsc_info(struct loader *l, const void *body, size_t len_bytes, struct err *e)

@@ -10,8 +10,8 @@
 #include "engine/guest/loader.h"
 #include "engine/xen/cpu_policy.h"
 
-int send_cpu_policy(struct guest *g, struct page_sink *sink, struct err *e);
-int send_tsc_info(struct guest *g, struct page_sink *sink, struct err *e);
+int send_cpu_policy(struct guest *g, struct out *out, struct err *e);
+int send_tsc_info(struct guest *g, struct out *out, struct err *e);
 
 /* X86_CPUID_POLICY or X86_MSR_POLICY: kept until all of them are there, and then set at once. */
 int load_cpu_policy(

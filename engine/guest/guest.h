@@ -9,7 +9,7 @@
 #include "engine/guest/pte.h"
 #include "engine/xen/domain.h"
 
-struct page_sink;
+struct out;
 struct guest;
 
 /* guest_ops.frame_of: nothing stands there. */
@@ -17,10 +17,10 @@ struct guest;
 
 struct guest_ops {
     /* The static records, before STATIC_DATA_END. Once, on the story's thread. */
-    int (*send_static)(struct guest *g, struct page_sink *sink, struct err *e);
+    int (*send_static)(struct guest *g, struct out *out, struct err *e);
 
     /* Records that must come between STATIC_DATA_END and the first page. Once, as above. */
-    int (*send_memory_head)(struct guest *g, struct page_sink *sink, struct err *e);
+    int (*send_memory_head)(struct guest *g, struct out *out, struct err *e);
 
     /* Is what was mapped at the start still how the guest keeps its memory? After every round, and
      * with the guest suspended before its state is read. */
@@ -43,7 +43,7 @@ struct guest_ops {
         const struct guest *g, const uint64_t table[static PTES_PER_PAGE], struct pte_fault *fault);
 
     /* Everything but memory, with the guest suspended and all pages sent. */
-    int (*send_state)(struct guest *g, struct page_sink *sink, struct err *e);
+    int (*send_state)(struct guest *g, struct out *out, struct err *e);
 
     /* Unmaps and frees. Exactly once if the guest was opened. */
     void (*close)(struct guest *g);

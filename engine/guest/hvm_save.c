@@ -13,14 +13,14 @@
 #include <stdlib.h>
 #include <xen/hvm/params.h>
 
-static int hvm_send_static(struct guest *g, struct page_sink *sink, struct err *e)
+static int hvm_send_static(struct guest *g, struct out *out, struct err *e)
 {
-    return send_cpu_policy(g, sink, e);
+    return send_cpu_policy(g, out, e);
 }
 
-static int hvm_send_memory_head(struct guest *g, struct page_sink *sink, struct err *e)
+static int hvm_send_memory_head(struct guest *g, struct out *out, struct err *e)
 {
-    (void)g, (void)sink, (void)e;
+    (void)g, (void)out, (void)e;
     return 0;
 }
 
@@ -53,7 +53,7 @@ static bool hvm_find_foreign(
     return false;
 }
 
-static int send_context(struct guest *g, struct page_sink *sink, struct err *e)
+static int send_context(struct guest *g, struct out *out, struct err *e)
 {
     struct blob context = {0};
     int rc = hvm_context_read(g->xen, g->dom.domid, &context, e);
@@ -63,7 +63,7 @@ static int send_context(struct guest *g, struct page_sink *sink, struct err *e)
 
     struct iovec part = {context.data, context.len_bytes};
 
-    rc = sink->ops->state(sink, V3_HVM_CONTEXT, &part, 1, e);
+    rc = out->ops->state(out, V3_HVM_CONTEXT, &part, 1, e);
     blob_free(&context);
     return rc;
 }
@@ -107,7 +107,7 @@ static int read_params(
     return 0;
 }
 
-static int send_params(struct guest *g, struct page_sink *sink, struct err *e)
+static int send_params(struct guest *g, struct out *out, struct err *e)
 {
     struct v3_hvm_param params[V3_MAX_HVM_PARAMS];
     uint8_t body[V3_HVM_PARAMS_MAX_BYTES];
@@ -119,17 +119,17 @@ static int send_params(struct guest *g, struct page_sink *sink, struct err *e)
 
     struct iovec part = {body, v3_encode_hvm_params(params, count, body)};
 
-    return sink->ops->state(sink, V3_HVM_PARAMS, &part, 1, e);
+    return out->ops->state(out, V3_HVM_PARAMS, &part, 1, e);
 }
 
-static int hvm_send_state(struct guest *g, struct page_sink *sink, struct err *e)
+static int hvm_send_state(struct guest *g, struct out *out, struct err *e)
 {
-    int rc = send_tsc_info(g, sink, e);
+    int rc = send_tsc_info(g, out, e);
 
     if (!rc)
-        rc = send_context(g, sink, e);
+        rc = send_context(g, out, e);
     if (!rc)
-        rc = send_params(g, sink, e);
+        rc = send_params(g, out, e);
     return rc;
 }
 

@@ -33,7 +33,7 @@ static bool translate(void *arg, uint64_t mfn, uint64_t *pfn)
     return pv_mfn_to_pfn(arg, mfn, pfn);
 }
 
-static int pv_send_static(struct guest *g, struct page_sink *sink, struct err *e)
+static int pv_send_static(struct guest *g, struct out *out, struct err *e)
 {
     const struct pv_memory *m = &pv_of(g)->memory;
     const struct v3_pv_info info = {(uint8_t)m->width_bytes, (uint8_t)m->levels};
@@ -42,12 +42,12 @@ static int pv_send_static(struct guest *g, struct page_sink *sink, struct err *e
 
     v3_encode_pv_info(&info, body);
 
-    const int rc = sink->ops->state(sink, V3_X86_PV_INFO, &part, 1, e);
+    const int rc = out->ops->state(out, V3_X86_PV_INFO, &part, 1, e);
 
-    return rc ? rc : send_cpu_policy(g, sink, e);
+    return rc ? rc : send_cpu_policy(g, out, e);
 }
 
-static int pv_send_memory_head(struct guest *g, struct page_sink *sink, struct err *e)
+static int pv_send_memory_head(struct guest *g, struct out *out, struct err *e)
 {
     const struct pv_memory *m = &pv_of(g)->memory;
     uint8_t head[V3_P2M_FRAMES_BYTES];
@@ -57,7 +57,7 @@ static int pv_send_memory_head(struct guest *g, struct page_sink *sink, struct e
     };
 
     v3_encode_p2m_frames(0, (uint32_t)m->max_pfn, head);
-    return sink->ops->state(sink, V3_X86_PV_P2M_FRAMES, parts, 2, e);
+    return out->ops->state(out, V3_X86_PV_P2M_FRAMES, parts, 2, e);
 }
 
 static int pv_check(struct guest *g, struct err *e)
@@ -90,16 +90,16 @@ static bool pv_find_foreign(
     return find_pte(table, is_foreign, &pv_of(g)->memory, fault);
 }
 
-static int send_shared_info(struct guest *g, struct page_sink *sink, struct err *e)
+static int send_shared_info(struct guest *g, struct out *out, struct err *e)
 {
     struct iovec part = {(void *)pv_of(g)->memory.shared_info, XC_PAGE_SIZE};
 
-    return sink->ops->state(sink, V3_SHARED_INFO, &part, 1, e);
+    return out->ops->state(out, V3_SHARED_INFO, &part, 1, e);
 }
 
 /* A vCPU record; none if the blob is empty, as it is afterwards. */
 static int send_blob(
-    struct page_sink *sink, uint32_t v3_type, uint32_t vcpu, struct blob *blob, struct err *e)
+    struct out *out, uint32_t v3_type, uint32_t vcpu, struct blob *blob, struct err *e)
 {
     uint8_t head[V3_VCPU_BYTES];
     struct iovec parts[] = {{head, sizeof(head)}, {blob->data, blob->len_bytes}};
@@ -107,7 +107,7 @@ static int send_blob(
 
     v3_encode_vcpu(vcpu, head);
     if (blob->data)
-        rc = sink->ops->state(sink, v3_type, parts, 2, e);
+        rc = out->ops->state(out, v3_type, parts, 2, e);
     blob_free(blob);
     return rc;
 }
@@ -126,30 +126,30 @@ static int read_basic(struct guest *g, uint32_t vcpu, struct blob *blob, struct 
         blob, &context, m->width_bytes == 8 ? sizeof(context.x64) : sizeof(context.x32), e);
 }
 
-static int send_vcpu(struct guest *g, uint32_t vcpu, struct page_sink *sink, struct err *e)
+static int send_vcpu(struct guest *g, uint32_t vcpu, struct out *out, struct err *e)
 {
     const uint32_t domid = g->dom.domid;
     struct blob blob = {0};
     int rc = read_basic(g, vcpu, &blob, e);
 
     if (!rc)
-        rc = send_blob(sink, V3_X86_PV_VCPU_BASIC, vcpu, &blob, e);
+        rc = send_blob(out, V3_X86_PV_VCPU_BASIC, vcpu, &blob, e);
     if (!rc)
         rc = vcpu_read_extended(g->xen, domid, vcpu, &blob, e);
     if (!rc)
-        rc = send_blob(sink, V3_X86_PV_VCPU_EXTENDED, vcpu, &blob, e);
+        rc = send_blob(out, V3_X86_PV_VCPU_EXTENDED, vcpu, &blob, e);
     if (!rc)
         rc = vcpu_read_xsave(g->xen, domid, vcpu, &blob, e);
     if (!rc)
-        rc = send_blob(sink, V3_X86_PV_VCPU_XSAVE, vcpu, &blob, e);
+        rc = send_blob(out, V3_X86_PV_VCPU_XSAVE, vcpu, &blob, e);
     if (!rc)
         rc = vcpu_read_msrs(g->xen, domid, vcpu, &blob, e);
     if (!rc)
-        rc = send_blob(sink, V3_X86_PV_VCPU_MSRS, vcpu, &blob, e);
+        rc = send_blob(out, V3_X86_PV_VCPU_MSRS, vcpu, &blob, e);
     return rc;
 }
 
-static int send_vcpus(struct guest *g, struct page_sink *sink, struct err *e)
+static int send_vcpus(struct guest *g, struct out *out, struct err *e)
 {
     int rc = 0;
 
@@ -158,19 +158,19 @@ static int send_vcpus(struct guest *g, struct page_sink *sink, struct err *e)
 
         rc = vcpu_is_online(g->xen, g->dom.domid, vcpu, &online, e);
         if (!rc && online)
-            rc = send_vcpu(g, vcpu, sink, e);
+            rc = send_vcpu(g, vcpu, out, e);
     }
     return rc;
 }
 
-static int pv_send_state(struct guest *g, struct page_sink *sink, struct err *e)
+static int pv_send_state(struct guest *g, struct out *out, struct err *e)
 {
-    int rc = send_tsc_info(g, sink, e);
+    int rc = send_tsc_info(g, out, e);
 
     if (!rc)
-        rc = send_shared_info(g, sink, e);
+        rc = send_shared_info(g, out, e);
     if (!rc)
-        rc = send_vcpus(g, sink, e);
+        rc = send_vcpus(g, out, e);
     return rc;
 }
 

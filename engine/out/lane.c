@@ -11,31 +11,23 @@
 
 _Static_assert((int)BATCH_PAGES <= (int)PAGES_MAX_ENTRIES, "a batch fits into one PAGES record");
 _Static_assert((int)EXTENT_FRAMES == (int)WIRE_EXTENT_FRAMES, "lanes take the wire's extents");
-
 _Static_assert((int)PAGE_CODECS == (int)CODEC_CHOICES, "codecs are chosen by their numbers");
-_Static_assert((int)COMPRESS_NONE == (int)PAGE_RAW && (int)COMPRESS_LZ4 == (int)PAGE_LZ4 &&
-                   (int)COMPRESS_ZSTD == (int)PAGE_ZSTD && (int)COMPRESS_AUTO == (int)PAGE_CODECS,
-    "what is asked for is a codec, or the choice among all");
 
-/* A codec's output takes memory: a record is of half the size then, and smaller still where many
- * lanes share what a migration may take. One that is only tried, and mostly in vain, gets few. */
+/* Compressed pages need a buffer: such a record has half the pages, and fewer where many lanes
+ * share what a migration may take. A codec that is only tried gets few, because it mostly loses. */
 enum {
     CODED_RECORD_PAGES = PAGES_MAX_ENTRIES / 2,
     TRIED_RECORD_PAGES = PAGES_MAX_ENTRIES / 8,
     LANES_WITH_FULL_RECORDS = 8,
 };
 
-/* What is loaded was looked at before all of it is sent, and counts when it is: on a link where
- * that takes longer than this, it is an extent at a time. */
+/* A page may be dirtied again between being looked at and being sent. Where a batch would take
+ * longer than this to send, it is one extent. */
 #define BATCH_NS (50 * NS_PER_MS)
 
-/* In a small round all lanes shall get some of it, and end together; but each look costs. */
+/* In a small round every lane should get a share, so that they end together; but each batch has a
+ * fixed cost. */
 enum { BATCHES_EACH = 4, LEAST_BATCH_PAGES = 64 };
-
-uint32_t lane_codecs(enum compress compress)
-{
-    return compress == COMPRESS_AUTO ? PAGE_CODEC_BIT(PAGE_CODECS) - 1 : PAGE_CODEC_BIT(compress);
-}
 
 static unsigned most_coded_pages(unsigned lane_count)
 {
@@ -46,8 +38,6 @@ static unsigned most_coded_pages(unsigned lane_count)
 
 int lane_team_init(struct lane_team *t, struct err *e)
 {
-    *t = (struct lane_team){0};
-
     int rc = pthread_mutex_init(&t->lock, NULL);
 
     if (rc)
@@ -71,13 +61,13 @@ void lane_team_destroy(struct lane_team *t)
 }
 
 void lane_team_order(
-    struct lane_team *t, enum lane_order order, const struct round_job *job, unsigned lane_count)
+    struct lane_team *t, enum lane_order order, const struct round_job *job, unsigned started_lanes)
 {
     pthread_mutex_lock(&t->lock);
     t->order = order;
     if (job)
         t->job = *job;
-    t->busy_lanes = lane_count;
+    t->busy_lanes = started_lanes;
     t->generation++;
     pthread_cond_broadcast(&t->ordered);
     pthread_mutex_unlock(&t->lock);
@@ -97,7 +87,7 @@ static enum lane_order await_order(struct lane_team *t, unsigned *generation, st
     return order;
 }
 
-static void report_done(struct lane_source *l, const struct err *outcome)
+static void report_done(struct lane *l, const struct err *outcome)
 {
     struct lane_team *t = l->team;
 
@@ -116,8 +106,8 @@ static void count_up(atomic_uint_fast64_t *counter, uint64_t pages)
     atomic_fetch_add_explicit(counter, pages, memory_order_relaxed);
 }
 
-/* How that record went, for the choice of the next one's codec. */
-static void learn(struct lane_source *l, unsigned codec, uint64_t pages, uint64_t bytes,
+/* What that record cost, for the choice of the next one's codec. */
+static void learn(struct lane *l, unsigned codec, uint64_t pages, uint64_t bytes,
     const struct channel_costs *before, int64_t begun_ns, int64_t cpu_ns)
 {
     const struct channel_costs *after = &l->ch->costs;
@@ -134,8 +124,8 @@ static void learn(struct lane_source *l, unsigned codec, uint64_t pages, uint64_
     codec_learn(&l->choice, &sample, end_ns);
 }
 
-/* While the lane compresses the next, what waits in the socket keeps the link busy. */
-static void limit_socket(struct lane_source *l, bool shrank)
+/* While the lane compresses the next record, what is queued in the socket keeps the link busy. */
+static void limit_socket(struct lane *l, bool shrank)
 {
     if (shrank != l->shrank)
         tcp_limit_unsent(l->ch->fd, !shrank);
@@ -143,16 +133,15 @@ static void limit_socket(struct lane_source *l, bool shrank)
 }
 
 /* How many entries a record has at most. */
-static unsigned most_record_pages(const struct lane_source *l, unsigned codec)
+static unsigned most_record_pages(const struct lane *l, unsigned codec)
 {
     const unsigned most = codec == PAGE_RAW ? PAGES_MAX_ENTRIES : l->coded_pages;
 
     return codec != l->choice.current && TRIED_RECORD_PAGES < most ? TRIED_RECORD_PAGES : most;
 }
 
-/* One record: what it has room for of the batch's entries from first on. Returns how many, or
- * -errno. */
-static int encode_and_send(struct lane_source *l, unsigned first, struct err *e)
+/* One record of the batch's entries from first on. Returns how many it took, or -errno. */
+static int encode_and_send(struct lane *l, unsigned first, struct err *e)
 {
     const struct batch *b = l->batch;
     const struct channel_costs before = l->ch->costs;
@@ -187,7 +176,7 @@ static int encode_and_send(struct lane_source *l, unsigned first, struct err *e)
 }
 
 static int send_batch(
-    struct lane_source *l, const uint64_t *pfns, unsigned n, bool suspended, struct err *e)
+    struct lane *l, const uint64_t *pfns, unsigned n, bool suspended, struct err *e)
 {
     struct batch *b = l->batch;
     const int64_t begun_ns = now_ns();
@@ -212,9 +201,9 @@ static int send_batch(
     return rc;
 }
 
-static unsigned batch_pages(const struct lane_source *l, const struct round_job *job)
+static unsigned batch_pages(const struct lane *l, const struct round_job *job)
 {
-    const uint64_t share = job->pages / l->params->lane_count / BATCHES_EACH;
+    const uint64_t share = job->pages / l->team->lane_count / BATCHES_EACH;
     unsigned most = l->batch->most_pages;
 
     if (l->page_ns * most > BATCH_NS && most > EXTENT_FRAMES)
@@ -224,7 +213,7 @@ static unsigned batch_pages(const struct lane_source *l, const struct round_job 
     return share > LEAST_BATCH_PAGES ? (unsigned)share : LEAST_BATCH_PAGES;
 }
 
-static int send_round(struct lane_source *l, const struct round_job *job, struct err *e)
+static int send_round(struct lane *l, const struct round_job *job, struct err *e)
 {
     struct frame_walk walk = frame_walk_begin(&l->team->left);
     uint64_t pfns[BATCH_PAGES];
@@ -236,7 +225,7 @@ static int send_round(struct lane_source *l, const struct round_job *job, struct
     while (!rc && (n = frame_walk_next(&walk, pfns, batch_pages(l, job))) > 0) {
         if (atomic_load_explicit(&l->team->stop, memory_order_relaxed))
             return 0; /* somebody else has the cause */
-        if (cancel_is_fired(l->params->cancel))
+        if (cancel_is_fired(l->team->cancel))
             return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
 
         const unsigned due = round_job_filter(job, pfns, n);
@@ -246,10 +235,10 @@ static int send_round(struct lane_source *l, const struct round_job *job, struct
         if (due)
             rc = send_batch(l, pfns, due, job->suspended, e);
     }
-    return rc ? rc : lane_send_border(l->ch, ++l->borders, e);
+    return rc ? rc : lane_send_border(l->ch, ++l->barriers, e);
 }
 
-static int finish_lane(struct lane_source *l, struct err *e)
+static int finish_lane(struct lane *l, struct err *e)
 {
     const int rc = lane_send_end(l->ch, &l->totals, e);
 
@@ -257,7 +246,7 @@ static int finish_lane(struct lane_source *l, struct err *e)
 }
 
 /* What others have counted. allocations: before this round. */
-static void complete_profile(struct lane_source *l, uint64_t allocations)
+static void complete_profile(struct lane *l, uint64_t allocations)
 {
     const struct batch_costs *b = &l->batch->costs;
     const struct channel_costs *ch = &l->ch->costs;
@@ -278,7 +267,7 @@ static void complete_profile(struct lane_source *l, uint64_t allocations)
 
 static void *run_lane(void *arg)
 {
-    struct lane_source *l = arg;
+    struct lane *l = arg;
     unsigned generation = 0;
 
     for (;;) {
@@ -298,26 +287,26 @@ static void *run_lane(void *arg)
     }
 }
 
-static void free_lane(struct lane_source *l)
+static void free_lane(struct lane *l)
 {
     page_encoder_destroy(l->encoder);
     batch_destroy(l->batch);
     xen_close(&l->xen);
 }
 
-int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err *e)
+int lane_start(struct lane *l, struct frame_maps *maps, struct err *e)
 {
-    int rc = xen_open(&l->xen, l->params->log, e);
+    int rc = xen_open(&l->xen, l->team->log, e);
 
-    codec_choice_init(&l->choice, lane_codecs(l->params->compress));
-    l->coded_pages = most_coded_pages(l->params->lane_count);
+    codec_choice_init(&l->choice, l->team->codecs);
+    l->coded_pages = most_coded_pages(l->team->lane_count);
     l->page_ns = BATCH_NS; /* until it is known */
     tcp_limit_unsent(l->ch->fd, true);
 
     if (!rc)
         rc = batch_create(&l->xen, l->guest, maps, &l->batch, e);
     if (!rc)
-        rc = page_encoder_create(lane_codecs(l->params->compress), &l->encoder, e);
+        rc = page_encoder_create(l->team->codecs, &l->encoder, e);
     if (!rc) {
         const int code = pthread_create(&l->thread, NULL, run_lane, l);
 
@@ -329,7 +318,7 @@ int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err
     return rc;
 }
 
-void lane_source_join(struct lane_source *l)
+void lane_join(struct lane *l)
 {
     pthread_join(l->thread, NULL);
     free_lane(l);

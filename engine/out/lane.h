@@ -3,16 +3,21 @@
  * long as there are any and maps, translates, encodes and sends them on its own connection. It
  * owns its Xen handles, batch and encoder; the channel is the caller's.
  *
- * The story talks to all lanes through one struct lane_team, whose lock guards everything in it.
- * A round is a new generation; each lane counts busy_lanes down when it is through.
+ * The story talks to all lanes through one struct lane_team, whose lock guards everything in it
+ * that changes. A round is a new generation; each lane counts busy_lanes down when it is through.
  */
 #ifndef ENGINE_OUT_LANE_H
 #define ENGINE_OUT_LANE_H
 
+#include "base/cancel.h"
+#include "dirtylog/dirtylog.h"
+#include "engine/batch.h"
 #include "engine/out/out.h"
-#include "engine/source.h"
+#include "engine/report.h"
 #include "sched/codec_choice.h"
+#include "transport/channel.h"
 #include "transport/pages.h"
+#include "transport/record.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -20,6 +25,12 @@
 enum lane_order { LANE_ROUND, LANE_FINISH, LANE_QUIT };
 
 struct lane_team {
+    /* The same for all lanes; not changed while any runs. */
+    unsigned lane_count;
+    uint32_t codecs; /* that they may use: bits of enum page_codec */
+    const struct cancel *cancel;
+    const struct log *log;
+
     pthread_mutex_t lock;
     pthread_cond_t ordered;  /* lanes wait for a new generation */
     pthread_cond_t changed;  /* the story waits for busy_lanes, failure or outcome */
@@ -32,16 +43,16 @@ struct lane_team {
     atomic_bool stop;        /* looked at between batches */
 };
 
+/* The caller has set what all lanes share; everything else is zero. */
 int lane_team_init(struct lane_team *t, struct err *e);
 void lane_team_destroy(struct lane_team *t);
 
-/* Let all lanes (of lane_count) begin; the team must not be busy. */
-void lane_team_order(
-    struct lane_team *t, enum lane_order order, const struct round_job *job, unsigned lane_count);
+/* Let all lanes that were started begin; the team must not be busy. job: for LANE_ROUND. */
+void lane_team_order(struct lane_team *t, enum lane_order order, const struct round_job *job,
+    unsigned started_lanes);
 
-struct lane_source {
+struct lane {
     struct lane_team *team;
-    const struct source_params *params;
     const struct guest *guest;
     unsigned index;
     struct channel *ch;
@@ -54,7 +65,7 @@ struct lane_source {
     struct codec_choice choice;
     bool shrank;          /* the last record, by its codec */
     unsigned coded_pages; /* the most that a compressed record of this lane has */
-    uint64_t borders;     /* of rounds, that it has sent */
+    uint64_t barriers;    /* that it has sent, one behind each round */
     int64_t page_ns;      /* from look to sent, of the last batch */
     /* Read by the story when the lane is not busy. */
     struct lane_totals totals;
@@ -67,13 +78,10 @@ struct lane_source {
     struct page_fault fault;
 };
 
-/* The codecs that lanes may use: bits of enum page_codec. */
-uint32_t lane_codecs(enum compress compress);
-
 /* Open what the lane owns and start its thread. Nothing is left when it fails. */
-int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err *e);
+int lane_start(struct lane *l, struct frame_maps *maps, struct err *e);
 
 /* After LANE_QUIT (the caller orders it) or a failed team: join and free. */
-void lane_source_join(struct lane_source *l);
+void lane_join(struct lane *l);
 
 #endif

@@ -1,9 +1,10 @@
 /*
- * Trunk and lanes to another xmigrate. The story's thread sends on the trunk; each lane has a
- * thread (lane_source.c); one more thread waits for the receiver's RESULT, because a receiver that
- * fails says why on the trunk, at any time, and that is a better cause than the broken lane which
- * follows from it.
+ * The story's thread sends on the trunk; each lane has a thread (lane.h); one more thread waits for
+ * the receiver's RESULT, because a receiver that fails says why on the trunk, at any time, and that
+ * is a better cause than the broken lane which follows from it.
  */
+#include "engine/out/lanes.h"
+
 #include "base/deadline.h"
 #include "engine/out/lane.h"
 #include "transport/trunk.h"
@@ -12,14 +13,19 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+_Static_assert((int)COMPRESS_NONE == (int)PAGE_RAW && (int)COMPRESS_LZ4 == (int)PAGE_LZ4 &&
+                   (int)COMPRESS_ZSTD == (int)PAGE_ZSTD && (int)COMPRESS_AUTO == (int)PAGE_CODECS,
+    "what is asked for is a codec, or the choice among all");
+
 /* A connection broke: so long the receiver has to say why. */
 #define EXPLAIN_NS (2 * NS_PER_S)
 
-struct sink_lanes {
-    struct page_sink base;
-    struct sink_parts parts;
+struct out_lanes {
+    struct out base;
+    struct out_lanes_params p;
     struct channel *trunk;
-    struct lane_source *lanes;
+    uint64_t frame_count; /* from begin on */
+    struct lane *lanes;
     unsigned started_lanes;
     struct lane_team team;
 
@@ -33,15 +39,15 @@ struct sink_lanes {
     struct err listen_error;    /* team.lock: why it ended, if not by a result */
 };
 
-static struct sink_lanes *lanes_of(struct page_sink *base)
+static struct out_lanes *lanes_of(struct out *out)
 {
-    return (struct sink_lanes *)base;
+    return (struct out_lanes *)out;
 }
 
 /* ---- the listener ---- */
 
 /* Only a failure may come before we asked. */
-static void take_message(struct sink_lanes *s, const struct trunk_message *m, struct err *e)
+static void accept_result(struct out_lanes *s, const struct trunk_message *m, struct err *e)
 {
     if (m->type != RECORD_RESULT || (!s->asked && !err_is_set(&m->result.failure))) {
         record_unexpected(s->trunk, m->type, e);
@@ -53,14 +59,14 @@ static void take_message(struct sink_lanes *s, const struct trunk_message *m, st
 
 static void *listen_on_trunk(void *arg)
 {
-    struct sink_lanes *s = arg;
+    struct out_lanes *s = arg;
     struct trunk_message m;
     struct err e = ERR_INIT;
     const int rc = trunk_recv(&s->reader, &m, DEADLINE_NEVER, &e);
 
     pthread_mutex_lock(&s->team.lock);
     if (!rc)
-        take_message(s, &m, &e);
+        accept_result(s, &m, &e);
     else if (!err_is_set(&e))
         err_set(&e, ERR_PEER, -rc, "%s: closed by the receiver without a result", s->trunk->name);
     err_take(&s->listen_error, &e);
@@ -75,7 +81,7 @@ static void *listen_on_trunk(void *arg)
 
 /* What the listener has to say for a failure; 0 if nothing is wrong as far as it knows. Lock held.
  */
-static int trunk_failure(const struct sink_lanes *s, struct err *e)
+static int trunk_failure(const struct out_lanes *s, struct err *e)
 {
     if (s->got_result && err_is_set(&s->result.failure))
         return err_take(e, &s->result.failure);
@@ -85,7 +91,7 @@ static int trunk_failure(const struct sink_lanes *s, struct err *e)
 }
 
 /* Wait for a change or until then. Lock held. */
-static void await_change(struct sink_lanes *s, int64_t deadline_ns)
+static void await_change(struct out_lanes *s, int64_t deadline_ns)
 {
     deadline_cond_wait(&s->team.changed, &s->team.lock, deadline_ns);
 }
@@ -94,7 +100,7 @@ static void await_change(struct sink_lanes *s, int64_t deadline_ns)
  * *e holds a failure on our side. If the peer is its likely cause, give the receiver a moment to
  * tell its own, and prefer that.
  */
-static int explain(struct sink_lanes *s, struct err *e)
+static int explain(struct out_lanes *s, struct err *e)
 {
     if (e->class != ERR_PEER)
         return -e->code;
@@ -112,12 +118,12 @@ static int explain(struct sink_lanes *s, struct err *e)
 
 /* ---- rounds ---- */
 
-static struct round_counts add_up(const struct sink_lanes *s, bool finished)
+static struct round_counts add_up(const struct out_lanes *s, bool finished)
 {
     struct round_counts c = {0};
 
     for (unsigned i = 0; i < s->started_lanes; i++) {
-        const struct lane_source *l = &s->lanes[i];
+        const struct lane *l = &s->lanes[i];
 
         c.done_pages += atomic_load_explicit(&l->done_pages, memory_order_relaxed);
         c.skipped_pages += atomic_load_explicit(&l->skipped_pages, memory_order_relaxed);
@@ -134,16 +140,15 @@ static struct round_counts add_up(const struct sink_lanes *s, bool finished)
     return c;
 }
 
-static void shut_down_lanes(struct sink_lanes *s)
+static void shut_down_lanes(struct out_lanes *s)
 {
     for (unsigned i = 0; i < s->started_lanes; i++)
         channel_shutdown(s->lanes[i].ch);
 }
 
 /* Until all lanes are through; a failure of one, or of the trunk, ends the others at once. */
-static int await_lanes(struct sink_lanes *s, struct err *e)
+static int await_lanes(struct out_lanes *s, const struct round_hook *hook, struct err *e)
 {
-    const struct round_watch *watch = &s->parts.watch;
     int64_t report_ns = deadline_in(ROUND_WATCH_NS);
     bool down = false;
 
@@ -160,7 +165,7 @@ static int await_lanes(struct sink_lanes *s, struct err *e)
 
         const struct round_counts counts = add_up(s, false);
 
-        watch->progress(watch->arg, &counts);
+        hook->progress(hook->arg, &counts);
         report_ns = deadline_in(ROUND_WATCH_NS);
         pthread_mutex_lock(&s->team.lock);
     }
@@ -174,10 +179,27 @@ static int await_lanes(struct sink_lanes *s, struct err *e)
     return rc ? explain(s, e) : 0;
 }
 
-static int lanes_round(
-    struct page_sink *base, const struct round_job *job, struct round_counts *counts, struct err *e)
+/* Behind the last round: what each lane has sent, first on itself, then on the trunk. */
+static int finish_lanes(struct out_lanes *s, const struct round_hook *hook, struct err *e)
 {
-    struct sink_lanes *s = lanes_of(base);
+    struct trunk_lanes_done done = {.lane_count = s->started_lanes};
+
+    lane_team_order(&s->team, LANE_FINISH, NULL, s->started_lanes);
+
+    int rc = await_lanes(s, hook, e);
+
+    if (rc)
+        return rc;
+    for (unsigned i = 0; i < s->started_lanes; i++)
+        done.lanes[i] = s->lanes[i].totals;
+    rc = trunk_send_lanes_done(s->trunk, &done, e);
+    return rc ? explain(s, e) : 0;
+}
+
+static int lanes_round(
+    struct out *out, const struct round_job *job, struct round_counts *counts, struct err *e)
+{
+    struct out_lanes *s = lanes_of(out);
     const struct trunk_round mark = {job->round, job->pages, job->last};
     int rc = trunk_send_round(s->trunk, &mark, e);
 
@@ -190,22 +212,55 @@ static int lanes_round(
         atomic_store(&s->lanes[i].data_pages, 0);
         atomic_store(&s->lanes[i].zero_pages, 0);
     }
-    frame_share_begin(&s->team.left, job->bitmap, s->parts.guest->frames);
+    frame_share_begin(&s->team.left, job->bitmap, s->frame_count);
     lane_team_order(&s->team, LANE_ROUND, job, s->started_lanes);
-    rc = await_lanes(s, e);
+    rc = await_lanes(s, &job->hook, e);
     *counts = add_up(s, true);
-    return rc;
+    return rc || !job->last ? rc : finish_lanes(s, &job->hook, e);
 }
 
-/* ---- the trunk ---- */
+/* ---- begin ---- */
 
-static int lanes_begin(struct page_sink *base, struct err *e)
+static int start_lanes(
+    struct out_lanes *s, const struct guest *g, struct frame_maps *maps, struct err *e)
 {
-    struct sink_lanes *s = lanes_of(base);
-    const struct guest *g = s->parts.guest;
+    for (unsigned i = 0; i < s->p.lane_count; i++) {
+        s->lanes[i] = (struct lane){
+            .team = &s->team,
+            .guest = g,
+            .index = i,
+            .ch = s->p.lanes[i],
+        };
+
+        const int rc = lane_start(&s->lanes[i], maps, e);
+
+        if (rc)
+            return rc;
+        s->started_lanes++;
+    }
+    return 0;
+}
+
+static int start_listener(struct out_lanes *s, struct err *e)
+{
+    int rc = trunk_reader_init(&s->reader, s->trunk, e);
+
+    if (rc)
+        return rc;
+    rc = pthread_create(&s->listener, NULL, listen_on_trunk, s);
+    if (rc) {
+        trunk_reader_destroy(&s->reader);
+        return err_sys(e, ERR_LOCAL, rc, "cannot start the trunk's thread");
+    }
+    s->listens = true;
+    return 0;
+}
+
+static int send_head(struct out_lanes *s, const struct guest *g, struct err *e)
+{
     struct trunk_head head = {
         .guest_type = g->v3_type,
-        .codecs = lane_codecs(s->parts.params->compress),
+        .codecs = s->team.codecs,
         .lane_count = s->started_lanes,
         .frame_count = g->frames,
         .page_count = g->present_pages < g->frames ? g->present_pages : g->frames,
@@ -223,50 +278,34 @@ static int lanes_begin(struct page_sink *base, struct err *e)
     return rc ? explain(s, e) : 0;
 }
 
-static int lanes_state(
-    struct page_sink *base, uint32_t v3_type, const struct iovec *parts, int count, struct err *e)
+static int lanes_begin(
+    struct out *out, const struct guest *g, struct frame_maps *maps, struct err *e)
 {
-    struct sink_lanes *s = lanes_of(base);
+    struct out_lanes *s = lanes_of(out);
+    int rc = start_lanes(s, g, maps, e);
+
+    s->frame_count = g->frames;
+    if (!rc)
+        rc = start_listener(s, e);
+    return rc ? rc : send_head(s, g, e);
+}
+
+/* ---- the trunk ---- */
+
+static int lanes_state(
+    struct out *out, uint32_t v3_type, const struct iovec *parts, int count, struct err *e)
+{
+    struct out_lanes *s = lanes_of(out);
     const int rc = trunk_send_state(s->trunk, v3_type, parts, count, e);
 
     return rc ? explain(s, e) : 0;
 }
 
-static int lanes_pages_done(struct page_sink *base, struct err *e)
+/* The receiver's word, or why there is none. */
+static int await_result(
+    struct out_lanes *s, int64_t deadline_ns, struct arrival *arrival, struct err *e)
 {
-    struct sink_lanes *s = lanes_of(base);
-    struct trunk_lanes_done done = {.lane_count = s->started_lanes};
-
-    lane_team_order(&s->team, LANE_FINISH, NULL, s->started_lanes);
-
-    int rc = await_lanes(s, e);
-
-    if (rc)
-        return rc;
-    for (unsigned i = 0; i < s->started_lanes; i++)
-        done.lanes[i] = s->lanes[i].totals;
-    rc = trunk_send_lanes_done(s->trunk, &done, e);
-    return rc ? explain(s, e) : 0;
-}
-
-static int lanes_end(struct page_sink *base, struct err *e)
-{
-    struct sink_lanes *s = lanes_of(base);
-
-    pthread_mutex_lock(&s->team.lock);
-    s->asked = true;
-    pthread_mutex_unlock(&s->team.lock);
-
-    const int rc = trunk_send_end(s->trunk, e);
-
-    return rc ? explain(s, e) : 0;
-}
-
-static int lanes_wait_result(
-    struct page_sink *base, int64_t deadline_ns, struct sink_result *result, struct err *e)
-{
-    struct sink_lanes *s = lanes_of(base);
-    const struct cancel *cancel = s->parts.params->cancel;
+    const struct cancel *cancel = s->p.cancel;
     int rc = 0;
 
     pthread_mutex_lock(&s->team.lock);
@@ -281,14 +320,31 @@ static int lanes_wait_result(
     else
         rc = trunk_failure(s, e);
     if (!rc)
-        *result = (struct sink_result){s->result.finish_ns, s->result.populated_pages};
+        *arrival = (struct arrival){s->result.finish_ns, s->result.populated_pages};
     pthread_mutex_unlock(&s->team.lock);
     return rc;
 }
 
-static uint64_t lanes_wire_bytes(const struct page_sink *base)
+static int lanes_commit(struct out *out, enum out_commit commit, int64_t limit_ns,
+    struct arrival *arrival, struct err *e)
 {
-    const struct sink_lanes *s = (const struct sink_lanes *)base;
+    struct out_lanes *s = lanes_of(out);
+
+    if (commit == COMMIT_CHECKPOINT)
+        return err_set(
+            e, ERR_REFUSED, EOPNOTSUPP, "%s: a checkpoint cannot be sent on lanes", s->trunk->name);
+    pthread_mutex_lock(&s->team.lock);
+    s->asked = true;
+    pthread_mutex_unlock(&s->team.lock);
+
+    const int rc = trunk_send_end(s->trunk, e);
+
+    return rc ? explain(s, e) : await_result(s, deadline_in(limit_ns), arrival, e);
+}
+
+static uint64_t lanes_wire_bytes(const struct out *out)
+{
+    const struct out_lanes *s = (const struct out_lanes *)out;
     uint64_t bytes = atomic_load_explicit(&s->trunk->sent_bytes, memory_order_relaxed);
 
     for (unsigned i = 0; i < s->started_lanes; i++)
@@ -296,24 +352,24 @@ static uint64_t lanes_wire_bytes(const struct page_sink *base)
     return bytes;
 }
 
-static void lanes_profile(const struct page_sink *base, struct total_report *total)
+static void lanes_profile(const struct out *out, struct total_report *total)
 {
-    const struct sink_lanes *s = (const struct sink_lanes *)base;
+    const struct out_lanes *s = (const struct out_lanes *)out;
 
     total->lane_count = s->started_lanes;
     for (unsigned i = 0; i < s->started_lanes; i++)
         total->lanes[i] = s->lanes[i].profile;
 }
 
-/* ---- begin and end ---- */
+/* ---- open and close ---- */
 
-static void lanes_close(struct page_sink *base)
+static void lanes_close(struct out *out)
 {
-    struct sink_lanes *s = lanes_of(base);
+    struct out_lanes *s = lanes_of(out);
 
     lane_team_order(&s->team, LANE_QUIT, NULL, s->started_lanes);
     for (unsigned i = 0; i < s->started_lanes; i++)
-        lane_source_join(&s->lanes[i]);
+        lane_join(&s->lanes[i]);
     if (s->listens) {
         pthread_mutex_lock(&s->team.lock);
         if (!s->trunk_ended)
@@ -327,81 +383,44 @@ static void lanes_close(struct page_sink *base)
     free(s);
 }
 
-static const struct page_sink_ops lanes_ops = {
+static const struct out_ops lanes_ops = {
     .begin = lanes_begin,
     .state = lanes_state,
     .round = lanes_round,
-    .pages_done = lanes_pages_done,
-    .end = lanes_end,
-    .wait_result = lanes_wait_result,
+    .commit = lanes_commit,
     .profile = lanes_profile,
     .wire_bytes = lanes_wire_bytes,
     .close = lanes_close,
 };
 
-static int start_lanes(struct sink_lanes *s, struct err *e)
+static uint32_t codecs_of(enum compress compress)
 {
-    const struct source_params *p = s->parts.params;
-
-    for (unsigned i = 0; i < p->lane_count; i++) {
-        s->lanes[i] = (struct lane_source){
-            .team = &s->team,
-            .params = p,
-            .guest = s->parts.guest,
-            .index = i,
-            .ch = p->lanes[i],
-        };
-
-        const int rc = lane_source_start(&s->lanes[i], s->parts.maps, e);
-
-        if (rc)
-            return rc;
-        s->started_lanes++;
-    }
-    return 0;
+    return compress == COMPRESS_AUTO ? PAGE_CODEC_BIT(PAGE_CODECS) - 1 : PAGE_CODEC_BIT(compress);
 }
 
-static int start_listener(struct sink_lanes *s, struct err *e)
+int out_lanes_open(const struct out_lanes_params *p, struct out **out, struct err *e)
 {
-    int rc = trunk_reader_init(&s->reader, s->trunk, e);
-
-    if (rc)
-        return rc;
-    rc = pthread_create(&s->listener, NULL, listen_on_trunk, s);
-    if (rc) {
-        trunk_reader_destroy(&s->reader);
-        return err_sys(e, ERR_LOCAL, rc, "cannot start the trunk's thread");
-    }
-    s->listens = true;
-    return 0;
-}
-
-int sink_lanes_create(const struct sink_parts *parts, struct page_sink **sink, struct err *e)
-{
-    struct sink_lanes *s = calloc(1, sizeof(*s));
+    struct out_lanes *s = calloc(1, sizeof(*s));
 
     if (!s)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
     s->base.ops = &lanes_ops;
-    s->parts = *parts;
-    s->trunk = parts->params->trunk;
-    s->lanes = calloc(parts->params->lane_count, sizeof(*s->lanes));
+    s->p = *p;
+    s->trunk = p->trunk;
+    s->team.lane_count = p->lane_count;
+    s->team.codecs = codecs_of(p->compress);
+    s->team.cancel = p->cancel;
+    s->team.log = p->log;
+    s->lanes = calloc(p->lane_count, sizeof(*s->lanes));
 
-    int rc = s->lanes ? lane_team_init(&s->team, e)
-                      : err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+    const int rc = s->lanes ? lane_team_init(&s->team, e)
+                            : err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
 
     if (rc) {
         free(s->lanes);
         free(s);
         return rc;
     }
-    rc = start_lanes(s, e);
-    if (!rc)
-        rc = start_listener(s, e);
-    if (rc) {
-        lanes_close(&s->base);
-        return rc;
-    }
-    *sink = &s->base;
+    *out = &s->base;
     return 0;
 }
