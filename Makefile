@@ -18,7 +18,7 @@ SAN     ?=
 B       := build$(if $(SAN),/$(SAN))
 
 # What each may include is checked by tests/check-layers.
-ROOMS := base crypto transport dirtylog sched engine engine/xen
+ROOMS := base crypto transport dirtylog sched engine engine/guest engine/in engine/out engine/probe engine/xen
 
 LIBS_PKG := xencontrol xenforeignmemory xenguest xenlight xentoollog xenstore openssl liblz4 libzstd jansson
 # Recursive on purpose: asked only when something is compiled, after `make deps` has run.

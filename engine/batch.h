@@ -19,7 +19,8 @@
 
 #include "dirtylog/extents.h"
 #include "dirtylog/pending.h"
-#include "engine/guest.h"
+#include "engine/guest/guest.h"
+#include "engine/page_fault.h"
 #include "engine/xen/foreign.h"
 #include "transport/v3.h"
 
@@ -27,17 +28,6 @@
 
 enum { BATCH_PAGES = 2 * EXTENT_FRAMES };
 
-/* Why a page could not be sent. */
-struct page_fault {
-    int code; /* 0: none */
-    uint64_t pfn, frame;
-    unsigned level;  /* of a page table; 0: the page itself could not be mapped */
-    unsigned index;  /* of the entry */
-    uint64_t target; /* the frame that the entry names */
-};
-
-/* ERR_GUEST, naming all of it. */
-int page_fault_explain(const struct page_fault *f, uint32_t domid, struct err *e);
 
 /* CPU time, over all loads. */
 struct batch_costs {

@@ -6,8 +6,9 @@
 #include "cmd/xmigrate/negotiate.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/ui/view.h"
-#include "engine/link_probe.h"
-#include "engine/survey.h"
+#include "engine/probe/link_probe.h"
+#include "engine/probe/survey.h"
+#include "engine/source.h"
 #include "sched/forecast.h"
 
 #include <errno.h>

@@ -11,6 +11,7 @@
  */
 #include "base/deadline.h"
 #include "engine/dest.h"
+#include "engine/in/lanes.h"
 #include "transport/pages.h"
 #include "transport/tcp.h"
 #include "transport/trunk.h"
@@ -299,19 +300,20 @@ int main(int argc, char **argv)
     }
     pthread_create(&sender, NULL, send_all, &r);
 
-    const struct dest_params p = {
-        .domid = (uint32_t)atoi(argv[1]),
-        .store_evtchn = 1,
-        .console_evtchn = 2,
-        .log = &log,
+    const struct in_lanes_params way = {trunk, lanes, r.lane_count, &cancel, &log};
+    struct dest_params p = {
+        .guest = {.domid = (uint32_t)atoi(argv[1]),
+            .store_evtchn = 1,
+            .console_evtchn = 2,
+            .log = &log},
         .cancel = &cancel,
         .toolstack = &toolstack,
         .report = &report,
-        .trunk = trunk,
-        .lanes = lanes,
-        .lane_count = r.lane_count,
     };
-    const int rc = dest_run(&p, &result, &e);
+    int rc = in_lanes_open(&way, &p.in, &e);
+
+    if (!rc)
+        rc = dest_run(&p, &result, &e);
 
     channel_close(trunk);
     for (unsigned i = 0; i < r.lane_count; i++)

@@ -1,5 +1,5 @@
 /* What is asked of Xen for the frames of an extent. */
-#include "engine/populate_plan.h"
+#include "engine/in/populate_plan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
