@@ -7,37 +7,34 @@
 #include "engine/xen/rescue.h"
 
 #include <errno.h>
+#include <string.h>
 
-static int check_built(struct receive *r, struct err *e)
+/* --- what the machine may ask for --- */
+
+static int record(void *arg, struct err *e)
 {
-    struct xl_domain d;
-    int rc = xl_look_at(&r->xl, r->domid, r->offer.uuid, &d, e);
+    struct receive *r = arg;
 
-    if (!rc && (d.dying || d.shut_down || !d.paused))
-        rc = err_set(
-            e, ERR_LOCAL, EIO, "the domain that libxl built is not paused as it should be");
-    return rc;
+    r->journal.now.state = r->state;
+    return journal_save(&r->journal, e);
 }
 
-int receive_await_go(struct receive *r, struct err *e)
+static int send_ready(void *arg, struct err *e)
 {
+    struct receive *r = arg;
     const struct message_ready ready = {
         .domid = r->domid,
         .finish_ns = now_ns() - r->helper_done_ns,
     };
-    const void *body;
-    size_t len_bytes;
-    int rc = check_built(r, e);
 
-    /* libxl is through when it has read its END record, which may be before ours comes. */
-    if (!rc && !r->stream_ended)
-        rc = receive_expect(
-            r, CONTROL_LIBXL_END, &body, &len_bytes, deadline_in(r->o->silent_ns), e);
-    if (!rc)
-        rc = message_send_ready(&r->control, &ready, e);
-    if (!rc)
-        rc = receive_expect(r, CONTROL_GO, &body, &len_bytes, deadline_in(r->o->start_ns), e);
-    return rc;
+    return message_send_ready(&r->control, &ready, e);
+}
+
+static int rename_own(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+
+    return xl_rename(&r->xl, r->domid, r->incoming, r->offer.name, deadline_in(XL_SHORT_NS), e);
 }
 
 /* libxl did not come back from the unpause, and may still make it. FAILED lets the guest run on at
@@ -59,18 +56,11 @@ static bool hold_guest(struct receive *r)
     return !rc && has_run;
 }
 
-static int start_guest(struct receive *r, struct err *e)
+static int unpause(void *arg, struct err *e)
 {
-    const int64_t deadline_ns = deadline_in(XL_SHORT_NS);
-    int rc;
+    struct receive *r = arg;
+    const int rc = xl_unpause(&r->xl, r->domid, deadline_in(XL_SHORT_NS), e);
 
-    r->state.now.phase = STATE_TAKEN;
-    rc = state_save(&r->state, e);
-    if (!rc)
-        rc = xl_rename(&r->xl, r->domid, r->incoming, r->offer.name, deadline_ns, e);
-    if (rc)
-        return rc;
-    rc = xl_unpause(&r->xl, r->domid, deadline_ns, e);
     if (rc == -ETIMEDOUT && hold_guest(r)) {
         *e = (struct err)ERR_INIT;
         return 0;
@@ -78,31 +68,155 @@ static int start_guest(struct receive *r, struct err *e)
     return rc;
 }
 
-/* After GO. */
+/* libxl destroys what it could not finish; this looks, and does it when libxl was through. */
+static int destroy_copy(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+    struct err none = ERR_INIT;
+    struct xl_domain d;
+    int rc;
+
+    if (r->domid)
+        rc = xl_look_at(&r->xl, r->domid, r->offer.uuid, &d, &none);
+    else
+        rc = xl_by_name(&r->xl, r->incoming, &d, &none);
+    if (rc == -ESRCH || (!rc && strcmp(d.uuid, r->offer.uuid)))
+        return 0;
+    return rc ? err_take(e, &none) : xl_destroy(&r->xl, d.domid, e);
+}
+
+static int forget(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+
+    (void)e;
+    journal_remove(&r->journal);
+    return 0;
+}
+
+/* Only said when our copy is gone. One line tells the cause. */
+static int send_failed(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+
+    (void)e;
+    log_error(&r->log, "%s", r->why->text);
+    receive_tell_failure(r, CONTROL_FAILED, r->why);
+    return 0;
+}
+
+static int send_started(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+    const struct message_started started = {.domid = r->domid, .start_ns = r->start_took_ns};
+
+    return message_send_started(&r->control, &started, e);
+}
+
+static int advise(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+
+    (void)e;
+    if (r->state == HANDOFF_STARTED)
+        log_error(&r->log,
+            "runs here, but %s could not be told: %s. Its copy there is suspended "
+            "and must be destroyed there (xl list, xl destroy)",
+            r->who, r->why->text);
+    else
+        log_error(&r->log,
+            "%s; it may run here, or not: look with xl list, then run xmigrate --recover",
+            r->why->text);
+    journal_keep(&r->journal);
+    return 0;
+}
+
+static int take_step(struct receive *r, enum handoff_event event, struct err *e)
+{
+    static handoff_doer *const doers[HANDOFF_ACTIONS] = {
+        [HANDOFF_INDEX(HANDOFF_RECORD)] = record,
+        [HANDOFF_INDEX(HANDOFF_SEND_READY)] = send_ready,
+        [HANDOFF_INDEX(HANDOFF_RENAME_OWN)] = rename_own,
+        [HANDOFF_INDEX(HANDOFF_UNPAUSE)] = unpause,
+        [HANDOFF_INDEX(HANDOFF_SEND_STARTED)] = send_started,
+        [HANDOFF_INDEX(HANDOFF_DESTROY)] = destroy_copy,
+        [HANDOFF_INDEX(HANDOFF_FORGET)] = forget,
+        [HANDOFF_INDEX(HANDOFF_SEND_FAILED)] = send_failed,
+        [HANDOFF_INDEX(HANDOFF_ADVISE)] = advise,
+    };
+    const struct handoff_step step = handoff_next(HANDOFF_DESTINATION, r->state, event);
+
+    r->state = step.next;
+    return handoff_carry_out(step, doers, r, e);
+}
+
+/* --- the story --- */
+
+static int check_built(struct receive *r, struct err *e)
+{
+    struct xl_domain d;
+    int rc = xl_look_at(&r->xl, r->domid, r->offer.uuid, &d, e);
+
+    if (!rc && (d.dying || d.shut_down || !d.paused))
+        rc = err_set(
+            e, ERR_LOCAL, EIO, "the domain that libxl built is not paused as it should be");
+    return rc;
+}
+
+int receive_await_go(struct receive *r, struct err *e)
+{
+    const void *body;
+    size_t len_bytes;
+    int rc = check_built(r, e);
+
+    /* libxl is through when it has read its END record, which may be before ours comes. */
+    if (!rc && !r->stream_ended)
+        rc = receive_expect(
+            r, CONTROL_LIBXL_END, &body, &len_bytes, deadline_in(r->o->silent_ns), e);
+    if (!rc)
+        rc = take_step(r, HANDOFF_BUILT, e);
+    if (!rc)
+        rc = receive_expect(r, CONTROL_GO, &body, &len_bytes, deadline_in(r->o->start_ns), e);
+    return rc;
+}
+
 int receive_hand_over(struct receive *r, int64_t ready_took_ns)
 {
     const int64_t go_ns = now_ns();
     struct err e = ERR_INIT;
 
-    if (start_guest(r, &e))
+    if (take_step(r, HANDOFF_GO_CAME, &e))
         return receive_give_up(r, &e);
-
-    const struct message_started started = {.domid = r->domid, .start_ns = now_ns() - go_ns};
-
+    r->start_took_ns = now_ns() - go_ns;
     log_info(&r->log, "runs here as domain %u, from %s", r->domid, r->who);
-    if (message_send_started(&r->control, &started, &e)) {
-        log_error(&r->log,
-            "runs here, but %s could not be told: %s. Its copy there is suspended "
-            "and must be destroyed there (xl list, xl destroy)",
-            r->who, e.text);
-        state_keep(&r->state);
-    } else {
-        state_remove(&r->state);
+    r->why = &e;
+    if (take_step(r, HANDOFF_RUNS, &e))
+        take_step(r, HANDOFF_TROUBLE, &e);
+    else
         receive_await_goodbye(r);
-    }
     e = (struct err)ERR_INIT;
     if (history_record(
-            HISTORY_FINISH, r->devices, r->engine_finish_ns + ready_took_ns + started.start_ns, &e))
+            HISTORY_FINISH, r->devices, r->engine_finish_ns + ready_took_ns + r->start_took_ns, &e))
         log_debug(&r->log, "%s", e.text);
     return EXIT_DONE;
+}
+
+int receive_give_up(struct receive *r, struct err *why)
+{
+    struct err e = ERR_INIT;
+
+    if (!receive_abort_restore(r, why)) {
+        /* Its threads die with this process; what it made is left to --recover. */
+        log_error(
+            &r->log, "%s; libxl does not end what it was doing: run xmigrate --recover", why->text);
+        journal_keep(&r->journal);
+        return EXIT_FAILED;
+    }
+    r->why = why;
+    if (take_step(r, r->may_run ? HANDOFF_UNSURE : HANDOFF_TROUBLE, &e)) {
+        log_error(&r->log, "%s; removing what came: %s; run xmigrate --recover", why->text, e.text);
+        journal_keep(&r->journal);
+        return EXIT_DOUBT;
+    }
+    return r->may_run ? EXIT_DOUBT : EXIT_FAILED;
 }

@@ -145,7 +145,7 @@ static int hear_offer(struct receive *r, struct err *e)
     if (rc)
         return rc;
     snprintf(r->prefix, sizeof(r->prefix), "%s: ", r->offer.name);
-    snprintf(r->incoming, sizeof(r->incoming), "%s%s", r->offer.name, INCOMING);
+    snprintf(r->incoming, sizeof(r->incoming), "%s%s", r->offer.name, HANDOFF_INCOMING);
     return 0;
 }
 
@@ -162,7 +162,7 @@ static int check_name(struct receive *r, const char *name, struct err *e)
     if (rc)
         return err_take(e, &none);
     /* Within one host the guest itself still has the name; it gives it up before GO. */
-    if (!strcmp(d.uuid, r->offer.uuid) && state_exists(STATE_SOURCE, d.uuid))
+    if (!strcmp(d.uuid, r->offer.uuid) && journal_exists(HANDOFF_SOURCE, d.uuid))
         return 0;
     return err_set(e, ERR_REFUSED, EEXIST,
         "a domain named \"%s\" exists on the destination (domain %u): rename or remove it there "
@@ -225,18 +225,18 @@ static int check_offer(struct receive *r, struct err *e)
 
 static int begin_state(struct receive *r, struct err *e)
 {
-    struct state s = {
-        .role = STATE_DESTINATION,
-        .phase = STATE_INCOMING,
-        .cap = STATE_NO_CAP,
-        .domid = STATE_NO_DOMID,
+    struct journal_record s = {
+        .role = HANDOFF_DESTINATION,
+        .state = HANDOFF_COMING,
+        .cap = JOURNAL_NO_CAP,
+        .domid = JOURNAL_NO_DOMID,
         .supervisor = getpid(),
     };
 
     snprintf(s.uuid, sizeof(s.uuid), "%s", r->offer.uuid);
     snprintf(s.name, sizeof(s.name), "%s", r->offer.name);
     snprintf(s.peer, sizeof(s.peer), "%s", r->who);
-    return state_begin(&r->state, &s, e);
+    return journal_begin(&r->journal, &s, e);
 }
 
 /* libxl starts the helper from the environment, so this comes before the worker. */
@@ -332,9 +332,9 @@ static int greet_helper(struct receive *r, struct err *e)
         rc = domain_lock_take(&r->lock, d.domid, e);
     if (rc)
         return rc;
-    r->domid = r->state.now.domid = d.domid;
-    r->state.now.helper = r->helper;
-    rc = state_save(&r->state, e);
+    r->domid = r->journal.now.domid = d.domid;
+    r->journal.now.helper = r->helper;
+    rc = journal_save(&r->journal, e);
     if (rc)
         return rc;
     job.domid = d.domid;
@@ -604,8 +604,7 @@ static bool wait_for_op(struct receive *r, int64_t deadline_ns, struct err *e)
     }
 }
 
-/* End libxl's operation; false when it would not end. */
-static bool abort_restore(struct receive *r, struct err *e)
+bool receive_abort_restore(struct receive *r, struct err *e)
 {
     struct err ignored = ERR_INIT;
     bool over;
@@ -631,22 +630,6 @@ static bool abort_restore(struct receive *r, struct err *e)
     return true;
 }
 
-/* libxl destroys what it could not finish; this looks, and does it when libxl was through. */
-static int destroy_copy(struct receive *r, struct err *e)
-{
-    struct err none = ERR_INIT;
-    struct xl_domain d;
-    int rc;
-
-    if (r->domid)
-        rc = xl_look_at(&r->xl, r->domid, r->offer.uuid, &d, &none);
-    else
-        rc = xl_by_name(&r->xl, r->incoming, &d, &none);
-    if (rc == -ESRCH || (!rc && strcmp(d.uuid, r->offer.uuid)))
-        return 0;
-    return rc ? err_take(e, &none) : xl_destroy(&r->xl, d.domid, e);
-}
-
 /* The source closes when it has heard us; closing first could lose STARTED on its way. */
 void receive_await_goodbye(struct receive *r)
 {
@@ -664,7 +647,7 @@ void receive_await_goodbye(struct receive *r)
     }
 }
 
-static void tell_failure(struct receive *r, enum control_type type, struct err *why)
+void receive_tell_failure(struct receive *r, enum control_type type, struct err *why)
 {
     struct err ignored = ERR_INIT;
 
@@ -676,37 +659,6 @@ static void tell_failure(struct receive *r, enum control_type type, struct err *
         receive_await_goodbye(r);
 }
 
-/* The migration failed and our copy goes. FAILED is only said when it is gone. One line tells the
- * cause and what became of the copy. */
-int receive_give_up(struct receive *r, struct err *why)
-{
-    struct err e = ERR_INIT;
-
-    if (!abort_restore(r, why)) {
-        /* Its threads die with this process; what it made is left to --recover. */
-        log_error(
-            &r->log, "%s; libxl does not end what it was doing: run xmigrate --recover", why->text);
-        state_keep(&r->state);
-        return EXIT_FAILED;
-    }
-    if (r->may_run) {
-        log_error(&r->log,
-            "%s; it may run here, or not: look with xl list, then run xmigrate --recover",
-            why->text);
-        state_keep(&r->state);
-        return EXIT_DOUBT;
-    }
-    if (destroy_copy(r, &e)) {
-        log_error(&r->log, "%s; removing what came: %s; run xmigrate --recover", why->text, e.text);
-        state_keep(&r->state);
-        return EXIT_DOUBT;
-    }
-    log_error(&r->log, "%s", why->text);
-    state_remove(&r->state);
-    tell_failure(r, CONTROL_FAILED, why);
-    return EXIT_FAILED;
-}
-
 /* --- the story --- */
 
 static int receive_domain(struct receive *r, struct err *e)
@@ -715,8 +667,8 @@ static int receive_domain(struct receive *r, struct err *e)
 
     if (rc) {
         log_error(&r->log, "refused %s: %s", r->who, e->text);
-        state_remove(&r->state);
-        tell_failure(r, CONTROL_REFUSE, e);
+        journal_remove(&r->journal);
+        receive_tell_failure(r, CONTROL_REFUSE, e);
         return EXIT_REFUSED;
     }
     log_info(&r->log, "coming from %s", r->who);
@@ -755,7 +707,7 @@ static int answer_measurement(struct receive *r, struct err *e)
         rc = measured_lanes(&p, e);
     if (rc) {
         log_error(&r->log, "%s, for an estimate: %s", r->who, e->text);
-        tell_failure(r, CONTROL_FAILED, e);
+        receive_tell_failure(r, CONTROL_FAILED, e);
         return EXIT_FAILED;
     }
     log_info(&r->log, "%s measured the way here, for an estimate", r->who);
@@ -783,7 +735,7 @@ static int serve(struct receive *r, int fd, const struct preamble *preamble, str
         rc = check_offer(r, e);
     if (rc) {
         log_error(&r->log, "refused %s: %s", r->who, e->text);
-        tell_failure(r, CONTROL_REFUSE, e);
+        receive_tell_failure(r, CONTROL_REFUSE, e);
         return EXIT_REFUSED;
     }
     return r->offer.measure ? answer_measurement(r, e) : receive_domain(r, e);
@@ -801,7 +753,7 @@ static void clean_up(struct receive *r)
     if (r->link_path[0])
         unlink(r->link_path);
     domain_lock_release(&r->lock);
-    state_keep(&r->state);
+    journal_keep(&r->journal);
     message_offer_clear(&r->offer);
     libxl_domain_config_dispose(&r->config);
     if (r->xl.ctx)
@@ -823,7 +775,8 @@ int receive_main(const struct listen_options *o, const struct log *log, int fd,
         .log = {.max = log->max, .write = log_below, .arg = r},
         .below = log,
         .acceptor_sock = acceptor_sock,
-        .state = {.lock_fd = -1},
+        .journal = {.lock_fd = -1},
+        .state = HANDOFF_COMING,
         .lock = {.fd = -1},
         .link_listen_fd = -1,
         .link_sock = -1,

@@ -8,7 +8,9 @@
 
 #include "cmd/link.h"
 #include "cmd/lock.h"
-#include "cmd/xmigrate/handoff/state.h"
+#include "cmd/handoff/journal.h"
+#include "cmd/handoff/machine.h"
+#include "cmd/handoff/names.h"
 #include "cmd/xmigrate/libxl/async.h"
 #include "cmd/xmigrate/receive.h"
 #include "cmd/xmigrate/session/mailbox.h"
@@ -16,11 +18,9 @@
 #include "cmd/xmigrate/session/stream_head.h"
 #include "crypto/tls.h"
 
-#define INCOMING "--incoming"
-
 enum {
     EARLY_MAX = LINK_MAX_LANES + 1, /* the trunk and every lane */
-    INCOMING_BYTES = XL_NAME_BYTES + sizeof(INCOMING),
+    INCOMING_BYTES = XL_NAME_BYTES + sizeof(HANDOFF_INCOMING),
     WHO_BYTES = 128,
 };
 
@@ -51,9 +51,10 @@ struct receive {
     char incoming[INCOMING_BYTES];
     unsigned devices;
     struct message_accept accept;
-    struct state_file state;
+    struct journal journal;
+    enum handoff_state state; /* machine.h */
 
-    char link_path[STATE_PATH_BYTES];
+    char link_path[JOURNAL_PATH_BYTES];
     int link_listen_fd, link_sock;
     struct domain_lock lock;
     pid_t helper; /* 0: not there, or no longer */
@@ -69,7 +70,9 @@ struct receive {
     int libxl_fd;      /* libxl's, open while its operation runs */
     struct xl_async *op;
     uint32_t domid;
-    bool may_run; /* libxl may still start it, which could not be prevented */
+    int64_t start_took_ns; /* from GO to running */
+    bool may_run;          /* libxl may still start it, which could not be prevented */
+    struct err *why;       /* while it is given up */
 };
 
 /* The next frame, which must be of that type. The source's ABORT is its reason. */
@@ -77,12 +80,18 @@ int receive_expect(struct receive *r, enum control_type wanted, const void **bod
     size_t *len_bytes, int64_t deadline_ns, struct err *e);
 /* The source closes when it has heard us; closing first could lose STARTED on its way. */
 void receive_await_goodbye(struct receive *r);
-/* The migration failed and our copy goes; an exit code. */
-int receive_give_up(struct receive *r, struct err *why);
+/* The source is told why, with REFUSE or FAILED, and heard out. */
+void receive_tell_failure(struct receive *r, enum control_type type, struct err *why);
+/* End libxl's operation; false when it would not end. */
+bool receive_abort_restore(struct receive *r, struct err *e);
 
-/* handover.c: READY, and until GO. */
+/* --- handover.c: who has the guest, as cmd/handoff/machine.h decides --- */
+
+/* READY, and until GO. */
 int receive_await_go(struct receive *r, struct err *e);
 /* After GO; an exit code. */
 int receive_hand_over(struct receive *r, int64_t ready_took_ns);
+/* The migration failed and our copy goes; an exit code. */
+int receive_give_up(struct receive *r, struct err *why);
 
 #endif

@@ -91,7 +91,7 @@ static void note(struct transfer *t, bool *what)
     struct err e = ERR_INIT;
 
     *what = true;
-    if (state_save(t->state, &e))
+    if (journal_save(t->journal, &e))
         log_warn(t->log, "%s", e.text);
 }
 
@@ -106,19 +106,19 @@ static void tell_cap(struct transfer *t, unsigned percent)
 /* What it was is on disk before it is changed. */
 static int remember_cap(struct transfer *t, struct err *e)
 {
-    struct state *now = &t->state->now;
+    struct journal_record *now = &t->journal->now;
     unsigned percent;
     int rc;
 
-    if (now->cap != STATE_NO_CAP)
+    if (now->cap != JOURNAL_NO_CAP)
         return 0;
     rc = xl_cap(t->xl, t->domid, &percent, e);
     if (rc)
         return rc;
     now->cap = (int)percent;
-    rc = state_save(t->state, e);
+    rc = journal_save(t->journal, e);
     if (rc)
-        now->cap = STATE_NO_CAP;
+        now->cap = JOURNAL_NO_CAP;
     return rc;
 }
 
@@ -139,17 +139,17 @@ static void lower_cap(struct transfer *t, unsigned percent)
 /* The state file says so when it is written next: until then it would only be done again. */
 static void put_cap_back(struct transfer *t)
 {
-    struct state *now = &t->state->now;
+    struct journal_record *now = &t->journal->now;
     struct err e = ERR_INIT;
 
-    if (now->cap == STATE_NO_CAP)
+    if (now->cap == JOURNAL_NO_CAP)
         return;
     if (xl_set_cap(t->xl, t->domid, (unsigned)now->cap, &e)) {
         log_warn(t->log, "%s", e.text);
         return;
     }
     tell_cap(t, (unsigned)now->cap);
-    now->cap = STATE_NO_CAP;
+    now->cap = JOURNAL_NO_CAP;
 }
 
 static void show_event(struct transfer *t, json_t *body)
@@ -169,7 +169,7 @@ static void show_event(struct transfer *t, json_t *body)
         t->suspending_ns = now_ns();
         /* It should not take longer to suspend than it has to. */
         put_cap_back(t);
-        note(t, &t->state->now.suspending);
+        note(t, &t->journal->now.suspending);
         log_debug(t->log, "asking the guest to suspend");
     } else if (!strcmp(name, "suspended")) {
         t->suspended_ns = now_ns();
@@ -229,7 +229,7 @@ static int read_link(struct transfer *t, struct err *e)
         lower_cap(t, m.cap_percent);
         break;
     case LINK_LOGGING:
-        note(t, &t->state->now.logging);
+        note(t, &t->journal->now.logging);
         /* A helper that is gone is seen at the next look. */
         link_send_noted(t->link_sock, &ignored);
         break;

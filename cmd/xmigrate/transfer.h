@@ -14,7 +14,7 @@
 #include "cmd/xmigrate/ui/events.h"
 #include "cmd/xmigrate/session/mailbox.h"
 #include "cmd/xmigrate/ui/options.h"
-#include "cmd/xmigrate/handoff/state.h"
+#include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "cmd/xmigrate/ui/view.h"
 #include "cmd/xmigrate/libxl/calls.h"
@@ -34,7 +34,7 @@ struct transfer {
     struct xl *xl; /* for the guest's cap */
     uint32_t domid;
     int lock_fd;
-    struct state_file *state; /* told of log-dirty, the guest's cap and its suspend */
+    struct journal *journal; /* told of log-dirty, the guest's cap and its suspend */
     struct link_job job;
 
     /* What came of it. Points in time are 0 until they came. */

@@ -217,11 +217,12 @@ void xl_config_dispose(libxl_domain_config *config)
     (void)config;
 }
 
-int recover_guest(struct xl *xl, const struct state *left, enum recover_found *found, struct err *e)
+int recover_guest(
+    struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e)
 {
     (void)xl;
     note("recover %u %s%s%s;", left->domid, left->name, left->logging ? " log-dirty" : "",
-        left->cap == STATE_NO_CAP ? "" : " cap");
+        left->cap == JOURNAL_NO_CAP ? "" : " cap");
     if (now.no_rescue)
         return err_set(e, ERR_LOCAL, EIO, "cannot resume domain %u", left->domid);
     *found = now.still_runs && !strstr(now.done, ";recover 7 g;recover") ? RECOVER_RUNNING

@@ -420,7 +420,7 @@ struct stage {
     struct control control;
     struct mailbox *mailbox;
     struct peer peer;
-    struct state_file state;
+    struct journal journal;
     struct transfer t;
     struct err e;
 };
@@ -447,14 +447,14 @@ static struct stage *begin(void (*helper)(struct xl_async *), void (*peer)(struc
     control_init(&s->control, ch);
     assert_int_equal(tcp_channel(fds[1], "peer", NULL, LIMIT_NS, &ch, &s->e), 0);
     control_init(&s->peer.control, ch);
-    assert_int_equal(state_begin(&s->state,
-                         &(struct state){.cap = STATE_NO_CAP,
+    assert_int_equal(journal_begin(&s->journal,
+                         &(struct journal_record){.cap = JOURNAL_NO_CAP,
                              .domid = 7,
                              .uuid = "01234567-89ab-cdef-0123-456789abcdef",
                              .name = "g"},
                          &s->e),
         0);
-    s->t = (struct transfer){.state = &s->state,
+    s->t = (struct transfer){.journal = &s->journal,
         .options = &s->options,
         .log = &s->log,
         .view = &s->view,
@@ -486,7 +486,7 @@ static void end(struct stage *s)
     pthread_join(s->peer.thread, NULL);
     control_close(&s->peer.control);
     transfer_clear(&s->t);
-    state_remove(&s->state);
+    journal_remove(&s->journal);
     assert_null(getenv(LINK_ENV));
     cancel_destroy(&s->cancel);
     view_destroy(&s->view);
@@ -513,7 +513,7 @@ static void a_whole_transfer_relays_libxls_stream(void **state)
     assert_int_equal(until_ready(s), 0);
     assert_true(s->t.ready_ns >= s->t.suspended_ns && s->t.suspended_ns >= s->t.suspending_ns);
     assert_true(s->t.engine_done);
-    assert_true(s->state.now.suspending);
+    assert_true(s->journal.now.suspending);
     assert_int_equal(s->t.total.data_pages, 10);
     assert_int_equal(message_send_empty(&s->control, CONTROL_GO, &s->e), 0);
     assert_int_equal(transfer_until_started(&s->t, &s->e), 0);

@@ -1,4 +1,4 @@
-#include "cmd/xmigrate/handoff/state.h"
+#include "cmd/handoff/journal.h"
 
 #include "base/deadline.h"
 #include "base/io.h"
@@ -14,21 +14,26 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STATE_VERSION = 3, STATE_MAX_BYTES = 8192, DOMID_MAX = 0x7fef };
+enum { JOURNAL_VERSION = 3, JOURNAL_MAX_BYTES = 8192, DOMID_MAX = 0x7fef };
 
-static const char *const role_names[] = {"source", "destination"};
-static const char *const phase_names[] = {"live", "given", "incoming", "taken"};
-
-const char *state_phase_name(enum state_phase phase)
+/* -1: none has that name. */
+static int role_named(const char *name)
 {
-    return phase_names[phase];
+    for (int i = 0; name && i < HANDOFF_ROLES; i++)
+        if (!strcmp(handoff_role_name((enum handoff_role)i), name))
+            return i;
+    return -1;
 }
 
-static int index_of(const char *const *names, size_t count, const char *name)
+/* Of those that are recorded; -1: none has that name. */
+static int state_named(const char *name)
 {
-    for (size_t i = 0; name && i < count; i++)
-        if (!strcmp(names[i], name))
-            return (int)i;
+    static const enum handoff_state recorded[] = {
+        HANDOFF_LIVE, HANDOFF_GIVEN, HANDOFF_COMING, HANDOFF_TAKEN};
+
+    for (size_t i = 0; name && i < sizeof(recorded) / sizeof(recorded[0]); i++)
+        if (!strcmp(handoff_state_name(recorded[i]), name))
+            return (int)recorded[i];
     return -1;
 }
 
@@ -52,28 +57,22 @@ static bool take_int(const json_t *o, const char *key, json_int_t min, json_int_
 /* 8-4-4-4-12 lower-case hex digits: it becomes part of a file's name. */
 static bool is_uuid(const char *text)
 {
-    if (strlen(text) != STATE_UUID_BYTES - 1)
+    if (strlen(text) != JOURNAL_UUID_BYTES - 1)
         return false;
-    for (size_t i = 0; i < STATE_UUID_BYTES - 1; i++)
+    for (size_t i = 0; i < JOURNAL_UUID_BYTES - 1; i++)
         if (i == 8 || i == 13 || i == 18 || i == 23 ? text[i] != '-'
                                                     : !strchr("0123456789abcdef", text[i]))
             return false;
     return true;
 }
 
-static bool phase_fits(enum state_role role, enum state_phase phase)
-{
-    return role == STATE_SOURCE ? phase == STATE_LIVE || phase == STATE_GIVEN
-                                : phase == STATE_INCOMING || phase == STATE_TAKEN;
-}
-
-static bool read_fields(const json_t *o, struct state *s)
+static bool read_fields(const json_t *o, struct journal_record *s)
 {
     int version, domid, supervisor, helper;
 
-    if (!take_int(o, "version", STATE_VERSION, STATE_VERSION, &version) ||
+    if (!take_int(o, "version", JOURNAL_VERSION, JOURNAL_VERSION, &version) ||
         !take_int(o, "domid", -1, DOMID_MAX, &domid) ||
-        !take_int(o, "cap", STATE_NO_CAP, UINT16_MAX, &s->cap) ||
+        !take_int(o, "cap", JOURNAL_NO_CAP, UINT16_MAX, &s->cap) ||
         !take_int(o, "supervisor", 0, INT32_MAX, &supervisor) ||
         !take_int(o, "helper", 0, INT32_MAX, &helper) ||
         !json_is_boolean(json_object_get(o, "logging")) ||
@@ -83,42 +82,44 @@ static bool read_fields(const json_t *o, struct state *s)
         !take_text(o, "peer", s->peer, sizeof(s->peer)))
         return false;
 
-    const int role = index_of(role_names, 2, json_string_value(json_object_get(o, "role")));
-    const int phase = index_of(phase_names, 4, json_string_value(json_object_get(o, "phase")));
+    const int role = role_named(json_string_value(json_object_get(o, "role")));
+    const int state = state_named(json_string_value(json_object_get(o, "phase")));
 
-    if (role < 0 || phase < 0 || !phase_fits((enum state_role)role, (enum state_phase)phase))
+    if (role < 0 || state < 0 ||
+        handoff_role_of((enum handoff_state)state) != (enum handoff_role)role)
         return false;
-    s->role = (enum state_role)role;
-    s->phase = (enum state_phase)phase;
+    s->role = (enum handoff_role)role;
+    s->state = (enum handoff_state)state;
     s->logging = json_is_true(json_object_get(o, "logging"));
     s->suspending = json_is_true(json_object_get(o, "suspending"));
-    s->domid = domid < 0 ? STATE_NO_DOMID : (uint32_t)domid;
+    s->domid = domid < 0 ? JOURNAL_NO_DOMID : (uint32_t)domid;
     s->supervisor = supervisor;
     s->helper = helper;
     return true;
 }
 
-int state_parse(const char *text, size_t len_bytes, struct state *s, struct err *e)
+int journal_parse(const char *text, size_t len_bytes, struct journal_record *s, struct err *e)
 {
     json_t *o = json_loadb(text, len_bytes, JSON_REJECT_DUPLICATES, NULL);
-    struct state got = {0};
+    struct journal_record got = {0};
     const bool good = json_is_object(o) && read_fields(o, &got);
 
     json_decref(o);
     if (!good)
         return err_set(
-            e, ERR_LOCAL, EBADMSG, "this is not a state file of version %d", STATE_VERSION);
+            e, ERR_LOCAL, EBADMSG, "this is not a state file of version %d", JOURNAL_VERSION);
     *s = got;
     return 0;
 }
 
-char *state_text(const struct state *s)
+char *journal_text(const struct journal_record *s)
 {
     json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:b, s:i, s:I, s:s, s:s, s:s, s:i, s:i}", "version",
-        STATE_VERSION, "role", role_names[s->role], "phase", phase_names[s->phase], "logging",
-        s->logging, "suspending", s->suspending, "cap", s->cap, "domid",
-        s->domid == STATE_NO_DOMID ? (json_int_t)-1 : (json_int_t)s->domid, "uuid", s->uuid, "name",
-        s->name, "peer", s->peer, "supervisor", (int)s->supervisor, "helper", (int)s->helper);
+        JOURNAL_VERSION, "role", handoff_role_name(s->role), "phase", handoff_state_name(s->state),
+        "logging", s->logging, "suspending", s->suspending, "cap", s->cap, "domid",
+        s->domid == JOURNAL_NO_DOMID ? (json_int_t)-1 : (json_int_t)s->domid, "uuid", s->uuid,
+        "name", s->name, "peer", s->peer, "supervisor", (int)s->supervisor, "helper",
+        (int)s->helper);
     char *text = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
 
     json_decref(o);
@@ -126,18 +127,18 @@ char *state_text(const struct state *s)
 }
 
 /* path.json -> path.SUFFIX */
-static void sibling(const char *path, const char *suffix, char out[static STATE_PATH_BYTES])
+static void sibling(const char *path, const char *suffix, char out[static JOURNAL_PATH_BYTES])
 {
     const size_t stem = strlen(path) - strlen("json");
 
-    snprintf(out, STATE_PATH_BYTES, "%.*s%s", (int)stem, path, suffix);
+    snprintf(out, JOURNAL_PATH_BYTES, "%.*s%s", (int)stem, path, suffix);
 }
 
 /* -EBUSY without an error when another process holds it. The file of the lock is removed with
  * the state, so what was locked must still be what has the name. */
 static int take_lock(const char *state_path, int *lock_fd, struct err *e)
 {
-    char path[STATE_PATH_BYTES];
+    char path[JOURNAL_PATH_BYTES];
     struct stat held, named;
 
     sibling(state_path, "lock", path);
@@ -163,9 +164,9 @@ static int take_lock(const char *state_path, int *lock_fd, struct err *e)
 }
 
 /* -ENOENT without an error when there is none. */
-static int load(const char *path, struct state *s, struct err *e)
+static int load(const char *path, struct journal_record *s, struct err *e)
 {
-    char text[STATE_MAX_BYTES];
+    char text[JOURNAL_MAX_BYTES];
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
@@ -178,7 +179,7 @@ static int load(const char *path, struct state *s, struct err *e)
     if (n < 0)
         return err_sys(e, ERR_LOCAL, code, "cannot read %s", path);
 
-    const int rc = state_parse(text, (size_t)n, s, e);
+    const int rc = journal_parse(text, (size_t)n, s, e);
 
     err_prepend(e, "%s", path);
     return rc;
@@ -186,7 +187,7 @@ static int load(const char *path, struct state *s, struct err *e)
 
 static int sync_dir(const char *path, struct err *e)
 {
-    char dir[STATE_PATH_BYTES];
+    char dir[JOURNAL_PATH_BYTES];
 
     snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') - path), path);
 
@@ -200,10 +201,10 @@ static int sync_dir(const char *path, struct err *e)
     return rc;
 }
 
-int state_save(struct state_file *f, struct err *e)
+int journal_save(struct journal *f, struct err *e)
 {
-    char temp[STATE_PATH_BYTES];
-    char *text = state_text(&f->now);
+    char temp[JOURNAL_PATH_BYTES];
+    char *text = journal_text(&f->now);
 
     if (!text)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for %s", f->path);
@@ -227,15 +228,15 @@ int state_save(struct state_file *f, struct err *e)
 }
 
 static void name_file(
-    const char *dir, enum state_role role, const char *uuid, char path[static STATE_PATH_BYTES])
+    const char *dir, enum handoff_role role, const char *uuid, char path[static JOURNAL_PATH_BYTES])
 {
-    snprintf(
-        path, STATE_PATH_BYTES, "%s/%s-%s.json", dir, role == STATE_SOURCE ? "out" : "in", uuid);
+    snprintf(path, JOURNAL_PATH_BYTES, "%s/%s-%s.json", dir, role == HANDOFF_SOURCE ? "out" : "in",
+        uuid);
 }
 
-bool state_exists(enum state_role role, const char *uuid)
+bool journal_exists(enum handoff_role role, const char *uuid)
 {
-    char dir[PATHS_BYTES], path[STATE_PATH_BYTES];
+    char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
     struct err ignored = ERR_INIT;
 
     if (open_run_dir(dir, &ignored))
@@ -245,62 +246,94 @@ bool state_exists(enum state_role role, const char *uuid)
 }
 
 /* Its processes died before any of them had touched the guest. */
-static bool is_harmless(const struct state *s)
+static bool is_harmless(const struct journal_record *s)
 {
-    return s->phase == STATE_LIVE && !s->logging && !s->suspending && s->cap == STATE_NO_CAP;
+    return s->state == HANDOFF_LIVE && !s->logging && !s->suspending && s->cap == JOURNAL_NO_CAP;
 }
 
-int state_begin(struct state_file *f, const struct state *first, struct err *e)
+/* Locks it, whether it is there or not. */
+static int lock_record(
+    struct journal *f, enum handoff_role role, const char *uuid, const char *name, struct err *e)
 {
     char dir[PATHS_BYTES];
-    struct state old;
     int rc = open_run_dir(dir, e);
 
-    *f = (struct state_file){.now = *first, .lock_fd = -1};
+    f->lock_fd = -1;
     if (rc)
         return rc;
-    if (!is_uuid(first->uuid))
-        return err_set(e, ERR_INTERNAL, EINVAL, "\"%s\" is no UUID", first->uuid);
-
-    name_file(dir, first->role, first->uuid, f->path);
+    if (!is_uuid(uuid))
+        return err_set(e, ERR_INTERNAL, EINVAL, "\"%s\" is no UUID", uuid);
+    name_file(dir, role, uuid, f->path);
     rc = take_lock(f->path, &f->lock_fd, e);
     if (rc == -EBUSY && !err_is_set(e))
-        return err_set(e, ERR_REFUSED, EBUSY, "\"%s\" is being %s already", first->name,
-            first->role == STATE_SOURCE ? "moved away" : "received");
-    if (rc)
-        return rc;
-    rc = load(f->path, &old, e);
-    if (!rc && (old.phase == STATE_GIVEN || old.phase == STATE_TAKEN))
-        rc = err_set(e, ERR_REFUSED, EBUSY,
-            "an earlier migration of \"%s\" ended in doubt (%s says %s): run xmigrate --recover, "
-            "and when it is clear where the guest runs, remove that file",
-            first->name, f->path, state_phase_name(old.phase));
-    else if (!rc && !is_harmless(&old))
-        rc = err_set(e, ERR_REFUSED, EBUSY,
-            "an earlier migration of \"%s\" left something behind: run xmigrate --recover first",
-            first->name);
-    else if (!rc || (rc == -ENOENT && !err_is_set(e)))
-        rc = state_save(f, e);
-    if (rc) {
-        close(f->lock_fd);
-        f->lock_fd = -1;
-    }
+        err_set(e, ERR_REFUSED, EBUSY, "\"%s\" is being %s already", name,
+            role == HANDOFF_SOURCE ? "moved away" : "received");
     return rc;
 }
 
-void state_remove(struct state_file *f)
+/* What an earlier migration left says no. */
+static int refuse_left(const struct journal *f, const struct journal_record *old, struct err *e)
 {
-    char lock[STATE_PATH_BYTES];
+    if (handoff_is_in_doubt(old->state))
+        return err_set(e, ERR_REFUSED, EBUSY,
+            "an earlier migration of \"%s\" ended in doubt (%s says %s): run xmigrate --recover, "
+            "and when it is clear where the guest runs, remove that file",
+            old->name, f->path, handoff_state_name(old->state));
+    if (!is_harmless(old))
+        return err_set(e, ERR_REFUSED, EBUSY,
+            "an earlier migration of \"%s\" left something behind: run xmigrate --recover first",
+            old->name);
+    return 0;
+}
+
+int journal_begin(struct journal *f, const struct journal_record *first, struct err *e)
+{
+    struct journal_record old;
+    int rc;
+
+    f->now = *first;
+    rc = lock_record(f, first->role, first->uuid, first->name, e);
+    if (rc)
+        return rc;
+    rc = load(f->path, &old, e);
+    if (!rc)
+        rc = refuse_left(f, &old, e);
+    else if (rc == -ENOENT && !err_is_set(e))
+        rc = 0;
+    if (!rc)
+        rc = journal_save(f, e);
+    if (rc)
+        journal_keep(f);
+    return rc;
+}
+
+int journal_open(struct journal *f, enum handoff_role role, const char *uuid, struct err *e)
+{
+    int rc = lock_record(f, role, uuid, uuid, e);
+
+    if (rc)
+        return rc;
+    rc = load(f->path, &f->now, e);
+    if (rc == -ENOENT && !err_is_set(e))
+        journal_remove(f); /* the lock was made for nothing */
+    else if (rc)
+        journal_keep(f);
+    return rc;
+}
+
+void journal_remove(struct journal *f)
+{
+    char lock[JOURNAL_PATH_BYTES];
 
     if (f->lock_fd < 0)
         return;
     sibling(f->path, "lock", lock);
     unlink(f->path);
     unlink(lock);
-    state_keep(f);
+    journal_keep(f);
 }
 
-void state_keep(struct state_file *f)
+void journal_keep(struct journal *f)
 {
     if (f->lock_fd >= 0)
         close(f->lock_fd);
@@ -315,11 +348,11 @@ static bool is_state_name(const char *name)
            !strcmp(name + len - 5, ".json");
 }
 
-static void visit_one(const struct log *log, const char *path,
-    void (*visit)(void *arg, struct state_file *f), void *arg)
+static void visit_one(
+    const struct log *log, const char *path, void (*visit)(void *arg, struct journal *f), void *arg)
 {
     struct err e = ERR_INIT;
-    struct state_file f = {.lock_fd = -1};
+    struct journal f = {.lock_fd = -1};
 
     snprintf(f.path, sizeof(f.path), "%s", path);
 
@@ -333,13 +366,13 @@ static void visit_one(const struct log *log, const char *path,
     }
     if (err_is_set(&e))
         log_warn(log, "%s; left as it is", e.text);
-    state_keep(&f);
+    journal_keep(&f);
 }
 
-int state_visit_orphans(
-    const struct log *log, void (*visit)(void *arg, struct state_file *f), void *arg, struct err *e)
+int journal_visit_orphans(
+    const struct log *log, void (*visit)(void *arg, struct journal *f), void *arg, struct err *e)
 {
-    char dir[PATHS_BYTES], path[STATE_PATH_BYTES];
+    char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
     int rc = open_run_dir(dir, e);
 
     if (rc)

@@ -1,5 +1,5 @@
 /* State files: what is written is read back, garbage is refused, nobody else's is touched. */
-#include "cmd/xmigrate/handoff/state.h"
+#include "cmd/handoff/journal.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,9 +14,9 @@
 
 #include <cmocka.h>
 
-static const struct state sample = {
-    .role = STATE_SOURCE,
-    .phase = STATE_LIVE,
+static const struct journal_record sample = {
+    .role = HANDOFF_SOURCE,
+    .state = HANDOFF_LIVE,
     .logging = true,
     .suspending = true,
     .cap = 150,
@@ -54,18 +54,18 @@ static int remove_dir(void **arg)
 
 static void text_comes_back(void **arg)
 {
-    char *text = state_text(&sample);
+    char *text = journal_text(&sample);
     struct err e = ERR_INIT;
-    struct state got;
+    struct journal_record got;
 
     (void)arg;
     assert_non_null(text);
-    assert_int_equal(state_parse(text, strlen(text), &got, &e), 0);
+    assert_int_equal(journal_parse(text, strlen(text), &got, &e), 0);
     assert_memory_equal(&got.uuid, &sample.uuid, sizeof(got.uuid));
     assert_string_equal(got.name, sample.name);
     assert_string_equal(got.peer, sample.peer);
     assert_int_equal(got.role, sample.role);
-    assert_int_equal(got.phase, sample.phase);
+    assert_int_equal(got.state, sample.state);
     assert_true(got.logging);
     assert_true(got.suspending);
     assert_int_equal(got.cap, sample.cap);
@@ -77,33 +77,33 @@ static void text_comes_back(void **arg)
 
 static void unknown_domid_comes_back(void **arg)
 {
-    struct state s = sample, got;
+    struct journal_record s = sample, got;
     struct err e = ERR_INIT;
 
     (void)arg;
-    s.role = STATE_DESTINATION;
-    s.phase = STATE_INCOMING;
-    s.domid = STATE_NO_DOMID;
+    s.role = HANDOFF_DESTINATION;
+    s.state = HANDOFF_COMING;
+    s.domid = JOURNAL_NO_DOMID;
 
-    char *text = state_text(&s);
+    char *text = journal_text(&s);
 
-    assert_int_equal(state_parse(text, strlen(text), &got, &e), 0);
-    assert_int_equal(got.domid, STATE_NO_DOMID);
+    assert_int_equal(journal_parse(text, strlen(text), &got, &e), 0);
+    assert_int_equal(got.domid, JOURNAL_NO_DOMID);
     free(text);
 }
 
 /* One field of a good text replaced. */
 static void refuse_with(const char *from, const char *to)
 {
-    char *good = state_text(&sample);
+    char *good = journal_text(&sample);
     char bad[1024];
     struct err e = ERR_INIT;
-    struct state got;
+    struct journal_record got;
     char *at = strstr(good, from);
 
     assert_non_null(at);
     snprintf(bad, sizeof(bad), "%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
-    assert_int_equal(state_parse(bad, strlen(bad), &got, &e), -EBADMSG);
+    assert_int_equal(journal_parse(bad, strlen(bad), &got, &e), -EBADMSG);
     free(good);
 }
 
@@ -111,11 +111,11 @@ static void garbage_is_refused(void **arg)
 {
     static const char *const bad[] = {"", "{", "[]", "null", "{}", "\xff\xfe"};
     struct err e = ERR_INIT;
-    struct state got;
+    struct journal_record got;
 
     (void)arg;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_int_equal(state_parse(bad[i], strlen(bad[i]), &got, &e), -EBADMSG);
+        assert_int_equal(journal_parse(bad[i], strlen(bad[i]), &got, &e), -EBADMSG);
     refuse_with("\"version\": 3", "\"version\": 1");
     refuse_with("\"domid\": 7", "\"domid\": 70000");
     refuse_with("\"domid\": 7", "\"domid\": \"7\"");
@@ -131,29 +131,29 @@ static void garbage_is_refused(void **arg)
 
 static void second_owner_is_refused(void **arg)
 {
-    struct state_file one, two;
+    struct journal one, two;
     struct err e = ERR_INIT, busy = ERR_INIT;
 
     (void)arg;
-    assert_int_equal(state_begin(&one, &sample, &e), 0);
-    assert_int_equal(state_begin(&two, &sample, &busy), -EBUSY);
+    assert_int_equal(journal_begin(&one, &sample, &e), 0);
+    assert_int_equal(journal_begin(&two, &sample, &busy), -EBUSY);
     assert_int_equal(busy.class, ERR_REFUSED);
-    state_remove(&one);
-    assert_int_equal(state_begin(&two, &sample, &e), 0);
-    state_remove(&two);
+    journal_remove(&one);
+    assert_int_equal(journal_begin(&two, &sample, &e), 0);
+    journal_remove(&two);
 }
 
 static void file_in_doubt_is_refused(void **arg)
 {
-    struct state_file f;
+    struct journal f;
     struct err e = ERR_INIT, doubt = ERR_INIT;
 
     (void)arg;
-    assert_int_equal(state_begin(&f, &sample, &e), 0);
-    f.now.phase = STATE_GIVEN;
-    assert_int_equal(state_save(&f, &e), 0);
-    state_keep(&f);
-    assert_int_equal(state_begin(&f, &sample, &doubt), -EBUSY);
+    assert_int_equal(journal_begin(&f, &sample, &e), 0);
+    f.now.state = HANDOFF_GIVEN;
+    assert_int_equal(journal_save(&f, &e), 0);
+    journal_keep(&f);
+    assert_int_equal(journal_begin(&f, &sample, &doubt), -EBUSY);
     assert_non_null(strstr(doubt.text, "given"));
 }
 
@@ -161,47 +161,47 @@ static void file_in_doubt_is_refused(void **arg)
  */
 static void only_a_file_of_a_guest_not_touched_is_replaced(void **arg)
 {
-    struct state first = sample;
-    struct state_file f;
+    struct journal_record first = sample;
+    struct journal f;
     struct err e = ERR_INIT, busy = ERR_INIT;
 
     (void)arg;
     first.logging = first.suspending = false;
-    first.cap = STATE_NO_CAP;
-    assert_int_equal(state_begin(&f, &first, &e), 0);
-    state_keep(&f);
+    first.cap = JOURNAL_NO_CAP;
+    assert_int_equal(journal_begin(&f, &first, &e), 0);
+    journal_keep(&f);
     first.supervisor = 200;
-    assert_int_equal(state_begin(&f, &first, &e), 0);
+    assert_int_equal(journal_begin(&f, &first, &e), 0);
     f.now.logging = true;
-    assert_int_equal(state_save(&f, &e), 0);
-    state_keep(&f);
-    assert_int_equal(state_begin(&f, &first, &busy), -EBUSY);
+    assert_int_equal(journal_save(&f, &e), 0);
+    journal_keep(&f);
+    assert_int_equal(journal_begin(&f, &first, &busy), -EBUSY);
     assert_non_null(strstr(busy.text, "xmigrate --recover"));
     busy = (struct err)ERR_INIT;
 
-    first.role = STATE_DESTINATION;
-    first.phase = STATE_INCOMING;
-    assert_int_equal(state_begin(&f, &first, &e), 0);
-    state_keep(&f);
-    assert_int_equal(state_begin(&f, &first, &busy), -EBUSY);
+    first.role = HANDOFF_DESTINATION;
+    first.state = HANDOFF_COMING;
+    assert_int_equal(journal_begin(&f, &first, &e), 0);
+    journal_keep(&f);
+    assert_int_equal(journal_begin(&f, &first, &busy), -EBUSY);
 }
 
 struct seen {
     int count;
-    struct state last;
+    struct journal_record last;
     bool remove;
 };
 
-static void see(void *arg, struct state_file *f)
+static void see(void *arg, struct journal *f)
 {
     struct seen *seen = arg;
 
     seen->count++;
     seen->last = f->now;
     if (seen->remove)
-        state_remove(f);
+        journal_remove(f);
     else
-        state_keep(f);
+        journal_keep(f);
 }
 
 static void ignore_line(void *arg, enum log_level level, const char *line)
@@ -213,8 +213,8 @@ static void ignore_line(void *arg, enum log_level level, const char *line)
 
 static void only_orphans_are_visited(void **arg)
 {
-    struct state other = sample;
-    struct state_file dead, alive;
+    struct journal_record other = sample;
+    struct journal dead, alive;
     struct seen seen = {0};
     struct err e = ERR_INIT;
     int lines = 0;
@@ -222,20 +222,20 @@ static void only_orphans_are_visited(void **arg)
 
     (void)arg;
     strcpy(other.uuid, "11111111-2222-3333-4444-555555555555");
-    assert_int_equal(state_begin(&dead, &sample, &e), 0);
-    assert_int_equal(state_begin(&alive, &other, &e), 0);
-    dead.now.phase = STATE_GIVEN;
-    assert_int_equal(state_save(&dead, &e), 0);
-    state_keep(&dead);
-    assert_int_equal(state_visit_orphans(&log, see, &seen, &e), 0);
+    assert_int_equal(journal_begin(&dead, &sample, &e), 0);
+    assert_int_equal(journal_begin(&alive, &other, &e), 0);
+    dead.now.state = HANDOFF_GIVEN;
+    assert_int_equal(journal_save(&dead, &e), 0);
+    journal_keep(&dead);
+    assert_int_equal(journal_visit_orphans(&log, see, &seen, &e), 0);
     assert_int_equal(seen.count, 1);
-    assert_int_equal(seen.last.phase, STATE_GIVEN);
+    assert_int_equal(seen.last.state, HANDOFF_GIVEN);
     seen.remove = true;
-    assert_int_equal(state_visit_orphans(&log, see, &seen, &e), 0);
-    assert_int_equal(state_visit_orphans(&log, see, &seen, &e), 0);
+    assert_int_equal(journal_visit_orphans(&log, see, &seen, &e), 0);
+    assert_int_equal(journal_visit_orphans(&log, see, &seen, &e), 0);
     assert_int_equal(seen.count, 2);
     assert_int_equal(lines, 0);
-    state_remove(&alive);
+    journal_remove(&alive);
 }
 
 static void senseless_file_is_left_alone(void **arg)
@@ -253,7 +253,7 @@ static void senseless_file_is_left_alone(void **arg)
 
     assert_int_equal(write(fd, "garbage", 7), 7);
     close(fd);
-    assert_int_equal(state_visit_orphans(&log, see, &seen, &e), 0);
+    assert_int_equal(journal_visit_orphans(&log, see, &seen, &e), 0);
     assert_int_equal(seen.count, 0);
     assert_int_equal(lines, 1);
     assert_int_equal(access(path, F_OK), 0);
