@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/handoff/journal.h"
 
 #include "base/deadline.h"
@@ -11,10 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { JOURNAL_VERSION = 3, JOURNAL_MAX_BYTES = 8192, DOMID_MAX = 0x7fef };
+enum { JOURNAL_VERSION = 4, JOURNAL_FILE_BYTES = 8192, DOMID_MAX = 0x7fef };
 
 /* -1: none has that name. */
 static int role_named(const char *name)
@@ -28,12 +30,9 @@ static int role_named(const char *name)
 /* Of those that are recorded; -1: none has that name. */
 static int state_named(const char *name)
 {
-    static const enum handoff_state recorded[] = {
-        HANDOFF_LIVE, HANDOFF_GIVEN, HANDOFF_COMING, HANDOFF_TAKEN};
-
-    for (size_t i = 0; name && i < sizeof(recorded) / sizeof(recorded[0]); i++)
-        if (!strcmp(handoff_state_name(recorded[i]), name))
-            return (int)recorded[i];
+    for (int i = 0; name && i < HANDOFF_STATES; i++)
+        if (i != HANDOFF_BACK && !strcmp(handoff_state_name((enum handoff_state)i), name))
+            return i;
     return -1;
 }
 
@@ -66,6 +65,13 @@ static bool is_uuid(const char *text)
     return true;
 }
 
+/* A session, as part of a file's name, or none yet. */
+static bool is_id(const char *text)
+{
+    return !text[0] || (strlen(text) == JOURNAL_ID_BYTES - 1 &&
+                           strspn(text, "0123456789abcdef") == JOURNAL_ID_BYTES - 1);
+}
+
 static bool read_fields(const json_t *o, struct journal_record *s)
 {
     int version, domid, supervisor, helper;
@@ -79,7 +85,15 @@ static bool read_fields(const json_t *o, struct journal_record *s)
         !json_is_boolean(json_object_get(o, "suspending")) ||
         !take_text(o, "uuid", s->uuid, sizeof(s->uuid)) || !is_uuid(s->uuid) ||
         !take_text(o, "name", s->name, sizeof(s->name)) ||
-        !take_text(o, "peer", s->peer, sizeof(s->peer)))
+        !take_text(o, "peer", s->peer, sizeof(s->peer)) ||
+        !take_text(o, "session", s->session, sizeof(s->session)) || !is_id(s->session) ||
+        !take_text(o, "boot", s->boot, sizeof(s->boot)) ||
+        !take_text(o, "host", s->host, sizeof(s->host)) ||
+        !take_int(o, "port", 0, UINT16_MAX, &s->port) ||
+        !json_is_boolean(json_object_get(o, "insecure")) ||
+        !take_text(o, "peer_journal", s->peer_journal, sizeof(s->peer_journal)) ||
+        !take_text(o, "peer_key", s->peer_key, sizeof(s->peer_key)) ||
+        !take_text(o, "moved_to", s->moved_to, sizeof(s->moved_to)))
         return false;
 
     const int role = role_named(json_string_value(json_object_get(o, "role")));
@@ -92,6 +106,7 @@ static bool read_fields(const json_t *o, struct journal_record *s)
     s->state = (enum handoff_state)state;
     s->logging = json_is_true(json_object_get(o, "logging"));
     s->suspending = json_is_true(json_object_get(o, "suspending"));
+    s->insecure = json_is_true(json_object_get(o, "insecure"));
     s->domid = domid < 0 ? JOURNAL_NO_DOMID : (uint32_t)domid;
     s->supervisor = supervisor;
     s->helper = helper;
@@ -107,7 +122,7 @@ int journal_parse(const char *text, size_t len_bytes, struct journal_record *s, 
     json_decref(o);
     if (!good)
         return err_set(
-            e, ERR_LOCAL, EBADMSG, "this is not a state file of version %d", JOURNAL_VERSION);
+            e, ERR_LOCAL, EBADMSG, "this is not a journal's record of version %d", JOURNAL_VERSION);
     *s = got;
     return 0;
 }
@@ -120,9 +135,13 @@ char *journal_text(const struct journal_record *s)
         s->domid == JOURNAL_NO_DOMID ? (json_int_t)-1 : (json_int_t)s->domid, "uuid", s->uuid,
         "name", s->name, "peer", s->peer, "supervisor", (int)s->supervisor, "helper",
         (int)s->helper);
-    char *text = o ? json_dumps(o, JSON_INDENT(1)) : NULL;
+    json_t *more = json_pack("{s:s, s:s, s:s, s:i, s:b, s:s, s:s, s:s}", "session", s->session,
+        "boot", s->boot, "host", s->host, "port", s->port, "insecure", s->insecure, "peer_journal",
+        s->peer_journal, "peer_key", s->peer_key, "moved_to", s->moved_to);
+    char *text = o && more && !json_object_update(o, more) ? json_dumps(o, JSON_INDENT(1)) : NULL;
 
     json_decref(o);
+    json_decref(more);
     return text;
 }
 
@@ -163,10 +182,20 @@ static int take_lock(const char *state_path, int *lock_fd, struct err *e)
     }
 }
 
+/* A note of READY is lost with the power, and then GO may have been sent. */
+static void allow_for_power_loss(struct journal_record *s)
+{
+    struct err ignored = ERR_INIT;
+    char boot[JOURNAL_BOOT_BYTES];
+
+    if (s->state == HANDOFF_COMING && !journal_boot(boot, &ignored) && strcmp(boot, s->boot))
+        s->state = HANDOFF_READY;
+}
+
 /* -ENOENT without an error when there is none. */
 static int load(const char *path, struct journal_record *s, struct err *e)
 {
-    char text[JOURNAL_MAX_BYTES];
+    char text[JOURNAL_FILE_BYTES];
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
@@ -182,6 +211,8 @@ static int load(const char *path, struct journal_record *s, struct err *e)
     const int rc = journal_parse(text, (size_t)n, s, e);
 
     err_prepend(e, "%s", path);
+    if (!rc)
+        allow_for_power_loss(s);
     return rc;
 }
 
@@ -201,30 +232,151 @@ static int sync_dir(const char *path, struct err *e)
     return rc;
 }
 
+/* The file for the next state: all its bytes are there before they are needed. */
+static int open_spare(const char *path, struct err *e)
+{
+    const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int rc = fd < 0 ? errno : posix_fallocate(fd, 0, JOURNAL_FILE_BYTES);
+
+    if (!rc)
+        return fd;
+    rc = err_sys(e, ERR_LOCAL, rc, "cannot make %s", path);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* What was the record is the spare file then. The very first record has none to change with. */
+static int change_names(const char *spare, const char *path, struct err *e)
+{
+    if (!renameat2(AT_FDCWD, spare, AT_FDCWD, path, RENAME_EXCHANGE) ||
+        (errno == ENOENT && !rename(spare, path)))
+        return 0;
+    return err_sys(e, ERR_LOCAL, errno, "cannot replace %s", path);
+}
+
+static int write_record(const struct journal *f, const char *spare, bool sync, struct err *e)
+{
+    char text[JOURNAL_FILE_BYTES];
+    char *json = journal_text(&f->now);
+    const size_t len = json ? strlen(json) : 0;
+
+    if (!json)
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for %s", f->path);
+    if (len < sizeof(text)) {
+        memcpy(text, json, len);
+        memset(text + len, '\n', sizeof(text) - len);
+    }
+    free(json);
+    if (len >= sizeof(text))
+        return err_set(e, ERR_LOCAL, E2BIG, "%s would be too long", f->path);
+
+    const int fd = open_spare(spare, e);
+
+    if (fd < 0)
+        return fd;
+
+    int rc = io_write_full(fd, text, sizeof(text), NULL, DEADLINE_NEVER);
+
+    if (!rc && sync && fsync(fd))
+        rc = -errno;
+    close(fd);
+    return rc ? err_sys(e, ERR_LOCAL, -rc, "cannot write %s", spare) : 0;
+}
+
+static int replace_record(struct journal *f, bool sync, struct err *e)
+{
+    char spare[JOURNAL_PATH_BYTES];
+    int rc = journal_boot(f->now.boot, e);
+
+    sibling(f->path, "new", spare);
+    if (!rc)
+        rc = write_record(f, spare, sync, e);
+    if (!rc)
+        rc = change_names(spare, f->path, e);
+    return rc;
+}
+
 int journal_save(struct journal *f, struct err *e)
 {
-    char temp[JOURNAL_PATH_BYTES];
-    char *text = journal_text(&f->now);
+    const int rc = replace_record(f, true, e);
 
-    if (!text)
-        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for %s", f->path);
-    sibling(f->path, "new", temp);
+    return rc ? rc : sync_dir(f->path, e);
+}
+
+int journal_note(struct journal *f, struct err *e)
+{
+    return replace_record(f, false, e);
+}
+
+int journal_boot(char boot[static JOURNAL_BOOT_BYTES], struct err *e)
+{
+    static const char path[] = "/proc/sys/kernel/random/boot_id";
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd < 0 ? -1 : read(fd, boot, JOURNAL_BOOT_BYTES - 1);
+    const int code = errno;
+
+    if (fd >= 0)
+        close(fd);
+    if (n != JOURNAL_BOOT_BYTES - 1)
+        return err_sys(e, ERR_LOCAL, n < 0 ? code : EPROTO, "cannot read %s", path);
+    boot[n] = '\0';
+    return 0;
+}
+
+/* -ENOENT without an error when there is none. */
+static int read_id(const char *path, char id[static JOURNAL_ID_BYTES], struct err *e)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno == ENOENT ? -ENOENT : err_sys(e, ERR_LOCAL, errno, "cannot read %s", path);
+
+    const ssize_t n = read(fd, id, JOURNAL_ID_BYTES - 1);
+
+    close(fd);
+    id[n > 0 ? n : 0] = '\0';
+    return id[0] && is_id(id) ? 0 : err_set(e, ERR_LOCAL, EBADMSG, "%s makes no sense", path);
+}
+
+/* Whole from the moment it has its name, and the same for all who come at once. */
+static int make_id(const char *path, struct err *e)
+{
+    char temp[JOURNAL_PATH_BYTES + 16], text[JOURNAL_ID_BYTES];
+    uint8_t bytes[(JOURNAL_ID_BYTES - 1) / 2];
+    int rc = 0;
+
+    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+        return err_sys(e, ERR_LOCAL, errno, "no random numbers for the journal's id");
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        sprintf(text + 2 * i, "%02x", bytes[i]);
+    snprintf(temp, sizeof(temp), "%s.%d", path, (int)getpid());
 
     const int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    int rc = fd < 0 ? err_sys(e, ERR_LOCAL, errno, "cannot write %s", temp) : 0;
 
-    if (!rc) {
-        rc = io_write_full(fd, text, strlen(text), NULL, DEADLINE_NEVER);
-        if (!rc && fsync(fd))
-            rc = -errno;
-        if (!rc && rename(temp, f->path))
-            rc = -errno;
-        if (rc)
-            err_sys(e, ERR_LOCAL, -rc, "cannot write %s", f->path);
-        close(fd);
-    }
-    free(text);
-    return rc ? rc : sync_dir(f->path, e);
+    if (fd < 0)
+        return err_sys(e, ERR_LOCAL, errno, "cannot make %s", temp);
+    rc = io_write_full(fd, text, sizeof(text) - 1, NULL, DEADLINE_NEVER);
+    if (!rc && (fsync(fd) || (link(temp, path) && errno != EEXIST)))
+        rc = -errno;
+    close(fd);
+    unlink(temp);
+    return rc ? err_sys(e, ERR_LOCAL, -rc, "cannot make %s", path) : sync_dir(path, e);
+}
+
+int journal_id(char id[static JOURNAL_ID_BYTES], struct err *e)
+{
+    char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
+    int rc = open_state_dir(dir, e);
+
+    if (rc)
+        return rc;
+    snprintf(path, sizeof(path), "%s/id", dir);
+    rc = read_id(path, id, e);
+    if (rc != -ENOENT || err_is_set(e))
+        return rc;
+    rc = make_id(path, e);
+    return rc ? rc : read_id(path, id, e);
 }
 
 static void name_file(
@@ -239,7 +391,7 @@ bool journal_exists(enum handoff_role role, const char *uuid)
     char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
     struct err ignored = ERR_INIT;
 
-    if (open_run_dir(dir, &ignored))
+    if (open_state_dir(dir, &ignored))
         return false;
     name_file(dir, role, uuid, path);
     return !access(path, F_OK);
@@ -256,7 +408,7 @@ static int lock_record(
     struct journal *f, enum handoff_role role, const char *uuid, const char *name, struct err *e)
 {
     char dir[PATHS_BYTES];
-    int rc = open_run_dir(dir, e);
+    int rc = open_state_dir(dir, e);
 
     f->lock_fd = -1;
     if (rc)
@@ -271,19 +423,40 @@ static int lock_record(
     return rc;
 }
 
+/* Settled here; it only waits for the source to hear of it. */
+static bool is_history(const struct journal_record *s)
+{
+    return s->state == HANDOFF_STARTED || s->state == HANDOFF_ENDED ||
+           s->state == HANDOFF_MOVED_ON || s->state == HANDOFF_GONE;
+}
+
 /* What an earlier migration left says no. */
 static int refuse_left(const struct journal *f, const struct journal_record *old, struct err *e)
 {
     if (handoff_is_in_doubt(old->state))
         return err_set(e, ERR_REFUSED, EBUSY,
-            "an earlier migration of \"%s\" ended in doubt (%s says %s): run xmigrate --recover, "
-            "and when it is clear where the guest runs, remove that file",
+            "an earlier migration of \"%s\" ended in doubt (%s says %s): xmigrate --recover says "
+            "what can be done",
             old->name, f->path, handoff_state_name(old->state));
-    if (!is_harmless(old))
+    if (!is_harmless(old) && !is_history(old))
         return err_set(e, ERR_REFUSED, EBUSY,
             "an earlier migration of \"%s\" left something behind: run xmigrate --recover first",
             old->name);
     return 0;
+}
+
+/* A source that moves the guest here again has settled what was before. Another one may still ask
+ * what became of the guest that it gave to this host. */
+static int set_aside(const struct journal *f, const struct journal_record *old, struct err *e)
+{
+    char past[JOURNAL_PATH_BYTES];
+
+    if (!is_history(old) || !old->session[0] ||
+        (old->peer_key[0] && !strcmp(old->peer_key, f->now.peer_key)))
+        return 0;
+    snprintf(past, sizeof(past), "%.*s/past-%s.json", (int)(strrchr(f->path, '/') - f->path),
+        f->path, old->session);
+    return rename(f->path, past) ? err_sys(e, ERR_LOCAL, errno, "cannot set %s aside", f->path) : 0;
 }
 
 int journal_begin(struct journal *f, const struct journal_record *first, struct err *e)
@@ -296,10 +469,16 @@ int journal_begin(struct journal *f, const struct journal_record *first, struct 
     if (rc)
         return rc;
     rc = load(f->path, &old, e);
-    if (!rc)
+    if (!rc) {
         rc = refuse_left(f, &old, e);
-    else if (rc == -ENOENT && !err_is_set(e))
+        if (!rc)
+            rc = set_aside(f, &old, e);
+    } else if (rc == -ENOENT && !err_is_set(e)) {
         rc = 0;
+    }
+    /* Twice: then both files are there, and it was seen that they can change names. */
+    if (!rc)
+        rc = journal_save(f, e);
     if (!rc)
         rc = journal_save(f, e);
     if (rc)
@@ -323,13 +502,15 @@ int journal_open(struct journal *f, enum handoff_role role, const char *uuid, st
 
 void journal_remove(struct journal *f)
 {
-    char lock[JOURNAL_PATH_BYTES];
+    static const char *const suffixes[] = {"json", "new", "lock"};
+    char path[JOURNAL_PATH_BYTES];
 
     if (f->lock_fd < 0)
         return;
-    sibling(f->path, "lock", lock);
-    unlink(f->path);
-    unlink(lock);
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        sibling(f->path, suffixes[i], path);
+        unlink(path);
+    }
     journal_keep(f);
 }
 
@@ -344,8 +525,8 @@ static bool is_state_name(const char *name)
 {
     const size_t len = strlen(name);
 
-    return (!strncmp(name, "in-", 3) || !strncmp(name, "out-", 4)) && len > 5 &&
-           !strcmp(name + len - 5, ".json");
+    return (!strncmp(name, "in-", 3) || !strncmp(name, "out-", 4) || !strncmp(name, "past-", 5)) &&
+           len > 5 && !strcmp(name + len - 5, ".json");
 }
 
 static void visit_one(
@@ -373,7 +554,7 @@ int journal_visit_orphans(
     const struct log *log, void (*visit)(void *arg, struct journal *f), void *arg, struct err *e)
 {
     char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
-    int rc = open_run_dir(dir, e);
+    int rc = open_state_dir(dir, e);
 
     if (rc)
         return rc;
@@ -381,7 +562,7 @@ int journal_visit_orphans(
     DIR *d = opendir(dir);
 
     if (!d)
-        return err_sys(e, ERR_LOCAL, errno, "cannot read the run directory %s", dir);
+        return err_sys(e, ERR_LOCAL, errno, "cannot read the state directory %s", dir);
     for (const struct dirent *entry; (entry = readdir(d));)
         if (is_state_name(entry->d_name) &&
             snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path))

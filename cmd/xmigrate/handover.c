@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/deadline.h"
+#include "cmd/handoff/advice.h"
 #include "cmd/xmigrate/exit_codes.h"
 #include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/libxl/calls.h"
@@ -8,25 +9,58 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 /* --- what the machine may ask for --- */
 
+/* Taken is on disk, and that is enough for a guest that runs: whoever asks Xen sees the rest. */
 static int record(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+    struct err here = ERR_INIT;
+
+    r->journal.now.state = r->state;
+
+    const int rc = journal_save(&r->journal, &here);
+
+    if (rc && r->state != HANDOFF_STARTED)
+        return err_take(e, &here);
+    if (rc)
+        log_warn(&r->log, "%s", here.text);
+    return 0;
+}
+
+static int note(void *arg, struct err *e)
 {
     struct receive *r = arg;
 
     r->journal.now.state = r->state;
-    return journal_save(&r->journal, e);
+    return journal_note(&r->journal, e);
+}
+
+static int64_t boottime_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return t.tv_sec * NS_PER_S + t.tv_nsec;
 }
 
 static int send_ready(void *arg, struct err *e)
 {
     struct receive *r = arg;
-    const struct message_ready ready = {
+    struct message_ready ready = {
         .domid = r->domid,
         .finish_ns = now_ns() - r->helper_done_ns,
     };
+    int rc = journal_id(r->mark.journal, e);
 
+    if (!rc)
+        rc = journal_boot(r->mark.boot, e);
+    if (rc)
+        return rc;
+    r->mark.clock_ns = boottime_ns();
+    ready.mark = r->mark;
     return message_send_ready(&r->control, &ready, e);
 }
 
@@ -35,6 +69,17 @@ static int rename_own(void *arg, struct err *e)
     struct receive *r = arg;
 
     return xl_rename(&r->xl, r->domid, r->incoming, r->offer.name, deadline_in(XL_SHORT_NS), e);
+}
+
+/* Nobody else looks: the source, once it has sent GO, waits for what we say. */
+static int check_limit(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+
+    if (boottime_ns() <= r->start_limit_ns)
+        return 0;
+    return err_set(e, ERR_PEER, ETIMEDOUT,
+        "it could not be started within the limit (--start-timeout) and was given back");
 }
 
 /* libxl did not come back from the unpause, and may still make it. FAILED lets the guest run on at
@@ -101,7 +146,7 @@ static int send_failed(void *arg, struct err *e)
 
     (void)e;
     log_error(&r->log, "%s", r->why->text);
-    receive_tell_failure(r, CONTROL_FAILED, r->why);
+    r->heard = receive_tell_failure(r, CONTROL_FAILED, r->why);
     return 0;
 }
 
@@ -109,24 +154,23 @@ static int send_started(void *arg, struct err *e)
 {
     struct receive *r = arg;
     const struct message_started started = {.domid = r->domid, .start_ns = r->start_took_ns};
+    const int rc = message_send_started(&r->control, &started, e);
 
-    return message_send_started(&r->control, &started, e);
+    if (!rc)
+        r->heard = receive_await_heard(r);
+    return rc;
 }
 
 static int advise(void *arg, struct err *e)
 {
     struct receive *r = arg;
+    char text[ADVICE_BYTES];
 
     (void)e;
-    if (r->state == HANDOFF_STARTED)
-        log_error(&r->log,
-            "runs here, but %s could not be told: %s. Its copy there is suspended "
-            "and must be destroyed there (xl list, xl destroy)",
-            r->who, r->why->text);
-    else
-        log_error(&r->log,
-            "%s; it may run here, or not: look with xl list, then run xmigrate --recover",
-            r->why->text);
+    if (err_is_set(r->why))
+        log_error(&r->log, "%s", r->why->text);
+    handoff_advice(&r->journal.now, r->domid, text);
+    log_error(&r->log, "%s", text);
     journal_keep(&r->journal);
     return 0;
 }
@@ -135,11 +179,13 @@ static int take_step(struct receive *r, enum handoff_event event, struct err *e)
 {
     static handoff_doer *const doers[HANDOFF_ACTIONS] = {
         [HANDOFF_INDEX(HANDOFF_RECORD)] = record,
+        [HANDOFF_INDEX(HANDOFF_NOTE)] = note,
+        [HANDOFF_INDEX(HANDOFF_CHECK_LIMIT)] = check_limit,
         [HANDOFF_INDEX(HANDOFF_SEND_READY)] = send_ready,
         [HANDOFF_INDEX(HANDOFF_RENAME_OWN)] = rename_own,
         [HANDOFF_INDEX(HANDOFF_UNPAUSE)] = unpause,
         [HANDOFF_INDEX(HANDOFF_SEND_STARTED)] = send_started,
-        [HANDOFF_INDEX(HANDOFF_DESTROY)] = destroy_copy,
+        [HANDOFF_INDEX(HANDOFF_UNBUILD)] = destroy_copy,
         [HANDOFF_INDEX(HANDOFF_FORGET)] = forget,
         [HANDOFF_INDEX(HANDOFF_SEND_FAILED)] = send_failed,
         [HANDOFF_INDEX(HANDOFF_ADVISE)] = advise,
@@ -163,6 +209,20 @@ static int check_built(struct receive *r, struct err *e)
     return rc;
 }
 
+static int take_go(struct receive *r, const void *body, size_t len_bytes, struct err *e)
+{
+    struct message_go go;
+    const int rc = message_parse_go(body, len_bytes, &go, e);
+
+    if (rc)
+        return rc;
+    if (strcmp(go.mark.journal, r->mark.journal) || strcmp(go.mark.boot, r->mark.boot) ||
+        go.mark.clock_ns != r->mark.clock_ns)
+        return err_set(e, ERR_PEER, EPROTO, "%s sent a GO that answers no READY of ours", r->who);
+    r->start_limit_ns = r->mark.clock_ns + deadline_earlier(go.within_ns, r->o->start_ns);
+    return 0;
+}
+
 int receive_await_go(struct receive *r, struct err *e)
 {
     const void *body;
@@ -177,7 +237,17 @@ int receive_await_go(struct receive *r, struct err *e)
         rc = take_step(r, HANDOFF_BUILT, e);
     if (!rc)
         rc = receive_expect(r, CONTROL_GO, &body, &len_bytes, deadline_in(r->o->start_ns), e);
-    return rc;
+    return rc ? rc : take_go(r, body, len_bytes, e);
+}
+
+/* What was said is heard, or is remembered until the source asks. */
+static void conclude(struct receive *r)
+{
+    struct err e = ERR_INIT;
+
+    if (take_step(r, r->heard ? HANDOFF_HEARD_CAME : HANDOFF_UNHEARD, &e))
+        log_error(&r->log, "%s", e.text);
+    journal_keep(&r->journal);
 }
 
 int receive_hand_over(struct receive *r, int64_t ready_took_ns)
@@ -189,16 +259,21 @@ int receive_hand_over(struct receive *r, int64_t ready_took_ns)
         return receive_give_up(r, &e);
     r->start_took_ns = now_ns() - go_ns;
     log_info(&r->log, "runs here as domain %u, from %s", r->domid, r->who);
+    take_step(r, HANDOFF_RUNS, &e);
     r->why = &e;
-    if (take_step(r, HANDOFF_RUNS, &e))
-        take_step(r, HANDOFF_TROUBLE, &e);
-    else
-        receive_await_goodbye(r);
+    conclude(r);
     e = (struct err)ERR_INIT;
     if (history_record(
             HISTORY_FINISH, r->devices, r->engine_finish_ns + ready_took_ns + r->start_took_ns, &e))
         log_debug(&r->log, "%s", e.text);
     return EXIT_DONE;
+}
+
+static enum handoff_event what_happened(const struct receive *r)
+{
+    if (r->may_run)
+        return HANDOFF_UNSURE;
+    return r->aborted && r->state == HANDOFF_READY ? HANDOFF_ABORT_CAME : HANDOFF_TROUBLE;
 }
 
 int receive_give_up(struct receive *r, struct err *why)
@@ -213,10 +288,13 @@ int receive_give_up(struct receive *r, struct err *why)
         return EXIT_FAILED;
     }
     r->why = why;
-    if (take_step(r, r->may_run ? HANDOFF_UNSURE : HANDOFF_TROUBLE, &e)) {
+    if (take_step(r, what_happened(r), &e)) {
         log_error(&r->log, "%s; removing what came: %s; run xmigrate --recover", why->text, e.text);
         journal_keep(&r->journal);
         return EXIT_DOUBT;
     }
-    return r->may_run ? EXIT_DOUBT : EXIT_FAILED;
+    if (r->state != HANDOFF_GONE)
+        return EXIT_DOUBT;
+    conclude(r);
+    return EXIT_FAILED;
 }

@@ -119,6 +119,7 @@ int receive_expect(struct receive *r, enum control_type wanted, const void **bod
     if (type == wanted)
         return 0;
     if (type == CONTROL_ABORT) {
+        r->aborted = true;
         message_parse_error(*body, *len_bytes, e);
         return -e->code;
     }
@@ -236,6 +237,8 @@ static int begin_state(struct receive *r, struct err *e)
     snprintf(s.uuid, sizeof(s.uuid), "%s", r->offer.uuid);
     snprintf(s.name, sizeof(s.name), "%s", r->offer.name);
     snprintf(s.peer, sizeof(s.peer), "%s", r->who);
+    message_session_text(r->accept.session, s.session);
+    snprintf(s.peer_key, sizeof(s.peer_key), "%s", r->peer.fingerprint);
     return journal_begin(&r->journal, &s, e);
 }
 
@@ -291,11 +294,11 @@ static int prepare(struct receive *r, struct err *e)
     int rc = signals_fire(&r->cancel, e);
 
     if (!rc)
+        rc = make_secrets(r, e);
+    if (!rc)
         rc = begin_state(r, e);
     if (!rc)
         rc = open_link(r, e);
-    if (!rc)
-        rc = make_secrets(r, e);
     if (!rc)
         rc = acceptor_register(r->acceptor_sock, r->accept.session, e);
     return rc;
@@ -630,33 +633,38 @@ bool receive_abort_restore(struct receive *r, struct err *e)
     return true;
 }
 
-/* The source closes when it has heard us; closing first could lose STARTED on its way. */
-void receive_await_goodbye(struct receive *r)
+bool receive_await_heard(struct receive *r)
 {
     const int64_t deadline_ns = deadline_in(r->o->silent_ns);
     struct err end = ERR_INIT;
     enum control_type type;
     const void *body;
     size_t len_bytes;
+    int rc;
 
-    while (mailbox_take(r->box, &type, &body, &len_bytes, &end) >= 0) {
+    while ((rc = mailbox_take(r->box, &type, &body, &len_bytes, &end)) >= 0) {
+        if (rc && type == CONTROL_HEARD)
+            return true;
+        if (rc)
+            continue;
         ping_when_due(r);
         io_wait(mailbox_event_fd(r->box), POLLIN, NULL, deadline_earlier(deadline_ns, r->ping_ns));
         if (deadline_passed(deadline_ns))
-            return;
+            break;
     }
+    return false;
 }
 
-void receive_tell_failure(struct receive *r, enum control_type type, struct err *why)
+bool receive_tell_failure(struct receive *r, enum control_type type, struct err *why)
 {
     struct err ignored = ERR_INIT;
 
     if (why->side == SIDE_UNKNOWN)
         why->side = SIDE_DESTINATION;
-    if (message_send_error(&r->control, type, why, &ignored))
-        log_debug(&r->log, "%s cannot be told: %s", r->who, ignored.text);
-    else
-        receive_await_goodbye(r);
+    if (!message_send_error(&r->control, type, why, &ignored))
+        return receive_await_heard(r);
+    log_debug(&r->log, "%s cannot be told: %s", r->who, ignored.text);
+    return false;
 }
 
 /* --- the story --- */
@@ -711,7 +719,7 @@ static int answer_measurement(struct receive *r, struct err *e)
         return EXIT_FAILED;
     }
     log_info(&r->log, "%s measured the way here, for an estimate", r->who);
-    receive_await_goodbye(r);
+    receive_await_heard(r);
     return EXIT_DONE;
 }
 

@@ -70,18 +70,22 @@ struct receive {
     int libxl_fd;      /* libxl's, open while its operation runs */
     struct xl_async *op;
     uint32_t domid;
-    int64_t start_took_ns; /* from GO to running */
-    bool may_run;          /* libxl may still start it, which could not be prevented */
-    struct err *why;       /* while it is given up */
+    int64_t start_took_ns;    /* from GO to running */
+    bool may_run;             /* libxl may still start it, which could not be prevented */
+    struct err *why;          /* while it is given up, or the source was not told */
+    bool heard;               /* HEARD came */
+    bool aborted;             /* ABORT came: GO was not sent, and will not be */
+    struct message_mark mark; /* READY's */
+    int64_t start_limit_ns;   /* CLOCK_BOOTTIME: GO is good until then */
 };
 
 /* The next frame, which must be of that type. The source's ABORT is its reason. */
 int receive_expect(struct receive *r, enum control_type wanted, const void **body,
     size_t *len_bytes, int64_t deadline_ns, struct err *e);
-/* The source closes when it has heard us; closing first could lose STARTED on its way. */
-void receive_await_goodbye(struct receive *r);
-/* The source is told why, with REFUSE or FAILED, and heard out. */
-void receive_tell_failure(struct receive *r, enum control_type type, struct err *why);
+/* Until the source says HEARD, which is true, or closes: closing first could lose what we said. */
+bool receive_await_heard(struct receive *r);
+/* The source is told why, with REFUSE or FAILED; true: it has heard. */
+bool receive_tell_failure(struct receive *r, enum control_type type, struct err *why);
 /* End libxl's operation; false when it would not end. */
 bool receive_abort_restore(struct receive *r, struct err *e);
 

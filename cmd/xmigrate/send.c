@@ -1,6 +1,7 @@
 #include "cmd/xmigrate/send.h"
 
 #include "base/deadline.h"
+#include "cmd/handoff/advice.h"
 #include "cmd/handoff/machine.h"
 #include "cmd/handoff/names.h"
 #include "cmd/xmigrate/session/negotiate.h"
@@ -8,6 +9,7 @@
 #include "cmd/xmigrate/ui/help.h"
 #include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/handoff/recover.h"
+#include "cmd/xmigrate/handoff/rescuer.h"
 #include "cmd/xmigrate/transfer.h"
 
 #include <errno.h>
@@ -31,14 +33,17 @@ struct send {
     struct transfer transfer;
 
     enum handoff_state state; /* cmd/handoff/machine.h */
-    struct err *why;          /* while it is brought back, or in doubt */
+    struct rescuer rescuer;
+    struct err *why;          /* while it is in doubt */
     enum recover_found found; /* when it was brought back */
 };
 
 static int prepare(struct send *s, struct err *e)
 {
-    int rc = negotiate_begin(&s->a, e);
+    int rc = rescuer_start(&s->rescuer, e);
 
+    if (!rc)
+        rc = negotiate_begin(&s->a, e);
     if (!rc)
         rc = transfer_prepare(&s->transfer, e);
     return rc ? rc : negotiate_ask(&s->a, e);
@@ -94,6 +99,8 @@ static void fill_transfer(struct send *s)
     t->domid = s->a.domain.domid;
     t->lock_fd = s->a.lock.fd;
     t->journal = &s->a.journal;
+    snprintf(s->a.journal.now.peer, sizeof(s->a.journal.now.peer), "%s", s->a.where);
+    message_session_text(s->a.accept.session, s->a.journal.now.session);
 
     job->role = LINK_SOURCE;
     memcpy(job->session, s->a.accept.session, sizeof(job->session));
@@ -143,12 +150,28 @@ static int rename_away(void *arg, struct err *e)
         deadline_earlier(s->transfer.start_limit_ns, deadline_in(RENAME_NS)), e);
 }
 
+static int disarm(void *arg, struct err *e)
+{
+    struct send *s = arg;
+
+    return rescuer_disarm(&s->rescuer, e);
+}
+
 static int record(void *arg, struct err *e)
 {
     struct send *s = arg;
 
     s->a.journal.now.state = s->state;
+    snprintf(s->a.journal.now.peer_journal, sizeof(s->a.journal.now.peer_journal), "%s",
+        s->transfer.ready.mark.journal);
     return journal_save(&s->a.journal, e);
+}
+
+static int check_limit(void *arg, struct err *e)
+{
+    struct send *s = arg;
+
+    return transfer_check_start_limit(&s->transfer, e);
 }
 
 /* A send that failed did not hand all of the frame to the kernel. It must not do so later either,
@@ -157,7 +180,12 @@ static int record(void *arg, struct err *e)
 static int send_go(void *arg, struct err *e)
 {
     struct send *s = arg;
-    const int rc = message_send_empty(&s->a.control, CONTROL_GO, e);
+    const struct transfer *t = &s->transfer;
+    const struct message_go go = {
+        .mark = t->ready.mark,
+        .within_ns = t->start_limit_ns - t->ready_ns,
+    };
+    const int rc = message_send_go(&s->a.control, &go, e);
 
     if (rc) {
         channel_shutdown(s->a.control.ch);
@@ -223,6 +251,41 @@ static int resume(void *arg, struct err *e)
     return rc;
 }
 
+/* That the guest came here once, and moved on, is of interest to the host that it came from. */
+static int pass_on(void *arg, struct err *e)
+{
+    struct send *s = arg;
+    struct journal came;
+    struct err none = ERR_INIT;
+    struct handoff_step step;
+
+    (void)e;
+    if (journal_open(&came, HANDOFF_DESTINATION, s->a.domain.uuid, &none))
+        return 0;
+    step = handoff_next(HANDOFF_DESTINATION, came.now.state, HANDOFF_PASSED_ON);
+    if (step.actions & HANDOFF_RECORD) {
+        came.now.state = step.next;
+        snprintf(came.now.moved_to, sizeof(came.now.moved_to), "%s", s->a.where);
+        if (journal_save(&came, &none))
+            log_warn(&s->a.log, "%s", none.text);
+    }
+    journal_keep(&came);
+    return 0;
+}
+
+/* If it is lost, the destination only remembers for longer than it had to. */
+static int send_heard(void *arg, struct err *e)
+{
+    struct send *s = arg;
+    struct channel *ch = s->a.control.ch;
+    struct err none = ERR_INIT;
+
+    (void)e;
+    if (message_send_empty(&s->a.control, CONTROL_HEARD, &none) || ch->ops->finish(ch, &none))
+        log_debug(&s->a.log, "%s", none.text);
+    return 0;
+}
+
 static int destroy(void *arg, struct err *e)
 {
     struct send *s = arg;
@@ -243,16 +306,13 @@ static int forget(void *arg, struct err *e)
 static int advise(void *arg, struct err *e)
 {
     struct send *s = arg;
-    const unsigned domid = s->a.domain.domid;
+    char text[ADVICE_BYTES];
 
     (void)e;
     journal_keep(&s->a.journal);
     tell_failure(s, s->why, EXIT_DOUBT, "unknown");
-    log_error(&s->a.log,
-        "\"%s\" may run on %s; here it is suspended: look there with xl list; if it runs there, "
-        "xl destroy %u here; if it does not, destroy what is left of it there, then xmigrate "
-        "--resume %u here",
-        s->a.domain.name, s->a.where, domid, domid);
+    handoff_advice(&s->a.journal.now, s->a.domain.domid, text);
+    log_error(&s->a.log, "%s", text);
     return 0;
 }
 
@@ -261,7 +321,11 @@ static int take_step(struct send *s, enum handoff_event event, struct err *e)
     static handoff_doer *const doers[HANDOFF_ACTIONS] = {
         [HANDOFF_INDEX(HANDOFF_RENAME_AWAY)] = rename_away,
         [HANDOFF_INDEX(HANDOFF_RECORD)] = record,
+        [HANDOFF_INDEX(HANDOFF_DISARM)] = disarm,
+        [HANDOFF_INDEX(HANDOFF_CHECK_LIMIT)] = check_limit,
         [HANDOFF_INDEX(HANDOFF_SEND_GO)] = send_go,
+        [HANDOFF_INDEX(HANDOFF_PASS_ON)] = pass_on,
+        [HANDOFF_INDEX(HANDOFF_SEND_HEARD)] = send_heard,
         [HANDOFF_INDEX(HANDOFF_TAKE_BACK)] = take_back,
         [HANDOFF_INDEX(HANDOFF_RESUME)] = resume,
         [HANDOFF_INDEX(HANDOFF_DESTROY)] = destroy,
@@ -304,9 +368,6 @@ static int conclude_done(struct send *s)
     struct err e = ERR_INIT;
     json_t *body;
 
-    if (s->a.control.ch->ops->finish(s->a.control.ch, &e))
-        log_debug(&s->a.log, "%s", e.text);
-    e = (struct err)ERR_INIT;
     if (take_step(s, HANDOFF_STARTED_CAME, &e)) {
         log_warn(&s->a.log,
             "\"%s\" runs on %s, but its suspended copy here could not be destroyed (%s): xl "
@@ -351,7 +412,8 @@ static int conclude_failed(struct send *s, struct err *why, enum handoff_event e
         /* Its thread still uses what we would free. */
         _exit(EXIT_DOUBT);
     }
-    if (take_step(s, event, &e)) {
+    /* Without READY it says FAILED all the same, and before GO it may have. */
+    if (take_step(s, s->transfer.peer_failed ? HANDOFF_FAILED_CAME : event, &e)) {
         struct err both = ERR_INIT;
 
         journal_keep(&s->a.journal);
@@ -381,6 +443,7 @@ static int conclude_refused(struct send *s, struct err *why)
 
 static void release(struct send *s)
 {
+    rescuer_end(&s->rescuer);
     transfer_clear(&s->transfer);
     negotiate_release(&s->a);
     view_destroy(&s->view);
@@ -410,6 +473,7 @@ int send_main(const struct options *o)
     struct send s = {
         .state = HANDOFF_LIVE,
         .a = {.options = o, .lock = {.fd = -1}},
+        .rescuer = {.sock = -1},
         .start_ns = now_ns(),
         .events = {.fd = o->json ? STDOUT_FILENO : -1, .start_ns = now_ns()},
     };

@@ -136,7 +136,7 @@ static void lower_cap(struct transfer *t, unsigned percent)
         tell_cap(t, percent);
 }
 
-/* The state file says so when it is written next: until then it would only be done again. */
+/* The journal says so when it is written next: until then it would only be done again. */
 static void put_cap_back(struct transfer *t)
 {
     struct journal_record *now = &t->journal->now;
@@ -321,7 +321,6 @@ static int end_operation(struct transfer *t, struct err *e)
 static int take_frame(
     struct transfer *t, enum control_type type, const void *body, size_t len, struct err *e)
 {
-    struct message_ready ready;
     struct message_started started;
     int rc;
 
@@ -329,7 +328,7 @@ static int take_frame(
     case CONTROL_READY:
         if (!t->stream_ended || t->ready_ns)
             break;
-        rc = message_parse_ready(body, len, &ready, e);
+        rc = message_parse_ready(body, len, &t->ready, e);
         if (!rc)
             t->ready_ns = now_ns();
         return rc;
@@ -380,12 +379,25 @@ static int64_t next_limit(const struct transfer *t)
 
     if (t->stopping)
         return limit_ns;
-    limit_ns = deadline_earlier(t->ping_ns, t->start_limit_ns);
+    limit_ns = t->ping_ns;
+    if (!t->given)
+        limit_ns = deadline_earlier(limit_ns, t->start_limit_ns);
     if (!t->engine_done)
         limit_ns = deadline_earlier(limit_ns, t->heard_ns + t->options->silent_ns);
     if (t->suspending_ns && !t->suspended_ns)
         limit_ns = deadline_earlier(limit_ns, t->suspending_ns + t->options->suspend_ns);
     return limit_ns;
+}
+
+int transfer_check_start_limit(const struct transfer *t, struct err *e)
+{
+    char limit[UNITS_TEXT_BYTES];
+
+    if (!deadline_passed(t->start_limit_ns))
+        return 0;
+    return err_set(e, ERR_PEER, ETIMEDOUT,
+        "the guest was suspended for %s (--start-timeout) and is not started on %s yet",
+        format_duration(t->options->start_ns, limit), t->options->address.host);
 }
 
 static int check_limits(struct transfer *t, struct err *e)
@@ -395,10 +407,9 @@ static int check_limits(struct transfer *t, struct err *e)
 
     if (t->stopping)
         return 0;
-    if (deadline_passed(t->start_limit_ns))
-        return err_set(e, ERR_PEER, ETIMEDOUT,
-            "the guest was suspended for %s (--start-timeout) and is not started on %s yet",
-            format_duration(o->start_ns, limit), o->address.host);
+    /* Once it was given away, giving up gains nothing: the destination says what came of it. */
+    if (!t->given && transfer_check_start_limit(t, e))
+        return -e->code;
     if (!t->engine_done && deadline_passed(t->heard_ns + o->silent_ns))
         return err_set(e, ERR_LOCAL, ETIMEDOUT, "the save helper hangs: nothing heard of it for %s",
             format_duration(o->silent_ns, limit));

@@ -41,6 +41,7 @@ struct transfer {
     int64_t suspending_ns;
     int64_t suspended_ns;
     int64_t ready_ns;
+    struct message_ready ready;
     int64_t started_ns;
     bool engine_done;
     struct total_report total;
@@ -75,6 +76,9 @@ int transfer_prepare(struct transfer *t, struct err *e);
 
 /* Start libxl's operation. */
 int transfer_start(struct transfer *t, struct err *e);
+
+/* The guest stands still for --start-timeout, and was not given away. */
+int transfer_check_start_limit(const struct transfer *t, struct err *e);
 
 /* Until READY came and libxl is done here. Any failure ends it. */
 int transfer_until_ready(struct transfer *t, struct err *e);

@@ -16,34 +16,63 @@
 static const struct expected {
     const char *role, *state, *event, *next, *actions;
 } table[] = {
-    {"source", "live", "ready_came", "given", "rename_away record send_go"},
+    {"source", "live", "ready_came", "given", "rename_away disarm record check_limit send_go"},
+    {"source", "live", "failed_came", "back", "resume send_heard forget"},
     {"source", "live", "trouble", "back", "resume forget"},
     {"source", "live", "found_none", "back", "forget"},
     {"source", "live", "found_running", "back", "resume forget"},
     {"source", "live", "found_stopped", "back", "resume forget"},
     {"source", "live", "resume_asked", "back", "resume forget"},
+    {"source", "live", "resume_forced", "back", "resume forget"},
     {"source", "given", "go_unsent", "back", "take_back resume forget"},
-    {"source", "given", "started_came", "moved", "destroy forget"},
-    {"source", "given", "failed_came", "back", "take_back resume forget"},
+    {"source", "given", "started_came", "moved", "record pass_on send_heard destroy forget"},
+    {"source", "given", "failed_came", "back", "take_back resume send_heard forget"},
     {"source", "given", "no_answer", "given", "advise"},
     {"source", "given", "found_none", "moved", "forget"},
     {"source", "given", "found_running", "back", "forget"},
     {"source", "given", "found_stopped", "given", "advise"},
-    {"source", "given", "resume_asked", "back", "resume forget"},
-    {"destination", "incoming", "built", "ready", "send_ready"},
-    {"destination", "incoming", "trouble", "gone", "destroy forget send_failed"},
+    {"source", "given", "resume_asked", "given", "advise"},
+    {"source", "given", "resume_forced", "back", "take_back resume forget"},
+    {"source", "moved", "found_none", "moved", "forget"},
+    {"source", "moved", "found_running", "moved", "advise"},
+    {"source", "moved", "found_stopped", "moved", "destroy forget"},
+    {"source", "moved", "resume_asked", "moved", "advise"},
+    {"source", "moved", "resume_forced", "moved", "advise"},
+    {"destination", "incoming", "built", "ready", "note send_ready"},
+    {"destination", "incoming", "trouble", "gone", "unbuild forget send_failed"},
     {"destination", "incoming", "found_none", "gone", "forget"},
-    {"destination", "incoming", "found_running", "gone", "destroy forget"},
-    {"destination", "incoming", "found_stopped", "gone", "destroy forget"},
-    {"destination", "ready", "go_came", "taken", "record rename_own unpause"},
-    {"destination", "ready", "trouble", "gone", "destroy forget send_failed"},
-    {"destination", "taken", "runs", "started", "send_started forget"},
+    {"destination", "incoming", "found_running", "gone", "unbuild forget"},
+    {"destination", "incoming", "found_stopped", "gone", "unbuild forget"},
+    {"destination", "ready", "go_came", "taken", "record rename_own check_limit unpause"},
+    {"destination", "ready", "abort_came", "gone", "unbuild forget send_failed"},
+    {"destination", "ready", "trouble", "gone", "unbuild record send_failed"},
+    {"destination", "ready", "found_none", "gone", "record"},
+    {"destination", "ready", "found_running", "gone", "unbuild record"},
+    {"destination", "ready", "found_stopped", "gone", "unbuild record"},
+    {"destination", "taken", "runs", "started", "record send_started"},
     {"destination", "taken", "unsure", "taken", "advise"},
-    {"destination", "taken", "trouble", "gone", "destroy forget send_failed"},
-    {"destination", "taken", "found_none", "gone", "forget"},
-    {"destination", "taken", "found_running", "started", "monitor forget"},
+    {"destination", "taken", "trouble", "gone", "unbuild record send_failed"},
+    {"destination", "taken", "passed_on", "moved_on", "record"},
+    {"destination", "taken", "found_none", "ended", "record"},
+    {"destination", "taken", "found_running", "started", "record monitor"},
     {"destination", "taken", "found_stopped", "taken", "advise"},
-    {"destination", "started", "trouble", "started", "advise"},
+    {"destination", "started", "heard_came", "started", "forget"},
+    {"destination", "started", "unheard", "started", "advise"},
+    {"destination", "started", "passed_on", "moved_on", "record"},
+    {"destination", "started", "found_none", "ended", "record"},
+    {"destination", "started", "found_running", "started", "monitor"},
+    {"destination", "started", "found_stopped", "started", ""},
+    {"destination", "ended", "found_none", "ended", ""},
+    {"destination", "ended", "found_running", "ended", ""},
+    {"destination", "ended", "found_stopped", "ended", ""},
+    {"destination", "moved_on", "found_none", "moved_on", ""},
+    {"destination", "moved_on", "found_running", "moved_on", ""},
+    {"destination", "moved_on", "found_stopped", "moved_on", ""},
+    {"destination", "gone", "heard_came", "gone", "forget"},
+    {"destination", "gone", "unheard", "gone", ""},
+    {"destination", "gone", "found_none", "gone", ""},
+    {"destination", "gone", "found_running", "gone", ""},
+    {"destination", "gone", "found_stopped", "gone", ""},
 };
 
 enum { EXPECTED = sizeof(table) / sizeof(table[0]) };
@@ -105,16 +134,21 @@ static void all_steps(
 
 static void check_order(enum handoff_state from, enum handoff_event event, struct handoff_step step)
 {
-    (void)from;
     (void)event;
-    /* What gives the guest away, or lets it run, is on disk before. */
+    /* What gives the guest away, or lets it run, is on disk before, and not too late. */
     if (step.actions & (HANDOFF_SEND_GO | HANDOFF_UNPAUSE)) {
         assert_true(step.actions & HANDOFF_RECORD);
+        assert_true(step.actions & HANDOFF_CHECK_LIMIT);
         assert_true(handoff_is_in_doubt(step.next));
     }
-    /* FAILED is only said of a copy that is gone. */
-    if (step.actions & HANDOFF_SEND_FAILED)
-        assert_true(step.actions & HANDOFF_DESTROY);
+    if (step.actions & HANDOFF_SEND_GO)
+        assert_true(step.actions & HANDOFF_DISARM);
+    /* FAILED is only said of a copy that is gone, and remembered where GO may be on its way. */
+    if (step.actions & HANDOFF_SEND_FAILED) {
+        assert_true(step.actions & HANDOFF_UNBUILD);
+        assert_true((step.actions & HANDOFF_RECORD) || from == HANDOFF_COMING ||
+                    event == HANDOFF_ABORT_CAME);
+    }
     /* Nobody keeps the guest and destroys it. */
     assert_false((step.actions & HANDOFF_RESUME) && (step.actions & HANDOFF_DESTROY));
     /* Advice is all there is, or it would be too late. */
@@ -125,23 +159,38 @@ static void check_order(enum handoff_state from, enum handoff_event event, struc
 static void what_must_come_first_does(void **arg)
 {
     (void)arg;
-    assert_true(HANDOFF_RECORD < HANDOFF_SEND_GO && HANDOFF_RECORD < HANDOFF_UNPAUSE);
+    assert_true(HANDOFF_DISARM < HANDOFF_RECORD && HANDOFF_RECORD < HANDOFF_CHECK_LIMIT);
+    assert_true(HANDOFF_CHECK_LIMIT < HANDOFF_SEND_GO && HANDOFF_CHECK_LIMIT < HANDOFF_UNPAUSE);
+    assert_true(HANDOFF_RENAME_OWN < HANDOFF_CHECK_LIMIT && HANDOFF_NOTE < HANDOFF_SEND_READY);
     assert_true(HANDOFF_TAKE_BACK < HANDOFF_RESUME && HANDOFF_RESUME < HANDOFF_FORGET);
-    assert_true(HANDOFF_DESTROY < HANDOFF_FORGET && HANDOFF_DESTROY < HANDOFF_SEND_FAILED);
+    assert_true(HANDOFF_RECORD < HANDOFF_SEND_HEARD && HANDOFF_SEND_HEARD < HANDOFF_DESTROY);
+    assert_true(HANDOFF_TAKE_BACK < HANDOFF_SEND_HEARD && HANDOFF_DESTROY < HANDOFF_FORGET);
+    assert_true(HANDOFF_UNBUILD < HANDOFF_RECORD && HANDOFF_RECORD < HANDOFF_SEND_FAILED);
     all_steps(check_order);
 }
 
-static void check_given(enum handoff_state from, enum handoff_event event, struct handoff_step step)
+/* What entitles whom to let old memory run, or to destroy what may be the newest. */
+static void check_rights(
+    enum handoff_state from, enum handoff_event event, struct handoff_step step)
 {
-    if (from == HANDOFF_GIVEN && (step.actions & HANDOFF_RESUME))
-        assert_true(event == HANDOFF_GO_UNSENT || event == HANDOFF_FAILED_CAME ||
-                    event == HANDOFF_RESUME_ASKED);
+    if (step.actions & HANDOFF_RESUME)
+        assert_true(
+            from == HANDOFF_LIVE ||
+            (from == HANDOFF_GIVEN && (event == HANDOFF_GO_UNSENT || event == HANDOFF_FAILED_CAME ||
+                                          event == HANDOFF_RESUME_FORCED)));
+    if (step.actions & HANDOFF_UNPAUSE)
+        assert_true(from == HANDOFF_READY && event == HANDOFF_GO_CAME);
+    if (step.actions & HANDOFF_DESTROY)
+        assert_true(step.next == HANDOFF_MOVED);
+    if (step.actions & HANDOFF_UNBUILD)
+        assert_true(from == HANDOFF_COMING || from == HANDOFF_READY ||
+                    (from == HANDOFF_TAKEN && event == HANDOFF_TROUBLE));
 }
 
 static void silence_entitles_the_source_to_nothing(void **arg)
 {
     (void)arg;
-    all_steps(check_given);
+    all_steps(check_rights);
 }
 
 static void names_are_unique(void **arg)

@@ -33,10 +33,14 @@ static char run_dir[64];
 
 static struct {
     bool not_paused, no_rename, no_unpause, unpause_hangs, no_destroy, op_stuck;
-    bool has_run;  /* when it is held after an unpause that hangs */
-    bool no_hold;  /* it cannot be held */
-    bool vanished; /* the copy */
-    int expect_rc; /* of the wait for GO */
+    bool has_run;    /* when it is held after an unpause that hangs */
+    bool no_hold;    /* it cannot be held */
+    bool vanished;   /* the copy */
+    int expect_rc;   /* of the wait for GO */
+    bool aborts;     /* ABORT comes instead */
+    int other_ready; /* GO answers another READY */
+    int64_t within_ns;
+    bool unheard; /* HEARD does not come */
 
     char done[512];
     struct receive r;
@@ -142,7 +146,7 @@ int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e)
     return now.no_hold ? err_set(e, ERR_LOCAL, EIO, "cannot pause") : 0;
 }
 
-int open_run_dir(char path[static PATHS_BYTES], struct err *e)
+int open_state_dir(char path[static PATHS_BYTES], struct err *e)
 {
     (void)e;
     strcpy(path, run_dir);
@@ -163,25 +167,36 @@ int history_record(const char *what, unsigned kind, int64_t took_ns, struct err 
 int receive_expect(struct receive *r, enum control_type wanted, const void **body,
     size_t *len_bytes, int64_t deadline_ns, struct err *e)
 {
-    (void)r;
-    (void)body;
-    (void)len_bytes;
+    static char text[512];
+
     (void)deadline_ns;
-    note("wait for %s;", control_type_name(wanted));
+    note("wait for %s (%s);", control_type_name(wanted), recorded());
+    if (now.aborts) {
+        r->aborted = true;
+        return err_set(e, ERR_PEER, ECONNRESET, "ABORT");
+    }
+    snprintf(text, sizeof(text),
+        "{\"journal\": \"%s\", \"boot\": \"%s\", \"clock_ns\": %lld, \"within_ns\": %lld}",
+        r->mark.journal, r->mark.boot, (long long)r->mark.clock_ns + now.other_ready,
+        (long long)now.within_ns);
+    *body = text;
+    *len_bytes = strlen(text);
     return now.expect_rc ? err_set(e, ERR_PEER, -now.expect_rc, "no GO") : 0;
 }
 
-void receive_await_goodbye(struct receive *r)
+bool receive_await_heard(struct receive *r)
 {
     (void)r;
-    note("goodbye;");
+    note("heard%s (%s);", now.unheard ? " nothing" : "", recorded());
+    return !now.unheard;
 }
 
-void receive_tell_failure(struct receive *r, enum control_type type, struct err *why)
+bool receive_tell_failure(struct receive *r, enum control_type type, struct err *why)
 {
     (void)r;
     (void)why;
     note("tell %s (%s);", control_type_name(type), recorded());
+    return !now.unheard;
 }
 
 bool receive_abort_restore(struct receive *r, struct err *e)
@@ -215,6 +230,7 @@ static int set_up(void **state)
 
     (void)state;
     memset(&now, 0, sizeof(now));
+    now.within_ns = LIMIT_NS;
     now.options = (struct listen_options){.silent_ns = LIMIT_NS, .start_ns = LIMIT_NS};
     now.r = (struct receive){.o = &now.options,
         .log = {.max = LOG_ERROR, .write = quiet},
@@ -270,23 +286,45 @@ static int hand_over(void)
 
 /* --- the tests --- */
 
+#define BUILT   "wait for GO (ready);"
+#define RENAMED "rename g--incoming g (taken);"
+
 static void taken_is_on_disk_before_the_guest_runs(void **state)
 {
     (void)state;
     assert_int_equal(hand_over(), EXIT_DONE);
-    assert_string_equal(
-        now.done, "wait for GO;rename g--incoming g (taken);unpause 9 (taken);goodbye;");
+    assert_string_equal(now.done, BUILT RENAMED "unpause 9 (taken);heard (started);");
     assert_int_equal(heard(), CONTROL_STARTED);
     assert_int_equal(now.r.state, HANDOFF_STARTED);
     assert_string_equal(recorded(), "nothing");
 }
 
-static void without_go_the_copy_is_destroyed_before_failed_is_said(void **state)
+/* It may have been sent and lost: the source may ask later. */
+static void without_go_the_copy_is_destroyed_and_that_is_remembered(void **state)
+{
+    (void)state;
+    now.expect_rc = -ETIMEDOUT;
+    now.unheard = true;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_string_equal(now.done, BUILT "destroy 9 (ready);tell FAILED (gone);");
+    assert_string_equal(recorded(), "gone");
+}
+
+static void what_the_source_has_heard_is_forgotten(void **state)
 {
     (void)state;
     now.expect_rc = -ETIMEDOUT;
     assert_int_equal(hand_over(), EXIT_FAILED);
-    assert_string_equal(now.done, "wait for GO;destroy 9 (incoming);tell FAILED (nothing);");
+    assert_string_equal(now.done, BUILT "destroy 9 (ready);tell FAILED (gone);");
+    assert_string_equal(recorded(), "nothing");
+}
+
+static void after_abort_there_is_nothing_to_remember(void **state)
+{
+    (void)state;
+    now.aborts = now.unheard = true;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_string_equal(now.done, BUILT "destroy 9 (ready);tell FAILED (nothing);");
 }
 
 static void a_copy_that_is_not_paused_is_never_said_to_be_ready(void **state)
@@ -298,19 +336,39 @@ static void a_copy_that_is_not_paused_is_never_said_to_be_ready(void **state)
     assert_string_equal(now.done, "destroy 9 (incoming);tell FAILED (nothing);");
 }
 
+static void a_go_that_answers_another_ready_starts_nothing(void **state)
+{
+    (void)state;
+    now.other_ready = 1;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_string_equal(now.done, BUILT "destroy 9 (ready);tell FAILED (gone);");
+}
+
+static void a_go_that_comes_too_late_starts_nothing(void **state)
+{
+    (void)state;
+    now.within_ns = 0;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_string_equal(now.done, BUILT RENAMED "destroy 9 (taken);tell FAILED (gone);");
+    tear_down(NULL);
+    set_up(NULL);
+    now.options.start_ns = 0; /* by this host's own limit */
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_null(strstr(now.done, "unpause"));
+}
+
 static void what_cannot_be_started_is_destroyed_and_given_back(void **state)
 {
     (void)state;
     now.no_rename = true;
     assert_int_equal(hand_over(), EXIT_FAILED);
-    assert_string_equal(now.done,
-        "wait for GO;rename g--incoming g (taken);destroy 9 (taken);tell FAILED (nothing);");
+    assert_string_equal(now.done, BUILT RENAMED "destroy 9 (taken);tell FAILED (gone);");
     tear_down(NULL);
     set_up(NULL);
     now.no_unpause = true;
     assert_int_equal(hand_over(), EXIT_FAILED);
-    assert_string_equal(now.done, "wait for GO;rename g--incoming g (taken);unpause 9 (taken);"
-                                  "destroy 9 (taken);tell FAILED (nothing);");
+    assert_string_equal(
+        now.done, BUILT RENAMED "unpause 9 (taken);destroy 9 (taken);tell FAILED (gone);");
 }
 
 static void an_unpause_that_hangs_but_worked_is_a_start(void **state)
@@ -327,7 +385,7 @@ static void an_unpause_that_hangs_is_held_destroyed_and_given_back(void **state)
     (void)state;
     now.unpause_hangs = true;
     assert_int_equal(hand_over(), EXIT_FAILED);
-    assert_non_null(strstr(now.done, "hold 9;destroy 9 (taken);tell FAILED (nothing);"));
+    assert_non_null(strstr(now.done, "hold 9;destroy 9 (taken);tell FAILED (gone);"));
 }
 
 /* It may run here: the source must not hear FAILED. */
@@ -348,7 +406,7 @@ static void failed_is_not_said_of_a_copy_that_could_not_be_destroyed(void **stat
     now.no_destroy = true;
     assert_int_equal(hand_over(), EXIT_DOUBT);
     assert_null(strstr(now.done, "FAILED"));
-    assert_string_equal(recorded(), "incoming");
+    assert_string_equal(recorded(), "ready");
 }
 
 static void failed_is_not_said_while_libxl_still_builds(void **state)
@@ -382,8 +440,16 @@ static void started_that_cannot_be_said_is_remembered(void **state)
     assert_int_equal(receive_await_go(&now.r, &e), 0);
     channel_shutdown(now.r.control.ch);
     assert_int_equal(receive_hand_over(&now.r, 0), EXIT_DONE);
-    assert_null(strstr(now.done, "goodbye"));
-    assert_string_equal(recorded(), "taken");
+    assert_null(strstr(now.done, "heard"));
+    assert_string_equal(recorded(), "started");
+}
+
+static void started_that_nobody_acknowledges_is_remembered(void **state)
+{
+    (void)state;
+    now.unheard = true;
+    assert_int_equal(hand_over(), EXIT_DONE);
+    assert_string_equal(recorded(), "started");
 }
 
 int main(void)
@@ -391,8 +457,12 @@ int main(void)
     static const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
         TEST(taken_is_on_disk_before_the_guest_runs),
-        TEST(without_go_the_copy_is_destroyed_before_failed_is_said),
+        TEST(without_go_the_copy_is_destroyed_and_that_is_remembered),
+        TEST(what_the_source_has_heard_is_forgotten),
+        TEST(after_abort_there_is_nothing_to_remember),
         TEST(a_copy_that_is_not_paused_is_never_said_to_be_ready),
+        TEST(a_go_that_answers_another_ready_starts_nothing),
+        TEST(a_go_that_comes_too_late_starts_nothing),
         TEST(what_cannot_be_started_is_destroyed_and_given_back),
         TEST(an_unpause_that_hangs_but_worked_is_a_start),
         TEST(an_unpause_that_hangs_is_held_destroyed_and_given_back),
@@ -401,6 +471,7 @@ int main(void)
         TEST(failed_is_not_said_while_libxl_still_builds),
         TEST(a_copy_that_libxl_destroyed_itself_is_gone),
         TEST(started_that_cannot_be_said_is_remembered),
+        TEST(started_that_nobody_acknowledges_is_remembered),
     };
     char command[128];
 

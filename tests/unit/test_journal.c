@@ -24,6 +24,14 @@ static const struct journal_record sample = {
     .uuid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
     .name = "web \"1\"",
     .peer = "[::1]:8002",
+    .session = "0123456789abcdef0123456789abcdef",
+    .boot = "11111111-2222-3333-4444-555555555555",
+    .host = "there.example",
+    .port = 8002,
+    .insecure = true,
+    .peer_journal = "fedcba9876543210fedcba9876543210",
+    .peer_key = "SHA256:abc",
+    .moved_to = "yonder",
     .supervisor = 100,
     .helper = 101,
 };
@@ -34,7 +42,7 @@ static int make_dir(void **arg)
 {
     (void)arg;
     strcpy(dir + strlen(dir) - 6, "XXXXXX");
-    return mkdtemp(dir) && !setenv("XMIGRATE_RUN_DIR", dir, 1) ? 0 : -1;
+    return mkdtemp(dir) && !setenv("XMIGRATE_STATE_DIR", dir, 1) ? 0 : -1;
 }
 
 static int remove_dir(void **arg)
@@ -72,6 +80,14 @@ static void text_comes_back(void **arg)
     assert_int_equal(got.domid, sample.domid);
     assert_int_equal(got.supervisor, sample.supervisor);
     assert_int_equal(got.helper, sample.helper);
+    assert_string_equal(got.session, sample.session);
+    assert_string_equal(got.boot, sample.boot);
+    assert_string_equal(got.host, sample.host);
+    assert_int_equal(got.port, sample.port);
+    assert_true(got.insecure);
+    assert_string_equal(got.peer_journal, sample.peer_journal);
+    assert_string_equal(got.peer_key, sample.peer_key);
+    assert_string_equal(got.moved_to, sample.moved_to);
     free(text);
 }
 
@@ -96,7 +112,7 @@ static void unknown_domid_comes_back(void **arg)
 static void refuse_with(const char *from, const char *to)
 {
     char *good = journal_text(&sample);
-    char bad[1024];
+    char bad[2048];
     struct err e = ERR_INIT;
     struct journal_record got;
     char *at = strstr(good, from);
@@ -116,7 +132,7 @@ static void garbage_is_refused(void **arg)
     (void)arg;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(journal_parse(bad[i], strlen(bad[i]), &got, &e), -EBADMSG);
-    refuse_with("\"version\": 3", "\"version\": 1");
+    refuse_with("\"version\": 4", "\"version\": 1");
     refuse_with("\"domid\": 7", "\"domid\": 70000");
     refuse_with("\"domid\": 7", "\"domid\": \"7\"");
     refuse_with("\"live\"", "\"lively\"");
@@ -127,6 +143,8 @@ static void garbage_is_refused(void **arg)
     refuse_with("0f1e2d3c-4b5a", "../../../etc");
     refuse_with("\"helper\": 101", "\"helper\": -1");
     refuse_with("\"name\"", "\"nom\"");
+    refuse_with("\"session\": \"0123", "\"session\": \"../3"); /* it becomes a file's name */
+    refuse_with("\"port\": 8002", "\"port\": 80020");
 }
 
 static void second_owner_is_refused(void **arg)
@@ -259,6 +277,116 @@ static void senseless_file_is_left_alone(void **arg)
     assert_int_equal(access(path, F_OK), 0);
 }
 
+/* What is written when the disk is full has its place already. */
+static void a_record_has_its_place_before_it_is_needed(void **arg)
+{
+    struct journal f;
+    struct err e = ERR_INIT;
+    struct stat record, spare;
+    char path[sizeof(f.path) + 8];
+
+    (void)arg;
+    assert_int_equal(journal_begin(&f, &sample, &e), 0);
+    snprintf(path, sizeof(path), "%.*snew", (int)strlen(f.path) - 4, f.path);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(stat(f.path, &record), 0);
+        assert_int_equal(stat(path, &spare), 0);
+        assert_int_equal(record.st_size, spare.st_size);
+        assert_true(spare.st_blocks * 512 >= spare.st_size);
+
+        const ino_t next = spare.st_ino;
+
+        f.now.domid = 8 + (uint32_t)i;
+        assert_int_equal(i % 2 ? journal_note(&f, &e) : journal_save(&f, &e), 0);
+        assert_int_equal(stat(f.path, &record), 0);
+        assert_int_equal(record.st_ino, next);
+    }
+    journal_keep(&f);
+    assert_int_equal(journal_open(&f, HANDOFF_SOURCE, sample.uuid, &e), 0);
+    assert_int_equal(f.now.domid, 10);
+    journal_remove(&f);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(journal_open(&f, HANDOFF_SOURCE, sample.uuid, &e), -ENOENT);
+    assert_false(err_is_set(&e));
+}
+
+static void a_journal_keeps_its_id(void **arg)
+{
+    char id[JOURNAL_ID_BYTES], again[JOURNAL_ID_BYTES], other[JOURNAL_ID_BYTES];
+    struct err e = ERR_INIT;
+
+    (void)arg;
+    assert_int_equal(journal_id(id, &e), 0);
+    assert_int_equal(strlen(id), JOURNAL_ID_BYTES - 1);
+    assert_int_equal(journal_id(again, &e), 0);
+    assert_string_equal(id, again);
+    remove_dir(NULL);
+    make_dir(NULL);
+    assert_int_equal(journal_id(other, &e), 0);
+    assert_string_not_equal(id, other);
+}
+
+static void arrive(struct journal *f, const char *peer_key, const char *session)
+{
+    struct journal_record s = sample;
+    struct err e = ERR_INIT;
+
+    s.role = HANDOFF_DESTINATION;
+    s.state = HANDOFF_COMING;
+    snprintf(s.peer_key, sizeof(s.peer_key), "%s", peer_key);
+    snprintf(s.session, sizeof(s.session), "%s", session);
+    assert_int_equal(journal_begin(f, &s, &e), 0);
+    f->now.state = HANDOFF_ENDED;
+    assert_int_equal(journal_save(f, &e), 0);
+    journal_keep(f);
+}
+
+/* Another host may still ask about its own. */
+static void what_is_not_acknowledged_is_set_aside_for_another_source(void **arg)
+{
+    static const char one[] = "11111111111111111111111111111111",
+                      two[] = "22222222222222222222222222222222",
+                      three[] = "33333333333333333333333333333333";
+    char path[512];
+    struct journal f;
+
+    (void)arg;
+    arrive(&f, "SHA256:a", one);
+    arrive(&f, "SHA256:b", two);
+    snprintf(path, sizeof(path), "%s/past-%s.json", dir, one);
+    assert_int_equal(access(path, F_OK), 0);
+    arrive(&f, "SHA256:b", three);
+    snprintf(path, sizeof(path), "%s/past-%s.json", dir, two);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+/* READY is only noted: after a power loss "incoming" does not mean that it was never said. */
+static void incoming_of_another_boot_may_have_been_ready(void **arg)
+{
+    struct journal f;
+    struct journal_record s = sample;
+    struct err e = ERR_INIT;
+
+    (void)arg;
+    s.role = HANDOFF_DESTINATION;
+    s.state = HANDOFF_COMING;
+    assert_int_equal(journal_begin(&f, &s, &e), 0);
+    journal_keep(&f);
+    assert_int_equal(journal_open(&f, HANDOFF_DESTINATION, s.uuid, &e), 0);
+    assert_int_equal(f.now.state, HANDOFF_COMING);
+
+    char *text = journal_text(&s); /* sample's boot */
+    const int fd = open(f.path, O_WRONLY | O_TRUNC);
+
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+    free(text);
+    journal_keep(&f);
+    assert_int_equal(journal_open(&f, HANDOFF_DESTINATION, s.uuid, &e), 0);
+    assert_int_equal(f.now.state, HANDOFF_READY);
+    journal_keep(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +397,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(file_in_doubt_is_refused, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(
             only_a_file_of_a_guest_not_touched_is_replaced, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(
+            a_record_has_its_place_before_it_is_needed, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(a_journal_keeps_its_id, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(
+            what_is_not_acknowledged_is_set_aside_for_another_source, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(
+            incoming_of_another_boot_may_have_been_ready, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(only_orphans_are_visited, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(senseless_file_is_left_alone, make_dir, remove_dir),
     };

@@ -28,7 +28,7 @@
 static char run_dir[64];
 
 static struct {
-    bool gone, suspended, paused, no_resume, no_list;
+    bool gone, suspended, paused, has_run, no_resume, no_list;
     const char *name;  /* of our copy */
     const char *other; /* of another domain */
     char done[512];
@@ -78,6 +78,7 @@ int xl_look_at(struct xl *xl, uint32_t domid, const char *uuid, struct xl_domain
     *d = (struct xl_domain){.domid = domid,
         .uuid = UUID,
         .paused = now.paused,
+        .cpu_ns = now.has_run,
         .shut_down = now.suspended,
         .reason = now.suspended ? LIBXL_SHUTDOWN_REASON_SUSPEND : 0};
     snprintf(d->name, sizeof(d->name), "%s", now.name);
@@ -172,6 +173,11 @@ int open_run_dir(char path[static PATHS_BYTES], struct err *e)
     return 0;
 }
 
+int open_state_dir(char path[static PATHS_BYTES], struct err *e)
+{
+    return open_run_dir(path, e);
+}
+
 /* --- the stage --- */
 
 static void keep_line(void *arg, enum log_level level, const char *line)
@@ -215,6 +221,18 @@ static void left(enum handoff_state state, bool touched)
 static bool is_left(enum handoff_role role)
 {
     return journal_exists(role, UUID);
+}
+
+/* At the destination. */
+static const char *recorded(void)
+{
+    struct err e = ERR_INIT;
+    struct journal j;
+
+    if (journal_open(&j, HANDOFF_DESTINATION, UUID, &e))
+        return "nothing";
+    journal_keep(&j);
+    return handoff_state_name(j.now.state);
 }
 
 static void forget(enum handoff_role role)
@@ -328,13 +346,57 @@ static void only_our_own_half_built_copy_is_destroyed(void **state)
     assert_string_equal(now.done, "");
 }
 
-static void a_taken_guest_that_runs_gets_a_monitor(void **state)
+/* GO may have been sent to it: the source may ask. */
+static void what_was_ready_is_destroyed_and_that_is_remembered(void **state)
+{
+    (void)state;
+    left(HANDOFF_READY, false);
+    now.name = "g--incoming";
+    now.paused = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "destroy 7;");
+    assert_string_equal(recorded(), "gone");
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(recorded(), "gone");
+}
+
+static void a_taken_guest_that_runs_gets_a_monitor_and_is_remembered(void **state)
 {
     (void)state;
     left(HANDOFF_TAKEN, false);
     assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
     assert_string_equal(now.done, "monitor 7;");
-    assert_false(is_left(HANDOFF_DESTINATION));
+    assert_string_equal(recorded(), "started");
+}
+
+/* Somebody paused it later. */
+static void a_taken_guest_that_has_run_was_started(void **state)
+{
+    (void)state;
+    left(HANDOFF_TAKEN, false);
+    now.paused = now.has_run = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(recorded(), "started");
+}
+
+static void a_taken_guest_that_is_no_more_counts_as_having_run(void **state)
+{
+    (void)state;
+    left(HANDOFF_TAKEN, false);
+    now.gone = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(recorded(), "ended");
+}
+
+static void a_started_guest_that_is_no_more_has_ended(void **state)
+{
+    (void)state;
+    left(HANDOFF_STARTED, false);
+    now.gone = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "");
+    assert_string_equal(recorded(), "ended");
+    assert_non_null(strstr(now.said, "must be destroyed"));
 }
 
 static void a_taken_guest_that_never_started_is_left_as_it_is(void **state)
@@ -344,14 +406,28 @@ static void a_taken_guest_that_never_started_is_left_as_it_is(void **state)
     now.paused = true;
     assert_int_equal(recover_main(&log_to_test), EXIT_DOUBT);
     assert_string_equal(now.done, "");
-    assert_true(is_left(HANDOFF_DESTINATION));
+    assert_string_equal(recorded(), "taken");
+}
+
+/* STARTED came, and then everybody died before the copy was destroyed. */
+static void a_copy_of_a_guest_that_has_moved_is_destroyed_and_never_resumed(void **state)
+{
+    (void)state;
+    left(HANDOFF_MOVED, false);
+    now.suspended = true;
+    now.name = "g--migratedaway";
+    assert_int_equal(resume_main("g--migratedaway", true, &log_to_test), EXIT_REFUSED);
+    assert_string_equal(now.done, "");
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "destroy 7;");
+    assert_false(is_left(HANDOFF_SOURCE));
 }
 
 static void resume_takes_what_no_migration_remembers(void **state)
 {
     (void)state;
     now.suspended = true;
-    assert_int_equal(resume_main("g", &log_to_test), EXIT_DONE);
+    assert_int_equal(resume_main("g", false, &log_to_test), EXIT_DONE);
     assert_string_equal(now.done, "log-dirty off;resume 7;monitor 7;");
 }
 
@@ -360,18 +436,42 @@ static void resume_forgets_what_was_left(void **state)
     (void)state;
     left(HANDOFF_LIVE, true);
     now.suspended = true;
-    assert_int_equal(resume_main("g", &log_to_test), EXIT_DONE);
+    assert_int_equal(resume_main("g", false, &log_to_test), EXIT_DONE);
     assert_string_equal(now.done, "log-dirty off;resume 7;monitor 7;cap 150;");
     assert_false(is_left(HANDOFF_SOURCE));
 }
 
-static void resume_gives_a_given_guest_its_name_back(void **state)
+static void resume_refuses_a_guest_that_was_given_away(void **state)
 {
     (void)state;
     left(HANDOFF_GIVEN, false);
     now.suspended = true;
     now.name = "g--migratedaway";
-    assert_int_equal(resume_main("g--migratedaway", &log_to_test), EXIT_DONE);
+    assert_int_equal(resume_main("g--migratedaway", false, &log_to_test), EXIT_REFUSED);
+    assert_string_equal(now.done, "");
+    assert_non_null(strstr(now.said, "--force"));
+    assert_true(is_left(HANDOFF_SOURCE));
+}
+
+/* Its name says what the journal no longer knows. */
+static void resume_refuses_a_given_guest_without_a_record(void **state)
+{
+    (void)state;
+    now.suspended = true;
+    now.name = "g--migratedaway";
+    assert_int_equal(resume_main("g--migratedaway", false, &log_to_test), EXIT_REFUSED);
+    assert_string_equal(now.done, "");
+    assert_int_equal(resume_main("g--migratedaway", true, &log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "log-dirty off;rename g--migratedaway g;resume 7;monitor 7;");
+}
+
+static void resume_by_force_gives_a_given_guest_its_name_back(void **state)
+{
+    (void)state;
+    left(HANDOFF_GIVEN, false);
+    now.suspended = true;
+    now.name = "g--migratedaway";
+    assert_int_equal(resume_main("g--migratedaway", true, &log_to_test), EXIT_DONE);
     assert_string_equal(now.done, "log-dirty off;rename g--migratedaway g;resume 7;monitor 7;");
     assert_false(is_left(HANDOFF_SOURCE));
 }
@@ -379,11 +479,11 @@ static void resume_gives_a_given_guest_its_name_back(void **state)
 static void resume_refuses_what_is_not_suspended_or_lives_under_its_name(void **state)
 {
     (void)state;
-    assert_int_equal(resume_main("g", &log_to_test), EXIT_REFUSED);
+    assert_int_equal(resume_main("g", false, &log_to_test), EXIT_REFUSED);
     now.suspended = true;
     now.name = "g--migratedaway";
     now.other = "g";
-    assert_int_equal(resume_main("g--migratedaway", &log_to_test), EXIT_REFUSED);
+    assert_int_equal(resume_main("g--migratedaway", false, &log_to_test), EXIT_REFUSED);
     assert_string_equal(now.done, "");
 }
 
@@ -399,11 +499,18 @@ int main(void)
         TEST(a_given_guest_that_runs_or_is_gone_is_settled),
         TEST(what_was_half_built_is_destroyed),
         TEST(only_our_own_half_built_copy_is_destroyed),
-        TEST(a_taken_guest_that_runs_gets_a_monitor),
+        TEST(what_was_ready_is_destroyed_and_that_is_remembered),
+        TEST(a_taken_guest_that_runs_gets_a_monitor_and_is_remembered),
+        TEST(a_taken_guest_that_has_run_was_started),
+        TEST(a_taken_guest_that_is_no_more_counts_as_having_run),
+        TEST(a_started_guest_that_is_no_more_has_ended),
         TEST(a_taken_guest_that_never_started_is_left_as_it_is),
+        TEST(a_copy_of_a_guest_that_has_moved_is_destroyed_and_never_resumed),
         TEST(resume_takes_what_no_migration_remembers),
         TEST(resume_forgets_what_was_left),
-        TEST(resume_gives_a_given_guest_its_name_back),
+        TEST(resume_refuses_a_guest_that_was_given_away),
+        TEST(resume_refuses_a_given_guest_without_a_record),
+        TEST(resume_by_force_gives_a_given_guest_its_name_back),
         TEST(resume_refuses_what_is_not_suspended_or_lives_under_its_name),
     };
     char command[128];
@@ -412,6 +519,7 @@ int main(void)
     if (!mkdtemp(run_dir))
         return 1;
     setenv("XMIGRATE_RUN_DIR", run_dir, 1);
+    setenv("XMIGRATE_STATE_DIR", run_dir, 1);
 
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
 

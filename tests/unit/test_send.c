@@ -244,6 +244,11 @@ int open_run_dir(char path[static PATHS_BYTES], struct err *e)
     return 0;
 }
 
+int open_state_dir(char path[static PATHS_BYTES], struct err *e)
+{
+    return open_run_dir(path, e);
+}
+
 /* --- libxl's operation and the helper in it --- */
 
 struct xl_async {
@@ -508,7 +513,8 @@ static void peer_waits(void)
 /* True when GO came. What the state file says at that moment is what a crash would find. */
 static bool become_ready(void)
 {
-    const struct message_ready ready = {.domid = 3};
+    const struct message_ready ready = {.domid = 3,
+        .mark = {.journal = "0123456789abcdef0123456789abcdef", .boot = UUID, .clock_ns = 77}};
     struct err e = ERR_INIT;
     enum control_type type;
 

@@ -96,6 +96,11 @@ int open_run_dir(char path[static PATHS_BYTES], struct err *e)
     return 0;
 }
 
+int open_state_dir(char path[static PATHS_BYTES], struct err *e)
+{
+    return open_run_dir(path, e);
+}
+
 int find_program(const char *name, char path[static PATHS_BYTES], struct err *e)
 {
     (void)e;
@@ -322,9 +327,14 @@ static void hear_out(struct peer *p)
         ;
 }
 
+static const struct message_mark mark = {.journal = "0123456789abcdef0123456789abcdef",
+    .boot = "01234567-89ab-cdef-0123-456789abcdef",
+    .clock_ns = 77};
+static const struct message_go go = {.mark = mark, .within_ns = NS_PER_S};
+
 static void become_ready(struct peer *p)
 {
-    const struct message_ready ready = {.domid = 3};
+    const struct message_ready ready = {.domid = 3, .mark = mark};
     struct err e = ERR_INIT;
 
     while (hear(p) != CONTROL_LIBXL_END)
@@ -387,7 +397,7 @@ static void peer_vanishes(struct peer *p)
 
 static void peer_is_ready_too_early(struct peer *p)
 {
-    const struct message_ready ready = {.domid = 3};
+    const struct message_ready ready = {.domid = 3, .mark = mark};
     struct err e = ERR_INIT;
 
     message_send_ready(&p->control, &ready, &e);
@@ -515,7 +525,7 @@ static void a_whole_transfer_relays_libxls_stream(void **state)
     assert_true(s->t.engine_done);
     assert_true(s->journal.now.suspending);
     assert_int_equal(s->t.total.data_pages, 10);
-    assert_int_equal(message_send_empty(&s->control, CONTROL_GO, &s->e), 0);
+    assert_int_equal(message_send_go(&s->control, &go, &s->e), 0);
     assert_int_equal(transfer_until_started(&s->t, &s->e), 0);
     assert_true(s->t.started_ns >= s->t.ready_ns);
     assert_int_equal(s->peer.data_bytes, 7 + 3 * TRANSFER_STREAM_BYTES);
@@ -665,7 +675,7 @@ static void failed_after_go_gives_it_back(void **state)
     struct stage *s = begin(helper_is_well, peer_gives_it_back);
 
     assert_int_equal(until_ready(s), 0);
-    assert_int_equal(message_send_empty(&s->control, CONTROL_GO, &s->e), 0);
+    assert_int_equal(message_send_go(&s->control, &go, &s->e), 0);
     assert_true(transfer_until_started(&s->t, &s->e) < 0);
     assert_true(s->t.peer_failed);
     end(s);
@@ -677,7 +687,7 @@ static void a_loss_after_go_is_not_a_failure_of_the_peer(void **state)
     struct stage *s = begin(helper_is_well, peer_goes_after_go);
 
     assert_int_equal(until_ready(s), 0);
-    assert_int_equal(message_send_empty(&s->control, CONTROL_GO, &s->e), 0);
+    assert_int_equal(message_send_go(&s->control, &go, &s->e), 0);
     /* Too late for a signal. */
     cancel_fire(&s->cancel);
     assert_true(transfer_until_started(&s->t, &s->e) < 0);

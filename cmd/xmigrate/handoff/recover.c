@@ -2,6 +2,7 @@
 
 #include "base/deadline.h"
 #include "base/units.h"
+#include "cmd/handoff/advice.h"
 #include "cmd/handoff/machine.h"
 #include "cmd/handoff/names.h"
 #include "cmd/lock.h"
@@ -80,6 +81,7 @@ struct recovery {
     /* The one at hand. */
     struct journal *journal;
     struct xl_domain copy; /* ours, unless there is none */
+    enum handoff_state next;
 };
 
 static void raise_exit(struct recovery *r, int code)
@@ -112,7 +114,7 @@ static int find_copy(struct recovery *r, struct err *e)
     struct err none = ERR_INIT;
     int rc;
 
-    if (s->state == HANDOFF_COMING) {
+    if (s->state == HANDOFF_COMING || s->state == HANDOFF_READY) {
         snprintf(name, sizeof(name), "%s%s", s->name, HANDOFF_INCOMING);
         rc = xl_by_name(&r->xl, name, &r->copy, &none);
         if (!rc && strcmp(r->copy.uuid, s->uuid))
@@ -128,8 +130,9 @@ static enum handoff_event what_was_found(const struct recovery *r, bool there)
     if (!there)
         return HANDOFF_FOUND_NONE;
 
+    /* A copy that was paused later has run all the same. */
     const bool stopped = r->journal->now.role == HANDOFF_SOURCE ? r->copy.shut_down
-                                                                : r->copy.paused;
+                                                                : r->copy.paused && !r->copy.cpu_ns;
 
     return stopped ? HANDOFF_FOUND_STOPPED : HANDOFF_FOUND_RUNNING;
 }
@@ -172,6 +175,14 @@ static int resume_left(void *arg, struct err *e)
     return rc;
 }
 
+static int record(void *arg, struct err *e)
+{
+    struct recovery *r = arg;
+
+    r->journal->now.state = r->next;
+    return journal_save(r->journal, e);
+}
+
 static int destroy_half_built(void *arg, struct err *e)
 {
     struct recovery *r = arg;
@@ -179,6 +190,17 @@ static int destroy_half_built(void *arg, struct err *e)
 
     if (!rc)
         log_info(r->log, "\"%s\" (domain %u), half-built for a migration from %s, is destroyed",
+            r->copy.name, r->copy.domid, r->journal->now.peer);
+    return rc;
+}
+
+static int destroy_old(void *arg, struct err *e)
+{
+    struct recovery *r = arg;
+    const int rc = xl_destroy(&r->xl, r->copy.domid, e);
+
+    if (!rc)
+        log_info(r->log, "\"%s\" (domain %u) has run on %s since: its copy here is destroyed",
             r->copy.name, r->copy.domid, r->journal->now.peer);
     return rc;
 }
@@ -207,22 +229,11 @@ static int forget(void *arg, struct err *e)
 static int advise(void *arg, struct err *e)
 {
     struct recovery *r = arg;
-    const struct journal_record *s = &r->journal->now;
-    const struct xl_domain *d = &r->copy;
+    char text[ADVICE_BYTES];
 
     (void)e;
-    if (s->role == HANDOFF_SOURCE)
-        log_warn(r->log,
-            "\"%s\" (domain %u, suspended) was given to %s when the connection was lost: look "
-            "there with xl list; if it runs there, here: xl destroy %u; if it does not, here: "
-            "xmigrate --resume %u",
-            d->name, d->domid, s->peer, d->domid, d->domid);
-    else
-        log_warn(r->log,
-            "\"%s\" (domain %u, paused) was given to this host by %s but never started: look there "
-            "with xl list; if it runs there, here: xl destroy %u; if it does not, destroy it "
-            "there, then here: xl rename %u %s; xl unpause %u",
-            d->name, d->domid, s->peer, d->domid, d->domid, s->name, d->domid);
+    handoff_advice(&r->journal->now, r->copy.domid, text);
+    log_warn(r->log, "%s", text);
     raise_exit(r, EXIT_DOUBT);
     return 0;
 }
@@ -233,20 +244,29 @@ static int advise(void *arg, struct err *e)
 static void say_found(const struct recovery *r, enum handoff_event event)
 {
     const struct journal_record *s = &r->journal->now;
-    const bool source = s->role == HANDOFF_SOURCE, given = handoff_is_in_doubt(s->state);
+    const bool none = event == HANDOFF_FOUND_NONE;
 
-    if (event == HANDOFF_FOUND_NONE && given)
-        log_info(r->log, "\"%s\" %s %s and is gone here", s->name,
-            source ? "was given to" : "came from", s->peer);
-    else if (event == HANDOFF_FOUND_NONE && source)
+    if (s->state == HANDOFF_LIVE && none)
         say_resumed(r, s, RECOVER_GONE);
-    else if (event == HANDOFF_FOUND_NONE)
+    else if (s->state == HANDOFF_GIVEN && none)
+        log_info(r->log, "\"%s\" was given to %s and is gone here", s->name, s->peer);
+    else if (s->state == HANDOFF_GIVEN && event == HANDOFF_FOUND_RUNNING)
+        log_info(r->log, "\"%s\" (domain %u) was given to %s but runs here", r->copy.name,
+            r->copy.domid, s->peer);
+    else if ((s->state == HANDOFF_COMING || s->state == HANDOFF_READY) && none)
         log_info(r->log, "of \"%s\" from %s nothing is left here", s->name, s->peer);
-    else if (event == HANDOFF_FOUND_RUNNING && given)
-        log_info(r->log,
-            source ? "\"%s\" (domain %u) was given to %s but runs here"
-                   : "\"%s\" (domain %u) came from %s and runs here",
-            r->copy.name, r->copy.domid, s->peer);
+}
+
+/* What stays recorded for the source to ask about. */
+static void say_history(const struct recovery *r)
+{
+    char text[ADVICE_BYTES];
+
+    if (r->journal->lock_fd < 0 || r->journal->now.role != HANDOFF_DESTINATION ||
+        handoff_is_in_doubt(r->next))
+        return;
+    handoff_history(&r->journal->now, text);
+    log_info(r->log, "%s", text);
 }
 
 /* The guest may have been slowed down when everybody died. */
@@ -262,14 +282,17 @@ static void put_given_cap_back(struct recovery *r, enum handoff_event event)
 static int settle(struct recovery *r, struct err *e)
 {
     static handoff_doer *const doers[HANDOFF_ACTIONS] = {
+        [HANDOFF_INDEX(HANDOFF_RECORD)] = record,
         [HANDOFF_INDEX(HANDOFF_RESUME)] = resume_left,
-        [HANDOFF_INDEX(HANDOFF_DESTROY)] = destroy_half_built,
+        [HANDOFF_INDEX(HANDOFF_UNBUILD)] = destroy_half_built,
+        [HANDOFF_INDEX(HANDOFF_DESTROY)] = destroy_old,
         [HANDOFF_INDEX(HANDOFF_MONITOR)] = watch_arrived,
         [HANDOFF_INDEX(HANDOFF_FORGET)] = forget,
         [HANDOFF_INDEX(HANDOFF_ADVISE)] = advise,
     };
     const struct journal_record *s = &r->journal->now;
-    const int rc = find_copy(r, e);
+    struct handoff_step step;
+    int rc = find_copy(r, e);
 
     if (rc && rc != -ESRCH)
         return rc;
@@ -278,7 +301,12 @@ static int settle(struct recovery *r, struct err *e)
 
     say_found(r, event);
     put_given_cap_back(r, event);
-    return handoff_carry_out(handoff_next(s->role, s->state, event), doers, r, e);
+    step = handoff_next(s->role, s->state, event);
+    r->next = step.next;
+    rc = handoff_carry_out(step, doers, r, e);
+    if (!rc)
+        say_history(r);
+    return rc;
 }
 
 static void recover_one(void *arg, struct journal *j)
@@ -403,6 +431,20 @@ static int resume_guest(void *arg, struct err *e)
     return rc;
 }
 
+static int take_back(void *arg, struct err *e)
+{
+    struct resumption *r = arg;
+    struct err none = ERR_INIT;
+
+    (void)e;
+    if (r->journal.lock_fd < 0)
+        return 0;
+    r->journal.now.state = HANDOFF_LIVE;
+    if (journal_save(&r->journal, &none))
+        log_warn(r->log, "%s", none.text);
+    return 0;
+}
+
 /* A person has decided: what was in doubt about this guest no longer is. */
 static int forget_resumed(void *arg, struct err *e)
 {
@@ -418,13 +460,37 @@ static int forget_resumed(void *arg, struct err *e)
     return 0;
 }
 
-static int resume_domain(struct resumption *r, const char *dom, struct err *e)
+static int refuse(void *arg, struct err *e)
+{
+    struct resumption *r = arg;
+    char text[ADVICE_BYTES];
+
+    handoff_advice(&r->journal.now, r->domain.domid, text);
+    return err_set(e, ERR_REFUSED, EBUSY, "%s", text);
+}
+
+/* Its record, or what its name says: a guest that was given away may have lost its record. */
+static int read_record(struct resumption *r, struct err *e)
+{
+    struct journal_record *now = &r->journal.now;
+    const int rc = journal_open(&r->journal, HANDOFF_SOURCE, r->domain.uuid, e);
+
+    if (!rc || rc != -ENOENT)
+        return rc;
+    *now = (struct journal_record){.cap = JOURNAL_NO_CAP, .peer = "another host"};
+    now->state = strcmp(r->domain.name, r->name) ? HANDOFF_GIVEN : HANDOFF_LIVE;
+    snprintf(now->name, sizeof(now->name), "%s", r->name);
+    return 0;
+}
+
+static int resume_domain(struct resumption *r, const char *dom, bool force, struct err *e)
 {
     static handoff_doer *const doers[HANDOFF_ACTIONS] = {
+        [HANDOFF_INDEX(HANDOFF_TAKE_BACK)] = take_back,
         [HANDOFF_INDEX(HANDOFF_RESUME)] = resume_guest,
         [HANDOFF_INDEX(HANDOFF_FORGET)] = forget_resumed,
+        [HANDOFF_INDEX(HANDOFF_ADVISE)] = refuse,
     };
-    enum handoff_state state = HANDOFF_LIVE;
     int rc = xl_find(r->xl, dom, &r->domain, e);
 
     if (rc)
@@ -432,17 +498,16 @@ static int resume_domain(struct resumption *r, const char *dom, struct err *e)
     own_name(&r->domain, r->name);
     rc = check_resumable(r->xl, &r->domain, r->name, e);
     if (!rc)
-        rc = journal_open(&r->journal, HANDOFF_SOURCE, r->domain.uuid, e);
+        rc = read_record(r, e);
     if (!rc)
-        state = r->journal.now.state;
-    else if (rc != -ENOENT)
-        return rc;
-    rc = handoff_carry_out(handoff_next(HANDOFF_SOURCE, state, HANDOFF_RESUME_ASKED), doers, r, e);
+        rc = handoff_carry_out(handoff_next(HANDOFF_SOURCE, r->journal.now.state,
+                                   force ? HANDOFF_RESUME_FORCED : HANDOFF_RESUME_ASKED),
+            doers, r, e);
     journal_keep(&r->journal);
     return rc;
 }
 
-int resume_main(const char *dom, const struct log *log)
+int resume_main(const char *dom, bool force, const struct log *log)
 {
     struct err e = ERR_INIT;
     struct xl xl;
@@ -452,7 +517,7 @@ int resume_main(const char *dom, const struct log *log)
     if (!rc)
         rc = xl_open(&xl, log, deadline_in(XL_SHORT_NS), &e);
     if (!rc) {
-        rc = resume_domain(&r, dom, &e);
+        rc = resume_domain(&r, dom, force, &e);
         xl_close(&xl);
     }
     if (!rc)

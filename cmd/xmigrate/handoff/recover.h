@@ -22,11 +22,12 @@ enum recover_found {
 int recover_guest(
     struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e);
 
-/* xmigrate --recover: every state file nobody is in charge of. Returns the exit code: 0 when
+/* xmigrate --recover: every record nobody is in charge of. Returns the exit code: 0 when
  * nothing is left to do, 3 when something failed, 4 when a person must look. */
 int recover_main(const struct log *log);
 
-/* xmigrate --resume DOM. Returns the exit code. */
-int resume_main(const char *dom, const struct log *log);
+/* xmigrate --resume [--force] DOM. Returns the exit code. Without force a guest that was given away
+ * is refused, with the advice for it. */
+int resume_main(const char *dom, bool force, const struct log *log);
 
 #endif

@@ -33,6 +33,12 @@ static void to_hex(const uint8_t *bytes, size_t len, char *out)
         sprintf(out + 2 * i, "%02x", bytes[i]);
 }
 
+void message_session_text(
+    const uint8_t session[static LINK_SESSION_BYTES], char text[static JOURNAL_ID_BYTES])
+{
+    to_hex(session, LINK_SESSION_BYTES, text);
+}
+
 int message_send_hello(struct control *c, struct err *e)
 {
     return send_json(c, CONTROL_HELLO,
@@ -69,8 +75,17 @@ int message_send_accept(struct control *c, const struct message_accept *accept, 
 int message_send_ready(struct control *c, const struct message_ready *ready, struct err *e)
 {
     return send_json(c, CONTROL_READY,
-        json_pack("{s:I, s:I}", "domid", (json_int_t)ready->domid, "finish_ns",
-            (json_int_t)ready->finish_ns),
+        json_pack("{s:I, s:I, s:s, s:s, s:I}", "domid", (json_int_t)ready->domid, "finish_ns",
+            (json_int_t)ready->finish_ns, "journal", ready->mark.journal, "boot", ready->mark.boot,
+            "clock_ns", (json_int_t)ready->mark.clock_ns),
+        e);
+}
+
+int message_send_go(struct control *c, const struct message_go *go, struct err *e)
+{
+    return send_json(c, CONTROL_GO,
+        json_pack("{s:s, s:s, s:I, s:I}", "journal", go->mark.journal, "boot", go->mark.boot,
+            "clock_ns", (json_int_t)go->mark.clock_ns, "within_ns", (json_int_t)go->within_ns),
         e);
 }
 
@@ -251,13 +266,34 @@ static bool take_domid_and_time(
     return true;
 }
 
+static bool take_mark(const json_t *o, struct message_mark *mark)
+{
+    uint8_t id[(JOURNAL_ID_BYTES - 1) / 2];
+
+    return take_hex(o, "journal", id, sizeof(id)) &&
+           take_text(o, "journal", mark->journal, sizeof(mark->journal)) &&
+           take_text(o, "boot", mark->boot, sizeof(mark->boot)) && is_uuid(mark->boot) &&
+           take_int(o, "clock_ns", 0, INT64_MAX, &mark->clock_ns);
+}
+
 int message_parse_ready(
     const void *body, size_t len_bytes, struct message_ready *ready, struct err *e)
 {
     json_t *o = load(body, len_bytes);
 
-    return judge(
-        o, take_domid_and_time(o, "finish_ns", &ready->domid, &ready->finish_ns), CONTROL_READY, e);
+    return judge(o,
+        take_domid_and_time(o, "finish_ns", &ready->domid, &ready->finish_ns) &&
+            take_mark(o, &ready->mark),
+        CONTROL_READY, e);
+}
+
+int message_parse_go(const void *body, size_t len_bytes, struct message_go *go, struct err *e)
+{
+    json_t *o = load(body, len_bytes);
+
+    return judge(o,
+        take_mark(o, &go->mark) && take_int(o, "within_ns", 0, INT64_MAX, &go->within_ns),
+        CONTROL_GO, e);
 }
 
 int message_parse_started(

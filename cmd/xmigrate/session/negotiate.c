@@ -117,6 +117,9 @@ static int take_hold(struct negotiation *a, struct err *e)
     snprintf(first.uuid, sizeof(first.uuid), "%s", a->domain.uuid);
     snprintf(first.name, sizeof(first.name), "%s", a->domain.name);
     snprintf(first.peer, sizeof(first.peer), "%s", a->options->address.host);
+    snprintf(first.host, sizeof(first.host), "%s", a->options->address.host);
+    first.port = a->options->address.port;
+    first.insecure = a->options->insecure;
     rc = journal_begin(&a->journal, &first, e);
     a->journal_begun = !rc;
     return rc;

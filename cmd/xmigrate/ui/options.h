@@ -57,6 +57,7 @@ struct options {
 
     const char *config_dir;
     bool insecure;
+    bool force;
     bool json;
     enum log_level log_level;
 };
