@@ -3,12 +3,14 @@
 #include "base/deadline.h"
 #include "base/io.h"
 #include "base/packet.h"
+#include "cmd/fields.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,18 +19,111 @@
 /* The other end reads all the time; one that does not for so long hangs. */
 #define SEND_LIMIT_NS (10 * NS_PER_S)
 
-static const char *const kind_names[] = {
-    [LINK_JOB] = "job",
-    [LINK_CONN] = "conn",
-    [LINK_ABORT] = "abort",
-    [LINK_CAP] = "cap",
-    [LINK_LOGGING] = "logging",
-    [LINK_NOTED] = "noted",
-    [LINK_EVENT] = "event",
-    [LINK_FAILED] = "failed",
-    [LINK_DONE] = "done",
-    [LINK_ALIVE] = "alive",
+/* Linux 6.5. */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+/* --- what the messages hold --- */
+
+static const char *role_name(int role)
+{
+    return role == LINK_SOURCE ? "source" : "destination";
+}
+
+static const char *compress_name(int compress)
+{
+    return link_compress_names[compress];
+}
+
+static const char *stall_name(int on_stall)
+{
+    return on_stall_name((enum on_stall)on_stall);
+}
+
+static const char *class_name(int class)
+{
+    return err_class_name((enum err_class) class);
+}
+
+static const char *side_name(int side)
+{
+    return err_side_name((enum err_side)side);
+}
+
+static const struct field_words roles = {role_name, LINK_DESTINATION + 1, -1};
+static const struct field_words compressions = {compress_name, LINK_COMPRESSES, -1};
+static const struct field_words stalls = {stall_name, ON_STALLS, -1};
+static const struct field_words classes = {class_name, ERR_CANCELLED + 1, ERR_INTERNAL};
+static const struct field_words sides = {side_name, SIDE_DESTINATION + 1, SIDE_UNKNOWN};
+
+static const struct field job_fields[] = {
+    FIELD("role", FIELD_WORD, struct link_job, role, .words = &roles),
+    FIELD_BETWEEN("domid", struct link_job, domid, 0, LINK_MAX_DOMID),
+    FIELD("session", FIELD_BYTES, struct link_job, session),
+    FIELD("key", FIELD_BYTES, struct link_job, key),
+    FIELD_BETWEEN("lanes", struct link_job, lanes, 1, LINK_MAX_LANES),
+    FIELD("insecure", FIELD_BOOL, struct link_job, insecure),
+    FIELD("config_dir", FIELD_TEXT, struct link_job, config_dir),
+    FIELD("fingerprint", FIELD_TEXT, struct link_job, fingerprint),
+    FIELD("host", FIELD_TEXT, struct link_job, host),
+    FIELD_BETWEEN("port", struct link_job, port, 0, UINT16_MAX),
+    FIELD_COUNT("connect_ns", struct link_job, connect_ns),
+    FIELD_COUNT("silent_ns", struct link_job, silent_ns),
+    FIELD("compress", FIELD_WORD, struct link_job, compress, .words = &compressions),
+    FIELD_COUNT("bandwidth_bits_per_s", struct link_job, bandwidth_bits_per_s),
+    FIELD_COUNT("max_downtime_ns", struct link_job, limits.max_downtime_ns),
+    FIELD_COUNT32("max_rounds", struct link_job, limits.max_rounds),
+    FIELD_COUNT("suspend_estimate_ns", struct link_job, suspend_estimate_ns),
+    FIELD_COUNT("receiver_estimate_ns", struct link_job, receiver_estimate_ns),
+    FIELD_COUNT("result_ns", struct link_job, result_ns),
+    FIELD_COUNT("max_time_ns", struct link_job, limits.max_time_ns),
+    FIELD_COUNT("max_bytes", struct link_job, limits.max_bytes),
+    FIELD("on_stall", FIELD_WORD, struct link_job, limits.on_stall, .words = &stalls),
+    FIELDS_END,
 };
+
+const struct field link_err_fields[] = {
+    FIELD("class", FIELD_WORD, struct err, class, .words = &classes),
+    FIELD("side", FIELD_WORD, struct err, side, .words = &sides),
+    FIELD("text", FIELD_LINE, struct err, text),
+    FIELD_BETWEEN("code", struct err, code, 1, 4095),
+    FIELDS_END,
+};
+
+static const struct field conn_fields[] = {
+    FIELD_BETWEEN("lane", struct link_message, lane, 0, UINT16_MAX),
+    FIELD("preamble", FIELD_BYTES, struct link_message, preamble),
+    FIELDS_END,
+};
+
+static const struct field cap_fields[] = {
+    FIELD_BETWEEN("cap_percent", struct link_message, cap_percent, 1, UINT16_MAX),
+    FIELDS_END,
+};
+
+static const struct field no_fields[] = {FIELDS_END};
+
+/* The fields' places are from the offset within struct link_message. */
+static const struct kind {
+    const char *name;
+    const struct field *fields;
+    size_t offset;
+    bool has_body; /* an object of its own, as the sender made it */
+} kinds[] = {
+    [LINK_JOB] = {"job", job_fields, offsetof(struct link_message, job)},
+    [LINK_CONN] = {"conn", conn_fields},
+    [LINK_ABORT] = {"abort", link_err_fields, offsetof(struct link_message, failed)},
+    [LINK_NOTED] = {"noted", no_fields},
+    [LINK_CAP] = {"cap", cap_fields},
+    [LINK_LOGGING] = {"logging", no_fields},
+    [LINK_EVENT] = {"event", no_fields, .has_body = true},
+    [LINK_FAILED] = {"failed", link_err_fields, offsetof(struct link_message, failed)},
+    [LINK_DONE] = {"done", no_fields, .has_body = true},
+    [LINK_ALIVE] = {"alive", no_fields},
+};
+
+/* --- the socket --- */
 
 /* A socket, and the address that it is for. */
 static int open_socket(const char *path, struct sockaddr_un *sa, struct err *e)
@@ -81,6 +176,37 @@ int link_accept(int listen_fd, const struct cancel *cancel, int64_t deadline_ns,
     return sock;
 }
 
+static bool is_hung_up(int sock)
+{
+    struct pollfd p = {.fd = sock};
+
+    return poll(&p, 1, 0) != 0;
+}
+
+int link_peer_pidfd(int sock, pid_t *pid)
+{
+    struct ucred peer;
+    socklen_t len = sizeof(peer);
+    int fd;
+
+    *pid = 0;
+    if (getsockopt(sock, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+        return -1;
+    *pid = peer.pid;
+    len = sizeof(fd);
+    if (!getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &fd, &len))
+        return fd;
+    if (errno != ENOPROTOOPT)
+        return -1;
+    fd = pidfd_open(peer.pid, 0);
+    /* Nobody but the peer holds its end: while that is open, the number is the peer's. */
+    if (fd >= 0 && is_hung_up(sock)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
 int link_connect(const char *path, struct err *e)
 {
     struct sockaddr_un sa;
@@ -95,43 +221,6 @@ int link_connect(const char *path, struct err *e)
         return rc;
     }
     return sock;
-}
-
-/* Takes over the reference to body. */
-static int send_packet(int sock, enum link_kind kind, json_t *body, int fd, struct err *e)
-{
-    int rc = -ENOMEM;
-    char *text = NULL;
-
-    if (body && !json_object_set_new(body, "msg", json_string(kind_names[kind])))
-        text = json_dumps(body, JSON_COMPACT);
-    json_decref(body);
-    if (text) {
-        rc = packet_send(sock, text, strlen(text), fd, NULL, deadline_in(SEND_LIMIT_NS));
-        free(text);
-    }
-    if (rc)
-        return err_set(e, ERR_LOCAL, -rc, "cannot send \"%s\" over the link: %s", kind_names[kind],
-            io_strerror(rc));
-    return 0;
-}
-
-static void to_hex(const uint8_t *bytes, size_t len, char *out)
-{
-    for (size_t i = 0; i < len; i++)
-        sprintf(out + 2 * i, "%02x", bytes[i]);
-}
-
-static bool from_hex(const char *text, uint8_t *bytes, size_t len)
-{
-    if (strlen(text) != 2 * len || strspn(text, "0123456789abcdef") != 2 * len)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        const char pair[3] = {text[2 * i], text[2 * i + 1]};
-
-        bytes[i] = (uint8_t)strtoul(pair, NULL, 16);
-    }
-    return true;
 }
 
 const char *const link_compress_names[LINK_COMPRESSES] = {
@@ -151,219 +240,128 @@ bool link_parse_compress(const char *name, enum link_compress *compress)
     return false;
 }
 
+/* --- messages --- */
+
+static json_t *pack_message(const struct link_message *m)
+{
+    const struct kind *kind = &kinds[m->kind];
+    json_t *o = fields_pack(kind->fields, (const char *)m + kind->offset);
+
+    if (o && !(kind->has_body && json_object_set(o, "body", m->body)) &&
+        !json_object_set_new(o, "msg", json_string(kind->name)))
+        return o;
+    json_decref(o);
+    return NULL;
+}
+
+static int send_message(int sock, const struct link_message *m, struct err *e)
+{
+    json_t *o = pack_message(m);
+    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    int rc = -ENOMEM;
+
+    json_decref(o);
+    if (text) {
+        rc = packet_send(sock, text, strlen(text), m->fd, NULL, deadline_in(SEND_LIMIT_NS));
+        explicit_bzero(text, strlen(text));
+        free(text);
+    }
+    if (rc)
+        return err_set(e, ERR_LOCAL, -rc, "cannot send \"%s\" over the link: %s",
+            kinds[m->kind].name, io_strerror(rc));
+    return 0;
+}
+
 int link_send_job(int sock, const struct link_job *job, int lock_fd, struct err *e)
 {
-    char session[2 * LINK_SESSION_BYTES + 1];
-    char key[2 * LINK_KEY_BYTES + 1];
+    struct link_message m = {.kind = LINK_JOB, .fd = lock_fd, .job = *job};
+    const int rc = send_message(sock, &m, e);
 
-    to_hex(job->session, LINK_SESSION_BYTES, session);
-    to_hex(job->key, LINK_KEY_BYTES, key);
-
-    json_t *body = json_pack(
-        "{s:s, s:I, s:s, s:s, s:I, s:b, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I,"
-        " s:I, s:I, s:I, s:s}",
-        "role", job->role == LINK_SOURCE ? "source" : "destination", "domid",
-        (json_int_t)job->domid, "session", session, "key", key, "lanes", (json_int_t)job->lanes,
-        "insecure", job->insecure, "config_dir", job->config_dir, "fingerprint", job->fingerprint,
-        "host", job->host, "port", (json_int_t)job->port, "connect_ns", (json_int_t)job->connect_ns,
-        "silent_ns", (json_int_t)job->silent_ns, "compress", link_compress_names[job->compress],
-        "bandwidth_bits_per_s", (json_int_t)job->bandwidth_bits_per_s, "max_downtime_ns",
-        (json_int_t)job->limits.max_downtime_ns, "max_rounds", (json_int_t)job->limits.max_rounds,
-        "suspend_estimate_ns", (json_int_t)job->suspend_estimate_ns, "receiver_estimate_ns",
-        (json_int_t)job->receiver_estimate_ns, "result_ns", (json_int_t)job->result_ns,
-        "max_time_ns", (json_int_t)job->limits.max_time_ns, "max_bytes",
-        (json_int_t)job->limits.max_bytes, "on_stall", on_stall_name(job->limits.on_stall));
-
-    explicit_bzero(key, sizeof(key));
-    return send_packet(sock, LINK_JOB, body, lock_fd, e);
+    explicit_bzero(m.job.key, sizeof(m.job.key));
+    return rc;
 }
 
 int link_send_conn(int sock, uint16_t lane, const uint8_t preamble[static LINK_PREAMBLE_BYTES],
     int conn_fd, struct err *e)
 {
-    char hex[2 * LINK_PREAMBLE_BYTES + 1];
+    struct link_message m = {.kind = LINK_CONN, .fd = conn_fd, .lane = lane};
 
-    to_hex(preamble, LINK_PREAMBLE_BYTES, hex);
-    return send_packet(sock, LINK_CONN,
-        json_pack("{s:I, s:s}", "lane", (json_int_t)lane, "preamble", hex), conn_fd, e);
-}
-
-static json_t *pack_error(const struct err *why)
-{
-    return json_pack("{s:s, s:s, s:s, s:I}", "class", err_class_name(why->class), "side",
-        err_side_name(why->side), "text", why->text, "code", (json_int_t)why->code);
+    memcpy(m.preamble, preamble, LINK_PREAMBLE_BYTES);
+    return send_message(sock, &m, e);
 }
 
 int link_send_abort(int sock, const struct err *why, struct err *e)
 {
-    return send_packet(sock, LINK_ABORT, pack_error(why), -1, e);
+    return send_message(
+        sock, &(struct link_message){.kind = LINK_ABORT, .fd = -1, .failed = *why}, e);
 }
 
 int link_send_failed(int sock, const struct err *why, struct err *e)
 {
-    return send_packet(sock, LINK_FAILED, pack_error(why), -1, e);
+    return send_message(
+        sock, &(struct link_message){.kind = LINK_FAILED, .fd = -1, .failed = *why}, e);
 }
 
 int link_send_logging(int sock, struct err *e)
 {
-    return send_packet(sock, LINK_LOGGING, json_object(), -1, e);
+    return send_message(sock, &(struct link_message){.kind = LINK_LOGGING, .fd = -1}, e);
 }
 
 int link_send_noted(int sock, struct err *e)
 {
-    return send_packet(sock, LINK_NOTED, json_object(), -1, e);
+    return send_message(sock, &(struct link_message){.kind = LINK_NOTED, .fd = -1}, e);
 }
 
 int link_send_cap(int sock, unsigned cap_percent, struct err *e)
 {
-    return send_packet(
-        sock, LINK_CAP, json_pack("{s:I}", "cap_percent", (json_int_t)cap_percent), -1, e);
-}
-
-int link_send_event(int sock, json_t *body, struct err *e)
-{
-    return send_packet(sock, LINK_EVENT, json_pack("{s:o}", "body", body), -1, e);
-}
-
-int link_send_done(int sock, json_t *total, struct err *e)
-{
-    return send_packet(sock, LINK_DONE, json_pack("{s:o}", "body", total), -1, e);
+    return send_message(
+        sock, &(struct link_message){.kind = LINK_CAP, .fd = -1, .cap_percent = cap_percent}, e);
 }
 
 int link_send_alive(int sock, struct err *e)
 {
-    return send_packet(sock, LINK_ALIVE, json_object(), -1, e);
+    return send_message(sock, &(struct link_message){.kind = LINK_ALIVE, .fd = -1}, e);
 }
 
-/* Each take_ function reads one field; false when it is absent, of another type or out of range. */
-static bool take_int(const json_t *o, const char *name, int64_t min, int64_t max, int64_t *v)
+static int send_body(int sock, enum link_kind kind, json_t *body, struct err *e)
 {
-    const json_t *f = json_object_get(o, name);
+    const struct link_message m = {.kind = kind, .fd = -1, .body = body};
+    const int rc = send_message(sock, &m, e);
 
-    if (!json_is_integer(f) || json_integer_value(f) < min || json_integer_value(f) > max)
-        return false;
-    *v = json_integer_value(f);
-    return true;
+    json_decref(body);
+    return rc;
 }
 
-static bool take_bool(const json_t *o, const char *name, bool *v)
+int link_send_event(int sock, json_t *body, struct err *e)
 {
-    const json_t *f = json_object_get(o, name);
-
-    *v = json_is_true(f);
-    return json_is_boolean(f);
+    return send_body(sock, LINK_EVENT, body, e);
 }
 
-static bool take_text(const json_t *o, const char *name, char *out, size_t cap)
+int link_send_done(int sock, json_t *total, struct err *e)
 {
-    const char *text = json_string_value(json_object_get(o, name));
-
-    return text && snprintf(out, cap, "%s", text) < (int)cap;
+    return send_body(sock, LINK_DONE, total, e);
 }
 
-static bool take_hex(const json_t *o, const char *name, uint8_t *out, size_t len)
-{
-    const char *text = json_string_value(json_object_get(o, name));
-
-    return text && from_hex(text, out, len);
-}
-
-static bool parse_job(const json_t *o, struct link_job *job)
-{
-    int64_t domid, lanes, port, rounds, bandwidth, bytes;
-    char role[16], on_stall[16], compress[16];
-
-    if (!take_text(o, "role", role, sizeof(role)) || !take_int(o, "domid", 0, 0x7fef, &domid) ||
-        !take_hex(o, "session", job->session, LINK_SESSION_BYTES) ||
-        !take_hex(o, "key", job->key, LINK_KEY_BYTES) ||
-        !take_int(o, "lanes", 1, LINK_MAX_LANES, &lanes) ||
-        !take_bool(o, "insecure", &job->insecure) ||
-        !take_text(o, "config_dir", job->config_dir, sizeof(job->config_dir)) ||
-        !take_text(o, "fingerprint", job->fingerprint, sizeof(job->fingerprint)) ||
-        !take_text(o, "host", job->host, sizeof(job->host)) ||
-        !take_int(o, "port", 0, UINT16_MAX, &port) ||
-        !take_int(o, "connect_ns", 0, INT64_MAX, &job->connect_ns) ||
-        !take_int(o, "silent_ns", 0, INT64_MAX, &job->silent_ns) ||
-        !take_text(o, "compress", compress, sizeof(compress)) ||
-        !link_parse_compress(compress, &job->compress) ||
-        !take_int(o, "bandwidth_bits_per_s", 0, INT64_MAX, &bandwidth) ||
-        !take_int(o, "max_downtime_ns", 0, INT64_MAX, &job->limits.max_downtime_ns) ||
-        !take_int(o, "max_rounds", 0, UINT32_MAX, &rounds) ||
-        !take_int(o, "max_time_ns", 0, INT64_MAX, &job->limits.max_time_ns) ||
-        !take_int(o, "max_bytes", 0, INT64_MAX, &bytes) ||
-        !take_text(o, "on_stall", on_stall, sizeof(on_stall)) ||
-        !on_stall_parse(on_stall, &job->limits.on_stall) ||
-        !take_int(o, "suspend_estimate_ns", 0, INT64_MAX, &job->suspend_estimate_ns) ||
-        !take_int(o, "receiver_estimate_ns", 0, INT64_MAX, &job->receiver_estimate_ns) ||
-        !take_int(o, "result_ns", 0, INT64_MAX, &job->result_ns))
-        return false;
-    if (!strcmp(role, "source"))
-        job->role = LINK_SOURCE;
-    else if (!strcmp(role, "destination"))
-        job->role = LINK_DESTINATION;
-    else
-        return false;
-    job->domid = (uint32_t)domid;
-    job->lanes = (unsigned)lanes;
-    job->port = (uint16_t)port;
-    job->limits.max_rounds = (unsigned)rounds;
-    job->limits.max_bytes = (uint64_t)bytes;
-    job->bandwidth_bits_per_s = (uint64_t)bandwidth;
-    return true;
-}
-
-static bool parse_error(const json_t *o, struct err *why)
-{
-    char class[16], side[16];
-    int64_t code;
-
-    if (!take_text(o, "class", class, sizeof(class)) || !take_text(o, "side", side, sizeof(side)) ||
-        !take_text(o, "text", why->text, sizeof(why->text)) ||
-        !take_int(o, "code", 1, INT32_MAX, &code))
-        return false;
-    why->class = err_class_parse(class);
-    why->side = err_side_parse(side);
-    why->code = (int)code;
-    return true;
-}
-
-static bool parse_message(json_t *o, struct link_message *m)
+static bool parse_kind(const json_t *o, enum link_kind *kind)
 {
     const char *name = json_string_value(json_object_get(o, "msg"));
-    int64_t lane, cap_percent;
 
-    if (!name)
+    for (*kind = LINK_JOB; name && *kind <= LINK_ALIVE; ++*kind)
+        if (!strcmp(kinds[*kind].name, name))
+            return true;
+    return false;
+}
+
+static bool parse_message(const json_t *o, struct link_message *m)
+{
+    if (!parse_kind(o, &m->kind) ||
+        !fields_read(kinds[m->kind].fields, o, (char *)m + kinds[m->kind].offset))
         return false;
-    m->kind = LINK_JOB;
-    while (strcmp(kind_names[m->kind], name))
-        if (++m->kind > LINK_ALIVE)
-            return false;
-    switch (m->kind) {
-    case LINK_JOB:
-        return parse_job(o, &m->job);
-    case LINK_CONN:
-        if (m->fd < 0 || !take_int(o, "lane", 0, UINT16_MAX, &lane))
-            return false;
-        m->lane = (uint16_t)lane;
-        return take_hex(o, "preamble", m->preamble, LINK_PREAMBLE_BYTES);
-    case LINK_ABORT:
-    case LINK_FAILED:
-        return parse_error(o, &m->failed);
-    case LINK_CAP:
-        if (!take_int(o, "cap_percent", 1, UINT16_MAX, &cap_percent))
-            return false;
-        m->cap_percent = (unsigned)cap_percent;
-        return true;
-    case LINK_EVENT:
-    case LINK_DONE:
+    if (kinds[m->kind].has_body) {
         m->body = json_incref(json_object_get(o, "body"));
         return json_is_object(m->body);
-    case LINK_LOGGING:
-    case LINK_NOTED:
-    case LINK_ALIVE:
-        return true;
     }
-    return false;
+    return m->kind != LINK_CONN || m->fd >= 0;
 }
 
 int link_recv(int sock, struct link_message *m, const struct cancel *cancel, int64_t deadline_ns,

@@ -13,11 +13,13 @@
 #include "base/cancel.h"
 #include "base/deadline.h"
 #include "base/err.h"
+#include "cmd/fields.h"
 #include "sched/decide.h"
 
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define LINK_ENV "XMIGRATE_LINK"
 
@@ -26,6 +28,7 @@ enum {
     LINK_KEY_BYTES = 32,
     LINK_PREAMBLE_BYTES = 32,
     LINK_MAX_LANES = 64,
+    LINK_MAX_DOMID = 0x7fef, /* of a guest */
     LINK_HOST_BYTES = 256,
     LINK_PATH_BYTES = 256,
     LINK_FINGERPRINT_BYTES = 64,
@@ -94,6 +97,9 @@ enum link_kind {
     LINK_ALIVE,   /* from the helper: nothing else to say */
 };
 
+/* A struct err, as links and control connections carry it. */
+extern const struct field link_err_fields[];
+
 struct link_message {
     enum link_kind kind;
     int fd; /* -1, or a descriptor that the reader now owns */
@@ -109,6 +115,9 @@ struct link_message {
 int link_listen(const char *path, struct err *e);
 /* Supervisor: the helper's connection (checked to be of our user), or -errno. */
 int link_accept(int listen_fd, const struct cancel *cancel, int64_t deadline_ns, struct err *e);
+/* Supervisor: a pidfd of the process that connected, and its number (0: not known). -1 when it is
+ * gone already or cannot be held; the number alone is good for messages only. */
+int link_peer_pidfd(int sock, pid_t *pid);
 /* Helper: connect to the supervisor; returns the socket or -errno. */
 int link_connect(const char *path, struct err *e);
 

@@ -65,11 +65,10 @@ static bool is_uuid(const char *text)
     return true;
 }
 
-/* A session, as part of a file's name, or none yet. */
-static bool is_id(const char *text)
+bool journal_is_id(const char *text)
 {
-    return !text[0] || (strlen(text) == JOURNAL_ID_BYTES - 1 &&
-                           strspn(text, "0123456789abcdef") == JOURNAL_ID_BYTES - 1);
+    return strlen(text) == JOURNAL_ID_BYTES - 1 &&
+           strspn(text, "0123456789abcdef") == JOURNAL_ID_BYTES - 1;
 }
 
 static bool read_fields(const json_t *o, struct journal_record *s)
@@ -86,7 +85,8 @@ static bool read_fields(const json_t *o, struct journal_record *s)
         !take_text(o, "uuid", s->uuid, sizeof(s->uuid)) || !is_uuid(s->uuid) ||
         !take_text(o, "name", s->name, sizeof(s->name)) ||
         !take_text(o, "peer", s->peer, sizeof(s->peer)) ||
-        !take_text(o, "session", s->session, sizeof(s->session)) || !is_id(s->session) ||
+        !take_text(o, "session", s->session, sizeof(s->session)) ||
+        (s->session[0] && !journal_is_id(s->session)) ||
         !take_text(o, "boot", s->boot, sizeof(s->boot)) ||
         !take_text(o, "host", s->host, sizeof(s->host)) ||
         !take_int(o, "port", 0, UINT16_MAX, &s->port) ||
@@ -336,7 +336,7 @@ static int read_id(const char *path, char id[static JOURNAL_ID_BYTES], struct er
 
     close(fd);
     id[n > 0 ? n : 0] = '\0';
-    return id[0] && is_id(id) ? 0 : err_set(e, ERR_LOCAL, EBADMSG, "%s makes no sense", path);
+    return journal_is_id(id) ? 0 : err_set(e, ERR_LOCAL, EBADMSG, "%s makes no sense", path);
 }
 
 /* Whole from the moment it has its name, and the same for all who come at once. */

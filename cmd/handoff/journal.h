@@ -72,6 +72,9 @@ struct journal {
     int lock_fd;
 };
 
+/* 32 hex digits. */
+bool journal_is_id(const char *text);
+
 /* This host's boot id, and the journal's own, made when there is none. */
 int journal_boot(char boot[static JOURNAL_BOOT_BYTES], struct err *e);
 int journal_id(char id[static JOURNAL_ID_BYTES], struct err *e);

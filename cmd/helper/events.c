@@ -3,6 +3,7 @@
 #include "base/deadline.h"
 #include "base/io.h"
 #include "base/units.h"
+#include "cmd/event_fields.h"
 #include "cmd/link.h"
 
 #include <errno.h>
@@ -42,19 +43,22 @@ static int report_logging(void *arg, struct err *e)
     return 0;
 }
 
+static json_t *pack_event(const char *name, const struct field *fields, const void *from)
+{
+    json_t *o = json_pack("{s:s}", "event", name);
+
+    if (o && fields_write(fields, from, o))
+        return o;
+    json_decref(o);
+    return NULL;
+}
+
 static void report_progress(void *arg, const struct progress_report *r)
 {
     const struct events *ev = arg;
 
-    if (ev->link_sock < 0)
-        return;
-    send_event(
-        ev, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:f, s:f, s:I}", "event", "progress", "round",
-                (json_int_t)r->round, "round_pages", (json_int_t)r->round_pages, "round_done_pages",
-                (json_int_t)r->round_done_pages, "round_sent_pages",
-                (json_int_t)r->round_sent_pages, "wire_bytes", (json_int_t)r->wire_bytes,
-                "send_pages_per_s", r->send_pages_per_s, "dirty_pages_per_s", r->dirty_pages_per_s,
-                "predicted_downtime_ns", (json_int_t)r->predicted_downtime_ns));
+    if (ev->link_sock >= 0)
+        send_event(ev, pack_event("progress", progress_fields, r));
 }
 
 static void report_round(void *arg, const struct round_report *r)
@@ -69,25 +73,14 @@ static void report_round(void *arg, const struct round_report *r)
             format_duration(r->duration_ns, took), r->dirty_pages);
         return;
     }
-    send_event(ev,
-        json_pack("{s:s, s:I, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:f, s:I, "
-                  "s:I}",
-            "event", "round", "round", (json_int_t)r->round, "last", r->last, "pages",
-            (json_int_t)r->pages, "data_pages", (json_int_t)r->data_pages, "zero_pages",
-            (json_int_t)r->zero_pages, "skipped_pages", (json_int_t)r->skipped_pages, "kept_pages",
-            (json_int_t)r->kept_pages, "deferred_pages", (json_int_t)r->deferred_pages,
-            "wire_bytes", (json_int_t)r->wire_bytes, "duration_ns", (json_int_t)r->duration_ns,
-            "send_pages_per_s", r->send_pages_per_s, "dirty_pages", (json_int_t)r->dirty_pages,
-            "dirty_pages_per_s", r->dirty_pages_per_s, "clean_ns", (json_int_t)r->clean_ns,
-            "predicted_downtime_ns", (json_int_t)r->predicted_downtime_ns));
+    send_event(ev, pack_event("round", round_fields, r));
 }
 
 static json_t *describe_prediction(const struct prediction *p)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I}", "downtime_ns", (json_int_t)p->whole_ns,
-        "low_ns", (json_int_t)p->low_ns, "high_ns", (json_int_t)p->high_ns, "suspend_ns",
-        (json_int_t)p->suspend_ns, "last_round_ns", (json_int_t)prediction_last_round_ns(p),
-        "finish_ns", (json_int_t)(p->state_ns + p->receiver_ns));
+    const struct prediction folded = fold_prediction(p);
+
+    return fields_pack(prediction_fields, &folded);
 }
 
 static void report_decision(void *arg, const struct decision_report *r)
@@ -151,35 +144,20 @@ struct dest_report_ops events_dest_ops(struct events *ev)
     return (struct dest_report_ops){.progress = report_received, .arg = ev};
 }
 
-static json_t *describe_lane(const struct lane_profile *p)
-{
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "batches",
-        (json_int_t)p->batches, "wire_bytes", (json_int_t)p->wire_bytes, "allocations",
-        (json_int_t)p->allocations, "types_cpu_ns", (json_int_t)p->types_cpu_ns, "map_cpu_ns",
-        (json_int_t)p->map_cpu_ns, "canonicalise_cpu_ns", (json_int_t)p->canonicalise_cpu_ns,
-        "zero_scan_cpu_ns", (json_int_t)p->zero_scan_cpu_ns, "encode_cpu_ns",
-        (json_int_t)p->encode_cpu_ns, "encrypt_cpu_ns", (json_int_t)p->encrypt_cpu_ns,
-        "send_cpu_ns", (json_int_t)p->send_cpu_ns, "cpu_ns", (json_int_t)p->cpu_ns, "wait_ns",
-        (json_int_t)p->wait_ns, "paced_ns", (json_int_t)p->paced_ns);
-}
-
 json_t *describe_total(const struct total_report *t)
 {
-    json_t *lanes = json_array();
+    struct total_report folded = *t;
+    json_t *lanes = json_array(), *o;
 
+    folded.predicted = fold_prediction(&t->predicted);
+    o = fields_pack(total_fields, &folded);
     for (unsigned i = 0; i < t->lane_count; i++)
-        json_array_append_new(lanes, describe_lane(&t->lanes[i]));
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:o, s:{s:I, s:I, s:I, s:I}, s:o}", "rounds",
-        (json_int_t)t->rounds, "data_pages", (json_int_t)t->data_pages, "zero_pages",
-        (json_int_t)t->zero_pages, "wire_bytes", (json_int_t)t->wire_bytes, "total_ns",
-        (json_int_t)t->total_ns, "predicted", describe_prediction(&t->predicted), "downtime",
-        "suspend_ns", (json_int_t)t->downtime.suspend_ns, "last_round_ns",
-        (json_int_t)t->downtime.last_round_ns, "state_ns", (json_int_t)t->downtime.state_ns,
-        "receiver_ns", (json_int_t)t->downtime.receiver_ns, "lanes", lanes);
+        json_array_append_new(lanes, fields_pack(lane_fields, &t->lanes[i]));
+    json_object_set_new(o, "lanes", lanes);
+    return o;
 }
 
 json_t *describe_dest_result(const struct dest_result *r)
 {
-    return json_pack("{s:I, s:I, s:I}", "populated_pages", (json_int_t)r->populated_pages,
-        "wire_bytes", (json_int_t)r->wire_bytes, "finish_ns", (json_int_t)r->finish_ns);
+    return fields_pack(dest_result_fields, r);
 }

@@ -1,8 +1,6 @@
 #include "cmd/helper/native.h"
 
 #include "base/deadline.h"
-#include "crypto/peer.h"
-#include "engine/paced.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,8 +8,6 @@
 #include <unistd.h>
 
 _Static_assert((int)LINK_PREAMBLE_BYTES == (int)PREAMBLE_BYTES, "preambles travel whole");
-_Static_assert((int)LINK_SESSION_BYTES == (int)PREAMBLE_SESSION_BYTES, "sessions travel whole");
-_Static_assert((int)LINK_KEY_BYTES == (int)PEER_KEY_BYTES, "keys travel whole");
 
 _Static_assert((int)LINK_COMPRESS_AUTO == (int)COMPRESS_AUTO &&
                    (int)LINK_COMPRESS_ZSTD == (int)COMPRESS_ZSTD &&
@@ -41,86 +37,52 @@ static int read_job(struct native *n, bool save, const struct cancel *cancel, st
     return 0;
 }
 
-static struct peer_params connection_params(
-    const struct native *n, uint16_t lane, const struct cancel *cancel)
+static void name_session(struct native *n, struct cancel *cancel)
 {
-    return (struct peer_params){
+    const struct link_job *job = &n->job;
+
+    n->session = (struct session){
         .tls = n->tls,
-        .lane = lane,
-        .session = n->job.session,
-        .key = n->job.key,
-        .expected_fingerprint = n->tls ? n->job.fingerprint : NULL,
+        .id = job->session,
+        .key = job->key,
+        .fingerprint = job->fingerprint,
         .cancel = cancel,
-        .stall_ns = n->job.silent_ns,
-        .deadline_ns = deadline_in(n->job.connect_ns),
+        .stall_ns = job->silent_ns,
+        .connect_ns = job->connect_ns,
+        .lanes = job->lanes,
+        .has_trunk = true,
+        .bits_per_s = job->bandwidth_bits_per_s,
     };
 }
 
-/* Where the connection of that number belongs; NULL if there is no such place or it is taken. */
-static struct channel **find_place(struct native *n, uint16_t lane)
-{
-    struct channel **place = lane == LANE_TRUNK    ? &n->trunk
-                             : lane < n->job.lanes ? &n->lanes[lane]
-                                                   : NULL;
-
-    return place && !*place ? place : NULL;
-}
-
-static int connect_lane(struct native *n, uint16_t lane, const struct cancel *cancel, struct err *e)
-{
-    const struct peer_params p = connection_params(n, lane, cancel);
-    struct tcp_address a = {.port = n->job.port};
-    struct tls_peer peer;
-
-    snprintf(a.host, sizeof(a.host), "%s", n->job.host);
-
-    struct channel **place = find_place(n, lane);
-    const int rc = peer_connect(&a, &p, place, &peer, e);
-
-    if (!rc && n->capped)
-        channel_pace(*place, &n->bucket, n->job.bandwidth_bits_per_s);
-    return rc;
-}
-
 /* The watch, which says so later, does not run yet: one connection more is a sign of life too. */
-static void say_alive(const struct native *n)
+static void say_alive(void *arg)
 {
+    const struct native *n = arg;
     struct err ignored = ERR_INIT;
 
     link_send_alive(n->link_sock, &ignored);
 }
 
-static int connect_all(struct native *n, const struct cancel *cancel, struct err *e)
+static int connect_all(struct native *n, struct err *e)
 {
-    int rc = connect_lane(n, LANE_TRUNK, cancel, e);
+    struct tcp_address a = {.port = n->job.port};
 
-    for (unsigned i = 0; i < n->job.lanes && !rc; i++) {
-        say_alive(n);
-        rc = connect_lane(n, (uint16_t)i, cancel, e);
-    }
-    return rc;
+    snprintf(a.host, sizeof(a.host), "%s", n->job.host);
+    return session_lanes_connect(&n->channels, &n->session, &a, say_alive, n, e);
 }
 
 /* One connection that the listener accepted, with its preamble read. Owns m's descriptor. */
-static int take_connection(
-    struct native *n, struct link_message *m, const struct cancel *cancel, struct err *e)
+static int take_connection(struct native *n, struct link_message *m, struct err *e)
 {
-    const struct peer_params p = connection_params(n, m->lane, cancel);
-    struct channel **place = find_place(n, m->lane);
     struct preamble preamble;
-    struct tls_peer peer;
-    int rc = preamble_decode(m->preamble, &preamble, e);
+    const int fd = m->fd;
+    const int rc = preamble_decode(m->preamble, &preamble, e);
 
     if (rc)
         return rc;
-    if (!place)
-        return err_set(
-            e, ERR_PEER, EPROTO, "the source opened lane %u, which is not expected", m->lane);
-
-    const int fd = m->fd;
-
     m->fd = -1;
-    return peer_accept(fd, &preamble, &p, place, &peer, e);
+    return session_lanes_accept(&n->channels, &n->session, fd, &preamble, e);
 }
 
 /* The next connection in place; *left counts those that are missing. What is not the source's is
@@ -141,7 +103,7 @@ static int accept_next(struct native *n, unsigned *left, int64_t deadline_ns, st
         return rc;
     }
     *refused = (struct err)ERR_INIT;
-    if (m.kind == LINK_CONN && !take_connection(n, &m, cancel, refused))
+    if (m.kind == LINK_CONN && !take_connection(n, &m, refused))
         --*left;
     else if (m.kind == LINK_ABORT)
         rc = err_take(e, &m.failed);
@@ -188,27 +150,16 @@ int native_open(struct native *n, const char *link_path, bool save, struct cance
         rc = tls_open(&n->tls, n->job.config_dir, e);
     if (rc)
         return rc;
-    if (n->job.bandwidth_bits_per_s) {
-        bucket_init(&n->bucket, n->job.bandwidth_bits_per_s, cancel);
-        n->capped = true;
-    }
-    return save ? connect_all(n, cancel, e) : accept_all(n, cancel, log, e);
+    name_session(n, cancel);
+    return save ? connect_all(n, e) : accept_all(n, cancel, log, e);
 }
 
 void native_close_channels(struct native *n)
 {
-    for (unsigned i = 0; i < LINK_MAX_LANES; i++) {
-        channel_close(n->lanes[i]);
-        n->lanes[i] = NULL;
-    }
-    channel_close(n->trunk);
-    n->trunk = NULL;
+    session_lanes_close(&n->channels);
     if (n->tls)
         tls_close(n->tls);
     n->tls = NULL;
-    if (n->capped)
-        bucket_destroy(&n->bucket);
-    n->capped = false;
     explicit_bzero(n->job.key, sizeof(n->job.key));
 }
 
@@ -216,8 +167,8 @@ void native_fill_source(struct native *n, struct source_params *p)
 {
     if (n->link_sock < 0)
         return;
-    p->trunk = n->trunk;
-    p->lanes = n->lanes;
+    p->trunk = n->channels.trunk;
+    p->lanes = n->channels.lanes;
     p->lane_count = n->job.lanes;
     p->compress = (enum compress)n->job.compress;
     p->limits = n->job.limits;
@@ -230,7 +181,7 @@ void native_fill_dest(struct native *n, struct dest_params *p)
 {
     if (n->link_sock < 0)
         return;
-    p->trunk = n->trunk;
-    p->lanes = n->lanes;
+    p->trunk = n->channels.trunk;
+    p->lanes = n->channels.lanes;
     p->lane_count = n->job.lanes;
 }

@@ -10,20 +10,18 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "cmd/link.h"
+#include "cmd/session_lanes.h"
 #include "crypto/tls.h"
 #include "engine/dest.h"
 #include "engine/source.h"
-#include "sched/bucket.h"
 
 struct native {
     int link_sock; /* -1: drop-in, and nothing else here is in use */
     int lock_fd;   /* the domain's lock, from the supervisor; -1: none came */
     struct link_job job;
     struct tls_context *tls; /* NULL with --insecure */
-    struct bucket bucket;
-    bool capped; /* bucket is in use */
-    struct channel *trunk;
-    struct channel *lanes[LINK_MAX_LANES];
+    struct session session;
+    struct session_lanes channels;
 };
 
 /* Connect the link, read the job, make trunk and lanes. On failure link_sock is valid if the

@@ -2,12 +2,11 @@
 
 #include "base/deadline.h"
 #include "base/units.h"
-#include "cmd/xmigrate/session/negotiate.h"
-#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/session_lanes.h"
+#include "cmd/xmigrate/negotiate.h"
+#include "cmd/exit_codes.h"
 #include "cmd/xmigrate/ui/view.h"
-#include "crypto/peer.h"
 #include "engine/link_probe.h"
-#include "engine/paced.h"
 #include "engine/survey.h"
 #include "sched/forecast.h"
 
@@ -30,9 +29,7 @@ struct estimate {
     struct negotiation a;
     struct view view;
     struct event_stream events;
-    struct channel *lanes[LINK_MAX_LANES];
-    struct bucket bucket;
-    bool paced;
+    struct session_lanes lanes;
 
     struct link_probe link;
     struct survey survey;
@@ -49,41 +46,19 @@ struct estimate {
 static int open_lanes(struct estimate *t, struct err *e)
 {
     const struct options *o = t->a.options;
-    int rc = 0;
+    const struct session session = {
+        .tls = t->a.tls,
+        .id = t->a.accept.session,
+        .key = t->a.accept.key,
+        .fingerprint = t->a.peer.fingerprint,
+        .cancel = &t->a.cancel,
+        .stall_ns = o->silent_ns,
+        .connect_ns = link_connect_ns(o->silent_ns),
+        .lanes = t->a.accept.lanes,
+        .bits_per_s = o->bandwidth_bits_per_s,
+    };
 
-    if (o->bandwidth_bits_per_s) {
-        bucket_init(&t->bucket, o->bandwidth_bits_per_s, &t->a.cancel);
-        t->paced = true;
-    }
-    for (unsigned i = 0; i < t->a.accept.lanes && !rc; i++) {
-        const struct peer_params p = {
-            .tls = t->a.tls,
-            .lane = (uint16_t)i,
-            .session = t->a.accept.session,
-            .key = t->a.accept.key,
-            .expected_fingerprint = t->a.tls ? t->a.peer.fingerprint : NULL,
-            .cancel = &t->a.cancel,
-            .stall_ns = o->silent_ns,
-            .deadline_ns = deadline_in(link_connect_ns(o->silent_ns)),
-        };
-        struct tls_peer peer;
-
-        rc = peer_connect(&o->address, &p, &t->lanes[i], &peer, e);
-        if (!rc && t->paced)
-            channel_pace(t->lanes[i], &t->bucket, o->bandwidth_bits_per_s);
-    }
-    return rc;
-}
-
-static void close_lanes(struct estimate *t)
-{
-    for (unsigned i = 0; i < LINK_MAX_LANES; i++) {
-        channel_close(t->lanes[i]);
-        t->lanes[i] = NULL;
-    }
-    if (t->paced)
-        bucket_destroy(&t->bucket);
-    t->paced = false;
+    return session_lanes_connect(&t->lanes, &session, &o->address, NULL, NULL, e);
 }
 
 /* Of a connection that broke the other host may know why, and says so. */
@@ -111,8 +86,9 @@ static int measure_link(struct estimate *t, struct err *e)
     int rc = open_lanes(t, e);
 
     if (!rc)
-        rc = link_probe_run(t->lanes, t->a.accept.lanes, PROBE_NS, PROBE_MOST_BYTES, &t->link, e);
-    close_lanes(t);
+        rc = link_probe_run(
+            t->lanes.lanes, t->a.accept.lanes, PROBE_NS, PROBE_MOST_BYTES, &t->link, e);
+    session_lanes_close(&t->lanes);
     if (rc)
         ask_why(t, e);
     else if (control->ops->finish(control, &ignored))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/deadline.h"
 #include "cmd/handoff/advice.h"
-#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/exit_codes.h"
 #include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/receive_private.h"
@@ -26,7 +26,7 @@ static int record(void *arg, struct err *e)
     if (rc && r->state != HANDOFF_STARTED)
         return err_take(e, &here);
     if (rc)
-        log_warn(&r->log, "%s", here.text);
+        log_warn(&r->in.log, "%s", here.text);
     return 0;
 }
 
@@ -50,8 +50,8 @@ static int send_ready(void *arg, struct err *e)
 {
     struct receive *r = arg;
     struct message_ready ready = {
-        .domid = r->domid,
-        .finish_ns = now_ns() - r->helper_done_ns,
+        .domid = r->build.domid,
+        .finish_ns = now_ns() - r->build.helper_done_ns,
     };
     int rc = journal_id(r->mark.journal, e);
 
@@ -61,14 +61,15 @@ static int send_ready(void *arg, struct err *e)
         return rc;
     r->mark.clock_ns = boottime_ns();
     ready.mark = r->mark;
-    return message_send_ready(&r->control, &ready, e);
+    return message_send_ready(&r->in.control, &ready, e);
 }
 
 static int rename_own(void *arg, struct err *e)
 {
     struct receive *r = arg;
 
-    return xl_rename(&r->xl, r->domid, r->incoming, r->offer.name, deadline_in(XL_SHORT_NS), e);
+    return xl_rename(
+        &r->xl, r->build.domid, r->admission.name, r->in.offer.name, deadline_in(XL_SHORT_NS), e);
 }
 
 /* Nobody else looks: the source, once it has sent GO, waits for what we say. */
@@ -89,22 +90,22 @@ static bool hold_guest(struct receive *r)
     struct err e = ERR_INIT;
     bool has_run = false;
     struct xen x;
-    int rc = xen_open(&x, &r->log, &e);
+    int rc = xen_open(&x, &r->in.log, &e);
 
     if (!rc) {
-        rc = rescue_hold(&x, r->domid, &has_run, &e);
+        rc = rescue_hold(&x, r->build.domid, &has_run, &e);
         xen_close(&x);
     }
     r->may_run = rc != 0;
     if (rc)
-        log_error(&r->log, "%s", e.text);
+        log_error(&r->in.log, "%s", e.text);
     return !rc && has_run;
 }
 
 static int unpause(void *arg, struct err *e)
 {
     struct receive *r = arg;
-    const int rc = xl_unpause(&r->xl, r->domid, deadline_in(XL_SHORT_NS), e);
+    const int rc = xl_unpause(&r->xl, r->build.domid, deadline_in(XL_SHORT_NS), e);
 
     if (rc == -ETIMEDOUT && hold_guest(r)) {
         *e = (struct err)ERR_INIT;
@@ -121,11 +122,11 @@ static int destroy_copy(void *arg, struct err *e)
     struct xl_domain d;
     int rc;
 
-    if (r->domid)
-        rc = xl_look_at(&r->xl, r->domid, r->offer.uuid, &d, &none);
+    if (r->build.domid)
+        rc = xl_look_at(&r->xl, r->build.domid, r->in.offer.uuid, &d, &none);
     else
-        rc = xl_by_name(&r->xl, r->incoming, &d, &none);
-    if (rc == -ESRCH || (!rc && strcmp(d.uuid, r->offer.uuid)))
+        rc = xl_by_name(&r->xl, r->admission.name, &d, &none);
+    if (rc == -ESRCH || (!rc && strcmp(d.uuid, r->in.offer.uuid)))
         return 0;
     return rc ? err_take(e, &none) : xl_destroy(&r->xl, d.domid, e);
 }
@@ -145,19 +146,19 @@ static int send_failed(void *arg, struct err *e)
     struct receive *r = arg;
 
     (void)e;
-    log_error(&r->log, "%s", r->why->text);
-    r->heard = receive_tell_failure(r, CONTROL_FAILED, r->why);
+    log_error(&r->in.log, "%s", r->why->text);
+    r->heard = incoming_tell_failure(&r->in, CONTROL_FAILED, r->why);
     return 0;
 }
 
 static int send_started(void *arg, struct err *e)
 {
     struct receive *r = arg;
-    const struct message_started started = {.domid = r->domid, .start_ns = r->start_took_ns};
-    const int rc = message_send_started(&r->control, &started, e);
+    const struct message_started started = {.domid = r->build.domid, .start_ns = r->start_took_ns};
+    const int rc = message_send_started(&r->in.control, &started, e);
 
     if (!rc)
-        r->heard = receive_await_heard(r);
+        r->heard = incoming_await_heard(&r->in);
     return rc;
 }
 
@@ -168,9 +169,9 @@ static int advise(void *arg, struct err *e)
 
     (void)e;
     if (err_is_set(r->why))
-        log_error(&r->log, "%s", r->why->text);
-    handoff_advice(&r->journal.now, r->domid, text);
-    log_error(&r->log, "%s", text);
+        log_error(&r->in.log, "%s", r->why->text);
+    handoff_advice(&r->journal.now, r->build.domid, text);
+    log_error(&r->in.log, "%s", text);
     journal_keep(&r->journal);
     return 0;
 }
@@ -201,7 +202,7 @@ static int take_step(struct receive *r, enum handoff_event event, struct err *e)
 static int check_built(struct receive *r, struct err *e)
 {
     struct xl_domain d;
-    int rc = xl_look_at(&r->xl, r->domid, r->offer.uuid, &d, e);
+    int rc = xl_look_at(&r->xl, r->build.domid, r->in.offer.uuid, &d, e);
 
     if (!rc && (d.dying || d.shut_down || !d.paused))
         rc = err_set(
@@ -218,7 +219,8 @@ static int take_go(struct receive *r, const void *body, size_t len_bytes, struct
         return rc;
     if (strcmp(go.mark.journal, r->mark.journal) || strcmp(go.mark.boot, r->mark.boot) ||
         go.mark.clock_ns != r->mark.clock_ns)
-        return err_set(e, ERR_PEER, EPROTO, "%s sent a GO that answers no READY of ours", r->who);
+        return err_set(
+            e, ERR_PEER, EPROTO, "%s sent a GO that answers no READY of ours", r->in.who);
     r->start_limit_ns = r->mark.clock_ns + deadline_earlier(go.within_ns, r->o->start_ns);
     return 0;
 }
@@ -230,13 +232,13 @@ int receive_await_go(struct receive *r, struct err *e)
     int rc = check_built(r, e);
 
     /* libxl is through when it has read its END record, which may be before ours comes. */
-    if (!rc && !r->stream_ended)
-        rc = receive_expect(
-            r, CONTROL_LIBXL_END, &body, &len_bytes, deadline_in(r->o->silent_ns), e);
+    if (!rc && !r->build.stream_ended)
+        rc = incoming_expect(
+            &r->in, CONTROL_LIBXL_END, &body, &len_bytes, deadline_in(r->o->silent_ns), e);
     if (!rc)
         rc = take_step(r, HANDOFF_BUILT, e);
     if (!rc)
-        rc = receive_expect(r, CONTROL_GO, &body, &len_bytes, deadline_in(r->o->start_ns), e);
+        rc = incoming_expect(&r->in, CONTROL_GO, &body, &len_bytes, deadline_in(r->o->start_ns), e);
     return rc ? rc : take_go(r, body, len_bytes, e);
 }
 
@@ -246,7 +248,7 @@ static void conclude(struct receive *r)
     struct err e = ERR_INIT;
 
     if (take_step(r, r->heard ? HANDOFF_HEARD_CAME : HANDOFF_UNHEARD, &e))
-        log_error(&r->log, "%s", e.text);
+        log_error(&r->in.log, "%s", e.text);
     journal_keep(&r->journal);
 }
 
@@ -258,14 +260,14 @@ int receive_hand_over(struct receive *r, int64_t ready_took_ns)
     if (take_step(r, HANDOFF_GO_CAME, &e))
         return receive_give_up(r, &e);
     r->start_took_ns = now_ns() - go_ns;
-    log_info(&r->log, "runs here as domain %u, from %s", r->domid, r->who);
+    log_info(&r->in.log, "runs here as domain %u, from %s", r->build.domid, r->in.who);
     take_step(r, HANDOFF_RUNS, &e);
     r->why = &e;
     conclude(r);
     e = (struct err)ERR_INIT;
-    if (history_record(
-            HISTORY_FINISH, r->devices, r->engine_finish_ns + ready_took_ns + r->start_took_ns, &e))
-        log_debug(&r->log, "%s", e.text);
+    if (history_record(HISTORY_FINISH, r->admission.devices,
+            r->build.engine_finish_ns + ready_took_ns + r->start_took_ns, &e))
+        log_debug(&r->in.log, "%s", e.text);
     return EXIT_DONE;
 }
 
@@ -273,23 +275,24 @@ static enum handoff_event what_happened(const struct receive *r)
 {
     if (r->may_run)
         return HANDOFF_UNSURE;
-    return r->aborted && r->state == HANDOFF_READY ? HANDOFF_ABORT_CAME : HANDOFF_TROUBLE;
+    return r->in.aborted && r->state == HANDOFF_READY ? HANDOFF_ABORT_CAME : HANDOFF_TROUBLE;
 }
 
 int receive_give_up(struct receive *r, struct err *why)
 {
     struct err e = ERR_INIT;
 
-    if (!receive_abort_restore(r, why)) {
+    if (!build_stop(&r->build, why)) {
         /* Its threads die with this process; what it made is left to --recover. */
-        log_error(
-            &r->log, "%s; libxl does not end what it was doing: run xmigrate --recover", why->text);
+        log_error(&r->in.log, "%s; libxl does not end what it was doing: run xmigrate --recover",
+            why->text);
         journal_keep(&r->journal);
         return EXIT_FAILED;
     }
     r->why = why;
     if (take_step(r, what_happened(r), &e)) {
-        log_error(&r->log, "%s; removing what came: %s; run xmigrate --recover", why->text, e.text);
+        log_error(
+            &r->in.log, "%s; removing what came: %s; run xmigrate --recover", why->text, e.text);
         journal_keep(&r->journal);
         return EXIT_DOUBT;
     }

@@ -3,12 +3,13 @@
  * hosts know each other by. See docs/design.md; `xmigrate --help` for people.
  */
 #include "cmd/xmigrate/estimate.h"
-#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/exit_codes.h"
 #include "cmd/xmigrate/ui/help.h"
 #include "cmd/xmigrate/session/listener.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "cmd/xmigrate/ui/options.h"
 #include "cmd/xmigrate/handoff/recover.h"
+#include "cmd/xmigrate/receive.h"
 #include "cmd/xmigrate/send.h"
 #include "crypto/identity.h"
 #include "crypto/trust.h"
@@ -59,6 +60,7 @@ static int run_short(const struct options *o, struct err *e)
 
 static int run_listener(const struct options *o, const struct log *log)
 {
+    static const struct listen_work work = {.recover = recover_main, .serve = receive_main};
     const struct listen_options l = {
         .address = o->address.host[0] ? o->address.host : NULL,
         .port = o->address.port,
@@ -68,7 +70,7 @@ static int run_listener(const struct options *o, const struct log *log)
         .start_ns = o->start_ns,
     };
 
-    return listen_main(&l, log);
+    return listen_main(&l, &work, log);
 }
 
 int main(int argc, char **argv)

@@ -1,6 +1,6 @@
 /*
  * The destination's process for one migration, from its first connection to a guest that runs
- * here: one linear story on one thread, with libxl's restore on a worker (xl_async.h) and the
+ * here: one linear story on one thread, with libxl's restore on a worker (async.h) and the
  * control connection's reader (mailbox.h) beside it. It ends as the domain's monitor.
  *
  * Until GO every failure, and every silence, ends with no domain here and FAILED to the source.

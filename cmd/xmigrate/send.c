@@ -4,8 +4,8 @@
 #include "cmd/handoff/advice.h"
 #include "cmd/handoff/machine.h"
 #include "cmd/handoff/names.h"
-#include "cmd/xmigrate/session/negotiate.h"
-#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/xmigrate/negotiate.h"
+#include "cmd/exit_codes.h"
 #include "cmd/xmigrate/ui/help.h"
 #include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/handoff/recover.h"
@@ -242,7 +242,7 @@ static int resume(void *arg, struct err *e)
     int rc;
 
     s->found = RECOVER_RUNNING;
-    if (t->helper_error.class == ERR_REFUSED && !t->suspending_ns &&
+    if (t->op.helper_error.class == ERR_REFUSED && !t->suspending_ns &&
         s->a.journal.now.cap == JOURNAL_NO_CAP)
         return 0;
     rc = recover(s, e);

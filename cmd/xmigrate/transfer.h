@@ -1,8 +1,7 @@
 /*
- * The source's transfer: libxl's suspend operation with our save helper under it, and the poll
- * loop that joins them to the destination. It relays libxl's own stream, passes the helper's
- * events on, pings, watches the limits, and notices who dies. It decides nothing about the guest:
- * send.c does.
+ * The source's transfer: libxl's suspend with the save helper (libxl/operation.h), and the poll
+ * loop between that and the destination. It relays libxl's own stream, passes the helper's events
+ * on, pings, and keeps the time limits. It decides nothing about the guest: send.c does.
  *
  * Everything here belongs to one thread, the story's.
  */
@@ -10,15 +9,14 @@
 #define CMD_XMIGRATE_TRANSFER_H
 
 #include "base/cancel.h"
-#include "cmd/paths.h"
-#include "cmd/xmigrate/ui/events.h"
-#include "cmd/xmigrate/session/mailbox.h"
-#include "cmd/xmigrate/ui/options.h"
 #include "cmd/handoff/journal.h"
-#include "cmd/xmigrate/session/messages.h"
-#include "cmd/xmigrate/ui/view.h"
 #include "cmd/xmigrate/libxl/calls.h"
-#include "cmd/xmigrate/libxl/async.h"
+#include "cmd/xmigrate/libxl/operation.h"
+#include "cmd/xmigrate/session/mailbox.h"
+#include "cmd/xmigrate/session/messages.h"
+#include "cmd/xmigrate/ui/events.h"
+#include "cmd/xmigrate/ui/options.h"
+#include "cmd/xmigrate/ui/view.h"
 
 enum { TRANSFER_STREAM_BYTES = CONTROL_MAX_DATA_BYTES };
 
@@ -43,38 +41,26 @@ struct transfer {
     int64_t ready_ns;
     struct message_ready ready;
     int64_t started_ns;
-    bool engine_done;
     struct total_report total;
-    json_t *lanes;      /* of the total, as the helper told it; NULL until then */
-    bool helper_failed; /* it said why, so it cleaned up after itself */
+    json_t *lanes; /* of the total, as the helper told it; NULL until then */
     bool suspend_timed_out;
     bool peer_failed; /* FAILED came: its copy is gone */
     bool peer_lost;   /* the control connection is no more */
     struct err peer_error;
 
+    struct operation op;
+
     /* Its own. */
-    char link_path[PATHS_BYTES + 32];
-    int listen_fd; /* -1 once the helper has connected */
-    int link_sock;
-    pid_t helper;
-    struct xl_async *op;
-    bool op_over;
-    struct err op_error;
-    int stream_fd;      /* our end of libxl's stream */
-    int stream_peer_fd; /* libxl's end, ours to close after the operation */
-    bool stream_ended;  /* LIBXL_END was sent */
-    bool given;         /* GO was sent */
-    bool stopping;      /* nothing more is said to the destination, nothing watched but the end */
-    int64_t heard_ns;   /* from the helper */
-    int64_t ping_ns;    /* when to send the next one */
+    bool stream_ended; /* LIBXL_END was sent */
+    bool given;        /* GO was sent */
+    bool stopping;     /* nothing more is said to the destination */
+    int64_t ping_ns;   /* when to send the next one */
     int64_t start_limit_ns;
-    struct err helper_error;
 };
 
 /* Before any thread exists: the environment for libxl and the helper, and where they will meet. */
 int transfer_prepare(struct transfer *t, struct err *e);
 
-/* Start libxl's operation. */
 int transfer_start(struct transfer *t, struct err *e);
 
 /* The guest stands still for --start-timeout, and was not given away. */
@@ -87,8 +73,8 @@ int transfer_until_ready(struct transfer *t, struct err *e);
  * not, nobody knows. A signal does not end this. */
 int transfer_until_started(struct transfer *t, struct err *e);
 
-/* End libxl's operation and the helper, however they stand; first gently. Takes into e what the
- * others know better about the failure that it holds. False when libxl does not come back. */
+/* Stop libxl's operation, as operation_stop(). e holds why; where that is only that a connection
+ * broke, the helper's reason or the destination's takes its place. */
 bool transfer_stop(struct transfer *t, struct err *e);
 
 /* Forget what transfer_prepare() made. */

@@ -6,7 +6,7 @@
 
 #include "base/deadline.h"
 #include "base/io.h"
-#include "cmd/xmigrate/signals.h"
+#include "cmd/signals.h"
 #include "transport/tcp.h"
 
 #include <errno.h>

@@ -6,7 +6,7 @@
  */
 #include "base/deadline.h"
 #include "cmd/paths.h"
-#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/exit_codes.h"
 #include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/receive_private.h"
 #include "engine/xen/rescue.h"
@@ -63,7 +63,7 @@ static void note(const char *fmt, ...)
 static const char *recorded(void)
 {
     static struct journal_record found;
-    char path[128], text[2048];
+    char path[128], text[16384];
     struct err e = ERR_INIT;
 
     snprintf(path, sizeof(path), "%s/in-%s.json", run_dir, UUID);
@@ -162,17 +162,18 @@ int history_record(const char *what, unsigned kind, int64_t took_ns, struct err 
     return 0;
 }
 
-/* --- receive.c --- */
+/* --- the conversation, and libxl's operation --- */
 
-int receive_expect(struct receive *r, enum control_type wanted, const void **body,
+int incoming_expect(struct incoming *in, enum control_type wanted, const void **body,
     size_t *len_bytes, int64_t deadline_ns, struct err *e)
 {
     static char text[512];
+    const struct receive *r = &now.r;
 
     (void)deadline_ns;
     note("wait for %s (%s);", control_type_name(wanted), recorded());
     if (now.aborts) {
-        r->aborted = true;
+        in->aborted = true;
         return err_set(e, ERR_PEER, ECONNRESET, "ABORT");
     }
     snprintf(text, sizeof(text),
@@ -184,25 +185,25 @@ int receive_expect(struct receive *r, enum control_type wanted, const void **bod
     return now.expect_rc ? err_set(e, ERR_PEER, -now.expect_rc, "no GO") : 0;
 }
 
-bool receive_await_heard(struct receive *r)
+bool incoming_await_heard(struct incoming *in)
 {
-    (void)r;
+    (void)in;
     note("heard%s (%s);", now.unheard ? " nothing" : "", recorded());
     return !now.unheard;
 }
 
-bool receive_tell_failure(struct receive *r, enum control_type type, struct err *why)
+bool incoming_tell_failure(struct incoming *in, enum control_type type, struct err *why)
 {
-    (void)r;
+    (void)in;
     (void)why;
     note("tell %s (%s);", control_type_name(type), recorded());
     return !now.unheard;
 }
 
-bool receive_abort_restore(struct receive *r, struct err *e)
+bool build_stop(struct build *b, const struct err *why)
 {
-    (void)r;
-    (void)e;
+    (void)b;
+    (void)why;
     return !now.op_stuck;
 }
 
@@ -233,17 +234,16 @@ static int set_up(void **state)
     now.within_ns = LIMIT_NS;
     now.options = (struct listen_options){.silent_ns = LIMIT_NS, .start_ns = LIMIT_NS};
     now.r = (struct receive){.o = &now.options,
-        .log = {.max = LOG_ERROR, .write = quiet},
-        .who = "there",
-        .domid = 9,
-        .incoming = "g--incoming",
-        .offer = {.name = "g", .uuid = UUID},
+        .in = {.log = {.max = LOG_ERROR, .write = quiet},
+            .who = "there",
+            .offer = {.name = "g", .uuid = UUID}},
+        .build = {.domid = 9, .stream_ended = true},
+        .admission = {.name = "g--incoming"},
         .state = HANDOFF_COMING,
-        .stream_ended = true,
         .journal = {.lock_fd = -1}};
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
     assert_int_equal(tcp_channel(fds[0], "control", NULL, LIMIT_NS, &ch, &e), 0);
-    control_init(&now.r.control, ch);
+    control_init(&now.r.in.control, ch);
     assert_int_equal(tcp_channel(fds[1], "far", NULL, LIMIT_NS, &ch, &e), 0);
     control_init(&now.far, ch);
     return journal_begin(&now.r.journal, &first, &e);
@@ -257,7 +257,7 @@ static int tear_down(void **state)
     journal_keep(&now.r.journal);
     snprintf(path, sizeof(path), "%s/in-%s.json", run_dir, UUID);
     unlink(path);
-    control_close(&now.r.control);
+    control_close(&now.r.in.control);
     control_close(&now.far);
     return 0;
 }
@@ -438,7 +438,7 @@ static void started_that_cannot_be_said_is_remembered(void **state)
 
     (void)state;
     assert_int_equal(receive_await_go(&now.r, &e), 0);
-    channel_shutdown(now.r.control.ch);
+    channel_shutdown(now.r.in.control.ch);
     assert_int_equal(receive_hand_over(&now.r, 0), EXIT_DONE);
     assert_null(strstr(now.done, "heard"));
     assert_string_equal(recorded(), "started");

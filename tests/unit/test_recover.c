@@ -7,7 +7,7 @@
 #include "base/deadline.h"
 #include "cmd/handoff/journal.h"
 #include "cmd/paths.h"
-#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/exit_codes.h"
 #include "cmd/xmigrate/handoff/recover.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "engine/xen/rescue.h"
@@ -134,6 +134,11 @@ int xl_set_cap(struct xl *xl, uint32_t domid, unsigned percent, struct err *e)
     (void)e;
     note("cap %u;", percent);
     return 0;
+}
+
+const char *xl_reason_name(libxl_shutdown_reason reason)
+{
+    return reason == LIBXL_SHUTDOWN_REASON_CRASH ? "crash" : "another";
 }
 
 int xen_open(struct xen *x, const struct log *log, struct err *e)

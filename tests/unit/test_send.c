@@ -6,14 +6,13 @@
  */
 #include "base/deadline.h"
 #include "base/io.h"
-#include "cmd/paths.h"
-#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/exit_codes.h"
 #include "cmd/xmigrate/handoff/recover.h"
 #include "cmd/xmigrate/send.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "cmd/xmigrate/libxl/config.h"
-#include "cmd/xmigrate/libxl/async.h"
 #include "crypto/peer.h"
+#include "tests/unit/fake_libxl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +24,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,7 +32,6 @@
 #define UUID     "01234567-89ab-cdef-0123-456789abcdef"
 #define LIMIT_NS (5 * NS_PER_S)
 
-static char run_dir[64];
 static char state_path[128];
 
 /* What one test sets and finds; threads of it are joined before it is read. */
@@ -230,88 +227,24 @@ int recover_guest(
     return 0;
 }
 
-int find_program(const char *name, char path[static PATHS_BYTES], struct err *e)
-{
-    (void)e;
-    snprintf(path, PATHS_BYTES, "/%s", name);
-    return 0;
-}
-
-int open_run_dir(char path[static PATHS_BYTES], struct err *e)
-{
-    (void)e;
-    strcpy(path, run_dir);
-    return 0;
-}
-
-int open_state_dir(char path[static PATHS_BYTES], struct err *e)
-{
-    return open_run_dir(path, e);
-}
-
 /* --- libxl's operation and the helper in it --- */
 
-struct xl_async {
-    pthread_t thread;
-    int event_fd;
-    int fd;
-    struct err e;
-};
-
-static void *run_helper(void *arg)
+static void note_suspend(const struct xl_async *op)
 {
-    struct xl_async *op = arg;
+    note("suspend %u%s;", op->domid, op->live ? " live" : "");
+}
 
+static void play(struct xl_async *op)
+{
     now.helper(op);
-    eventfd_write(op->event_fd, 1);
-    return NULL;
 }
 
-int xl_async_suspend(
-    struct xl_async **out, const struct log *log, uint32_t domid, int fd, bool live, struct err *e)
-{
-    struct xl_async *op = calloc(1, sizeof(*op));
-
-    (void)log;
-    (void)e;
-    assert_non_null(op);
-    note("suspend %u%s;", domid, live ? " live" : "");
-    op->fd = fd;
-    op->event_fd = eventfd(0, EFD_CLOEXEC);
-    *out = op;
-    return -pthread_create(&op->thread, NULL, run_helper, op);
-}
-
-int xl_async_event_fd(const struct xl_async *op)
-{
-    return op->event_fd;
-}
-
-void xl_async_abort(struct xl_async *op)
-{
-    (void)op;
-}
-
-int xl_async_finish(struct xl_async *op, uint32_t *domid, struct err *e)
-{
-    (void)domid;
-    pthread_join(op->thread, NULL);
-    close(op->event_fd);
-
-    const int rc = err_is_set(&op->e) ? err_take(e, &op->e) : 0;
-
-    free(op);
-    return rc;
-}
-
-static int take_job(void)
+static int take_job(struct xl_async *op)
 {
     struct link_message m;
-    struct err e = ERR_INIT;
-    const int sock = link_connect(getenv(LINK_ENV), &e);
+    const int sock = fake_take_job(op, &m);
 
     assert_true(sock >= 0);
-    assert_int_equal(link_recv(sock, &m, NULL, deadline_in(LIMIT_NS), &e), 0);
     assert_int_equal(m.job.domid, 7);
     assert_int_equal(m.job.lanes, 2);
     assert_int_equal(m.job.receiver_estimate_ns, 12345);
@@ -322,28 +255,21 @@ static int take_job(void)
 static void helper_is_well(struct xl_async *op)
 {
     struct err e = ERR_INIT;
-    const int sock = take_job();
+    const int sock = take_job(op);
 
     assert_int_equal(write(op->fd, "context", 7), 7);
     for (unsigned cap = now.first_cap; cap; cap /= 2)
         link_send_cap(sock, cap, &e);
     link_send_event(sock, json_pack("{s:s}", "event", "suspending"), &e);
     link_send_event(sock, json_pack("{s:s}", "event", "suspended"), &e);
-    link_send_done(sock,
-        json_pack(
-            "{s:i, s:i, s:i, s:i, s:i, s:{s:i, s:i, s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, s:i}}",
-            "rounds", 2, "data_pages", 10, "zero_pages", 1, "wire_bytes", 4096, "total_ns", 5,
-            "predicted", "downtime_ns", 6, "low_ns", 5, "high_ns", 7, "suspend_ns", 1,
-            "last_round_ns", 2, "finish_ns", 3, "downtime", "suspend_ns", 1, "last_round_ns", 2,
-            "state_ns", 3, "receiver_ns", 4),
-        &e);
+    link_send_done(sock, fake_totals(), &e);
     close(sock);
 }
 
 static void refuse(struct xl_async *op, bool suspending)
 {
     struct err e = ERR_INIT, why = ERR_INIT;
-    const int sock = take_job();
+    const int sock = take_job(op);
 
     if (suspending)
         link_send_event(sock, json_pack("{s:s}", "event", "suspending"), &e);
@@ -365,14 +291,14 @@ static void helper_refuses_late(struct xl_async *op)
 
 static void helper_dies(struct xl_async *op)
 {
-    close(take_job());
+    close(take_job(op));
     err_set(&op->e, ERR_LOCAL, EIO, "libxl: killed");
 }
 
 static void helper_logs_and_dies(struct xl_async *op)
 {
     struct err e = ERR_INIT;
-    const int sock = take_job();
+    const int sock = take_job(op);
     struct link_message m;
     char on_disk[sizeof(now.state_at_go)];
 
@@ -390,7 +316,7 @@ static void helper_logs_and_dies(struct xl_async *op)
 static void helper_caps_and_dies(struct xl_async *op)
 {
     struct err e = ERR_INIT;
-    const int sock = take_job();
+    const int sock = take_job(op);
 
     link_send_logging(sock, &e);
     link_send_cap(sock, 40, &e);
@@ -401,7 +327,7 @@ static void helper_caps_and_dies(struct xl_async *op)
 static void helper_caps_and_refuses(struct xl_async *op)
 {
     struct err e = ERR_INIT, why = ERR_INIT;
-    const int sock = take_job();
+    const int sock = take_job(op);
 
     link_send_cap(sock, 40, &e);
     err_set(&why, ERR_REFUSED, EBUSY, "refused late");
@@ -414,7 +340,7 @@ static void helper_caps_and_refuses(struct xl_async *op)
 static void helper_waits_for_the_guest(struct xl_async *op)
 {
     struct err e = ERR_INIT, why = ERR_INIT;
-    const int sock = take_job();
+    const int sock = take_job(op);
 
     link_send_event(sock, json_pack("{s:s}", "event", "suspending"), &e);
     sleep_until_ns(deadline_in(400 * NS_PER_MS));
@@ -428,7 +354,7 @@ static void helper_until_signal(struct xl_async *op)
 {
     struct link_message m;
     struct err e = ERR_INIT;
-    const int sock = take_job();
+    const int sock = take_job(op);
 
     kill(getpid(), SIGTERM);
     assert_int_equal(link_recv(sock, &m, NULL, deadline_in(LIMIT_NS), &e), 0);
@@ -909,15 +835,14 @@ int main(void)
         cmocka_unit_test_setup(a_cap_that_cannot_be_put_back_is_left_to_recovery, set_up),
         cmocka_unit_test_setup(a_scheduler_without_a_cap_is_refused_before_the_network, set_up),
     };
-    char command[128];
 
-    strcpy(run_dir, "/tmp/xmigrate-test-XXXXXX");
-    if (!mkdtemp(run_dir))
+    fake_play = play;
+    fake_begun = note_suspend;
+    if (fake_run_dir_make())
         return 1;
-    snprintf(state_path, sizeof(state_path), "%s/out-%s.json", run_dir, UUID);
+    snprintf(state_path, sizeof(state_path), "%s/out-%s.json", fake_run_dir, UUID);
 
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-    snprintf(command, sizeof(command), "rm -r %s", run_dir);
-    return system(command) ? 1 : failed;
+    return fake_run_dir_remove() ? 1 : failed;
 }

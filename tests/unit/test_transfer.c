@@ -1,24 +1,22 @@
 /*
  * The source's poll loop between libxl, the save helper and the destination: what each of them may
  * do wrong, and that it always ends. libxl's operation and the helper are played by a thread
- * (xl_async_* and paths are defined here, so the archive's are not linked), the destination by
- * another.
+ * (fake_libxl.h), the destination by another.
  */
 #include "base/deadline.h"
 #include "base/io.h"
 #include "cmd/xmigrate/transfer.h"
+#include "tests/unit/fake_libxl.h"
 #include "transport/tcp.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,164 +24,34 @@
 
 #define LIMIT_NS (5 * NS_PER_S)
 
-/* --- libxl and the helper --- */
-
-struct xl_async {
-    pthread_t thread;
-    int event_fd;
-    int fd;
-    atomic_bool aborted;
-    struct cancel abort;
-    struct err e; /* what libxl says in the end */
-};
-
-static void (*play_helper)(struct xl_async *op);
-
-static void *run_helper(void *arg)
-{
-    struct xl_async *op = arg;
-
-    play_helper(op);
-    eventfd_write(op->event_fd, 1);
-    return NULL;
-}
-
-int xl_async_suspend(
-    struct xl_async **out, const struct log *log, uint32_t domid, int fd, bool live, struct err *e)
-{
-    struct xl_async *op = calloc(1, sizeof(*op));
-
-    (void)log;
-    (void)live;
-    assert_non_null(op);
-    assert_int_equal(domid, 7);
-    assert_int_equal(cancel_init(&op->abort, e), 0);
-    op->fd = fd;
-    op->event_fd = eventfd(0, EFD_CLOEXEC);
-    *out = op;
-    return -pthread_create(&op->thread, NULL, run_helper, op);
-}
-
-int xl_async_event_fd(const struct xl_async *op)
-{
-    return op->event_fd;
-}
-
-void xl_async_abort(struct xl_async *op)
-{
-    cancel_fire(&op->abort);
-}
-
-int xl_async_finish(struct xl_async *op, uint32_t *domid, struct err *e)
-{
-    (void)domid;
-    pthread_join(op->thread, NULL);
-    close(op->event_fd);
-    cancel_destroy(&op->abort);
-
-    const int rc = err_is_set(&op->e) ? err_take(e, &op->e) : 0;
-
-    free(op);
-    return rc;
-}
-
-static char run_dir[64];
-
-int open_run_dir(char path[static PATHS_BYTES], struct err *e)
-{
-    (void)e;
-    strcpy(path, run_dir);
-    return 0;
-}
-
-int open_state_dir(char path[static PATHS_BYTES], struct err *e)
-{
-    return open_run_dir(path, e);
-}
-
-int find_program(const char *name, char path[static PATHS_BYTES], struct err *e)
-{
-    (void)e;
-    snprintf(path, PATHS_BYTES, "/%s", name);
-    return 0;
-}
-
 /* --- what the helper's thread may do --- */
 
-/* -1: libxl was told to stop before the job came, and would have killed a helper that waits. */
-static int take_job(struct xl_async *op, struct err *e)
+static int take_job(struct xl_async *op)
 {
     struct link_message m;
-    const int sock = link_connect(getenv(LINK_ENV), e);
+    const int sock = fake_take_job(op, &m);
 
-    assert_true(sock >= 0);
-
-    const int rc = link_recv(sock, &m, &op->abort, deadline_in(LIMIT_NS), e);
-
-    if (rc == -ECANCELED) {
-        close(sock);
-        err_set(&op->e, ERR_CANCELLED, ECANCELED, "libxl: aborted");
+    assert_int_equal(op->domid, 7);
+    if (sock < 0)
         return -1;
-    }
-    assert_int_equal(rc, 0);
-    assert_int_equal(m.kind, LINK_JOB);
     assert_int_equal(m.job.lanes, 3);
     assert_true(m.fd >= 0);
     link_message_clear(&m);
     return sock;
 }
 
-static void say(int sock, const char *event)
-{
-    struct err e = ERR_INIT;
-
-    assert_int_equal(link_send_event(sock, json_pack("{s:s}", "event", event), &e), 0);
-}
-
-static json_t *totals(void)
-{
-    return json_pack(
-        "{s:i, s:i, s:i, s:i, s:i, s:{s:i, s:i, s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, s:i}}",
-        "rounds", 2, "data_pages", 10, "zero_pages", 1, "wire_bytes", 4096, "total_ns", 5,
-        "predicted", "downtime_ns", 6, "low_ns", 5, "high_ns", 7, "suspend_ns", 1, "last_round_ns",
-        2, "finish_ns", 3, "downtime", "suspend_ns", 1, "last_round_ns", 2, "state_ns", 3,
-        "receiver_ns", 4);
-}
-
-/* Until the supervisor says stop, as a helper's watch does. */
-static void await_abort(int sock, struct err *why)
-{
-    struct link_message m;
-    struct err e = ERR_INIT;
-
-    assert_int_equal(link_recv(sock, &m, NULL, deadline_in(LIMIT_NS), &e), 0);
-    assert_int_equal(m.kind, LINK_ABORT);
-    *why = m.failed;
-    link_message_clear(&m);
-}
-
-static void end_aborted(struct xl_async *op, int sock)
-{
-    struct err why = ERR_INIT, e = ERR_INIT;
-
-    await_abort(sock, &why);
-    link_send_failed(sock, &why, &e);
-    close(sock);
-    err_set(&op->e, ERR_LOCAL, EIO, "libxl: saving the domain failed");
-}
-
 static void helper_is_well(struct xl_async *op)
 {
     struct err e = ERR_INIT;
     static const uint8_t big[3 * TRANSFER_STREAM_BYTES];
-    const int sock = take_job(op, &e);
+    const int sock = take_job(op);
 
     if (sock < 0)
         return;
     assert_int_equal(write(op->fd, "context", 7), 7);
-    say(sock, "suspending");
-    say(sock, "suspended");
-    assert_int_equal(link_send_done(sock, totals(), &e), 0);
+    fake_send_event(sock, "suspending");
+    fake_send_event(sock, "suspended");
+    assert_int_equal(link_send_done(sock, fake_totals(), &e), 0);
     close(sock);
     /* libxl's own records after the helper's end; blocking, as libxl writes. */
     assert_int_equal(write(op->fd, big, sizeof(big)), sizeof(big));
@@ -191,68 +59,62 @@ static void helper_is_well(struct xl_async *op)
 
 static void helper_runs_until_aborted(struct xl_async *op)
 {
-    struct err e = ERR_INIT;
-    const int sock = take_job(op, &e);
+    const int sock = take_job(op);
 
     if (sock < 0)
         return;
-    say(sock, "progress");
-    end_aborted(op, sock);
+    fake_send_event(sock, "progress");
+    fake_obey(op, sock);
 }
 
 static void helper_dies(struct xl_async *op)
 {
-    struct err e = ERR_INIT;
-
-    close(take_job(op, &e));
+    close(take_job(op));
     err_set(&op->e, ERR_LOCAL, EIO, "libxl: the helper was killed by signal 9");
 }
 
 static void helper_refuses(struct xl_async *op)
 {
     struct err e = ERR_INIT, why = ERR_INIT;
-    const int sock = take_job(op, &e);
+    const int sock = take_job(op);
 
     if (sock < 0)
         return;
     err_set(&why, ERR_REFUSED, EBUSY, "log-dirty is on already");
     link_send_failed(sock, &why, &e);
     close(sock);
-    err_set(&op->e, ERR_LOCAL, EIO, "libxl: saving the domain failed");
+    fake_libxl_fails(op);
 }
 
 /* Its connection broke first, and it says so. */
 static void helper_loses_its_lane(struct xl_async *op)
 {
     struct err e = ERR_INIT, why = ERR_INIT;
-    const int sock = take_job(op, &e);
+    const int sock = take_job(op);
 
     if (sock < 0)
         return;
     err_set(&why, ERR_PEER, EPIPE, "lane 2: closed by the other end");
     link_send_failed(sock, &why, &e);
     close(sock);
-    err_set(&op->e, ERR_LOCAL, EIO, "libxl: saving the domain failed");
+    fake_libxl_fails(op);
 }
 
 /* Deaf, until libxl ends it. */
 static void helper_hangs(struct xl_async *op)
 {
-    struct err e = ERR_INIT;
-    const int sock = take_job(op, &e);
+    const int sock = take_job(op);
 
     if (sock < 0)
         return;
-    say(sock, "progress");
-    io_wait(op->abort.event_fd, POLLIN, NULL, deadline_in(60 * NS_PER_S));
+    fake_send_event(sock, "progress");
+    fake_await_abort(op);
     close(sock);
-    err_set(&op->e, ERR_CANCELLED, ECANCELED, "libxl: aborted");
 }
 
 static void helper_never_comes(struct xl_async *op)
 {
-    io_wait(op->abort.event_fd, POLLIN, NULL, deadline_in(60 * NS_PER_S));
-    err_set(&op->e, ERR_CANCELLED, ECANCELED, "libxl: aborted");
+    fake_await_abort(op);
 }
 
 /* libxl waits for the guest longer than we do, and must not lose its helper meanwhile. */
@@ -260,28 +122,27 @@ static void guest_will_not_suspend(struct xl_async *op)
 {
     struct link_message m;
     struct err e = ERR_INIT, why = ERR_INIT;
-    const int sock = take_job(op, &e);
+    const int sock = take_job(op);
 
     if (sock < 0)
         return;
-    say(sock, "suspending");
+    fake_send_event(sock, "suspending");
     assert_int_equal(link_recv(sock, &m, NULL, deadline_in(600 * NS_PER_MS), &e), -ETIMEDOUT);
     err_set(&why, ERR_GUEST, ETIMEDOUT, "libxl could not suspend the guest");
     link_send_failed(sock, &why, &e);
     close(sock);
-    err_set(&op->e, ERR_LOCAL, EIO, "libxl: saving the domain failed");
+    fake_libxl_fails(op);
 }
 
 static void guest_stays_suspended(struct xl_async *op)
 {
-    struct err e = ERR_INIT;
-    const int sock = take_job(op, &e);
+    const int sock = take_job(op);
 
     if (sock < 0)
         return;
-    say(sock, "suspending");
-    say(sock, "suspended");
-    end_aborted(op, sock);
+    fake_send_event(sock, "suspending");
+    fake_send_event(sock, "suspended");
+    fake_obey(op, sock);
 }
 
 /* --- the destination --- */
@@ -442,7 +303,7 @@ static struct stage *begin(void (*helper)(struct xl_async *), void (*peer)(struc
     int fds[2];
 
     assert_non_null(s);
-    play_helper = helper;
+    fake_play = helper;
     s->options = (struct options){.mode = MODE_LIVE,
         .silent_ns = 60 * NS_PER_S,
         .suspend_ns = 60 * NS_PER_S,
@@ -508,7 +369,7 @@ static void expect_failure(struct stage *s, enum err_class class, const char *wo
 {
     assert_true(until_ready(s) < 0);
     assert_true(transfer_stop(&s->t, &s->e));
-    assert_null(s->t.op);
+    assert_null(s->t.op.async);
     if (s->e.class != class || !strstr(s->e.text, word))
         fail_msg("class %s, text \"%s\"", err_class_name(s->e.class), s->e.text);
 }
@@ -522,7 +383,7 @@ static void a_whole_transfer_relays_libxls_stream(void **state)
 
     assert_int_equal(until_ready(s), 0);
     assert_true(s->t.ready_ns >= s->t.suspended_ns && s->t.suspended_ns >= s->t.suspending_ns);
-    assert_true(s->t.engine_done);
+    assert_true(s->t.op.done);
     assert_true(s->journal.now.suspending);
     assert_int_equal(s->t.total.data_pages, 10);
     assert_int_equal(message_send_go(&s->control, &go, &s->e), 0);
@@ -554,7 +415,7 @@ static void a_dead_helper_is_said_to_be_dead(void **state)
     struct stage *s = begin(helper_dies, hear_out);
 
     expect_failure(s, ERR_LOCAL, "save helper died");
-    assert_false(s->t.helper_failed);
+    assert_false(s->t.op.failed);
     end(s);
 }
 
@@ -564,7 +425,7 @@ static void a_helpers_reason_comes_before_libxls(void **state)
     struct stage *s = begin(helper_refuses, hear_out);
 
     expect_failure(s, ERR_REFUSED, "log-dirty");
-    assert_true(s->t.helper_failed);
+    assert_true(s->t.op.failed);
     assert_int_equal(s->t.suspending_ns, 0);
     end(s);
 }
@@ -579,7 +440,7 @@ static void a_hanging_helper_is_noticed_and_libxl_aborted(void **state)
     assert_int_equal(s->e.class, ERR_LOCAL);
     assert_non_null(strstr(s->e.text, "hangs"));
     /* It does not hear the link's abort; the gentle wait is long, so go past it. */
-    xl_async_abort(s->t.op);
+    xl_async_abort(s->t.op.async);
     assert_true(transfer_stop(&s->t, &s->e));
     end(s);
 }
@@ -717,12 +578,10 @@ int main(void)
         cmocka_unit_test(a_loss_after_go_is_not_a_failure_of_the_peer),
     };
 
-    strcpy(run_dir, "/tmp/xmigrate-test-XXXXXX");
-    if (!mkdtemp(run_dir))
+    if (fake_run_dir_make())
         return 1;
 
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-    rmdir(run_dir);
-    return failed;
+    return fake_run_dir_remove() ? 1 : failed;
 }

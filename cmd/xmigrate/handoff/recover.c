@@ -6,7 +6,7 @@
 #include "cmd/handoff/machine.h"
 #include "cmd/handoff/names.h"
 #include "cmd/lock.h"
-#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/exit_codes.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "engine/xen/rescue.h"
 
@@ -383,13 +383,10 @@ static int check_resumable(
         return err_set(e, ERR_REFUSED, EALREADY,
             "\"%s\" (domain %u) %s: there is nothing to resume", d->name, d->domid,
             d->paused ? "is paused (xl unpause starts it)" : "runs");
-    if (!xl_is_suspended(d)) {
-        const char *why = libxl_shutdown_reason_to_string(d->reason);
-
+    if (!xl_is_suspended(d))
         return err_set(e, ERR_REFUSED, EINVAL,
             "\"%s\" (domain %u) has shut down (%s) and was not suspended: it cannot be resumed",
-            d->name, d->domid, why ? why : "no known reason");
-    }
+            d->name, d->domid, xl_reason_name(d->reason));
     if (!strcmp(name, d->name))
         return 0;
 

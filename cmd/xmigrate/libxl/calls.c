@@ -53,6 +53,11 @@ const char *xl_type_name(libxl_domain_type type)
     }
 }
 
+const char *xl_reason_name(libxl_shutdown_reason reason)
+{
+    return libxl_shutdown_reason_to_string(reason) ?: "no known reason";
+}
+
 /* --- looking --- */
 
 static int look(struct xl *xl, uint32_t domid, struct xl_domain *d, struct err *e)

@@ -1,5 +1,5 @@
 /*
- * libxl's short calls, each with a limit (xl_limited.h): XL_SHORT_NS where nothing else is said.
+ * libxl's short calls, each with a limit (limited.h): XL_SHORT_NS where nothing else is said.
  * After -ETIMEDOUT nobody knows whether it was carried out, or will be.
  */
 #ifndef CMD_XMIGRATE_LIBXL_CALLS_H
@@ -68,6 +68,8 @@ int xl_set_cap(struct xl *xl, uint32_t domid, unsigned percent, struct err *e);
 
 /* "pv", "pvh", "hvm". */
 const char *xl_type_name(libxl_domain_type type);
+/* "poweroff", "crash", ...; never NULL. */
+const char *xl_reason_name(libxl_shutdown_reason reason);
 void xl_uuid_text(const libxl_uuid *uuid, char text[static XL_UUID_TEXT_BYTES]);
 
 #endif

@@ -75,9 +75,26 @@ int xl_config_text(struct xl *xl, libxl_domain_config *config, char **text, stru
                : xl_failed(xl, ERROR_NOMEM, ERR_LOCAL, e, "cannot write the configuration as JSON");
 }
 
+void xl_config_init(libxl_domain_config *config)
+{
+    libxl_domain_config_init(config);
+}
+
 void xl_config_dispose(libxl_domain_config *config)
 {
     libxl_domain_config_dispose(config);
+}
+
+int xl_config_for_restore(libxl_domain_config *config, const char *name, struct err *e)
+{
+    char *copy = strdup(name);
+
+    if (!copy)
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for the configuration");
+    free(config->c_info.name);
+    config->c_info.name = copy;
+    config->c_info.domid = INVALID_DOMID;
+    return 0;
 }
 
 int xl_config_check_movable(const libxl_domain_config *config, struct err *e)

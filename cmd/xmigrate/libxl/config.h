@@ -10,6 +10,8 @@
 
 #include <stddef.h>
 
+void xl_config_init(libxl_domain_config *config);
+
 enum { XL_CONFIG_MAX_BYTES = 1 << 20 };
 
 /* What libxl would build this domain from, as it is now. */
@@ -20,6 +22,9 @@ int xl_config_parse(
 /* malloc'ed JSON, NUL-terminated. */
 int xl_config_text(struct xl *xl, libxl_domain_config *config, char **text, struct err *e);
 void xl_config_dispose(libxl_domain_config *config);
+
+/* It is to be built from a stream, under that name and with any domid. */
+int xl_config_for_restore(libxl_domain_config *config, const char *name, struct err *e);
 
 /* ERR_REFUSED, in one line, for what cannot be moved: assigned devices, vNUMA, a device model. */
 int xl_config_check_movable(const libxl_domain_config *config, struct err *e);

@@ -1,6 +1,6 @@
 /*
- * libxl for this program: a context with a log of our own. Short calls are in xl_calls.h, long
- * operations in xl_async.h, configurations in xl_config.h. Only the functions listed in
+ * libxl for this program: a context with a log of our own. Short calls are in calls.h, long
+ * operations in async.h, configurations in config.h. Only the functions listed in
  * docs/design.md are called.
  *
  * libxl prints several lines for one failure: the first one goes into the error's text, all go to

@@ -4,7 +4,7 @@
 #include "base/units.h"
 #include "cmd/link.h"
 #include "cmd/paths.h"
-#include "cmd/xmigrate/exit_codes.h"
+#include "cmd/exit_codes.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/config.h"
 

@@ -3,7 +3,7 @@
 #include "base/deadline.h"
 #include "base/io.h"
 #include "base/packet.h"
-#include "cmd/xmigrate/signals.h"
+#include "cmd/signals.h"
 #include "transport/tcp.h"
 
 #include <errno.h>

@@ -2,10 +2,8 @@
 
 #include "base/deadline.h"
 #include "cmd/xmigrate/session/acceptor.h"
-#include "cmd/xmigrate/exit_codes.h"
-#include "cmd/xmigrate/receive.h"
-#include "cmd/xmigrate/handoff/recover.h"
-#include "cmd/xmigrate/signals.h"
+#include "cmd/exit_codes.h"
+#include "cmd/signals.h"
 #include "cmd/xmigrate/libxl/context.h"
 #include "crypto/identity.h"
 #include "transport/tcp.h"
@@ -24,12 +22,13 @@
 
 struct listener {
     const struct listen_options *o;
+    const struct listen_work *work;
     const struct log *log;
 };
 
 /* What an earlier run left. In a process of its own: a libxl context here would not survive the
  * forks to come. *code is its exit code. */
-static int recover_first(const struct log *log, int *code, struct err *e)
+static int recover_first(const struct listener *l, int *code, struct err *e)
 {
     const pid_t pid = fork();
 
@@ -37,7 +36,7 @@ static int recover_first(const struct log *log, int *code, struct err *e)
         return err_sys(e, ERR_LOCAL, errno, "cannot start a process");
     if (!pid) {
         signals_reset();
-        _exit(recover_main(log));
+        _exit(l->work->recover(l->log));
     }
 
     const int fd = pidfd_open(pid, 0);
@@ -64,7 +63,7 @@ static int serve(void *arg, int fd, const struct preamble *preamble, int accepto
 {
     const struct listener *l = arg;
 
-    return receive_main(l->o, l->log, fd, preamble, acceptor_sock);
+    return l->work->serve(l->o, l->log, fd, preamble, acceptor_sock);
 }
 
 /* The identity is made now, so that the first peer need not wait for it, and shown to be trusted
@@ -107,7 +106,7 @@ static int listen_and_serve(struct listener *l, struct cancel *cancel, int *code
         return p.listen_fd;
     rc = show_identity(l->o, e);
     if (!rc)
-        rc = recover_first(l->log, code, e);
+        rc = recover_first(l, code, e);
     /* Anything but "no Xen here" was said and does not keep others from moving. */
     if (!rc && *code != EXIT_REFUSED) {
         *code = EXIT_DONE;
@@ -121,9 +120,10 @@ static int listen_and_serve(struct listener *l, struct cancel *cancel, int *code
     return rc;
 }
 
-int listen_main(const struct listen_options *o, const struct log *log)
+int listen_main(
+    const struct listen_options *o, const struct listen_work *work, const struct log *log)
 {
-    struct listener l = {o, log};
+    struct listener l = {o, work, log};
     struct cancel cancel;
     struct err e = ERR_INIT;
     int code = EXIT_DONE;

@@ -7,6 +7,7 @@
 #define CMD_XMIGRATE_SESSION_LISTENER_H
 
 #include "base/log.h"
+#include "transport/preamble.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,7 +21,18 @@ struct listen_options {
     int64_t start_ns;  /* READY to GO */
 };
 
+/* What is done in processes of its own; both return an exit code. */
+struct listen_work {
+    /* First of all, with what an earlier run left. */
+    int (*recover)(const struct log *log);
+    /* With a new migration: its control connection, whose preamble was read, and where its other
+     * connections come from; both become the callee's. */
+    int (*serve)(const struct listen_options *o, const struct log *log, int fd,
+        const struct preamble *preamble, int acceptor_sock);
+};
+
 /* Runs until SIGTERM or SIGINT; returns the exit code. Migrations under way go on. */
-int listen_main(const struct listen_options *o, const struct log *log);
+int listen_main(
+    const struct listen_options *o, const struct listen_work *work, const struct log *log);
 
 #endif

@@ -2,7 +2,6 @@
 
 #include "base/deadline.h"
 #include "cmd/xmigrate/session/acceptor.h"
-#include "crypto/peer.h"
 #include "engine/link_probe.h"
 
 #include <errno.h>
@@ -11,11 +10,16 @@
 #include <unistd.h>
 
 struct lane {
+    struct channel *ch;
     struct cancel *cancel;
-    struct channel *ch; /* NULL: it has not come yet */
     pthread_t thread;
     bool started;
     struct err e;
+};
+
+struct measured {
+    struct session_lanes channels;
+    struct lane lanes[LINK_MAX_LANES];
 };
 
 static void *serve(void *arg)
@@ -27,45 +31,33 @@ static void *serve(void *arg)
     return NULL;
 }
 
-/* One connection; owns fd. What is not the source's is turned away and changes nothing: session ids
- * travel in clear, and anybody may use one. */
-static int take_lane(const struct measured_params *p, struct lane *lanes,
-    const struct preamble *preamble, int fd, struct err *e)
+static int start_lane(struct lane *l, struct channel *ch, struct cancel *cancel, struct err *e)
 {
-    const struct peer_params params = {
-        .tls = p->tls,
-        .lane = preamble->lane,
-        .session = p->accept->session,
-        .key = p->accept->key,
-        .expected_fingerprint = p->tls ? p->fingerprint : NULL,
-        .cancel = p->cancel,
-        .stall_ns = p->silent_ns,
-        .deadline_ns = deadline_in(p->silent_ns),
-    };
-    struct lane *l = preamble->lane < p->accept->lanes ? &lanes[preamble->lane] : NULL;
-    struct tls_peer peer;
+    int rc;
 
-    if (!l || l->ch) {
-        close(fd);
-        return err_set(e, ERR_PEER, EPROTO, "the source opened lane %u, which is not expected",
-            preamble->lane);
-    }
-
-    int rc = peer_accept(fd, preamble, &params, &l->ch, &peer, e);
-
-    if (rc)
-        return rc;
-    l->cancel = p->cancel;
+    l->ch = ch;
+    l->cancel = cancel;
     rc = pthread_create(&l->thread, NULL, serve, l);
     l->started = !rc;
     return rc ? err_sys(e, ERR_LOCAL, rc, "cannot start a thread") : 0;
 }
 
-static int take_lanes(const struct measured_params *p, struct lane *lanes, struct err *e)
+/* One connection; owns fd. What is not the source's is turned away and changes nothing: session ids
+ * travel in clear, and anybody may use one. */
+static int take_lane(const struct measured_params *p, struct measured *m,
+    const struct preamble *preamble, int fd, struct err *e)
 {
-    const int64_t deadline_ns = deadline_in(p->silent_ns);
+    const unsigned i = preamble->lane;
+    const int rc = session_lanes_accept(&m->channels, p->session, fd, preamble, e);
 
-    for (unsigned have = 0; have < p->accept->lanes;) {
+    return rc ? rc : start_lane(&m->lanes[i], m->channels.lanes[i], p->session->cancel, e);
+}
+
+static int take_lanes(const struct measured_params *p, struct measured *m, struct err *e)
+{
+    const int64_t deadline_ns = deadline_in(p->session->stall_ns);
+
+    for (unsigned have = 0; have < p->session->lanes;) {
         uint8_t bytes[PREAMBLE_BYTES];
         struct err refused = ERR_INIT;
         struct preamble preamble;
@@ -73,13 +65,13 @@ static int take_lanes(const struct measured_params *p, struct lane *lanes, struc
         const int rc = acceptor_next(p->acceptor_sock, bytes, &fd, deadline_ns, e);
 
         if (rc == -ENODATA || rc == -ETIMEDOUT)
-            return err_set(
-                e, ERR_PEER, ETIMEDOUT, "the source opened %u of %u lanes", have, p->accept->lanes);
+            return err_set(e, ERR_PEER, ETIMEDOUT, "the source opened %u of %u lanes", have,
+                p->session->lanes);
         if (rc)
             return rc;
         if (preamble_decode(bytes, &preamble, &refused))
             close(fd);
-        else if (!take_lane(p, lanes, &preamble, fd, &refused))
+        else if (!take_lane(p, m, &preamble, fd, &refused))
             have++;
         if (err_is_set(&refused))
             log_warn(p->log, "%s", refused.text);
@@ -96,15 +88,15 @@ static void take_cause(struct err *e, const struct err *lane)
 
 int measured_lanes(const struct measured_params *p, struct err *e)
 {
-    struct lane lanes[LINK_MAX_LANES] = {0};
+    struct measured m = {0};
 
-    if (take_lanes(p, lanes, e))
-        cancel_fire(p->cancel);
-    for (unsigned i = 0; i < p->accept->lanes; i++) {
-        if (lanes[i].started)
-            pthread_join(lanes[i].thread, NULL);
-        take_cause(e, &lanes[i].e);
-        channel_close(lanes[i].ch);
+    if (take_lanes(p, &m, e))
+        cancel_fire(p->session->cancel);
+    for (unsigned i = 0; i < p->session->lanes; i++) {
+        if (m.lanes[i].started)
+            pthread_join(m.lanes[i].thread, NULL);
+        take_cause(e, &m.lanes[i].e);
     }
+    session_lanes_close(&m.channels);
     return err_is_set(e) ? -e->code : 0;
 }

@@ -5,19 +5,13 @@
 #ifndef CMD_XMIGRATE_SESSION_MEASURED_H
 #define CMD_XMIGRATE_SESSION_MEASURED_H
 
-#include "base/cancel.h"
 #include "base/log.h"
-#include "cmd/xmigrate/session/messages.h"
-#include "crypto/tls.h"
+#include "cmd/session_lanes.h"
 
 struct measured_params {
-    int acceptor_sock;       /* where connections of the session come, which is registered */
-    struct tls_context *tls; /* NULL with --insecure */
-    const char *fingerprint; /* the source's, as seen on control */
-    const struct message_accept *accept;
-    struct cancel *cancel; /* fired: stop; the first lane that fails fires it too */
+    int acceptor_sock;             /* where connections of the session come, which is registered */
+    const struct session *session; /* its cancel: the first lane that fails fires it too */
     const struct log *log;
-    int64_t silent_ns;
 };
 
 /* Until all lanes are done, or one fails. */

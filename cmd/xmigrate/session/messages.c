@@ -1,5 +1,6 @@
 #include "cmd/xmigrate/session/messages.h"
 
+#include "cmd/fields.h"
 #include "transport/preamble.h"
 
 #include <errno.h>
@@ -27,83 +28,106 @@ static int send_json(struct control *c, enum control_type type, json_t *body, st
     return rc;
 }
 
-static void to_hex(const uint8_t *bytes, size_t len, char *out)
-{
-    for (size_t i = 0; i < len; i++)
-        sprintf(out + 2 * i, "%02x", bytes[i]);
-}
+/* --- what they hold --- */
+
+static const struct field hello_fields[] = {
+    FIELD_BETWEEN("major", struct message_hello, major, 0, UINT16_MAX),
+    FIELD_BETWEEN("minor", struct message_hello, minor, 0, UINT16_MAX),
+    FIELD_BETWEEN("max_lanes", struct message_hello, max_lanes, 1, UINT16_MAX),
+    FIELDS_END,
+};
+
+/* And "config", which has no limit of its own, and "measure", which only measuring ones have. */
+static const struct field offer_fields[] = {
+    FIELD("name", FIELD_LINE, struct message_offer, name),
+    FIELD("uuid", FIELD_LINE, struct message_offer, uuid),
+    FIELD("type", FIELD_LINE, struct message_offer, type),
+    FIELD("live", FIELD_BOOL, struct message_offer, live),
+    FIELD_BETWEEN("lanes", struct message_offer, lanes, 1, UINT16_MAX),
+    FIELDS_END,
+};
+
+static const struct field accept_fields[] = {
+    FIELD("session", FIELD_BYTES, struct message_accept, session),
+    FIELD("key", FIELD_BYTES, struct message_accept, key),
+    FIELD_BETWEEN("lanes", struct message_accept, lanes, 1, LINK_MAX_LANES),
+    FIELD_COUNT("finish_ns", struct message_accept, finish_ns),
+    FIELDS_END,
+};
+
+static const struct field ready_fields[] = {
+    FIELD_BETWEEN("domid", struct message_ready, domid, 1, LINK_MAX_DOMID),
+    FIELD_COUNT("finish_ns", struct message_ready, finish_ns),
+    FIELD("journal", FIELD_LINE, struct message_ready, mark.journal),
+    FIELD("boot", FIELD_LINE, struct message_ready, mark.boot),
+    FIELD_COUNT("clock_ns", struct message_ready, mark.clock_ns),
+    FIELDS_END,
+};
+
+static const struct field go_fields[] = {
+    FIELD("journal", FIELD_LINE, struct message_go, mark.journal),
+    FIELD("boot", FIELD_LINE, struct message_go, mark.boot),
+    FIELD_COUNT("clock_ns", struct message_go, mark.clock_ns),
+    FIELD_COUNT("within_ns", struct message_go, within_ns),
+    FIELDS_END,
+};
+
+static const struct field started_fields[] = {
+    FIELD_BETWEEN("domid", struct message_started, domid, 1, LINK_MAX_DOMID),
+    FIELD_COUNT("start_ns", struct message_started, start_ns),
+    FIELDS_END,
+};
+
+/* --- sending --- */
 
 void message_session_text(
     const uint8_t session[static LINK_SESSION_BYTES], char text[static JOURNAL_ID_BYTES])
 {
-    to_hex(session, LINK_SESSION_BYTES, text);
+    for (size_t i = 0; i < LINK_SESSION_BYTES; i++)
+        sprintf(text + 2 * i, "%02x", session[i]);
 }
 
 int message_send_hello(struct control *c, struct err *e)
 {
-    return send_json(c, CONTROL_HELLO,
-        json_pack("{s:i, s:i, s:i}", "major", WIRE_MAJOR, "minor", WIRE_MINOR, "max_lanes",
-            LINK_MAX_LANES),
-        e);
+    const struct message_hello hello = {WIRE_MAJOR, WIRE_MINOR, LINK_MAX_LANES};
+
+    return send_json(c, CONTROL_HELLO, fields_pack(hello_fields, &hello), e);
 }
 
 int message_send_offer(struct control *c, const struct message_offer *offer, struct err *e)
 {
-    json_t *body = json_pack("{s:s, s:s, s:s, s:b, s:i, s:s}", "name", offer->name, "uuid",
-        offer->uuid, "type", offer->type, "live", offer->live, "lanes", (int)offer->lanes, "config",
-        offer->config);
+    json_t *body = fields_pack(offer_fields, offer);
 
-    if (body && offer->measure)
+    json_object_set_new(body, "config", json_string(offer->config));
+    if (offer->measure)
         json_object_set_new(body, "measure", json_true());
     return send_json(c, CONTROL_OFFER, body, e);
 }
 
 int message_send_accept(struct control *c, const struct message_accept *accept, struct err *e)
 {
-    char session[2 * LINK_SESSION_BYTES + 1], key[2 * LINK_KEY_BYTES + 1];
-
-    to_hex(accept->session, LINK_SESSION_BYTES, session);
-    to_hex(accept->key, LINK_KEY_BYTES, key);
-
-    json_t *body = json_pack("{s:s, s:s, s:i, s:I}", "session", session, "key", key, "lanes",
-        (int)accept->lanes, "finish_ns", (json_int_t)accept->finish_ns);
-
-    explicit_bzero(key, sizeof(key));
-    return send_json(c, CONTROL_ACCEPT, body, e);
+    return send_json(c, CONTROL_ACCEPT, fields_pack(accept_fields, accept), e);
 }
 
 int message_send_ready(struct control *c, const struct message_ready *ready, struct err *e)
 {
-    return send_json(c, CONTROL_READY,
-        json_pack("{s:I, s:I, s:s, s:s, s:I}", "domid", (json_int_t)ready->domid, "finish_ns",
-            (json_int_t)ready->finish_ns, "journal", ready->mark.journal, "boot", ready->mark.boot,
-            "clock_ns", (json_int_t)ready->mark.clock_ns),
-        e);
+    return send_json(c, CONTROL_READY, fields_pack(ready_fields, ready), e);
 }
 
 int message_send_go(struct control *c, const struct message_go *go, struct err *e)
 {
-    return send_json(c, CONTROL_GO,
-        json_pack("{s:s, s:s, s:I, s:I}", "journal", go->mark.journal, "boot", go->mark.boot,
-            "clock_ns", (json_int_t)go->mark.clock_ns, "within_ns", (json_int_t)go->within_ns),
-        e);
+    return send_json(c, CONTROL_GO, fields_pack(go_fields, go), e);
 }
 
 int message_send_started(struct control *c, const struct message_started *started, struct err *e)
 {
-    return send_json(c, CONTROL_STARTED,
-        json_pack("{s:I, s:I}", "domid", (json_int_t)started->domid, "start_ns",
-            (json_int_t)started->start_ns),
-        e);
+    return send_json(c, CONTROL_STARTED, fields_pack(started_fields, started), e);
 }
 
 int message_send_error(
     struct control *c, enum control_type type, const struct err *why, struct err *e)
 {
-    return send_json(c, type,
-        json_pack("{s:s, s:s, s:s, s:i}", "class", err_class_name(why->class), "side",
-            err_side_name(why->side), "text", why->text, "code", why->code),
-        e);
+    return send_json(c, type, fields_pack(link_err_fields, why), e);
 }
 
 int message_send_empty(struct control *c, enum control_type type, struct err *e)
@@ -111,54 +135,7 @@ int message_send_empty(struct control *c, enum control_type type, struct err *e)
     return control_send(c, type, NULL, 0, e);
 }
 
-/* Each take_ function reads one field; false when it is absent, of another type or out of range. */
-static bool take_int(const json_t *o, const char *name, int64_t min, int64_t max, int64_t *v)
-{
-    const json_t *f = json_object_get(o, name);
-
-    if (!json_is_integer(f) || json_integer_value(f) < min || json_integer_value(f) > max)
-        return false;
-    *v = json_integer_value(f);
-    return true;
-}
-
-static bool take_unsigned(
-    const json_t *o, const char *name, unsigned min, unsigned max, unsigned *v)
-{
-    int64_t wide;
-
-    if (!take_int(o, name, min, max, &wide))
-        return false;
-    *v = (unsigned)wide;
-    return true;
-}
-
-/* Without control characters: it is shown, logged and made part of names. */
-static bool take_text(const json_t *o, const char *name, char *out, size_t cap)
-{
-    const char *text = json_string_value(json_object_get(o, name));
-
-    if (!text || snprintf(out, cap, "%s", text) >= (int)cap)
-        return false;
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
-        if (*c < ' ' || *c == 0x7f)
-            return false;
-    return true;
-}
-
-static bool take_hex(const json_t *o, const char *name, uint8_t *out, size_t len)
-{
-    const char *text = json_string_value(json_object_get(o, name));
-
-    if (!text || strlen(text) != 2 * len || strspn(text, "0123456789abcdef") != 2 * len)
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        const char pair[3] = {text[2 * i], text[2 * i + 1]};
-
-        out[i] = (uint8_t)strtoul(pair, NULL, 16);
-    }
-    return true;
-}
+/* --- reading --- */
 
 static bool is_uuid(const char *text)
 {
@@ -170,6 +147,11 @@ static bool is_uuid(const char *text)
         if (shape[i] == '-' ? text[i] != '-' : !strchr("0123456789abcdef", text[i]))
             return false;
     return true;
+}
+
+static bool is_mark(const struct message_mark *mark)
+{
+    return journal_is_id(mark->journal) && is_uuid(mark->boot);
 }
 
 /* Names become parts of xenstore paths' values and of messages; libxl takes no slash. */
@@ -191,14 +173,18 @@ static int judge(json_t *o, bool good, enum control_type type, struct err *e)
                       control_type_name(type));
 }
 
+static int parse(const void *body, size_t len_bytes, enum control_type type,
+    const struct field *fields, void *to, struct err *e)
+{
+    json_t *o = load(body, len_bytes);
+
+    return judge(o, fields_read(fields, o, to), type, e);
+}
+
 int message_parse_hello(
     const void *body, size_t len_bytes, struct message_hello *hello, struct err *e)
 {
-    json_t *o = load(body, len_bytes);
-    const bool good = take_unsigned(o, "major", 0, UINT16_MAX, &hello->major) &&
-                      take_unsigned(o, "minor", 0, UINT16_MAX, &hello->minor) &&
-                      take_unsigned(o, "max_lanes", 1, UINT16_MAX, &hello->max_lanes);
-    const int rc = judge(o, good, CONTROL_HELLO, e);
+    const int rc = parse(body, len_bytes, CONTROL_HELLO, hello_fields, hello, e);
 
     if (!rc && hello->major != WIRE_MAJOR)
         return err_set(e, ERR_REFUSED, EPROTONOSUPPORT,
@@ -215,17 +201,10 @@ int message_parse_offer(
     const char *config = json_string_value(json_object_get(o, "config"));
     const json_t *measure = json_object_get(o, "measure");
 
-    *offer = (struct message_offer){
-        .live = json_is_true(json_object_get(o, "live")), .measure = json_is_true(measure)};
+    *offer = (struct message_offer){.measure = json_is_true(measure)};
 
-    const bool good = take_text(o, "name", offer->name, sizeof(offer->name)) &&
-                      is_name(offer->name) &&
-                      take_text(o, "uuid", offer->uuid, sizeof(offer->uuid)) &&
-                      is_uuid(offer->uuid) &&
-                      take_text(o, "type", offer->type, sizeof(offer->type)) &&
-                      take_unsigned(o, "lanes", 1, UINT16_MAX, &offer->lanes) &&
-                      json_is_boolean(json_object_get(o, "live")) &&
-                      (!measure || json_is_boolean(measure)) && config;
+    const bool good = fields_read(offer_fields, o, offer) && is_name(offer->name) &&
+                      is_uuid(offer->uuid) && (!measure || json_is_boolean(measure)) && config;
 
     if (good)
         offer->config = strdup(config);
@@ -246,34 +225,7 @@ void message_offer_clear(struct message_offer *offer)
 int message_parse_accept(
     const void *body, size_t len_bytes, struct message_accept *accept, struct err *e)
 {
-    json_t *o = load(body, len_bytes);
-    const bool good = take_hex(o, "session", accept->session, LINK_SESSION_BYTES) &&
-                      take_hex(o, "key", accept->key, LINK_KEY_BYTES) &&
-                      take_unsigned(o, "lanes", 1, LINK_MAX_LANES, &accept->lanes) &&
-                      take_int(o, "finish_ns", 0, INT64_MAX, &accept->finish_ns);
-
-    return judge(o, good, CONTROL_ACCEPT, e);
-}
-
-static bool take_domid_and_time(
-    const json_t *o, const char *time, uint32_t *domid, int64_t *time_ns)
-{
-    int64_t wide;
-
-    if (!take_int(o, "domid", 1, 0x7fef, &wide) || !take_int(o, time, 0, INT64_MAX, time_ns))
-        return false;
-    *domid = (uint32_t)wide;
-    return true;
-}
-
-static bool take_mark(const json_t *o, struct message_mark *mark)
-{
-    uint8_t id[(JOURNAL_ID_BYTES - 1) / 2];
-
-    return take_hex(o, "journal", id, sizeof(id)) &&
-           take_text(o, "journal", mark->journal, sizeof(mark->journal)) &&
-           take_text(o, "boot", mark->boot, sizeof(mark->boot)) && is_uuid(mark->boot) &&
-           take_int(o, "clock_ns", 0, INT64_MAX, &mark->clock_ns);
+    return parse(body, len_bytes, CONTROL_ACCEPT, accept_fields, accept, e);
 }
 
 int message_parse_ready(
@@ -281,41 +233,32 @@ int message_parse_ready(
 {
     json_t *o = load(body, len_bytes);
 
-    return judge(o,
-        take_domid_and_time(o, "finish_ns", &ready->domid, &ready->finish_ns) &&
-            take_mark(o, &ready->mark),
-        CONTROL_READY, e);
+    return judge(o, fields_read(ready_fields, o, ready) && is_mark(&ready->mark), CONTROL_READY, e);
 }
 
 int message_parse_go(const void *body, size_t len_bytes, struct message_go *go, struct err *e)
 {
     json_t *o = load(body, len_bytes);
 
-    return judge(o,
-        take_mark(o, &go->mark) && take_int(o, "within_ns", 0, INT64_MAX, &go->within_ns),
-        CONTROL_GO, e);
+    return judge(o, fields_read(go_fields, o, go) && is_mark(&go->mark), CONTROL_GO, e);
 }
 
 int message_parse_started(
     const void *body, size_t len_bytes, struct message_started *started, struct err *e)
 {
-    json_t *o = load(body, len_bytes);
-
-    return judge(o, take_domid_and_time(o, "start_ns", &started->domid, &started->start_ns),
-        CONTROL_STARTED, e);
+    return parse(body, len_bytes, CONTROL_STARTED, started_fields, started, e);
 }
 
 void message_parse_error(const void *body, size_t len_bytes, struct err *why)
 {
     json_t *o = load(body, len_bytes);
-    struct err got = ERR_INIT;
-    char class[16], side[16], text[ERR_TEXT_BYTES];
-    int64_t code;
+    struct err said, got = ERR_INIT;
 
-    if (take_text(o, "class", class, sizeof(class)) && take_text(o, "side", side, sizeof(side)) &&
-        take_text(o, "text", text, sizeof(text)) && take_int(o, "code", 1, 4095, &code)) {
-        err_set(&got, err_class_parse(class), (int)code, "%s", text);
-        got.side = err_side_parse(side);
+    if (fields_read(link_err_fields, o, &said)) {
+        /* Whatever it calls it, and with whatever characters, it is an error. */
+        err_set(
+            &got, said.class == ERR_NONE ? ERR_INTERNAL : said.class, said.code, "%s", said.text);
+        got.side = said.side;
     } else {
         err_set(&got, ERR_PEER, EBADMSG, "the peer failed and gave no reason that makes sense");
     }

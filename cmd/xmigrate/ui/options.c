@@ -2,6 +2,7 @@
 
 #include "base/deadline.h"
 #include "base/units.h"
+#include "crypto/config.h"
 #include "cmd/link.h"
 
 #include <errno.h>

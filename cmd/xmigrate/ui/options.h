@@ -8,7 +8,6 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "cmd/link.h"
-#include "crypto/identity.h"
 #include "sched/decide.h"
 #include "transport/tcp.h"
 

@@ -1,9 +1,9 @@
-#include "cmd/xmigrate/session/negotiate.h"
+#include "cmd/xmigrate/negotiate.h"
 
 #include "base/deadline.h"
 #include "cmd/handoff/names.h"
 #include "cmd/xmigrate/history.h"
-#include "cmd/xmigrate/signals.h"
+#include "cmd/signals.h"
 #include "cmd/xmigrate/libxl/config.h"
 #include "crypto/peer.h"
 

@@ -3,8 +3,8 @@
  * is asked whether it would take it. Nothing of the guest is changed. Cheap refusals come first,
  * then those of the domain, then the network.
  */
-#ifndef CMD_XMIGRATE_SESSION_NEGOTIATE_H
-#define CMD_XMIGRATE_SESSION_NEGOTIATE_H
+#ifndef CMD_XMIGRATE_NEGOTIATE_H
+#define CMD_XMIGRATE_NEGOTIATE_H
 
 #include "base/cancel.h"
 #include "cmd/lock.h"

@@ -1,6 +1,6 @@
 /* The programs' exit codes, as docs/design.md has them. */
-#ifndef CMD_XMIGRATE_EXIT_CODES_H
-#define CMD_XMIGRATE_EXIT_CODES_H
+#ifndef CMD_EXIT_CODES_H
+#define CMD_EXIT_CODES_H
 
 enum exit_code {
     EXIT_DONE = 0,

@@ -5,8 +5,8 @@
  * A process has one set of handlers, so this is the one place with process-wide state: the
  * object to fire. It must live until the process ends or signals_reset().
  */
-#ifndef CMD_XMIGRATE_SIGNALS_H
-#define CMD_XMIGRATE_SIGNALS_H
+#ifndef CMD_SIGNALS_H
+#define CMD_SIGNALS_H
 
 #include "base/cancel.h"
 

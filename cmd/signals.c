@@ -1,4 +1,4 @@
-#include "cmd/xmigrate/signals.h"
+#include "cmd/signals.h"
 
 #include <errno.h>
 #include <signal.h>

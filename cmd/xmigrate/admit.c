@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/xmigrate/admit.h"
+
+#include "cmd/handoff/journal.h"
+#include "cmd/xmigrate/libxl/calls.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static int check_name(struct xl *xl, const char *name, const char *offered_uuid, struct err *e)
+{
+    struct err none = ERR_INIT;
+    struct xl_domain d;
+    const int rc = xl_by_name(xl, name, &d, &none);
+
+    if (rc == -ESRCH)
+        return 0;
+    if (rc)
+        return err_take(e, &none);
+    /* Within one host the guest itself still has the name; it gives it up before GO. */
+    if (!strcmp(d.uuid, offered_uuid) && journal_exists(HANDOFF_SOURCE, d.uuid))
+        return 0;
+    return err_set(e, ERR_REFUSED, EEXIST,
+        "a domain named \"%s\" exists on the destination (domain %u): rename or remove it there "
+        "first",
+        name, d.domid);
+}
+
+static int check_type(struct xl *xl, libxl_domain_type type, struct err *e)
+{
+    struct xl_host host;
+    const int rc = xl_host(xl, &host, e);
+
+    if (rc || (type == LIBXL_DOMAIN_TYPE_PV ? host.pv : host.hvm))
+        return rc;
+    return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+        "the destination's Xen cannot run %s guests (xl info shows virt_caps)", xl_type_name(type));
+}
+
+static int check_config(
+    struct xl *xl, const struct message_offer *offer, struct admission *a, struct err *e)
+{
+    char uuid[XL_UUID_TEXT_BYTES];
+    int rc = xl_config_parse(xl, offer->config, strlen(offer->config), &a->config, e);
+
+    if (rc)
+        return rc;
+    xl_uuid_text(&a->config.c_info.uuid, uuid);
+    if (strcmp(uuid, offer->uuid) || strcmp(a->config.c_info.name, offer->name))
+        return err_set(e, ERR_PEER, EBADMSG,
+            "the offer and the configuration in it speak of different domains");
+    rc = xl_config_check_movable(&a->config, e);
+    if (!rc)
+        rc = check_type(xl, a->config.c_info.type, e);
+    if (!rc)
+        rc = xl_config_for_restore(&a->config, a->name, e);
+    a->devices = xl_config_device_count(&a->config);
+    return rc;
+}
+
+int admit_offer(
+    struct xl *xl, const struct message_offer *offer, struct admission *a, struct err *e)
+{
+    int rc;
+
+    snprintf(a->name, sizeof(a->name), "%s%s", offer->name, HANDOFF_INCOMING);
+    rc = check_config(xl, offer, a, e);
+    if (!rc)
+        rc = check_name(xl, offer->name, offer->uuid, e);
+    if (!rc)
+        rc = check_name(xl, a->name, offer->uuid, e);
+    if (!rc)
+        rc = xl_config_check_memory(xl, &a->config, offer->name, e);
+    return rc;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/xmigrate/build.h"
+
+#include "base/deadline.h"
+#include "base/io.h"
+#include "cmd/event_fields.h"
+#include "cmd/xmigrate/libxl/calls.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* --- the helper --- */
+
+/* libxl gives the domain its name before it starts the helper. */
+static int find_domain(struct build *b, struct err *e)
+{
+    const char *name = b->admission->name;
+    struct xl_domain d;
+    int rc = xl_by_name(b->xl, name, &d, e);
+
+    if (rc == -ESRCH)
+        rc = err_set(e, ERR_LOCAL, ESRCH, "libxl made no domain named \"%s\"", name);
+    if (!rc)
+        rc = domain_lock_take(&b->lock, d.domid, e);
+    if (rc)
+        return rc;
+    b->domid = b->journal->now.domid = d.domid;
+    b->journal->now.helper = b->op.helper;
+    return journal_save(b->journal, e);
+}
+
+static int give_job(void *arg, struct link_job *job, int *lock_fd, struct err *e)
+{
+    struct build *b = arg;
+    const int rc = find_domain(b, e);
+
+    *job = b->job;
+    job->domid = b->domid;
+    *lock_fd = b->lock.fd;
+    return rc;
+}
+
+static int hear_helper(void *arg, const struct link_message *m, struct err *e)
+{
+    struct build *b = arg;
+    struct dest_result result = {0};
+
+    if (m->kind != LINK_DONE)
+        return 0;
+    if (!fields_read(dest_result_fields, m->body, &result))
+        return err_set(e, ERR_INTERNAL, EPROTO, "the save helper's totals make no sense");
+    b->helper_done_ns = now_ns();
+    b->engine_finish_ns = result.finish_ns;
+    return 0;
+}
+
+/* --- libxl's stream --- */
+
+static int write_records(struct build *b, const void *data, size_t len_bytes, struct err *e)
+{
+    const int rc = io_write_full(
+        b->op.stream_fd, data, len_bytes, b->in->cancel, deadline_in(b->in->o->silent_ns));
+
+    /* EPIPE: libxl has given up, and its operation says why. */
+    if (!rc || rc == -EPIPE)
+        return 0;
+    return err_set(e, ERR_LOCAL, -rc, "handing libxl its records: %s", io_strerror(rc));
+}
+
+/* The first of them begin the restore. */
+static int take_records(struct build *b, const uint8_t *data, size_t len_bytes, struct err *e)
+{
+    if (!stream_head_complete(&b->head)) {
+        const size_t used = stream_head_feed(&b->head, data, len_bytes);
+        int rc;
+
+        data += used;
+        len_bytes -= used;
+        if (!stream_head_complete(&b->head))
+            return 0;
+        rc = stream_head_check(&b->head, e);
+        if (!rc)
+            rc = operation_restore(&b->op, &b->admission->config, e);
+        if (!rc)
+            rc = write_records(b, b->head.bytes, sizeof(b->head.bytes), e);
+        if (rc)
+            return rc;
+    }
+    return len_bytes ? write_records(b, data, len_bytes, e) : 0;
+}
+
+/* --- the source --- */
+
+static int take_frame(
+    struct build *b, enum control_type type, const void *body, size_t len_bytes, struct err *e)
+{
+    switch (type) {
+    case CONTROL_LIBXL_DATA:
+        return take_records(b, body, len_bytes, e);
+    case CONTROL_LIBXL_END:
+        b->stream_ended = true;
+        if (b->op.stream_fd >= 0)
+            shutdown(b->op.stream_fd, SHUT_WR);
+        return 0;
+    case CONTROL_ABORT:
+        message_parse_error(body, len_bytes, e);
+        return -e->code;
+    default:
+        return err_set(e, ERR_PEER, EPROTO, "%s sent %s while the domain was being built",
+            b->in->who, control_type_name(type));
+    }
+}
+
+/* libxl's own stream, and the source's change of mind. Asked at every turn, and before the first
+ * wait: the mailbox reads on only when the frame that was taken last is given back. */
+static int hear_source(struct build *b, struct err *e)
+{
+    enum control_type type;
+    const void *body;
+    size_t len_bytes;
+    int rc;
+
+    while ((rc = mailbox_take(b->in->box, &type, &body, &len_bytes, e)) == 1) {
+        rc = take_frame(b, type, body, len_bytes, e);
+        if (rc)
+            return rc;
+    }
+    return rc;
+}
+
+/* --- the loop --- */
+
+enum { CANCEL, MAILBOX, ACCEPTOR, OPERATION, SOURCES = OPERATION + OPERATION_FDS };
+
+static int wait_for_work(struct build *b, struct pollfd fds[static SOURCES], int64_t until_ns)
+{
+    const int watched[OPERATION] = {
+        [CANCEL] = b->in->cancel->event_fd,
+        [MAILBOX] = mailbox_event_fd(b->in->box),
+        [ACCEPTOR] = b->lanes.acceptor_sock,
+    };
+    int64_t wake_ns = deadline_earlier(until_ns, b->in->ping_ns);
+
+    for (int i = 0; i < OPERATION; i++)
+        fds[i] = (struct pollfd){.fd = b->stopping ? -1 : watched[i], .events = POLLIN};
+    operation_watch(&b->op, fds + OPERATION);
+    wake_ns = deadline_earlier(wake_ns, operation_limit_ns(&b->op));
+    if (!b->op.async && !b->stopping)
+        wake_ns = deadline_earlier(wake_ns, b->stream_limit_ns);
+    return poll(fds, SOURCES, deadline_poll_ms(wake_ns)) < 0 && errno != EINTR ? -errno : 0;
+}
+
+static int serve_source(struct build *b, const struct pollfd fds[static SOURCES], struct err *e)
+{
+    int rc = 0;
+
+    if (b->op.link_sock >= 0)
+        rc = incoming_lanes_pass_on(&b->lanes, b->op.link_sock, e);
+    if (!rc && fds[ACCEPTOR].revents)
+        rc = incoming_lanes_take(&b->lanes, b->op.link_sock, b->in->who, e);
+    if (!rc)
+        rc = hear_source(b, e);
+    if (!rc && !b->op.async && deadline_passed(b->stream_limit_ns))
+        rc = err_set(e, ERR_PEER, ETIMEDOUT, "the source sent nothing of libxl's stream in time");
+    return rc;
+}
+
+/* Wait until something happens, or then, and deal with it. *over: libxl is through. */
+static int turn(struct build *b, int64_t until_ns, bool *over, struct err *e)
+{
+    struct pollfd fds[SOURCES];
+    int rc = wait_for_work(b, fds, until_ns);
+
+    if (rc)
+        return err_sys(e, ERR_LOCAL, -rc, "waiting while the domain is built");
+    if (!b->stopping && cancel_is_fired(b->in->cancel))
+        return err_set(e, ERR_CANCELLED, ECANCELED, "the receiving process was told to stop");
+    rc = operation_serve(&b->op, fds + OPERATION, e);
+    if (!rc && !b->stopping)
+        rc = serve_source(b, fds, e);
+    incoming_ping(b->in);
+    *over = operation_is_over(fds + OPERATION);
+    if (*over && (!rc || b->stopping))
+        rc = operation_finish(&b->op, &b->domid, e);
+    return rc;
+}
+
+static void turn_while_stopping(void *arg, int64_t until_ns)
+{
+    struct err ignored = ERR_INIT;
+    bool over;
+
+    turn(arg, until_ns, &over, &ignored);
+}
+
+/* --- for its owner --- */
+
+static const struct operation_owner owner = {give_job, hear_helper, turn_while_stopping};
+
+int build_prepare(struct build *b, struct err *e)
+{
+    operation_init(&b->op, &owner, b);
+    b->op.log = &b->in->log;
+    b->op.silent_ns = b->in->o->silent_ns;
+    return operation_prepare(&b->op, e);
+}
+
+int build_until_done(struct build *b, struct err *e)
+{
+    int rc = hear_source(b, e);
+    bool over = false;
+
+    b->stream_limit_ns = deadline_in(b->in->o->silent_ns);
+    while (!rc && !over)
+        rc = turn(b, DEADLINE_NEVER, &over, e);
+    return rc;
+}
+
+bool build_stop(struct build *b, const struct err *why)
+{
+    b->stopping = true;
+    operation_close_stream(&b->op);
+    return operation_stop(&b->op, why);
+}
+
+void build_clear(struct build *b)
+{
+    incoming_lanes_close(&b->lanes);
+    operation_clear(&b->op);
+    domain_lock_release(&b->lock);
+    explicit_bzero(&b->job, sizeof(b->job));
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The destination's counterpart of transfer.h: libxl's restore with the save helper
+ * (libxl/operation.h), and the poll loop between that, the source and the acceptor. It relays
+ * libxl's own stream, hands trunk and lanes to the helper, pings, and keeps the time limits. What
+ * becomes of the domain is for receive.c to say.
+ *
+ * Everything here belongs to one thread, the story's.
+ */
+#ifndef CMD_XMIGRATE_BUILD_H
+#define CMD_XMIGRATE_BUILD_H
+
+#include "cmd/lock.h"
+#include "cmd/xmigrate/admit.h"
+#include "cmd/handoff/journal.h"
+#include "cmd/xmigrate/libxl/operation.h"
+#include "cmd/xmigrate/session/incoming.h"
+#include "cmd/xmigrate/session/incoming_lanes.h"
+#include "cmd/xmigrate/session/stream_head.h"
+
+struct build {
+    /* Set by the owner before build_until_done(). */
+    struct incoming *in;
+    struct xl *xl;
+    struct admission *admission;
+    struct journal *journal; /* told of the domain and the helper */
+    struct incoming_lanes lanes;
+    struct link_job job; /* but for the domid */
+
+    /* What came of it. */
+    uint32_t domid;          /* 0: there is none yet */
+    struct domain_lock lock; /* the domain's, shared with the helper; fd is -1 before */
+    bool stream_ended;       /* LIBXL_END came */
+    int64_t helper_done_ns;
+    int64_t engine_finish_ns; /* how long the helper needed after the last page */
+
+    struct operation op;
+
+    /* Its own. */
+    struct stream_head head;
+    int64_t stream_limit_ns; /* when the stream's head must be there */
+    bool stopping;
+};
+
+/* Before any thread exists, as operation_prepare(). */
+int build_prepare(struct build *b, struct err *e);
+
+/* After ACCEPT: until libxl's restore is over and was well. */
+int build_until_done(struct build *b, struct err *e);
+
+/* As operation_stop(). */
+bool build_stop(struct build *b, const struct err *why);
+
+/* Closes lanes and link, lets go of the lock. */
+void build_clear(struct build *b);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A supervised operation: libxl's suspend or restore (async.h), the save helper that libxl starts
+ * for it, and the link between that helper and us. It gives the helper its job, passes on what it
+ * says, notices when it dies or hangs, and ends all of it whatever state it is in. It knows nothing
+ * of another host: where libxl's stream comes from or goes to is the owner's business.
+ *
+ * The owner polls operation_watch()'s descriptors beside its own and then calls operation_serve(),
+ * and operation_finish() once operation_is_over(). Everything here belongs to the owner's one
+ * thread.
+ *
+ * The helper is held by a pidfd and never signalled by its number, which may be another process's.
+ */
+#ifndef CMD_XMIGRATE_LIBXL_OPERATION_H
+#define CMD_XMIGRATE_LIBXL_OPERATION_H
+
+#include "cmd/link.h"
+#include "cmd/paths.h"
+#include "cmd/xmigrate/libxl/async.h"
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct operation_owner {
+    /* The helper has come: what it has to do, and the domain's lock to go with that (-1: none). */
+    int (*give_job)(void *arg, struct link_job *job, int *lock_fd, struct err *e);
+    /* It says LINK_EVENT, LINK_CAP, LINK_LOGGING or LINK_DONE. LINK_NOTED follows by itself. */
+    int (*hear)(void *arg, const struct link_message *m, struct err *e);
+    /* While it is being stopped: wait until something happens, or then, and serve it. */
+    void (*turn)(void *arg, int64_t until_ns);
+};
+
+/* How long whoever is stopped has to end things. */
+struct operation_patience {
+    int64_t suspend_ns; /* libxl, to answer a request to suspend */
+    int64_t asked_ns;   /* the helper, asked over the link */
+    int64_t aborted_ns; /* libxl, told to abort */
+    int64_t killed_ns;  /* the kernel, and libxl after that */
+};
+
+struct operation {
+    /* Set by the owner before it starts. */
+    const struct log *log;
+    int64_t silent_ns;                  /* a helper that says nothing for so long hangs */
+    struct operation_patience patience; /* as operation_init() leaves it, or less */
+
+    /* For the owner to read. */
+    int stream_fd;           /* our end of libxl's stream, non-blocking; -1: not open */
+    int link_sock;           /* -1: the helper is not there yet, or no longer */
+    pid_t helper;            /* for messages and files; 0: it has not come yet */
+    bool done;               /* it said that it is */
+    bool failed;             /* it said why, so it cleaned up after itself */
+    struct err helper_error; /* that, or that it died */
+    struct xl_async *async;  /* NULL: not started, or over */
+
+    /* Its own. */
+    const struct operation_owner *owner;
+    void *arg;
+    char link_path[PATHS_BYTES + 32];
+    int listen_fd; /* -1 once the helper has connected */
+    int pidfd;     /* -1: no helper, or it cannot be held */
+    int libxl_fd;  /* libxl's end of the stream, closed when the operation is over */
+    int64_t heard_ns;
+    bool suspending; /* libxl waits for the guest to suspend */
+    bool stopping;
+};
+
+/* Before anything else. */
+void operation_init(struct operation *op, const struct operation_owner *owner, void *arg);
+
+/* Before any thread exists: the environment for libxl and the helper (there is one of it in a
+ * process, so one operation at a time), and where they will meet us. */
+int operation_prepare(struct operation *op, struct err *e);
+
+int operation_suspend(struct operation *op, uint32_t domid, bool live, struct err *e);
+/* As xl_async_restore(). */
+int operation_restore(struct operation *op, libxl_domain_config *config, struct err *e);
+
+enum { OPERATION_HELPER, OPERATION_END, OPERATION_FDS };
+
+/* What to poll; -1 where there is nothing to wait for. */
+void operation_watch(const struct operation *op, struct pollfd fds[static OPERATION_FDS]);
+/* When the helper must have said something; never, unless one is expected to. */
+int64_t operation_limit_ns(const struct operation *op);
+
+/* The helper's arrival, one message, its end or its silence. */
+int operation_serve(
+    struct operation *op, const struct pollfd fds[static OPERATION_FDS], struct err *e);
+
+static inline bool operation_is_over(const struct pollfd fds[static OPERATION_FDS])
+{
+    return fds[OPERATION_END].revents != 0;
+}
+
+/* It is over: what the helper said last, then what libxl says. *domid as xl_async_finish(). Our end
+ * of the stream stays open for what is left in it. */
+int operation_finish(struct operation *op, uint32_t *domid, struct err *e);
+
+/* No more of libxl's stream: libxl finds its end. */
+void operation_close_stream(struct operation *op);
+
+/* End it, however it stands: the helper is asked, then libxl told, then the helper killed. False
+ * when libxl does not come back even so; its thread then still uses what it was given. */
+bool operation_stop(struct operation *op, const struct err *why);
+
+/* Forget what operation_prepare() made; not while it runs. One that is all zero has nothing. */
+void operation_clear(struct operation *op);
+
+#endif

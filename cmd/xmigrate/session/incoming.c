@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/xmigrate/session/incoming.h"
+
+#include "base/deadline.h"
+#include "base/io.h"
+#include "crypto/peer.h"
+#include "transport/tcp.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* TLS, hello and offer: a peer that means it needs a moment. */
+#define OPEN_LIMIT_NS (10 * NS_PER_S)
+
+static void log_below(void *arg, enum log_level level, const char *line)
+{
+    const struct incoming *in = arg;
+
+    log_write(in->below, level, "%s%s", in->prefix, line);
+}
+
+void incoming_init(struct incoming *in, const struct listen_options *o, const struct log *log,
+    const struct cancel *cancel)
+{
+    *in = (struct incoming){
+        .o = o,
+        .cancel = cancel,
+        .below = log,
+        .log = {.max = log->max, .write = log_below, .arg = in},
+        .ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S),
+    };
+}
+
+static void name_peer(struct incoming *in)
+{
+    const size_t len = strlen(in->who);
+
+    if (in->peer.name[0])
+        snprintf(in->who + len, sizeof(in->who) - len, " (%s)", in->peer.name);
+}
+
+int incoming_open(struct incoming *in, int fd, const struct preamble *preamble, struct err *e)
+{
+    struct peer_params params = {
+        .lane = LANE_CONTROL,
+        .stall_ns = in->o->silent_ns,
+        .deadline_ns = deadline_in(OPEN_LIMIT_NS),
+    };
+    struct channel *ch;
+    int rc = 0;
+
+    tcp_tune(fd, in->o->silent_ns);
+    tcp_describe_peer(fd, in->who, sizeof(in->who));
+    if (!in->o->insecure)
+        rc = tls_open(&in->tls, in->o->config_dir, e);
+    if (rc) {
+        close(fd);
+        return rc;
+    }
+    params.tls = in->tls;
+    rc = peer_accept(fd, preamble, &params, &ch, &in->peer, e);
+    if (rc)
+        return rc;
+    control_init(&in->control, ch);
+    rc = mailbox_start(&in->box, &in->control, in->o->silent_ns, e);
+    if (rc)
+        control_close(&in->control);
+    else
+        name_peer(in);
+    return rc;
+}
+
+/* A peer that cannot be told is noticed where its answer is missed. */
+void incoming_ping(struct incoming *in)
+{
+    struct err ignored = ERR_INIT;
+
+    if (!deadline_passed(in->ping_ns))
+        return;
+    message_send_empty(&in->control, CONTROL_PING, &ignored);
+    in->ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S);
+}
+
+int incoming_expect(struct incoming *in, enum control_type wanted, const void **body,
+    size_t *len_bytes, int64_t deadline_ns, struct err *e)
+{
+    enum control_type type;
+
+    for (;;) {
+        int rc = mailbox_take(in->box, &type, body, len_bytes, e);
+
+        if (rc < 0)
+            return rc;
+        if (rc)
+            break;
+        incoming_ping(in);
+        rc = io_wait(mailbox_event_fd(in->box), POLLIN, in->cancel,
+            deadline_earlier(deadline_ns, in->ping_ns));
+        if (rc == -ECANCELED)
+            return err_set(e, ERR_CANCELLED, ECANCELED, "this process was told to stop");
+        if (deadline_passed(deadline_ns))
+            return err_set(e, ERR_PEER, ETIMEDOUT, "%s did not send %s in time", in->who,
+                control_type_name(wanted));
+    }
+    if (type == wanted)
+        return 0;
+    if (type == CONTROL_ABORT) {
+        in->aborted = true;
+        message_parse_error(*body, *len_bytes, e);
+        return -e->code;
+    }
+    return err_set(e, ERR_PEER, EPROTO, "%s sent %s instead of %s", in->who,
+        control_type_name(type), control_type_name(wanted));
+}
+
+int incoming_hear_offer(struct incoming *in, struct err *e)
+{
+    const int64_t deadline_ns = deadline_in(OPEN_LIMIT_NS);
+    struct message_hello hello;
+    const void *body;
+    size_t len_bytes;
+    int rc = message_send_hello(&in->control, e);
+
+    if (!rc)
+        rc = incoming_expect(in, CONTROL_HELLO, &body, &len_bytes, deadline_ns, e);
+    if (!rc)
+        rc = message_parse_hello(body, len_bytes, &hello, e);
+    if (!rc)
+        rc = incoming_expect(in, CONTROL_OFFER, &body, &len_bytes, deadline_ns, e);
+    if (!rc)
+        rc = message_parse_offer(body, len_bytes, &in->offer, e);
+    if (rc)
+        return rc;
+    snprintf(in->prefix, sizeof(in->prefix), "%s: ", in->offer.name);
+    return 0;
+}
+
+bool incoming_await_heard(struct incoming *in)
+{
+    const int64_t deadline_ns = deadline_in(in->o->silent_ns);
+    struct err end = ERR_INIT;
+    enum control_type type;
+    const void *body;
+    size_t len_bytes;
+    int rc;
+
+    while ((rc = mailbox_take(in->box, &type, &body, &len_bytes, &end)) >= 0) {
+        if (rc && type == CONTROL_HEARD)
+            return true;
+        if (rc)
+            continue;
+        incoming_ping(in);
+        io_wait(
+            mailbox_event_fd(in->box), POLLIN, NULL, deadline_earlier(deadline_ns, in->ping_ns));
+        if (deadline_passed(deadline_ns))
+            break;
+    }
+    return false;
+}
+
+bool incoming_tell_failure(struct incoming *in, enum control_type type, struct err *why)
+{
+    struct err ignored = ERR_INIT;
+
+    if (why->side == SIDE_UNKNOWN)
+        why->side = SIDE_DESTINATION;
+    if (!message_send_error(&in->control, type, why, &ignored))
+        return incoming_await_heard(in);
+    log_debug(&in->log, "%s cannot be told: %s", in->who, ignored.text);
+    return false;
+}
+
+void incoming_close(struct incoming *in)
+{
+    if (in->box) {
+        mailbox_stop(in->box);
+        in->box = NULL;
+        control_close(&in->control);
+    }
+    tls_close(in->tls);
+    in->tls = NULL;
+    message_offer_clear(&in->offer);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The destination's half of the conversation: the control connection of one migration that comes
+ * here, from its preamble to the source's goodbye.
+ *
+ * Everything here belongs to one thread, the story's; the mailbox has its own beside it.
+ */
+#ifndef CMD_XMIGRATE_SESSION_INCOMING_H
+#define CMD_XMIGRATE_SESSION_INCOMING_H
+
+#include "base/cancel.h"
+#include "base/log.h"
+#include "cmd/xmigrate/session/listener.h"
+#include "cmd/xmigrate/session/mailbox.h"
+#include "cmd/xmigrate/session/messages.h"
+#include "crypto/tls.h"
+#include "transport/preamble.h"
+
+struct incoming {
+    const struct listen_options *o;
+    const struct cancel *cancel; /* fired: stop waiting */
+    const struct log *below;
+    struct log log; /* below's lines with the domain's name before them */
+    char prefix[XL_NAME_BYTES + 4];
+    char who[128]; /* the source, for messages */
+
+    struct tls_context *tls; /* NULL: --insecure */
+    struct tls_peer peer;
+    struct control control;
+    struct mailbox *box; /* NULL: not open */
+    int64_t ping_ns;     /* when the next one is due */
+    struct message_offer offer;
+    bool aborted; /* ABORT came: GO was not sent, and will not be */
+};
+
+/* in must not move from here on: its log points to it. */
+void incoming_init(struct incoming *in, const struct listen_options *o, const struct log *log,
+    const struct cancel *cancel);
+
+/* Owns fd, whose preamble was read. Until TLS is done nobody can be told of a failure. */
+int incoming_open(struct incoming *in, int fd, const struct preamble *preamble, struct err *e);
+
+/* HELLO both ways, and the offer. */
+int incoming_hear_offer(struct incoming *in, struct err *e);
+
+/* The next frame, which must be of that type. The source's ABORT is its reason. */
+int incoming_expect(struct incoming *in, enum control_type wanted, const void **body,
+    size_t *len_bytes, int64_t deadline_ns, struct err *e);
+
+/* To be called at every turn of a wait. */
+void incoming_ping(struct incoming *in);
+
+/* Until the source says HEARD, which is true, or closes: closing first could lose what we said. */
+bool incoming_await_heard(struct incoming *in);
+
+/* REFUSE or FAILED with the reason; true: it was heard. */
+bool incoming_tell_failure(struct incoming *in, enum control_type type, struct err *why);
+
+void incoming_close(struct incoming *in);
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/xmigrate/session/incoming_lanes.h"
+
+#include "base/deadline.h"
+#include "cmd/xmigrate/session/acceptor.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* Owns lane->fd. */
+static int pass_on(const struct incoming_lane *lane, int link_sock, struct err *e)
+{
+    struct preamble p;
+    int rc = preamble_decode(lane->preamble, &p, e);
+
+    if (!rc)
+        rc = link_send_conn(link_sock, p.lane, lane->preamble, lane->fd, e);
+    close(lane->fd);
+    return rc;
+}
+
+int incoming_lanes_pass_on(struct incoming_lanes *l, int link_sock, struct err *e)
+{
+    int rc = 0;
+
+    for (unsigned i = 0; i < l->kept_count; i++) {
+        if (!rc)
+            rc = pass_on(&l->kept[i], link_sock, e);
+        else
+            close(l->kept[i].fd);
+    }
+    l->kept_count = 0;
+    return rc;
+}
+
+static void close_acceptor(struct incoming_lanes *l)
+{
+    if (l->acceptor_sock >= 0)
+        close(l->acceptor_sock);
+    l->acceptor_sock = -1;
+}
+
+int incoming_lanes_take(struct incoming_lanes *l, int link_sock, const char *who, struct err *e)
+{
+    struct incoming_lane lane;
+    const int rc = acceptor_next(l->acceptor_sock, lane.preamble, &lane.fd, now_ns(), e);
+
+    if (rc == -ENODATA)
+        close_acceptor(l); /* no new connections; those that are there go on */
+    if (rc)
+        return rc == -ENODATA || rc == -ETIMEDOUT ? 0 : rc;
+    if (link_sock >= 0)
+        return pass_on(&lane, link_sock, e);
+    if (l->kept_count == INCOMING_LANES_MAX) {
+        close(lane.fd);
+        return err_set(e, ERR_PEER, EPROTO, "%s opened more connections than agreed", who);
+    }
+    l->kept[l->kept_count++] = lane;
+    return 0;
+}
+
+void incoming_lanes_close(struct incoming_lanes *l)
+{
+    for (unsigned i = 0; i < l->kept_count; i++)
+        close(l->kept[i].fd);
+    l->kept_count = 0;
+    close_acceptor(l);
+}

@@ -1,0 +1,1102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The destination's story: which offers are taken, how the domain is built, and that every way in
+ * which it can fail ends with no domain here and the source told, or with a state file for
+ * --recover. libxl (xl_*) only writes down what it is asked for; libxl's operation with the helper
+ * (fake_libxl.h), the acceptor and the source are played by threads. State files and locks are the
+ * real ones, in a directory of this test.
+ */
+#include "base/deadline.h"
+#include "base/io.h"
+#include "base/packet.h"
+#include "cmd/exit_codes.h"
+#include "cmd/signals.h"
+#include "cmd/handoff/journal.h"
+#include "cmd/xmigrate/libxl/calls.h"
+#include "cmd/xmigrate/libxl/config.h"
+#include "cmd/xmigrate/libxl/monitor.h"
+#include "cmd/xmigrate/receive.h"
+#include "cmd/xmigrate/session/measured.h"
+#include "cmd/xmigrate/session/messages.h"
+#include "crypto/peer.h"
+#include "tests/unit/fake_libxl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define UUID       "01234567-89ab-cdef-0123-456789abcdef"
+#define OTHER_UUID "01234567-89ab-cdef-0123-456789abcdee"
+#define LIMIT_NS   (5 * NS_PER_S)
+#define SHORT_NS   (300 * NS_PER_MS)
+
+enum { COPY = 5 };
+
+static char state_path[128];
+
+/* What one test sets and finds; threads of it are joined before it is read. */
+static struct {
+    struct message_offer offer;
+    const char *config_uuid, *config_name;
+    libxl_domain_type type;
+    struct xl_host host;
+    bool unmovable;
+    bool no_room;
+    const char *taken; /* a domain of that name is here already */
+    const char *taken_uuid;
+    bool runs;        /* the copy, when libxl is through */
+    bool bad_destroy; /* it cannot be destroyed */
+    bool bad_rename;
+    bool bad_unpause;
+    int64_t silent_ns, start_ns;
+    void (*helper)(struct xl_async *op);
+    void (*source)(void);
+
+    bool copy; /* there is one */
+    char copy_name[64];
+    char done[512];             /* what was asked of libxl and of the helper, in order */
+    char phase[32];             /* in the state file, when it was unpaused */
+    char error[ERR_TEXT_BYTES]; /* the last line logged as one */
+    uint32_t monitored;
+    unsigned measured; /* lanes */
+    struct message_accept accept;
+    struct message_ready ready;
+    struct err told; /* by REFUSE or FAILED */
+    enum control_type told_by;
+
+    struct control control; /* the source's end */
+    int acceptor_sock;      /* the acceptor's end */
+    pthread_t thread;
+} now;
+
+static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void note(const char *fmt, ...)
+{
+    const size_t len = strlen(now.done);
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(now.done + len, sizeof(now.done) - len, fmt, ap);
+    va_end(ap);
+}
+
+static void read_phase(void)
+{
+    char text[16384];
+    const int fd = open(state_path, O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+    struct journal_record s;
+    struct err e = ERR_INIT;
+
+    strcpy(now.phase,
+        n > 0 && !journal_parse(text, (size_t)n, &s, &e) ? handoff_state_name(s.state) : "none");
+    if (fd >= 0)
+        close(fd);
+}
+
+static bool state_is_left(void)
+{
+    return !access(state_path, F_OK);
+}
+
+/* --- libxl --- */
+
+int xl_open(struct xl *xl, const struct log *log, int64_t deadline_ns, struct err *e)
+{
+    (void)deadline_ns;
+    (void)e;
+    xl->log = log;
+    return 0;
+}
+
+void xl_close(struct xl *xl)
+{
+    (void)xl;
+}
+
+static void fill_copy(struct xl_domain *d)
+{
+    *d = (struct xl_domain){.domid = COPY, .paused = !now.runs};
+    strcpy(d->uuid, UUID);
+    strcpy(d->name, now.copy_name);
+}
+
+int xl_by_name(struct xl *xl, const char *name, struct xl_domain *d, struct err *e)
+{
+    (void)xl;
+    (void)e;
+    if (now.copy && !strcmp(name, now.copy_name)) {
+        fill_copy(d);
+        return 0;
+    }
+    if (!now.taken || strcmp(name, now.taken))
+        return -ESRCH;
+    *d = (struct xl_domain){.domid = 3};
+    strcpy(d->uuid, now.taken_uuid);
+    return 0;
+}
+
+int xl_look_at(struct xl *xl, uint32_t domid, const char *uuid, struct xl_domain *d, struct err *e)
+{
+    (void)xl;
+    (void)e;
+    if (!now.copy || domid != COPY || strcmp(uuid, UUID))
+        return -ESRCH;
+    fill_copy(d);
+    return 0;
+}
+
+int xl_host(struct xl *xl, struct xl_host *h, struct err *e)
+{
+    (void)xl;
+    (void)e;
+    *h = now.host;
+    return 0;
+}
+
+int xl_rename(struct xl *xl, uint32_t domid, const char *from, const char *to, int64_t deadline_ns,
+    struct err *e)
+{
+    (void)xl;
+    (void)domid;
+    (void)deadline_ns;
+    if (now.bad_rename)
+        return err_set(e, ERR_LOCAL, EEXIST, "cannot rename");
+    note("rename %s %s;", from, to);
+    return 0;
+}
+
+int xl_unpause(struct xl *xl, uint32_t domid, int64_t deadline_ns, struct err *e)
+{
+    (void)xl;
+    (void)deadline_ns;
+    read_phase();
+    if (now.bad_unpause)
+        return err_set(e, ERR_LOCAL, EIO, "cannot unpause");
+    note("unpause %u;", domid);
+    return 0;
+}
+
+int xl_destroy(struct xl *xl, uint32_t domid, struct err *e)
+{
+    (void)xl;
+    note("destroy %u;", domid);
+    if (now.bad_destroy)
+        return err_set(e, ERR_LOCAL, EIO, "cannot destroy domain %u", domid);
+    now.copy = false;
+    return 0;
+}
+
+const char *xl_type_name(libxl_domain_type type)
+{
+    return type == LIBXL_DOMAIN_TYPE_PV ? "pv" : "pvh";
+}
+
+void xl_uuid_text(const libxl_uuid *uuid, char text[static XL_UUID_TEXT_BYTES])
+{
+    (void)uuid;
+    strcpy(text, now.config_uuid);
+}
+
+void xl_config_init(libxl_domain_config *config)
+{
+    memset(config, 0, sizeof(*config));
+}
+
+void xl_config_dispose(libxl_domain_config *config)
+{
+    free(config->c_info.name);
+}
+
+int xl_config_parse(
+    struct xl *xl, const char *text, size_t len_bytes, libxl_domain_config *config, struct err *e)
+{
+    (void)xl;
+    if (len_bytes != 2 || memcmp(text, "{}", 2))
+        return err_set(e, ERR_PEER, EBADMSG, "no configuration");
+    config->c_info.name = strdup(now.config_name);
+    config->c_info.type = now.type;
+    return 0;
+}
+
+int xl_config_check_movable(const libxl_domain_config *config, struct err *e)
+{
+    (void)config;
+    return now.unmovable ? err_set(e, ERR_REFUSED, EOPNOTSUPP, "it has a PCI device") : 0;
+}
+
+int xl_config_for_restore(libxl_domain_config *config, const char *name, struct err *e)
+{
+    (void)e;
+    free(config->c_info.name);
+    config->c_info.name = strdup(name);
+    return 0;
+}
+
+unsigned xl_config_device_count(const libxl_domain_config *config)
+{
+    (void)config;
+    return 2;
+}
+
+int xl_config_check_memory(
+    struct xl *xl, libxl_domain_config *config, const char *name, struct err *e)
+{
+    (void)xl;
+    (void)config;
+    return now.no_room ? err_set(e, ERR_REFUSED, ENOMEM, "too little memory for %s", name) : 0;
+}
+
+int monitor_become(uint32_t domid, const char *uuid, struct err *e)
+{
+    assert_string_equal(uuid, UUID);
+    now.monitored = domid;
+    return err_set(e, ERR_LOCAL, ENOENT, "no monitor in a test");
+}
+
+int measured_lanes(const struct measured_params *p, struct err *e)
+{
+    (void)e;
+    now.measured = p->session->lanes;
+    return 0;
+}
+
+/* --- libxl's operation and the helper in it --- */
+
+/* libxl makes the domain before it starts the helper. */
+static void make_copy(struct xl_async *op)
+{
+    assert_true(op->restore);
+    snprintf(now.copy_name, sizeof(now.copy_name), "%s", op->config->c_info.name);
+    note("restore %s;", now.copy_name);
+    now.copy = true;
+}
+
+static int take_job(struct xl_async *op)
+{
+    struct link_message m;
+    int sock;
+
+    make_copy(op);
+    sock = fake_take_job(op, &m);
+    if (sock < 0)
+        return -1;
+    assert_int_equal(m.job.role, LINK_DESTINATION);
+    assert_int_equal(m.job.domid, COPY);
+    assert_int_equal(m.job.lanes, 2);
+    assert_memory_equal(m.job.key, now.accept.key, sizeof(m.job.key));
+    assert_true(m.fd >= 0);
+    link_message_clear(&m);
+    return sock;
+}
+
+static void send_done(int sock)
+{
+    struct err e = ERR_INIT;
+
+    link_send_done(sock,
+        json_pack("{s:i, s:i, s:i}", "populated_pages", 10, "wire_bytes", 11, "finish_ns", 12), &e);
+}
+
+static void take_lane(int sock)
+{
+    struct link_message m;
+    struct err e = ERR_INIT;
+
+    assert_int_equal(link_recv(sock, &m, NULL, deadline_in(LIMIT_NS), &e), 0);
+    assert_int_equal(m.kind, LINK_CONN);
+    assert_true(m.fd >= 0);
+    note(m.lane == LANE_TRUNK ? "trunk;" : "lane %u;", m.lane);
+    link_message_clear(&m);
+}
+
+static void helper_is_well(struct xl_async *op)
+{
+    char head[24];
+    const int sock = take_job(op);
+
+    send_done(sock);
+    close(sock);
+    assert_int_equal(read(op->fd, head, sizeof(head)), sizeof(head));
+    assert_memory_equal(head, "LibxlFmt", 8);
+    op->domid = COPY;
+}
+
+static void helper_takes_lanes(struct xl_async *op)
+{
+    int sock;
+
+    sleep_until_ns(deadline_in(SHORT_NS)); /* they are there before it */
+    sock = take_job(op);
+    for (int i = 0; i < 3; i++)
+        take_lane(sock);
+    send_done(sock);
+    close(sock);
+    op->domid = COPY;
+}
+
+/* libxl undoes what it could not finish. */
+static void libxl_undoes(struct xl_async *op)
+{
+    now.copy = false;
+    fake_libxl_fails(op);
+}
+
+static void libxl_makes_nothing(struct xl_async *op)
+{
+    fake_take_job(op, &(struct link_message){.fd = -1});
+    fake_libxl_fails(op);
+}
+
+static void helper_dies(struct xl_async *op)
+{
+    close(take_job(op));
+    fake_libxl_fails(op);
+}
+
+static void helper_says_why(struct xl_async *op)
+{
+    struct err e = ERR_INIT, why = ERR_INIT;
+    const int sock = take_job(op);
+
+    err_set(&why, ERR_LOCAL, ENOMEM, "no memory for page 7");
+    link_send_failed(sock, &why, &e);
+    close(sock);
+    libxl_undoes(op);
+}
+
+static void helper_obeys(struct xl_async *op)
+{
+    const int sock = take_job(op);
+
+    if (sock < 0)
+        return;
+    fake_obey(op, sock);
+}
+
+static void libxl_fails_after_the_helper(struct xl_async *op)
+{
+    const int sock = take_job(op);
+
+    send_done(sock);
+    close(sock);
+    fake_libxl_fails(op);
+}
+
+static void libxl_uses_another_helper(struct xl_async *op)
+{
+    make_copy(op);
+    op->domid = COPY;
+}
+
+/* --- the source --- */
+
+/* The next frame but pings; 0 when the connection is over. */
+static enum control_type hear(void)
+{
+    static uint8_t body[CONTROL_BODY_BYTES];
+    struct err e = ERR_INIT;
+    enum control_type type;
+    size_t len;
+
+    do {
+        if (control_recv(&now.control, &type, body, &len, deadline_in(2 * LIMIT_NS), &e))
+            return 0;
+    } while (type == CONTROL_PING);
+    if (type == CONTROL_ACCEPT)
+        message_parse_accept(body, len, &now.accept, &e);
+    if (type == CONTROL_READY)
+        assert_int_equal(message_parse_ready(body, len, &now.ready, &e), 0);
+    if (type == CONTROL_REFUSE || type == CONTROL_FAILED) {
+        now.told_by = type;
+        message_parse_error(body, len, &now.told);
+    }
+    return type;
+}
+
+/* Until the answer, and goodbye. */
+static void hear_out(void)
+{
+    struct err e = ERR_INIT;
+
+    while (!now.told_by && hear())
+        ;
+    if (now.told_by == CONTROL_FAILED)
+        message_send_empty(&now.control, CONTROL_HEARD, &e);
+    channel_shutdown(now.control.ch);
+}
+
+/* True when it is accepted. */
+static bool offer(void)
+{
+    struct err e = ERR_INIT;
+
+    message_send_hello(&now.control, &e);
+    assert_int_equal(hear(), CONTROL_HELLO);
+    message_send_offer(&now.control, &now.offer, &e);
+    return hear() == CONTROL_ACCEPT;
+}
+
+static void send_head(void)
+{
+    static const uint8_t head[24] = "LibxlFmt\0\0\0\2\0\0\0\0\1\0\0\0\0\0\0";
+    struct err e = ERR_INIT;
+
+    /* In two pieces, as it may come. */
+    control_send(&now.control, CONTROL_LIBXL_DATA, head, 10, &e);
+    control_send(&now.control, CONTROL_LIBXL_DATA, head + 10, sizeof(head) - 10, &e);
+}
+
+static void send_stream(void)
+{
+    struct err e = ERR_INIT;
+
+    send_head();
+    message_send_empty(&now.control, CONTROL_LIBXL_END, &e);
+}
+
+static void send_abort(const char *text)
+{
+    struct err e = ERR_INIT, why = ERR_INIT;
+
+    err_set(&why, ERR_GUEST, ETIMEDOUT, "%s", text);
+    message_send_error(&now.control, CONTROL_ABORT, &why, &e);
+}
+
+static void source_only_offers(void)
+{
+    offer();
+    hear_out();
+}
+
+static void source_hands_over(void)
+{
+    struct err e = ERR_INIT;
+
+    if (offer()) {
+        send_stream();
+        if (hear() == CONTROL_READY) {
+            const struct message_go go = {.mark = now.ready.mark, .within_ns = LIMIT_NS};
+
+            message_send_go(&now.control, &go, &e);
+            note(hear() == CONTROL_STARTED ? "started;" : "not started;");
+            message_send_empty(&now.control, CONTROL_HEARD, &e);
+            channel_shutdown(now.control.ch);
+            return;
+        }
+    }
+    hear_out();
+}
+
+static void source_sends_stream(void)
+{
+    if (offer())
+        send_stream();
+    hear_out();
+}
+
+/* It lives, and sends nothing else. */
+static void source_only_pings(void)
+{
+    struct err e = ERR_INIT;
+
+    offer();
+    for (int i = 0; i < 10; i++) {
+        message_send_empty(&now.control, CONTROL_PING, &e);
+        sleep_until_ns(deadline_in(SHORT_NS / 3));
+    }
+    hear_out();
+}
+
+static void source_is_content(void)
+{
+    offer();
+    channel_shutdown(now.control.ch);
+}
+
+static void source_sends_nonsense(void)
+{
+    struct err e = ERR_INIT;
+
+    offer();
+    control_send(&now.control, CONTROL_LIBXL_DATA, "LibxlFmt and then something else", 32, &e);
+    hear_out();
+}
+
+static void source_changes_its_mind(void)
+{
+    offer();
+    send_head();
+    send_abort("the guest did not suspend");
+    hear_out();
+}
+
+static void source_gives_no_class(void)
+{
+    static const char body[] = "{\"class\":\"none\",\"side\":\"source\",\"text\":\"x\",\"code\":5}";
+    struct err e = ERR_INIT;
+
+    offer();
+    send_head();
+    control_send(&now.control, CONTROL_ABORT, body, sizeof(body) - 1, &e);
+    hear_out();
+}
+
+static void source_goes_too_early(void)
+{
+    struct err e = ERR_INIT;
+
+    offer();
+    send_head();
+    message_send_empty(&now.control, CONTROL_GO, &e);
+    hear_out();
+}
+
+static void source_vanishes(void)
+{
+    offer();
+    send_head();
+    channel_shutdown(now.control.ch);
+}
+
+static void source_aborts_after_ready(void)
+{
+    offer();
+    send_stream();
+    assert_int_equal(hear(), CONTROL_READY);
+    send_abort("stopped by a signal");
+    hear_out();
+}
+
+static void source_never_says_go(void)
+{
+    offer();
+    send_stream();
+    assert_int_equal(hear(), CONTROL_READY);
+    hear_out();
+}
+
+static void source_has_us_signalled(void)
+{
+    offer();
+    send_head();
+    kill(getpid(), SIGTERM);
+    hear_out();
+}
+
+/* As the acceptor passes them on. */
+static void open_lane(uint16_t lane)
+{
+    struct preamble p = {.major = WIRE_MAJOR, .lane = lane};
+    uint8_t bytes[PREAMBLE_BYTES];
+    int pair[2];
+
+    memcpy(p.session, now.accept.session, sizeof(p.session));
+    preamble_encode(&p, bytes);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    packet_send(now.acceptor_sock, bytes, sizeof(bytes), pair[0], NULL, deadline_in(LIMIT_NS));
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void source_opens_lanes_early(void)
+{
+    uint8_t session[PREAMBLE_SESSION_BYTES];
+    int none;
+
+    offer();
+    assert_int_equal(packet_recv(now.acceptor_sock, session, sizeof(session), &none, NULL,
+                         deadline_in(LIMIT_NS)),
+        sizeof(session));
+    assert_memory_equal(session, now.accept.session, sizeof(session));
+    open_lane(LANE_TRUNK);
+    open_lane(0);
+    open_lane(1);
+    /* No more will come; that is no reason to fail. */
+    close(now.acceptor_sock);
+    now.acceptor_sock = -1;
+    send_stream();
+    assert_int_equal(hear(), CONTROL_READY);
+    send_abort("enough");
+    hear_out();
+}
+
+static void source_opens_too_many_lanes(void)
+{
+    offer();
+    for (unsigned i = 0; i < LINK_MAX_LANES + 2; i++)
+        open_lane((uint16_t)i);
+    hear_out();
+}
+
+static void *run_source(void *arg)
+{
+    (void)arg;
+    now.source();
+    return NULL;
+}
+
+/* --- the stage --- */
+
+int peer_accept(int fd, const struct preamble *preamble, const struct peer_params *p,
+    struct channel **ch, struct tls_peer *peer, struct err *e)
+{
+    (void)preamble;
+    assert_null(p->tls);
+    *peer = (struct tls_peer){.name = "there"};
+    return tcp_channel(fd, "control", NULL, LIMIT_NS, ch, e);
+}
+
+static void play(struct xl_async *op)
+{
+    now.helper(op);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&now, 0, sizeof(now));
+    now.offer = (struct message_offer){
+        .name = "g", .uuid = UUID, .type = "pvh", .live = true, .lanes = 2, .config = "{}"};
+    now.config_uuid = UUID;
+    now.config_name = "g";
+    now.type = LIBXL_DOMAIN_TYPE_PVH;
+    now.host = (struct xl_host){.hvm = true};
+    now.silent_ns = now.start_ns = LIMIT_NS;
+    now.helper = helper_is_well;
+    now.source = source_hands_over;
+    unlink(state_path);
+    return 0;
+}
+
+static void keep_error(void *arg, enum log_level level, const char *line)
+{
+    (void)arg;
+    if (level == LOG_ERROR)
+        snprintf(now.error, sizeof(now.error), "%s", line);
+}
+
+/* The exit code. */
+static int receive(void)
+{
+    const struct listen_options o = {
+        .config_dir = "/nonexistent",
+        .insecure = true,
+        .silent_ns = now.silent_ns,
+        .start_ns = now.start_ns,
+    };
+    const struct log log = {LOG_INFO, keep_error, NULL};
+    const struct preamble preamble = {.lane = LANE_CONTROL};
+    struct err e = ERR_INIT;
+    struct channel *ch;
+    int control[2], acceptor[2], code;
+
+    assert_int_equal(
+        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, control), 0);
+    assert_int_equal(
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, acceptor), 0);
+    assert_int_equal(tcp_channel(control[0], "source", NULL, LIMIT_NS, &ch, &e), 0);
+    control_init(&now.control, ch);
+    now.acceptor_sock = acceptor[0];
+    assert_int_equal(pthread_create(&now.thread, NULL, run_source, NULL), 0);
+    code = receive_main(&o, &log, control[1], &preamble, acceptor[1]);
+    pthread_join(now.thread, NULL);
+    control_close(&now.control);
+    if (now.acceptor_sock >= 0)
+        close(now.acceptor_sock);
+    assert_null(getenv(LINK_ENV));
+    return code;
+}
+
+static void expect_told(enum control_type type, enum err_class class, const char *word)
+{
+    if (now.told_by != type || now.told.class != class || !strstr(now.told.text, word))
+        fail_msg("%s: class %s, text \"%s\"", control_type_name(now.told_by),
+            err_class_name(now.told.class), now.told.text);
+}
+
+/* Nothing was changed, nothing is left. */
+static void expect_refused(enum err_class class, const char *word)
+{
+    assert_int_equal(receive(), EXIT_REFUSED);
+    expect_told(CONTROL_REFUSE, class, word);
+    assert_int_equal(now.told.side, SIDE_DESTINATION);
+    assert_string_equal(now.done, "");
+    assert_non_null(strstr(now.error, "refused"));
+    assert_false(state_is_left());
+}
+
+/* It was begun, and no copy and no state are left. */
+static void expect_failed(enum err_class class, const char *word)
+{
+    assert_int_equal(receive(), EXIT_FAILED);
+    expect_told(CONTROL_FAILED, class, word);
+    assert_non_null(strstr(now.error, word));
+    assert_false(now.copy);
+    assert_false(state_is_left());
+    assert_int_equal(now.monitored, 0);
+}
+
+/* --- the tests --- */
+
+static void a_guest_arrives(void **state)
+{
+    (void)state;
+    receive();
+    assert_string_equal(now.done, "restore g--incoming;rename g--incoming g;unpause 5;started;");
+    assert_string_equal(now.phase, "taken");
+    assert_string_equal(now.error, "no monitor in a test");
+    assert_int_equal(now.accept.lanes, 2);
+    assert_int_equal(now.monitored, COPY);
+    assert_false(state_is_left());
+}
+
+/* --- offers --- */
+
+static void names_in_use_are_refused(void **state)
+{
+    (void)state;
+    now.source = source_only_offers;
+    now.taken = "g";
+    now.taken_uuid = OTHER_UUID;
+    expect_refused(ERR_REFUSED, "\"g\" exists");
+    set_up(NULL);
+    now.source = source_only_offers;
+    now.taken = "g--incoming";
+    now.taken_uuid = OTHER_UUID;
+    expect_refused(ERR_REFUSED, "\"g--incoming\" exists");
+    /* The guest itself, but nobody is moving it away from here. */
+    set_up(NULL);
+    now.source = source_only_offers;
+    now.taken = "g";
+    now.taken_uuid = UUID;
+    expect_refused(ERR_REFUSED, "\"g\" exists");
+}
+
+static void a_guest_may_move_within_one_host(void **state)
+{
+    struct journal source = {.lock_fd = -1};
+    struct err e = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(
+        journal_begin(&source,
+            &(struct journal_record){
+                .role = HANDOFF_SOURCE, .cap = JOURNAL_NO_CAP, .uuid = UUID, .name = "g"},
+            &e),
+        0);
+    now.taken = "g";
+    now.taken_uuid = UUID;
+    receive();
+    assert_int_equal(now.monitored, COPY);
+    journal_remove(&source);
+}
+
+static void offers_that_make_no_sense_are_refused(void **state)
+{
+    (void)state;
+    now.source = source_only_offers;
+    now.config_uuid = OTHER_UUID;
+    expect_refused(ERR_PEER, "different domains");
+    set_up(NULL);
+    now.source = source_only_offers;
+    now.config_name = "h";
+    expect_refused(ERR_PEER, "different domains");
+    set_up(NULL);
+    now.source = source_only_offers;
+    now.offer.config = "[]";
+    expect_refused(ERR_PEER, "no configuration");
+    set_up(NULL);
+    now.source = source_only_offers;
+    strcpy(now.offer.name, "../g");
+    expect_refused(ERR_PEER, "OFFER");
+    set_up(NULL);
+    now.source = source_only_offers;
+    strcpy(now.offer.uuid, "not one");
+    expect_refused(ERR_PEER, "OFFER");
+}
+
+static void what_cannot_be_built_here_is_refused(void **state)
+{
+    (void)state;
+    now.source = source_only_offers;
+    now.unmovable = true;
+    expect_refused(ERR_REFUSED, "PCI");
+    set_up(NULL);
+    now.source = source_only_offers;
+    now.no_room = true;
+    expect_refused(ERR_REFUSED, "too little memory");
+    set_up(NULL);
+    now.source = source_only_offers;
+    now.type = LIBXL_DOMAIN_TYPE_PV;
+    expect_refused(ERR_REFUSED, "cannot run pv guests");
+    set_up(NULL);
+    now.source = source_only_offers;
+    now.host = (struct xl_host){.pv = true};
+    expect_refused(ERR_REFUSED, "cannot run pvh guests");
+}
+
+static void what_an_old_move_left_is_not_run_over(void **state)
+{
+    struct journal old = {.lock_fd = -1};
+    struct err e = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(journal_begin(&old,
+                         &(struct journal_record){.role = HANDOFF_DESTINATION,
+                             .state = HANDOFF_TAKEN,
+                             .cap = JOURNAL_NO_CAP,
+                             .domid = COPY,
+                             .uuid = UUID,
+                             .name = "g"},
+                         &e),
+        0);
+    journal_keep(&old);
+    now.source = source_only_offers;
+    assert_int_equal(receive(), EXIT_REFUSED);
+    assert_int_equal(now.told_by, CONTROL_REFUSE);
+    assert_string_equal(now.done, "");
+    assert_true(state_is_left());
+}
+
+static void a_measurement_touches_no_domain(void **state)
+{
+    (void)state;
+    now.offer.measure = true;
+    now.source = source_is_content;
+    assert_int_equal(receive(), EXIT_DONE);
+    assert_int_equal(now.measured, 2);
+    assert_string_equal(now.done, "");
+    assert_int_equal(now.monitored, 0);
+    assert_false(state_is_left());
+}
+
+/* --- building --- */
+
+static void lanes_that_come_before_the_helper_are_kept_for_it(void **state)
+{
+    (void)state;
+    now.helper = helper_takes_lanes;
+    now.source = source_opens_lanes_early;
+    expect_failed(ERR_GUEST, "enough");
+    assert_string_equal(now.done, "restore g--incoming;trunk;lane 0;lane 1;destroy 5;");
+}
+
+static void more_lanes_than_there_can_be_are_too_many(void **state)
+{
+    (void)state;
+    now.source = source_opens_too_many_lanes;
+    expect_failed(ERR_PEER, "more connections than agreed");
+    assert_string_equal(now.done, "");
+}
+
+static void a_stream_that_makes_no_sense_begins_no_restore(void **state)
+{
+    (void)state;
+    now.source = source_sends_nonsense;
+    expect_failed(ERR_PEER, "does not begin as");
+    assert_string_equal(now.done, "");
+}
+
+static void a_stream_that_never_begins_is_given_up(void **state)
+{
+    (void)state;
+    now.source = source_only_pings;
+    now.silent_ns = 2 * SHORT_NS;
+    expect_failed(ERR_PEER, "sent nothing of libxl's stream in time");
+    assert_string_equal(now.done, "");
+}
+
+static void a_dead_helper_is_the_cause(void **state)
+{
+    (void)state;
+    now.helper = helper_dies;
+    now.source = source_sends_stream;
+    expect_failed(ERR_LOCAL, "the save helper died");
+    assert_string_equal(now.done, "restore g--incoming;destroy 5;");
+}
+
+/* libxl has destroyed it. */
+static void a_helpers_reason_is_the_cause(void **state)
+{
+    (void)state;
+    now.helper = helper_says_why;
+    now.source = source_sends_stream;
+    expect_failed(ERR_LOCAL, "no memory for page 7");
+    assert_string_equal(now.done, "restore g--incoming;");
+}
+
+static void a_helper_without_a_domain_gets_no_job(void **state)
+{
+    (void)state;
+    now.helper = libxl_makes_nothing;
+    now.source = source_sends_stream;
+    expect_failed(ERR_LOCAL, "libxl made no domain");
+    assert_string_equal(now.done, "");
+}
+
+static void libxls_failure_is_told(void **state)
+{
+    (void)state;
+    now.helper = libxl_fails_after_the_helper;
+    now.source = source_sends_stream;
+    expect_failed(ERR_LOCAL, "it failed");
+    assert_string_equal(now.done, "restore g--incoming;destroy 5;");
+}
+
+static void a_domain_that_our_helper_did_not_fill_is_not_taken(void **state)
+{
+    (void)state;
+    now.helper = libxl_uses_another_helper;
+    now.source = source_sends_stream;
+    expect_failed(ERR_LOCAL, "LIBXL_SAVE_HELPER");
+    assert_string_equal(now.done, "restore g--incoming;destroy 5;");
+}
+
+static void the_source_may_change_its_mind(void **state)
+{
+    (void)state;
+    now.helper = helper_obeys;
+    now.source = source_changes_its_mind;
+    expect_failed(ERR_GUEST, "did not suspend");
+}
+
+static void an_error_without_a_class_is_an_error(void **state)
+{
+    (void)state;
+    now.helper = helper_obeys;
+    now.source = source_gives_no_class;
+    expect_failed(ERR_INTERNAL, "x");
+}
+
+static void a_frame_out_of_turn_ends_it(void **state)
+{
+    (void)state;
+    now.helper = helper_obeys;
+    now.source = source_goes_too_early;
+    expect_failed(ERR_PEER, "GO while the domain was being built");
+}
+
+static void a_signal_ends_it(void **state)
+{
+    (void)state;
+    now.helper = helper_obeys;
+    now.source = source_has_us_signalled;
+    expect_failed(ERR_CANCELLED, "told to stop");
+}
+
+/* Nobody is left to be told. */
+static void a_source_that_vanishes_leaves_no_copy(void **state)
+{
+    (void)state;
+    now.helper = helper_obeys;
+    now.source = source_vanishes;
+    assert_int_equal(receive(), EXIT_FAILED);
+    assert_false(now.copy);
+    assert_false(state_is_left());
+}
+
+/* --- after it is built --- */
+
+static void a_domain_that_is_not_paused_is_not_offered(void **state)
+{
+    (void)state;
+    now.runs = true;
+    now.source = source_sends_stream;
+    expect_failed(ERR_LOCAL, "not paused");
+}
+
+static void an_abort_instead_of_go_ends_it(void **state)
+{
+    (void)state;
+    now.source = source_aborts_after_ready;
+    expect_failed(ERR_GUEST, "stopped by a signal");
+    assert_string_equal(now.done, "restore g--incoming;destroy 5;");
+}
+
+static void no_go_in_time_ends_it(void **state)
+{
+    (void)state;
+    now.source = source_never_says_go;
+    now.start_ns = SHORT_NS;
+    expect_failed(ERR_PEER, "did not send GO in time");
+}
+
+static void a_guest_that_cannot_be_started_is_given_back(void **state)
+{
+    (void)state;
+    now.bad_unpause = true;
+    expect_failed(ERR_LOCAL, "cannot unpause");
+    assert_string_equal(
+        now.done, "restore g--incoming;rename g--incoming g;destroy 5;not started;");
+    set_up(NULL);
+    now.bad_rename = true;
+    expect_failed(ERR_LOCAL, "cannot rename");
+    assert_string_equal(now.done, "restore g--incoming;destroy 5;not started;");
+}
+
+/* FAILED would let it run at the source: it is said only when our copy is gone. */
+static void a_copy_that_stays_is_left_to_recovery(void **state)
+{
+    (void)state;
+    now.helper = helper_dies;
+    now.bad_destroy = true;
+    now.source = source_sends_stream;
+    assert_int_equal(receive(), EXIT_DOUBT);
+    assert_int_equal(now.told_by, 0);
+    assert_non_null(strstr(now.error, "xmigrate --recover"));
+    assert_true(state_is_left());
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_guest_arrives, set_up),
+        cmocka_unit_test_setup(names_in_use_are_refused, set_up),
+        cmocka_unit_test_setup(a_guest_may_move_within_one_host, set_up),
+        cmocka_unit_test_setup(offers_that_make_no_sense_are_refused, set_up),
+        cmocka_unit_test_setup(what_cannot_be_built_here_is_refused, set_up),
+        cmocka_unit_test_setup(what_an_old_move_left_is_not_run_over, set_up),
+        cmocka_unit_test_setup(a_measurement_touches_no_domain, set_up),
+        cmocka_unit_test_setup(lanes_that_come_before_the_helper_are_kept_for_it, set_up),
+        cmocka_unit_test_setup(more_lanes_than_there_can_be_are_too_many, set_up),
+        cmocka_unit_test_setup(a_stream_that_makes_no_sense_begins_no_restore, set_up),
+        cmocka_unit_test_setup(a_stream_that_never_begins_is_given_up, set_up),
+        cmocka_unit_test_setup(a_dead_helper_is_the_cause, set_up),
+        cmocka_unit_test_setup(a_helpers_reason_is_the_cause, set_up),
+        cmocka_unit_test_setup(a_helper_without_a_domain_gets_no_job, set_up),
+        cmocka_unit_test_setup(libxls_failure_is_told, set_up),
+        cmocka_unit_test_setup(a_domain_that_our_helper_did_not_fill_is_not_taken, set_up),
+        cmocka_unit_test_setup(the_source_may_change_its_mind, set_up),
+        cmocka_unit_test_setup(an_error_without_a_class_is_an_error, set_up),
+        cmocka_unit_test_setup(a_frame_out_of_turn_ends_it, set_up),
+        cmocka_unit_test_setup(a_signal_ends_it, set_up),
+        cmocka_unit_test_setup(a_source_that_vanishes_leaves_no_copy, set_up),
+        cmocka_unit_test_setup(a_domain_that_is_not_paused_is_not_offered, set_up),
+        cmocka_unit_test_setup(an_abort_instead_of_go_ends_it, set_up),
+        cmocka_unit_test_setup(no_go_in_time_ends_it, set_up),
+        cmocka_unit_test_setup(a_guest_that_cannot_be_started_is_given_back, set_up),
+        cmocka_unit_test_setup(a_copy_that_stays_is_left_to_recovery, set_up),
+    };
+
+    signal(SIGPIPE, SIG_IGN);
+    fake_play = play;
+    if (fake_run_dir_make())
+        return 1;
+    snprintf(state_path, sizeof(state_path), "%s/in-%s.json", fake_run_dir, UUID);
+
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    return fake_run_dir_remove() ? 1 : failed;
+}
