@@ -52,7 +52,7 @@ say = @printf '  %-5s %s\n' $(1) '$(2)'
 LIB_SRC  := $(foreach r,$(ROOMS),$(wildcard $(r)/*.c))
 CMD_SRC  := $(wildcard cmd/xmigrate/*.c cmd/xmigrate/*/*.c)
 HELP_SRC := $(wildcard cmd/helper/*.c)
-BOTH_SRC := $(wildcard cmd/*.c)
+BOTH_SRC := $(wildcard cmd/*.c cmd/handoff/*.c)
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
 LIB      := $(B)/libxmigrate.a

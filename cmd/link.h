@@ -88,7 +88,7 @@ enum link_kind {
     LINK_JOB,     /* to the helper, first; the domain's lock rides along */
     LINK_CONN,    /* to a destination's helper: a trunk or lane connection rides along */
     LINK_ABORT,   /* to the helper: stop and clean up */
-    LINK_NOTED,   /* to the helper: what LINK_LOGGING said is in the state file */
+    LINK_NOTED,   /* to the helper: what LINK_LOGGING said is in the journal */
     LINK_CAP,     /* from the helper: cap the guest's processor time, or further */
     LINK_LOGGING, /* from the helper: log-dirty is about to be on, and ours; LINK_NOTED follows */
     LINK_EVENT,   /* from the helper: an object of docs/events.md */

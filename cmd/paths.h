@@ -1,6 +1,7 @@
 /*
- * Where things are: the run directory (XMIGRATE_RUN_DIR, else /run/xmigrate; ours alone, 0700),
- * and our other program, which lies beside this one or where `make install` puts it.
+ * Where things are: the run directory (XMIGRATE_RUN_DIR, else /run/xmigrate) and the state
+ * directory, which outlives a power loss (XMIGRATE_STATE_DIR, else /var/lib/xmigrate), both ours
+ * alone, 0700; and our other program, which lies beside this one or where `make install` puts it.
  */
 #ifndef CMD_PATHS_H
 #define CMD_PATHS_H
@@ -11,6 +12,9 @@ enum { PATHS_BYTES = 256 };
 
 /* The run directory, made if it is missing. */
 int open_run_dir(char path[static PATHS_BYTES], struct err *e);
+
+/* The state directory, made if it is missing. */
+int open_state_dir(char path[static PATHS_BYTES], struct err *e);
 
 /* The absolute path of "xmigrate" or "xmigrate-save-helper", looked for in this program's own
  * directory, then in ../libexec/xmigrate and ../../sbin. */

@@ -17,12 +17,13 @@ static const struct type_rule rules[] = {
     [CONTROL_REFUSE] = {"REFUSE", CONTROL_MAX_JSON_BYTES},
     [CONTROL_LIBXL_DATA] = {"LIBXL_DATA", CONTROL_MAX_DATA_BYTES},
     [CONTROL_READY] = {"READY", CONTROL_MAX_JSON_BYTES},
-    [CONTROL_GO] = {"GO", 0},
+    [CONTROL_GO] = {"GO", CONTROL_MAX_JSON_BYTES},
     [CONTROL_STARTED] = {"STARTED", CONTROL_MAX_JSON_BYTES},
     [CONTROL_FAILED] = {"FAILED", CONTROL_MAX_JSON_BYTES},
     [CONTROL_PING] = {"PING", 0},
     [CONTROL_ABORT] = {"ABORT", CONTROL_MAX_JSON_BYTES},
     [CONTROL_LIBXL_END] = {"LIBXL_END", 0},
+    [CONTROL_HEARD] = {"HEARD", 0},
 };
 
 static const struct type_rule *find_rule(uint16_t type)

@@ -17,12 +17,13 @@ enum control_type {
     CONTROL_REFUSE = 4,     /* JSON: class, side, text; nothing was changed */
     CONTROL_LIBXL_DATA = 5, /* libxl's own stream, as it is */
     CONTROL_READY = 6,      /* JSON: all is in place, the domain is built and paused */
-    CONTROL_GO = 7,         /* empty: it is yours */
+    CONTROL_GO = 7,         /* JSON: it is yours, if it is not too late */
     CONTROL_STARTED = 8,    /* JSON */
     CONTROL_FAILED = 9,     /* JSON: class, side, text; the sender's copy is gone */
     CONTROL_PING = 10,      /* empty */
     CONTROL_ABORT = 11,     /* JSON: class, side, text; the source gave up */
     CONTROL_LIBXL_END = 12, /* empty: no more LIBXL_DATA */
+    CONTROL_HEARD = 13,     /* empty: what STARTED or FAILED told is on the source's disk */
 };
 
 enum {

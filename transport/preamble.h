@@ -17,7 +17,7 @@ enum {
     PREAMBLE_BYTES = 32,
     PREAMBLE_ANSWER_BYTES = 16,
     PREAMBLE_SESSION_BYTES = 16,
-    WIRE_MAJOR = 2,
+    WIRE_MAJOR = 3,
     WIRE_MINOR = 0,
     LANE_CONTROL = 0xffff,
     LANE_TRUNK = 0xfffe,

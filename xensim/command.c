@@ -4,6 +4,7 @@
 #include "xensim/command_wait.h"
 #include "xensim/guest/run.h"
 #include "xensim/guest/verify.h"
+#include "xensim/hypervisor/domctl.h"
 #include "xensim/hypervisor/vcpu.h"
 
 #include "base/units.h"
@@ -147,10 +148,13 @@ static int act_verify(struct domain *d, struct words *w, struct answer *a)
 
 static void say_info(struct domain *d, struct answer *a)
 {
-    say(a, "%u %s %u %llu %llu %d %d %u %d %llu ", d->id, domain_type_name(d), d->max_vcpus,
+    struct xen_domctl_getdomaininfo info;
+
+    domctl_describe(d, &info);
+    say(a, "%u %s %u %llu %llu %d %d %u %d %llu %llu ", d->id, domain_type_name(d), d->max_vcpus,
         (unsigned long long)d->max_pages * 4, (unsigned long long)d->tot_pages * 4,
         d->controller_pauses > 0, d->is_shut_down, d->shutdown_code, d->dying,
-        (unsigned long long)guest_memory_kib(d));
+        (unsigned long long)guest_memory_kib(d), (unsigned long long)info.cpu_time);
     for (unsigned i = 0; i < sizeof(d->handle); i++)
         say(a, "%02x", d->handle[i]);
     say(a, " %s\n", d->name);

@@ -129,6 +129,7 @@ static int set_environment(const char *host, struct err *e)
     if (mkdir(path, 0700) && errno != EEXIST)
         return err_sys(e, ERR_LOCAL, errno, "cannot make %s", path);
     setenv("XMIGRATE_RUN_DIR", path, 0);
+    setenv("XMIGRATE_STATE_DIR", getenv("XMIGRATE_RUN_DIR"), 0);
     return 0;
 }
 

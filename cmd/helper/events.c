@@ -10,7 +10,7 @@
 #include <inttypes.h>
 #include <poll.h>
 
-/* For a supervisor to write its state file. */
+/* For a supervisor to write its journal. */
 #define NOTED_NS (10 * NS_PER_S)
 
 /* A supervisor that cannot be told is noticed by the watch. */

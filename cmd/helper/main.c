@@ -9,6 +9,7 @@
  */
 #include "base/deadline.h"
 #include "base/io.h"
+#include "cmd/handoff/machine.h"
 #include "cmd/helper/args.h"
 #include "cmd/helper/events.h"
 #include "cmd/helper/native.h"
@@ -202,17 +203,35 @@ static int remember_guest(struct helper *h, struct err *e)
     return rescue_read_uuid(&h->xen, h->args.domid, h->uuid, e);
 }
 
+static int find_guest(struct helper *h, enum handoff_event *found, struct err *e)
+{
+    static const enum handoff_event events[] = {
+        [RESCUE_GONE] = HANDOFF_FOUND_NONE,
+        [RESCUE_RUNNING] = HANDOFF_FOUND_RUNNING,
+        [RESCUE_SUSPENDED] = HANDOFF_FOUND_STOPPED,
+        [RESCUE_SHUT_DOWN] = HANDOFF_FOUND_RUNNING,
+    };
+    enum rescue_status status;
+    const int rc = rescue_look(&h->xen, h->args.domid, h->uuid, &status, e);
+
+    if (!rc)
+        *found = events[status];
+    return rc;
+}
+
+/* GO comes after this process has ended: the guest was not given away. What the journal has to
+ * forget is left to --recover. */
 static int bring_guest_back(struct helper *h, struct err *e)
 {
-    enum rescue_status status;
-    int rc = rescue_look(&h->xen, h->args.domid, h->uuid, &status, e);
+    enum handoff_event found;
+    int rc = find_guest(h, &found, e);
 
-    if (rc || status == RESCUE_GONE)
+    if (rc || !(handoff_next(HANDOFF_SOURCE, HANDOFF_LIVE, found).actions & HANDOFF_RESUME))
         return rc;
     if (h->events.logging)
         rc = rescue_log_dirty_off(&h->xen, h->args.domid, e);
     /* A guest that stands still is helped even if that went wrong. */
-    if (status == RESCUE_SUSPENDED && rescue_resume(&h->xen, h->args.domid, e))
+    if (found == HANDOFF_FOUND_STOPPED && rescue_resume(&h->xen, h->args.domid, e))
         rc = -e->code;
     return rc;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/admit.h"
 
-#include "cmd/xmigrate/handoff/state.h"
+#include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/libxl/calls.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@ static int check_name(struct xl *xl, const char *name, const char *offered_uuid,
     if (rc)
         return err_take(e, &none);
     /* Within one host the guest itself still has the name; it gives it up before GO. */
-    if (!strcmp(d.uuid, offered_uuid) && state_exists(STATE_SOURCE, d.uuid))
+    if (!strcmp(d.uuid, offered_uuid) && journal_exists(HANDOFF_SOURCE, d.uuid))
         return 0;
     return err_set(e, ERR_REFUSED, EEXIST,
         "a domain named \"%s\" exists on the destination (domain %u): rename or remove it there "
@@ -64,7 +64,7 @@ int admit_offer(
 {
     int rc;
 
-    snprintf(a->name, sizeof(a->name), "%s%s", offer->name, ADMIT_INCOMING);
+    snprintf(a->name, sizeof(a->name), "%s%s", offer->name, HANDOFF_INCOMING);
     rc = check_config(xl, offer, a, e);
     if (!rc)
         rc = check_name(xl, offer->name, offer->uuid, e);

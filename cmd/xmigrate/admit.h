@@ -6,16 +6,14 @@
 #ifndef CMD_XMIGRATE_ADMIT_H
 #define CMD_XMIGRATE_ADMIT_H
 
+#include "cmd/handoff/names.h"
 #include "cmd/xmigrate/libxl/config.h"
 #include "cmd/xmigrate/session/messages.h"
-
-/* What a domain's name gets until the guest is handed over. */
-#define ADMIT_INCOMING "--incoming"
 
 /* What was found, for those who build it. */
 struct admission {
     libxl_domain_config config; /* of a domain named `name`; xl_config_dispose() */
-    char name[XL_NAME_BYTES + sizeof(ADMIT_INCOMING)];
+    char name[XL_NAME_BYTES + sizeof(HANDOFF_INCOMING)];
     unsigned devices;
 };
 

@@ -26,9 +26,9 @@ static int find_domain(struct build *b, struct err *e)
         rc = domain_lock_take(&b->lock, d.domid, e);
     if (rc)
         return rc;
-    b->domid = b->state->now.domid = d.domid;
-    b->state->now.helper = b->op.helper;
-    return state_save(b->state, e);
+    b->domid = b->journal->now.domid = d.domid;
+    b->journal->now.helper = b->op.helper;
+    return journal_save(b->journal, e);
 }
 
 static int give_job(void *arg, struct link_job *job, int *lock_fd, struct err *e)

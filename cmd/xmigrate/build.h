@@ -12,7 +12,7 @@
 
 #include "cmd/lock.h"
 #include "cmd/xmigrate/admit.h"
-#include "cmd/xmigrate/handoff/state.h"
+#include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/libxl/operation.h"
 #include "cmd/xmigrate/session/incoming.h"
 #include "cmd/xmigrate/session/incoming_lanes.h"
@@ -23,7 +23,7 @@ struct build {
     struct incoming *in;
     struct xl *xl;
     struct admission *admission;
-    struct state_file *state; /* told of the domain and the helper */
+    struct journal *journal; /* told of the domain and the helper */
     struct incoming_lanes lanes;
     struct link_job job; /* but for the domid */
 

@@ -102,8 +102,8 @@ static int note_logging(void *arg, struct err *e)
 {
     struct estimate *t = arg;
 
-    t->a.state.now.logging = true;
-    return state_save(&t->a.state, e);
+    t->a.journal.now.logging = true;
+    return journal_save(&t->a.journal, e);
 }
 
 static int watch_guest(struct estimate *t, struct err *e)
@@ -332,7 +332,7 @@ static int estimate(struct estimate *t)
         rc = watch_guest(t, &e);
     if (rc)
         return conclude_failed(t, &e, e.class == ERR_REFUSED ? EXIT_REFUSED : EXIT_FAILED);
-    state_remove(&t->a.state);
+    journal_remove(&t->a.journal);
     choose_codec(t);
     look_ahead(t);
     tell(t);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/deadline.h"
+#include "cmd/handoff/advice.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/libxl/calls.h"
@@ -7,37 +8,79 @@
 #include "engine/xen/rescue.h"
 
 #include <errno.h>
+#include <string.h>
+#include <time.h>
 
-static int check_built(struct receive *r, struct err *e)
+/* --- what the machine may ask for --- */
+
+/* Taken is on disk, and that is enough for a guest that runs: whoever asks Xen sees the rest. */
+static int record(void *arg, struct err *e)
 {
-    struct xl_domain d;
-    int rc = xl_look_at(&r->xl, r->build.domid, r->in.offer.uuid, &d, e);
+    struct receive *r = arg;
+    struct err here = ERR_INIT;
 
-    if (!rc && (d.dying || d.shut_down || !d.paused))
-        rc = err_set(
-            e, ERR_LOCAL, EIO, "the domain that libxl built is not paused as it should be");
-    return rc;
+    r->journal.now.state = r->state;
+
+    const int rc = journal_save(&r->journal, &here);
+
+    if (rc && r->state != HANDOFF_STARTED)
+        return err_take(e, &here);
+    if (rc)
+        log_warn(&r->in.log, "%s", here.text);
+    return 0;
 }
 
-int receive_await_go(struct receive *r, struct err *e)
+static int note(void *arg, struct err *e)
 {
-    const struct message_ready ready = {
+    struct receive *r = arg;
+
+    r->journal.now.state = r->state;
+    return journal_note(&r->journal, e);
+}
+
+static int64_t boottime_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+static int send_ready(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+    struct message_ready ready = {
         .domid = r->build.domid,
         .finish_ns = now_ns() - r->build.helper_done_ns,
     };
-    const void *body;
-    size_t len_bytes;
-    int rc = check_built(r, e);
+    int rc = journal_id(r->mark.journal, e);
 
-    /* libxl is through when it has read its END record, which may be before ours comes. */
-    if (!rc && !r->build.stream_ended)
-        rc = incoming_expect(
-            &r->in, CONTROL_LIBXL_END, &body, &len_bytes, deadline_in(r->o->silent_ns), e);
     if (!rc)
-        rc = message_send_ready(&r->in.control, &ready, e);
-    if (!rc)
-        rc = incoming_expect(&r->in, CONTROL_GO, &body, &len_bytes, deadline_in(r->o->start_ns), e);
-    return rc;
+        rc = journal_boot(r->mark.boot, e);
+    if (rc)
+        return rc;
+    r->mark.clock_ns = boottime_ns();
+    ready.mark = r->mark;
+    return message_send_ready(&r->in.control, &ready, e);
+}
+
+static int rename_own(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+
+    return xl_rename(
+        &r->xl, r->build.domid, r->admission.name, r->in.offer.name, deadline_in(XL_SHORT_NS), e);
+}
+
+/* Nobody else looks: the source, once it has sent GO, waits for what we say. */
+static int check_limit(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+
+    if (boottime_ns() <= r->start_limit_ns)
+        return 0;
+    return err_set(e, ERR_PEER, ETIMEDOUT,
+        "it could not be started within the limit (--start-timeout) and was given back");
 }
 
 /* libxl did not come back from the unpause, and may still make it. FAILED lets the guest run on at
@@ -59,18 +102,11 @@ static bool hold_guest(struct receive *r)
     return !rc && has_run;
 }
 
-static int start_guest(struct receive *r, struct err *e)
+static int unpause(void *arg, struct err *e)
 {
-    const int64_t deadline_ns = deadline_in(XL_SHORT_NS);
-    int rc;
+    struct receive *r = arg;
+    const int rc = xl_unpause(&r->xl, r->build.domid, deadline_in(XL_SHORT_NS), e);
 
-    r->state.now.phase = STATE_TAKEN;
-    rc = state_save(&r->state, e);
-    if (!rc)
-        rc = xl_rename(&r->xl, r->build.domid, r->admission.name, r->in.offer.name, deadline_ns, e);
-    if (rc)
-        return rc;
-    rc = xl_unpause(&r->xl, r->build.domid, deadline_ns, e);
     if (rc == -ETIMEDOUT && hold_guest(r)) {
         *e = (struct err)ERR_INIT;
         return 0;
@@ -78,31 +114,190 @@ static int start_guest(struct receive *r, struct err *e)
     return rc;
 }
 
-/* After GO. */
+/* libxl destroys what it could not finish; this looks, and does it when libxl was through. */
+static int destroy_copy(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+    struct err none = ERR_INIT;
+    struct xl_domain d;
+    int rc;
+
+    if (r->build.domid)
+        rc = xl_look_at(&r->xl, r->build.domid, r->in.offer.uuid, &d, &none);
+    else
+        rc = xl_by_name(&r->xl, r->admission.name, &d, &none);
+    if (rc == -ESRCH || (!rc && strcmp(d.uuid, r->in.offer.uuid)))
+        return 0;
+    return rc ? err_take(e, &none) : xl_destroy(&r->xl, d.domid, e);
+}
+
+static int forget(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+
+    (void)e;
+    journal_remove(&r->journal);
+    return 0;
+}
+
+/* Only said when our copy is gone. One line tells the cause. */
+static int send_failed(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+
+    (void)e;
+    log_error(&r->in.log, "%s", r->why->text);
+    r->heard = incoming_tell_failure(&r->in, CONTROL_FAILED, r->why);
+    return 0;
+}
+
+static int send_started(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+    const struct message_started started = {.domid = r->build.domid, .start_ns = r->start_took_ns};
+    const int rc = message_send_started(&r->in.control, &started, e);
+
+    if (!rc)
+        r->heard = incoming_await_heard(&r->in);
+    return rc;
+}
+
+static int advise(void *arg, struct err *e)
+{
+    struct receive *r = arg;
+    char text[ADVICE_BYTES];
+
+    (void)e;
+    if (err_is_set(r->why))
+        log_error(&r->in.log, "%s", r->why->text);
+    handoff_advice(&r->journal.now, r->build.domid, text);
+    log_error(&r->in.log, "%s", text);
+    journal_keep(&r->journal);
+    return 0;
+}
+
+static int take_step(struct receive *r, enum handoff_event event, struct err *e)
+{
+    static handoff_doer *const doers[HANDOFF_ACTIONS] = {
+        [HANDOFF_INDEX(HANDOFF_RECORD)] = record,
+        [HANDOFF_INDEX(HANDOFF_NOTE)] = note,
+        [HANDOFF_INDEX(HANDOFF_CHECK_LIMIT)] = check_limit,
+        [HANDOFF_INDEX(HANDOFF_SEND_READY)] = send_ready,
+        [HANDOFF_INDEX(HANDOFF_RENAME_OWN)] = rename_own,
+        [HANDOFF_INDEX(HANDOFF_UNPAUSE)] = unpause,
+        [HANDOFF_INDEX(HANDOFF_SEND_STARTED)] = send_started,
+        [HANDOFF_INDEX(HANDOFF_UNBUILD)] = destroy_copy,
+        [HANDOFF_INDEX(HANDOFF_FORGET)] = forget,
+        [HANDOFF_INDEX(HANDOFF_SEND_FAILED)] = send_failed,
+        [HANDOFF_INDEX(HANDOFF_ADVISE)] = advise,
+    };
+    const struct handoff_step step = handoff_next(HANDOFF_DESTINATION, r->state, event);
+
+    r->state = step.next;
+    return handoff_carry_out(step, doers, r, e);
+}
+
+/* --- the story --- */
+
+static int check_built(struct receive *r, struct err *e)
+{
+    struct xl_domain d;
+    int rc = xl_look_at(&r->xl, r->build.domid, r->in.offer.uuid, &d, e);
+
+    if (!rc && (d.dying || d.shut_down || !d.paused))
+        rc = err_set(
+            e, ERR_LOCAL, EIO, "the domain that libxl built is not paused as it should be");
+    return rc;
+}
+
+static int take_go(struct receive *r, const void *body, size_t len_bytes, struct err *e)
+{
+    struct message_go go;
+    const int rc = message_parse_go(body, len_bytes, &go, e);
+
+    if (rc)
+        return rc;
+    if (strcmp(go.mark.journal, r->mark.journal) || strcmp(go.mark.boot, r->mark.boot) ||
+        go.mark.clock_ns != r->mark.clock_ns)
+        return err_set(
+            e, ERR_PEER, EPROTO, "%s sent a GO that answers no READY of ours", r->in.who);
+    r->start_limit_ns = r->mark.clock_ns + deadline_earlier(go.within_ns, r->o->start_ns);
+    return 0;
+}
+
+int receive_await_go(struct receive *r, struct err *e)
+{
+    const void *body;
+    size_t len_bytes;
+    int rc = check_built(r, e);
+
+    /* libxl is through when it has read its END record, which may be before ours comes. */
+    if (!rc && !r->build.stream_ended)
+        rc = incoming_expect(
+            &r->in, CONTROL_LIBXL_END, &body, &len_bytes, deadline_in(r->o->silent_ns), e);
+    if (!rc)
+        rc = take_step(r, HANDOFF_BUILT, e);
+    if (!rc)
+        rc = incoming_expect(&r->in, CONTROL_GO, &body, &len_bytes, deadline_in(r->o->start_ns), e);
+    return rc ? rc : take_go(r, body, len_bytes, e);
+}
+
+/* What was said is heard, or is remembered until the source asks. */
+static void conclude(struct receive *r)
+{
+    struct err e = ERR_INIT;
+
+    if (take_step(r, r->heard ? HANDOFF_HEARD_CAME : HANDOFF_UNHEARD, &e))
+        log_error(&r->in.log, "%s", e.text);
+    journal_keep(&r->journal);
+}
+
 int receive_hand_over(struct receive *r, int64_t ready_took_ns)
 {
     const int64_t go_ns = now_ns();
     struct err e = ERR_INIT;
 
-    if (start_guest(r, &e))
+    if (take_step(r, HANDOFF_GO_CAME, &e))
         return receive_give_up(r, &e);
-
-    const struct message_started started = {.domid = r->build.domid, .start_ns = now_ns() - go_ns};
-
+    r->start_took_ns = now_ns() - go_ns;
     log_info(&r->in.log, "runs here as domain %u, from %s", r->build.domid, r->in.who);
-    if (message_send_started(&r->in.control, &started, &e)) {
-        log_error(&r->in.log,
-            "runs here, but %s could not be told: %s. Its copy there is suspended "
-            "and must be destroyed there (xl list, xl destroy)",
-            r->in.who, e.text);
-        state_keep(&r->state);
-    } else {
-        state_remove(&r->state);
-        incoming_await_goodbye(&r->in);
-    }
+    take_step(r, HANDOFF_RUNS, &e);
+    r->why = &e;
+    conclude(r);
     e = (struct err)ERR_INIT;
     if (history_record(HISTORY_FINISH, r->admission.devices,
-            r->build.engine_finish_ns + ready_took_ns + started.start_ns, &e))
+            r->build.engine_finish_ns + ready_took_ns + r->start_took_ns, &e))
         log_debug(&r->in.log, "%s", e.text);
     return EXIT_DONE;
+}
+
+static enum handoff_event what_happened(const struct receive *r)
+{
+    if (r->may_run)
+        return HANDOFF_UNSURE;
+    return r->in.aborted && r->state == HANDOFF_READY ? HANDOFF_ABORT_CAME : HANDOFF_TROUBLE;
+}
+
+int receive_give_up(struct receive *r, struct err *why)
+{
+    struct err e = ERR_INIT;
+
+    if (!build_stop(&r->build, why)) {
+        /* Its threads die with this process; what it made is left to --recover. */
+        log_error(&r->in.log, "%s; libxl does not end what it was doing: run xmigrate --recover",
+            why->text);
+        journal_keep(&r->journal);
+        return EXIT_FAILED;
+    }
+    r->why = why;
+    if (take_step(r, what_happened(r), &e)) {
+        log_error(
+            &r->in.log, "%s; removing what came: %s; run xmigrate --recover", why->text, e.text);
+        journal_keep(&r->journal);
+        return EXIT_DOUBT;
+    }
+    if (r->state != HANDOFF_GONE)
+        return EXIT_DOUBT;
+    conclude(r);
+    return EXIT_FAILED;
 }

@@ -94,7 +94,7 @@ int main(int argc, char **argv)
         case MODE_RECOVER:
             return recover_main(&log);
         case MODE_RESUME:
-            return resume_main(o.domain, &log);
+            return resume_main(o.domain, o.force, &log);
         case MODE_MONITOR:
             return monitor_main(o.monitor_domid, o.monitor_uuid);
         default:

@@ -1,6 +1,7 @@
 #include "cmd/xmigrate/negotiate.h"
 
 #include "base/deadline.h"
+#include "cmd/handoff/names.h"
 #include "cmd/xmigrate/history.h"
 #include "cmd/signals.h"
 #include "cmd/xmigrate/libxl/config.h"
@@ -41,7 +42,7 @@ static int check_running(const struct xl_domain *d, struct err *e)
     if (!d->name[0])
         return err_set(
             e, ERR_REFUSED, EINVAL, "domain %u has no name: xl rename %u NAME", d->domid, d->domid);
-    if (strlen(d->name) + strlen(NEGOTIATE_AWAY) >= XL_NAME_BYTES)
+    if (strlen(d->name) + strlen(HANDOFF_AWAY) >= XL_NAME_BYTES)
         return err_set(e, ERR_REFUSED, ENAMETOOLONG,
             "the domain's name is too long to be moved: xl rename %u NAME", d->domid);
     if (!is_utf8(d->name))
@@ -104,9 +105,9 @@ static int find_domain(struct negotiation *a, struct err *e)
 
 static int take_hold(struct negotiation *a, struct err *e)
 {
-    struct state first = {.role = STATE_SOURCE,
-        .phase = STATE_LIVE,
-        .cap = STATE_NO_CAP,
+    struct journal_record first = {.role = HANDOFF_SOURCE,
+        .state = HANDOFF_LIVE,
+        .cap = JOURNAL_NO_CAP,
         .domid = a->domain.domid,
         .supervisor = getpid()};
     int rc = domain_lock_take(&a->lock, a->domain.domid, e);
@@ -116,8 +117,11 @@ static int take_hold(struct negotiation *a, struct err *e)
     snprintf(first.uuid, sizeof(first.uuid), "%s", a->domain.uuid);
     snprintf(first.name, sizeof(first.name), "%s", a->domain.name);
     snprintf(first.peer, sizeof(first.peer), "%s", a->options->address.host);
-    rc = state_begin(&a->state, &first, e);
-    a->state_begun = !rc;
+    snprintf(first.host, sizeof(first.host), "%s", a->options->address.host);
+    first.port = a->options->address.port;
+    first.insecure = a->options->insecure;
+    rc = journal_begin(&a->journal, &first, e);
+    a->journal_begun = !rc;
     return rc;
 }
 
@@ -264,8 +268,8 @@ void negotiate_end(struct negotiation *a, const struct err *why)
 
     if (a->mailbox)
         message_send_error(&a->control, CONTROL_ABORT, why, &ignored);
-    if (a->state_begun)
-        state_remove(&a->state);
+    if (a->journal_begun)
+        journal_remove(&a->journal);
 }
 
 void negotiate_release(struct negotiation *a)

@@ -10,13 +10,10 @@
 #include "cmd/lock.h"
 #include "cmd/xmigrate/session/mailbox.h"
 #include "cmd/xmigrate/ui/options.h"
-#include "cmd/xmigrate/handoff/state.h"
+#include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "crypto/tls.h"
-
-/* What a domain's name gets while it is given away. */
-#define NEGOTIATE_AWAY "--migratedaway"
 
 struct negotiation {
     /* Set by the owner before anything else; lock.fd is -1. */
@@ -29,8 +26,8 @@ struct negotiation {
     struct xl_domain domain;
     char *config;
     struct domain_lock lock;
-    struct state_file state;
-    bool state_begun;
+    struct journal journal;
+    bool journal_begun;
 
     struct tls_context *tls; /* NULL with --insecure */
     struct tls_peer peer;

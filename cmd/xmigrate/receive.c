@@ -32,18 +32,20 @@ static int check_offer(struct receive *r, struct err *e)
 
 static int begin_state(struct receive *r, struct err *e)
 {
-    struct state s = {
-        .role = STATE_DESTINATION,
-        .phase = STATE_INCOMING,
-        .cap = STATE_NO_CAP,
-        .domid = STATE_NO_DOMID,
+    struct journal_record s = {
+        .role = HANDOFF_DESTINATION,
+        .state = HANDOFF_COMING,
+        .cap = JOURNAL_NO_CAP,
+        .domid = JOURNAL_NO_DOMID,
         .supervisor = getpid(),
     };
 
     snprintf(s.uuid, sizeof(s.uuid), "%s", r->in.offer.uuid);
     snprintf(s.name, sizeof(s.name), "%s", r->in.offer.name);
     snprintf(s.peer, sizeof(s.peer), "%s", r->in.who);
-    return state_begin(&r->state, &s, e);
+    message_session_text(r->accept.session, s.session);
+    snprintf(s.peer_key, sizeof(s.peer_key), "%s", r->in.peer.fingerprint);
+    return journal_begin(&r->journal, &s, e);
 }
 
 static int make_secrets(struct receive *r, struct err *e)
@@ -81,66 +83,16 @@ static int prepare(struct receive *r, struct err *e)
     int rc = signals_fire(&r->cancel, e);
 
     if (!rc)
+        rc = make_secrets(r, e);
+    if (!rc)
         rc = begin_state(r, e);
     if (!rc)
         rc = build_prepare(&r->build, e);
-    if (!rc)
-        rc = make_secrets(r, e);
     if (!rc)
         rc = acceptor_register(r->build.lanes.acceptor_sock, r->accept.session, e);
     if (!rc)
         fill_job(r);
     return rc;
-}
-
-/* --- when it fails --- */
-
-/* libxl destroys what it could not finish; this looks, and does it when libxl was through. */
-static int destroy_copy(struct receive *r, struct err *e)
-{
-    struct err none = ERR_INIT;
-    struct xl_domain d;
-    int rc;
-
-    if (r->build.domid)
-        rc = xl_look_at(&r->xl, r->build.domid, r->in.offer.uuid, &d, &none);
-    else
-        rc = xl_by_name(&r->xl, r->admission.name, &d, &none);
-    if (rc == -ESRCH || (!rc && strcmp(d.uuid, r->in.offer.uuid)))
-        return 0;
-    return rc ? err_take(e, &none) : xl_destroy(&r->xl, d.domid, e);
-}
-
-/* The migration failed and our copy goes. FAILED is only said when it is gone. One line tells the
- * cause and what became of the copy. */
-int receive_give_up(struct receive *r, struct err *why)
-{
-    struct err e = ERR_INIT;
-
-    if (!build_stop(&r->build, why)) {
-        /* Its threads die with this process; what it made is left to --recover. */
-        log_error(&r->in.log, "%s; libxl does not end what it was doing: run xmigrate --recover",
-            why->text);
-        state_keep(&r->state);
-        return EXIT_FAILED;
-    }
-    if (r->may_run) {
-        log_error(&r->in.log,
-            "%s; it may run here, or not: look with xl list, then run xmigrate --recover",
-            why->text);
-        state_keep(&r->state);
-        return EXIT_DOUBT;
-    }
-    if (destroy_copy(r, &e)) {
-        log_error(
-            &r->in.log, "%s; removing what came: %s; run xmigrate --recover", why->text, e.text);
-        state_keep(&r->state);
-        return EXIT_DOUBT;
-    }
-    log_error(&r->in.log, "%s", why->text);
-    state_remove(&r->state);
-    incoming_tell_failure(&r->in, CONTROL_FAILED, why);
-    return EXIT_FAILED;
 }
 
 /* --- the story --- */
@@ -151,7 +103,7 @@ static int receive_domain(struct receive *r, struct err *e)
 
     if (rc) {
         log_error(&r->in.log, "refused %s: %s", r->in.who, e->text);
-        state_remove(&r->state);
+        journal_remove(&r->journal);
         incoming_tell_failure(&r->in, CONTROL_REFUSE, e);
         return EXIT_REFUSED;
     }
@@ -201,7 +153,7 @@ static int answer_measurement(struct receive *r, struct err *e)
         return EXIT_FAILED;
     }
     log_info(&r->in.log, "%s measured the way here, for an estimate", r->in.who);
-    incoming_await_goodbye(&r->in);
+    incoming_await_heard(&r->in);
     return EXIT_DONE;
 }
 
@@ -230,7 +182,7 @@ static void clean_up(struct receive *r)
 {
     incoming_close(&r->in);
     build_clear(&r->build);
-    state_keep(&r->state);
+    journal_keep(&r->journal);
     xl_config_dispose(&r->admission.config);
     if (r->xl.ctx)
         xl_close(&r->xl);
@@ -247,11 +199,12 @@ int receive_main(const struct listen_options *o, const struct log *log, int fd,
         return EXIT_FAILED;
     *r = (struct receive){
         .o = o,
-        .state = {.lock_fd = -1},
+        .journal = {.lock_fd = -1},
+        .state = HANDOFF_COMING,
         .build = {.in = &r->in,
             .xl = &r->xl,
             .admission = &r->admission,
-            .state = &r->state,
+            .journal = &r->journal,
             .lanes = {.acceptor_sock = acceptor_sock},
             .lock = {.fd = -1}},
     };

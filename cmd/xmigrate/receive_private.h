@@ -15,17 +15,26 @@ struct receive {
     struct xl xl;
     struct admission admission;
     struct message_accept accept;
-    struct state_file state;
+    struct journal journal;
     struct build build;
-    bool may_run; /* libxl may still start it, which could not be prevented */
+
+    /* handover.c's. */
+    enum handoff_state state; /* cmd/handoff/machine.h */
+    bool may_run;             /* libxl may still start it, which could not be prevented */
+    struct err *why;          /* while it is given up, or the source was not told */
+    bool heard;               /* HEARD came */
+    struct message_mark mark; /* READY's */
+    int64_t start_limit_ns;   /* CLOCK_BOOTTIME: GO is good until then */
+    int64_t start_took_ns;    /* from GO to running */
 };
 
-/* The migration failed and our copy goes; an exit code. */
-int receive_give_up(struct receive *r, struct err *why);
+/* --- handover.c: who has the guest, as cmd/handoff/machine.h decides --- */
 
-/* handover.c: READY, and until GO. */
+/* READY, and until GO. */
 int receive_await_go(struct receive *r, struct err *e);
 /* After GO; an exit code. */
 int receive_hand_over(struct receive *r, int64_t ready_took_ns);
+/* The migration failed and our copy goes; an exit code. */
+int receive_give_up(struct receive *r, struct err *why);
 
 #endif

@@ -1,11 +1,15 @@
 #include "cmd/xmigrate/send.h"
 
 #include "base/deadline.h"
+#include "cmd/handoff/advice.h"
+#include "cmd/handoff/machine.h"
+#include "cmd/handoff/names.h"
 #include "cmd/xmigrate/negotiate.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/ui/help.h"
 #include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/handoff/recover.h"
+#include "cmd/xmigrate/handoff/rescuer.h"
 #include "cmd/xmigrate/transfer.h"
 
 #include <errno.h>
@@ -27,12 +31,19 @@ struct send {
     struct view view;
     struct event_stream events;
     struct transfer transfer;
+
+    enum handoff_state state; /* cmd/handoff/machine.h */
+    struct rescuer rescuer;
+    struct err *why;          /* while it is in doubt */
+    enum recover_found found; /* when it was brought back */
 };
 
 static int prepare(struct send *s, struct err *e)
 {
-    int rc = negotiate_begin(&s->a, e);
+    int rc = rescuer_start(&s->rescuer, e);
 
+    if (!rc)
+        rc = negotiate_begin(&s->a, e);
     if (!rc)
         rc = transfer_prepare(&s->transfer, e);
     return rc ? rc : negotiate_ask(&s->a, e);
@@ -87,7 +98,9 @@ static void fill_transfer(struct send *s)
     t->xl = &s->a.xl;
     t->domid = s->a.domain.domid;
     t->lock_fd = s->a.lock.fd;
-    t->state = &s->a.state;
+    t->journal = &s->a.journal;
+    snprintf(s->a.journal.now.peer, sizeof(s->a.journal.now.peer), "%s", s->a.where);
+    message_session_text(s->a.accept.session, s->a.journal.now.session);
 
     job->role = LINK_SOURCE;
     memcpy(job->session, s->a.accept.session, sizeof(job->session));
@@ -109,40 +122,220 @@ static void fill_transfer(struct send *s)
     job->result_ns = o->start_ns;
 }
 
+static int tell_failure(struct send *s, struct err *why, int code, const char *guest)
+{
+    /* Of a connection that broke nobody knows at which end. */
+    if (why->side == SIDE_UNKNOWN && why->class != ERR_PEER)
+        why->side = SIDE_SOURCE;
+
+    json_t *body = event_failed(why, code, guest);
+
+    event_write(&s->events, body);
+    json_decref(body);
+    log_error(&s->a.log, "%s", why->text);
+    return code;
+}
+
+/* --- what the machine may ask for --- */
+
+static int rename_away(void *arg, struct err *e)
+{
+    struct send *s = arg;
+    char away[XL_NAME_BYTES + sizeof(HANDOFF_AWAY)];
+
+    if (cancel_is_fired(&s->a.cancel))
+        return err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal");
+    snprintf(away, sizeof(away), "%s%s", s->a.domain.name, HANDOFF_AWAY);
+    return xl_rename(&s->a.xl, s->a.domain.domid, s->a.domain.name, away,
+        deadline_earlier(s->transfer.start_limit_ns, deadline_in(RENAME_NS)), e);
+}
+
+static int disarm(void *arg, struct err *e)
+{
+    struct send *s = arg;
+
+    return rescuer_disarm(&s->rescuer, e);
+}
+
+static int record(void *arg, struct err *e)
+{
+    struct send *s = arg;
+
+    s->a.journal.now.state = s->state;
+    snprintf(s->a.journal.now.peer_journal, sizeof(s->a.journal.now.peer_journal), "%s",
+        s->transfer.ready.mark.journal);
+    return journal_save(&s->a.journal, e);
+}
+
+static int check_limit(void *arg, struct err *e)
+{
+    struct send *s = arg;
+
+    return transfer_check_start_limit(&s->transfer, e);
+}
+
 /* A send that failed did not hand all of the frame to the kernel. It must not do so later either,
  * when TLS flushes what is left of it before the next frame or a goodbye: the connection ends here.
  */
-static int send_go(struct send *s, struct err *e)
+static int send_go(void *arg, struct err *e)
 {
-    const int rc = message_send_empty(&s->a.control, CONTROL_GO, e);
+    struct send *s = arg;
+    const struct transfer *t = &s->transfer;
+    const struct message_go go = {
+        .mark = t->ready.mark,
+        .within_ns = t->start_limit_ns - t->ready_ns,
+    };
+    const int rc = message_send_go(&s->a.control, &go, e);
 
     if (rc) {
         channel_shutdown(s->a.control.ch);
         s->transfer.peer_lost = true;
+    } else {
+        tell_step(s, "go");
     }
     return rc;
 }
 
-/* From READY to GO. Whatever fails here, GO was not sent. */
-static int give(struct send *s, struct err *e)
+static int take_back(void *arg, struct err *e)
 {
-    char away[XL_NAME_BYTES + sizeof(NEGOTIATE_AWAY)];
+    struct send *s = arg;
+    struct err ignored = ERR_INIT;
+
+    (void)e;
+    s->a.journal.now.state = HANDOFF_LIVE;
+    if (journal_save(&s->a.journal, &ignored))
+        log_warn(&s->a.log, "%s", ignored.text);
+    return 0;
+}
+
+static int recover(struct send *s, struct err *e)
+{
+    return recover_guest(&s->a.xl, &s->a.journal.now, &s->found, e);
+}
+
+/* A suspend that was given up may still happen. */
+static int watch_late_suspend(struct send *s, struct err *e)
+{
+    const int64_t deadline_ns = deadline_in(LATE_SUSPEND_NS);
+    struct xl_domain d;
+    struct err gone = ERR_INIT;
+
+    while (!deadline_passed(deadline_ns)) {
+        sleep_until_ns(deadline_in(LATE_LOOK_NS));
+
+        const int rc = xl_look_at(&s->a.xl, s->a.domain.domid, s->a.domain.uuid, &d, &gone);
+
+        if (rc)
+            return rc == -ESRCH ? 0 : err_take(e, &gone);
+        if (xl_is_suspended(&d))
+            return recover(s, e);
+    }
+    return 0;
+}
+
+/* By what Xen says. A helper that refused before it touched the guest leaves nothing to undo, and
+ * the log-dirty mode may be somebody else's. */
+static int resume(void *arg, struct err *e)
+{
+    struct send *s = arg;
+    const struct transfer *t = &s->transfer;
     int rc;
 
-    if (cancel_is_fired(&s->a.cancel))
-        return err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal");
-    snprintf(away, sizeof(away), "%s%s", s->a.domain.name, NEGOTIATE_AWAY);
-    rc = xl_rename(&s->a.xl, s->a.domain.domid, s->a.domain.name, away,
-        deadline_earlier(s->transfer.start_limit_ns, deadline_in(RENAME_NS)), e);
-    if (rc)
-        return rc;
-    s->a.state.now.phase = STATE_GIVEN;
-    rc = state_save(&s->a.state, e);
-    if (!rc)
-        rc = send_go(s, e);
-    if (!rc)
-        tell_step(s, "go");
+    s->found = RECOVER_RUNNING;
+    if (t->op.helper_error.class == ERR_REFUSED && !t->suspending_ns &&
+        s->a.journal.now.cap == JOURNAL_NO_CAP)
+        return 0;
+    rc = recover(s, e);
+    if (!rc && t->suspend_timed_out && s->found == RECOVER_RUNNING)
+        rc = watch_late_suspend(s, e);
     return rc;
+}
+
+/* That the guest came here once, and moved on, is of interest to the host that it came from. */
+static int pass_on(void *arg, struct err *e)
+{
+    struct send *s = arg;
+    struct journal came;
+    struct err none = ERR_INIT;
+    struct handoff_step step;
+
+    (void)e;
+    if (journal_open(&came, HANDOFF_DESTINATION, s->a.domain.uuid, &none))
+        return 0;
+    step = handoff_next(HANDOFF_DESTINATION, came.now.state, HANDOFF_PASSED_ON);
+    if (step.actions & HANDOFF_RECORD) {
+        came.now.state = step.next;
+        snprintf(came.now.moved_to, sizeof(came.now.moved_to), "%s", s->a.where);
+        if (journal_save(&came, &none))
+            log_warn(&s->a.log, "%s", none.text);
+    }
+    journal_keep(&came);
+    return 0;
+}
+
+/* If it is lost, the destination only remembers for longer than it had to. */
+static int send_heard(void *arg, struct err *e)
+{
+    struct send *s = arg;
+    struct channel *ch = s->a.control.ch;
+    struct err none = ERR_INIT;
+
+    (void)e;
+    if (message_send_empty(&s->a.control, CONTROL_HEARD, &none) || ch->ops->finish(ch, &none))
+        log_debug(&s->a.log, "%s", none.text);
+    return 0;
+}
+
+static int destroy(void *arg, struct err *e)
+{
+    struct send *s = arg;
+
+    return xl_destroy(&s->a.xl, s->a.domain.domid, e);
+}
+
+static int forget(void *arg, struct err *e)
+{
+    struct send *s = arg;
+
+    (void)e;
+    journal_remove(&s->a.journal);
+    return 0;
+}
+
+/* GO was sent and no answer came: nobody guesses. */
+static int advise(void *arg, struct err *e)
+{
+    struct send *s = arg;
+    char text[ADVICE_BYTES];
+
+    (void)e;
+    journal_keep(&s->a.journal);
+    tell_failure(s, s->why, EXIT_DOUBT, "unknown");
+    handoff_advice(&s->a.journal.now, s->a.domain.domid, text);
+    log_error(&s->a.log, "%s", text);
+    return 0;
+}
+
+static int take_step(struct send *s, enum handoff_event event, struct err *e)
+{
+    static handoff_doer *const doers[HANDOFF_ACTIONS] = {
+        [HANDOFF_INDEX(HANDOFF_RENAME_AWAY)] = rename_away,
+        [HANDOFF_INDEX(HANDOFF_RECORD)] = record,
+        [HANDOFF_INDEX(HANDOFF_DISARM)] = disarm,
+        [HANDOFF_INDEX(HANDOFF_CHECK_LIMIT)] = check_limit,
+        [HANDOFF_INDEX(HANDOFF_SEND_GO)] = send_go,
+        [HANDOFF_INDEX(HANDOFF_PASS_ON)] = pass_on,
+        [HANDOFF_INDEX(HANDOFF_SEND_HEARD)] = send_heard,
+        [HANDOFF_INDEX(HANDOFF_TAKE_BACK)] = take_back,
+        [HANDOFF_INDEX(HANDOFF_RESUME)] = resume,
+        [HANDOFF_INDEX(HANDOFF_DESTROY)] = destroy,
+        [HANDOFF_INDEX(HANDOFF_FORGET)] = forget,
+        [HANDOFF_INDEX(HANDOFF_ADVISE)] = advise,
+    };
+    const struct handoff_step step = handoff_next(HANDOFF_SOURCE, s->state, event);
+
+    s->state = step.next;
+    return handoff_carry_out(step, doers, s, e);
 }
 
 /* --- the ends --- */
@@ -175,17 +368,12 @@ static int conclude_done(struct send *s)
     struct err e = ERR_INIT;
     json_t *body;
 
-    if (s->a.control.ch->ops->finish(s->a.control.ch, &e))
-        log_debug(&s->a.log, "%s", e.text);
-    e = (struct err)ERR_INIT;
-    if (xl_destroy(&s->a.xl, s->a.domain.domid, &e)) {
+    if (take_step(s, HANDOFF_STARTED_CAME, &e)) {
         log_warn(&s->a.log,
             "\"%s\" runs on %s, but its suspended copy here could not be destroyed (%s): xl "
             "destroy %u",
             s->a.domain.name, s->a.where, e.text, s->a.domain.domid);
-        state_keep(&s->a.state);
-    } else {
-        state_remove(&s->a.state);
+        journal_keep(&s->a.journal);
     }
     e = (struct err)ERR_INIT;
     if (history_record(
@@ -199,92 +387,23 @@ static int conclude_done(struct send *s)
     return EXIT_DONE;
 }
 
-static int tell_failure(struct send *s, struct err *why, int code, const char *guest)
-{
-    /* Of a connection that broke nobody knows at which end. */
-    if (why->side == SIDE_UNKNOWN && why->class != ERR_PEER)
-        why->side = SIDE_SOURCE;
-
-    json_t *body = event_failed(why, code, guest);
-
-    event_write(&s->events, body);
-    json_decref(body);
-    log_error(&s->a.log, "%s", why->text);
-    return code;
-}
-
-/* GO was sent and no answer came: nobody guesses. */
 static int conclude_doubt(struct send *s, struct err *why)
 {
-    const unsigned domid = s->a.domain.domid;
+    struct err e = ERR_INIT;
 
-    state_keep(&s->a.state);
-    tell_failure(s, why, EXIT_DOUBT, "unknown");
-    log_error(&s->a.log,
-        "\"%s\" may run on %s; here it is suspended: look there with xl list; if it runs there, "
-        "xl destroy %u here; if it does not, destroy what is left of it there, then xmigrate "
-        "--resume %u here",
-        s->a.domain.name, s->a.where, domid, domid);
+    s->why = why;
+    if (take_step(s, HANDOFF_NO_ANSWER, &e))
+        log_error(&s->a.log, "%s", e.text);
     return EXIT_DOUBT;
 }
 
-static int recover(struct send *s, enum recover_found *found, struct err *e)
-{
-    return recover_guest(&s->a.xl, &s->a.state.now, found, e);
-}
-
-/* A suspend that was given up may still happen. */
-static int watch_late_suspend(struct send *s, enum recover_found *found, struct err *e)
-{
-    const int64_t deadline_ns = deadline_in(LATE_SUSPEND_NS);
-    struct xl_domain d;
-    struct err gone = ERR_INIT;
-
-    while (!deadline_passed(deadline_ns)) {
-        sleep_until_ns(deadline_in(LATE_LOOK_NS));
-
-        const int rc = xl_look_at(&s->a.xl, s->a.domain.domid, s->a.domain.uuid, &d, &gone);
-
-        if (rc)
-            return rc == -ESRCH ? 0 : err_take(e, &gone);
-        if (xl_is_suspended(&d))
-            return recover(s, found, e);
-    }
-    return 0;
-}
-
-/* By what Xen says. A helper that refused before it touched the guest leaves nothing to undo, and
- * the log-dirty mode may be somebody else's. */
-static int bring_back(struct send *s, enum recover_found *found, struct err *e)
-{
-    const struct transfer *t = &s->transfer;
-    int rc;
-
-    *found = RECOVER_RUNNING;
-    if (t->op.helper_error.class == ERR_REFUSED && !t->suspending_ns &&
-        s->a.state.now.cap == STATE_NO_CAP)
-        return 0;
-    if (s->a.state.now.phase == STATE_GIVEN) {
-        s->a.state.now.phase = STATE_LIVE;
-        rc = state_save(&s->a.state, e);
-        if (rc)
-            log_warn(&s->a.log, "%s", e->text);
-        *e = (struct err)ERR_INIT;
-    }
-    rc = recover(s, found, e);
-    if (!rc && t->suspend_timed_out && *found == RECOVER_RUNNING)
-        rc = watch_late_suspend(s, found, e);
-    return rc;
-}
-
 /* GO was never sent, or the destination gave the guest back. */
-static int conclude_failed(struct send *s, struct err *why)
+static int conclude_failed(struct send *s, struct err *why, enum handoff_event event)
 {
     struct err e = ERR_INIT;
-    enum recover_found found;
 
     if (!transfer_stop(&s->transfer, why)) {
-        state_keep(&s->a.state);
+        journal_keep(&s->a.journal);
         tell_failure(s, why, EXIT_DOUBT, "unknown");
         log_error(&s->a.log,
             "libxl does not come back: run xmigrate --recover, which looks after "
@@ -293,21 +412,21 @@ static int conclude_failed(struct send *s, struct err *why)
         /* Its thread still uses what we would free. */
         _exit(EXIT_DOUBT);
     }
-    if (bring_back(s, &found, &e)) {
+    /* Without READY it says FAILED all the same, and before GO it may have. */
+    if (take_step(s, s->transfer.peer_failed ? HANDOFF_FAILED_CAME : event, &e)) {
         struct err both = ERR_INIT;
 
-        state_keep(&s->a.state);
+        journal_keep(&s->a.journal);
         err_set(&both, why->class, why->code,
             "%s; bringing \"%s\" back: %s; look with xl list, then try xmigrate --recover",
             why->text, s->a.domain.name, e.text);
         both.side = why->side;
         return tell_failure(s, &both, EXIT_DOUBT, "unknown");
     }
-    state_remove(&s->a.state);
 
     const bool untouched = why->class == ERR_REFUSED && !s->transfer.suspending_ns;
 
-    if (found == RECOVER_GONE) {
+    if (s->found == RECOVER_GONE) {
         tell_failure(s, why, EXIT_FAILED, "gone");
         log_error(
             &s->a.log, "\"%s\" is gone: it ended or was destroyed meanwhile", s->a.domain.name);
@@ -324,6 +443,7 @@ static int conclude_refused(struct send *s, struct err *why)
 
 static void release(struct send *s)
 {
+    rescuer_end(&s->rescuer);
     transfer_clear(&s->transfer);
     negotiate_release(&s->a);
     view_destroy(&s->view);
@@ -339,19 +459,21 @@ static int move(struct send *s)
     fill_transfer(s);
     tell_start(s);
     if (transfer_start(t, &e) || transfer_until_ready(t, &e))
-        return conclude_failed(s, &e);
+        return conclude_failed(s, &e, HANDOFF_TROUBLE);
     tell_step(s, "ready");
-    if (give(s, &e))
-        return conclude_failed(s, &e);
+    if (take_step(s, HANDOFF_READY_CAME, &e))
+        return conclude_failed(s, &e, HANDOFF_GO_UNSENT);
     if (!transfer_until_started(t, &e))
         return conclude_done(s);
-    return t->peer_failed ? conclude_failed(s, &e) : conclude_doubt(s, &e);
+    return t->peer_failed ? conclude_failed(s, &e, HANDOFF_FAILED_CAME) : conclude_doubt(s, &e);
 }
 
 int send_main(const struct options *o)
 {
     struct send s = {
+        .state = HANDOFF_LIVE,
         .a = {.options = o, .lock = {.fd = -1}},
+        .rescuer = {.sock = -1},
         .start_ns = now_ns(),
         .events = {.fd = o->json ? STDOUT_FILENO : -1, .start_ns = now_ns()},
     };

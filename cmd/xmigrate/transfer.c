@@ -22,7 +22,7 @@ static void note(struct transfer *t, bool *what)
     struct err e = ERR_INIT;
 
     *what = true;
-    if (state_save(t->state, &e))
+    if (journal_save(t->journal, &e))
         log_warn(t->log, "%s", e.text);
 }
 
@@ -37,19 +37,19 @@ static void tell_cap(struct transfer *t, unsigned percent)
 /* What it was is on disk before it is changed. */
 static int remember_cap(struct transfer *t, struct err *e)
 {
-    struct state *now = &t->state->now;
+    struct journal_record *now = &t->journal->now;
     unsigned percent;
     int rc;
 
-    if (now->cap != STATE_NO_CAP)
+    if (now->cap != JOURNAL_NO_CAP)
         return 0;
     rc = xl_cap(t->xl, t->domid, &percent, e);
     if (rc)
         return rc;
     now->cap = (int)percent;
-    rc = state_save(t->state, e);
+    rc = journal_save(t->journal, e);
     if (rc)
-        now->cap = STATE_NO_CAP;
+        now->cap = JOURNAL_NO_CAP;
     return rc;
 }
 
@@ -67,20 +67,20 @@ static void lower_cap(struct transfer *t, unsigned percent)
         tell_cap(t, percent);
 }
 
-/* The state file says so when it is written next: until then it would only be done again. */
+/* The journal says so when it is written next: until then it would only be done again. */
 static void put_cap_back(struct transfer *t)
 {
-    struct state *now = &t->state->now;
+    struct journal_record *now = &t->journal->now;
     struct err e = ERR_INIT;
 
-    if (now->cap == STATE_NO_CAP)
+    if (now->cap == JOURNAL_NO_CAP)
         return;
     if (xl_set_cap(t->xl, t->domid, (unsigned)now->cap, &e)) {
         log_warn(t->log, "%s", e.text);
         return;
     }
     tell_cap(t, (unsigned)now->cap);
-    now->cap = STATE_NO_CAP;
+    now->cap = JOURNAL_NO_CAP;
 }
 
 static void show_event(struct transfer *t, json_t *body)
@@ -100,7 +100,7 @@ static void show_event(struct transfer *t, json_t *body)
         t->suspending_ns = now_ns();
         /* It should not take longer to suspend than it has to. */
         put_cap_back(t);
-        note(t, &t->state->now.suspending);
+        note(t, &t->journal->now.suspending);
         log_debug(t->log, "asking the guest to suspend");
     } else if (!strcmp(name, "suspended")) {
         t->suspended_ns = now_ns();
@@ -144,7 +144,7 @@ static int hear_helper(void *arg, const struct link_message *m, struct err *e)
         lower_cap(t, m->cap_percent);
         return 0;
     case LINK_LOGGING:
-        note(t, &t->state->now.logging);
+        note(t, &t->journal->now.logging);
         return 0;
     default:
         return take_total(t, m->body, e);
@@ -189,7 +189,6 @@ static int end_operation(struct transfer *t, struct err *e)
 static int take_frame(
     struct transfer *t, enum control_type type, const void *body, size_t len, struct err *e)
 {
-    struct message_ready ready;
     struct message_started started;
     int rc;
 
@@ -197,7 +196,7 @@ static int take_frame(
     case CONTROL_READY:
         if (!t->stream_ended || t->ready_ns)
             break;
-        rc = message_parse_ready(body, len, &ready, e);
+        rc = message_parse_ready(body, len, &t->ready, e);
         if (!rc)
             t->ready_ns = now_ns();
         return rc;
@@ -249,10 +248,22 @@ static int64_t next_limit(const struct transfer *t)
     if (t->stopping)
         return limit_ns;
     limit_ns = deadline_earlier(limit_ns, t->ping_ns);
-    limit_ns = deadline_earlier(limit_ns, t->start_limit_ns);
+    if (!t->given)
+        limit_ns = deadline_earlier(limit_ns, t->start_limit_ns);
     if (t->suspending_ns && !t->suspended_ns)
         limit_ns = deadline_earlier(limit_ns, t->suspending_ns + t->options->suspend_ns);
     return limit_ns;
+}
+
+int transfer_check_start_limit(const struct transfer *t, struct err *e)
+{
+    char limit[UNITS_TEXT_BYTES];
+
+    if (!deadline_passed(t->start_limit_ns))
+        return 0;
+    return err_set(e, ERR_PEER, ETIMEDOUT,
+        "the guest was suspended for %s (--start-timeout) and is not started on %s yet",
+        format_duration(t->options->start_ns, limit), t->options->address.host);
 }
 
 static int check_limits(struct transfer *t, struct err *e)
@@ -262,10 +273,9 @@ static int check_limits(struct transfer *t, struct err *e)
 
     if (t->stopping)
         return 0;
-    if (deadline_passed(t->start_limit_ns))
-        return err_set(e, ERR_PEER, ETIMEDOUT,
-            "the guest was suspended for %s (--start-timeout) and is not started on %s yet",
-            format_duration(o->start_ns, limit), o->address.host);
+    /* Once it was given away, giving up gains nothing: the destination says what came of it. */
+    if (!t->given && transfer_check_start_limit(t, e))
+        return -e->code;
     if (t->suspending_ns && !t->suspended_ns && deadline_passed(t->suspending_ns + o->suspend_ns)) {
         t->suspend_timed_out = true;
         return err_set(e, ERR_GUEST, ETIMEDOUT,

@@ -9,7 +9,7 @@
 #define CMD_XMIGRATE_TRANSFER_H
 
 #include "base/cancel.h"
-#include "cmd/xmigrate/handoff/state.h"
+#include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/operation.h"
 #include "cmd/xmigrate/session/mailbox.h"
@@ -32,13 +32,14 @@ struct transfer {
     struct xl *xl; /* for the guest's cap */
     uint32_t domid;
     int lock_fd;
-    struct state_file *state; /* told of log-dirty, the guest's cap and its suspend */
+    struct journal *journal; /* told of log-dirty, the guest's cap and its suspend */
     struct link_job job;
 
     /* What came of it. Points in time are 0 until they came. */
     int64_t suspending_ns;
     int64_t suspended_ns;
     int64_t ready_ns;
+    struct message_ready ready;
     int64_t started_ns;
     struct total_report total;
     json_t *lanes; /* of the total, as the helper told it; NULL until then */
@@ -61,6 +62,9 @@ struct transfer {
 int transfer_prepare(struct transfer *t, struct err *e);
 
 int transfer_start(struct transfer *t, struct err *e);
+
+/* The guest stands still for --start-timeout, and was not given away. */
+int transfer_check_start_limit(const struct transfer *t, struct err *e);
 
 /* Until READY came and libxl is done here. Any failure ends it. */
 int transfer_until_ready(struct transfer *t, struct err *e);

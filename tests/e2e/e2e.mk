@@ -20,8 +20,15 @@ $(B)/e2e/%: $(B)/obj/tests/e2e/%.o $(LIB)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lxencall
 
+# Preloaded into xmigrate: without sanitizers, as xensim's library.
+E2E_FAULT := $(B)/e2e/fault.so
+$(E2E_FAULT): tests/e2e/preload/fault.c
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -std=gnu11 $(CFLAGS) $(WARNINGS) -fPIC -shared -D_GNU_SOURCE -o $@ $< -ldl
+
 .PHONY: e2e-tests check-e2e check-large
-e2e-tests: all xensim perf $(E2E_TOOLS)
+e2e-tests: all xensim perf $(E2E_TOOLS) $(E2E_FAULT)
 check-e2e: e2e-tests
 	-$(Q)$(MAKE) --no-print-directory stock-helper
 	$(Q)B=$(B) SAN=$(SAN) tests/e2e/run $(E2E)

@@ -10,14 +10,15 @@ import socket
 import struct
 import sys
 
-HELLO, OFFER, ACCEPT, REFUSE, DATA, READY, GO, STARTED, FAILED, PING, ABORT, END = range(1, 13)
-NAMES = dict(zip(range(1, 13), "HELLO OFFER ACCEPT REFUSE DATA READY GO STARTED FAILED PING ABORT "
-                               "END".split()))
+(HELLO, OFFER, ACCEPT, REFUSE, DATA, READY, GO, STARTED, FAILED, PING, ABORT, END,
+ HEARD) = range(1, 14)
+NAMES = dict(zip(range(1, 14), "HELLO OFFER ACCEPT REFUSE DATA READY GO STARTED FAILED PING ABORT "
+                               "END HEARD".split()))
 UUID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 HEAD = b"LibxlFmt" + struct.pack(">II", 2, 0) + struct.pack("<II", 1, 0)
 
 
-MAJOR = 2  # version of the wire
+MAJOR = 3  # version of the wire
 
 
 def config(**b_info):

@@ -1,12 +1,19 @@
 # move.sh: what tests of xmigrate itself are written with, beside lib.sh. Two hosts, each with an
 # identity and a run directory of its own, that trust each other.
 
-# on HOST COMMAND...: on that simulated host.
-on() {
+# on HOST COMMAND...: on that simulated host. With $FAULT that fault (preload/fault.c) is in those of
+# its processes that have $FAULT_IN in their command line.
+on() (
+    exec_on "$@"
+)
+# exec_on HOST COMMAND...: the same in place of this shell, for a process that is to be known by $!.
+exec_on() {
     local host=$1
     shift
-    XMIGRATE_RUN_DIR=$T/run-$host "$X" run "$host" -- "$@"
+    XMIGRATE_RUN_DIR=$T/run-$host exec "$X" run "$host" -- \
+        ${FAULT:+sh -c "$faulty" "$B/e2e/fault.so"} "$@"
 }
+faulty='LD_PRELOAD=$0:$LD_PRELOAD exec "$@"'
 
 # xm HOST OPTION...: its xmigrate.
 xm() {
@@ -38,7 +45,7 @@ listen() {
     local host=$1 log=$T/listen-$1
     shift
     rm -f "$log.out" # an earlier listener's port must not be taken for this one's
-    XMIGRATE_RUN_DIR=$T/run-$host "$X" run "$host" -- "$B/xmigrate" \
+    exec_on "$host" "$B/xmigrate" \
         --config-dir "$T/etc-$host" --listen 127.0.0.1:0 "$@" >"$log.out" 2>"$log.err" &
     listener=$!
     echo $listener >>"$T/pids"
@@ -91,7 +98,7 @@ moving() {
     local host=$1 domain=$2
     shift 2
     rm -f "$T/moving.json" # what an earlier one said must not be taken for this one's
-    XMIGRATE_RUN_DIR=$T/run-$host "$X" run "$host" -- "$B/xmigrate" --config-dir "$T/etc-$host" \
+    exec_on "$host" "$B/xmigrate" --config-dir "$T/etc-$host" \
         --live "127.0.0.1:$port" "$domain" --json "$@" >"$T/moving.json" 2>"$T/moving.err" &
     mover=$!
     echo $mover >>"$T/pids"
@@ -142,6 +149,16 @@ refused() {
     [ $got -eq "$code" ] || fail "ended with $got, not $code: xmigrate $*: $said"
     [ "$(wc -l <<<"$said")" -eq 1 ] || fail "said more than one line: xmigrate $*: $said"
     case $said in *"$words"*) ;; *) fail "said '$said', not '$words': xmigrate $*" ;; esac
+}
+
+# not_resumed HOST DOMAIN: it was given away, and may run or have run at the other host.
+not_resumed() {
+    local said got
+    said=$(on "$1" "$B/xmigrate" --resume "$2" 2>&1)
+    got=$?
+    [ $got -eq 2 ] || fail "--resume ended with $got, not 2: $said"
+    case $said in *'was given to'*'it may run there'*) ;; *) fail "--resume said: $said" ;; esac
+    state_is "$1" "$2" suspended
 }
 
 # wire MODE: a wire to the listener at $port (cut.py); its own port is in $T/wire.MODE.

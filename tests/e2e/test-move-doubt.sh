@@ -17,6 +17,7 @@ move_in_doubt() {
     on a "$B/xmigrate" --recover >recover 2>&1
     [ $? -eq 4 ] || fail "--recover guessed: $(cat recover)"
     state_is a g--migratedaway suspended
+    not_resumed a g--migratedaway
 }
 must_not_move() {
     refused 2 g a --live "127.0.0.1:$port" g--migratedaway --insecure
@@ -27,7 +28,8 @@ guest a g --type pvh
 wire before-go
 move_in_doubt before-go
 wait_for 20 nothing_on b
-must on a "$B/xmigrate" --resume g--migratedaway
+on b "$B/xmigrate" --recover 2>&1 | grep -q 'never ran here' || fail "the destination does not know"
+must on a "$B/xmigrate" --resume --force g--migratedaway
 untouched a b g
 must "$X" destroy a g
 

@@ -10,7 +10,7 @@ two_hosts
 victims() {
     case $1 in
     sender) echo $mover ;;
-    sender-helper) pgrep -P "$mover" ;;
+    sender-helper) pgrep -P "$mover" -f save-helper ;;
     receiver) pgrep -P "$listener" ;;
     receiver-helper) for p in $(pgrep -P "$listener"); do pgrep -P "$p"; done ;;
     esac
@@ -49,7 +49,7 @@ decide() {
         must "$X" destroy a g--migratedaway
     else
         for id in $("$X" list b | awk '$2 ~ /^g/ { print $1 }'); do must "$X" destroy b "$id"; done
-        must on a "$B/xmigrate" --resume g--migratedaway
+        must on a "$B/xmigrate" --resume --force g--migratedaway
     fi
 }
 # check WHO STAGE CODE: after the move ended with that code.

@@ -47,6 +47,11 @@ int open_run_dir(char path[static PATHS_BYTES], struct err *e)
     return 0;
 }
 
+int open_state_dir(char path[static PATHS_BYTES], struct err *e)
+{
+    return open_run_dir(path, e);
+}
+
 int find_program(const char *name, char path[static PATHS_BYTES], struct err *e)
 {
     (void)e;

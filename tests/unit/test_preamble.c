@@ -14,7 +14,7 @@
 
 static const uint8_t lane_3[PREAMBLE_BYTES] = {0x8f, 'x', 'm', 'i', 'g', 'r', 0x0d,
     0x0a, /* magic */
-    2, 0, 0, 0, 1, 0, 3, 0, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xab,
+    3, 0, 0, 0, 1, 0, 3, 0, 0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7, 0xa8, 0xa9, 0xaa, 0xab,
     0xac, 0xad, 0xae, 0xaf};
 
 static struct preamble sample(void)
@@ -171,7 +171,7 @@ static void test_client_sends_the_preamble_and_takes_ok(void **state)
 static void test_answer_is_that_of_the_page(void **state)
 {
     static const uint8_t busy[PREAMBLE_ANSWER_BYTES] = {
-        0x9f, 'x', 'm', 'i', 'g', 'r', 0x0d, 0x0a, 2, 0, 0, 0, 5, 0, 0, 0};
+        0x9f, 'x', 'm', 'i', 'g', 'r', 0x0d, 0x0a, 3, 0, 0, 0, 5, 0, 0, 0};
     int *ends = *state;
     uint8_t sent[PREAMBLE_ANSWER_BYTES];
     struct err e = ERR_INIT;
@@ -215,7 +215,7 @@ static void test_another_version_is_said_with_both_numbers(void **state)
     assert_int_equal(exchange(ends, &e), -EPROTONOSUPPORT);
     assert_int_equal(e.class, ERR_REFUSED);
     assert_says(&e, "7.2");
-    assert_says(&e, "2.0");
+    assert_says(&e, "3.0");
 }
 
 static void test_a_stranger_is_told_by_what_it_says(void **state)

@@ -11,7 +11,7 @@
 #include "base/packet.h"
 #include "cmd/exit_codes.h"
 #include "cmd/signals.h"
-#include "cmd/xmigrate/handoff/state.h"
+#include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/config.h"
 #include "cmd/xmigrate/libxl/monitor.h"
@@ -71,6 +71,7 @@ static struct {
     uint32_t monitored;
     unsigned measured; /* lanes */
     struct message_accept accept;
+    struct message_ready ready;
     struct err told; /* by REFUSE or FAILED */
     enum control_type told_by;
 
@@ -92,14 +93,14 @@ static void note(const char *fmt, ...)
 
 static void read_phase(void)
 {
-    char text[1024];
+    char text[16384];
     const int fd = open(state_path, O_RDONLY | O_CLOEXEC);
     const ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-    struct state s;
+    struct journal_record s;
     struct err e = ERR_INIT;
 
     strcpy(now.phase,
-        n > 0 && !state_parse(text, (size_t)n, &s, &e) ? state_phase_name(s.phase) : "none");
+        n > 0 && !journal_parse(text, (size_t)n, &s, &e) ? handoff_state_name(s.state) : "none");
     if (fd >= 0)
         close(fd);
 }
@@ -415,6 +416,8 @@ static enum control_type hear(void)
     } while (type == CONTROL_PING);
     if (type == CONTROL_ACCEPT)
         message_parse_accept(body, len, &now.accept, &e);
+    if (type == CONTROL_READY)
+        assert_int_equal(message_parse_ready(body, len, &now.ready, &e), 0);
     if (type == CONTROL_REFUSE || type == CONTROL_FAILED) {
         now.told_by = type;
         message_parse_error(body, len, &now.told);
@@ -425,8 +428,12 @@ static enum control_type hear(void)
 /* Until the answer, and goodbye. */
 static void hear_out(void)
 {
+    struct err e = ERR_INIT;
+
     while (!now.told_by && hear())
         ;
+    if (now.told_by == CONTROL_FAILED)
+        message_send_empty(&now.control, CONTROL_HEARD, &e);
     channel_shutdown(now.control.ch);
 }
 
@@ -480,8 +487,11 @@ static void source_hands_over(void)
     if (offer()) {
         send_stream();
         if (hear() == CONTROL_READY) {
-            message_send_empty(&now.control, CONTROL_GO, &e);
+            const struct message_go go = {.mark = now.ready.mark, .within_ns = LIMIT_NS};
+
+            message_send_go(&now.control, &go, &e);
             note(hear() == CONTROL_STARTED ? "started;" : "not started;");
+            message_send_empty(&now.control, CONTROL_HEARD, &e);
             channel_shutdown(now.control.ch);
             return;
         }
@@ -776,20 +786,21 @@ static void names_in_use_are_refused(void **state)
 
 static void a_guest_may_move_within_one_host(void **state)
 {
-    struct state_file source = {.lock_fd = -1};
+    struct journal source = {.lock_fd = -1};
     struct err e = ERR_INIT;
 
     (void)state;
     assert_int_equal(
-        state_begin(&source,
-            &(struct state){.role = STATE_SOURCE, .cap = STATE_NO_CAP, .uuid = UUID, .name = "g"},
+        journal_begin(&source,
+            &(struct journal_record){
+                .role = HANDOFF_SOURCE, .cap = JOURNAL_NO_CAP, .uuid = UUID, .name = "g"},
             &e),
         0);
     now.taken = "g";
     now.taken_uuid = UUID;
     receive();
     assert_int_equal(now.monitored, COPY);
-    state_remove(&source);
+    journal_remove(&source);
 }
 
 static void offers_that_make_no_sense_are_refused(void **state)
@@ -838,20 +849,20 @@ static void what_cannot_be_built_here_is_refused(void **state)
 
 static void what_an_old_move_left_is_not_run_over(void **state)
 {
-    struct state_file old = {.lock_fd = -1};
+    struct journal old = {.lock_fd = -1};
     struct err e = ERR_INIT;
 
     (void)state;
-    assert_int_equal(state_begin(&old,
-                         &(struct state){.role = STATE_DESTINATION,
-                             .phase = STATE_TAKEN,
-                             .cap = STATE_NO_CAP,
+    assert_int_equal(journal_begin(&old,
+                         &(struct journal_record){.role = HANDOFF_DESTINATION,
+                             .state = HANDOFF_TAKEN,
+                             .cap = JOURNAL_NO_CAP,
                              .domid = COPY,
                              .uuid = UUID,
                              .name = "g"},
                          &e),
         0);
-    state_keep(&old);
+    journal_keep(&old);
     now.source = source_only_offers;
     assert_int_equal(receive(), EXIT_REFUSED);
     assert_int_equal(now.told_by, CONTROL_REFUSE);

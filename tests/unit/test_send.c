@@ -214,11 +214,12 @@ void xl_config_dispose(libxl_domain_config *config)
     (void)config;
 }
 
-int recover_guest(struct xl *xl, const struct state *left, enum recover_found *found, struct err *e)
+int recover_guest(
+    struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e)
 {
     (void)xl;
     note("recover %u %s%s%s;", left->domid, left->name, left->logging ? " log-dirty" : "",
-        left->cap == STATE_NO_CAP ? "" : " cap");
+        left->cap == JOURNAL_NO_CAP ? "" : " cap");
     if (now.no_rescue)
         return err_set(e, ERR_LOCAL, EIO, "cannot resume domain %u", left->domid);
     *found = now.still_runs && !strstr(now.done, ";recover 7 g;recover") ? RECOVER_RUNNING
@@ -438,7 +439,8 @@ static void peer_waits(void)
 /* True when GO came. What the state file says at that moment is what a crash would find. */
 static bool become_ready(void)
 {
-    const struct message_ready ready = {.domid = 3};
+    const struct message_ready ready = {.domid = 3,
+        .mark = {.journal = "0123456789abcdef0123456789abcdef", .boot = UUID, .clock_ns = 77}};
     struct err e = ERR_INIT;
     enum control_type type;
 

@@ -188,9 +188,14 @@ static void hear_out(struct peer *p)
         ;
 }
 
+static const struct message_mark mark = {.journal = "0123456789abcdef0123456789abcdef",
+    .boot = "01234567-89ab-cdef-0123-456789abcdef",
+    .clock_ns = 77};
+static const struct message_go go = {.mark = mark, .within_ns = NS_PER_S};
+
 static void become_ready(struct peer *p)
 {
-    const struct message_ready ready = {.domid = 3};
+    const struct message_ready ready = {.domid = 3, .mark = mark};
     struct err e = ERR_INIT;
 
     while (hear(p) != CONTROL_LIBXL_END)
@@ -253,7 +258,7 @@ static void peer_vanishes(struct peer *p)
 
 static void peer_is_ready_too_early(struct peer *p)
 {
-    const struct message_ready ready = {.domid = 3};
+    const struct message_ready ready = {.domid = 3, .mark = mark};
     struct err e = ERR_INIT;
 
     message_send_ready(&p->control, &ready, &e);
@@ -286,7 +291,7 @@ struct stage {
     struct control control;
     struct mailbox *mailbox;
     struct peer peer;
-    struct state_file state;
+    struct journal journal;
     struct transfer t;
     struct err e;
 };
@@ -313,14 +318,14 @@ static struct stage *begin(void (*helper)(struct xl_async *), void (*peer)(struc
     control_init(&s->control, ch);
     assert_int_equal(tcp_channel(fds[1], "peer", NULL, LIMIT_NS, &ch, &s->e), 0);
     control_init(&s->peer.control, ch);
-    assert_int_equal(state_begin(&s->state,
-                         &(struct state){.cap = STATE_NO_CAP,
+    assert_int_equal(journal_begin(&s->journal,
+                         &(struct journal_record){.cap = JOURNAL_NO_CAP,
                              .domid = 7,
                              .uuid = "01234567-89ab-cdef-0123-456789abcdef",
                              .name = "g"},
                          &s->e),
         0);
-    s->t = (struct transfer){.state = &s->state,
+    s->t = (struct transfer){.journal = &s->journal,
         .options = &s->options,
         .log = &s->log,
         .view = &s->view,
@@ -352,7 +357,7 @@ static void end(struct stage *s)
     pthread_join(s->peer.thread, NULL);
     control_close(&s->peer.control);
     transfer_clear(&s->t);
-    state_remove(&s->state);
+    journal_remove(&s->journal);
     assert_null(getenv(LINK_ENV));
     cancel_destroy(&s->cancel);
     view_destroy(&s->view);
@@ -379,9 +384,9 @@ static void a_whole_transfer_relays_libxls_stream(void **state)
     assert_int_equal(until_ready(s), 0);
     assert_true(s->t.ready_ns >= s->t.suspended_ns && s->t.suspended_ns >= s->t.suspending_ns);
     assert_true(s->t.op.done);
-    assert_true(s->state.now.suspending);
+    assert_true(s->journal.now.suspending);
     assert_int_equal(s->t.total.data_pages, 10);
-    assert_int_equal(message_send_empty(&s->control, CONTROL_GO, &s->e), 0);
+    assert_int_equal(message_send_go(&s->control, &go, &s->e), 0);
     assert_int_equal(transfer_until_started(&s->t, &s->e), 0);
     assert_true(s->t.started_ns >= s->t.ready_ns);
     assert_int_equal(s->peer.data_bytes, 7 + 3 * TRANSFER_STREAM_BYTES);
@@ -531,7 +536,7 @@ static void failed_after_go_gives_it_back(void **state)
     struct stage *s = begin(helper_is_well, peer_gives_it_back);
 
     assert_int_equal(until_ready(s), 0);
-    assert_int_equal(message_send_empty(&s->control, CONTROL_GO, &s->e), 0);
+    assert_int_equal(message_send_go(&s->control, &go, &s->e), 0);
     assert_true(transfer_until_started(&s->t, &s->e) < 0);
     assert_true(s->t.peer_failed);
     end(s);
@@ -543,7 +548,7 @@ static void a_loss_after_go_is_not_a_failure_of_the_peer(void **state)
     struct stage *s = begin(helper_is_well, peer_goes_after_go);
 
     assert_int_equal(until_ready(s), 0);
-    assert_int_equal(message_send_empty(&s->control, CONTROL_GO, &s->e), 0);
+    assert_int_equal(message_send_go(&s->control, &go, &s->e), 0);
     /* Too late for a signal. */
     cancel_fire(&s->cancel);
     assert_true(transfer_until_started(&s->t, &s->e) < 0);

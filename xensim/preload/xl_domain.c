@@ -11,7 +11,7 @@ struct dominfo {
     uint32_t domid;
     char type[8];
     unsigned vcpus;
-    unsigned long long max_kib, current_kib, guest_kib;
+    unsigned long long max_kib, current_kib, guest_kib, cpu_ns;
     int paused, shut_down, dying;
     unsigned code;
     char uuid[40], name[80];
@@ -19,9 +19,9 @@ struct dominfo {
 
 static int parse_dominfo(const char *line, struct dominfo *i)
 {
-    return sscanf(line, "%u %7s %u %llu %llu %d %d %u %d %llu %39s %79s", &i->domid, i->type,
+    return sscanf(line, "%u %7s %u %llu %llu %d %d %u %d %llu %llu %39s %79s", &i->domid, i->type,
                &i->vcpus, &i->max_kib, &i->current_kib, &i->paused, &i->shut_down, &i->code,
-               &i->dying, &i->guest_kib, i->uuid, i->name) == 12
+               &i->dying, &i->guest_kib, &i->cpu_ns, i->uuid, i->name) == 13
                ? 0
                : ERROR_FAIL;
 }
@@ -67,6 +67,7 @@ static void fill_dominfo(libxl_dominfo *out, const struct dominfo *i)
     out->paused = i->paused;
     out->shutdown = i->shut_down;
     out->dying = i->dying;
+    out->cpu_time = i->cpu_ns;
     out->shutdown_reason = i->shut_down ? (libxl_shutdown_reason)i->code
                                         : LIBXL_SHUTDOWN_REASON_UNKNOWN;
     out->current_memkb = i->current_kib;

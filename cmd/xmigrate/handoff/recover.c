@@ -2,6 +2,9 @@
 
 #include "base/deadline.h"
 #include "base/units.h"
+#include "cmd/handoff/advice.h"
+#include "cmd/handoff/machine.h"
+#include "cmd/handoff/names.h"
 #include "cmd/lock.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/libxl/monitor.h"
@@ -17,9 +20,6 @@
 /* A helper whose supervisor was killed cleans up itself; it is given this long. */
 #define HELPER_LIMIT_NS (15 * NS_PER_S)
 
-#define MIGRATEDAWAY "--migratedaway"
-#define INCOMING     "--incoming"
-
 static int log_dirty_off(const struct log *log, uint32_t domid, struct err *e)
 {
     struct xen x;
@@ -32,12 +32,13 @@ static int log_dirty_off(const struct log *log, uint32_t domid, struct err *e)
     return rc;
 }
 
-static int put_cap_back(struct xl *xl, const struct state *left, struct err *e)
+static int put_cap_back(struct xl *xl, const struct journal_record *left, struct err *e)
 {
-    return left->cap == STATE_NO_CAP ? 0 : xl_set_cap(xl, left->domid, (unsigned)left->cap, e);
+    return left->cap == JOURNAL_NO_CAP ? 0 : xl_set_cap(xl, left->domid, (unsigned)left->cap, e);
 }
 
-int recover_guest(struct xl *xl, const struct state *left, enum recover_found *found, struct err *e)
+int recover_guest(
+    struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e)
 {
     const uint32_t domid = left->domid;
     struct err gone = ERR_INIT;
@@ -76,6 +77,11 @@ struct recovery {
     struct xl xl;
     const struct log *log;
     int exit_code;
+
+    /* The one at hand. */
+    struct journal *journal;
+    struct xl_domain copy; /* ours, unless there is none */
+    enum handoff_state next;
 };
 
 static void raise_exit(struct recovery *r, int code)
@@ -99,8 +105,60 @@ static int wait_for_lock(struct domain_lock *lock, uint32_t domid, struct err *e
     }
 }
 
-static int recover_live(struct recovery *r, const struct state *s, struct err *e)
+/* -ESRCH without an error when there is none. What libxl built for us is told by its name from the
+ * same guest moving within one host. */
+static int find_copy(struct recovery *r, struct err *e)
 {
+    const struct journal_record *s = &r->journal->now;
+    char name[XL_NAME_BYTES + sizeof(HANDOFF_INCOMING)];
+    struct err none = ERR_INIT;
+    int rc;
+
+    if (s->state == HANDOFF_COMING || s->state == HANDOFF_READY) {
+        snprintf(name, sizeof(name), "%s%s", s->name, HANDOFF_INCOMING);
+        rc = xl_by_name(&r->xl, name, &r->copy, &none);
+        if (!rc && strcmp(r->copy.uuid, s->uuid))
+            return -ESRCH;
+    } else {
+        rc = xl_look_at(&r->xl, s->domid, s->uuid, &r->copy, &none);
+    }
+    return rc && rc != -ESRCH ? err_take(e, &none) : rc;
+}
+
+static enum handoff_event what_was_found(const struct recovery *r, bool there)
+{
+    if (!there)
+        return HANDOFF_FOUND_NONE;
+
+    /* A copy that was paused later has run all the same. */
+    const bool stopped = r->journal->now.role == HANDOFF_SOURCE ? r->copy.shut_down
+                                                                : r->copy.paused && !r->copy.cpu_ns;
+
+    return stopped ? HANDOFF_FOUND_STOPPED : HANDOFF_FOUND_RUNNING;
+}
+
+/* --- what the machine may ask for --- */
+
+static void say_resumed(
+    const struct recovery *r, const struct journal_record *s, enum recover_found found)
+{
+    if (found == RECOVER_GONE)
+        log_info(r->log, "\"%s\" (domain %u) is gone; nothing to do", s->name, s->domid);
+    else if (found == RECOVER_RESUMED)
+        log_info(r->log,
+            "\"%s\" (domain %u) was left suspended on its way to %s: it is resumed here", s->name,
+            s->domid, s->peer);
+    else
+        log_info(r->log, "\"%s\" (domain %u) stays here%s", s->name, s->domid,
+            !s->logging                ? ""
+            : s->cap == JOURNAL_NO_CAP ? ", its log-dirty mode is off"
+                                       : ", its log-dirty mode is off and its cap as it was");
+}
+
+static int resume_left(void *arg, struct err *e)
+{
+    struct recovery *r = arg;
+    const struct journal_record *s = &r->journal->now;
     struct domain_lock lock;
     enum recover_found found;
     int rc = wait_for_lock(&lock, s->domid, e);
@@ -112,141 +170,162 @@ static int recover_live(struct recovery *r, const struct state *s, struct err *e
     if (!rc && found == RECOVER_RUNNING && s->suspending)
         rc = monitor_start(s->domid, s->uuid, e);
     domain_lock_release(&lock);
-    if (rc)
-        return rc;
-    if (found == RECOVER_GONE)
-        log_info(r->log, "\"%s\" (domain %u) is gone; nothing to do", s->name, s->domid);
-    else if (found == RECOVER_RESUMED)
-        log_info(r->log,
-            "\"%s\" (domain %u) was left suspended on its way to %s: it is resumed here", s->name,
-            s->domid, s->peer);
-    else
-        log_info(r->log, "\"%s\" (domain %u) stays here%s", s->name, s->domid,
-            !s->logging              ? ""
-            : s->cap == STATE_NO_CAP ? ", its log-dirty mode is off"
-                                     : ", its log-dirty mode is off and its cap as it was");
-    return 0;
-}
-
-/* What libxl built for us: its name tells it from the same guest moving within one host. */
-static int recover_incoming(struct recovery *r, const struct state *s, struct err *e)
-{
-    char name[XL_NAME_BYTES + sizeof(INCOMING)];
-    struct err none = ERR_INIT;
-    struct xl_domain d;
-
-    snprintf(name, sizeof(name), "%s%s", s->name, INCOMING);
-
-    int rc = xl_by_name(&r->xl, name, &d, &none);
-
-    if (rc == -ESRCH || (!rc && strcmp(d.uuid, s->uuid))) {
-        log_info(r->log, "of \"%s\" from %s nothing is left here", s->name, s->peer);
-        return 0;
-    }
-    if (rc)
-        return err_take(e, &none);
-    rc = xl_destroy(&r->xl, d.domid, e);
     if (!rc)
-        log_info(r->log, "\"%s\" (domain %u), half-built for a migration from %s, is destroyed",
-            name, d.domid, s->peer);
+        say_resumed(r, s, found);
     return rc;
 }
 
-/* Whether the file has served its purpose. */
-static bool judge_given(struct recovery *r, const struct state *s, const struct xl_domain *d)
+static int record(void *arg, struct err *e)
 {
+    struct recovery *r = arg;
+
+    r->journal->now.state = r->next;
+    return journal_save(r->journal, e);
+}
+
+static int destroy_half_built(void *arg, struct err *e)
+{
+    struct recovery *r = arg;
+    const int rc = xl_destroy(&r->xl, r->copy.domid, e);
+
+    if (!rc)
+        log_info(r->log, "\"%s\" (domain %u), half-built for a migration from %s, is destroyed",
+            r->copy.name, r->copy.domid, r->journal->now.peer);
+    return rc;
+}
+
+static int destroy_old(void *arg, struct err *e)
+{
+    struct recovery *r = arg;
+    const int rc = xl_destroy(&r->xl, r->copy.domid, e);
+
+    if (!rc)
+        log_info(r->log, "\"%s\" (domain %u) has run on %s since: its copy here is destroyed",
+            r->copy.name, r->copy.domid, r->journal->now.peer);
+    return rc;
+}
+
+/* A guest without a monitor is no reason to keep the record. */
+static int watch_arrived(void *arg, struct err *e)
+{
+    struct recovery *r = arg;
     struct err none = ERR_INIT;
 
-    if (put_cap_back(&r->xl, s, &none))
+    (void)e;
+    if (monitor_start(r->copy.domid, r->copy.uuid, &none))
         log_error(r->log, "%s", none.text);
-    if (!d->shut_down) {
-        log_info(
-            r->log, "\"%s\" (domain %u) was given to %s but runs here", d->name, d->domid, s->peer);
-        return true;
-    }
-    log_warn(r->log,
-        "\"%s\" (domain %u, suspended) was given to %s when the connection was lost: look there "
-        "with xl list; if it runs there, here: xl destroy %u; if it does not, here: "
-        "xmigrate --resume %u",
-        d->name, d->domid, s->peer, d->domid, d->domid);
-    raise_exit(r, EXIT_DOUBT);
-    return false;
+    return 0;
 }
 
-static bool judge_taken(struct recovery *r, const struct state *s, const struct xl_domain *d)
+static int forget(void *arg, struct err *e)
 {
-    struct err none = ERR_INIT;
+    struct recovery *r = arg;
 
-    if (!d->paused) {
-        log_info(
-            r->log, "\"%s\" (domain %u) came from %s and runs here", d->name, d->domid, s->peer);
-        if (monitor_start(d->domid, d->uuid, &none))
-            log_error(r->log, "%s", none.text);
-        return true;
-    }
-    log_warn(r->log,
-        "\"%s\" (domain %u, paused) was given to this host by %s but never started: look there "
-        "with xl list; if it runs there, here: xl destroy %u; if it does not, destroy it there, "
-        "then here: xl rename %u %s; xl unpause %u",
-        d->name, d->domid, s->peer, d->domid, d->domid, s->name, d->domid);
-    raise_exit(r, EXIT_DOUBT);
-    return false;
+    (void)e;
+    journal_remove(r->journal);
+    return 0;
 }
 
-/* Given away or taken: whether the file has served its purpose; the error says why that could not
- * be seen. */
-static bool look_after_go(struct recovery *r, const struct state *s, struct err *e)
+static int advise(void *arg, struct err *e)
 {
-    const bool given = s->phase == STATE_GIVEN;
-    struct err none = ERR_INIT;
-    struct xl_domain d;
-    const int rc = xl_look_at(&r->xl, s->domid, s->uuid, &d, &none);
+    struct recovery *r = arg;
+    char text[ADVICE_BYTES];
 
-    if (rc == -ESRCH) {
-        log_info(r->log, "\"%s\" %s %s and is gone here", s->name,
-            given ? "was given to" : "came from", s->peer);
-        return true;
-    }
-    if (rc) {
-        err_take(e, &none);
-        return false;
-    }
-    return given ? judge_given(r, s, &d) : judge_taken(r, s, &d);
+    (void)e;
+    handoff_advice(&r->journal->now, r->copy.domid, text);
+    log_warn(r->log, "%s", text);
+    raise_exit(r, EXIT_DOUBT);
+    return 0;
 }
 
-static void recover_one(void *arg, struct state_file *f)
+/* --- one after the other --- */
+
+/* What was found settles it, or leaves nothing to be done. */
+static void say_found(const struct recovery *r, enum handoff_event event)
+{
+    const struct journal_record *s = &r->journal->now;
+    const bool none = event == HANDOFF_FOUND_NONE;
+
+    if (s->state == HANDOFF_LIVE && none)
+        say_resumed(r, s, RECOVER_GONE);
+    else if (s->state == HANDOFF_GIVEN && none)
+        log_info(r->log, "\"%s\" was given to %s and is gone here", s->name, s->peer);
+    else if (s->state == HANDOFF_GIVEN && event == HANDOFF_FOUND_RUNNING)
+        log_info(r->log, "\"%s\" (domain %u) was given to %s but runs here", r->copy.name,
+            r->copy.domid, s->peer);
+    else if ((s->state == HANDOFF_COMING || s->state == HANDOFF_READY) && none)
+        log_info(r->log, "of \"%s\" from %s nothing is left here", s->name, s->peer);
+}
+
+/* What stays recorded for the source to ask about. */
+static void say_history(const struct recovery *r)
+{
+    char text[ADVICE_BYTES];
+
+    if (r->journal->lock_fd < 0 || r->journal->now.role != HANDOFF_DESTINATION ||
+        handoff_is_in_doubt(r->next))
+        return;
+    handoff_history(&r->journal->now, text);
+    log_info(r->log, "%s", text);
+}
+
+/* The guest may have been slowed down when everybody died. */
+static void put_given_cap_back(struct recovery *r, enum handoff_event event)
+{
+    const struct journal_record *s = &r->journal->now;
+    struct err e = ERR_INIT;
+
+    if (s->state == HANDOFF_GIVEN && event != HANDOFF_FOUND_NONE && put_cap_back(&r->xl, s, &e))
+        log_error(r->log, "%s", e.text);
+}
+
+static int settle(struct recovery *r, struct err *e)
+{
+    static handoff_doer *const doers[HANDOFF_ACTIONS] = {
+        [HANDOFF_INDEX(HANDOFF_RECORD)] = record,
+        [HANDOFF_INDEX(HANDOFF_RESUME)] = resume_left,
+        [HANDOFF_INDEX(HANDOFF_UNBUILD)] = destroy_half_built,
+        [HANDOFF_INDEX(HANDOFF_DESTROY)] = destroy_old,
+        [HANDOFF_INDEX(HANDOFF_MONITOR)] = watch_arrived,
+        [HANDOFF_INDEX(HANDOFF_FORGET)] = forget,
+        [HANDOFF_INDEX(HANDOFF_ADVISE)] = advise,
+    };
+    const struct journal_record *s = &r->journal->now;
+    struct handoff_step step;
+    int rc = find_copy(r, e);
+
+    if (rc && rc != -ESRCH)
+        return rc;
+
+    const enum handoff_event event = what_was_found(r, !rc);
+
+    say_found(r, event);
+    put_given_cap_back(r, event);
+    step = handoff_next(s->role, s->state, event);
+    r->next = step.next;
+    rc = handoff_carry_out(step, doers, r, e);
+    if (!rc)
+        say_history(r);
+    return rc;
+}
+
+static void recover_one(void *arg, struct journal *j)
 {
     struct recovery *r = arg;
     struct err e = ERR_INIT;
-    bool settled = false;
 
-    switch (f->now.phase) {
-    case STATE_LIVE:
-        settled = recover_live(r, &f->now, &e) == 0;
-        break;
-    case STATE_INCOMING:
-        settled = recover_incoming(r, &f->now, &e) == 0;
-        break;
-    case STATE_GIVEN:
-    case STATE_TAKEN:
-        settled = look_after_go(r, &f->now, &e);
-        break;
-    }
-    if (settled) {
-        state_remove(f);
-        return;
-    }
-    if (err_is_set(&e)) {
-        log_error(r->log, "\"%s\": %s", f->now.name, e.text);
+    r->journal = j;
+    if (settle(r, &e)) {
+        log_error(r->log, "\"%s\": %s", j->now.name, e.text);
         raise_exit(r, EXIT_FAILED);
     }
-    state_keep(f);
+    journal_keep(j); /* unless it was forgotten */
 }
 
 /* The meeting places of supervisors and helpers that were killed: link-PID. */
 static void remove_dead_links(void)
 {
-    char dir[PATHS_BYTES], path[STATE_PATH_BYTES];
+    char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
     struct err ignored = ERR_INIT;
     DIR *d = open_run_dir(dir, &ignored) ? NULL : opendir(dir);
 
@@ -272,7 +351,7 @@ int recover_main(const struct log *log)
     if (!rc)
         rc = xl_open(&r.xl, log, deadline_in(XL_SHORT_NS), &e);
     if (!rc) {
-        rc = state_visit_orphans(log, recover_one, &r, &e);
+        rc = journal_visit_orphans(log, recover_one, &r, &e);
         xl_close(&r.xl);
         remove_dead_links();
     }
@@ -287,10 +366,10 @@ int recover_main(const struct log *log)
 /* The guest's own name: what it was called before it was given away. */
 static void own_name(const struct xl_domain *d, char name[static XL_NAME_BYTES])
 {
-    const size_t len = strlen(d->name), tail = strlen(MIGRATEDAWAY);
+    const size_t len = strlen(d->name), tail = strlen(HANDOFF_AWAY);
 
     snprintf(name, XL_NAME_BYTES, "%s", d->name);
-    if (len > tail && !strcmp(name + len - tail, MIGRATEDAWAY))
+    if (len > tail && !strcmp(name + len - tail, HANDOFF_AWAY))
         name[len - tail] = '\0';
 }
 
@@ -321,63 +400,121 @@ static int check_resumable(
     return rc == -ESRCH ? 0 : err_take(e, &none);
 }
 
-/* A person has decided: what was in doubt about this guest no longer is. */
-struct decided {
+struct resumption {
     struct xl *xl;
-    const char *uuid;
+    const struct log *log;
+    struct xl_domain domain;
+    char name[XL_NAME_BYTES]; /* its own */
+    struct journal journal;   /* lock_fd -1: there is no record of it */
 };
 
-static void forget_source_state(void *arg, struct state_file *f)
+static int resume_guest(void *arg, struct err *e)
 {
-    const struct decided *by = arg;
-    struct err e = ERR_INIT;
-
-    if (f->now.role != STATE_SOURCE || strcmp(f->now.uuid, by->uuid)) {
-        state_keep(f);
-        return;
-    }
-    if (put_cap_back(by->xl, &f->now, &e))
-        log_error(by->xl->log, "%s", e.text);
-    state_remove(f);
-}
-
-static int resume_domain(struct xl *xl, const char *dom, const struct log *log, struct err *e)
-{
-    struct domain_lock lock = {.fd = -1};
-    struct state left = {.logging = true, .cap = STATE_NO_CAP};
-    struct decided by = {xl, left.uuid};
+    struct resumption *r = arg;
+    struct journal_record left = {.logging = true, .cap = JOURNAL_NO_CAP, .domid = r->domain.domid};
+    struct domain_lock lock;
     enum recover_found found;
-    struct xl_domain d;
-    int rc = xl_find(xl, dom, &d, e);
+    int rc;
 
+    snprintf(left.uuid, sizeof(left.uuid), "%s", r->domain.uuid);
+    snprintf(left.name, sizeof(left.name), "%s", r->name);
+    rc = domain_lock_take(&lock, left.domid, e);
     if (rc)
         return rc;
-    left.domid = d.domid;
-    snprintf(left.uuid, sizeof(left.uuid), "%s", d.uuid);
-    own_name(&d, left.name);
-    rc = check_resumable(xl, &d, left.name, e);
-    if (!rc)
-        rc = domain_lock_take(&lock, d.domid, e);
-    if (!rc)
-        rc = recover_guest(xl, &left, &found, e);
-    if (!rc && found == RECOVER_RESUMED) {
-        log_info(log, "\"%s\" (domain %u) runs again", left.name, d.domid);
-        rc = state_visit_orphans(log, forget_source_state, &by, e);
-    }
+    rc = recover_guest(r->xl, &left, &found, e);
+    if (!rc && found == RECOVER_RESUMED)
+        log_info(r->log, "\"%s\" (domain %u) runs again", left.name, left.domid);
     domain_lock_release(&lock);
     return rc;
 }
 
-int resume_main(const char *dom, const struct log *log)
+static int take_back(void *arg, struct err *e)
+{
+    struct resumption *r = arg;
+    struct err none = ERR_INIT;
+
+    (void)e;
+    if (r->journal.lock_fd < 0)
+        return 0;
+    r->journal.now.state = HANDOFF_LIVE;
+    if (journal_save(&r->journal, &none))
+        log_warn(r->log, "%s", none.text);
+    return 0;
+}
+
+/* A person has decided: what was in doubt about this guest no longer is. */
+static int forget_resumed(void *arg, struct err *e)
+{
+    struct resumption *r = arg;
+    struct err none = ERR_INIT;
+
+    (void)e;
+    if (r->journal.lock_fd < 0)
+        return 0;
+    if (put_cap_back(r->xl, &r->journal.now, &none))
+        log_error(r->log, "%s", none.text);
+    journal_remove(&r->journal);
+    return 0;
+}
+
+static int refuse(void *arg, struct err *e)
+{
+    struct resumption *r = arg;
+    char text[ADVICE_BYTES];
+
+    handoff_advice(&r->journal.now, r->domain.domid, text);
+    return err_set(e, ERR_REFUSED, EBUSY, "%s", text);
+}
+
+/* Its record, or what its name says: a guest that was given away may have lost its record. */
+static int read_record(struct resumption *r, struct err *e)
+{
+    struct journal_record *now = &r->journal.now;
+    const int rc = journal_open(&r->journal, HANDOFF_SOURCE, r->domain.uuid, e);
+
+    if (!rc || rc != -ENOENT)
+        return rc;
+    *now = (struct journal_record){.cap = JOURNAL_NO_CAP, .peer = "another host"};
+    now->state = strcmp(r->domain.name, r->name) ? HANDOFF_GIVEN : HANDOFF_LIVE;
+    snprintf(now->name, sizeof(now->name), "%s", r->name);
+    return 0;
+}
+
+static int resume_domain(struct resumption *r, const char *dom, bool force, struct err *e)
+{
+    static handoff_doer *const doers[HANDOFF_ACTIONS] = {
+        [HANDOFF_INDEX(HANDOFF_TAKE_BACK)] = take_back,
+        [HANDOFF_INDEX(HANDOFF_RESUME)] = resume_guest,
+        [HANDOFF_INDEX(HANDOFF_FORGET)] = forget_resumed,
+        [HANDOFF_INDEX(HANDOFF_ADVISE)] = refuse,
+    };
+    int rc = xl_find(r->xl, dom, &r->domain, e);
+
+    if (rc)
+        return rc;
+    own_name(&r->domain, r->name);
+    rc = check_resumable(r->xl, &r->domain, r->name, e);
+    if (!rc)
+        rc = read_record(r, e);
+    if (!rc)
+        rc = handoff_carry_out(handoff_next(HANDOFF_SOURCE, r->journal.now.state,
+                                   force ? HANDOFF_RESUME_FORCED : HANDOFF_RESUME_ASKED),
+            doers, r, e);
+    journal_keep(&r->journal);
+    return rc;
+}
+
+int resume_main(const char *dom, bool force, const struct log *log)
 {
     struct err e = ERR_INIT;
     struct xl xl;
+    struct resumption r = {.xl = &xl, .log = log, .journal = {.lock_fd = -1}};
     int rc = xl_prepare_process(&e);
 
     if (!rc)
         rc = xl_open(&xl, log, deadline_in(XL_SHORT_NS), &e);
     if (!rc) {
-        rc = resume_domain(&xl, dom, log, &e);
+        rc = resume_domain(&r, dom, force, &e);
         xl_close(&xl);
     }
     if (!rc)

@@ -6,7 +6,7 @@
 #define CMD_XMIGRATE_HANDOFF_RECOVER_H
 
 #include "base/log.h"
-#include "cmd/xmigrate/handoff/state.h"
+#include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/libxl/calls.h"
 
 enum recover_found {
@@ -20,13 +20,14 @@ enum recover_found {
  * switched it on (left->logging): somebody else's migration would lose pages by it. The caller
  * holds the domain's lock. */
 int recover_guest(
-    struct xl *xl, const struct state *left, enum recover_found *found, struct err *e);
+    struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e);
 
-/* xmigrate --recover: every state file nobody is in charge of. Returns the exit code: 0 when
+/* xmigrate --recover: every record nobody is in charge of. Returns the exit code: 0 when
  * nothing is left to do, 3 when something failed, 4 when a person must look. */
 int recover_main(const struct log *log);
 
-/* xmigrate --resume DOM. Returns the exit code. */
-int resume_main(const char *dom, const struct log *log);
+/* xmigrate --resume [--force] DOM. Returns the exit code. Without force a guest that was given away
+ * is refused, with the advice for it. */
+int resume_main(const char *dom, bool force, const struct log *log);
 
 #endif

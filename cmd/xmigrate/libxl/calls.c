@@ -81,6 +81,7 @@ static int look(struct xl *xl, uint32_t domid, struct xl_domain *d, struct err *
     *d = (struct xl_domain){
         .domid = domid,
         .type = info.domain_type,
+        .cpu_ns = info.cpu_time,
         .paused = info.paused,
         .shut_down = info.shutdown,
         .dying = info.dying,

@@ -18,6 +18,7 @@ struct xl_domain {
     char uuid[XL_UUID_TEXT_BYTES]; /* 8-4-4-4-12, lower case */
     char name[XL_NAME_BYTES];      /* "" when it has none */
     libxl_domain_type type;        /* Xen calls PVH guests HVM; the configuration tells */
+    uint64_t cpu_ns;               /* that it has used */
     bool paused;
     bool shut_down;
     bool dying;

@@ -108,6 +108,7 @@ int incoming_expect(struct incoming *in, enum control_type wanted, const void **
     if (type == wanted)
         return 0;
     if (type == CONTROL_ABORT) {
+        in->aborted = true;
         message_parse_error(*body, *len_bytes, e);
         return -e->code;
     }
@@ -137,33 +138,39 @@ int incoming_hear_offer(struct incoming *in, struct err *e)
     return 0;
 }
 
-void incoming_await_goodbye(struct incoming *in)
+bool incoming_await_heard(struct incoming *in)
 {
     const int64_t deadline_ns = deadline_in(in->o->silent_ns);
     struct err end = ERR_INIT;
     enum control_type type;
     const void *body;
     size_t len_bytes;
+    int rc;
 
-    while (mailbox_take(in->box, &type, &body, &len_bytes, &end) >= 0) {
+    while ((rc = mailbox_take(in->box, &type, &body, &len_bytes, &end)) >= 0) {
+        if (rc && type == CONTROL_HEARD)
+            return true;
+        if (rc)
+            continue;
         incoming_ping(in);
         io_wait(
             mailbox_event_fd(in->box), POLLIN, NULL, deadline_earlier(deadline_ns, in->ping_ns));
         if (deadline_passed(deadline_ns))
-            return;
+            break;
     }
+    return false;
 }
 
-void incoming_tell_failure(struct incoming *in, enum control_type type, struct err *why)
+bool incoming_tell_failure(struct incoming *in, enum control_type type, struct err *why)
 {
     struct err ignored = ERR_INIT;
 
     if (why->side == SIDE_UNKNOWN)
         why->side = SIDE_DESTINATION;
-    if (message_send_error(&in->control, type, why, &ignored))
-        log_debug(&in->log, "%s cannot be told: %s", in->who, ignored.text);
-    else
-        incoming_await_goodbye(in);
+    if (!message_send_error(&in->control, type, why, &ignored))
+        return incoming_await_heard(in);
+    log_debug(&in->log, "%s cannot be told: %s", in->who, ignored.text);
+    return false;
 }
 
 void incoming_close(struct incoming *in)

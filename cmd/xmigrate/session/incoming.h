@@ -30,6 +30,7 @@ struct incoming {
     struct mailbox *box; /* NULL: not open */
     int64_t ping_ns;     /* when the next one is due */
     struct message_offer offer;
+    bool aborted; /* ABORT came: GO was not sent, and will not be */
 };
 
 /* in must not move from here on: its log points to it. */
@@ -49,11 +50,11 @@ int incoming_expect(struct incoming *in, enum control_type wanted, const void **
 /* To be called at every turn of a wait. */
 void incoming_ping(struct incoming *in);
 
-/* REFUSE or FAILED with the reason, and its goodbye. */
-void incoming_tell_failure(struct incoming *in, enum control_type type, struct err *why);
+/* Until the source says HEARD, which is true, or closes: closing first could lose what we said. */
+bool incoming_await_heard(struct incoming *in);
 
-/* The source closes when it has heard us; closing first could lose STARTED on its way. */
-void incoming_await_goodbye(struct incoming *in);
+/* REFUSE or FAILED with the reason; true: it was heard. */
+bool incoming_tell_failure(struct incoming *in, enum control_type type, struct err *why);
 
 void incoming_close(struct incoming *in);
 

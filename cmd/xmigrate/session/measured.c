@@ -2,7 +2,7 @@
 
 #include "base/deadline.h"
 #include "cmd/xmigrate/session/acceptor.h"
-#include "engine/link_probe.h"
+#include "engine/probe/link_probe.h"
 
 #include <errno.h>
 #include <pthread.h>

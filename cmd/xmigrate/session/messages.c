@@ -58,6 +58,17 @@ static const struct field accept_fields[] = {
 static const struct field ready_fields[] = {
     FIELD_BETWEEN("domid", struct message_ready, domid, 1, LINK_MAX_DOMID),
     FIELD_COUNT("finish_ns", struct message_ready, finish_ns),
+    FIELD("journal", FIELD_LINE, struct message_ready, mark.journal),
+    FIELD("boot", FIELD_LINE, struct message_ready, mark.boot),
+    FIELD_COUNT("clock_ns", struct message_ready, mark.clock_ns),
+    FIELDS_END,
+};
+
+static const struct field go_fields[] = {
+    FIELD("journal", FIELD_LINE, struct message_go, mark.journal),
+    FIELD("boot", FIELD_LINE, struct message_go, mark.boot),
+    FIELD_COUNT("clock_ns", struct message_go, mark.clock_ns),
+    FIELD_COUNT("within_ns", struct message_go, within_ns),
     FIELDS_END,
 };
 
@@ -68,6 +79,13 @@ static const struct field started_fields[] = {
 };
 
 /* --- sending --- */
+
+void message_session_text(
+    const uint8_t session[static LINK_SESSION_BYTES], char text[static JOURNAL_ID_BYTES])
+{
+    for (size_t i = 0; i < LINK_SESSION_BYTES; i++)
+        sprintf(text + 2 * i, "%02x", session[i]);
+}
 
 int message_send_hello(struct control *c, struct err *e)
 {
@@ -94,6 +112,11 @@ int message_send_accept(struct control *c, const struct message_accept *accept, 
 int message_send_ready(struct control *c, const struct message_ready *ready, struct err *e)
 {
     return send_json(c, CONTROL_READY, fields_pack(ready_fields, ready), e);
+}
+
+int message_send_go(struct control *c, const struct message_go *go, struct err *e)
+{
+    return send_json(c, CONTROL_GO, fields_pack(go_fields, go), e);
 }
 
 int message_send_started(struct control *c, const struct message_started *started, struct err *e)
@@ -124,6 +147,11 @@ static bool is_uuid(const char *text)
         if (shape[i] == '-' ? text[i] != '-' : !strchr("0123456789abcdef", text[i]))
             return false;
     return true;
+}
+
+static bool is_mark(const struct message_mark *mark)
+{
+    return journal_is_id(mark->journal) && is_uuid(mark->boot);
 }
 
 /* Names become parts of xenstore paths' values and of messages; libxl takes no slash. */
@@ -203,7 +231,16 @@ int message_parse_accept(
 int message_parse_ready(
     const void *body, size_t len_bytes, struct message_ready *ready, struct err *e)
 {
-    return parse(body, len_bytes, CONTROL_READY, ready_fields, ready, e);
+    json_t *o = load(body, len_bytes);
+
+    return judge(o, fields_read(ready_fields, o, ready) && is_mark(&ready->mark), CONTROL_READY, e);
+}
+
+int message_parse_go(const void *body, size_t len_bytes, struct message_go *go, struct err *e)
+{
+    json_t *o = load(body, len_bytes);
+
+    return judge(o, fields_read(go_fields, o, go) && is_mark(&go->mark), CONTROL_GO, e);
 }
 
 int message_parse_started(

@@ -9,11 +9,13 @@
  *   LIBXL_DATA … LIBXL_END →
  *                    ←    READY
  *   GO           →   ←    STARTED or FAILED
+ *   HEARD        →
  *   ABORT (until GO) →  ← FAILED (at any time), PING both ways
  */
 #ifndef CMD_XMIGRATE_SESSION_MESSAGES_H
 #define CMD_XMIGRATE_SESSION_MESSAGES_H
 
+#include "cmd/handoff/journal.h"
 #include "cmd/link.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "transport/control.h"
@@ -43,9 +45,22 @@ struct message_accept {
     int64_t finish_ns; /* how long it thinks to need from the last byte to READY */
 };
 
+/* Which READY a GO answers: of which journal, since which boot, when by that host's clock. */
+struct message_mark {
+    char journal[JOURNAL_ID_BYTES];
+    char boot[JOURNAL_BOOT_BYTES];
+    int64_t clock_ns; /* CLOCK_BOOTTIME */
+};
+
 struct message_ready {
     uint32_t domid;
     int64_t finish_ns; /* how long it did need from the helper's end to READY */
+    struct message_mark mark;
+};
+
+struct message_go {
+    struct message_mark mark; /* READY's */
+    int64_t within_ns;        /* behind its clock_ns the guest may be started */
 };
 
 struct message_started {
@@ -53,10 +68,15 @@ struct message_started {
     int64_t start_ns; /* from GO to running */
 };
 
+/* As the journal has it: 32 hex digits. */
+void message_session_text(
+    const uint8_t session[static LINK_SESSION_BYTES], char text[static JOURNAL_ID_BYTES]);
+
 int message_send_hello(struct control *c, struct err *e);
 int message_send_offer(struct control *c, const struct message_offer *offer, struct err *e);
 int message_send_accept(struct control *c, const struct message_accept *accept, struct err *e);
 int message_send_ready(struct control *c, const struct message_ready *ready, struct err *e);
+int message_send_go(struct control *c, const struct message_go *go, struct err *e);
 int message_send_started(struct control *c, const struct message_started *started, struct err *e);
 /* REFUSE, FAILED, ABORT. */
 int message_send_error(
@@ -73,6 +93,7 @@ int message_parse_accept(
     const void *body, size_t len_bytes, struct message_accept *accept, struct err *e);
 int message_parse_ready(
     const void *body, size_t len_bytes, struct message_ready *ready, struct err *e);
+int message_parse_go(const void *body, size_t len_bytes, struct message_go *go, struct err *e);
 int message_parse_started(
     const void *body, size_t len_bytes, struct message_started *started, struct err *e);
 /* why gets what the peer says, whatever it holds already being kept (first cause wins). Always

@@ -16,7 +16,8 @@ const char help_text[] =
 "\n"
 "After a crash:\n"
 "  xmigrate --recover                   clean up what killed migrations left on this host\n"
-"  xmigrate --resume DOM                let a domain run again that was left suspended\n"
+"  xmigrate --resume DOM                let a domain run again that was left suspended; with\n"
+"                                       --force also one that was given away and may run there\n"
 "\n"
 "Moving:\n"
 "  --lanes N             connections and threads for the memory (default: cores, at most 8)\n"
@@ -44,7 +45,8 @@ const char help_text[] =
 "  -h, --help            this text\n"
 "  --version             the version\n"
 "\n"
-"Times take ns, us, ms, s, m. State files and locks are in XMIGRATE_RUN_DIR (/run/xmigrate).\n"
+"Times take ns, us, ms, s, m. Locks are in XMIGRATE_RUN_DIR (/run/xmigrate), the journal in\n"
+"XMIGRATE_STATE_DIR (/var/lib/xmigrate).\n"
 "Exit: 0 done; 1 usage; 2 refused, nothing changed; 3 failed, the guest runs here; 4 not known\n"
 "where it runs. See xmigrate(8).\n";
 /* clang-format on */

@@ -56,6 +56,7 @@ struct options {
 
     const char *config_dir;
     bool insecure;
+    bool force;
     bool json;
     enum log_level log_level;
 };

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a person is told when a hand-off cannot be settled by this host alone: the one place where
+ * such words are made. Who follows them to the letter is as safe as the programs are: never two
+ * copies that run, never old memory after newer has run.
+ */
+#ifndef CMD_HANDOFF_ADVICE_H
+#define CMD_HANDOFF_ADVICE_H
+
+#include "cmd/handoff/journal.h"
+
+enum { ADVICE_BYTES = 1280 };
+
+/* For a record with our copy, domain domid, still there. */
+void handoff_advice(const struct journal_record *s, uint32_t domid, char text[static ADVICE_BYTES]);
+
+/* What this host knows of an arrival that its source may still ask about. */
+void handoff_history(const struct journal_record *s, char text[static ADVICE_BYTES]);
+
+#endif

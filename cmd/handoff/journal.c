@@ -1,0 +1,572 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/handoff/journal.h"
+
+#include "base/deadline.h"
+#include "base/io.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { JOURNAL_VERSION = 4, JOURNAL_FILE_BYTES = 8192, DOMID_MAX = 0x7fef };
+
+/* -1: none has that name. */
+static int role_named(const char *name)
+{
+    for (int i = 0; name && i < HANDOFF_ROLES; i++)
+        if (!strcmp(handoff_role_name((enum handoff_role)i), name))
+            return i;
+    return -1;
+}
+
+/* Of those that are recorded; -1: none has that name. */
+static int state_named(const char *name)
+{
+    for (int i = 0; name && i < HANDOFF_STATES; i++)
+        if (i != HANDOFF_BACK && !strcmp(handoff_state_name((enum handoff_state)i), name))
+            return i;
+    return -1;
+}
+
+static bool take_text(const json_t *o, const char *key, char *out, size_t cap)
+{
+    const char *text = json_string_value(json_object_get(o, key));
+
+    return text && snprintf(out, cap, "%s", text) < (int)cap;
+}
+
+static bool take_int(const json_t *o, const char *key, json_int_t min, json_int_t max, int *v)
+{
+    const json_t *f = json_object_get(o, key);
+
+    if (!json_is_integer(f) || json_integer_value(f) < min || json_integer_value(f) > max)
+        return false;
+    *v = (int)json_integer_value(f);
+    return true;
+}
+
+/* 8-4-4-4-12 lower-case hex digits: it becomes part of a file's name. */
+static bool is_uuid(const char *text)
+{
+    if (strlen(text) != JOURNAL_UUID_BYTES - 1)
+        return false;
+    for (size_t i = 0; i < JOURNAL_UUID_BYTES - 1; i++)
+        if (i == 8 || i == 13 || i == 18 || i == 23 ? text[i] != '-'
+                                                    : !strchr("0123456789abcdef", text[i]))
+            return false;
+    return true;
+}
+
+bool journal_is_id(const char *text)
+{
+    return strlen(text) == JOURNAL_ID_BYTES - 1 &&
+           strspn(text, "0123456789abcdef") == JOURNAL_ID_BYTES - 1;
+}
+
+static bool read_fields(const json_t *o, struct journal_record *s)
+{
+    int version, domid, supervisor, helper;
+
+    if (!take_int(o, "version", JOURNAL_VERSION, JOURNAL_VERSION, &version) ||
+        !take_int(o, "domid", -1, DOMID_MAX, &domid) ||
+        !take_int(o, "cap", JOURNAL_NO_CAP, UINT16_MAX, &s->cap) ||
+        !take_int(o, "supervisor", 0, INT32_MAX, &supervisor) ||
+        !take_int(o, "helper", 0, INT32_MAX, &helper) ||
+        !json_is_boolean(json_object_get(o, "logging")) ||
+        !json_is_boolean(json_object_get(o, "suspending")) ||
+        !take_text(o, "uuid", s->uuid, sizeof(s->uuid)) || !is_uuid(s->uuid) ||
+        !take_text(o, "name", s->name, sizeof(s->name)) ||
+        !take_text(o, "peer", s->peer, sizeof(s->peer)) ||
+        !take_text(o, "session", s->session, sizeof(s->session)) ||
+        (s->session[0] && !journal_is_id(s->session)) ||
+        !take_text(o, "boot", s->boot, sizeof(s->boot)) ||
+        !take_text(o, "host", s->host, sizeof(s->host)) ||
+        !take_int(o, "port", 0, UINT16_MAX, &s->port) ||
+        !json_is_boolean(json_object_get(o, "insecure")) ||
+        !take_text(o, "peer_journal", s->peer_journal, sizeof(s->peer_journal)) ||
+        !take_text(o, "peer_key", s->peer_key, sizeof(s->peer_key)) ||
+        !take_text(o, "moved_to", s->moved_to, sizeof(s->moved_to)))
+        return false;
+
+    const int role = role_named(json_string_value(json_object_get(o, "role")));
+    const int state = state_named(json_string_value(json_object_get(o, "phase")));
+
+    if (role < 0 || state < 0 ||
+        handoff_role_of((enum handoff_state)state) != (enum handoff_role)role)
+        return false;
+    s->role = (enum handoff_role)role;
+    s->state = (enum handoff_state)state;
+    s->logging = json_is_true(json_object_get(o, "logging"));
+    s->suspending = json_is_true(json_object_get(o, "suspending"));
+    s->insecure = json_is_true(json_object_get(o, "insecure"));
+    s->domid = domid < 0 ? JOURNAL_NO_DOMID : (uint32_t)domid;
+    s->supervisor = supervisor;
+    s->helper = helper;
+    return true;
+}
+
+int journal_parse(const char *text, size_t len_bytes, struct journal_record *s, struct err *e)
+{
+    json_t *o = json_loadb(text, len_bytes, JSON_REJECT_DUPLICATES, NULL);
+    struct journal_record got = {0};
+    const bool good = json_is_object(o) && read_fields(o, &got);
+
+    json_decref(o);
+    if (!good)
+        return err_set(
+            e, ERR_LOCAL, EBADMSG, "this is not a journal's record of version %d", JOURNAL_VERSION);
+    *s = got;
+    return 0;
+}
+
+char *journal_text(const struct journal_record *s)
+{
+    json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:b, s:i, s:I, s:s, s:s, s:s, s:i, s:i}", "version",
+        JOURNAL_VERSION, "role", handoff_role_name(s->role), "phase", handoff_state_name(s->state),
+        "logging", s->logging, "suspending", s->suspending, "cap", s->cap, "domid",
+        s->domid == JOURNAL_NO_DOMID ? (json_int_t)-1 : (json_int_t)s->domid, "uuid", s->uuid,
+        "name", s->name, "peer", s->peer, "supervisor", (int)s->supervisor, "helper",
+        (int)s->helper);
+    json_t *more = json_pack("{s:s, s:s, s:s, s:i, s:b, s:s, s:s, s:s}", "session", s->session,
+        "boot", s->boot, "host", s->host, "port", s->port, "insecure", s->insecure, "peer_journal",
+        s->peer_journal, "peer_key", s->peer_key, "moved_to", s->moved_to);
+    char *text = o && more && !json_object_update(o, more) ? json_dumps(o, JSON_INDENT(1)) : NULL;
+
+    json_decref(o);
+    json_decref(more);
+    return text;
+}
+
+/* path.json -> path.SUFFIX */
+static void sibling(const char *path, const char *suffix, char out[static JOURNAL_PATH_BYTES])
+{
+    const size_t stem = strlen(path) - strlen("json");
+
+    snprintf(out, JOURNAL_PATH_BYTES, "%.*s%s", (int)stem, path, suffix);
+}
+
+/* -EBUSY without an error when another process holds it. The file of the lock is removed with
+ * the state, so what was locked must still be what has the name. */
+static int take_lock(const char *state_path, int *lock_fd, struct err *e)
+{
+    char path[JOURNAL_PATH_BYTES];
+    struct stat held, named;
+
+    sibling(state_path, "lock", path);
+    for (;;) {
+        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+        if (fd < 0)
+            return err_sys(e, ERR_LOCAL, errno, "cannot open the lock %s", path);
+        if (flock(fd, LOCK_EX | LOCK_NB)) {
+            const int code = errno;
+
+            close(fd);
+            return code == EWOULDBLOCK ? -EBUSY
+                                       : err_sys(e, ERR_LOCAL, code, "cannot lock %s", path);
+        }
+        if (!fstat(fd, &held) && !stat(path, &named) && held.st_ino == named.st_ino &&
+            held.st_dev == named.st_dev) {
+            *lock_fd = fd;
+            return 0;
+        }
+        close(fd);
+    }
+}
+
+/* A note of READY is lost with the power, and then GO may have been sent. */
+static void allow_for_power_loss(struct journal_record *s)
+{
+    struct err ignored = ERR_INIT;
+    char boot[JOURNAL_BOOT_BYTES];
+
+    if (s->state == HANDOFF_COMING && !journal_boot(boot, &ignored) && strcmp(boot, s->boot))
+        s->state = HANDOFF_READY;
+}
+
+/* -ENOENT without an error when there is none. */
+static int load(const char *path, struct journal_record *s, struct err *e)
+{
+    char text[JOURNAL_FILE_BYTES];
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno == ENOENT ? -ENOENT : err_sys(e, ERR_LOCAL, errno, "cannot read %s", path);
+
+    const ssize_t n = read(fd, text, sizeof(text));
+    const int code = errno;
+
+    close(fd);
+    if (n < 0)
+        return err_sys(e, ERR_LOCAL, code, "cannot read %s", path);
+
+    const int rc = journal_parse(text, (size_t)n, s, e);
+
+    err_prepend(e, "%s", path);
+    if (!rc)
+        allow_for_power_loss(s);
+    return rc;
+}
+
+static int sync_dir(const char *path, struct err *e)
+{
+    char dir[JOURNAL_PATH_BYTES];
+
+    snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') - path), path);
+
+    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = 0;
+
+    if (fd < 0 || fsync(fd))
+        rc = err_sys(e, ERR_LOCAL, errno, "cannot sync %s", dir);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* The file for the next state: all its bytes are there before they are needed. */
+static int open_spare(const char *path, struct err *e)
+{
+    const int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int rc = fd < 0 ? errno : posix_fallocate(fd, 0, JOURNAL_FILE_BYTES);
+
+    if (!rc)
+        return fd;
+    rc = err_sys(e, ERR_LOCAL, rc, "cannot make %s", path);
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+/* What was the record is the spare file then. The very first record has none to change with. */
+static int change_names(const char *spare, const char *path, struct err *e)
+{
+    if (!renameat2(AT_FDCWD, spare, AT_FDCWD, path, RENAME_EXCHANGE) ||
+        (errno == ENOENT && !rename(spare, path)))
+        return 0;
+    return err_sys(e, ERR_LOCAL, errno, "cannot replace %s", path);
+}
+
+static int write_record(const struct journal *f, const char *spare, bool sync, struct err *e)
+{
+    char text[JOURNAL_FILE_BYTES];
+    char *json = journal_text(&f->now);
+    const size_t len = json ? strlen(json) : 0;
+
+    if (!json)
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for %s", f->path);
+    if (len < sizeof(text)) {
+        memcpy(text, json, len);
+        memset(text + len, '\n', sizeof(text) - len);
+    }
+    free(json);
+    if (len >= sizeof(text))
+        return err_set(e, ERR_LOCAL, E2BIG, "%s would be too long", f->path);
+
+    const int fd = open_spare(spare, e);
+
+    if (fd < 0)
+        return fd;
+
+    int rc = io_write_full(fd, text, sizeof(text), NULL, DEADLINE_NEVER);
+
+    if (!rc && sync && fsync(fd))
+        rc = -errno;
+    close(fd);
+    return rc ? err_sys(e, ERR_LOCAL, -rc, "cannot write %s", spare) : 0;
+}
+
+static int replace_record(struct journal *f, bool sync, struct err *e)
+{
+    char spare[JOURNAL_PATH_BYTES];
+    int rc = journal_boot(f->now.boot, e);
+
+    sibling(f->path, "new", spare);
+    if (!rc)
+        rc = write_record(f, spare, sync, e);
+    if (!rc)
+        rc = change_names(spare, f->path, e);
+    return rc;
+}
+
+int journal_save(struct journal *f, struct err *e)
+{
+    const int rc = replace_record(f, true, e);
+
+    return rc ? rc : sync_dir(f->path, e);
+}
+
+int journal_note(struct journal *f, struct err *e)
+{
+    return replace_record(f, false, e);
+}
+
+int journal_boot(char boot[static JOURNAL_BOOT_BYTES], struct err *e)
+{
+    static const char path[] = "/proc/sys/kernel/random/boot_id";
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd < 0 ? -1 : read(fd, boot, JOURNAL_BOOT_BYTES - 1);
+    const int code = errno;
+
+    if (fd >= 0)
+        close(fd);
+    if (n != JOURNAL_BOOT_BYTES - 1)
+        return err_sys(e, ERR_LOCAL, n < 0 ? code : EPROTO, "cannot read %s", path);
+    boot[n] = '\0';
+    return 0;
+}
+
+/* -ENOENT without an error when there is none. */
+static int read_id(const char *path, char id[static JOURNAL_ID_BYTES], struct err *e)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno == ENOENT ? -ENOENT : err_sys(e, ERR_LOCAL, errno, "cannot read %s", path);
+
+    const ssize_t n = read(fd, id, JOURNAL_ID_BYTES - 1);
+
+    close(fd);
+    id[n > 0 ? n : 0] = '\0';
+    return journal_is_id(id) ? 0 : err_set(e, ERR_LOCAL, EBADMSG, "%s makes no sense", path);
+}
+
+/* Whole from the moment it has its name, and the same for all who come at once. */
+static int make_id(const char *path, struct err *e)
+{
+    char temp[JOURNAL_PATH_BYTES + 16], text[JOURNAL_ID_BYTES];
+    uint8_t bytes[(JOURNAL_ID_BYTES - 1) / 2];
+    int rc = 0;
+
+    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
+        return err_sys(e, ERR_LOCAL, errno, "no random numbers for the journal's id");
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        sprintf(text + 2 * i, "%02x", bytes[i]);
+    snprintf(temp, sizeof(temp), "%s.%d", path, (int)getpid());
+
+    const int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return err_sys(e, ERR_LOCAL, errno, "cannot make %s", temp);
+    rc = io_write_full(fd, text, sizeof(text) - 1, NULL, DEADLINE_NEVER);
+    if (!rc && (fsync(fd) || (link(temp, path) && errno != EEXIST)))
+        rc = -errno;
+    close(fd);
+    unlink(temp);
+    return rc ? err_sys(e, ERR_LOCAL, -rc, "cannot make %s", path) : sync_dir(path, e);
+}
+
+int journal_id(char id[static JOURNAL_ID_BYTES], struct err *e)
+{
+    char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
+    int rc = open_state_dir(dir, e);
+
+    if (rc)
+        return rc;
+    snprintf(path, sizeof(path), "%s/id", dir);
+    rc = read_id(path, id, e);
+    if (rc != -ENOENT || err_is_set(e))
+        return rc;
+    rc = make_id(path, e);
+    return rc ? rc : read_id(path, id, e);
+}
+
+static void name_file(
+    const char *dir, enum handoff_role role, const char *uuid, char path[static JOURNAL_PATH_BYTES])
+{
+    snprintf(path, JOURNAL_PATH_BYTES, "%s/%s-%s.json", dir, role == HANDOFF_SOURCE ? "out" : "in",
+        uuid);
+}
+
+bool journal_exists(enum handoff_role role, const char *uuid)
+{
+    char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
+    struct err ignored = ERR_INIT;
+
+    if (open_state_dir(dir, &ignored))
+        return false;
+    name_file(dir, role, uuid, path);
+    return !access(path, F_OK);
+}
+
+/* Its processes died before any of them had touched the guest. */
+static bool is_harmless(const struct journal_record *s)
+{
+    return s->state == HANDOFF_LIVE && !s->logging && !s->suspending && s->cap == JOURNAL_NO_CAP;
+}
+
+/* Locks it, whether it is there or not. */
+static int lock_record(
+    struct journal *f, enum handoff_role role, const char *uuid, const char *name, struct err *e)
+{
+    char dir[PATHS_BYTES];
+    int rc = open_state_dir(dir, e);
+
+    f->lock_fd = -1;
+    if (rc)
+        return rc;
+    if (!is_uuid(uuid))
+        return err_set(e, ERR_INTERNAL, EINVAL, "\"%s\" is no UUID", uuid);
+    name_file(dir, role, uuid, f->path);
+    rc = take_lock(f->path, &f->lock_fd, e);
+    if (rc == -EBUSY && !err_is_set(e))
+        err_set(e, ERR_REFUSED, EBUSY, "\"%s\" is being %s already", name,
+            role == HANDOFF_SOURCE ? "moved away" : "received");
+    return rc;
+}
+
+/* Settled here; it only waits for the source to hear of it. */
+static bool is_history(const struct journal_record *s)
+{
+    return s->state == HANDOFF_STARTED || s->state == HANDOFF_ENDED ||
+           s->state == HANDOFF_MOVED_ON || s->state == HANDOFF_GONE;
+}
+
+/* What an earlier migration left says no. */
+static int refuse_left(const struct journal *f, const struct journal_record *old, struct err *e)
+{
+    if (handoff_is_in_doubt(old->state))
+        return err_set(e, ERR_REFUSED, EBUSY,
+            "an earlier migration of \"%s\" ended in doubt (%s says %s): xmigrate --recover says "
+            "what can be done",
+            old->name, f->path, handoff_state_name(old->state));
+    if (!is_harmless(old) && !is_history(old))
+        return err_set(e, ERR_REFUSED, EBUSY,
+            "an earlier migration of \"%s\" left something behind: run xmigrate --recover first",
+            old->name);
+    return 0;
+}
+
+/* A source that moves the guest here again has settled what was before. Another one may still ask
+ * what became of the guest that it gave to this host. */
+static int set_aside(const struct journal *f, const struct journal_record *old, struct err *e)
+{
+    char past[JOURNAL_PATH_BYTES];
+
+    if (!is_history(old) || !old->session[0] ||
+        (old->peer_key[0] && !strcmp(old->peer_key, f->now.peer_key)))
+        return 0;
+    snprintf(past, sizeof(past), "%.*s/past-%s.json", (int)(strrchr(f->path, '/') - f->path),
+        f->path, old->session);
+    return rename(f->path, past) ? err_sys(e, ERR_LOCAL, errno, "cannot set %s aside", f->path) : 0;
+}
+
+int journal_begin(struct journal *f, const struct journal_record *first, struct err *e)
+{
+    struct journal_record old;
+    int rc;
+
+    f->now = *first;
+    rc = lock_record(f, first->role, first->uuid, first->name, e);
+    if (rc)
+        return rc;
+    rc = load(f->path, &old, e);
+    if (!rc) {
+        rc = refuse_left(f, &old, e);
+        if (!rc)
+            rc = set_aside(f, &old, e);
+    } else if (rc == -ENOENT && !err_is_set(e)) {
+        rc = 0;
+    }
+    /* Twice: then both files are there, and it was seen that they can change names. */
+    if (!rc)
+        rc = journal_save(f, e);
+    if (!rc)
+        rc = journal_save(f, e);
+    if (rc)
+        journal_keep(f);
+    return rc;
+}
+
+int journal_open(struct journal *f, enum handoff_role role, const char *uuid, struct err *e)
+{
+    int rc = lock_record(f, role, uuid, uuid, e);
+
+    if (rc)
+        return rc;
+    rc = load(f->path, &f->now, e);
+    if (rc == -ENOENT && !err_is_set(e))
+        journal_remove(f); /* the lock was made for nothing */
+    else if (rc)
+        journal_keep(f);
+    return rc;
+}
+
+void journal_remove(struct journal *f)
+{
+    static const char *const suffixes[] = {"json", "new", "lock"};
+    char path[JOURNAL_PATH_BYTES];
+
+    if (f->lock_fd < 0)
+        return;
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        sibling(f->path, suffixes[i], path);
+        unlink(path);
+    }
+    journal_keep(f);
+}
+
+void journal_keep(struct journal *f)
+{
+    if (f->lock_fd >= 0)
+        close(f->lock_fd);
+    f->lock_fd = -1;
+}
+
+static bool is_state_name(const char *name)
+{
+    const size_t len = strlen(name);
+
+    return (!strncmp(name, "in-", 3) || !strncmp(name, "out-", 4) || !strncmp(name, "past-", 5)) &&
+           len > 5 && !strcmp(name + len - 5, ".json");
+}
+
+static void visit_one(
+    const struct log *log, const char *path, void (*visit)(void *arg, struct journal *f), void *arg)
+{
+    struct err e = ERR_INIT;
+    struct journal f = {.lock_fd = -1};
+
+    snprintf(f.path, sizeof(f.path), "%s", path);
+
+    int rc = take_lock(path, &f.lock_fd, &e);
+
+    if (!rc)
+        rc = load(path, &f.now, &e);
+    if (!rc) {
+        visit(arg, &f);
+        return;
+    }
+    if (err_is_set(&e))
+        log_warn(log, "%s; left as it is", e.text);
+    journal_keep(&f);
+}
+
+int journal_visit_orphans(
+    const struct log *log, void (*visit)(void *arg, struct journal *f), void *arg, struct err *e)
+{
+    char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
+    int rc = open_state_dir(dir, e);
+
+    if (rc)
+        return rc;
+
+    DIR *d = opendir(dir);
+
+    if (!d)
+        return err_sys(e, ERR_LOCAL, errno, "cannot read the state directory %s", dir);
+    for (const struct dirent *entry; (entry = readdir(d));)
+        if (is_state_name(entry->d_name) &&
+            snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path))
+            visit_one(log, path, visit, arg);
+    closedir(d);
+    return 0;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/xmigrate/handoff/rescuer.h"
+
+#include "base/deadline.h"
+#include "base/io.h"
+#include "cmd/paths.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* The guest stands still meanwhile. */
+#define ANSWER_NS (2 * NS_PER_S)
+
+enum { KEPT_SOCK = STDERR_FILENO + 1 };
+
+static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
+
+static void set_signals(void (*how)(int))
+{
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        signal(ignored[i], how);
+}
+
+/* Of what the supervisor has, only the socket and the standard error are kept. */
+static void drop_all_but(int sock)
+{
+    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    dup2(null, STDIN_FILENO);
+    dup2(null, STDOUT_FILENO);
+    dup2(sock, KEPT_SOCK);
+    close_range(KEPT_SOCK + 1, ~0u, 0);
+    fcntl(KEPT_SOCK, F_SETFD, FD_CLOEXEC);
+}
+
+static void stand_by(int sock, const char *program)
+{
+    char word;
+    ssize_t n;
+
+    setsid();
+    set_signals(SIG_IGN);
+    drop_all_but(sock);
+    do
+        n = recv(KEPT_SOCK, &word, 1, 0);
+    while (n < 0 && errno == EINTR);
+    if (n > 0) {
+        send(KEPT_SOCK, &word, 1, MSG_NOSIGNAL);
+        _exit(0);
+    }
+    set_signals(SIG_DFL);
+    execl(program, "xmigrate", "--recover", (char *)NULL);
+    _exit(1);
+}
+
+int rescuer_start(struct rescuer *r, struct err *e)
+{
+    char program[PATHS_BYTES];
+    int pair[2], rc = find_program("xmigrate", program, e);
+
+    r->sock = -1;
+    if (rc)
+        return rc;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
+        return err_sys(e, ERR_LOCAL, errno, "cannot make a socket pair for the rescuer");
+    r->pid = fork();
+    if (!r->pid) {
+        close(pair[0]);
+        stand_by(pair[1], program);
+    }
+    close(pair[1]);
+    if (r->pid < 0) {
+        rc = err_sys(e, ERR_LOCAL, errno, "cannot start the rescuer");
+        close(pair[0]);
+        return rc;
+    }
+    r->sock = pair[0];
+    return 0;
+}
+
+static void forget(struct rescuer *r)
+{
+    close(r->sock);
+    r->sock = -1;
+}
+
+int rescuer_disarm(struct rescuer *r, struct err *e)
+{
+    char word = 'd';
+
+    if (r->sock < 0)
+        return 0;
+    send(r->sock, &word, 1, MSG_NOSIGNAL);
+
+    const int rc = io_wait(r->sock, POLLIN, NULL, deadline_in(ANSWER_NS));
+
+    /* Its answer, or its end: nobody but us holds the other end of its socket. */
+    if (rc || recv(r->sock, &word, 1, MSG_DONTWAIT) < 0)
+        return err_set(e, ERR_LOCAL, ETIMEDOUT,
+            "the process that would bring the guest back (%d) does not answer", (int)r->pid);
+    forget(r);
+    waitpid(r->pid, NULL, 0);
+    return 0;
+}
+
+void rescuer_end(struct rescuer *r)
+{
+    struct err ignored_error = ERR_INIT;
+
+    if (r->sock < 0 || !rescuer_disarm(r, &ignored_error))
+        return;
+    /* It hangs, and would find nothing to do. */
+    kill(r->pid, SIGKILL);
+    waitpid(r->pid, NULL, 0);
+    forget(r);
+}

@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The destination's half of the hand-off: what is done to the copy, what is on disk and what the
+ * source is told, in which order, for every way in which it can end. libxl and Xen only write down
+ * what they are asked for; the journal and the control connection are real.
+ */
+#include "base/deadline.h"
+#include "cmd/paths.h"
+#include "cmd/exit_codes.h"
+#include "cmd/xmigrate/history.h"
+#include "cmd/xmigrate/receive_private.h"
+#include "engine/xen/rescue.h"
+#include "transport/tcp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define UUID     "01234567-89ab-cdef-0123-456789abcdef"
+#define LIMIT_NS (5 * NS_PER_S)
+
+static char run_dir[64];
+
+static struct {
+    bool not_paused, no_rename, no_unpause, unpause_hangs, no_destroy, op_stuck;
+    bool has_run;    /* when it is held after an unpause that hangs */
+    bool no_hold;    /* it cannot be held */
+    bool vanished;   /* the copy */
+    int expect_rc;   /* of the wait for GO */
+    bool aborts;     /* ABORT comes instead */
+    int other_ready; /* GO answers another READY */
+    int64_t within_ns;
+    bool unheard; /* HEARD does not come */
+
+    char done[512];
+    struct receive r;
+    struct listen_options options;
+    struct control far;
+} now;
+
+static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void note(const char *fmt, ...)
+{
+    const size_t len = strlen(now.done);
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(now.done + len, sizeof(now.done) - len, fmt, ap);
+    va_end(ap);
+}
+
+/* What is on disk, as a crash would find it. */
+static const char *recorded(void)
+{
+    static struct journal_record found;
+    char path[128], text[16384];
+    struct err e = ERR_INIT;
+
+    snprintf(path, sizeof(path), "%s/in-%s.json", run_dir, UUID);
+
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return "nothing";
+
+    const ssize_t n = read(fd, text, sizeof(text));
+
+    close(fd);
+    assert_int_equal(journal_parse(text, (size_t)n, &found, &e), 0);
+    return handoff_state_name(found.state);
+}
+
+/* --- libxl and Xen --- */
+
+int xl_look_at(struct xl *xl, uint32_t domid, const char *uuid, struct xl_domain *d, struct err *e)
+{
+    (void)xl;
+    (void)uuid;
+    if (now.vanished)
+        return err_set(e, ERR_REFUSED, ESRCH, "no domain %u", domid);
+    *d = (struct xl_domain){.domid = domid, .uuid = UUID, .paused = !now.not_paused};
+    return 0;
+}
+
+int xl_by_name(struct xl *xl, const char *name, struct xl_domain *d, struct err *e)
+{
+    (void)name;
+    return xl_look_at(xl, 9, UUID, d, e);
+}
+
+int xl_rename(struct xl *xl, uint32_t domid, const char *from, const char *to, int64_t deadline_ns,
+    struct err *e)
+{
+    (void)xl;
+    (void)domid;
+    (void)deadline_ns;
+    note("rename %s %s (%s);", from, to, recorded());
+    return now.no_rename ? err_set(e, ERR_LOCAL, EEXIST, "cannot rename") : 0;
+}
+
+int xl_unpause(struct xl *xl, uint32_t domid, int64_t deadline_ns, struct err *e)
+{
+    (void)xl;
+    (void)deadline_ns;
+    note("unpause %u (%s);", domid, recorded());
+    if (now.unpause_hangs)
+        return err_set(e, ERR_LOCAL, ETIMEDOUT, "libxl does not answer");
+    return now.no_unpause ? err_set(e, ERR_LOCAL, EIO, "cannot unpause") : 0;
+}
+
+int xl_destroy(struct xl *xl, uint32_t domid, struct err *e)
+{
+    (void)xl;
+    note("destroy %u (%s);", domid, recorded());
+    return now.no_destroy ? err_set(e, ERR_LOCAL, EIO, "cannot destroy") : 0;
+}
+
+int xen_open(struct xen *x, const struct log *log, struct err *e)
+{
+    (void)x;
+    (void)log;
+    (void)e;
+    return 0;
+}
+
+void xen_close(struct xen *x)
+{
+    (void)x;
+}
+
+int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e)
+{
+    (void)x;
+    note("hold %u;", domid);
+    *has_run = now.has_run;
+    return now.no_hold ? err_set(e, ERR_LOCAL, EIO, "cannot pause") : 0;
+}
+
+int open_state_dir(char path[static PATHS_BYTES], struct err *e)
+{
+    (void)e;
+    strcpy(path, run_dir);
+    return 0;
+}
+
+int history_record(const char *what, unsigned kind, int64_t took_ns, struct err *e)
+{
+    (void)what;
+    (void)kind;
+    (void)took_ns;
+    (void)e;
+    return 0;
+}
+
+/* --- the conversation, and libxl's operation --- */
+
+int incoming_expect(struct incoming *in, enum control_type wanted, const void **body,
+    size_t *len_bytes, int64_t deadline_ns, struct err *e)
+{
+    static char text[512];
+    const struct receive *r = &now.r;
+
+    (void)deadline_ns;
+    note("wait for %s (%s);", control_type_name(wanted), recorded());
+    if (now.aborts) {
+        in->aborted = true;
+        return err_set(e, ERR_PEER, ECONNRESET, "ABORT");
+    }
+    snprintf(text, sizeof(text),
+        "{\"journal\": \"%s\", \"boot\": \"%s\", \"clock_ns\": %lld, \"within_ns\": %lld}",
+        r->mark.journal, r->mark.boot, (long long)r->mark.clock_ns + now.other_ready,
+        (long long)now.within_ns);
+    *body = text;
+    *len_bytes = strlen(text);
+    return now.expect_rc ? err_set(e, ERR_PEER, -now.expect_rc, "no GO") : 0;
+}
+
+bool incoming_await_heard(struct incoming *in)
+{
+    (void)in;
+    note("heard%s (%s);", now.unheard ? " nothing" : "", recorded());
+    return !now.unheard;
+}
+
+bool incoming_tell_failure(struct incoming *in, enum control_type type, struct err *why)
+{
+    (void)in;
+    (void)why;
+    note("tell %s (%s);", control_type_name(type), recorded());
+    return !now.unheard;
+}
+
+bool build_stop(struct build *b, const struct err *why)
+{
+    (void)b;
+    (void)why;
+    return !now.op_stuck;
+}
+
+/* --- the stage --- */
+
+static void quiet(void *arg, enum log_level level, const char *line)
+{
+    (void)arg;
+    (void)level;
+    (void)line;
+}
+
+static int set_up(void **state)
+{
+    const struct journal_record first = {.role = HANDOFF_DESTINATION,
+        .state = HANDOFF_COMING,
+        .cap = JOURNAL_NO_CAP,
+        .domid = 9,
+        .uuid = UUID,
+        .name = "g",
+        .peer = "there"};
+    struct err e = ERR_INIT;
+    struct channel *ch;
+    int fds[2];
+
+    (void)state;
+    memset(&now, 0, sizeof(now));
+    now.within_ns = LIMIT_NS;
+    now.options = (struct listen_options){.silent_ns = LIMIT_NS, .start_ns = LIMIT_NS};
+    now.r = (struct receive){.o = &now.options,
+        .in = {.log = {.max = LOG_ERROR, .write = quiet},
+            .who = "there",
+            .offer = {.name = "g", .uuid = UUID}},
+        .build = {.domid = 9, .stream_ended = true},
+        .admission = {.name = "g--incoming"},
+        .state = HANDOFF_COMING,
+        .journal = {.lock_fd = -1}};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    assert_int_equal(tcp_channel(fds[0], "control", NULL, LIMIT_NS, &ch, &e), 0);
+    control_init(&now.r.in.control, ch);
+    assert_int_equal(tcp_channel(fds[1], "far", NULL, LIMIT_NS, &ch, &e), 0);
+    control_init(&now.far, ch);
+    return journal_begin(&now.r.journal, &first, &e);
+}
+
+static int tear_down(void **state)
+{
+    char path[128];
+
+    (void)state;
+    journal_keep(&now.r.journal);
+    snprintf(path, sizeof(path), "%s/in-%s.json", run_dir, UUID);
+    unlink(path);
+    control_close(&now.r.in.control);
+    control_close(&now.far);
+    return 0;
+}
+
+/* The next frame that the source gets; 0: none. */
+static enum control_type heard(void)
+{
+    static uint8_t body[CONTROL_BODY_BYTES];
+    struct err e = ERR_INIT;
+    enum control_type type;
+    size_t len;
+
+    return control_recv(&now.far, &type, body, &len, deadline_in(10 * NS_PER_MS), &e) ? 0 : type;
+}
+
+/* From READY to the end; an exit code. */
+static int hand_over(void)
+{
+    struct err e = ERR_INIT;
+
+    if (receive_await_go(&now.r, &e))
+        return receive_give_up(&now.r, &e);
+    assert_int_equal(heard(), CONTROL_READY);
+    return receive_hand_over(&now.r, 0);
+}
+
+/* --- the tests --- */
+
+#define BUILT   "wait for GO (ready);"
+#define RENAMED "rename g--incoming g (taken);"
+
+static void taken_is_on_disk_before_the_guest_runs(void **state)
+{
+    (void)state;
+    assert_int_equal(hand_over(), EXIT_DONE);
+    assert_string_equal(now.done, BUILT RENAMED "unpause 9 (taken);heard (started);");
+    assert_int_equal(heard(), CONTROL_STARTED);
+    assert_int_equal(now.r.state, HANDOFF_STARTED);
+    assert_string_equal(recorded(), "nothing");
+}
+
+/* It may have been sent and lost: the source may ask later. */
+static void without_go_the_copy_is_destroyed_and_that_is_remembered(void **state)
+{
+    (void)state;
+    now.expect_rc = -ETIMEDOUT;
+    now.unheard = true;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_string_equal(now.done, BUILT "destroy 9 (ready);tell FAILED (gone);");
+    assert_string_equal(recorded(), "gone");
+}
+
+static void what_the_source_has_heard_is_forgotten(void **state)
+{
+    (void)state;
+    now.expect_rc = -ETIMEDOUT;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_string_equal(now.done, BUILT "destroy 9 (ready);tell FAILED (gone);");
+    assert_string_equal(recorded(), "nothing");
+}
+
+static void after_abort_there_is_nothing_to_remember(void **state)
+{
+    (void)state;
+    now.aborts = now.unheard = true;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_string_equal(now.done, BUILT "destroy 9 (ready);tell FAILED (nothing);");
+}
+
+static void a_copy_that_is_not_paused_is_never_said_to_be_ready(void **state)
+{
+    (void)state;
+    now.not_paused = true;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_int_equal(heard(), 0);
+    assert_string_equal(now.done, "destroy 9 (incoming);tell FAILED (nothing);");
+}
+
+static void a_go_that_answers_another_ready_starts_nothing(void **state)
+{
+    (void)state;
+    now.other_ready = 1;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_string_equal(now.done, BUILT "destroy 9 (ready);tell FAILED (gone);");
+}
+
+static void a_go_that_comes_too_late_starts_nothing(void **state)
+{
+    (void)state;
+    now.within_ns = 0;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_string_equal(now.done, BUILT RENAMED "destroy 9 (taken);tell FAILED (gone);");
+    tear_down(NULL);
+    set_up(NULL);
+    now.options.start_ns = 0; /* by this host's own limit */
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_null(strstr(now.done, "unpause"));
+}
+
+static void what_cannot_be_started_is_destroyed_and_given_back(void **state)
+{
+    (void)state;
+    now.no_rename = true;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_string_equal(now.done, BUILT RENAMED "destroy 9 (taken);tell FAILED (gone);");
+    tear_down(NULL);
+    set_up(NULL);
+    now.no_unpause = true;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_string_equal(
+        now.done, BUILT RENAMED "unpause 9 (taken);destroy 9 (taken);tell FAILED (gone);");
+}
+
+static void an_unpause_that_hangs_but_worked_is_a_start(void **state)
+{
+    (void)state;
+    now.unpause_hangs = now.has_run = true;
+    assert_int_equal(hand_over(), EXIT_DONE);
+    assert_int_equal(heard(), CONTROL_STARTED);
+    assert_null(strstr(now.done, "destroy"));
+}
+
+static void an_unpause_that_hangs_is_held_destroyed_and_given_back(void **state)
+{
+    (void)state;
+    now.unpause_hangs = true;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_non_null(strstr(now.done, "hold 9;destroy 9 (taken);tell FAILED (gone);"));
+}
+
+/* It may run here: the source must not hear FAILED. */
+static void what_cannot_be_held_is_left_in_doubt(void **state)
+{
+    (void)state;
+    now.unpause_hangs = now.no_hold = true;
+    assert_int_equal(hand_over(), EXIT_DOUBT);
+    assert_null(strstr(now.done, "destroy"));
+    assert_null(strstr(now.done, "FAILED"));
+    assert_string_equal(recorded(), "taken");
+}
+
+static void failed_is_not_said_of_a_copy_that_could_not_be_destroyed(void **state)
+{
+    (void)state;
+    now.expect_rc = -ECONNRESET;
+    now.no_destroy = true;
+    assert_int_equal(hand_over(), EXIT_DOUBT);
+    assert_null(strstr(now.done, "FAILED"));
+    assert_string_equal(recorded(), "ready");
+}
+
+static void failed_is_not_said_while_libxl_still_builds(void **state)
+{
+    struct err e = ERR_INIT;
+
+    (void)state;
+    now.op_stuck = true;
+    err_set(&e, ERR_PEER, ECONNRESET, "cut");
+    assert_int_equal(receive_give_up(&now.r, &e), EXIT_FAILED);
+    assert_string_equal(now.done, "");
+    assert_string_equal(recorded(), "incoming");
+}
+
+static void a_copy_that_libxl_destroyed_itself_is_gone(void **state)
+{
+    struct err e = ERR_INIT;
+
+    (void)state;
+    now.vanished = true;
+    err_set(&e, ERR_LOCAL, EIO, "libxl failed");
+    assert_int_equal(receive_give_up(&now.r, &e), EXIT_FAILED);
+    assert_string_equal(now.done, "tell FAILED (nothing);");
+}
+
+static void started_that_cannot_be_said_is_remembered(void **state)
+{
+    struct err e = ERR_INIT;
+
+    (void)state;
+    assert_int_equal(receive_await_go(&now.r, &e), 0);
+    channel_shutdown(now.r.in.control.ch);
+    assert_int_equal(receive_hand_over(&now.r, 0), EXIT_DONE);
+    assert_null(strstr(now.done, "heard"));
+    assert_string_equal(recorded(), "started");
+}
+
+static void started_that_nobody_acknowledges_is_remembered(void **state)
+{
+    (void)state;
+    now.unheard = true;
+    assert_int_equal(hand_over(), EXIT_DONE);
+    assert_string_equal(recorded(), "started");
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+        TEST(taken_is_on_disk_before_the_guest_runs),
+        TEST(without_go_the_copy_is_destroyed_and_that_is_remembered),
+        TEST(what_the_source_has_heard_is_forgotten),
+        TEST(after_abort_there_is_nothing_to_remember),
+        TEST(a_copy_that_is_not_paused_is_never_said_to_be_ready),
+        TEST(a_go_that_answers_another_ready_starts_nothing),
+        TEST(a_go_that_comes_too_late_starts_nothing),
+        TEST(what_cannot_be_started_is_destroyed_and_given_back),
+        TEST(an_unpause_that_hangs_but_worked_is_a_start),
+        TEST(an_unpause_that_hangs_is_held_destroyed_and_given_back),
+        TEST(what_cannot_be_held_is_left_in_doubt),
+        TEST(failed_is_not_said_of_a_copy_that_could_not_be_destroyed),
+        TEST(failed_is_not_said_while_libxl_still_builds),
+        TEST(a_copy_that_libxl_destroyed_itself_is_gone),
+        TEST(started_that_cannot_be_said_is_remembered),
+        TEST(started_that_nobody_acknowledges_is_remembered),
+    };
+    char command[128];
+
+    signal(SIGPIPE, SIG_IGN);
+    strcpy(run_dir, "/tmp/xmigrate-test-XXXXXX");
+    if (!mkdtemp(run_dir))
+        return 1;
+
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    snprintf(command, sizeof(command), "rm -r %s", run_dir);
+    return system(command) ? 1 : failed;
+}

@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * --recover and --resume: what is done to the guest for every state that a dead migration may have
+ * left and everything that Xen may say of it then. libxl and Xen only write down what they are
+ * asked for; the journal is real.
+ */
+#include "base/deadline.h"
+#include "cmd/handoff/journal.h"
+#include "cmd/paths.h"
+#include "cmd/exit_codes.h"
+#include "cmd/xmigrate/handoff/recover.h"
+#include "cmd/xmigrate/libxl/monitor.h"
+#include "engine/xen/rescue.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define UUID "01234567-89ab-cdef-0123-456789abcdef"
+
+static char run_dir[64];
+
+static struct {
+    bool gone, suspended, paused, has_run, no_resume, no_list;
+    const char *name;  /* of our copy */
+    const char *other; /* of another domain */
+    char done[512];
+    char said[4096];
+} now;
+
+static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static void note(const char *fmt, ...)
+{
+    const size_t len = strlen(now.done);
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(now.done + len, sizeof(now.done) - len, fmt, ap);
+    va_end(ap);
+}
+
+/* --- libxl and Xen --- */
+
+int xl_prepare_process(struct err *e)
+{
+    (void)e;
+    return 0;
+}
+
+int xl_open(struct xl *xl, const struct log *log, int64_t deadline_ns, struct err *e)
+{
+    (void)deadline_ns;
+    (void)e;
+    xl->log = log;
+    return 0;
+}
+
+void xl_close(struct xl *xl)
+{
+    (void)xl;
+}
+
+int xl_look_at(struct xl *xl, uint32_t domid, const char *uuid, struct xl_domain *d, struct err *e)
+{
+    (void)xl;
+    assert_string_equal(uuid, UUID);
+    if (now.no_list)
+        return err_set(e, ERR_LOCAL, EIO, "Xen does not answer");
+    if (now.gone)
+        return err_set(e, ERR_REFUSED, ESRCH, "no domain %u", domid);
+    *d = (struct xl_domain){.domid = domid,
+        .uuid = UUID,
+        .paused = now.paused,
+        .cpu_ns = now.has_run,
+        .shut_down = now.suspended,
+        .reason = now.suspended ? LIBXL_SHUTDOWN_REASON_SUSPEND : 0};
+    snprintf(d->name, sizeof(d->name), "%s", now.name);
+    return 0;
+}
+
+int xl_by_name(struct xl *xl, const char *name, struct xl_domain *d, struct err *e)
+{
+    if (now.other && !strcmp(name, now.other)) {
+        *d = (struct xl_domain){.domid = 40, .uuid = "11111111-2222-3333-4444-555555555555"};
+        return 0;
+    }
+    if (strcmp(name, now.name))
+        return err_set(e, ERR_REFUSED, ESRCH, "no domain \"%s\"", name);
+    return xl_look_at(xl, 7, UUID, d, e);
+}
+
+int xl_find(struct xl *xl, const char *name_or_domid, struct xl_domain *d, struct err *e)
+{
+    return xl_by_name(xl, name_or_domid, d, e);
+}
+
+int xl_rename(struct xl *xl, uint32_t domid, const char *from, const char *to, int64_t deadline_ns,
+    struct err *e)
+{
+    (void)xl;
+    (void)domid;
+    (void)deadline_ns;
+    (void)e;
+    note("rename %s %s;", from, to);
+    return 0;
+}
+
+int xl_destroy(struct xl *xl, uint32_t domid, struct err *e)
+{
+    (void)xl;
+    (void)e;
+    note("destroy %u;", domid);
+    return 0;
+}
+
+int xl_resume(struct xl *xl, uint32_t domid, struct err *e)
+{
+    (void)xl;
+    note("resume %u;", domid);
+    return now.no_resume ? err_set(e, ERR_LOCAL, EIO, "cannot resume") : 0;
+}
+
+int xl_set_cap(struct xl *xl, uint32_t domid, unsigned percent, struct err *e)
+{
+    (void)xl;
+    (void)domid;
+    (void)e;
+    note("cap %u;", percent);
+    return 0;
+}
+
+const char *xl_reason_name(libxl_shutdown_reason reason)
+{
+    return reason == LIBXL_SHUTDOWN_REASON_CRASH ? "crash" : "another";
+}
+
+int xen_open(struct xen *x, const struct log *log, struct err *e)
+{
+    (void)x;
+    (void)log;
+    (void)e;
+    return 0;
+}
+
+void xen_close(struct xen *x)
+{
+    (void)x;
+}
+
+int rescue_log_dirty_off(struct xen *x, uint32_t domid, struct err *e)
+{
+    (void)x;
+    (void)domid;
+    (void)e;
+    note("log-dirty off;");
+    return 0;
+}
+
+int monitor_start(uint32_t domid, const char *uuid, struct err *e)
+{
+    (void)uuid;
+    (void)e;
+    note("monitor %u;", domid);
+    return 0;
+}
+
+int open_run_dir(char path[static PATHS_BYTES], struct err *e)
+{
+    (void)e;
+    strcpy(path, run_dir);
+    return 0;
+}
+
+int open_state_dir(char path[static PATHS_BYTES], struct err *e)
+{
+    return open_run_dir(path, e);
+}
+
+/* --- the stage --- */
+
+static void keep_line(void *arg, enum log_level level, const char *line)
+{
+    const size_t len = strlen(now.said);
+
+    (void)arg;
+    (void)level;
+    snprintf(now.said + len, sizeof(now.said) - len, "%s\n", line);
+}
+
+static const struct log log_to_test = {.max = LOG_INFO, .write = keep_line};
+
+static int set_up(void **state)
+{
+    (void)state;
+    memset(&now, 0, sizeof(now));
+    now.name = "g";
+    return 0;
+}
+
+/* As a migration that was killed leaves it. */
+static void left(enum handoff_state state, bool touched)
+{
+    struct journal_record first = {.role = handoff_role_of(state),
+        .state = state,
+        .cap = touched ? 150 : JOURNAL_NO_CAP,
+        .logging = touched,
+        .suspending = touched,
+        .domid = 7,
+        .uuid = UUID,
+        .name = "g",
+        .peer = "there"};
+    struct err e = ERR_INIT;
+    struct journal j;
+
+    assert_int_equal(journal_begin(&j, &first, &e), 0);
+    journal_keep(&j);
+}
+
+static bool is_left(enum handoff_role role)
+{
+    return journal_exists(role, UUID);
+}
+
+/* At the destination. */
+static const char *recorded(void)
+{
+    struct err e = ERR_INIT;
+    struct journal j;
+
+    if (journal_open(&j, HANDOFF_DESTINATION, UUID, &e))
+        return "nothing";
+    journal_keep(&j);
+    return handoff_state_name(j.now.state);
+}
+
+static void forget(enum handoff_role role)
+{
+    struct err e = ERR_INIT;
+    struct journal j;
+
+    if (!journal_open(&j, role, UUID, &e))
+        journal_remove(&j);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    forget(HANDOFF_SOURCE);
+    forget(HANDOFF_DESTINATION);
+    return 0;
+}
+
+/* --- the tests --- */
+
+static void a_guest_that_was_not_given_away_is_resumed(void **state)
+{
+    (void)state;
+    left(HANDOFF_LIVE, true);
+    now.suspended = true;
+    now.name = "g--migratedaway";
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(
+        now.done, "log-dirty off;cap 150;rename g--migratedaway g;resume 7;monitor 7;");
+    assert_false(is_left(HANDOFF_SOURCE));
+}
+
+static void a_guest_that_runs_on_gets_its_monitor_back(void **state)
+{
+    (void)state;
+    left(HANDOFF_LIVE, true);
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "log-dirty off;cap 150;monitor 7;");
+    assert_false(is_left(HANDOFF_SOURCE));
+}
+
+static void a_guest_that_ended_leaves_nothing(void **state)
+{
+    (void)state;
+    left(HANDOFF_LIVE, true);
+    now.gone = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "");
+    assert_false(is_left(HANDOFF_SOURCE));
+}
+
+static void what_could_not_be_done_is_kept_for_the_next_time(void **state)
+{
+    (void)state;
+    left(HANDOFF_LIVE, true);
+    now.suspended = now.no_resume = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_FAILED);
+    assert_true(is_left(HANDOFF_SOURCE));
+    now.no_resume = false;
+    now.no_list = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_FAILED);
+    assert_true(is_left(HANDOFF_SOURCE));
+}
+
+static void a_guest_that_was_given_away_is_left_as_it_is(void **state)
+{
+    (void)state;
+    left(HANDOFF_GIVEN, false);
+    now.suspended = true;
+    now.name = "g--migratedaway";
+    assert_int_equal(recover_main(&log_to_test), EXIT_DOUBT);
+    assert_string_equal(now.done, "");
+    assert_non_null(strstr(now.said, "there"));
+    assert_true(is_left(HANDOFF_SOURCE));
+}
+
+static void a_given_guest_that_runs_or_is_gone_is_settled(void **state)
+{
+    (void)state;
+    left(HANDOFF_GIVEN, false);
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "");
+    assert_false(is_left(HANDOFF_SOURCE));
+    left(HANDOFF_GIVEN, false);
+    now.gone = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_false(is_left(HANDOFF_SOURCE));
+}
+
+static void what_was_half_built_is_destroyed(void **state)
+{
+    (void)state;
+    left(HANDOFF_COMING, false);
+    now.name = "g--incoming";
+    now.paused = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "destroy 7;");
+    assert_false(is_left(HANDOFF_DESTINATION));
+}
+
+/* Within one host the guest itself has that UUID; and a name may be somebody else's. */
+static void only_our_own_half_built_copy_is_destroyed(void **state)
+{
+    (void)state;
+    left(HANDOFF_COMING, false);
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    left(HANDOFF_COMING, false);
+    now.other = "g--incoming";
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "");
+}
+
+/* GO may have been sent to it: the source may ask. */
+static void what_was_ready_is_destroyed_and_that_is_remembered(void **state)
+{
+    (void)state;
+    left(HANDOFF_READY, false);
+    now.name = "g--incoming";
+    now.paused = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "destroy 7;");
+    assert_string_equal(recorded(), "gone");
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(recorded(), "gone");
+}
+
+static void a_taken_guest_that_runs_gets_a_monitor_and_is_remembered(void **state)
+{
+    (void)state;
+    left(HANDOFF_TAKEN, false);
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "monitor 7;");
+    assert_string_equal(recorded(), "started");
+}
+
+/* Somebody paused it later. */
+static void a_taken_guest_that_has_run_was_started(void **state)
+{
+    (void)state;
+    left(HANDOFF_TAKEN, false);
+    now.paused = now.has_run = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(recorded(), "started");
+}
+
+static void a_taken_guest_that_is_no_more_counts_as_having_run(void **state)
+{
+    (void)state;
+    left(HANDOFF_TAKEN, false);
+    now.gone = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(recorded(), "ended");
+}
+
+static void a_started_guest_that_is_no_more_has_ended(void **state)
+{
+    (void)state;
+    left(HANDOFF_STARTED, false);
+    now.gone = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "");
+    assert_string_equal(recorded(), "ended");
+    assert_non_null(strstr(now.said, "must be destroyed"));
+}
+
+static void a_taken_guest_that_never_started_is_left_as_it_is(void **state)
+{
+    (void)state;
+    left(HANDOFF_TAKEN, false);
+    now.paused = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DOUBT);
+    assert_string_equal(now.done, "");
+    assert_string_equal(recorded(), "taken");
+}
+
+/* STARTED came, and then everybody died before the copy was destroyed. */
+static void a_copy_of_a_guest_that_has_moved_is_destroyed_and_never_resumed(void **state)
+{
+    (void)state;
+    left(HANDOFF_MOVED, false);
+    now.suspended = true;
+    now.name = "g--migratedaway";
+    assert_int_equal(resume_main("g--migratedaway", true, &log_to_test), EXIT_REFUSED);
+    assert_string_equal(now.done, "");
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "destroy 7;");
+    assert_false(is_left(HANDOFF_SOURCE));
+}
+
+static void resume_takes_what_no_migration_remembers(void **state)
+{
+    (void)state;
+    now.suspended = true;
+    assert_int_equal(resume_main("g", false, &log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "log-dirty off;resume 7;monitor 7;");
+}
+
+static void resume_forgets_what_was_left(void **state)
+{
+    (void)state;
+    left(HANDOFF_LIVE, true);
+    now.suspended = true;
+    assert_int_equal(resume_main("g", false, &log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "log-dirty off;resume 7;monitor 7;cap 150;");
+    assert_false(is_left(HANDOFF_SOURCE));
+}
+
+static void resume_refuses_a_guest_that_was_given_away(void **state)
+{
+    (void)state;
+    left(HANDOFF_GIVEN, false);
+    now.suspended = true;
+    now.name = "g--migratedaway";
+    assert_int_equal(resume_main("g--migratedaway", false, &log_to_test), EXIT_REFUSED);
+    assert_string_equal(now.done, "");
+    assert_non_null(strstr(now.said, "--force"));
+    assert_true(is_left(HANDOFF_SOURCE));
+}
+
+/* Its name says what the journal no longer knows. */
+static void resume_refuses_a_given_guest_without_a_record(void **state)
+{
+    (void)state;
+    now.suspended = true;
+    now.name = "g--migratedaway";
+    assert_int_equal(resume_main("g--migratedaway", false, &log_to_test), EXIT_REFUSED);
+    assert_string_equal(now.done, "");
+    assert_int_equal(resume_main("g--migratedaway", true, &log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "log-dirty off;rename g--migratedaway g;resume 7;monitor 7;");
+}
+
+static void resume_by_force_gives_a_given_guest_its_name_back(void **state)
+{
+    (void)state;
+    left(HANDOFF_GIVEN, false);
+    now.suspended = true;
+    now.name = "g--migratedaway";
+    assert_int_equal(resume_main("g--migratedaway", true, &log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "log-dirty off;rename g--migratedaway g;resume 7;monitor 7;");
+    assert_false(is_left(HANDOFF_SOURCE));
+}
+
+static void resume_refuses_what_is_not_suspended_or_lives_under_its_name(void **state)
+{
+    (void)state;
+    assert_int_equal(resume_main("g", false, &log_to_test), EXIT_REFUSED);
+    now.suspended = true;
+    now.name = "g--migratedaway";
+    now.other = "g";
+    assert_int_equal(resume_main("g--migratedaway", false, &log_to_test), EXIT_REFUSED);
+    assert_string_equal(now.done, "");
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+        TEST(a_guest_that_was_not_given_away_is_resumed),
+        TEST(a_guest_that_runs_on_gets_its_monitor_back),
+        TEST(a_guest_that_ended_leaves_nothing),
+        TEST(what_could_not_be_done_is_kept_for_the_next_time),
+        TEST(a_guest_that_was_given_away_is_left_as_it_is),
+        TEST(a_given_guest_that_runs_or_is_gone_is_settled),
+        TEST(what_was_half_built_is_destroyed),
+        TEST(only_our_own_half_built_copy_is_destroyed),
+        TEST(what_was_ready_is_destroyed_and_that_is_remembered),
+        TEST(a_taken_guest_that_runs_gets_a_monitor_and_is_remembered),
+        TEST(a_taken_guest_that_has_run_was_started),
+        TEST(a_taken_guest_that_is_no_more_counts_as_having_run),
+        TEST(a_started_guest_that_is_no_more_has_ended),
+        TEST(a_taken_guest_that_never_started_is_left_as_it_is),
+        TEST(a_copy_of_a_guest_that_has_moved_is_destroyed_and_never_resumed),
+        TEST(resume_takes_what_no_migration_remembers),
+        TEST(resume_forgets_what_was_left),
+        TEST(resume_refuses_a_guest_that_was_given_away),
+        TEST(resume_refuses_a_given_guest_without_a_record),
+        TEST(resume_by_force_gives_a_given_guest_its_name_back),
+        TEST(resume_refuses_what_is_not_suspended_or_lives_under_its_name),
+    };
+    char command[128];
+
+    strcpy(run_dir, "/tmp/xmigrate-test-XXXXXX");
+    if (!mkdtemp(run_dir))
+        return 1;
+    setenv("XMIGRATE_RUN_DIR", run_dir, 1);
+    setenv("XMIGRATE_STATE_DIR", run_dir, 1);
+
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+    snprintf(command, sizeof(command), "rm -r %s", run_dir);
+    return system(command) ? 1 : failed;
+}
