@@ -63,7 +63,7 @@ all: $(PROGRAMS)
 
 # Rooms that are programs or tests of their own bring their own rules.
 include $(wildcard xensim/xensim.mk tests/unit/unit.mk tests/e2e/e2e.mk tests/fuzz/fuzz.mk \
-                   tests/lab/lab.mk perf/perf.mk)
+                   tests/lab/lab.mk tests/link/link.mk perf/perf.mk)
 
 .PHONY: objects
 objects: $(LIB) $(call obj,$(CMD_SRC) $(HELP_SRC) $(BOTH_SRC))
