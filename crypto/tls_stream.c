@@ -462,6 +462,7 @@ static const struct channel_ops tls_ops = {
     .recv = tls_recv,
     .binding = tls_binding,
     .finish = tls_finish,
+    .limit_unsent = channel_limit_socket,
     .shutdown = tls_shutdown,
     .close = tls_close_stream,
 };

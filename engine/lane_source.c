@@ -4,7 +4,6 @@
 #include "base/io.h"
 #include "dirtylog/extents.h"
 #include "engine/allocations.h"
-#include "transport/tcp.h"
 
 #include <errno.h>
 #include <string.h>
@@ -138,7 +137,7 @@ static void learn(struct lane_source *l, unsigned codec, uint64_t pages, uint64_
 static void limit_socket(struct lane_source *l, bool shrank)
 {
     if (shrank != l->shrank)
-        tcp_limit_unsent(l->ch->fd, !shrank);
+        channel_limit_unsent(l->ch, !shrank);
     l->shrank = shrank;
 }
 
@@ -312,7 +311,7 @@ int lane_source_start(struct lane_source *l, struct frame_notes *notes, struct e
     codec_choice_init(&l->choice, lane_codecs(l->params->compress));
     l->coded_pages = most_coded_pages(l->params->lane_count);
     l->page_ns = BATCH_NS; /* until it is known */
-    tcp_limit_unsent(l->ch->fd, true);
+    channel_limit_unsent(l->ch, true);
 
     if (!rc)
         rc = batch_create(&l->xen, l->guest, notes, &l->batch, e);

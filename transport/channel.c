@@ -4,14 +4,39 @@
 #include "base/io.h"
 
 #include <errno.h>
+#include <linux/socket.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 
+/* Bytes that wait in a socket for longer than caches remember cost two trips to memory more; to be
+ * woken costs more than to read what came. */
 enum {
-    /* To be woken costs more than to read what came: where much is wanted, so much may come first.
-     * (Linux wakes for less where the window has no room for it.) */
+    SHORT_UNSENT_BYTES = 64 << 10,
+    /* A long way has time for that, and its sender may be late: 20 ms of 200 Mb/s. */
+    LONG_UNSENT_BYTES = 512 << 10,
+    /* Where much is wanted, so much may come before the receiver is woken. (Linux wakes for less
+     * where the window has no room for it.) */
     WAKE_BYTES = 128 << 10,
 };
+
+/* Whether tcp_tune() found the way short and fixed the window. (Kernels before 5.14 do not say.) */
+static bool has_fixed_window(int fd)
+{
+    int locks = 0;
+    socklen_t len = sizeof(locks);
+
+    return !getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &len) && locks & SOCK_RCVBUF_LOCK;
+}
+
+/* SO_RCVLOWAT makes the kernel set the window to that much, and what is then read in such portions
+ * tells it little about the link: over a long way the window grows late, or never. */
+static size_t find_most_wake_bytes(int fd)
+{
+    return has_fixed_window(fd) ? WAKE_BYTES : 1;
+}
 
 int channel_fail(const struct channel *ch, const char *doing, int rc, struct err *e)
 {
@@ -47,9 +72,22 @@ int channel_await_room(struct channel *ch, int64_t deadline_ns)
     return rc;
 }
 
+void channel_limit_socket(struct channel *ch, bool limited)
+{
+    const int bytes = !limited                   ? 0
+                      : has_fixed_window(ch->fd) ? SHORT_UNSENT_BYTES
+                                                 : LONG_UNSENT_BYTES;
+
+    /* Without it all is slower, nothing else. */
+    setsockopt(ch->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));
+}
+
 int channel_await_bytes(struct channel *ch, size_t least_bytes, int64_t deadline_ns)
 {
-    const size_t wake_bytes = least_bytes < WAKE_BYTES ? least_bytes : WAKE_BYTES;
+    if (!ch->most_wake_bytes)
+        ch->most_wake_bytes = find_most_wake_bytes(ch->fd);
+
+    const size_t wake_bytes = least_bytes < ch->most_wake_bytes ? least_bytes : ch->most_wake_bytes;
     const int value = (int)wake_bytes;
 
     if (wake_bytes != ch->wake_bytes &&

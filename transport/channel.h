@@ -17,6 +17,7 @@
 #include "base/err.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -33,6 +34,9 @@ struct channel_ops {
     int (*binding)(struct channel *ch, uint8_t out[static CHANNEL_BINDING_BYTES], struct err *e);
     /* Say goodbye: nothing more will be sent, and the peer sees a clean end. */
     int (*finish)(struct channel *ch, struct err *e);
+    /* Let only little wait to be sent, or as much as there is room for. NULL: nothing ever waits.
+     */
+    void (*limit_unsent)(struct channel *ch, bool limited);
     void (*shutdown)(struct channel *ch);
     /* Frees; never blocks. */
     void (*close)(struct channel *ch);
@@ -58,7 +62,8 @@ struct channel {
     void *throttle_arg;
     size_t slice_bytes; /* 0: as many as there are */
     struct channel_costs costs;
-    size_t wake_bytes; /* the receiver's: what await_bytes() told the socket last; 0: nothing */
+    /* The receiver's: what await_bytes() told the socket last, and the most it may; 0: not yet. */
+    size_t wake_bytes, most_wake_bytes;
     atomic_uint_fast64_t
         sent_bytes; /* on the wire as far as this layer sees it; any thread reads */
     atomic_uint_fast64_t received_bytes;
@@ -82,6 +87,14 @@ static inline int channel_recv_parts(
     struct channel *ch, struct iovec *iov, int count, int64_t deadline_ns, struct err *e)
 {
     return ch->ops->recv(ch, iov, count, deadline_ns, e);
+}
+
+/* Limited is for one who fills the channel faster than the network empties it; not limited for one
+ * who does something else meanwhile. */
+static inline void channel_limit_unsent(struct channel *ch, bool limited)
+{
+    if (ch->ops->limit_unsent)
+        ch->ops->limit_unsent(ch, limited);
 }
 
 static inline void channel_shutdown(struct channel *ch)
@@ -109,6 +122,8 @@ int channel_fail(const struct channel *ch, const char *doing, int rc, struct err
 void channel_throttle(struct channel *ch, size_t bytes);
 size_t channel_slice(const struct channel *ch, size_t bytes); /* how many to send at once */
 int channel_await_room(struct channel *ch, int64_t deadline_ns);
+/* limit_unsent of channels whose fd is a TCP socket. */
+void channel_limit_socket(struct channel *ch, bool limited);
 /* Wait until least_bytes (1 or more) can be received, or enough of them to be worth waking up for,
  * or the end. 0 or an -errno as of base/io.h. */
 int channel_await_bytes(struct channel *ch, size_t least_bytes, int64_t deadline_ns);

@@ -23,11 +23,8 @@ enum {
     KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_PROBES = 4,
     IPV6_MIN_COLONS = 2,
-    /* Bytes that wait in a socket for longer than caches remember cost two trips to memory more.
-     * Left alone, both ends of a connection let megabytes wait. So little may wait to be sent where
-     * the sender wants that, and no more to be received than keeps a link of 40 Gb/s busy over this
-     * round trip. */
-    UNSENT_BYTES = 64 << 10,
+    /* Left alone, megabytes wait to be received, for longer than caches remember. No more shall
+     * than keeps a link of 40 Gb/s busy over this round trip. */
     WINDOW_BYTES_PER_US = 5000,
     LEAST_WINDOW_BYTES = 128 << 10,
     MOST_WINDOW_BYTES = 2 << 20, /* from here on it is the kernel that finds it out */
@@ -193,11 +190,6 @@ void tcp_tune(int fd, int64_t silent_ns)
     set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
     set_option(
         fd, IPPROTO_TCP, TCP_USER_TIMEOUT, silent_ms > INT32_MAX ? INT32_MAX : (int)silent_ms);
-}
-
-void tcp_limit_unsent(int fd, bool limited)
-{
-    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, limited ? UNSENT_BYTES : 0);
 }
 
 static int open_socket(int family)
@@ -482,6 +474,7 @@ static const struct channel_ops tcp_ops = {
     .recv = tcp_recv,
     .binding = tcp_binding,
     .finish = tcp_finish,
+    .limit_unsent = channel_limit_socket,
     .shutdown = tcp_shutdown,
     .close = tcp_close,
 };

@@ -21,7 +21,7 @@ $(B)/e2e/%: $(B)/obj/tests/e2e/%.o $(LIB)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lxencall
 
 .PHONY: e2e-tests check-e2e check-large
-e2e-tests: all xensim perf $(E2E_TOOLS)
+e2e-tests: all xensim perf $(B)/link/emulate $(E2E_TOOLS)
 check-e2e: e2e-tests
 	-$(Q)$(MAKE) --no-print-directory stock-helper
 	$(Q)B=$(B) SAN=$(SAN) tests/e2e/run $(E2E)
