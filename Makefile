@@ -6,6 +6,7 @@
 #   make check           unit and end-to-end tests
 #   make check-large     end-to-end tests with guests of 8 GiB
 #   make bench           how fast it is, beside others
+#   make bench-wan       the same over long links
 #   make install         DESTDIR and PREFIX are honoured
 #
 # SAN=asan or SAN=tsan builds the same things under build/asan or build/tsan. V=1 shows the
