@@ -6,6 +6,7 @@
 #include "engine/feed.h"
 #include "engine/xen/apply.h"
 #include "transport/pages.h"
+#include "transport/v3_stream.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -5,7 +5,7 @@
 #include "base/deadline.h"
 #include "dirtylog/extents.h"
 #include "engine/sink.h"
-#include "transport/v3.h"
+#include "transport/v3_stream.h"
 
 #include <errno.h>
 #include <stdio.h>

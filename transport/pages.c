@@ -3,9 +3,9 @@
 #include "base/bytes.h"
 #include "base/deadline.h"
 #include "transport/v3.h"
+#include "transport/zero_page.h"
 
 #include <errno.h>
-#include <immintrin.h>
 #include <inttypes.h>
 #include <lz4.h>
 #include <stdarg.h>
@@ -42,68 +42,6 @@ static const uint32_t block_words[] = {
 _Static_assert(MAX_PACKED_BYTES % 8 == 0, "padding needs no room of its own");
 _Static_assert(1 + PAGES_MAX_ENTRIES <= (int)RECORD_MAX_PARTS, "every page may be a part");
 _Static_assert(PAGES_MAX_BLOCKS % 2 == 0, "the block table ends on eight bytes");
-
-/* ---- zero pages ---- */
-
-__attribute__((target("avx2"))) static bool is_zero_avx2(const void *page)
-{
-    const __m256i *p = page;
-
-    for (size_t i = 0; i < PAGE_BYTES / sizeof(*p); i += 8) {
-        const __m256i a = _mm256_or_si256(_mm256_loadu_si256(p + i), _mm256_loadu_si256(p + i + 1));
-        const __m256i b = _mm256_or_si256(
-            _mm256_loadu_si256(p + i + 2), _mm256_loadu_si256(p + i + 3));
-        const __m256i c = _mm256_or_si256(
-            _mm256_loadu_si256(p + i + 4), _mm256_loadu_si256(p + i + 5));
-        const __m256i d = _mm256_or_si256(
-            _mm256_loadu_si256(p + i + 6), _mm256_loadu_si256(p + i + 7));
-        const __m256i all = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));
-
-        if (!_mm256_testz_si256(all, all))
-            return false;
-    }
-    return true;
-}
-
-static bool is_zero_sse2(const void *page)
-{
-    const __m128i *p = page;
-
-    for (size_t i = 0; i < PAGE_BYTES / sizeof(*p); i += 8) {
-        const __m128i a = _mm_or_si128(_mm_loadu_si128(p + i), _mm_loadu_si128(p + i + 1));
-        const __m128i b = _mm_or_si128(_mm_loadu_si128(p + i + 2), _mm_loadu_si128(p + i + 3));
-        const __m128i c = _mm_or_si128(_mm_loadu_si128(p + i + 4), _mm_loadu_si128(p + i + 5));
-        const __m128i d = _mm_or_si128(_mm_loadu_si128(p + i + 6), _mm_loadu_si128(p + i + 7));
-        const __m128i all = _mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d));
-
-        if (_mm_movemask_epi8(_mm_cmpeq_epi8(all, _mm_setzero_si128())) != 0xffff)
-            return false;
-    }
-    return true;
-}
-
-bool page_is_zero(const void *page)
-{
-    const uint8_t *p = page;
-
-    /* Pages in use mostly show it at their ends or in the middle, and each look costs a cache miss:
-     * one after the other. */
-    if (get_le64(p) || get_le64(p + PAGE_BYTES / 2) || get_le64(p + PAGE_BYTES - 8))
-        return false;
-    return __builtin_cpu_supports("avx2") ? is_zero_avx2(page) : is_zero_sse2(page);
-}
-
-/*
- * Past the caches: nobody reads the page soon, and writing it through them would fetch every line
- * of it before. Two and a half times as fast as memset().
- */
-static void zero_page(void *page)
-{
-    __m128i *p = page;
-
-    for (size_t i = 0; i < PAGE_BYTES / sizeof(*p); i++)
-        _mm_stream_si128(p + i, _mm_setzero_si128());
-}
 
 /* ---- common ---- */
 
@@ -592,10 +530,10 @@ static void place_pages(const struct page_front *f, void *const *into, uint8_t *
 {
     for (uint32_t i = 0; i < f->count; i++)
         if (f->entries[i] & WIRE_ENTRY_ZERO)
-            zero_page(into[i]);
+            page_clear(into[i]);
         else if (v3_type_has_data(v3_entry_type(f->entries[i])))
             *pages++ = into[i];
-    _mm_sfence(); /* before anybody is told that they are there */
+    page_clear_done();
 }
 
 int page_recv_contents(

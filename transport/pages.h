@@ -10,10 +10,10 @@
 #ifndef TRANSPORT_PAGES_H
 #define TRANSPORT_PAGES_H
 
+#include "base/limits.h"
 #include "transport/record.h"
 
 enum {
-    PAGE_BYTES = 4096,
     PAGES_MAX_ENTRIES = 1024,
     PAGES_BLOCK_PAGES = 16,
     PAGES_BLOCK_BYTES = PAGES_BLOCK_PAGES * PAGE_BYTES,
@@ -21,9 +21,6 @@ enum {
     PAGES_MAX_FRONT_BYTES = 8 + PAGES_MAX_ENTRIES * 8 + PAGES_MAX_BLOCKS * 4,
     PAGES_MAX_BODY_BYTES = PAGES_MAX_FRONT_BYTES + PAGES_MAX_ENTRIES * PAGE_BYTES,
 };
-
-/* Is every byte of the page zero? Any alignment of 8; stops at the first that is not. */
-bool page_is_zero(const void *page);
 
 /* How a block is stored. RAW is always allowed; sets of them are bits. */
 enum page_codec { PAGE_RAW, PAGE_LZ4, PAGE_ZSTD, PAGE_CODECS };

@@ -14,7 +14,7 @@
 #include "transport/pages.h"
 #include "transport/tcp.h"
 #include "transport/trunk.h"
-#include "transport/v3.h"
+#include "transport/v3_stream.h"
 
 #include <fcntl.h>
 #include <pthread.h>

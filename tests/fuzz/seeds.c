@@ -4,7 +4,7 @@
 #include "transport/pages.h"
 #include "transport/preamble.h"
 #include "transport/trunk.h"
-#include "transport/v3.h"
+#include "transport/v3_stream.h"
 
 #include <err.h>
 #include <fcntl.h>

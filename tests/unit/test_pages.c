@@ -5,6 +5,7 @@
 #include "tests/unit/wire_peer.h"
 #include "transport/pages.h"
 #include "transport/v3.h"
+#include "transport/zero_page.h"
 
 #include <errno.h>
 #include <lz4.h>
