@@ -7,6 +7,10 @@
 
 enum {
     PAGE_BYTES = 4096,
+    /* An extent, an aligned run of frames, is one lane's for a round; 2 MiB. */
+    EXTENT_FRAMES = 512,
+    EXTENT_WORDS = EXTENT_FRAMES / 64, /* of a bitmap */
+    MAX_LANES = 64,
 };
 
 #endif

@@ -41,7 +41,7 @@ struct lanes {
     struct trunk_reader reader;
     struct trunk_head head;
     struct restore *r; /* while receive() runs */
-    struct lane lane[WIRE_MAX_LANES];
+    struct lane lane[MAX_LANES];
     struct round_gate gate;       /* while lanes run */
     pthread_mutex_t failure_lock; /* guards failure */
     struct err failure;           /* the first cause */
@@ -354,7 +354,7 @@ int feed_open_lanes(struct feed **f, const struct dest_params *p, struct err *e)
     s->feed = (struct feed){.ops = &lanes_ops, .p = p};
     pthread_mutex_init(&s->feed.report_lock, NULL);
     pthread_mutex_init(&s->failure_lock, NULL);
-    for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
+    for (unsigned i = 0; i < MAX_LANES; i++)
         s->lane[i] = (struct lane){.owner = s, .index = i};
     *f = &s->feed;
     return 0;

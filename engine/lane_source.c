@@ -9,12 +9,6 @@
 #include <string.h>
 
 _Static_assert((int)BATCH_PAGES <= (int)PAGES_MAX_ENTRIES, "a batch fits into one PAGES record");
-_Static_assert((int)EXTENT_FRAMES == (int)WIRE_EXTENT_FRAMES, "lanes take the wire's extents");
-
-_Static_assert((int)PAGE_CODECS == (int)CODEC_CHOICES, "codecs are chosen by their numbers");
-_Static_assert((int)COMPRESS_NONE == (int)PAGE_RAW && (int)COMPRESS_LZ4 == (int)PAGE_LZ4 &&
-                   (int)COMPRESS_ZSTD == (int)PAGE_ZSTD && (int)COMPRESS_AUTO == (int)PAGE_CODECS,
-    "what is asked for is a codec, or the choice among all");
 
 /* A codec's output takes memory: a record is of half the size then, and smaller still where many
  * lanes share what a migration may take. One that is only tried, and mostly in vain, gets few. */
@@ -31,9 +25,9 @@ enum {
 /* In a small round all lanes shall get some of it, and end together; but each look costs. */
 enum { BATCHES_EACH = 4, LEAST_BATCH_PAGES = 64 };
 
-uint32_t lane_codecs(enum compress compress)
+uint32_t lane_codecs(enum codec compress)
 {
-    return compress == COMPRESS_AUTO ? PAGE_CODEC_BIT(PAGE_CODECS) - 1 : PAGE_CODEC_BIT(compress);
+    return compress == CODEC_AUTO ? CODEC_BIT(CODECS) - 1 : CODEC_BIT(compress);
 }
 
 static unsigned most_coded_pages(unsigned lane_count)
@@ -144,7 +138,7 @@ static void limit_socket(struct lane_source *l, bool shrank)
 /* How many entries a record has at most. */
 static unsigned most_record_pages(const struct lane_source *l, unsigned codec)
 {
-    const unsigned most = codec == PAGE_RAW ? PAGES_MAX_ENTRIES : l->coded_pages;
+    const unsigned most = codec == CODEC_NONE ? PAGES_MAX_ENTRIES : l->coded_pages;
 
     return codec != l->choice.current && TRIED_RECORD_PAGES < most ? TRIED_RECORD_PAGES : most;
 }

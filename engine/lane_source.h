@@ -67,8 +67,8 @@ struct lane_source {
     struct page_fault fault;
 };
 
-/* The codecs that lanes may use: bits of enum page_codec. */
-uint32_t lane_codecs(enum compress compress);
+/* The codecs that lanes may use: bits of enum codec. */
+uint32_t lane_codecs(enum codec compress);
 
 /* Open what the lane owns and start its thread. Nothing is left when it fails. */
 int lane_source_start(struct lane_source *l, struct frame_notes *notes, struct err *e);

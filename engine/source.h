@@ -10,6 +10,7 @@
 #define ENGINE_SOURCE_H
 
 #include "base/cancel.h"
+#include "base/codec.h"
 #include "base/deadline.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -31,11 +32,6 @@ struct source_toolstack {
     void *arg;
 };
 
-enum { SOURCE_MAX_LANES = 64 };
-
-/* How pages are stored on the way; AUTO chooses as it goes, for each lane. */
-enum compress { COMPRESS_NONE, COMPRESS_LZ4, COMPRESS_ZSTD, COMPRESS_AUTO };
-
 struct source_params {
     uint32_t domid;
     bool live;   /* false: suspend first, then send everything once */
@@ -54,8 +50,8 @@ struct source_params {
     /* Native: the trunk and lanes, open and proven, owned by the caller. */
     struct channel *trunk;
     struct channel **lanes;
-    unsigned lane_count; /* 1..SOURCE_MAX_LANES */
-    enum compress compress;
+    unsigned lane_count; /* 1..MAX_LANES */
+    enum codec compress;
 
     /* Drop-in (trunk NULL): the plain libxc v3 stream goes here; non-blocking. */
     int stream_fd;

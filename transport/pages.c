@@ -32,11 +32,11 @@ enum {
 
 #define BLOCK_LENGTH_MASK ((1u << BLOCK_CODEC_SHIFT) - 1)
 
-/* Indexed by enum page_codec: what the block table calls it. */
+/* Indexed by enum codec: what the block table calls it. */
 static const uint32_t block_words[] = {
-    [PAGE_RAW] = 2u << BLOCK_CODEC_SHIFT,
-    [PAGE_LZ4] = 0,
-    [PAGE_ZSTD] = 1u << BLOCK_CODEC_SHIFT,
+    [CODEC_NONE] = 2u << BLOCK_CODEC_SHIFT,
+    [CODEC_LZ4] = 0,
+    [CODEC_ZSTD] = 1u << BLOCK_CODEC_SHIFT,
 };
 
 _Static_assert(MAX_PACKED_BYTES % 8 == 0, "padding needs no room of its own");
@@ -79,7 +79,7 @@ struct page_encoder {
     void *lz_state; /* LZ4's tables */
     ZSTD_CCtx *zstd;
 
-    enum page_codec codec;                /* of this record */
+    enum codec codec;                     /* of this record */
     const void *block[PAGES_BLOCK_PAGES]; /* the pages of the one that fills up */
     unsigned block_pages;
     uint32_t blocks;
@@ -92,16 +92,16 @@ struct page_encoder {
 
 static bool allocate_codecs(struct page_encoder *enc, uint32_t codecs)
 {
-    if (!(codecs & ~PAGE_CODEC_BIT(PAGE_RAW)))
+    if (!(codecs & ~CODEC_BIT(CODEC_NONE)))
         return true;
     enc->copy = aligned_alloc(PAGE_BYTES, PAGES_BLOCK_BYTES);
     enc->packed = aligned_alloc(PAGE_BYTES, (size_t)PAGES_MAX_BLOCKS * MAX_PACKED_BYTES);
-    if (codecs & PAGE_CODEC_BIT(PAGE_LZ4))
+    if (codecs & CODEC_BIT(CODEC_LZ4))
         enc->lz_state = malloc((size_t)LZ4_sizeofState()); /* aligned for anything */
-    if (codecs & PAGE_CODEC_BIT(PAGE_ZSTD))
+    if (codecs & CODEC_BIT(CODEC_ZSTD))
         enc->zstd = ZSTD_createCCtx();
-    return enc->copy && enc->packed && (!(codecs & PAGE_CODEC_BIT(PAGE_LZ4)) || enc->lz_state) &&
-           (!(codecs & PAGE_CODEC_BIT(PAGE_ZSTD)) || enc->zstd);
+    return enc->copy && enc->packed && (!(codecs & CODEC_BIT(CODEC_LZ4)) || enc->lz_state) &&
+           (!(codecs & CODEC_BIT(CODEC_ZSTD)) || enc->zstd);
 }
 
 int page_encoder_create(uint32_t codecs, struct page_encoder **enc, struct err *e)
@@ -130,7 +130,7 @@ void page_encoder_destroy(struct page_encoder *enc)
 /* Is it worth trying? Memory that does not compress comes in runs. */
 static bool should_try(struct page_encoder *enc)
 {
-    if (enc->codec == PAGE_RAW)
+    if (enc->codec == CODEC_NONE)
         return false;
     if (enc->misses < MISSES_BEFORE_SKIPPING)
         return true;
@@ -165,7 +165,7 @@ static uint32_t pack_block(struct page_encoder *enc)
 
     for (unsigned i = 0; i < enc->block_pages; i++)
         memcpy(enc->copy + (size_t)i * PAGE_BYTES, enc->block[i], PAGE_BYTES);
-    if (enc->codec == PAGE_ZSTD) {
+    if (enc->codec == CODEC_ZSTD) {
         bytes = ZSTD_compressCCtx(enc->zstd, out, room_bytes, enc->copy, raw_bytes, ZSTD_LEVEL);
         if (ZSTD_isError(bytes))
             bytes = 0;
@@ -195,7 +195,7 @@ static void finish_block(struct page_encoder *enc)
     } else {
         for (unsigned i = 0; i < enc->block_pages; i++)
             add_piece(enc, enc->block[i], PAGE_BYTES);
-        enc->table[enc->blocks++] = block_words[PAGE_RAW] | enc->block_pages * PAGE_BYTES;
+        enc->table[enc->blocks++] = block_words[CODEC_NONE] | enc->block_pages * PAGE_BYTES;
     }
     enc->block_pages = 0;
 }
@@ -232,7 +232,7 @@ static void find_zero_pages(struct page_encoder *enc, const uint64_t *entries,
     }
 }
 
-int page_encode(struct page_encoder *enc, enum page_codec codec, const uint64_t *entries,
+int page_encode(struct page_encoder *enc, enum codec codec, const uint64_t *entries,
     const void *const *pages, unsigned count, struct page_body *body, struct err *e)
 {
     int64_t mark_ns = thread_cpu_ns();
@@ -391,12 +391,12 @@ static int check_entries(const struct page_decoder *dec, struct page_front *f, s
     return 0;
 }
 
-/* PAGE_CODECS: the word names none. */
-static enum page_codec codec_of(uint32_t word)
+/* CODECS: the word names none. */
+static enum codec codec_of(uint32_t word)
 {
-    enum page_codec codec = 0;
+    enum codec codec = 0;
 
-    while (codec < PAGE_CODECS && block_words[codec] != (word & ~BLOCK_LENGTH_MASK))
+    while (codec < CODECS && block_words[codec] != (word & ~BLOCK_LENGTH_MASK))
         codec++;
     return codec;
 }
@@ -408,12 +408,12 @@ static int check_blocks(const struct page_decoder *dec, const struct page_front 
     for (uint32_t b = 0; b < dec->blocks; b++) {
         const uint32_t raw_bytes = pages_in_block(f->data_pages, b) * PAGE_BYTES;
         const uint32_t stored_bytes = dec->table[b] & BLOCK_LENGTH_MASK;
-        const enum page_codec codec = codec_of(dec->table[b]);
-        const bool raw = codec == PAGE_RAW;
+        const enum codec codec = codec_of(dec->table[b]);
+        const bool raw = codec == CODEC_NONE;
 
-        if (codec == PAGE_CODECS)
+        if (codec == CODECS)
             return bad_pages(dec, e, "block %" PRIu32 " is stored in a way that is not known", b);
-        if (!raw && !(dec->rules.codecs & PAGE_CODEC_BIT(codec)))
+        if (!raw && !(dec->rules.codecs & CODEC_BIT(codec)))
             return bad_pages(
                 dec, e, "block %" PRIu32 " is compressed in a way that was not agreed", b);
         if (raw ? stored_bytes != raw_bytes : stored_bytes == 0 || stored_bytes >= raw_bytes)
@@ -473,10 +473,10 @@ static bool side_by_side(uint8_t *const *pages, uint32_t count)
 }
 
 /* dec->packed becomes exactly raw_bytes at out; false: it does not. */
-static bool unpack(struct page_decoder *dec, enum page_codec codec, uint32_t stored_bytes,
-    uint8_t *out, size_t raw_bytes)
+static bool unpack(struct page_decoder *dec, enum codec codec, uint32_t stored_bytes, uint8_t *out,
+    size_t raw_bytes)
 {
-    if (codec == PAGE_LZ4)
+    if (codec == CODEC_LZ4)
         return LZ4_decompress_safe((const char *)dec->packed, (char *)out, (int)stored_bytes,
                    (int)raw_bytes) == (int)raw_bytes;
     /* One frame, and nothing else: several would decode, too. */
@@ -547,10 +547,10 @@ int page_recv_contents(
     for (uint32_t b = 0; b < dec->blocks && !rc;) {
         uint32_t count = pages_in_block(dec->front.data_pages, b);
 
-        if (codec_of(dec->table[b]) != PAGE_RAW) {
+        if (codec_of(dec->table[b]) != CODEC_NONE) {
             rc = recv_packed(dec, ch, b++, pages + done, count, e);
         } else { /* and all raw ones that follow */
-            while (++b < dec->blocks && codec_of(dec->table[b]) == PAGE_RAW)
+            while (++b < dec->blocks && codec_of(dec->table[b]) == CODEC_NONE)
                 count += pages_in_block(dec->front.data_pages, b);
             rc = recv_raw(dec, ch, pages + done, count, e);
         }

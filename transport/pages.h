@@ -10,6 +10,7 @@
 #ifndef TRANSPORT_PAGES_H
 #define TRANSPORT_PAGES_H
 
+#include "base/codec.h"
 #include "base/limits.h"
 #include "transport/record.h"
 
@@ -21,11 +22,6 @@ enum {
     PAGES_MAX_FRONT_BYTES = 8 + PAGES_MAX_ENTRIES * 8 + PAGES_MAX_BLOCKS * 4,
     PAGES_MAX_BODY_BYTES = PAGES_MAX_FRONT_BYTES + PAGES_MAX_ENTRIES * PAGE_BYTES,
 };
-
-/* How a block is stored. RAW is always allowed; sets of them are bits. */
-enum page_codec { PAGE_RAW, PAGE_LZ4, PAGE_ZSTD, PAGE_CODECS };
-
-#define PAGE_CODEC_BIT(codec) (1u << (codec))
 
 /* ---- sending ---- */
 
@@ -51,7 +47,7 @@ struct page_body {
  * arrives as it is. The body refers to them and is valid until they are unmapped or the next call.
  * Fails only on a caller's mistake (ERR_INTERNAL).
  */
-int page_encode(struct page_encoder *enc, enum page_codec codec, const uint64_t *entries,
+int page_encode(struct page_encoder *enc, enum codec codec, const uint64_t *entries,
     const void *const *pages, unsigned count, struct page_body *body, struct err *e);
 
 /* ---- receiving ---- */

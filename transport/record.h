@@ -6,6 +6,7 @@
 #ifndef TRANSPORT_RECORD_H
 #define TRANSPORT_RECORD_H
 
+#include "base/limits.h"
 #include "transport/channel.h"
 
 #include <stdbool.h>
@@ -32,8 +33,6 @@ enum {
     RECORD_MAX_PARTS = 1 + 1024, /* iovecs of one record_send(): a front, and every page apart */
     RECORD_MAX_OPTIONAL_BYTES = 1 << 16,
     RECORD_MAX_FILLER_BYTES = 256 << 10,
-    WIRE_MAX_LANES = 64,
-    WIRE_EXTENT_FRAMES = 512, /* frames of an extent, which is one lane's for a round */
 };
 
 /* Every frame number is below HEAD's frame_count, and that is at most this: 16 TiB. */

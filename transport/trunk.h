@@ -9,7 +9,7 @@
 
 struct trunk_head {
     uint32_t guest_type; /* V3_GUEST_PV or V3_GUEST_HVM */
-    uint32_t codecs;     /* what blocks may be stored as: bits of enum page_codec */
+    uint32_t codecs;     /* what blocks may be stored as: bits of enum codec */
     uint32_t xen_major, xen_minor;
     uint32_t lane_count;
     uint64_t frame_count; /* every PFN is below */
@@ -24,7 +24,7 @@ struct trunk_round {
 
 struct trunk_lanes_done {
     uint32_t lane_count;
-    struct lane_totals lanes[WIRE_MAX_LANES];
+    struct lane_totals lanes[MAX_LANES];
 };
 
 struct trunk_result {

@@ -9,11 +9,6 @@
 
 _Static_assert((int)LINK_PREAMBLE_BYTES == (int)PREAMBLE_BYTES, "preambles travel whole");
 
-_Static_assert((int)LINK_COMPRESS_AUTO == (int)COMPRESS_AUTO &&
-                   (int)LINK_COMPRESS_ZSTD == (int)COMPRESS_ZSTD &&
-                   (int)LINK_COMPRESS_LZ4 == (int)COMPRESS_LZ4,
-    "the link's numbers are the engine's");
-
 /* The listener has these connections made at once; a source makes them one by one. */
 #define LINK_LIMIT_NS (10 * NS_PER_S)
 
@@ -170,7 +165,7 @@ void native_fill_source(struct native *n, struct source_params *p)
     p->trunk = n->channels.trunk;
     p->lanes = n->channels.lanes;
     p->lane_count = n->job.lanes;
-    p->compress = (enum compress)n->job.compress;
+    p->compress = n->job.compress;
     p->limits = n->job.limits;
     p->suspend_estimate_ns = n->job.suspend_estimate_ns;
     p->receiver_estimate_ns = n->job.receiver_estimate_ns;
