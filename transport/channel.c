@@ -11,18 +11,19 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-/* Bytes that wait in a socket for longer than caches remember cost two trips to memory more; to be
- * woken costs more than to read what came. */
+/* Bytes that sit in a socket until they fall out of the caches cost two more trips to memory, and a
+ * wake-up costs more than reading what caused it. */
 enum {
     SHORT_UNSENT_BYTES = 64 << 10,
-    /* A long way has time for that, and its sender may be late: 20 ms of 200 Mb/s. */
+    /* On a long path caches do not matter, and a sender that is late must not leave the link idle:
+     * 20 ms at 200 Mb/s. */
     LONG_UNSENT_BYTES = 512 << 10,
-    /* Where much is wanted, so much may come before the receiver is woken. (Linux wakes for less
-     * where the window has no room for it.) */
+    /* A receiver that wants this much or more is woken when so much has arrived. (Linux wakes it
+     * earlier if the window has no room for that.) */
     WAKE_BYTES = 128 << 10,
 };
 
-/* Whether tcp_tune() found the way short and fixed the window. (Kernels before 5.14 do not say.) */
+/* Did tcp_tune() find a short path and fix the window? (Kernels before 5.14 cannot tell.) */
 static bool has_fixed_window(int fd)
 {
     int locks = 0;
@@ -31,8 +32,8 @@ static bool has_fixed_window(int fd)
     return !getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &len) && locks & SOCK_RCVBUF_LOCK;
 }
 
-/* SO_RCVLOWAT makes the kernel set the window to that much, and what is then read in such portions
- * tells it little about the link: over a long way the window grows late, or never. */
+/* SO_RCVLOWAT raises the window to that much at once, and data then read in such portions tells the
+ * kernel little about the link: on a long path the window grows late, or never. */
 static size_t find_most_wake_bytes(int fd)
 {
     return has_fixed_window(fd) ? WAKE_BYTES : 1;
@@ -78,7 +79,7 @@ void channel_limit_socket(struct channel *ch, bool limited)
                       : has_fixed_window(ch->fd) ? SHORT_UNSENT_BYTES
                                                  : LONG_UNSENT_BYTES;
 
-    /* Without it all is slower, nothing else. */
+    /* Failing only costs speed. */
     setsockopt(ch->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));
 }
 

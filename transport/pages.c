@@ -20,8 +20,8 @@ enum {
     PREFETCH_PAGES = 8,
     /* A codec must save at least a sixteenth, or the receiver's work is not worth it. */
     MIN_SAVED_FRACTION = 16,
-    /* After that many blocks in a row that did not shrink only every second is tried; each further
-     * miss doubles the distance, up to MOST_SKIPPED, and each block that shrinks ends it. */
+    /* After this many blocks in a row that did not shrink, only every second one is tried; each
+     * further miss doubles the distance, up to MOST_SKIPPED, and a block that shrinks resets it. */
     MISSES_BEFORE_SKIPPING = 4,
     MOST_SKIPPED = 63,
     /* The fastest level whose output is still clearly smaller than LZ4's. */
@@ -64,7 +64,7 @@ static size_t padded_bytes(size_t len_bytes)
 /* ---- sending ---- */
 
 /*
- * A block that goes raw is sent from where its pages are mapped. Codecs work on a copy of them.
+ * A raw block is sent from where its pages are mapped. Codecs work on a copy of them.
  * They must not work on the guest's pages themselves: LZ4, for one, describes a repeated string by
  * where it stood before. If the guest changed that place after LZ4 had emitted it, but before a
  * later page was found to repeat it, the receiver would rebuild that later page from the older
@@ -80,11 +80,11 @@ struct page_encoder {
     ZSTD_CCtx *zstd;
 
     enum codec codec;                     /* of this record */
-    const void *block[PAGES_BLOCK_PAGES]; /* the pages of the one that fills up */
+    const void *block[PAGES_BLOCK_PAGES]; /* pages of the block being filled */
     unsigned block_pages;
     uint32_t blocks;
     uint32_t table[PAGES_MAX_BLOCKS];
-    uint64_t entries[PAGES_MAX_ENTRIES]; /* with ZERO where it is so */
+    uint64_t entries[PAGES_MAX_ENTRIES]; /* with ZERO set on zero pages */
     uint8_t front[PAGES_MAX_FRONT_BYTES];
     struct iovec iov[1 + PAGES_MAX_ENTRIES];
     int iov_count;
@@ -179,7 +179,7 @@ static uint32_t pack_block(struct page_encoder *enc)
     return (uint32_t)bytes;
 }
 
-/* The block is full, or the last: onto the record with it. */
+/* The block is full, or the last one: append it to the record. */
 static void finish_block(struct page_encoder *enc)
 {
     uint32_t packed_bytes = 0;
@@ -212,7 +212,7 @@ static int check_caller(const uint64_t *entries, unsigned count, struct err *e)
     return 0;
 }
 
-/* A page may become zero, or no longer be, after this: it is sent as it was judged. */
+/* A page may change after this; it is sent as what it was found to be. */
 static void find_zero_pages(struct page_encoder *enc, const uint64_t *entries,
     const void *const *pages, unsigned count, struct page_body *body)
 {
@@ -220,7 +220,7 @@ static void find_zero_pages(struct page_encoder *enc, const uint64_t *entries,
     for (unsigned i = 0; i < count; i++) {
         enc->entries[i] = entries[i];
         if (i + PREFETCH_PAGES < count)
-            __builtin_prefetch(pages[i + PREFETCH_PAGES]); /* NULL does no harm */
+            __builtin_prefetch(pages[i + PREFETCH_PAGES]); /* NULL is harmless */
         if (!v3_type_has_data(v3_entry_type(entries[i])))
             continue;
         if (page_is_zero(pages[i])) {
@@ -281,7 +281,7 @@ struct page_decoder {
     uint8_t *scratch; /* what it decodes to, if its pages do not lie side by side */
     ZSTD_DCtx *zstd;
 
-    /* The record that arrives. */
+    /* The record being received. */
     size_t left_bytes; /* of its body */
     uint32_t blocks;
     struct page_front front;
@@ -348,7 +348,7 @@ static const char *judge_entry(const struct page_rules *r, uint64_t entry)
     return NULL;
 }
 
-/* The next bytes of the body. what: the part that is cut short if there are not so many. */
+/* The next bytes of the body. what: the part that is cut short if there are too few. */
 static int take_parts(struct page_decoder *dec, struct channel *ch, struct iovec *iov, int count,
     size_t len_bytes, const char *what, struct err *e)
 {
@@ -472,7 +472,7 @@ static bool side_by_side(uint8_t *const *pages, uint32_t count)
     return true;
 }
 
-/* dec->packed becomes exactly raw_bytes at out; false: it does not. */
+/* Decode dec->packed to raw_bytes at out; false if it is not exactly that many. */
 static bool unpack(struct page_decoder *dec, enum codec codec, uint32_t stored_bytes, uint8_t *out,
     size_t raw_bytes)
 {
@@ -505,7 +505,7 @@ static int recv_packed(struct page_decoder *dec, struct channel *ch, uint32_t bl
     return 0;
 }
 
-/* Pages that come as they are, as many at once as may take stall_ns. */
+/* Raw pages, in pieces that may take stall_ns each. */
 static int recv_raw(struct page_decoder *dec, struct channel *ch, uint8_t *const *pages,
     uint32_t count, struct err *e)
 {
@@ -525,7 +525,7 @@ static int recv_raw(struct page_decoder *dec, struct channel *ch, uint8_t *const
     return rc;
 }
 
-/* Zeros where they belong; the others' places, in order, into pages. */
+/* Clear the zero pages; collect where the others go, in order, in pages. */
 static void place_pages(const struct page_front *f, void *const *into, uint8_t **pages)
 {
     for (uint32_t i = 0; i < f->count; i++)

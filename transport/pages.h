@@ -1,8 +1,8 @@
 /*
  * Page records (docs/wire.md, "Page records"): from entries and mapped pages to bytes, and back.
  * An encoder and a decoder belong to one lane each, own all their memory and never allocate after
- * creation. Pages that go as they are do not pass through that memory: they are sent from where
- * they are mapped and received where they belong.
+ * creation. Raw pages do not pass through that memory: they are sent from where they are mapped and
+ * received where they belong.
  *
  * An entry is libxc's: type in bits 63-60, PFN in bits 51-0 (transport/v3.h has V3_ENTRY_...);
  * both streams take the same arrays.
@@ -56,7 +56,7 @@ int page_encode(struct page_encoder *enc, enum codec codec, const uint64_t *entr
 struct page_rules {
     uint64_t frame_count;
     unsigned lane;   /* for messages */
-    uint32_t codecs; /* that blocks may be stored by */
+    uint32_t codecs; /* that blocks may be stored with */
 };
 
 struct page_decoder;
@@ -74,7 +74,7 @@ struct page_front {
 /*
  * Receive the front of a PAGES record whose header said len_bytes, and check it whole: every
  * entry, and that the lengths of all blocks fit. *front is the decoder's, valid until the next
- * call, and written only when all is right. ERR_PEER, -EPROTO with what and where otherwise.
+ * call, and written only if all is well. ERR_PEER, -EPROTO with what and where otherwise.
  */
 int page_recv_front(struct page_decoder *dec, struct channel *ch, size_t len_bytes,
     struct page_front *front, struct err *e);

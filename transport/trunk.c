@@ -20,11 +20,11 @@ enum {
     ROUND_BYTES = 24,
     ROUND_FLAG_LAST = 1 << 0,
     RESULT_HEADER_BYTES = 32,
-    /* A reader holds a header and a part from the start; larger states let it grow. */
+    /* A reader starts with room for a header and a part, and grows for larger states. */
     READER_FIRST_BYTES = STATE_HEADER_BYTES + STATE_PART_BYTES,
 };
 
-/* What errors are called on the wire; docs/wire.md has the table. */
+/* Error classes on the wire; docs/wire.md has the table. */
 static const enum err_class wire_classes[] = {
     ERR_NONE, ERR_USAGE, ERR_REFUSED, ERR_PEER, ERR_LOCAL, ERR_GUEST, ERR_INTERNAL, ERR_CANCELLED};
 static const enum err_side wire_sides[] = {SIDE_UNKNOWN, SIDE_SOURCE, SIDE_DESTINATION};
@@ -355,7 +355,7 @@ static int collect_state(
 
         uint8_t saved[STATE_HEADER_BYTES];
         uint32_t type;
-        /* Grow only by what one part may bring: a peer pays for memory with bytes. */
+        /* Grow by one part at a time: memory only for bytes that really come. */
         int rc = grow(r, have_bytes + STATE_PART_BYTES, e);
 
         if (rc)

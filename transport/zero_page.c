@@ -48,14 +48,14 @@ bool page_is_zero(const void *page)
 {
     const uint8_t *p = page;
 
-    /* Pages in use mostly show it at their ends or in the middle, and each look costs a cache miss:
-     * one after the other. */
+    /* Most pages in use are not zero at an end or in the middle; each look is a cache miss, so they
+     * are taken one by one. */
     if (get_le64(p) || get_le64(p + PAGE_BYTES / 2) || get_le64(p + PAGE_BYTES - 8))
         return false;
     return __builtin_cpu_supports("avx2") ? is_zero_avx2(page) : is_zero_sse2(page);
 }
 
-/* Past the caches: through them every line would be fetched before it is written. */
+/* Past the caches, which would fetch every line before it is written. */
 void page_clear(void *page)
 {
     __m128i *p = page;

@@ -10,12 +10,10 @@
 /* Is every byte of the page zero? Any alignment of 8; stops at the first that is not. */
 bool page_is_zero(const void *page);
 
-/* Make it zero, aligned to 16, where nobody reads it soon: two and a half times as fast as
- * memset().
- */
+/* Clear a page, aligned to 16, that nobody reads soon: two and a half times as fast as memset(). */
 void page_clear(void *page);
 
-/* After the last of them, before anybody is told that they are there. */
+/* After the last of them, before anybody is told. */
 void page_clear_done(void);
 
 #endif
