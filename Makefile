@@ -6,6 +6,7 @@
 #   make check           unit and end-to-end tests
 #   make check-large     end-to-end tests with guests of 8 GiB
 #   make bench           how fast it is, beside others
+#   make bench-wan       the same over long links
 #   make install         DESTDIR and PREFIX are honoured
 #
 # SAN=asan or SAN=tsan builds the same things under build/asan or build/tsan. V=1 shows the
@@ -63,7 +64,7 @@ all: $(PROGRAMS)
 
 # Rooms that are programs or tests of their own bring their own rules.
 include $(wildcard xensim/xensim.mk tests/unit/unit.mk tests/e2e/e2e.mk tests/fuzz/fuzz.mk \
-                   tests/lab/lab.mk perf/perf.mk)
+                   tests/lab/lab.mk tests/link/link.mk perf/perf.mk)
 
 .PHONY: objects
 objects: $(LIB) $(call obj,$(CMD_SRC) $(HELP_SRC) $(BOTH_SRC))

@@ -4,8 +4,8 @@
  * dates and, seen from the connecting side, host name verify. Nothing else is accepted, and
  * nothing falls back.
  *
- * After the handshake the server sends one byte inside TLS: a client learns there and then
- * whether it was accepted (TLS 1.3 would tell it only at its first read).
+ * After the handshake the server sends one byte inside TLS, so that a client knows at once whether
+ * it was accepted (in TLS 1.3 it would find out only at its first read).
  */
 #ifndef CRYPTO_TLS_H
 #define CRYPTO_TLS_H
@@ -33,7 +33,7 @@ struct tls_params {
     const char *expected_fingerprint; /* NULL, or the only key that is accepted */
     const char *name;                 /* of the channel */
     const struct cancel *cancel;
-    int64_t stall_ns;    /* later, for sends */
+    int64_t stall_ns;    /* of the channel */
     int64_t deadline_ns; /* of the handshake */
 };
 

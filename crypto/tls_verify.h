@@ -15,11 +15,11 @@ struct tls_verdict {
     bool has_ca;
     const struct tls_params *params;
     const char *host;      /* the peer, for messages */
-    struct tls_peer *peer; /* who it is, as far as it came */
+    struct tls_peer *peer; /* who it is, as far as known */
     struct err why_not;
 };
 
-/* Put in charge of every handshake of ctx; each SSL carries a struct tls_verdict as app data. */
+/* Install it for every handshake of ctx; each SSL carries a struct tls_verdict as app data. */
 void tls_verify_install(SSL_CTX *ctx);
 
 /* What a CA's certificate has to be for. */

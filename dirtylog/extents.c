@@ -2,8 +2,6 @@
 
 #include "base/bitmap.h"
 
-enum { EXTENT_WORDS = EXTENT_FRAMES / 64 };
-
 void frame_share_begin(struct frame_share *s, const uint64_t *bitmap, uint64_t frames)
 {
     s->bitmap = bitmap;

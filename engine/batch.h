@@ -28,7 +28,6 @@
 
 enum { BATCH_PAGES = 2 * EXTENT_FRAMES };
 
-
 /* CPU time, over all loads. */
 struct batch_costs {
     int64_t types_cpu_ns; /* which frames there are, and of what types */

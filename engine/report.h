@@ -6,6 +6,7 @@
 #define ENGINE_REPORT_H
 
 #include "base/err.h"
+#include "base/limits.h"
 #include "sched/decide.h"
 #include "sched/words.h"
 
@@ -78,8 +79,6 @@ struct lane_profile {
     int64_t paced_ns; /* for --bandwidth */
 };
 
-enum { REPORT_MAX_LANES = 64 };
-
 struct total_report {
     unsigned rounds;
     uint64_t data_pages;
@@ -89,7 +88,7 @@ struct total_report {
     struct prediction predicted; /* when the decision to suspend was made */
     struct downtime_report downtime;
     unsigned lane_count; /* 0: there were none (plain stream) */
-    struct lane_profile lanes[REPORT_MAX_LANES];
+    struct lane_profile lanes[MAX_LANES];
 };
 
 struct report_ops {

@@ -10,6 +10,7 @@
 #define ENGINE_SOURCE_H
 
 #include "base/cancel.h"
+#include "base/codec.h"
 #include "base/deadline.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -31,11 +32,6 @@ struct source_toolstack {
     int (*cap)(void *arg, unsigned percent, struct err *e);
     void *arg;
 };
-
-enum { SOURCE_MAX_LANES = 64 };
-
-/* How pages are stored on the way; AUTO chooses as it goes, for each lane. */
-enum compress { COMPRESS_NONE, COMPRESS_LZ4, COMPRESS_ZSTD, COMPRESS_AUTO };
 
 struct source_params {
     uint32_t domid;

@@ -11,11 +11,6 @@
 
 _Static_assert((int)LINK_PREAMBLE_BYTES == (int)PREAMBLE_BYTES, "preambles travel whole");
 
-_Static_assert((int)LINK_COMPRESS_AUTO == (int)COMPRESS_AUTO &&
-                   (int)LINK_COMPRESS_ZSTD == (int)COMPRESS_ZSTD &&
-                   (int)LINK_COMPRESS_LZ4 == (int)COMPRESS_LZ4,
-    "the link's numbers are the engine's");
-
 /* The listener has these connections made at once; a source makes them one by one. */
 #define LINK_LIMIT_NS (10 * NS_PER_S)
 
@@ -172,7 +167,7 @@ int native_open_out(const struct native *n, const struct cancel *cancel, const s
         .trunk = n->channels.trunk,
         .lanes = n->channels.lanes,
         .lane_count = n->job.lanes,
-        .compress = (enum compress)n->job.compress,
+        .compress = n->job.compress,
         .cancel = cancel,
         .log = log,
     };

@@ -50,7 +50,7 @@ static int begin_state(struct receive *r, struct err *e)
 
 static int make_secrets(struct receive *r, struct err *e)
 {
-    r->accept.lanes = r->in.offer.lanes < LINK_MAX_LANES ? r->in.offer.lanes : LINK_MAX_LANES;
+    r->accept.lanes = r->in.offer.lanes < MAX_LANES ? r->in.offer.lanes : MAX_LANES;
     r->accept.finish_ns = history_estimate_ns(HISTORY_FINISH, r->admission.devices,
         FINISH_NS + (int64_t)r->admission.devices * FINISH_DEVICE_NS);
     if (getrandom(r->accept.session, sizeof(r->accept.session), 0) !=

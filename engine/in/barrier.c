@@ -14,7 +14,7 @@
 int barrier_init(struct barrier *b, unsigned lane_count, uint64_t frame_count, struct err *e)
 {
     *b = (struct barrier){.lane_count = lane_count};
-    b->claims = calloc(frame_count / WIRE_EXTENT_FRAMES + 1, sizeof(*b->claims));
+    b->claims = calloc(frame_count / EXTENT_FRAMES + 1, sizeof(*b->claims));
     if (!b->claims)
         return err_set(e, ERR_LOCAL, ENOMEM, "no memory for %" PRIu64 " frames", frame_count);
 
@@ -44,7 +44,7 @@ void barrier_destroy(struct barrier *b)
 /* Never zero, which says that nobody has claimed it yet. */
 static uint64_t claim_of(unsigned lane, uint64_t crossed)
 {
-    return (crossed + 1) * WIRE_MAX_LANES + lane;
+    return (crossed + 1) * MAX_LANES + lane;
 }
 
 static bool claim_extent(_Atomic uint64_t *claim, uint64_t mine)
@@ -52,7 +52,7 @@ static bool claim_extent(_Atomic uint64_t *claim, uint64_t mine)
     uint64_t held = atomic_load_explicit(claim, memory_order_relaxed);
 
     /* Whoever has just been faster is in the same round: the barrier lets nobody ahead. */
-    return held == mine || (held / WIRE_MAX_LANES != mine / WIRE_MAX_LANES &&
+    return held == mine || (held / MAX_LANES != mine / MAX_LANES &&
                                atomic_compare_exchange_strong_explicit(
                                    claim, &held, mine, memory_order_relaxed, memory_order_relaxed));
 }
@@ -64,7 +64,7 @@ int barrier_claim(struct barrier *b, unsigned lane, uint64_t crossed, const uint
     uint64_t last = UINT64_MAX;
 
     for (unsigned i = 0; i < count; i++) {
-        const uint64_t extent = v3_entry_pfn(entries[i]) / WIRE_EXTENT_FRAMES;
+        const uint64_t extent = v3_entry_pfn(entries[i]) / EXTENT_FRAMES;
 
         if (extent != last && !claim_extent(&b->claims[extent], mine))
             return err_set(e, ERR_PEER, EPROTO,

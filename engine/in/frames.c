@@ -25,7 +25,7 @@ int frames_init(
         .domid = domid,
         .levels = levels,
         .frame_count = frame_count,
-        .populated_bytes = (frame_count + EXTENT_PAGES - 1) / EXTENT_PAGES * EXTENT_PAGES / 8,
+        .populated_bytes = (frame_count + EXTENT_FRAMES - 1) / EXTENT_FRAMES * EXTENT_FRAMES / 8,
         .p2m_bytes = levels ? frame_count * sizeof(uint64_t) : 0,
     };
     for (unsigned i = 0; i < FRAMES_STRIPES; i++)
@@ -75,9 +75,9 @@ static bool populate_extent(struct frames *f, struct xen *x, uint64_t first)
 
     if (build_populate(x, f->domid, SUPERPAGE_ORDER, &frame, 1) != 1)
         return false;
-    for (unsigned i = 0; i < EXTENT_PAGES; i++)
+    for (unsigned i = 0; i < EXTENT_FRAMES; i++)
         publish(f, first + i, frame + i);
-    atomic_fetch_add_explicit(&f->populated_pages, EXTENT_PAGES, memory_order_relaxed);
+    atomic_fetch_add_explicit(&f->populated_pages, EXTENT_FRAMES, memory_order_relaxed);
     atomic_fetch_add_explicit(&f->superpages, 1, memory_order_relaxed);
     return true;
 }
@@ -95,7 +95,7 @@ static int out_of_memory(const struct frames *f, uint64_t pfn, struct err *e)
 static int populate_singles(
     struct frames *f, struct xen *x, const uint64_t *pfns, unsigned count, struct err *e)
 {
-    uint64_t frames[EXTENT_PAGES];
+    uint64_t frames[EXTENT_FRAMES];
 
     memcpy(frames, pfns, count * sizeof(frames[0]));
 
@@ -114,7 +114,7 @@ static int populate_singles(
 static int populate_in_extent(
     struct frames *f, struct xen *x, const uint64_t *pfns, unsigned count, struct err *e)
 {
-    const uint64_t extent = pfns[0] / EXTENT_PAGES;
+    const uint64_t extent = pfns[0] / EXTENT_FRAMES;
     pthread_mutex_t *lock = &f->stripes[extent % FRAMES_STRIPES];
     uint64_t populated[EXTENT_WORDS];
     struct populate_plan plan;

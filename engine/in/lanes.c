@@ -49,7 +49,7 @@ struct in_lanes {
     struct frames *frames;
     const struct in_hook *hook;
     struct barrier barrier;
-    struct lane lane[WIRE_MAX_LANES];
+    struct lane lane[MAX_LANES];
     pthread_mutex_t failure_lock; /* guards failure */
     struct err failure;           /* the first cause */
 };
@@ -361,7 +361,7 @@ int in_lanes_open(const struct in_lanes_params *p, struct in **in, struct err *e
     s->p = *p;
     s->phase = PHASE_HEAD_STATES;
     pthread_mutex_init(&s->failure_lock, NULL);
-    for (unsigned i = 0; i < WIRE_MAX_LANES; i++)
+    for (unsigned i = 0; i < MAX_LANES; i++)
         s->lane[i] = (struct lane){.owner = s, .index = i};
     *in = &s->base;
     return 0;

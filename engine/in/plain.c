@@ -8,7 +8,7 @@
 #include "engine/in/place.h"
 #include "transport/pages.h"
 #include "transport/record.h"
-#include "transport/v3.h"
+#include "transport/v3_stream.h"
 
 #include <errno.h>
 #include <inttypes.h>

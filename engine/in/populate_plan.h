@@ -6,14 +6,15 @@
 #ifndef ENGINE_IN_POPULATE_PLAN_H
 #define ENGINE_IN_POPULATE_PLAN_H
 
-#include "transport/record.h"
+#include "base/limits.h"
 
-enum { EXTENT_PAGES = WIRE_EXTENT_FRAMES, EXTENT_WORDS = EXTENT_PAGES / 64 };
+#include <stdbool.h>
+#include <stdint.h>
 
 struct populate_plan {
-    bool whole; /* count is EXTENT_PAGES; single pages will do when Xen has no larger one */
+    bool whole; /* count is EXTENT_FRAMES; single pages will do when Xen has no larger one */
     unsigned count;
-    uint64_t pfns[EXTENT_PAGES];
+    uint64_t pfns[EXTENT_FRAMES];
 };
 
 /* populated: the extent's words of the bitmap. pfns[0..count): all of one extent, in any order and

@@ -4,14 +4,11 @@
 #include "base/io.h"
 #include "dirtylog/extents.h"
 #include "engine/allocations.h"
-#include "transport/tcp.h"
 
 #include <errno.h>
 #include <string.h>
 
 _Static_assert((int)BATCH_PAGES <= (int)PAGES_MAX_ENTRIES, "a batch fits into one PAGES record");
-_Static_assert((int)EXTENT_FRAMES == (int)WIRE_EXTENT_FRAMES, "lanes take the wire's extents");
-_Static_assert((int)PAGE_CODECS == (int)CODEC_CHOICES, "codecs are chosen by their numbers");
 
 /* Compressed pages need a buffer: such a record has half the pages, and fewer where many lanes
  * share what a migration may take. A codec that is only tried gets few, because it mostly loses. */
@@ -128,14 +125,14 @@ static void learn(struct lane *l, unsigned codec, uint64_t pages, uint64_t bytes
 static void limit_socket(struct lane *l, bool shrank)
 {
     if (shrank != l->shrank)
-        tcp_limit_unsent(l->ch->fd, !shrank);
+        channel_limit_unsent(l->ch, !shrank);
     l->shrank = shrank;
 }
 
 /* How many entries a record has at most. */
 static unsigned most_record_pages(const struct lane *l, unsigned codec)
 {
-    const unsigned most = codec == PAGE_RAW ? PAGES_MAX_ENTRIES : l->coded_pages;
+    const unsigned most = codec == CODEC_NONE ? PAGES_MAX_ENTRIES : l->coded_pages;
 
     return codec != l->choice.current && TRIED_RECORD_PAGES < most ? TRIED_RECORD_PAGES : most;
 }
@@ -301,7 +298,7 @@ int lane_start(struct lane *l, struct frame_notes *notes, struct err *e)
     codec_choice_init(&l->choice, l->team->codecs);
     l->coded_pages = most_coded_pages(l->team->lane_count);
     l->page_ns = BATCH_NS; /* until it is known */
-    tcp_limit_unsent(l->ch->fd, true);
+    channel_limit_unsent(l->ch, true);
 
     if (!rc)
         rc = batch_create(&l->xen, l->guest, notes, &l->batch, e);

@@ -13,10 +13,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-_Static_assert((int)COMPRESS_NONE == (int)PAGE_RAW && (int)COMPRESS_LZ4 == (int)PAGE_LZ4 &&
-                   (int)COMPRESS_ZSTD == (int)PAGE_ZSTD && (int)COMPRESS_AUTO == (int)PAGE_CODECS,
-    "what is asked for is a codec, or the choice among all");
-
 /* A connection broke: so long the receiver has to say why. */
 #define EXPLAIN_NS (2 * NS_PER_S)
 
@@ -393,9 +389,9 @@ static const struct out_ops lanes_ops = {
     .close = lanes_close,
 };
 
-static uint32_t codecs_of(enum compress compress)
+static uint32_t codecs_of(enum codec compress)
 {
-    return compress == COMPRESS_AUTO ? PAGE_CODEC_BIT(PAGE_CODECS) - 1 : PAGE_CODEC_BIT(compress);
+    return compress == CODEC_AUTO ? CODEC_BIT(CODECS) - 1 : CODEC_BIT(compress);
 }
 
 int out_lanes_open(const struct out_lanes_params *p, struct out **out, struct err *e)

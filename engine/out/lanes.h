@@ -16,8 +16,8 @@
 struct out_lanes_params {
     struct channel *trunk;
     struct channel *const *lanes;
-    unsigned lane_count; /* 1..SOURCE_MAX_LANES */
-    enum compress compress;
+    unsigned lane_count; /* 1..MAX_LANES */
+    enum codec compress;
     const struct cancel *cancel;
     const struct log *log;
 };

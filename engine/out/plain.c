@@ -3,7 +3,7 @@
 
 #include "dirtylog/extents.h"
 #include "engine/batch.h"
-#include "transport/v3.h"
+#include "transport/v3_stream.h"
 
 #include <errno.h>
 #include <stdio.h>

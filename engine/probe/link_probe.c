@@ -145,7 +145,7 @@ static int sum_up(const struct filling *lanes, unsigned count, struct link_probe
 int link_probe_run(struct channel *const *lanes, unsigned lane_count, int64_t span_ns,
     uint64_t most_bytes, struct link_probe *result, struct err *e)
 {
-    struct filling fillings[WIRE_MAX_LANES] = {0};
+    struct filling fillings[MAX_LANES] = {0};
     uint8_t *filler = malloc(RECORD_MAX_FILLER_BYTES);
     int rc = 0;
 

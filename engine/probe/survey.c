@@ -46,7 +46,7 @@ static int set_up(struct surveyor *v, struct err *e)
     if (!rc)
         rc = batch_create(&v->xen, v->guest, &v->notes, &v->batch, e);
     if (!rc)
-        rc = page_encoder_create(PAGE_CODEC_BIT(PAGE_CODECS) - 1, &v->encoder, e);
+        rc = page_encoder_create(CODEC_BIT(CODECS) - 1, &v->encoder, e);
     if (rc)
         return rc;
     v->found = bitmap_alloc(v->guest->frames);
@@ -59,7 +59,7 @@ static int encode_sample(struct surveyor *v, struct err *e)
 {
     const struct batch *b = v->batch;
 
-    for (enum page_codec codec = 0; codec < PAGE_CODECS; codec++) {
+    for (enum codec codec = 0; codec < CODECS; codec++) {
         struct page_body body;
         const int rc = page_encode(v->encoder, codec, b->entries, b->pages, b->count, &body, e);
 
@@ -67,7 +67,7 @@ static int encode_sample(struct surveyor *v, struct err *e)
             return rc;
         v->s->page[codec].bytes += (double)io_sum_bytes(body.iov, body.iov_count);
         v->s->page[codec].busy_ns += (double)(body.zero_scan_cpu_ns + body.encode_cpu_ns);
-        if (codec == PAGE_RAW) {
+        if (codec == CODEC_NONE) {
             v->data_pages += body.data_pages;
             v->zero_pages += body.zero_pages;
         }
@@ -130,7 +130,7 @@ static void average(struct surveyor *v)
     s->pages = v->guest->present_pages;
     s->sampled_pages = all;
     s->zero_share = all ? (double)v->zero_pages / (double)all : 0;
-    for (int i = 0; i < PAGE_CODECS; i++) {
+    for (int i = 0; i < CODECS; i++) {
         /* The front of a record is small, and is shared out among those with contents. */
         s->page[i].bytes = v->data_pages ? s->page[i].bytes / (double)v->data_pages : PAGE_BYTES;
         s->page[i].busy_ns = v->data_pages ? load_ns + s->page[i].busy_ns / (double)v->data_pages

@@ -29,7 +29,7 @@ struct survey {
      * is left of it. */
     struct survey_page {
         double busy_ns, bytes;
-    } page[PAGE_CODECS];
+    } page[CODECS];
     struct stats observed; /* one window */
 };
 

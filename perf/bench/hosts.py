@@ -15,6 +15,8 @@ MIB = 1 << 20
 
 
 class Hosts:
+    address = "127.0.0.1"  # where the other one is
+
     def __init__(self, build, work, place, size):
         self.build = build
         self.place = place

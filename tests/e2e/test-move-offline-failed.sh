@@ -10,9 +10,9 @@ trust a b
 trust b a
 listen b
 guest a g --type pv
-xm a --offline "127.0.0.1:$port" g --bandwidth 100M --json >said 2>err &
-mover=$!
-echo $mover >>pids
+xmigrate_on a --offline "127.0.0.1:$port" g --bandwidth 100M --json
+launch said err "${command[@]}"
+mover=$launched
 wait_for 20 grep -q '"progress"' said
 state_is a g suspended
 kill -KILL "$(pgrep -P "$listener")" || fail "no receiver to kill"

@@ -8,10 +8,9 @@ listen b
 guest a g --type pvh
 
 begin() {
-    : >move.json
-    xm a --live "127.0.0.1:$port" g --lanes 2 --json "$@" >move.json 2>move.err &
-    mover=$!
-    echo $mover >>pids
+    xmigrate_on a --live "127.0.0.1:$port" g --lanes 2 --json "$@"
+    launch move.json move.err "${command[@]}"
+    mover=$launched
     wait_for 30 grep -q '"progress"' move.json
 }
 

@@ -2,7 +2,7 @@
 #include "base/deadline.h"
 #include "tests/fuzz/fuzz.h"
 #include "transport/pages.h"
-#include "transport/v3.h"
+#include "transport/v3_stream.h"
 
 #include <string.h>
 #include <sys/mman.h>

@@ -4,7 +4,7 @@
 #include "transport/pages.h"
 #include "transport/preamble.h"
 #include "transport/trunk.h"
-#include "transport/v3.h"
+#include "transport/v3_stream.h"
 
 #include <err.h>
 #include <fcntl.h>
@@ -81,7 +81,7 @@ static void make_pages(const char *dir)
             if (kind == 2 && counts[c] > 2)
                 continue; /* noise teaches little and slows down much */
             check(page_encode(
-                      enc, c % 2 ? PAGE_ZSTD : PAGE_LZ4, entries, pages, counts[c], &body, &e),
+                      enc, c % 2 ? CODEC_ZSTD : CODEC_LZ4, entries, pages, counts[c], &body, &e),
                 &e);
             snprintf(name, sizeof(name), "kind%u-%u", kind, counts[c]);
             memory_channel_reset(&m);
@@ -106,7 +106,7 @@ static void make_trunk(const char *dir)
     memory_channel_init(&m);
     check(trunk_send_head(ch,
               &(struct trunk_head){.guest_type = V3_GUEST_PV,
-                  .codecs = PAGE_CODEC_BIT(PAGE_LZ4),
+                  .codecs = CODEC_BIT(CODEC_LZ4),
                   .xen_major = 4,
                   .xen_minor = 17,
                   .lane_count = 2,

@@ -93,7 +93,7 @@ void ends_open_lanes(struct image_ends *x, unsigned lane_count)
         .trunk = x->out_trunk,
         .lanes = x->out_lanes,
         .lane_count = lane_count,
-        .compress = COMPRESS_LZ4,
+        .compress = CODEC_LZ4,
         .cancel = &x->out_cancel,
         .log = &silent,
     };

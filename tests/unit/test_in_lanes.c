@@ -31,7 +31,7 @@ static int set_up(void **state)
     (void)state;
     f = (struct fixture){.e = ERR_INIT, .done.lane_count = LANES};
     ends_open_lanes(&f.x, LANES);
-    assert_int_equal(page_encoder_create(PAGE_CODEC_BIT(PAGE_LZ4), &f.encoder, &f.e), 0);
+    assert_int_equal(page_encoder_create(CODEC_BIT(CODEC_LZ4), &f.encoder, &f.e), 0);
     ends_receive(&f.x);
     return 0;
 }
@@ -50,7 +50,7 @@ static void send_head_of(unsigned lane_count)
 {
     const struct trunk_head head = {
         .guest_type = V3_GUEST_HVM,
-        .codecs = PAGE_CODEC_BIT(PAGE_RAW) | PAGE_CODEC_BIT(PAGE_LZ4),
+        .codecs = CODEC_BIT(CODEC_NONE) | CODEC_BIT(CODEC_LZ4),
         .xen_major = 4,
         .xen_minor = 17,
         .lane_count = lane_count,
@@ -84,7 +84,7 @@ static void send_pages(unsigned lane, uint64_t pfn, uint8_t what)
     struct page_body body;
 
     memset(f.page, what, sizeof(f.page));
-    assert_int_equal(page_encode(f.encoder, PAGE_LZ4, entries, pages, 2, &body, &f.e), 0);
+    assert_int_equal(page_encode(f.encoder, CODEC_LZ4, entries, pages, 2, &body, &f.e), 0);
     assert_int_equal(
         record_send(f.x.out_lanes[lane], RECORD_PAGES, body.iov, body.iov_count, &f.e), 0);
     f.done.lanes[lane].records++;

@@ -59,7 +59,7 @@ static struct link_job sample_job(void)
         .port = 8002,
         .connect_ns = 1,
         .silent_ns = 2,
-        .compress = LINK_COMPRESS_ZSTD,
+        .compress = CODEC_ZSTD,
         .bandwidth_bits_per_s = 1000000000,
         .limits = {.max_downtime_ns = 300000000,
             .max_time_ns = 6,

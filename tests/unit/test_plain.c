@@ -4,7 +4,7 @@
 #include "base/bytes.h"
 #include "tests/unit/fake_xen.h"
 #include "tests/unit/image_ends.h"
-#include "transport/v3.h"
+#include "transport/v3_stream.h"
 
 #include <endian.h>
 #include <setjmp.h>

@@ -76,7 +76,7 @@ static void put_record(struct fixture *f, uint32_t type, const void *body, uint3
 }
 
 static const struct trunk_head head = {.guest_type = V3_GUEST_PV,
-    .codecs = PAGE_CODEC_BIT(PAGE_RAW) | PAGE_CODEC_BIT(PAGE_LZ4),
+    .codecs = CODEC_BIT(CODEC_NONE) | CODEC_BIT(CODEC_LZ4),
     .xen_major = 4,
     .xen_minor = 17,
     .lane_count = 4,
@@ -141,9 +141,9 @@ static void test_bad_heads_are_refused(void **state)
 static void test_rounds_lanes_and_end_arrive(void **state)
 {
     struct fixture *f = *state;
-    struct trunk_lanes_done done = {.lane_count = WIRE_MAX_LANES};
+    struct trunk_lanes_done done = {.lane_count = MAX_LANES};
 
-    for (uint64_t i = 0; i < WIRE_MAX_LANES; i++)
+    for (uint64_t i = 0; i < MAX_LANES; i++)
         done.lanes[i] = (struct lane_totals){i, i << 32, ~i, i * 7};
     assert_int_equal(
         trunk_send_round(&f->m.ch,
@@ -157,7 +157,7 @@ static void test_rounds_lanes_and_end_arrive(void **state)
     assert_int_equal(f->got.round.page_count, 1ull << 32);
     assert_true(f->got.round.last);
     assert_received(f, RECORD_LANES_DONE);
-    assert_int_equal(f->got.lanes_done.lane_count, WIRE_MAX_LANES);
+    assert_int_equal(f->got.lanes_done.lane_count, MAX_LANES);
     assert_memory_equal(f->got.lanes_done.lanes, done.lanes, sizeof(done.lanes));
     assert_received(f, RECORD_END);
 }

@@ -3,7 +3,7 @@
 #include "base/bytes.h"
 #include "base/deadline.h"
 #include "transport/pages.h"
-#include "transport/v3.h"
+#include "transport/v3_stream.h"
 
 #include <errno.h>
 #include <fcntl.h>

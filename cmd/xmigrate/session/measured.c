@@ -19,7 +19,7 @@ struct lane {
 
 struct measured {
     struct session_lanes channels;
-    struct lane lanes[LINK_MAX_LANES];
+    struct lane lanes[MAX_LANES];
 };
 
 static void *serve(void *arg)

@@ -50,7 +50,7 @@ static const struct field offer_fields[] = {
 static const struct field accept_fields[] = {
     FIELD("session", FIELD_BYTES, struct message_accept, session),
     FIELD("key", FIELD_BYTES, struct message_accept, key),
-    FIELD_BETWEEN("lanes", struct message_accept, lanes, 1, LINK_MAX_LANES),
+    FIELD_BETWEEN("lanes", struct message_accept, lanes, 1, MAX_LANES),
     FIELD_COUNT("finish_ns", struct message_accept, finish_ns),
     FIELDS_END,
 };
@@ -89,7 +89,7 @@ void message_session_text(
 
 int message_send_hello(struct control *c, struct err *e)
 {
-    const struct message_hello hello = {WIRE_MAJOR, WIRE_MINOR, LINK_MAX_LANES};
+    const struct message_hello hello = {WIRE_MAJOR, WIRE_MINOR, MAX_LANES};
 
     return send_json(c, CONTROL_HELLO, fields_pack(hello_fields, &hello), e);
 }
