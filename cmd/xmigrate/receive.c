@@ -186,7 +186,7 @@ static void clean_up(struct receive *r)
     xl_config_dispose(&r->admission.config);
     if (r->xl.ctx)
         xl_close(&r->xl);
-    explicit_bzero(&r->accept, sizeof(r->accept));
+    explicit_bzero(r->accept.key, sizeof(r->accept.key));
 }
 
 int receive_main(const struct listen_options *o, const struct log *log, int fd,
