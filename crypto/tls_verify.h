@@ -5,7 +5,7 @@
 #ifndef CRYPTO_TLS_VERIFY_H
 #define CRYPTO_TLS_VERIFY_H
 
-#include "crypto/tls.h"
+#include "crypto/tls_params.h"
 
 #include <openssl/ssl.h>
 

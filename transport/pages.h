@@ -11,17 +11,10 @@
 #define TRANSPORT_PAGES_H
 
 #include "base/codec.h"
-#include "base/limits.h"
+#include "transport/pages_limits.h"
 #include "transport/record.h"
 
-enum {
-    PAGES_MAX_ENTRIES = 1024,
-    PAGES_BLOCK_PAGES = 16,
-    PAGES_BLOCK_BYTES = PAGES_BLOCK_PAGES * PAGE_BYTES,
-    PAGES_MAX_BLOCKS = PAGES_MAX_ENTRIES / PAGES_BLOCK_PAGES,
-    PAGES_MAX_FRONT_BYTES = 8 + PAGES_MAX_ENTRIES * 8 + PAGES_MAX_BLOCKS * 4,
-    PAGES_MAX_BODY_BYTES = PAGES_MAX_FRONT_BYTES + PAGES_MAX_ENTRIES * PAGE_BYTES,
-};
+#include <sys/uio.h>
 
 /* ---- sending ---- */
 

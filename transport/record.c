@@ -2,7 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/deadline.h"
-#include "transport/pages.h"
+#include "transport/pages_limits.h"
 
 #include <errno.h>
 #include <inttypes.h>
