@@ -41,6 +41,7 @@ static void a_failure_without_sense_is_a_failure(void **state)
 {
     static const char *const bodies[] = {"", "[]", "{}",
         "{\"class\":\"peer\",\"side\":\"source\",\"text\":\"x\",\"code\":0}",
+        "{\"class\":\"peer\",\"side\":\"source\",\"text\":\"\",\"code\":1}",
         "{\"class\":\"peer\",\"side\":\"source\",\"text\":\"x\\n\",\"code\":1}"};
     struct err why;
 
@@ -48,7 +49,7 @@ static void a_failure_without_sense_is_a_failure(void **state)
     for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
         parse(bodies[i], &why);
         assert_int_equal(why.class, ERR_PEER);
-        assert_true(why.code > 0);
+        assert_true(why.code > 0 && why.text[0]);
     }
 }
 

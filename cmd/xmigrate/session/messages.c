@@ -277,7 +277,8 @@ void message_parse_error(const void *body, size_t len_bytes, struct err *why)
     int64_t code;
 
     if (take_text(o, "class", class, sizeof(class)) && take_text(o, "side", side, sizeof(side)) &&
-        take_text(o, "text", text, sizeof(text)) && take_int(o, "code", 1, 4095, &code)) {
+        take_text(o, "text", text, sizeof(text)) && text[0] &&
+        take_int(o, "code", 1, 4095, &code)) {
         err_set(&got, err_class_parse(class), (int)code, "%s", text);
         got.side = err_side_parse(side);
     } else {
