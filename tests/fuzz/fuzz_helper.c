@@ -48,7 +48,7 @@ static void open_pipes(struct toolstack *t, uint32_t callbacks, const uint8_t *d
         in = memfd_create("replies", MFD_CLOEXEC);
         out = memfd_create("messages", MFD_CLOEXEC);
     }
-    must(ftruncate(in, 0) == 0 && pwrite(in, data, size, 0) == (ssize_t)size);
+    must(pwrite(in, data, size, 0) == (ssize_t)size && !ftruncate(in, (off_t)size));
     must(ftruncate(out, 0) == 0 && lseek(in, 0, SEEK_SET) == 0 && lseek(out, 0, SEEK_SET) == 0);
     *t = (struct toolstack){.in_fd = in, .out_fd = out, .callbacks = callbacks};
     pthread_mutex_init(&t->lock, NULL);

@@ -8,7 +8,7 @@
 #include "cmd/link.h"
 #include "tests/fuzz/fuzz.h"
 
-#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -75,15 +75,28 @@ static void check_accepted(struct link_message *m)
     link_message_clear(&again);
 }
 
-/* One that was left open would make the next one higher. */
-static void check_descriptors(void)
+/* Send the packet, with the far end of a pipe if a descriptor is to come along. Returns the near
+ * end, or -1. */
+static int send_packet(const uint8_t *data, size_t size, bool with_fd)
 {
-    static int next;
-    const int fd = dup(ends[0]);
+    int pipe_fds[2] = {-1, -1};
 
-    must(fd >= 0 && (!next || fd <= next));
-    next = fd;
-    close(fd);
+    must(!with_fd || !pipe2(pipe_fds, O_CLOEXEC | O_NONBLOCK));
+    must(packet_send(ends[0], data, size, pipe_fds[1], NULL, deadline_in(NS_PER_S)) == 0);
+    if (with_fd)
+        close(pipe_fds[1]);
+    return pipe_fds[0];
+}
+
+/* Everybody has closed the far end. */
+static void check_closed(int near_fd)
+{
+    char byte;
+
+    if (near_fd < 0)
+        return;
+    must(read(near_fd, &byte, 1) == 0);
+    close(near_fd);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -95,15 +108,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends));
     if (size < 2)
         return 0;
-    must(packet_send(ends[0], data + 1, size - 1, data[0] & 1 ? ends[0] : -1, NULL,
-             deadline_in(NS_PER_S)) == 0);
 
+    const int near_fd = send_packet(data + 1, size - 1, data[0] & 1);
     const int rc = link_recv(ends[1], &m, NULL, deadline_in(NS_PER_S), &e);
 
     must(rc ? err_is_set(&e) && m.fd < 0 && !m.body : !err_is_set(&e));
     if (!rc)
         check_accepted(&m);
     link_message_clear(&m);
-    check_descriptors();
+    check_closed(near_fd);
     return 0;
 }

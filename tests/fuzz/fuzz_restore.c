@@ -41,7 +41,8 @@ static int fill_file(const uint8_t *data, size_t size)
 
     if (fd < 0)
         fd = memfd_create("stream", MFD_CLOEXEC);
-    must(ftruncate(fd, 0) == 0 && pwrite(fd, stream, len_bytes, 0) == (ssize_t)len_bytes);
+    must(
+        pwrite(fd, stream, len_bytes, 0) == (ssize_t)len_bytes && !ftruncate(fd, (off_t)len_bytes));
     must(lseek(fd, 0, SEEK_SET) == 0);
     return fd;
 }
