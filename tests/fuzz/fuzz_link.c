@@ -7,6 +7,7 @@
 #include "base/packet.h"
 #include "cmd/link.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/mutate_json.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -97,6 +98,11 @@ static void check_closed(int near_fd)
         return;
     must(read(near_fd, &byte, 1) == 0);
     close(near_fd);
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+    return mutate_behind_byte(data, size, max_size, seed);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -6,6 +6,7 @@
 #include "base/deadline.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/mutate_json.h"
 #include "tests/unit/memory_channel.h"
 #include "transport/preamble.h"
 
@@ -127,6 +128,11 @@ static void try_error(const uint8_t *body, size_t len_bytes)
     message_parse_error(body, len_bytes, &again);
     must(why.class == again.class && why.side == again.side && why.code == again.code);
     must(!strcmp(why.text, again.text));
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+    return mutate_behind_byte(data, size, max_size, seed);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -2,9 +2,15 @@
 /* A state file: what makes sense is within its limits, and is the same when it is written again. */
 #include "cmd/xmigrate/handoff/state.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/mutate_json.h"
 
 #include <errno.h>
 #include <string.h>
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+    return mutate_json(data, size, max_size, seed);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

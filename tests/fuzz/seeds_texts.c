@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/log.h"
 #include "tests/fuzz/seeds.h"
 
 #include <string.h>
@@ -36,6 +37,17 @@ static void make_helper(const char *dir)
         "\0\0\0\0\0\0\0\0\0\0\0\0");
 }
 
+/* The longest line of the log, where libxl's replies would stand. */
+static void make_long_line(const char *dir)
+{
+    static const char words[] = "--save-domain\0003\000-1\0007\0001\000136\0000\0";
+    static char text[sizeof(words) + LOG_LINE_BYTES];
+
+    memcpy(text, words, sizeof(words));
+    memset(text + sizeof(words), 'x', LOG_LINE_BYTES - 1);
+    save(dir, "helper", "long", text, sizeof(text));
+}
+
 static void make_config(const char *dir)
 {
     SAVE(dir, "config", "pv",
@@ -64,6 +76,7 @@ void make_texts(const char *dir)
 {
     make_options(dir);
     make_helper(dir);
+    make_long_line(dir);
     make_config(dir);
     SAVE(dir, "history", "some",
         "\1"
