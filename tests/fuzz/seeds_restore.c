@@ -77,7 +77,7 @@ static void put_pages(struct v3_stream *s, unsigned levels)
 /* A file becomes a seed, behind the two bytes for the domain. */
 static void save_stream(const char *dir, int fd, bool hvm, const char *seed)
 {
-    static uint8_t stream[1 << 16], bytes[2 + sizeof(stream) + 64];
+    static uint8_t stream[1 << 17], bytes[2 + sizeof(stream) + 64];
     const ssize_t n = pread(fd, stream, sizeof(stream), 0);
 
     bytes[0] = hvm | 1 << 1;
@@ -117,7 +117,7 @@ static void put_pv_tail(struct v3_stream *s, unsigned width)
     put_state(s, V3_END, NULL, 0);
 }
 
-static void make_pv(const char *dir, unsigned width, const char *seed)
+static void make_pv(const char *dir, unsigned width, bool verify, const char *seed)
 {
     const int fd = memfd_create(seed, MFD_CLOEXEC);
     const unsigned levels = width == 8 ? 4 : 3;
@@ -144,35 +144,64 @@ static void make_pv(const char *dir, unsigned width, const char *seed)
     put_le64(body + V3_P2M_FRAMES_BYTES, P2M_PFN);
     put_state(&s, V3_X86_PV_P2M_FRAMES, body, sizeof(body));
     put_pages(&s, levels);
+    if (verify) {
+        put_state(&s, V3_VERIFY, NULL, 0);
+        put_pages(&s, levels);
+    }
     put_pv_tail(&s, width);
     v3_stream_destroy(&s);
     save_stream(dir, fd, false, seed);
 }
 
-static void make_pvh(const char *dir)
+/* Frames that have memory and nothing in it. */
+static void put_empty(struct v3_stream *s, uint64_t first, unsigned count)
+{
+    uint64_t entries[512];
+    const void *pages[512] = {NULL};
+    struct err e = ERR_INIT;
+
+    for (unsigned i = 0; i < count; i++)
+        entries[i] = v3_entry(first + i, (uint32_t)V3_PAGE_XALLOC << 28);
+    check(v3_write_pages(s, entries, pages, count, &e), &e);
+}
+
+/* With an extent that can be one large page, and then more than fits. */
+static void make_pvh(const char *dir, unsigned empty, bool verify, const char *seed)
 {
     static const uint8_t zeros[64];
     const struct v3_hvm_param params[] = {
         {HVM_PARAM_STORE_PFN, STORE_PFN}, {HVM_PARAM_CONSOLE_PFN, CONSOLE_PFN}};
-    const int fd = memfd_create("pvh", MFD_CLOEXEC);
+    const int fd = memfd_create(seed, MFD_CLOEXEC);
     uint8_t body[V3_HVM_PARAMS_MAX_BYTES];
     struct v3_stream s;
 
     memset(memory, 0, sizeof(memory));
-    v3_stream_init(&s, fd, NULL, 1000000000, "pvh");
+    v3_stream_init(&s, fd, NULL, 1000000000, seed);
     put_head(&s, V3_GUEST_HVM);
     put_state(&s, V3_STATIC_DATA_END, NULL, 0);
     put_pages(&s, 0);
+    if (empty)
+        put_empty(&s, 512, 512);
+    if (empty > 512)
+        put_empty(&s, 2000, empty - 512);
+    if (verify) {
+        put_state(&s, V3_VERIFY, NULL, 0);
+        memory[PLAIN_PFN][0] = 1; /* differs */
+        put_pages(&s, 0);
+    }
     put_state(&s, V3_HVM_PARAMS, body, v3_encode_hvm_params(params, 2, body));
     put_state(&s, V3_HVM_CONTEXT, zeros, sizeof(zeros));
     put_state(&s, V3_END, NULL, 0);
     v3_stream_destroy(&s);
-    save_stream(dir, fd, true, "pvh");
+    save_stream(dir, fd, true, seed);
 }
 
 void make_restores(const char *dir)
 {
-    make_pv(dir, 8, "pv-64");
-    make_pv(dir, 4, "pv-32");
-    make_pvh(dir);
+    make_pv(dir, 8, false, "pv-64");
+    make_pv(dir, 4, false, "pv-32");
+    make_pv(dir, 8, true, "pv-verify");
+    make_pvh(dir, 0, false, "pvh");
+    make_pvh(dir, 512, true, "pvh-verify");
+    make_pvh(dir, 612, false, "pvh-no-memory");
 }
