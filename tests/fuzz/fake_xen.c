@@ -35,6 +35,7 @@ static unsigned given;
 static uint16_t slots[SLOTS];                   /* by PFN: one more than the frame's index */
 static uint8_t pages[FRAMES + 1][XC_PAGE_SIZE]; /* the last one is the shared info */
 static struct mapping mappings[MAX_MAPPINGS];
+static uint64_t cleared_gfn; /* the last one */
 static unsigned mapped, handles, buffers;
 
 static bool fails(void)
@@ -71,6 +72,7 @@ void fake_xen_begin(const struct fake_xen *wanted)
 {
     memset(slots, 0, sizeof(slots));
     given = 0;
+    cleared_gfn = UINT64_MAX;
     xen = *wanted;
     xen.width_bytes = 8;
 }
@@ -280,10 +282,17 @@ int xc_domain_populate_physmap(xc_interface *xch, uint32_t domid, unsigned long 
 
 /* ---- what the states become ---- */
 
+static bool is_ring(uint32_t param)
+{
+    return param == HVM_PARAM_STORE_PFN || param == HVM_PARAM_CONSOLE_PFN ||
+           param == HVM_PARAM_IOREQ_PFN || param == HVM_PARAM_BUFIOREQ_PFN;
+}
+
 int xc_hvm_param_set(xc_interface *xch, uint32_t dom, uint32_t param, uint64_t value)
 {
-    (void)xch, (void)param, (void)value;
+    (void)xch;
     must(dom == FAKE_DOMID && xen.hvm);
+    must(!is_ring(param) || value == cleared_gfn);
     return fails() ? -1 : 0;
 }
 
@@ -299,6 +308,7 @@ int xc_clear_domain_pages(xc_interface *xch, uint32_t domid, unsigned long dst_p
         return -1;
     }
     memset(pages[page], 0, XC_PAGE_SIZE);
+    cleared_gfn = dst_pfn;
     return 0;
 }
 

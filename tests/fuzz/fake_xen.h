@@ -7,6 +7,7 @@
  *   - to map, pin, clear or run on a frame that the domain does not have
  *   - to give memory to a frame twice
  *   - to pin a page table, or set a vCPU, while something is mapped
+ *   - to make a frame the ring of an HVM container without clearing it
  *   - to pin a page table that names a frame which the domain does not have
  */
 #ifndef TESTS_FUZZ_FAKE_XEN_H
