@@ -63,13 +63,20 @@ static void make_config(const char *dir)
         "\"on_poweroff\":\"destroy\",\"on_reboot\":\"restart\",\"on_crash\":\"preserve\"}");
     SAVE(dir, "config", "pvh",
         "{\"c_info\":{\"type\":\"pvh\",\"name\":\"web2\",\"hap\":\"True\"},"
-        "\"b_info\":{\"max_vcpus\":1,\"iomem\":[{\"start\":1,\"number\":2}],"
+        "\"b_info\":{\"max_vcpus\":1,\"iomem\":[{\"start\":1,\"number\":2,\"gfn\":"
+        "18446744073709551614}],"
         "\"ioports\":[{\"first\":1,\"number\":2}],\"irqs\":[5],\"cpuid\":[{\"leaf\":1,"
         "\"eax\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}],\"type.pvh\":{\"pvshim\":\"False\"},"
         "\"arch_arm\":{\"gic_version\":\"v2\"}},"
         "\"p9s\":[{\"tag\":\"t\",\"path\":\"/\"}],\"channels\":[{\"devid\":0,\"name\":\"c\","
         "\"connection.socket\":{\"path\":\"/s\"}}],\"pcidevs\":[{\"func\":0,\"dev\":1,\"bus\":2}],"
         "\"vtpms\":[{\"devid\":0}],\"usbctrls\":[{\"type\":\"pv\"}]}");
+    SAVE(dir, "config", "policies",
+        "{\"c_info\":{\"type\":\"pvh\",\"name\":\"web3\"},\"b_info\":{\"cpuid\":{\"cpuid\":[{"
+        "\"leaf\":1,"
+        "\"eax\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}],\"msr\":[{\"index\":266,"
+        "\"policy\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}]},"
+        "\"type.pvh\":{}}}");
 }
 
 void make_texts(const char *dir)

@@ -37,6 +37,11 @@ static void a_cpuid_policy_of_another_length_is_refused(void **state)
             "{\"leaf\":2,\"edx\":\"%s\"}]}}",
             registers[i]);
         assert_refused(text, "CPUID");
+        snprintf(text, sizeof(text),
+            "{\"c_info\":{\"name\":\"web1\"},\"b_info\":{\"cpuid\":{\"cpuid\":["
+            "{\"leaf\":2,\"edx\":\"%s\"}],\"msr\":[]}}}",
+            registers[i]);
+        assert_refused(text, "CPUID");
     }
 }
 

@@ -64,10 +64,15 @@ static bool is_cpuid_policy(const json_t *policy)
 static int check_text(const char *text, struct err *e)
 {
     json_error_t why;
-    json_t *config = json_loads(text, JSON_REJECT_DUPLICATES, &why);
+    /* libxl has numbers of 64 bits without a sign. */
+    json_t *config = json_loads(text, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &why);
     const json_t *cpuid = json_object_get(json_object_get(config, "b_info"), "cpuid");
     bool good = true;
 
+    /* A list of leaves; or that, and one of MSRs beside it, in what has been added to 4.17 since.
+     */
+    if (json_is_object(cpuid))
+        cpuid = json_object_get(cpuid, "cpuid");
     for (size_t i = 0; i < json_array_size(cpuid) && good; i++)
         good = is_cpuid_policy(json_array_get(cpuid, i));
     json_decref(config);
