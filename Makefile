@@ -5,6 +5,7 @@
 #   make demo            a live migration on this machine, no Xen needed
 #   make check           unit and end-to-end tests
 #   make check-large     end-to-end tests with guests of 8 GiB
+#   make check-fuzz      whatever reads what others wrote, 15 s each; FUZZ_SECONDS=1800 for longer
 #   make bench           how fast it is, beside others
 #   make bench-wan       the same over long links
 #   make install         DESTDIR and PREFIX are honoured

@@ -152,8 +152,10 @@ int trust_find(const char *config_dir, const char *fingerprint, bool *found,
             memcpy(name, entry.name, TRUST_NAME_BYTES);
         }
     }
-    if (rc)
+    if (rc) {
         *found = false;
+        name[0] = '\0';
+    }
     free(t.text);
     return rc;
 }
@@ -178,10 +180,12 @@ static int lock_dir(const char *config_dir, struct err *e)
     return fd;
 }
 
+/* A fingerprint means that key, even if somebody else goes by it as a name. */
 static bool is_same(const struct entry *entry, const char *fingerprint_or_name)
 {
-    return !strcmp(entry->fingerprint, fingerprint_or_name) ||
-           (strcmp(entry->name, NO_NAME) && !strcmp(entry->name, fingerprint_or_name));
+    if (trust_is_fingerprint(fingerprint_or_name))
+        return !strcmp(entry->fingerprint, fingerprint_or_name);
+    return strcmp(entry->name, NO_NAME) && !strcmp(entry->name, fingerprint_or_name);
 }
 
 /* Copy the file without the entries that match (and count those). */

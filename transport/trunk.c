@@ -20,8 +20,8 @@ enum {
     ROUND_BYTES = 24,
     ROUND_FLAG_LAST = 1 << 0,
     RESULT_HEADER_BYTES = 32,
-    /* A reader starts with room for a header and a part, and grows for larger states. */
-    READER_FIRST_BYTES = STATE_HEADER_BYTES + STATE_PART_BYTES,
+    /* What most records need; a longer one lets a reader grow. */
+    READER_FIRST_BYTES = 4096,
 };
 
 /* Error classes on the wire; docs/wire.md has the table. */
@@ -320,6 +320,18 @@ static int grow(struct trunk_reader *r, size_t need_bytes, struct err *e)
     return 0;
 }
 
+/* The next record, its body at at_bytes of r->body, which grows to what the header says. */
+static int recv_at(struct trunk_reader *r, size_t at_bytes, uint32_t *type, size_t *len_bytes,
+    int64_t deadline_ns, struct err *e)
+{
+    int rc = record_recv_header(
+        r->ch, STATE_HEADER_BYTES + STATE_PART_BYTES, type, len_bytes, deadline_ns, e);
+
+    if (!rc)
+        rc = grow(r, at_bytes + *len_bytes, e);
+    return rc ? rc : record_recv_body(r->ch, *type, r->body + at_bytes, *len_bytes, e);
+}
+
 /*
  * A STATE's first part of len_bytes is in r->body. Fetch the others behind it. Each is received
  * over the last eight bytes that are there, which are put back afterwards: its header lands on
@@ -353,19 +365,15 @@ static int collect_state(
         if (part_bytes == STATE_HEADER_BYTES)
             return bad_message(r, RECORD_STATE, "an empty part", e);
 
+        const size_t at_bytes = have_bytes - STATE_HEADER_BYTES;
         uint8_t saved[STATE_HEADER_BYTES];
         uint32_t type;
-        /* Grow by one part at a time: memory only for bytes that really come. */
-        int rc = grow(r, have_bytes + STATE_PART_BYTES, e);
 
-        if (rc)
-            return rc;
+        memcpy(saved, r->body + at_bytes, sizeof(saved));
 
-        uint8_t *at = r->body + have_bytes - STATE_HEADER_BYTES;
+        const int rc = recv_at(r, at_bytes, &type, &part_bytes, deadline_in(r->ch->stall_ns), e);
+        uint8_t *const at = r->body + at_bytes;
 
-        memcpy(saved, at, sizeof(saved));
-        rc = record_recv(r->ch, at, STATE_HEADER_BYTES + STATE_PART_BYTES, &type, &part_bytes,
-            deadline_in(r->ch->stall_ns), e);
         if (rc == -ENODATA)
             return bad_message(r, RECORD_STATE, "the connection ended inside a state", e);
         if (rc)
@@ -388,8 +396,7 @@ int trunk_recv(struct trunk_reader *r, struct trunk_message *m, int64_t deadline
     const char *wrong = NULL;
     uint32_t type;
     size_t len_bytes;
-    const int rc = record_recv(
-        r->ch, r->body, READER_FIRST_BYTES, &type, &len_bytes, deadline_ns, e);
+    const int rc = recv_at(r, 0, &type, &len_bytes, deadline_ns, e);
 
     if (rc)
         return rc;

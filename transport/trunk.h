@@ -62,7 +62,7 @@ struct trunk_message {
 /* One per receiving end of a trunk; owned by the thread that receives. */
 struct trunk_reader {
     struct channel *ch;
-    uint8_t *body; /* the state being put together; grows as its bytes arrive */
+    uint8_t *body; /* the record, or the state being put together; grows part by part */
     size_t cap_bytes;
 };
 

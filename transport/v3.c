@@ -239,6 +239,9 @@ int v3_decode_hvm_params(const void *body, size_t len_bytes,
     for (uint32_t i = 0; i < count; i++) {
         params[i].index = bytes_in_u64(&in);
         params[i].value = bytes_in_u64(&in);
+        /* Xen counts them in 32 bits: what was cut off would make another one of it. */
+        if (params[i].index > UINT32_MAX)
+            return bad_record(V3_HVM_PARAMS, "a parameter that Xen cannot have", e);
     }
     if (!bytes_in_done(&in))
         return bad_length(V3_HVM_PARAMS, len_bytes, e);

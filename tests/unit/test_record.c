@@ -423,6 +423,25 @@ static void test_states_that_do_not_go_on_are_refused(void **state)
     assert_int_equal(f->got.state.len_bytes, 4096);
 }
 
+static void test_memory_follows_what_comes(void **state)
+{
+    struct fixture *f = *state;
+    const size_t first_bytes = f->reader.cap_bytes;
+
+    start_state(f, 100);
+    continue_state(f, RECORD_STATE, V3_SHARED_INFO, 0, 100);
+    assert_received(f, RECORD_STATE);
+    assert_true(first_bytes <= 4096);
+    assert_int_equal(f->reader.cap_bytes, first_bytes);
+
+    /* Only one part can be announced. */
+    const uint8_t header[8] = {RECORD_STATE, 0, 0, 0, 8, 0, 16, 0};
+
+    memory_channel_put(&f->m, header, sizeof(header));
+    assert_int_equal(receive(f), -EBADMSG);
+    assert_int_equal(f->reader.cap_bytes, 8 + (1 << 20));
+}
+
 static void test_optional_records_are_skipped(void **state)
 {
     struct fixture *f = *state;
@@ -574,6 +593,7 @@ int main(void)
         TEST(test_states_beyond_their_limit_are_not_sent),
         TEST(test_bad_states_are_refused),
         TEST(test_states_that_do_not_go_on_are_refused),
+        TEST(test_memory_follows_what_comes),
         TEST(test_optional_records_are_skipped),
         TEST(test_records_of_a_lane_are_refused_on_the_trunk),
         TEST(test_every_cut_is_an_error),

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* A state file: what makes sense is within its limits, and is the same when it is written again. */
+#include "cmd/xmigrate/handoff/state.h"
+#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/mutate_json.h"
+
+#include <errno.h>
+#include <string.h>
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
+{
+    return mutate_json(data, size, max_size, seed);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct state s = {0}, again = {0};
+    struct err e = ERR_INIT;
+    const int rc = state_parse((const char *)data, size, &s, &e);
+
+    must(rc ? rc == -EBADMSG && err_is_set(&e) : !err_is_set(&e));
+    if (rc)
+        return 0;
+    must(strlen(s.uuid) == STATE_UUID_BYTES - 1 && !strchr(s.uuid, '/'));
+    must(s.domid == STATE_NO_DOMID || s.domid < 0x7ff0);
+
+    char *text = state_text(&s);
+
+    must(text && state_parse(text, strlen(text), &again, &e) == 0);
+    free(text);
+    must(s.role == again.role && s.phase == again.phase && s.domid == again.domid);
+    must(s.logging == again.logging && s.suspending == again.suspending && s.cap == again.cap);
+    must(s.supervisor == again.supervisor && s.helper == again.helper);
+    must(!strcmp(s.uuid, again.uuid) && !strcmp(s.name, again.name));
+    must(!strcmp(s.peer, again.peer));
+    return 0;
+}
