@@ -51,11 +51,12 @@ static const char *side_name(int side)
     return err_side_name((enum err_side)side);
 }
 
-static const struct field_words roles = {role_name, LINK_DESTINATION + 1, -1};
-static const struct field_words compressions = {compress_name, CODEC_AUTO + 1, -1};
-static const struct field_words stalls = {stall_name, ON_STALLS, -1};
-static const struct field_words classes = {class_name, ERR_CANCELLED + 1, ERR_INTERNAL};
-static const struct field_words sides = {side_name, SIDE_DESTINATION + 1, SIDE_UNKNOWN};
+static const struct field_words roles = {role_name, 0, LINK_DESTINATION + 1, -1};
+static const struct field_words compressions = {compress_name, 0, CODEC_AUTO + 1, -1};
+static const struct field_words stalls = {stall_name, 0, ON_STALLS, -1};
+/* Whoever says that it failed has, whatever it calls that. */
+static const struct field_words classes = {class_name, ERR_USAGE, ERR_CANCELLED + 1, ERR_INTERNAL};
+static const struct field_words sides = {side_name, 0, SIDE_DESTINATION + 1, SIDE_UNKNOWN};
 
 static const struct field job_fields[] = {
     FIELD("role", FIELD_WORD, struct link_job, role, .words = &roles),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/fuzz/fake_xen.h"
 
-#include "engine/pte.h"
+#include "engine/guest/pte.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>

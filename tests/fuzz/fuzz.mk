@@ -24,8 +24,8 @@ FUZZ_SRC := $(LIB_SRC) $(filter-out %/main.c,$(CMD_SRC) $(HELP_SRC) $(BOTH_SRC))
 FUZZ_LDLIBS := -pthread -llz4 -lzstd -ljansson -lcrypto
 # Without Xen's libraries but there, so that a hypercall that nobody plays does not link.
 $(FUZZ_B)/fuzz_config: FUZZ_LDLIBS += $(PKG_LIBS)
-$(addprefix $(FUZZ_B)/fuzz_,config link messages state): $(call fuzz_obj,tests/fuzz/mutate_json.c)
-$(FUZZ_B)/fuzz_restore: $(call fuzz_obj,tests/fuzz/fake_xen.c)
+$(addprefix $(FUZZ_B)/fuzz_,config journal link messages): $(call fuzz_obj,tests/fuzz/mutate_json.c)
+$(FUZZ_B)/fuzz_restore: $(call fuzz_obj,tests/fuzz/fake_xen.c tests/fuzz/never_asked.c)
 
 $(FUZZ_B)/obj/%.o: %.c
 	$(call say,CC,$< (fuzz))

@@ -66,7 +66,7 @@ static void check_accepted(struct link_message *m)
     if (m->kind == LINK_FAILED || m->kind == LINK_ABORT)
         must(err_is_set(&m->failed) && m->failed.code > 0);
     if (m->kind == LINK_JOB)
-        must(m->job.lanes > 0 && m->job.lanes <= LINK_MAX_LANES && m->job.domid < 0x7ff0);
+        must(m->job.lanes > 0 && m->job.lanes <= MAX_LANES && m->job.domid < 0x7ff0);
     if (m->kind == LINK_CONN)
         must(m->fd >= 0);
     if (send_again(m))

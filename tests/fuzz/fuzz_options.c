@@ -14,8 +14,8 @@ static void check_taken(const struct options *o)
                          o->mode == MODE_ESTIMATE;
 
     must(o->mode != MODE_NONE);
-    must(o->lanes >= 1 && o->lanes <= LINK_MAX_LANES);
-    must(o->compress < LINK_COMPRESSES);
+    must(o->lanes >= 1 && o->lanes <= MAX_LANES);
+    must(o->compress <= CODEC_AUTO);
     must(o->limits.max_downtime_ns >= 0 && o->limits.max_time_ns >= 0);
     must(o->limits.max_rounds >= 1 && o->limits.max_bytes <= INT64_MAX);
     must(o->bandwidth_bits_per_s <= INT64_MAX);

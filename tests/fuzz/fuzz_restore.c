@@ -5,6 +5,7 @@
  * is asked only for what fake_xen.h allows.
  */
 #include "engine/dest.h"
+#include "engine/in/plain.h"
 #include "tests/fuzz/expand.h"
 #include "tests/fuzz/fake_xen.h"
 #include "tests/fuzz/fuzz.h"
@@ -52,8 +53,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const struct dest_toolstack toolstack = {take_static_data, NULL};
     static const struct dest_report_ops report = {take_progress, NULL};
     static const struct log log = {LOG_ERROR, drop_line, NULL};
+    struct cancel cancel;
     struct dest_params p = {
-        .domid = FAKE_DOMID, .log = &log, .toolstack = &toolstack, .report = &report};
+        .guest = {.domid = FAKE_DOMID, .log = &log},
+        .cancel = &cancel,
+        .toolstack = &toolstack,
+        .report = &report,
+    };
     struct dest_result result;
     struct err e = ERR_INIT;
 
@@ -65,9 +71,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     static_data_done = 0;
     fake_xen_begin(&wanted);
-    p.stream_fd = fill_file(data + 2, size - 2);
+    must(cancel_init(&cancel, &e) == 0);
 
-    const int rc = dest_run(&p, &result, &e);
+    int rc = in_plain_open(fill_file(data + 2, size - 2), &cancel, &log, &p.in, &e);
+
+    must(rc == 0);
+    rc = dest_run(&p, &result, &e);
+    cancel_destroy(&cancel);
+
     const struct fake_xen *xen = fake_xen_end();
 
     must(rc ? err_is_set(&e) && e.class != ERR_INTERNAL : !err_is_set(&e));
@@ -78,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must(xen->contexts_set == 1);
     } else {
         must(xen->vcpus_set >= 1);
-        must(fake_xen_owns(result.store_gfn) && fake_xen_owns(result.console_gfn));
+        must(fake_xen_owns(result.rings.store_gfn) && fake_xen_owns(result.rings.console_gfn));
     }
     return 0;
 }

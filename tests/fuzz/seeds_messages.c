@@ -2,7 +2,7 @@
 #include "base/deadline.h"
 #include "base/packet.h"
 #include "cmd/link.h"
-#include "cmd/xmigrate/handoff/state.h"
+#include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "tests/fuzz/seeds.h"
 #include "tests/unit/memory_channel.h"
@@ -75,7 +75,7 @@ static void make_link_messages(const char *dir)
         .port = 8002,
         .connect_ns = 1,
         .silent_ns = 2,
-        .compress = LINK_COMPRESS_ZSTD,
+        .compress = CODEC_ZSTD,
         .limits = {.max_rounds = 30}};
     const uint8_t preamble[LINK_PREAMBLE_BYTES] = {1, 2, 3};
     struct err e = ERR_INIT, why = ERR_INIT;
@@ -105,24 +105,24 @@ static void make_link_messages(const char *dir)
     save_packet(dir, s[1], "alive");
 }
 
-static void make_states(const char *dir)
+static void make_journal(const char *dir)
 {
-    struct state s = {.cap = STATE_NO_CAP,
-        .domid = STATE_NO_DOMID,
+    struct journal_record s = {.cap = JOURNAL_NO_CAP,
+        .domid = JOURNAL_NO_DOMID,
         .supervisor = 4711,
         .name = "web1",
         .peer = "host2:8002"};
     char *text;
 
     strcpy(s.uuid, uuid);
-    text = state_text(&s);
-    save(dir, "state", "live", text, strlen(text));
+    text = journal_text(&s);
+    save(dir, "journal", "live", text, strlen(text));
     free(text);
-    s.role = STATE_DESTINATION;
-    s.phase = STATE_TAKEN;
+    s.role = HANDOFF_DESTINATION;
+    s.state = HANDOFF_TAKEN;
     s.domid = 12;
-    text = state_text(&s);
-    save(dir, "state", "taken", text, strlen(text));
+    text = journal_text(&s);
+    save(dir, "journal", "taken", text, strlen(text));
     free(text);
 }
 
@@ -130,5 +130,5 @@ void make_messages(const char *dir)
 {
     make_control_messages(dir);
     make_link_messages(dir);
-    make_states(dir);
+    make_journal(dir);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Guests of a few pages that restore whole: PV of both widths, and PVH. */
 #include "base/bytes.h"
-#include "engine/pte.h"
+#include "engine/guest/pte.h"
 #include "tests/fuzz/expand.h"
 #include "tests/fuzz/seeds.h"
 #include "transport/pages.h"
-#include "transport/v3.h"
+#include "transport/v3_stream.h"
 
 #include <string.h>
 #include <sys/mman.h>

@@ -255,9 +255,7 @@ void message_parse_error(const void *body, size_t len_bytes, struct err *why)
     struct err said, got = ERR_INIT;
 
     if (fields_read(link_err_fields, o, &said) && said.text[0]) {
-        /* Whatever it calls it, and with whatever characters, it is an error. */
-        err_set(
-            &got, said.class == ERR_NONE ? ERR_INTERNAL : said.class, said.code, "%s", said.text);
+        err_set(&got, said.class, said.code, "%s", said.text); /* whatever characters it has */
         got.side = said.side;
     } else {
         err_set(&got, ERR_PEER, EBADMSG, "the peer failed and gave no reason that makes sense");
