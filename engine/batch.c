@@ -1,6 +1,5 @@
 #include "engine/batch.h"
 
-#include "base/bitmap.h"
 #include "base/deadline.h"
 
 #include <errno.h>
@@ -10,46 +9,6 @@
 #include <sys/mman.h>
 
 _Static_assert((int)BATCH_PAGES <= (int)FRAME_TYPES_MAX, "one call asks for all types of a batch");
-
-int frame_maps_init(struct frame_maps *m, uint64_t frames, struct err *e)
-{
-    *m = (struct frame_maps){
-        .frames = frames,
-        .deferred = bitmap_alloc(frames),
-        .missing = bitmap_alloc(frames),
-        .held = bitmap_alloc(frames),
-    };
-    if (m->deferred && m->missing && m->held)
-        return 0;
-    frame_maps_destroy(m);
-    return err_set(e, ERR_LOCAL, ENOMEM, "no memory for bitmaps of %" PRIu64 " frames", frames);
-}
-
-void frame_maps_destroy(struct frame_maps *m)
-{
-    free(m->deferred);
-    free(m->missing);
-    free(m->held);
-    *m = (struct frame_maps){0};
-}
-
-void frame_maps_join(struct frame_maps *m, const struct guest *g, uint64_t *bitmap)
-{
-    /* Mostly nothing: what was never written to takes no memory, and shall not. */
-    for (size_t i = 0; i < bitmap_words(m->frames); i++)
-        if (m->deferred[i]) {
-            bitmap[i] |= m->deferred[i];
-            m->deferred[i] = 0;
-        }
-
-    uint64_t pfn = bitmap_next(m->missing, m->frames, 0);
-
-    while (pfn < m->frames) {
-        if (g->ops->frame_of(g, pfn) != GUEST_NO_FRAME)
-            bitmap_set(bitmap, pfn);
-        pfn = bitmap_next(m->missing, m->frames, pfn + 1);
-    }
-}
 
 int page_fault_explain(const struct page_fault *f, uint32_t domid, struct err *e)
 {
@@ -74,7 +33,7 @@ int page_fault_explain(const struct page_fault *f, uint32_t domid, struct err *e
         f->index, f->level, f->pfn, f->frame, domid, f->target);
 }
 
-int batch_create(struct xen *xen, const struct guest *guest, struct frame_maps *maps,
+int batch_create(struct xen *xen, const struct guest *guest, struct frame_notes *notes,
     struct batch **b, struct err *e)
 {
     struct batch *n = calloc(1, sizeof(*n));
@@ -83,7 +42,7 @@ int batch_create(struct xen *xen, const struct guest *guest, struct frame_maps *
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
     n->xen = xen;
     n->guest = guest;
-    n->maps = maps;
+    n->notes = notes;
     n->most_pages = guest->dom.hvm ? BATCH_PAGES : BATCH_PAGES / 2;
     n->tables = calloc(n->most_pages, sizeof(*n->tables));
 
@@ -123,13 +82,19 @@ static void add_entry(struct batch *b, uint64_t pfn, unsigned type, const void *
     b->data_pages += page != NULL;
 }
 
+static void announce(struct batch *b, uint64_t pfn, unsigned type, const void *page)
+{
+    if (frame_notes_announce(b->notes, pfn, type, page))
+        add_entry(b, pfn, type, page);
+    else
+        b->unchanged_pages++;
+}
+
 /* There is no page (any more): worth a word only if the receiver believes otherwise. */
 static void withdraw(struct batch *b, uint64_t pfn)
 {
-    if (!bitmap_test(b->maps->held, pfn))
-        return;
-    bitmap_clear(b->maps->held, pfn);
-    add_entry(b, pfn, V3_PAGE_XTAB, NULL);
+    if (frame_notes_withdraw(b->notes, pfn, V3_PAGE_XTAB))
+        add_entry(b, pfn, V3_PAGE_XTAB, NULL);
 }
 
 /* Not now: fault says why. While the guest runs that is no failure; stuck: it may become one. */
@@ -138,7 +103,7 @@ static int defer(
 {
     if (suspended)
         return page_fault_explain(fault, b->guest->dom.domid, e);
-    bitmap_set(b->maps->deferred, fault->pfn);
+    frame_notes_defer(b->notes, fault->pfn);
     b->deferred_pages++;
     if (stuck && !b->stuck_pages++)
         b->fault = *fault;
@@ -171,12 +136,12 @@ static int find_frames(
         c->pfns[i] = pfns[i];
         c->frames[i] = b->guest->ops->frame_of(b->guest, pfns[i]);
         c->types[i] = V3_PAGE_XTAB;
-        if (c->frames[i] == GUEST_NO_FRAME) {
-            bitmap_set(b->maps->missing, pfns[i]);
-            continue;
-        }
-        bitmap_clear(b->maps->missing, pfns[i]);
-        asked[n++] = c->frames[i];
+
+        const bool missing = c->frames[i] == GUEST_NO_FRAME;
+
+        frame_notes_miss(b->notes, pfns[i], missing);
+        if (!missing)
+            asked[n++] = c->frames[i];
     }
     if (!n)
         return 0;
@@ -226,9 +191,10 @@ static int take_page(struct batch *b, const struct candidates *c, unsigned i, co
         if (rc)
             return defer_table(b, &fault, page, -rc, pte, suspended, e);
         page = table;
+    } else if (frame_notes_compare(b->notes)) {
+        page = memcpy(b->tables[b->count], page, XC_PAGE_SIZE);
     }
-    bitmap_set(b->maps->held, c->pfns[i]);
-    add_entry(b, c->pfns[i], c->types[i], page);
+    announce(b, c->pfns[i], c->types[i], page);
     return 0;
 }
 
@@ -238,7 +204,8 @@ int batch_load(struct batch *b, const uint64_t *pfns, unsigned count, bool suspe
     int errors[BATCH_PAGES];
     unsigned mapped = 0;
 
-    b->count = b->data_pages = b->deferred_pages = b->stuck_pages = 0;
+    b->count = b->data_pages = 0;
+    b->unchanged_pages = b->deferred_pages = b->stuck_pages = 0;
 
     int64_t mark_ns = thread_cpu_ns();
     int rc = find_frames(b, pfns, count, &c, e);
@@ -253,8 +220,7 @@ int batch_load(struct batch *b, const uint64_t *pfns, unsigned count, bool suspe
                 errors[mapped], suspended, e);
             mapped++;
         } else if (v3_type_is_populated(c.types[i])) {
-            bitmap_set(b->maps->held, c.pfns[i]);
-            add_entry(b, c.pfns[i], c.types[i], NULL);
+            announce(b, c.pfns[i], c.types[i], NULL);
         } else {
             withdraw(b, c.pfns[i]);
         }

@@ -7,6 +7,9 @@
  *   pfns -> frames (the guest's p2m) -> types (Xen) -> mapped read-only -> page tables translated
  *   into the batch's own memory -> entries and pages, for page_encode() or v3_write_pages()
  *
+ * Where the source of dirty pages compares contents, pages are copied first, and those that the
+ * receiver has already are left out.
+ *
  * While the guest runs a page may be torn, moved or gone by the time it is looked at. It is then
  * deferred: nothing is sent for it this time, and its bit joins the next round. With the guest
  * suspended the same is an error.
@@ -14,7 +17,8 @@
 #ifndef ENGINE_BATCH_H
 #define ENGINE_BATCH_H
 
-#include "dirtylog/dirtylog.h"
+#include "dirtylog/extents.h"
+#include "dirtylog/pending.h"
 #include "engine/guest.h"
 #include "engine/xen/foreign.h"
 #include "transport/v3.h"
@@ -22,26 +26,6 @@
 #include <stdbool.h>
 
 enum { BATCH_PAGES = 2 * EXTENT_FRAMES };
-
-/*
- * What is known of each frame, one bit each. During a round the words of an extent belong to the
- * lane that took it, between rounds all belong to the story.
- */
-struct frame_maps {
-    uint64_t frames;
-    uint64_t *deferred; /* could not be read: joins the next round */
-    uint64_t *missing;  /* had no frame when last looked at: joins as soon as it has one */
-    uint64_t *held;     /* the receiver has been told that there is a page */
-};
-
-int frame_maps_init(struct frame_maps *m, uint64_t frames, struct err *e);
-void frame_maps_destroy(struct frame_maps *m);
-
-/*
- * Make a round's bitmap complete: what was deferred, and what was missing and now has a frame.
- * deferred is empty afterwards.
- */
-void frame_maps_join(struct frame_maps *m, const struct guest *g, uint64_t *bitmap);
 
 /* Why a page could not be sent. */
 struct page_fault {
@@ -65,16 +49,17 @@ struct batch_costs {
 struct batch {
     struct xen *xen; /* the lane's */
     const struct guest *guest;
-    struct frame_maps *maps;
+    struct frame_notes *notes;
     struct hbuf scratch;               /* for page types */
     unsigned most_pages;               /* that one load may take, BATCH_PAGES or less */
-    uint64_t (*tables)[PTES_PER_PAGE]; /* translated page tables, so many of them */
+    uint64_t (*tables)[PTES_PER_PAGE]; /* translated page tables and copies, so many of them */
 
     /* The result of the last load. */
     unsigned count;
     uint64_t entries[BATCH_PAGES];  /* type and PFN as in the streams, ascending */
     const void *pages[BATCH_PAGES]; /* NULL where the type has no data */
     unsigned data_pages;
+    unsigned unchanged_pages; /* left out: the receiver has them */
     unsigned deferred_pages;
     unsigned stuck_pages;    /* of these, the ones that a suspend would not put right */
     struct page_fault fault; /* the first stuck one */
@@ -86,8 +71,8 @@ struct batch {
     unsigned mapped;
 };
 
-/* On the heap. xen, guest and maps outlive it. */
-int batch_create(struct xen *xen, const struct guest *guest, struct frame_maps *maps,
+/* On the heap. xen, guest and notes outlive it. */
+int batch_create(struct xen *xen, const struct guest *guest, struct frame_notes *notes,
     struct batch **b, struct err *e);
 /* NULL is allowed. */
 void batch_destroy(struct batch *b);

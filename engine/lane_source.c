@@ -2,7 +2,7 @@
 
 #include "base/deadline.h"
 #include "base/io.h"
-#include "dirtylog/dirtylog.h"
+#include "dirtylog/extents.h"
 #include "engine/allocations.h"
 #include "transport/tcp.h"
 
@@ -207,7 +207,7 @@ static int send_batch(
         l->fault = b->fault;
     l->stuck_pages += b->stuck_pages;
     l->deferred_pages += b->deferred_pages;
-    count_up(&l->absent_pages, n - b->count - b->deferred_pages);
+    count_up(&l->absent_pages, n - b->count - b->unchanged_pages - b->deferred_pages);
     count_up(&l->done_pages, n);
     return rc;
 }
@@ -305,7 +305,7 @@ static void free_lane(struct lane_source *l)
     xen_close(&l->xen);
 }
 
-int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err *e)
+int lane_source_start(struct lane_source *l, struct frame_notes *notes, struct err *e)
 {
     int rc = xen_open(&l->xen, l->params->log, e);
 
@@ -315,7 +315,7 @@ int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err
     tcp_limit_unsent(l->ch->fd, true);
 
     if (!rc)
-        rc = batch_create(&l->xen, l->guest, maps, &l->batch, e);
+        rc = batch_create(&l->xen, l->guest, notes, &l->batch, e);
     if (!rc)
         rc = page_encoder_create(lane_codecs(l->params->compress), &l->encoder, e);
     if (!rc) {

@@ -71,7 +71,7 @@ struct lane_source {
 uint32_t lane_codecs(enum compress compress);
 
 /* Open what the lane owns and start its thread. Nothing is left when it fails. */
-int lane_source_start(struct lane_source *l, struct frame_maps *maps, struct err *e);
+int lane_source_start(struct lane_source *l, struct frame_notes *notes, struct err *e);
 
 /* After LANE_QUIT (the caller orders it) or a failed team: join and free. */
 void lane_source_join(struct lane_source *l);

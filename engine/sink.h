@@ -93,7 +93,7 @@ struct page_sink {
 struct sink_parts {
     const struct source_params *params;
     const struct guest *guest;
-    struct frame_maps *maps;
+    struct frame_notes *notes;
     struct round_watch watch;
 };
 

@@ -352,7 +352,7 @@ static int start_lanes(struct sink_lanes *s, struct err *e)
             .ch = p->lanes[i],
         };
 
-        const int rc = lane_source_start(&s->lanes[i], s->parts.maps, e);
+        const int rc = lane_source_start(&s->lanes[i], s->parts.notes, e);
 
         if (rc)
             return rc;

@@ -3,7 +3,7 @@
  * and writes batch after batch.
  */
 #include "base/deadline.h"
-#include "dirtylog/dirtylog.h"
+#include "dirtylog/extents.h"
 #include "engine/sink.h"
 #include "transport/v3.h"
 
@@ -52,7 +52,7 @@ static int send_batch(struct sink_plain *s, const uint64_t *pfns, unsigned n,
         rc = v3_write_pages(&s->stream, b->entries, b->pages, b->count, e);
     batch_unload(b);
     counts->done_pages += n;
-    counts->absent_pages += n - b->count - b->deferred_pages;
+    counts->absent_pages += n - b->count - b->unchanged_pages - b->deferred_pages;
     counts->data_pages += b->data_pages;
     if (b->stuck_pages && !counts->stuck_pages)
         counts->fault = b->fault;
@@ -156,7 +156,7 @@ int sink_plain_create(const struct sink_parts *parts, struct page_sink **sink, s
     snprintf(s->name, sizeof(s->name), "the stream on descriptor %d", p->stream_fd);
     v3_stream_init(&s->stream, p->stream_fd, p->cancel, PLAIN_STALL_NS, s->name);
 
-    const int rc = batch_create(parts->guest->xen, parts->guest, parts->maps, &s->batch, e);
+    const int rc = batch_create(parts->guest->xen, parts->guest, parts->notes, &s->batch, e);
 
     if (rc) {
         plain_close(&s->base);

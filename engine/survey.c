@@ -15,21 +15,21 @@
  * so many looked at. */
 enum { MOST_ASKED = 256, MOST_SAMPLES = 24 };
 
-/* The first look, and how much further each of the others. A look stops the guest for as long as a
- * bitmap takes to copy: at most that share of its time. */
-#define FIRST_LOOK_NS    (5 * NS_PER_MS)
-#define LOOK_STEP        1.45
-#define LOOK_COST_FACTOR 50
+/* The first PEEK, and how much later each of the others. The guest is paused while a bitmap is
+ * copied: for 2 % of its time at most. */
+#define FIRST_PEEK_NS    (5 * NS_PER_MS)
+#define PEEK_STEP        1.45
+#define PEEK_COST_FACTOR 50
 
 struct surveyor {
     const struct survey_params *p;
     struct survey *s;
     struct xen xen;
     struct guest *guest;
-    struct frame_maps maps;
+    struct frame_notes notes;
     struct batch *batch;
     struct page_encoder *encoder;
-    struct dirtylog *log;
+    struct dirty_source *log;
     uint64_t *found;
     uint64_t data_pages, zero_pages; /* of the sample */
     int64_t load_ns;                 /* what reading it took */
@@ -42,9 +42,9 @@ static int set_up(struct surveyor *v, struct err *e)
     if (!rc)
         rc = guest_open(&v->xen, v->p->domid, &v->guest, e);
     if (!rc)
-        rc = frame_maps_init(&v->maps, v->guest->frames, e);
+        rc = frame_notes_init(&v->notes, v->guest->frames, e);
     if (!rc)
-        rc = batch_create(&v->xen, v->guest, &v->maps, &v->batch, e);
+        rc = batch_create(&v->xen, v->guest, &v->notes, &v->batch, e);
     if (!rc)
         rc = page_encoder_create(PAGE_CODEC_BIT(PAGE_CODECS) - 1, &v->encoder, e);
     if (rc)
@@ -147,11 +147,11 @@ static int wait_until(const struct surveyor *v, int64_t at_ns, struct err *e)
     return 0;
 }
 
-static int watch(struct surveyor *v, int64_t begun_ns, struct err *e)
+static int observe(struct surveyor *v, int64_t begun_ns, struct err *e)
 {
-    struct seen *const seen = &v->s->watched;
+    struct stats *const stats = &v->s->observed;
     const int64_t end_ns = begun_ns + v->p->watch_ns;
-    int64_t after_ns = FIRST_LOOK_NS;
+    int64_t after_ns = FIRST_PEEK_NS;
     int rc = 0;
 
     while (!rc && begun_ns + after_ns < end_ns) {
@@ -163,11 +163,11 @@ static int watch(struct surveyor *v, int64_t begun_ns, struct err *e)
 
         rc = v->log->ops->peek(v->log, v->found, e);
 
-        const int64_t at_ns = now_ns(), rest_ns = LOOK_COST_FACTOR * (at_ns - before_ns);
+        const int64_t at_ns = now_ns(), rest_ns = PEEK_COST_FACTOR * (at_ns - before_ns);
 
         if (!rc)
-            seen_peek(seen, at_ns - begun_ns, bitmap_count(v->found, v->guest->frames));
-        after_ns = (int64_t)((double)(at_ns - begun_ns) * LOOK_STEP);
+            stats_add_peek(stats, at_ns - begun_ns, bitmap_count(v->found, v->guest->frames));
+        after_ns = (int64_t)((double)(at_ns - begun_ns) * PEEK_STEP);
         if (after_ns < at_ns - begun_ns + rest_ns)
             after_ns = at_ns - begun_ns + rest_ns;
     }
@@ -184,26 +184,26 @@ static int end_window(struct surveyor *v, int64_t begun_ns, uint64_t cpu_before_
 
     const int64_t before_ns = now_ns();
 
-    rc = v->log->ops->read(v->log, v->found, false, e);
+    rc = v->log->ops->collect(v->log, v->found, false, e);
     if (rc)
         return rc;
 
     const int64_t at_ns = now_ns(), window_ns = at_ns - begun_ns;
     const uint64_t dirty = bitmap_count(v->found, v->guest->frames);
 
-    seen_round(
-        &v->s->watched, &(struct seen_round){
-                            .elapsed_ns = window_ns,
-                            .window_ns = window_ns,
-                            .clean_ns = at_ns - before_ns,
-                            .dirty_pages = dirty,
-                            .left_pages = dirty,
-                            .cpu_percent = cpu_used_percent(cpu_ns - cpu_before_ns, window_ns),
-                        });
+    stats_add_round(
+        &v->s->observed, &(struct stats_round){
+                             .elapsed_ns = window_ns,
+                             .window_ns = window_ns,
+                             .clean_ns = at_ns - before_ns,
+                             .dirty_pages = dirty,
+                             .left_pages = dirty,
+                             .cpu_percent = cpu_used_percent(cpu_ns - cpu_before_ns, window_ns),
+                         });
     return 0;
 }
 
-static int watch_writes(struct surveyor *v, struct err *e)
+static int observe_writes(struct surveyor *v, struct err *e)
 {
     const bool pv = !v->guest->dom.hvm;
     uint64_t cpu_ns;
@@ -219,7 +219,7 @@ static int watch_writes(struct surveyor *v, struct err *e)
     const int64_t begun_ns = now_ns();
 
     if (!rc)
-        rc = watch(v, begun_ns, e);
+        rc = observe(v, begun_ns, e);
     return rc ? rc : end_window(v, begun_ns, cpu_ns, e);
 }
 
@@ -236,7 +236,7 @@ static int clean_up(struct surveyor *v, struct err *e)
     free(v->found);
     page_encoder_destroy(v->encoder);
     batch_destroy(v->batch);
-    frame_maps_destroy(&v->maps);
+    frame_notes_destroy(&v->notes);
     if (v->guest)
         v->guest->ops->close(v->guest);
     xen_close(&v->xen);
@@ -255,7 +255,7 @@ int survey_run(const struct survey_params *p, struct survey *s, struct err *e)
         rc = sample_pages(&v, e);
     if (!rc) {
         average(&v);
-        rc = watch_writes(&v, e);
+        rc = observe_writes(&v, e);
     }
 
     const int late = clean_up(&v, e);

@@ -9,7 +9,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/source.h"
-#include "sched/seen.h"
+#include "sched/stats.h"
 #include "transport/pages.h"
 
 struct survey_params {
@@ -31,7 +31,7 @@ struct survey {
     struct survey_page {
         double busy_ns, bytes;
     } page[PAGE_CODECS];
-    struct seen watched; /* one window */
+    struct stats observed; /* one window */
 };
 
 /* Log-dirty is off again when it returns, whatever came of it. */

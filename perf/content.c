@@ -5,7 +5,7 @@
  *   build/perf/content zero=25,text=50,random=25 MIB FILE
  */
 #include "base/units.h"
-#include "xensim/content.h"
+#include "xensim/guest/content.h"
 
 #include <fcntl.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@
 PERF_SRC  := $(wildcard perf/*.c)
 PERF_BINS := $(patsubst perf/%.c,$(B)/perf/%,$(PERF_SRC))
 
-$(B)/perf/content: $(call obj,xensim/content.c xensim/words.c)
+$(B)/perf/content: $(call obj,xensim/guest/content.c xensim/guest/words.c)
 $(B)/perf/content: LDLIBS += -lm
 
 $(B)/perf/%: $(B)/obj/perf/%.o $(LIB)

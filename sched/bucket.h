@@ -1,7 +1,7 @@
 /*
  * Token bucket: caps the bytes that all lanes of a migration send together. A taker pays at once,
- * even into debt, and then sleeps until its debt is paid; so nobody is starved, nobody has to ask
- * twice, and a record larger than the burst passes. Safe from many threads; the mutex guards
+ * going into debt if need be, and then sleeps until the debt is paid. So nobody starves, nobody
+ * asks twice, and a record larger than the burst passes. Safe from many threads; the mutex guards
  * ready_ns, the rest is constant.
  */
 #ifndef SCHED_BUCKET_H
@@ -33,8 +33,8 @@ void bucket_destroy(struct bucket *b);
 /* Take that many bytes and wait for them. */
 void bucket_take(struct bucket *b, size_t bytes);
 
-/* How much a taker should take at once: so little that the rate holds over any second, and that
- * takers who come together get even shares; so much that it costs nothing to ask. */
+/* How much a taker should take at once: small enough that the rate holds over any second and
+ * concurrent takers get even shares, large enough that asking costs nothing. */
 size_t bucket_slice_bytes(uint64_t bits_per_s);
 
 /* The clock reading up to which a taker at now_ns has to wait; advances *ready_ns. Pure but for

@@ -7,12 +7,12 @@
 #define HOPELESS    1.3
 
 enum {
-    MIN_PAGES = 16,    /* with fewer a record is mostly overhead */
-    FULL_SHARE = 10,   /* a link that makes us wait a tenth of the time is full */
+    MIN_PAGES = 16,    /* fewer are mostly overhead */
+    FULL_SHARE = 10,   /* a link that we wait for a tenth of the time is full */
     FORGET_SHARE = 4,  /* a new sample counts a quarter */
-    FORGET_CLOCK = 32, /* and so many ago count little for how busy the processors are */
+    FORGET_CLOCK = 32, /* for how busy the processors are, one in 32 */
     HOPELESS_RETRIES = 8,
-    BETTER_PERCENT = 5 /* a change must promise so much */
+    BETTER_PERCENT = 5 /* a change must promise this much */
 };
 
 void codec_choice_init(struct codec_choice *c, unsigned allowed)
@@ -39,9 +39,9 @@ static double page_ns(const struct codec_choice *c, unsigned codec)
 }
 
 /*
- * How long what is known of a codec holds. One whose bytes alone keep the link busy for much longer
- * than a page takes now cannot win unless the content changes, and on a slow link to try it costs
- * much: that is done rarely.
+ * How long a codec's known cost is trusted. One whose bytes alone take the link much longer than a
+ * page takes now cannot win unless the contents change, and trying it on a slow link is expensive:
+ * that is done rarely.
  */
 static int64_t holds_ns(const struct codec_choice *c, unsigned codec)
 {
@@ -50,7 +50,7 @@ static int64_t holds_ns(const struct codec_choice *c, unsigned codec)
     return link_ns > page_ns(c, c->current) * HOPELESS ? RETRY_NS * HOPELESS_RETRIES : RETRY_NS;
 }
 
-/* One whose cost is not known, or not any more; CODEC_CHOICES: none. */
+/* One whose cost is unknown or out of date; CODEC_CHOICES: none. */
 static unsigned find_stale(const struct codec_choice *c, int64_t now_ns)
 {
     for (unsigned i = 0; i < CODEC_CHOICES; i++)
@@ -102,7 +102,7 @@ static void note_full_link(struct codec_choice *c, int64_t span_ns, int64_t now_
     if (c->link_ns_per_byte <= 0) {
         if (c->full_span_ns < SURE_NS)
             return;
-        if (c->freed_ns && now_ns - c->freed_ns < RETRY_NS) /* taken for free too soon */
+        if (c->freed_ns && now_ns - c->freed_ns < RETRY_NS) /* declared free too soon */
             c->patience_ns = at_most_retry(2 * c->patience_ns);
     }
     if (c->patience_ns < c->full_span_ns)

@@ -1,19 +1,20 @@
 /*
- * Which codec a lane uses for its next batch, by what is scarce: its own time or the link. For each
- * it keeps what a page has cost lately, in processor time and in bytes; of the processors how much
- * longer the lane takes than that because others use them too; and of the link how long a byte
- * takes while it is full. A page then takes the longer of the two, because the socket's buffer lets
- * one go on while the other works; the codec with the least wins.
+ * Chooses the codec for a lane's next batch by what is scarce: the lane's own time or the link.
  *
- * (The clock alone would not do: a trial is short and often undisturbed, a batch is not.)
+ * For each codec it keeps what a page cost lately, in processor time and in bytes. It also keeps
+ * how much longer the lane takes than its processor time, because others use the processors too,
+ * and how long a byte takes while the link is full. The socket's buffer lets encoding and sending
+ * overlap, so a page costs the longer of the two. The codec with the lowest cost wins. (Wall-clock
+ * time alone would mislead: a trial is short and often undisturbed, a whole batch is not.)
  *
- * What is not in use, but could win, is tried again for a single batch once a second; and a link
- * that was not full for a while counts as free, so a choice that has become the slower one does not
- * last. That while is as long as the link was full, a tenth of a second to a whole one: what the
- * other end does when it begins looks like a full link, but not for long. Where it proved too short
- * it doubles.
+ * A codec that is not in use but could win is tried for one batch once a second.
  *
- * One per lane and of its thread; pure, with the time passed in.
+ * A link that has not been full for a while counts as free, so that a choice does not outlive its
+ * reason. That while is as long as the link was full before, but 0.1 to 1 s, because a receiver
+ * that is just starting looks like a full link, though not for long. It doubles when it proves too
+ * short.
+ *
+ * One per lane, used by its thread only; pure, with the time passed in.
  */
 #ifndef SCHED_CODEC_CHOICE_H
 #define SCHED_CODEC_CHOICE_H
@@ -31,14 +32,14 @@ struct codec_choice {
         int64_t tried_ns;
         double cpu_ns, bytes; /* a page */
     } cost[CODEC_CHOICES];
-    double cpu_ns, busy_ns;  /* of all batches, those of late above all */
-    double link_ns_per_byte; /* 0: there is more than we can fill */
+    double cpu_ns, busy_ns;  /* of all batches, weighted towards the recent ones */
+    double link_ns_per_byte; /* 0: the link is free */
     int64_t link_full_ns;    /* when it was last full */
-    int64_t full_span_ns;    /* and for how long at a stretch */
-    int64_t freed_ns;        /* when it last began to count as free; 0: always did */
-    int64_t patience_ns;     /* so long not full, and it does */
+    int64_t full_span_ns;    /* and for how long without a break */
+    int64_t freed_ns;        /* when it last became free; 0: it always was */
+    int64_t patience_ns;     /* not full for this long: free */
 
-    /* What the link is judged by: since window_ns. */
+    /* The link is judged by these, counted since window_ns. */
     int64_t window_ns;
     int64_t window_wait_ns;
     double window_bytes;
@@ -47,20 +48,20 @@ struct codec_choice {
 /* allowed: bits of codecs, at least one. */
 void codec_choice_init(struct codec_choice *c, unsigned allowed);
 
-/* Sending begins, or goes on after a pause, which says nothing of the link. Before all else. */
+/* Sending begins, or goes on after a pause that says nothing about the link. Call it first. */
 void codec_begin(struct codec_choice *c, int64_t now_ns);
 
-/* For the next batch. */
+/* The codec for the next batch. */
 unsigned codec_choose(struct codec_choice *c, int64_t now_ns);
 
-/* What became of a batch. */
+/* What a batch cost. */
 struct codec_sample {
     unsigned codec;
-    uint64_t pages; /* with content: zero pages cost the same whatever the codec */
+    uint64_t pages; /* with contents: zero pages cost the same with any codec */
     uint64_t bytes;
     int64_t cpu_ns;  /* encoding, encrypting and sending */
-    int64_t busy_ns; /* the same by the clock, without the waits */
-    int64_t wait_ns; /* for the link, or because of a cap on it */
+    int64_t busy_ns; /* the same in wall-clock time, without the waits */
+    int64_t wait_ns; /* for the link, or for a cap on it */
 };
 
 void codec_learn(struct codec_choice *c, const struct codec_sample *s, int64_t now_ns);

@@ -1,35 +1,35 @@
 /*
- * What to do after a round: a pure function of what was seen, of what the administrator allows
- * and of what the parts of the pause cost that are not pages.
+ * What to do after a round: a pure function of what was measured (stats.h), of what the
+ * administrator allows, and of what the parts of the pause cost that are not pages.
  *
- * The guest's pause is the suspend itself, the FINAL CLEAN, the pages that are left (those found
- * dirty now, and those dirtied until the guest stands still), its state, and the receiver's
- * finish. It is predicted twice: if the guest were suspended now, and after one more round.
+ * The guest's pause consists of the suspend itself, the FINAL CLEAN, the pages that are left (those
+ * dirty now and those dirtied until the guest stands still), its state, and the receiver's finish.
+ * It is predicted twice: for a suspend now, and for a suspend after one more round.
  *
  *   within --max-downtime                     suspend
  *   not, but a round shortens it enough       another round
- *   not, and rounds do not help: the          wait a little for a better moment, then what
- *   working set is what is left               --on-stall says: suspend, or give up
- *   --max-rounds, --max-time, --max-bytes     the same, at once: whoever goes on would break it
+ *   not, and rounds do not help: all that     wait a little for a better moment, then do what
+ *   is left is the working set                --on-stall says: suspend, or give up
+ *   --max-rounds, --max-time, --max-bytes     the same, at once, if going on would exceed it
  *
- * Enough is what a dozen such rounds would lead to the goal with.
+ * A round is enough if a dozen like it would reach the goal.
  *
- * What it waits for is a guest that pauses for breath, or does something else. It is watched first,
- * with nothing sent, where that leaves not much more: until a round would leave clearly less than
- * was left before, or for as long as all that went before; longer, if it writes to nothing new. If
- * it did not become calm, some rounds follow, because something may have changed by their end. What
- * it wrote to both before and while it was watched is left out of the first of them, if there was
- * little else.
+ * The better moment is a guest that pauses or turns to something else. First the guest is observed
+ * without sending anything, provided that this leaves not much more to send: until a round would
+ * leave clearly less than was left before, or for as long as the migration has lasted so far
+ * (longer, if the guest writes to nothing new). If it did not become calm, a few rounds follow,
+ * because something may have changed by their end. Pages that it wrote to both before and during
+ * the observation are kept out of the first of these rounds, if there was little else.
  *
- * --on-stall throttle: before it is suspended with too long a pause, the guest is slowed down by a
- * cap on its processor time, step by step. How far, is read off what is known of its writing: so
- * far that rounds shorten the pause again until it is short enough. It ends, and the guest is
- * suspended, when that is so; or when it is as slow as it may become, or does not heed the cap.
+ * --on-stall throttle: before a suspend with too long a pause, the guest is slowed down step by
+ * step by a cap on its processor time. How far follows from the curve of its writes: so far that
+ * rounds shorten the pause again until it is short enough. This ends with a suspend: when the pause
+ * is short enough, when the guest is as slow as it may become, or when it ignores the cap.
  */
 #ifndef SCHED_DECIDE_H
 #define SCHED_DECIDE_H
 
-#include "sched/seen.h"
+#include "sched/stats.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -55,7 +55,7 @@ struct prediction {
     uint64_t pages; /* of the last round */
     int64_t suspend_ns, clean_ns, pages_ns, state_ns, receiver_ns;
     int64_t whole_ns;        /* their sum; INT64_MAX when no speed is known and pages are left */
-    int64_t low_ns, high_ns; /* it is thought to lie between these */
+    int64_t low_ns, high_ns; /* it should lie between these */
 };
 
 /* The FINAL CLEAN and the pages: what the last round takes. */
@@ -63,18 +63,18 @@ int64_t prediction_last_round_ns(const struct prediction *p);
 
 enum action {
     ACT_ROUND,
-    ACT_WATCH,    /* send nothing for look_ns, then look what the guest has written meanwhile */
+    ACT_OBSERVE,  /* send nothing for sample_ns, then CLEAN */
     ACT_THROTTLE, /* slow the guest down to cap_percent, then another round */
     ACT_SUSPEND,
     ACT_GIVE_UP,
 };
 
 enum reason {
-    REASON_SHORTER,  /* another round: it makes the pause shorter */
-    REASON_WATCH,    /* watch or another round: none helps enough, but the guest may become calm */
-    REASON_SLOWER,   /* throttle: a slower guest would let rounds shorten the pause */
+    REASON_SHORTER,  /* another round makes the pause shorter */
+    REASON_PATIENCE, /* rounds do not help enough, but the guest may become calm */
+    REASON_SLOWER,   /* with a slower guest rounds would shorten the pause */
     REASON_DOWNTIME, /* the predicted pause is within the limit */
-    REASON_MINIMUM,  /* it is not, and no further round would shorten it enough */
+    REASON_MINIMUM,  /* it is not, and no round would shorten it enough */
     REASON_SLOWEST,  /* it is not, and slowing the guest down (further) would not help */
     REASON_FLOOR,    /* it is not, but pages are a small part of it */
     REASON_ROUNDS,   /* a limit was reached */
@@ -86,24 +86,24 @@ struct decision {
     enum action action;
     enum reason reason;
     bool stalled;           /* rounds do not help any more */
-    unsigned stall_left;    /* REASON_WATCH: so many more rounds at most */
-    bool leave_repeats;     /* next round: leave out pages that the guest writes to all the time */
+    unsigned stall_left;    /* REASON_PATIENCE: at most this many more rounds */
+    bool keep_repeats;      /* next round: leave out pages that the guest keeps rewriting */
     unsigned cap_percent;   /* ACT_THROTTLE: of one processor, for all of the guest's together */
-    int64_t least_round_ns; /* next round: let it last so long, or it shows nothing new */
-    int64_t look_ns;        /* ACT_WATCH */
+    int64_t least_round_ns; /* next round: a shorter one would show nothing new */
+    int64_t sample_ns;      /* ACT_OBSERVE */
     struct prediction now, next;
 };
 
-/* How many more rounds a guest is given that does not converge, before it is dealt with. */
+/* How many more rounds a guest gets once it does not converge. */
 enum { DECIDE_PATIENCE = 3 };
 
-/* With fewer rounds allowed, the guest would be suspended before it could be slowed down. */
+/* With a lower --max-rounds the guest would be suspended before it could be slowed down. */
 enum { DECIDE_THROTTLE_ROUNDS = DECIDE_PATIENCE + 1 };
 
 struct decision decide(
-    const struct seen *s, const struct decide_limits *l, const struct decide_costs *c);
+    const struct stats *s, const struct decide_limits *l, const struct decide_costs *c);
 
-/* What a round is thought to cost beside its pages and the CLEAN. */
+/* What a round is assumed to cost besides its pages and the CLEAN. */
 #define DECIDE_ROUND_NS INT64_C(2000000)
 
 /* As events spell them. */

@@ -21,7 +21,7 @@ static void format_time(int64_t ns, char out[static UNITS_TEXT_BYTES])
 }
 
 static struct figures figure_out(
-    const struct seen *s, const struct decide_limits *l, const struct decision *d)
+    const struct stats *s, const struct decide_limits *l, const struct decision *d)
 {
     struct figures f;
 
@@ -40,7 +40,7 @@ static struct figures figure_out(
 }
 
 /* Of the processor time that the guest used when nothing held it back. */
-static unsigned slowed_to_percent(const struct seen *s, unsigned cap_percent)
+static unsigned slowed_to_percent(const struct stats *s, unsigned cap_percent)
 {
     const double whole = s->slowed.steps ? s->slowed.whole_percent : s->last.cpu_percent;
 
@@ -62,7 +62,7 @@ static const char *why_not_longer(enum reason r)
     }
 }
 
-void decision_words(const struct seen *s, const struct decide_limits *l, const struct decision *d,
+void decision_words(const struct stats *s, const struct decide_limits *l, const struct decision *d,
     char out[static DECISION_WORDS_BYTES])
 {
     const struct figures f = figure_out(s, l, d);
@@ -89,8 +89,8 @@ void decision_words(const struct seen *s, const struct decide_limits *l, const s
             "it %s",
             f.left, f.rate, f.now, f.asked, f.next);
         break;
-    case REASON_WATCH:
-        if (d->action == ACT_WATCH) {
+    case REASON_PATIENCE:
+        if (d->action == ACT_OBSERVE) {
             snprintf(out, DECISION_WORDS_BYTES,
                 "working set %s at %s: downtime would be %s, over the %s asked, and rounds do not "
                 "shorten it enough; watching the guest for a calmer moment, nothing is sent "

@@ -6,7 +6,7 @@
 
 enum { DECISION_WORDS_BYTES = 384 };
 
-void decision_words(const struct seen *s, const struct decide_limits *l, const struct decision *d,
+void decision_words(const struct stats *s, const struct decide_limits *l, const struct decision *d,
     char out[static DECISION_WORDS_BYTES]);
 
 #endif

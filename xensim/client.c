@@ -119,7 +119,7 @@ int client_send(int sock, const char *words, size_t bytes, struct err *e)
     return rc ? host_gone(sock, e) : 0;
 }
 
-/* The last line of a refusal, cut off from what may stand before it. */
+/* Split the last line of a refusal off from any before it. */
 static char *cut_last_line(char *text)
 {
     char *end = text + strlen(text);

@@ -5,11 +5,11 @@
 #ifndef XENSIM_COMMAND_H
 #define XENSIM_COMMAND_H
 
-#include "xensim/host.h"
+#include "xensim/hypervisor/host.h"
 
 /* words: bytes long, each ended by NUL. Returns 0 or a negative errno; *text (malloc'ed, may be
- * NULL) is the answer, or the one line that says what is wrong. sock is watched while waiting:
- * a client that goes away ends the wait. */
+ * NULL) is the answer, or the one line that says what is wrong. A client that hangs up sock ends a
+ * wait. */
 int command_run(struct host *h, int sock, const char *words, size_t bytes, char **text);
 
 #endif

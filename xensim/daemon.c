@@ -1,6 +1,7 @@
 #include "xensim/daemon.h"
 #include "xensim/client.h"
-#include "xensim/host.h"
+#include "xensim/conn.h"
+#include "xensim/guest/run.h"
 #include "xensim/usage.h"
 
 #include "base/deadline.h"
@@ -9,9 +10,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -25,6 +26,18 @@ struct options {
     bool no_shadow, foreground;
     uint32_t scheduler;
 };
+
+/* Lives until the process ends: connections' threads may still use it after accept_clients(). */
+struct daemon {
+    struct host host;
+    struct sessions sessions;
+    char dir[400];
+    int log_fd, listen_fd;
+};
+
+static const struct host_ops host_ops = {.sweep_mappings = sessions_sweep_mappings,
+    .start_guest = guest_start,
+    .free_guest = guest_free};
 
 static bool parse_scheduler(const char *name, uint32_t *id)
 {
@@ -52,7 +65,7 @@ static bool parse_percent(const char *text, unsigned *percent)
     return true;
 }
 
-/* False: not a value that this option takes (usage.c says which it takes). */
+/* False if the option takes no such value (usage.c says which it takes). */
 static bool take_option(struct options *o, const char *option, const char *value)
 {
     if (!strcmp(option, "--prealloc"))
@@ -103,46 +116,46 @@ static int make_dirs(const char *dir, struct err *e)
     return 0;
 }
 
-/* The lock tells a live host from what a dead one left. The descriptor stays open for life. */
-static int take_lock(const struct host *h, struct err *e)
+/* The lock tells a live host from what a dead one left behind; its descriptor stays open. */
+static int take_lock(const struct daemon *d, struct err *e)
 {
     char path[440];
     int fd;
 
-    snprintf(path, sizeof(path), "%s/lock", h->dir);
+    snprintf(path, sizeof(path), "%s/lock", d->dir);
     fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return err_sys(e, ERR_LOCAL, errno, "%s", path);
     if (flock(fd, LOCK_EX | LOCK_NB)) {
         close(fd);
         return err_set(e, ERR_REFUSED, EEXIST,
-            "host %s runs already; end it with `xensim stop %s` or choose another name", h->name,
-            h->name);
+            "host %s runs already; end it with `xensim stop %s` or choose another name",
+            d->host.name, d->host.name);
     }
     return fd;
 }
 
-static int listen_socket(struct host *h, struct err *e)
+static int listen_socket(struct daemon *d, struct err *e)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     char path[440];
 
-    snprintf(path, sizeof(path), "%s/socket", h->dir);
+    snprintf(path, sizeof(path), "%s/socket", d->dir);
     if (strlen(path) >= sizeof(addr.sun_path))
         return err_set(e, ERR_USAGE, ENAMETOOLONG,
             "%s: too long for a socket; set XENSIM_DIR to a shorter directory", path);
     strcpy(addr.sun_path, path);
     unlink(path);
-    h->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (h->listen_fd < 0 || bind(h->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) ||
-        chmod(path, 0600) || listen(h->listen_fd, 64))
+    d->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (d->listen_fd < 0 || bind(d->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) ||
+        chmod(path, 0600) || listen(d->listen_fd, 64))
         return err_sys(e, ERR_LOCAL, errno, "cannot listen on %s", path);
     return 0;
 }
 
 static void log_to_file(void *arg, enum log_level level, const char *line)
 {
-    struct host *h = arg;
+    const struct daemon *d = arg;
     char buf[LOG_LINE_BYTES + 64];
     struct timespec now;
     struct tm tm;
@@ -153,7 +166,7 @@ static void log_to_file(void *arg, enum log_level level, const char *line)
     gmtime_r(&now.tv_sec, &tm);
     n = snprintf(buf, sizeof(buf), "%02d:%02d:%02d.%03ld %s\n", tm.tm_hour, tm.tm_min, tm.tm_sec,
         now.tv_nsec / 1000000, line);
-    if (n > 0 && write(h->log_fd, buf, (size_t)n) < 0)
+    if (n > 0 && write(d->log_fd, buf, (size_t)n) < 0)
         return; /* a full disk must not stop the host */
 }
 
@@ -161,58 +174,65 @@ static struct host *stopping_host;
 
 static void on_signal(int sig)
 {
-    uint64_t one = 1;
-
     (void)sig;
-    if (write(stopping_host->stop_fd, &one, sizeof(one)) < 0)
-        return;
+    host_stop(stopping_host);
 }
 
-static int init_host(struct host *h, const struct options *o, struct err *e)
+static int open_log(struct daemon *d, struct err *e)
 {
-    struct sigaction action = {.sa_handler = on_signal};
-    struct rlimit files = {65536, 65536};
-    struct machine_params machine = o->machine;
     char path[440];
 
-    snprintf(path, sizeof(path), "%s/log", h->dir);
-    h->log_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
-    if (h->log_fd < 0)
+    snprintf(path, sizeof(path), "%s/log", d->dir);
+    d->log_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    if (d->log_fd < 0)
         return err_sys(e, ERR_LOCAL, errno, "%s", path);
-    h->log = (struct log){.max = LOG_DEBUG, .write = log_to_file, .arg = h};
-    h->no_shadow = o->no_shadow;
-    h->scheduler = o->scheduler;
-    h->next_domid = FIRST_DOMID;
-    pthread_mutex_init(&h->domctl_lock, NULL);
-    pthread_mutex_init(&h->sessions_lock, NULL);
-    pthread_mutex_init(&h->change_lock, NULL);
-    pthread_rwlock_init(&h->domains_lock, NULL);
-    deadline_cond_init(&h->change_cond);
-    h->stop_fd = eventfd(0, EFD_CLOEXEC);
-    if (h->stop_fd < 0)
-        return err_sys(e, ERR_LOCAL, errno, "eventfd");
-    setrlimit(RLIMIT_NOFILE, &files);
-    machine.dir = h->dir;
+    d->host.log = (struct log){.max = LOG_DEBUG, .write = log_to_file, .arg = d};
+    return 0;
+}
 
-    struct log to_people = {
-        .max = LOG_WARN, .write = log_to_stderr, .arg = (void *)(uintptr_t) "xensim"};
-    int rc = machine_init(&h->machine, &machine, &to_people, e);
+static void take_signals(struct host *h)
+{
+    struct sigaction action = {.sa_handler = on_signal};
 
-    if (rc)
-        return rc;
     stopping_host = h;
     sigaction(SIGTERM, &action, NULL);
     sigaction(SIGINT, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
-    return listen_socket(h, e);
 }
 
-static void write_pid(const struct host *h)
+static int init_host(struct daemon *d, const struct options *o, struct err *e)
+{
+    struct log to_people = {
+        .max = LOG_WARN, .write = log_to_stderr, .arg = (void *)(uintptr_t) "xensim"};
+    struct rlimit files = {65536, 65536};
+    struct machine_params machine = o->machine;
+    struct host *h = &d->host;
+    int rc = open_log(d, e);
+
+    if (!rc)
+        rc = host_init(h, e);
+    if (rc)
+        return rc;
+    h->no_shadow = o->no_shadow;
+    h->scheduler = o->scheduler;
+    h->ops = &host_ops;
+    h->ops_arg = &d->sessions;
+    sessions_init(&d->sessions, h);
+    setrlimit(RLIMIT_NOFILE, &files);
+    machine.dir = d->dir;
+    rc = machine_init(&h->machine, &machine, &to_people, e);
+    if (rc)
+        return rc;
+    take_signals(h);
+    return listen_socket(d, e);
+}
+
+static void write_pid(const struct daemon *d)
 {
     char path[440];
     FILE *f;
 
-    snprintf(path, sizeof(path), "%s/pid", h->dir);
+    snprintf(path, sizeof(path), "%s/pid", d->dir);
     f = fopen(path, "we");
     if (f) {
         fprintf(f, "%d\n", (int)getpid());
@@ -229,35 +249,59 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
     return 0;
 }
 
-/* All that is ours and what programs left in `run`, but never the directory's mount or others. */
-static void remove_files(const struct host *h)
+/* Everything of ours and what programs left in `run`, without crossing into other mounts. */
+static void remove_files(const struct daemon *d)
 {
-    nftw(h->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+    nftw(d->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
-/* In the process that is the host. ready_fd tells the starter how it went. */
-static int serve(struct host *h, const struct options *o, int ready_fd, struct err *e)
+static int accept_clients(struct daemon *d, struct err *e)
 {
-    int rc = init_host(h, o, e);
+    struct host *h = &d->host;
+    struct pollfd fds[2] = {
+        {.fd = d->listen_fd, .events = POLLIN}, {.fd = h->stop_fd, .events = POLLIN}};
+
+    for (;;) {
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            return err_sys(e, ERR_LOCAL, errno, "host %s: poll", h->name);
+        if (fds[1].revents)
+            break;
+        if (!(fds[0].revents & POLLIN))
+            continue;
+
+        int sock = accept4(d->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+        if (sock >= 0 && conn_start(&d->sessions, sock))
+            host_log(h, "cannot serve a client: out of memory or threads");
+    }
+    host_log(h, "stopping");
+    domain_destroy_all(h);
+    return 0;
+}
+
+/* In the process that is the host. ready_fd (or -1) tells the starter whether it is up. */
+static int serve(struct daemon *d, const struct options *o, int ready_fd, struct err *e)
+{
+    int rc = init_host(d, o, e);
 
     if (!rc)
-        write_pid(h);
+        write_pid(d);
     if (ready_fd >= 0) {
         if (write(ready_fd, e, sizeof(*e)) < 0 && !rc)
             rc = -errno;
         close(ready_fd);
-        dup2(h->log_fd, STDERR_FILENO);
+        dup2(d->log_fd, STDERR_FILENO);
     }
     if (!rc) {
-        host_log(h, "host %s: %llu MiB", h->name, (unsigned long long)(o->machine.mem_bytes >> 20));
-        rc = host_run(h, e);
+        host_log(&d->host, "host %s: %llu MiB", d->host.name,
+            (unsigned long long)(o->machine.mem_bytes >> 20));
+        rc = accept_clients(d, e);
     }
-    remove_files(h);
-    /* Threads of connections may still look at the host: the process's end frees it. */
+    remove_files(d);
     return rc;
 }
 
-static int become_daemon(struct host *h, const struct options *o, struct err *e)
+static int become_daemon(struct daemon *d, const struct options *o, struct err *e)
 {
     int ready[2];
     pid_t pid;
@@ -275,7 +319,7 @@ static int become_daemon(struct host *h, const struct options *o, struct err *e)
         if (chdir("/") || null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0)
             _exit(1);
 
-        int rc = serve(h, o, ready[1], e);
+        int rc = serve(d, o, ready[1], e);
 
         _exit(rc ? 1 : 0);
     }
@@ -286,7 +330,7 @@ static int become_daemon(struct host *h, const struct options *o, struct err *e)
     close(ready[0]);
     if (n != (ssize_t)sizeof(*e)) {
         *e = (struct err)ERR_INIT;
-        return err_set(e, ERR_LOCAL, EIO, "host %s died while it started", h->name);
+        return err_set(e, ERR_LOCAL, EIO, "host %s died while it started", d->host.name);
     }
     return err_is_set(e) ? -e->code : 0;
 }
@@ -294,29 +338,29 @@ static int become_daemon(struct host *h, const struct options *o, struct err *e)
 int daemon_main(int argc, char **argv, struct err *e)
 {
     struct options o = {.scheduler = XEN_SCHEDULER_CREDIT2};
-    struct host *h = calloc(1, sizeof(*h));
+    struct daemon *d = calloc(1, sizeof(*d));
     int lock_fd, rc;
 
-    if (!h)
+    if (!d)
         return err_sys(e, ERR_LOCAL, ENOMEM, "cannot start a host");
     rc = parse_options(argc, argv, &o, e);
     if (!rc)
-        rc = client_host_dir(argv[0], h->dir, sizeof(h->dir), e);
+        rc = client_host_dir(argv[0], d->dir, sizeof(d->dir), e);
     if (!rc)
-        rc = make_dirs(h->dir, e);
+        rc = make_dirs(d->dir, e);
     if (rc) {
-        free(h);
+        free(d);
         return rc;
     }
-    snprintf(h->name, sizeof(h->name), "%s", argv[0]);
-    lock_fd = take_lock(h, e);
+    snprintf(d->host.name, sizeof(d->host.name), "%s", argv[0]);
+    lock_fd = take_lock(d, e);
     if (lock_fd < 0) {
-        free(h);
+        free(d);
         return lock_fd;
     }
-    rc = o.foreground ? serve(h, &o, -1, e) : become_daemon(h, &o, e);
+    rc = o.foreground ? serve(d, &o, -1, e) : become_daemon(d, &o, e);
     close(lock_fd);
     if (!o.foreground)
-        free(h);
+        free(d);
     return rc;
 }

@@ -166,7 +166,7 @@ static void terminate(struct helper *h)
     h->terminated = true;
 }
 
-/* Wait for a message, passing a cancel on to the helper once. */
+/* Wait for a message; pass a cancel on to the helper, once. */
 static int await_message(struct helper *h)
 {
     int rc = io_wait(h->from, POLLIN, h->terminated ? NULL : h->cancel, DEADLINE_NEVER);

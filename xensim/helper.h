@@ -14,8 +14,8 @@
 #include <sys/types.h>
 
 struct helper_ops {
-    /* Suspend the domain: true if it is suspended now. Gives up when helper_fd hangs up, which is
-     * the helper's end. */
+    /* Suspend the domain; true if it is suspended now. Gives up when helper_fd hangs up: the helper
+     * has ended. */
     bool (*suspend)(void *arg, int helper_fd);
     /* level as in xentoollog; errno_value -1 for none. */
     void (*log)(void *arg, unsigned level, int errno_value, const char *context, const char *text);
@@ -44,8 +44,8 @@ struct helper_result {
     uint64_t store_gfn, console_gfn; /* restore */
 };
 
-/* Runs it to its end. When cancel fires it gets SIGTERM, as libxl does, and is then waited for.
- * 0 only if it completed with success and exited with 0. */
+/* Run it to its end. When cancel fires, send SIGTERM as libxl does and wait. 0 only if it completed
+ * with success and exited with 0. */
 int helper_run(const struct helper_job *job, const struct cancel *cancel,
     struct helper_result *result, struct err *e);
 

@@ -69,7 +69,7 @@ static int ask_host(int argc, char **argv, struct err *e)
     return rc;
 }
 
-/* The end of the connection is the answer: it closes with the host's process. */
+/* The answer is the end of the connection, which closes with the host's process. */
 static int stop_host(const char *host, struct err *e)
 {
     enum { LIMIT_MS = 60000 };
@@ -201,7 +201,7 @@ static int transfer(const struct verb *v, int argc, char **argv, struct err *e)
         rc = library_path(t.o.library, sizeof(t.o.library), e);
     if (rc)
         return rc;
-    signal(SIGPIPE, SIG_IGN); /* a helper that was killed does not read what it is told */
+    signal(SIGPIPE, SIG_IGN); /* a helper that was killed no longer reads its pipe */
     if (!strcmp(v->name, "save"))
         return transfer_save(t.words[0], t.words[1], t.words[2], &t.o, e);
     if (!strcmp(v->name, "restore"))
@@ -224,7 +224,7 @@ static int carry_out(const struct verb *v, int argc, char **argv, struct err *e)
     if (!strcmp(v->name, "run"))
         return run_command(v, argc, argv, e);
 
-    /* With options, what else there is belongs to them. */
+    /* A verb with options checks the rest itself. */
     int rc = verb_check_words(v, v->options && argc > 3 ? 1 : argc - 2, argv + 2, e);
 
     if (rc)

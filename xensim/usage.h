@@ -1,6 +1,6 @@
 /*
- * What the xensim command can be told: one table of its verbs and their options, from which come
- * what --help prints and what a refusal says. A test compares the man page with it.
+ * The xensim command's verbs and their options in one table, from which --help and refusals are
+ * made. A test compares the man page with it.
  */
 #ifndef XENSIM_USAGE_H
 #define XENSIM_USAGE_H
@@ -11,15 +11,15 @@
 
 struct option {
     const char *name;     /* NULL ends a table */
-    const char *value;    /* what it is called; NULL: the option is all */
+    const char *value;    /* its name in --help; NULL: the option takes none */
     const char *takes;    /* what the value may be, or what the option does */
-    const char *standard; /* without the option; NULL: nothing */
+    const char *standard; /* the default; NULL: none */
 };
 
 struct verb {
     const char *name; /* NULL ends the table */
     const char
-        *words; /* those in brackets need not be there; NULL: not for people, anything goes */
+        *words; /* those in brackets are optional; NULL: an internal verb, nothing is checked */
     const char *does;
     const struct option *options; /* may be NULL */
 };
@@ -33,7 +33,7 @@ const struct verb *verb_named(const char *name);
 const struct option *option_of(
     const struct verb *v, const char *word, const char *value, struct err *e);
 
-/* For a value that its option does not take. */
+/* The error for a value that the option does not take. */
 int option_refused(const struct option *o, const char *value, struct err *e);
 
 /* Whether so many words (options aside) are as many as the verb wants; `extra` is the first that

@@ -1,7 +1,7 @@
 # xensim: the daemon with its command, and the library that is preloaded into toolstacks.
 
-XENSIM_SRC := $(filter-out xensim/preload%.c,$(wildcard xensim/*.c))
-XENSIM_LIB_SRC := $(wildcard xensim/preload*.c) xensim/wire.c xensim/client.c xensim/helper.c \
+XENSIM_SRC := $(wildcard xensim/*.c xensim/hypervisor/*.c xensim/guest/*.c)
+XENSIM_LIB_SRC := $(wildcard xensim/preload/*.c) xensim/wire.c xensim/client.c xensim/helper.c \
                   $(addprefix base/,cancel.c deadline.c err.c io.c)
 XENSIM_BASE := $(wildcard base/*.c)
 
@@ -33,11 +33,14 @@ $(B)/pic/%.o: %.c
 -include $(shell find $(B)/pic -name '*.d' 2>/dev/null)
 
 # Its own unit tests (tests/unit/test_xensim_*.c) take what they test from here.
-$(B)/tests/unit/test_xensim_content: $(call obj,xensim/content.c xensim/words.c base/units.c)
+$(B)/tests/unit/test_xensim_content: $(call obj,xensim/guest/content.c xensim/guest/words.c base/units.c)
 $(B)/tests/unit/test_xensim_content: LDLIBS += -lm
 $(B)/tests/unit/test_xensim_client: $(call obj,xensim/client.c xensim/wire.c base/err.c)
 $(B)/tests/unit/test_xensim_client: COUNT_ALLOCATIONS :=
 $(B)/tests/unit/test_xensim_usage: $(call obj,xensim/usage.c base/err.c)
+$(B)/tests/unit/test_xensim_logdirty: $(call obj,xensim/hypervisor/logdirty.c)
+$(B)/tests/unit/test_xensim_region: $(call obj,xensim/preload/region.c)
+$(B)/tests/unit/test_xensim_region: COUNT_ALLOCATIONS :=
 
 # How fast it is itself: make bench-xensim.
 $(B)/xensim-bench: $(call obj,xensim/bench/bench.c xensim/client.c xensim/wire.c $(XENSIM_BASE))

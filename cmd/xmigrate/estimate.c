@@ -152,7 +152,7 @@ static void choose_codec(struct estimate *t)
 static void look_ahead(struct estimate *t)
 {
     struct forecast_of of = {
-        .watched = &t->survey.watched,
+        .observed = &t->survey.observed,
         .pages = t->survey.pages,
         .zero_share = t->survey.zero_share,
         .send_pages_per_s = t->send_pages_per_s,
@@ -201,7 +201,7 @@ static bool next_outcome(const struct estimate *t, unsigned i, enum on_stall *o)
 
 static void tell_event(const struct estimate *t)
 {
-    const struct seen *w = &t->survey.watched;
+    const struct stats *w = &t->survey.observed;
     const struct xl_domain *d = &t->a.domain;
     json_t *outcomes = json_array();
     enum on_stall o;
@@ -216,7 +216,7 @@ static void tell_event(const struct estimate *t)
         xl_type_name(d->type), "memory_bytes", (json_int_t)(d->memory_kb * 1024), "vcpus",
         (int)d->vcpus, "host", t->a.options->address.host, "watched_ns",
         (json_int_t)w->last.window_ns, "dirty_pages", (json_int_t)w->last.dirty_pages,
-        "dirty_pages_per_s", seen_dirty_within(w, NS_PER_S), "guest_pages",
+        "dirty_pages_per_s", stats_dirty_within(w, NS_PER_S), "guest_pages",
         (json_int_t)t->survey.pages, "zero_share", t->survey.zero_share, "link_bits_per_s",
         t->link.bytes_per_s * 8, "link_spread", t->link.spread, "lanes", (int)t->a.accept.lanes,
         "compress", link_compress_names[t->codec], "page_bytes", t->survey.page[t->codec].bytes,
@@ -264,7 +264,7 @@ static void say_outcome(struct estimate *t, const char *before, const struct for
 
 static void tell(struct estimate *t)
 {
-    const struct seen *w = &t->survey.watched;
+    const struct stats *w = &t->survey.observed;
     const struct xl_domain *d = &t->a.domain;
     char line[LINE_BYTES], window[UNITS_TEXT_BYTES], written[UNITS_TEXT_BYTES];
     char rate[UNITS_TEXT_BYTES], speed[UNITS_TEXT_BYTES];

@@ -8,7 +8,7 @@
 #include <string.h>
 
 struct logdirty {
-    struct dirtylog base;
+    struct dirty_source base;
     struct xen *x;
     uint32_t domid;
     bool pv;
@@ -44,7 +44,7 @@ static int control(struct logdirty *l, unsigned op)
     return xc_shadow_control(l->x->xch, l->domid, op, NULL, 0) < 0 ? errno : 0;
 }
 
-static int logdirty_enable(struct dirtylog *base, struct err *e)
+static int logdirty_enable(struct dirty_source *base, struct err *e)
 {
     struct logdirty *l = (struct logdirty *)base;
     const int code = control(l, XEN_DOMCTL_SHADOW_OP_ENABLE_LOGDIRTY);
@@ -72,7 +72,7 @@ static int fetch(struct logdirty *l, unsigned op, unsigned mode, struct err *e)
     return 0;
 }
 
-static int logdirty_read(struct dirtylog *base, uint64_t *bitmap, bool final, struct err *e)
+static int logdirty_collect(struct dirty_source *base, uint64_t *bitmap, bool final, struct err *e)
 {
     struct logdirty *l = (struct logdirty *)base;
     const int rc = fetch(
@@ -83,7 +83,7 @@ static int logdirty_read(struct dirtylog *base, uint64_t *bitmap, bool final, st
     return rc;
 }
 
-static int logdirty_peek(struct dirtylog *base, uint64_t *bitmap, struct err *e)
+static int logdirty_peek(struct dirty_source *base, uint64_t *bitmap, struct err *e)
 {
     struct logdirty *l = (struct logdirty *)base;
     const uint64_t *bits = l->bits.mem;
@@ -94,7 +94,7 @@ static int logdirty_peek(struct dirtylog *base, uint64_t *bitmap, struct err *e)
     return rc;
 }
 
-static int logdirty_check_enabled(struct dirtylog *base, struct err *e)
+static int logdirty_check(struct dirty_source *base, struct err *e)
 {
     struct logdirty *l = (struct logdirty *)base;
     /* Xen refuses to switch on what is on. */
@@ -110,7 +110,7 @@ static int logdirty_check_enabled(struct dirtylog *base, struct err *e)
         l->domid);
 }
 
-static int logdirty_disable(struct dirtylog *base, struct err *e)
+static int logdirty_disable(struct dirty_source *base, struct err *e)
 {
     struct logdirty *l = (struct logdirty *)base;
 
@@ -124,7 +124,7 @@ static int logdirty_disable(struct dirtylog *base, struct err *e)
                 : 0;
 }
 
-static void logdirty_close(struct dirtylog *base)
+static void logdirty_close(struct dirty_source *base)
 {
     struct logdirty *l = (struct logdirty *)base;
 
@@ -132,17 +132,17 @@ static void logdirty_close(struct dirtylog *base)
     free(l);
 }
 
-static const struct dirtylog_ops logdirty_ops = {
+static const struct dirty_ops logdirty_ops = {
     .enable = logdirty_enable,
-    .read = logdirty_read,
+    .collect = logdirty_collect,
     .peek = logdirty_peek,
-    .check_enabled = logdirty_check_enabled,
+    .check = logdirty_check,
     .disable = logdirty_disable,
     .close = logdirty_close,
 };
 
-int logdirty_open(
-    struct xen *x, uint32_t domid, bool pv, uint64_t frames, struct dirtylog **log, struct err *e)
+int logdirty_open(struct xen *x, uint32_t domid, bool pv, uint64_t frames,
+    struct dirty_source **log, struct err *e)
 {
     struct logdirty *l = calloc(1, sizeof(*l));
 

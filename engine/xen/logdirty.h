@@ -1,19 +1,19 @@
 /*
  * Xen's log-dirty mode as a source of dirty pages. The mode is one switch per domain, shared with
  * everybody: CLEAN with the mode off succeeds and returns zeros, so it is checked where that
- * would lose pages (see check_enabled).
+ * would lose pages (see dirty_ops.check).
  */
 #ifndef ENGINE_XEN_LOGDIRTY_H
 #define ENGINE_XEN_LOGDIRTY_H
 
-#include "dirtylog/dirtylog.h"
+#include "dirtylog/dirty.h"
 #include "engine/xen/xen.h"
 
 #include <stdbool.h>
 
 /* frames: the domain's p2m size. x must outlive it. */
-int logdirty_open(
-    struct xen *x, uint32_t domid, bool pv, uint64_t frames, struct dirtylog **log, struct err *e);
+int logdirty_open(struct xen *x, uint32_t domid, bool pv, uint64_t frames,
+    struct dirty_source **log, struct err *e);
 
 /* Pure: what it means, and what to do, when Xen does not switch log-dirty on. */
 int logdirty_explain(uint32_t domid, bool pv, int code, struct err *e);

@@ -3,7 +3,7 @@
 . "$E2E/lib.sh"
 cd "$TOP" || exit 1
 must python3 - <<'END'
-import re, sys
+import glob, re, sys
 
 documented = set()
 for line in open('docs/xensim.md'):
@@ -14,8 +14,8 @@ for line in open('docs/xensim.md'):
         operations = re.sub(r'\(.*?\)', '', cells[2])
         documented |= {prefix[1] + name for name in re.findall(r'\w*_\w+|\b\w+\b', operations)
                        if name != 'and'}
-code = ''.join(open(f'xensim/{name}.c').read()
-               for name in ('hypercall', 'domctl', 'memory_op', 'preload'))
+code = ''.join(open(name).read() for room in ('hypervisor', 'preload')
+               for name in glob.glob(f'xensim/{room}/*.c'))
 answered = {name for name in re.findall(r'(?:case|op\.cmd ==|arg\[0\] !=) (\w+)', code)
             if re.match(r'__HYPERVISOR_|XEN_(DOM|SYS)CTL_|XENMEM_|MMUEXT_|HVMOP_|EVTCHNOP_|'
                         r'SCHEDOP_|XENVER_|IOCTL_PRIVCMD_', name)}

@@ -38,10 +38,10 @@ static struct given ordinary(void)
     };
 }
 
-static struct seen see(const struct given *g)
+static struct stats see(const struct given *g)
 {
-    struct seen s = {0};
-    const struct seen_round r = {.elapsed_ns = g->rounds * NS_PER_S,
+    struct stats s = {0};
+    const struct stats_round r = {.elapsed_ns = g->rounds * NS_PER_S,
         .window_ns = g->window_ns,
         .clean_ns = 10 * MS,
         .sent_pages = 100000,
@@ -52,16 +52,16 @@ static struct seen see(const struct given *g)
 
     for (unsigned i = 0; i < g->rounds; i++) {
         if (g->speed > 0)
-            seen_speed(&s, (uint64_t)(g->speed / 5), 0, 200 * MS);
+            stats_add_speed(&s, (uint64_t)(g->speed / 5), 0, 200 * MS);
         if (g->full)
             for (int64_t at_ns = MS; at_ns < g->window_ns; at_ns *= 2)
-                seen_peek(&s, at_ns, g->dirty);
+                stats_add_peek(&s, at_ns, g->dirty);
         if (g->cap_percent && i == g->rounds - 1) {
             s.last.cpu_percent = 2 * g->cap_percent;
-            seen_slow_down(&s, g->cap_percent);
-            seen_peek(&s, g->window_ns / 10, g->dirty / 10);
+            stats_slow_down(&s, g->cap_percent);
+            stats_add_peek(&s, g->window_ns / 10, g->dirty / 10);
         }
-        seen_round(&s, &r);
+        stats_add_round(&s, &r);
     }
     s.stalled_rounds = g->stalled_rounds;
     return s;
@@ -69,7 +69,7 @@ static struct seen see(const struct given *g)
 
 static struct decision outcome(struct given g)
 {
-    const struct seen s = see(&g);
+    const struct stats s = see(&g);
 
     return decide(&s, &g.limits, &g.costs);
 }
@@ -123,7 +123,7 @@ static void test_rounds_that_were_in_vain_are_not_believed_again(void **state)
     struct given g = ordinary();
 
     g.left = g.dirty = 50000;
-    struct seen s = see(&g);
+    struct stats s = see(&g);
 
     s.vain_rounds = 5;
     assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_SHORTER);
@@ -170,7 +170,7 @@ static void test_a_round_takes_as_long_as_what_it_sends(void **state)
 
     g.left = g.dirty = 60000;
 
-    struct seen s = see(&g);
+    struct stats s = see(&g);
     const int64_t whole_ns = decide(&s, &g.limits, &g.costs).next.pages_ns;
 
     s.skipped_share = 0.5;
@@ -204,10 +204,10 @@ static void test_away_from_the_minimum_it_looks_once_more(void **state)
     g.speed = 30000;
     g.stalled_rounds = DECIDE_PATIENCE - 1;
 
-    struct seen s = see(&g);
+    struct stats s = see(&g);
 
     s.least_left_pages = 30000;
-    assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_WATCH);
+    assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_PATIENCE);
     s.stalled_rounds = DECIDE_PATIENCE;
     assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_MINIMUM);
 }
@@ -221,11 +221,11 @@ static void test_a_guest_that_never_stops_ends_within_three_rounds(void **state)
     g.left = g.dirty = 32768;
     g.full = true;
     g.speed = 30000;
-    assert_decided(g, ACT_WATCH, REASON_WATCH);
+    assert_decided(g, ACT_OBSERVE, REASON_PATIENCE);
     assert_true(outcome(g).stalled);
-    assert_int_equal(outcome(g).look_ns, 500 * MS); /* 50 times the 10 ms of a CLEAN */
+    assert_int_equal(outcome(g).sample_ns, 500 * MS); /* 50 times the 10 ms of a CLEAN */
     for (g.stalled_rounds = 1; g.stalled_rounds < DECIDE_PATIENCE - 1; g.stalled_rounds++) {
-        assert_decided(g, ACT_ROUND, REASON_WATCH);
+        assert_decided(g, ACT_ROUND, REASON_PATIENCE);
         assert_true(outcome(g).stalled);
         assert_int_equal(outcome(g).stall_left, DECIDE_PATIENCE - g.stalled_rounds);
     }
@@ -246,15 +246,15 @@ static struct given stalled(void)
     return g;
 }
 
-/* Watched since 2 s: looks of 500 ms that find so much, and leave so much. */
-static struct seen watch(const struct given *g, unsigned looks, uint64_t dirty, uint64_t left)
+/* Observed since 2 s, in samples of 500 ms that find so much and leave so much. */
+static struct stats observe(const struct given *g, unsigned samples, uint64_t dirty, uint64_t left)
 {
-    struct seen s = see(g);
+    struct stats s = see(g);
 
-    seen_stall(&s, true);
-    for (unsigned i = 1; i <= looks; i++)
-        seen_look(
-            &s, &(struct seen_look){.elapsed_ns = (int64_t)g->rounds * NS_PER_S + i * 510 * MS,
+    stats_note_stall(&s, true);
+    for (unsigned i = 1; i <= samples; i++)
+        stats_add_sample(
+            &s, &(struct stats_sample){.elapsed_ns = (int64_t)g->rounds * NS_PER_S + i * 510 * MS,
                     .window_ns = 510 * MS,
                     .clean_ns = 10 * MS,
                     .dirty_pages = dirty,
@@ -262,14 +262,14 @@ static struct seen watch(const struct given *g, unsigned looks, uint64_t dirty, 
     return s;
 }
 
-static void test_a_guest_is_watched_until_it_is_calm(void **state)
+static void test_a_guest_is_observed_until_it_is_calm(void **state)
 {
     (void)state;
     const struct given g = stalled();
-    struct seen s = watch(&g, 1, 15000, 32768);
+    struct stats s = observe(&g, 1, 15000, 32768);
 
-    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
-    s = watch(&g, 1, 7000, 32768); /* in a round of 1.1 s clearly less */
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_OBSERVE);
+    s = observe(&g, 1, 7000, 32768); /* in a round of 1.1 s clearly less */
     assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_SHORTER);
     assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_ROUND);
     s.vain_rounds = 100; /* they say nothing about a guest that has changed */
@@ -277,112 +277,112 @@ static void test_a_guest_is_watched_until_it_is_calm(void **state)
 }
 
 /* Once it writes to nothing new, for 5 s; then a round follows that sends what has become idle. */
-static void test_a_guest_is_not_watched_for_ever(void **state)
+static void test_a_guest_is_not_observed_for_ever(void **state)
 {
     (void)state;
     const struct given g = stalled();
-    struct seen s = watch(&g, 8, 30000, 32768);
+    struct stats s = observe(&g, 8, 30000, 32768);
 
-    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
-    s = watch(&g, 9, 30000, 32768);
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_OBSERVE);
+    s = observe(&g, 9, 30000, 32768);
 
     const struct decision d = decide(&s, &g.limits, &g.costs);
 
     assert_int_equal(d.action, ACT_ROUND);
-    assert_int_equal(d.reason, REASON_WATCH);
-    assert_true(d.stalled && d.leave_repeats);
+    assert_int_equal(d.reason, REASON_PATIENCE);
+    assert_true(d.stalled && d.keep_repeats);
     assert_int_equal(d.stall_left, DECIDE_PATIENCE);
 }
 
 /* For as long as all that went before. */
-static void test_a_guest_that_writes_to_more_is_watched_for_less(void **state)
+static void test_a_guest_that_writes_to_more_is_observed_for_less(void **state)
 {
     (void)state;
     const struct given g = stalled();
-    struct seen s = watch(&g, 2, 30000, 34000);
+    struct stats s = observe(&g, 2, 30000, 34000);
 
-    s.look_new_pages = 600; /* in 5 s nearly 6000, a sixth more */
-    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
-    s = watch(&g, 3, 30000, 34000);
-    s.look_new_pages = 600;
+    s.sample_new_pages = 600; /* in 5 s nearly 6000, a sixth more */
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_OBSERVE);
+    s = observe(&g, 3, 30000, 34000);
+    s.sample_new_pages = 600;
     assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_ROUND);
-    s.look_new_pages = 400;
-    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
+    s.sample_new_pages = 400;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_OBSERVE);
 }
 
-/* Calm is less than before the watch, not less than what the watch itself has made more. */
+/* Calm is less than before the observation, not less than what that itself has made more. */
 static void test_a_guest_that_writes_to_more_is_not_calm(void **state)
 {
     (void)state;
     const struct given g = stalled();
-    struct seen s = watch(&g, 1, 30000, 60000);
+    struct stats s = observe(&g, 1, 30000, 60000);
 
-    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
-    s.watch_from_pages = 60000;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_OBSERVE);
+    s.observed_from_pages = 60000;
     assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_SHORTER);
 }
 
-static void test_after_a_watch_that_left_more_a_round_less_follows(void **state)
+static void test_after_an_observation_that_left_more_a_round_less_follows(void **state)
 {
     (void)state;
     const struct given g = stalled();
-    struct seen s = see(&g);
+    struct stats s = see(&g);
 
     s.least_left_pages = 20000; /* or one less is enough anyway */
     s.stalled_rounds = DECIDE_PATIENCE - 1;
-    s.watches = 1;
-    s.watch_from_pages = 30000;
+    s.observations = 1;
+    s.observed_from_pages = 30000;
     assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_ROUND);
-    s.watch_from_pages = 20000;
+    s.observed_from_pages = 20000;
     assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_MINIMUM);
     s.stalled_rounds--;
     assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_ROUND);
 }
 
-static void test_a_guest_is_not_watched_again_and_again(void **state)
+static void test_a_guest_is_not_observed_again_and_again(void **state)
 {
     (void)state;
     const struct given g = stalled();
-    struct seen s = see(&g);
+    struct stats s = see(&g);
 
-    s.watched_ns = 9 * NS_PER_S;
-    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
-    s.watched_ns = 10 * NS_PER_S;
+    s.observed_ns = 9 * NS_PER_S;
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_OBSERVE);
+    s.observed_ns = 10 * NS_PER_S;
     assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_ROUND);
-    s.watched_ns = NS_PER_S;
-    s.watches = 3;
+    s.observed_ns = NS_PER_S;
+    s.observations = 3;
     assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_ROUND);
 }
 
-static void test_a_guest_is_not_watched_while_much_more_is_left(void **state)
+static void test_a_guest_is_not_observed_while_much_more_is_left(void **state)
 {
     (void)state;
     const struct given g = stalled();
-    struct seen s = watch(&g, 1, 30000, 65000);
+    struct stats s = observe(&g, 1, 30000, 65000);
 
-    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_WATCH);
-    s = watch(&g, 1, 40000, 66000); /* twice as much */
+    assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_OBSERVE);
+    s = observe(&g, 1, 40000, 66000); /* twice as much */
 
     const struct decision d = decide(&s, &g.limits, &g.costs);
 
     assert_int_equal(d.action, ACT_ROUND);
-    assert_false(d.leave_repeats);
+    assert_false(d.keep_repeats);
 }
 
-static void test_a_guest_is_not_watched_at_the_price_of_a_limit(void **state)
+static void test_a_guest_is_not_observed_at_the_price_of_a_limit(void **state)
 {
     (void)state;
     struct given g = stalled();
 
-    g.limits.max_time_ns = 9 * NS_PER_S; /* 2 s so far, 2 s of watching, twice 2.3 s afterwards */
-    assert_decided(g, ACT_WATCH, REASON_WATCH);
+    g.limits.max_time_ns = 9 * NS_PER_S; /* 2 s so far, 2 s of observing, twice 2.3 s afterwards */
+    assert_decided(g, ACT_OBSERVE, REASON_PATIENCE);
     g.limits.max_time_ns = 8 * NS_PER_S;
-    assert_decided(g, ACT_ROUND, REASON_WATCH);
+    assert_decided(g, ACT_ROUND, REASON_PATIENCE);
     g.limits.max_time_ns = 0;
     g.limits.max_bytes = 332000ull * 4096; /* 200,000 sent, 32,768 left */
-    assert_decided(g, ACT_WATCH, REASON_WATCH);
+    assert_decided(g, ACT_OBSERVE, REASON_PATIENCE);
     g.limits.max_bytes = 330000ull * 4096;
-    assert_decided(g, ACT_ROUND, REASON_WATCH);
+    assert_decided(g, ACT_ROUND, REASON_PATIENCE);
 }
 
 /* So it is after a round that kept most of them for the end. */
@@ -394,22 +394,22 @@ static void test_a_pause_counts_kept_pages_once(void **state)
     g.dirty = 1000; /* in 100 ms: 300 while it is being suspended */
     g.window_ns = 100 * MS;
 
-    struct seen s = see(&g);
+    struct stats s = see(&g);
 
     assert_int_equal(decide(&s, &g.limits, &g.costs).now.pages, 10300);
     s.last.kept_pages = 9900; /* of those found a tenth is new */
     assert_int_equal(decide(&s, &g.limits, &g.costs).now.pages, 10030);
 }
 
-/* What it writes to meanwhile is left already, but for what the look found for the first time. */
-static void test_a_pause_after_watching_counts_pages_once(void **state)
+/* What it writes to meanwhile is left already, but for what the sample found for the first time. */
+static void test_a_pause_after_an_observation_counts_pages_once(void **state)
 {
     (void)state;
     const struct given g = stalled();
-    struct seen s = watch(&g, 2, 30000, 32768);
+    struct stats s = observe(&g, 2, 30000, 32768);
 
     assert_int_equal(decide(&s, &g.limits, &g.costs).now.pages, 32768);
-    s.look_new_pages = 1700; /* in 510 ms; the suspend takes 30 ms */
+    s.sample_new_pages = 1700; /* in 510 ms; the suspend takes 30 ms */
     assert_int_equal(decide(&s, &g.limits, &g.costs).now.pages, 32868);
 }
 
@@ -495,11 +495,11 @@ static void test_a_late_clean_counts(void **state)
 {
     (void)state;
     const struct given g = ordinary();
-    struct seen s = see(&g);
-    struct seen_round r = s.last;
+    struct stats s = see(&g);
+    struct stats_round r = s.last;
 
     r.clean_ns = NS_PER_S;
-    seen_round(&s, &r);
+    stats_add_round(&s, &r);
     assert_true(decide(&s, &g.limits, &g.costs).now.whole_ns > NS_PER_S);
 }
 
@@ -514,7 +514,7 @@ static void test_words_say_what_and_why(void **state)
     g.speed = 30000;
     g.stalled_rounds = DECIDE_PATIENCE;
 
-    struct seen s = see(&g);
+    struct stats s = see(&g);
     struct decision d = decide(&s, &g.limits, &g.costs);
 
     decision_words(&s, &g.limits, &d, words);
@@ -531,7 +531,7 @@ static void test_words_say_what_and_why(void **state)
 static void test_words_do_not_call_a_downtime_longer_than_it_is(void **state)
 {
     (void)state;
-    const struct seen s = {.send_pages_per_s = 30000};
+    const struct stats s = {.send_pages_per_s = 30000};
     const struct decide_limits limits = {.max_downtime_ns = 300 * NS_PER_MS};
     struct decision d = {.action = ACT_ROUND,
         .reason = REASON_SHORTER,
@@ -565,7 +565,7 @@ static void test_throttle_waits_as_long_as_suspend_does(void **state)
     struct given g = busy();
 
     g.stalled_rounds = 0;
-    assert_decided(g, ACT_WATCH, REASON_WATCH);
+    assert_decided(g, ACT_OBSERVE, REASON_PATIENCE);
     g.stalled_rounds = DECIDE_PATIENCE - 1;
     assert_decided(g, ACT_THROTTLE, REASON_SLOWER);
 }
@@ -581,7 +581,7 @@ static void test_throttle_slows_down_as_far_as_the_goal_needs(void **state)
     assert_int_equal(d.action, ACT_THROTTLE);
     assert_in_range(d.cap_percent, 60, 66);
     assert_true((double)d.next.pages_ns < 0.85 * (double)d.now.pages_ns);
-    assert_false(d.leave_repeats);
+    assert_false(d.keep_repeats);
 }
 
 /* The further over the target, the slower; but at most four times slower in one step. */
@@ -630,7 +630,7 @@ static void test_throttle_ends_in_suspending(void **state)
     g = busy();
     g.cap_percent = 20;
     g.cpu_percent = 20;
-    struct seen s = see(&g);
+    struct stats s = see(&g);
 
     s.slowed.whole_percent = 200;
     assert_int_equal(decide(&s, &g.limits, &g.costs).reason, REASON_SLOWEST);
@@ -658,7 +658,7 @@ static void test_a_slow_guest_suspends_at_full_speed(void **state)
     g.cap_percent = 50; /* half of what it used */
     g.dirty = g.left = 10000;
 
-    struct seen s = see(&g);
+    struct stats s = see(&g);
 
     s.slowed.unanswered = 0;
     /* 30 ms, as 60 ms of a slow one. */
@@ -670,7 +670,7 @@ static void test_words_say_how_slow(void **state)
     (void)state;
     struct given g = busy();
     char words[DECISION_WORDS_BYTES];
-    struct seen s = see(&g);
+    struct stats s = see(&g);
     struct decision d = decide(&s, &g.limits, &g.costs);
 
     decision_words(&s, &g.limits, &d, words);
@@ -711,15 +711,15 @@ int main(void)
         cmocka_unit_test(test_a_round_takes_as_long_as_what_it_sends),
         cmocka_unit_test(test_close_to_the_limit_it_makes_sure),
         cmocka_unit_test(test_a_guest_that_never_stops_ends_within_three_rounds),
-        cmocka_unit_test(test_a_guest_is_watched_until_it_is_calm),
-        cmocka_unit_test(test_a_guest_is_not_watched_for_ever),
-        cmocka_unit_test(test_a_guest_that_writes_to_more_is_watched_for_less),
+        cmocka_unit_test(test_a_guest_is_observed_until_it_is_calm),
+        cmocka_unit_test(test_a_guest_is_not_observed_for_ever),
+        cmocka_unit_test(test_a_guest_that_writes_to_more_is_observed_for_less),
         cmocka_unit_test(test_a_guest_that_writes_to_more_is_not_calm),
-        cmocka_unit_test(test_after_a_watch_that_left_more_a_round_less_follows),
-        cmocka_unit_test(test_a_guest_is_not_watched_again_and_again),
-        cmocka_unit_test(test_a_guest_is_not_watched_while_much_more_is_left),
-        cmocka_unit_test(test_a_guest_is_not_watched_at_the_price_of_a_limit),
-        cmocka_unit_test(test_a_pause_after_watching_counts_pages_once),
+        cmocka_unit_test(test_after_an_observation_that_left_more_a_round_less_follows),
+        cmocka_unit_test(test_a_guest_is_not_observed_again_and_again),
+        cmocka_unit_test(test_a_guest_is_not_observed_while_much_more_is_left),
+        cmocka_unit_test(test_a_guest_is_not_observed_at_the_price_of_a_limit),
+        cmocka_unit_test(test_a_pause_after_an_observation_counts_pages_once),
         cmocka_unit_test(test_a_pause_counts_kept_pages_once),
         cmocka_unit_test(test_away_from_the_minimum_it_looks_once_more),
         cmocka_unit_test(test_out_of_patience_a_round_must_lead_to_the_goal),

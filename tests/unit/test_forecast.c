@@ -12,25 +12,25 @@
 
 /* A guest of 100,000 pages that wrote to dirty of them in 5 s, as fast in the first tenth of a
  * second as over all of it, or to all of them at once (full). */
-static struct seen watch(uint64_t dirty, bool full)
+static struct stats watch(uint64_t dirty, bool full)
 {
-    struct seen s = {0};
+    struct stats s = {0};
 
-    seen_peek(&s, NS_PER_S / 10, full ? dirty : dirty / 50);
-    seen_round(&s, &(struct seen_round){.elapsed_ns = 5 * NS_PER_S,
-                       .window_ns = 5 * NS_PER_S,
-                       .clean_ns = MS,
-                       .dirty_pages = dirty,
-                       .left_pages = dirty,
-                       .cpu_percent = 100});
+    stats_add_peek(&s, NS_PER_S / 10, full ? dirty : dirty / 50);
+    stats_add_round(&s, &(struct stats_round){.elapsed_ns = 5 * NS_PER_S,
+                            .window_ns = 5 * NS_PER_S,
+                            .clean_ns = MS,
+                            .dirty_pages = dirty,
+                            .left_pages = dirty,
+                            .cpu_percent = 100});
     return s;
 }
 
 /* A link of 50,000 pages/s; 80 ms of the pause are not pages. */
-static struct forecast_of over(const struct seen *watched)
+static struct forecast_of over(const struct stats *watched)
 {
     return (struct forecast_of){
-        .watched = watched,
+        .observed = watched,
         .pages = 100000,
         .send_pages_per_s = 50000,
         .page_bytes = 4125,
@@ -42,7 +42,7 @@ static struct forecast_of over(const struct seen *watched)
 static void test_an_idle_guest_takes_two_rounds(void **state)
 {
     (void)state;
-    const struct seen s = watch(10, false);
+    const struct stats s = watch(10, false);
     struct forecast_of of = over(&s);
     struct forecast f;
 
@@ -66,7 +66,7 @@ static void test_an_idle_guest_takes_two_rounds(void **state)
 static void test_rounds_shrink_until_the_pause_fits(void **state)
 {
     (void)state;
-    const struct seen s = watch(50000, false);
+    const struct stats s = watch(50000, false);
     const struct forecast_of of = over(&s);
     struct forecast f;
 
@@ -80,7 +80,7 @@ static void test_rounds_shrink_until_the_pause_fits(void **state)
 static void test_a_busy_guest_is_said_to_miss_the_target(void **state)
 {
     (void)state;
-    const struct seen s = watch(60000, true);
+    const struct stats s = watch(60000, true);
     struct forecast_of of = over(&s);
     struct forecast f;
 
@@ -102,16 +102,16 @@ static void test_a_busy_guest_is_said_to_miss_the_target(void **state)
 static void test_a_slower_guest_is_foreseen(void **state)
 {
     (void)state;
-    struct seen s = {0};
+    struct stats s = {0};
     struct forecast f;
 
-    seen_peek(&s, NS_PER_S / 10, 10000);
-    seen_round(&s, &(struct seen_round){.window_ns = NS_PER_S,
-                       .elapsed_ns = NS_PER_S,
-                       .clean_ns = MS,
-                       .dirty_pages = 90000,
-                       .left_pages = 90000,
-                       .cpu_percent = 100});
+    stats_add_peek(&s, NS_PER_S / 10, 10000);
+    stats_add_round(&s, &(struct stats_round){.window_ns = NS_PER_S,
+                            .elapsed_ns = NS_PER_S,
+                            .clean_ns = MS,
+                            .dirty_pages = 90000,
+                            .left_pages = 90000,
+                            .cpu_percent = 100});
 
     struct forecast_of of = over(&s);
 
@@ -128,7 +128,7 @@ static void test_a_slower_guest_is_foreseen(void **state)
 static void test_limits_are_kept_beforehand_too(void **state)
 {
     (void)state;
-    const struct seen s = watch(50000, false);
+    const struct stats s = watch(50000, false);
     struct forecast_of of = over(&s);
     struct forecast f;
 
@@ -142,7 +142,7 @@ static void test_limits_are_kept_beforehand_too(void **state)
 static void test_nonsense_ends(void **state)
 {
     (void)state;
-    const struct seen s = watch(100000, true);
+    const struct stats s = watch(100000, true);
     struct forecast_of of = over(&s);
     struct forecast f;
 

@@ -1,6 +1,6 @@
 /* What xensim's guests write: text that compresses as real text does, pages that tell themselves
  * apart, and mixes that are parsed or refused. */
-#include "xensim/content.h"
+#include "xensim/guest/content.h"
 
 #include <lz4.h>
 #include <setjmp.h>

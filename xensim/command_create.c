@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+#include "xensim/command_create.h"
+#include "xensim/command_domain.h"
+#include "xensim/guest/build.h"
+#include "xensim/guest/run.h"
+#include "xensim/usage.h"
+
+#include "base/units.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+static bool parse_guest_type(const char *text, enum guest_type *type)
+{
+    if (!strcmp(text, "pvh"))
+        *type = GUEST_PVH;
+    else if (!strcmp(text, "pv") || !strcmp(text, "pv64"))
+        *type = GUEST_PV64;
+    else if (!strcmp(text, "pv32"))
+        *type = GUEST_PV32;
+    else
+        return false;
+    return true;
+}
+
+bool parse_rate(const char *text, int64_t *pages_per_s)
+{
+    uint64_t value;
+
+    if (!strcmp(text, "max")) {
+        *pages_per_s = GUEST_RATE_UNLIMITED;
+        return true;
+    }
+    if (!parse_u64(text, 0, 1000000000, &value))
+        return false;
+    *pages_per_s = (int64_t)value;
+    return true;
+}
+
+static bool parse_pattern(const char *text, struct guest_params *p, char *trace_path, size_t room)
+{
+    static const char *const names[] = {"idle", "uniform", "hot", "sequential"};
+
+    for (unsigned i = 0; i < 4; i++)
+        if (!strcmp(text, names[i])) {
+            p->pattern = (enum guest_pattern)i;
+            return true;
+        }
+    if (strncmp(text, "file:", 5) || strlen(text + 5) >= room || !text[5])
+        return false;
+    strcpy(trace_path, text + 5);
+    p->pattern = PATTERN_FILE;
+    return true;
+}
+
+static bool parse_suspend(const char *text, struct guest_params *p)
+{
+    if (!strcmp(text, "normal"))
+        p->suspend_mode = SUSPEND_NORMAL;
+    else if (!strcmp(text, "refuse"))
+        p->suspend_mode = SUSPEND_REFUSE;
+    else if (!strncmp(text, "slow:", 5) && parse_duration_ns(text + 5, &p->suspend_delay_ns))
+        p->suspend_mode = SUSPEND_SLOW;
+    else
+        return false;
+    return true;
+}
+
+/* A trace: page numbers, one a line, or "-" for no write; at most 16 MiB. */
+static int read_trace(const char *path, char **trace, struct answer *a)
+{
+    enum { MAX_TRACE = 16 << 20 };
+    FILE *f = fopen(path, "re");
+    char *text = f ? calloc(1, MAX_TRACE + 1) : NULL;
+    size_t n = text ? fread(text, 1, MAX_TRACE, f) : 0;
+    size_t line = 1;
+    int code = f ? EBADMSG : errno;
+
+    if (f)
+        fclose(f);
+    if (!text || !n || text[n - 1] != '\n') {
+        say(a, "--pattern file:%s: %s", path,
+            !f ? strerror(code) : "it must be page numbers, one a line, at most 16 MiB");
+        free(text);
+        return -code;
+    }
+    for (char *c = text; *c; line++) {
+        char *end;
+
+        strtoull(c, &end, 0);
+        if (*c == '-')
+            end = c + 1;
+        if (end == c || *end != '\n') {
+            say(a, "--pattern file:%s: line %zu is not a page number", path, line);
+            free(text);
+            return -EBADMSG;
+        }
+        c = end + 1;
+    }
+    *trace = text;
+    return 0;
+}
+
+struct create_options {
+    struct guest_params p;
+    char trace_path[512];
+    bool paused;
+};
+
+static bool take_number(const char *value, uint64_t min, uint64_t max, unsigned *number)
+{
+    uint64_t n;
+
+    if (!parse_u64(value, min, max, &n))
+        return false;
+    *number = (unsigned)n;
+    return true;
+}
+
+static bool take_pages(const char *value, uint64_t min, uint64_t max, uint64_t *bytes)
+{
+    return parse_size_bytes(value, bytes) && *bytes % PAGE_BYTES == 0 && *bytes >= min &&
+           *bytes <= max;
+}
+
+static bool take_name(const char *value, char name[static NAME_BYTES])
+{
+    if (!value[0] || strlen(value) >= NAME_BYTES)
+        return false;
+    strcpy(name, value);
+    return true;
+}
+
+static bool take_layout(const char *value, enum p2m_layout *layout)
+{
+    *layout = strcmp(value, "tree") ? P2M_LIST : P2M_TREE;
+    return *layout == P2M_TREE || !strcmp(value, "list");
+}
+
+/* False if the option takes no such value (usage.c says which it takes). */
+static bool take_create_option(struct create_options *o, const char *option, const char *value)
+{
+    struct guest_params *p = &o->p;
+
+    if (!strcmp(option, "--paused"))
+        return o->paused = true;
+    if (!strcmp(option, "--type"))
+        return parse_guest_type(value, &p->type);
+    if (!strcmp(option, "--memory"))
+        return take_pages(value, 1 << 20, MAX_PFNS / 4 * PAGE_BYTES, &p->memory_bytes);
+    if (!strcmp(option, "--address-space"))
+        return take_pages(value, 8ull << 30, MAX_PFNS * PAGE_BYTES, &p->address_bytes);
+    if (!strcmp(option, "--vcpus"))
+        return take_number(value, 1, MAX_VCPUS, &p->vcpus);
+    if (!strcmp(option, "--dirty"))
+        return parse_rate(value, &p->pages_per_s);
+    if (!strcmp(option, "--pattern"))
+        return parse_pattern(value, p, o->trace_path, sizeof(o->trace_path));
+    if (!strcmp(option, "--content"))
+        return content_parse_mix(value, &p->mix);
+    if (!strcmp(option, "--p2m"))
+        return take_layout(value, &p->layout);
+    if (!strcmp(option, "--remap"))
+        return take_number(value, 0, 1000000, &p->remaps_per_s);
+    if (!strcmp(option, "--fork"))
+        return take_number(value, 0, 100000, &p->forks_per_s);
+    if (!strcmp(option, "--balloon"))
+        return take_number(value, 0, 1000000, &p->balloons_per_s);
+    if (!strcmp(option, "--suspend"))
+        return parse_suspend(value, p);
+    if (!strcmp(option, "--seed"))
+        return parse_u64(value, 0, UINT64_MAX, &p->seed);
+    return !strcmp(option, "--name") && take_name(value, p->name);
+}
+
+static int parse_create(struct create_options *o, struct words *w, struct err *e)
+{
+    const struct verb *create = verb_named("create");
+    const char *word;
+
+    *o = (struct create_options){.p = {.type = GUEST_PVH,
+                                     .memory_bytes = 256ull << 20,
+                                     .vcpus = 1,
+                                     .pattern = PATTERN_UNIFORM,
+                                     .pages_per_s = 1000,
+                                     .mix = {25, 50, 25},
+                                     .seed = 1}};
+    while ((word = next_word(w))) {
+        const char *value = w->next < w->count ? w->word[w->next] : NULL;
+        const struct option *option = option_of(create, word, value, e);
+
+        if (!option)
+            return -e->code;
+        if (!take_create_option(o, option->name, value))
+            return option_refused(option, value, e);
+        w->next += option->value != NULL;
+    }
+    if (o->p.address_bytes && o->p.type != GUEST_PVH)
+        return err_set(e, ERR_USAGE, EINVAL, "--address-space is for pvh guests");
+    return 0;
+}
+
+static int make_domain(struct host *h, enum guest_type type, unsigned vcpus, const char *name,
+    struct domain **d, struct answer *a)
+{
+    struct xen_domctl_createdomain c = {.max_vcpus = vcpus,
+        .max_evtchn_port = 1023,
+        .max_grant_frames = MAX_GRANT_FRAMES,
+        .max_maptrack_frames = 1024};
+    int rc;
+
+    if (type == GUEST_PVH) {
+        c.flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap;
+        c.arch.emulation_flags = XEN_X86_EMU_LAPIC;
+    }
+    if (getrandom(c.handle, sizeof(c.handle), 0) != (ssize_t)sizeof(c.handle))
+        return fail(a, EIO, "no random numbers for a UUID");
+    c.handle[6] = (uint8_t)((c.handle[6] & 0x0f) | 0x40);
+    c.handle[8] = (uint8_t)((c.handle[8] & 0x3f) | 0x80);
+    if (name[0] && domain_name_is_taken(h, name))
+        return fail(a, EEXIST, "host %s has a domain %s already", h->name, name);
+    rc = domain_create(h, 0, &c, d);
+    if (rc)
+        return fail(a, -rc, "cannot create a domain: %s", strerror(-rc));
+    if (name[0])
+        strcpy((*d)->name, name);
+    rc = domain_set_max_vcpus(*d, vcpus);
+    if (rc) {
+        domain_destroy(*d);
+        return fail(a, -rc, "cannot create %u vCPUs: %s", vcpus, strerror(-rc));
+    }
+    return 0;
+}
+
+int do_create(struct host *h, struct words *w, struct answer *a)
+{
+    struct create_options o;
+    struct domain *d = NULL;
+    struct err e = ERR_INIT;
+    int rc = parse_create(&o, w, &e);
+
+    if (rc)
+        return fail(a, -rc, "%s", e.text);
+    if (o.p.pattern == PATTERN_FILE)
+        rc = read_trace(o.trace_path, &o.p.trace, a);
+    if (rc)
+        return rc;
+    rc = make_domain(h, o.p.type, o.p.vcpus, o.p.name, &d, a);
+    if (!rc) {
+        rc = guest_build(d, &o.p, &e);
+        if (rc) {
+            say(a, "%s", e.text);
+            domain_destroy(d);
+        }
+    }
+    free(o.p.trace);
+    if (rc)
+        return rc;
+    if (!o.paused)
+        domain_unpause_by_controller(d);
+    host_notify(h);
+    say(a, "%u\n", d->id);
+    return 0;
+}
+
+int do_create_empty(struct host *h, struct words *w, struct answer *a)
+{
+    const char *type_word = next_word(w), *vcpus_word = next_word(w), *kib_word = next_word(w);
+    const char *name = next_word(w), *uuid = next_word(w);
+    enum guest_type type;
+    uint64_t vcpus, kib;
+    struct domain *d;
+
+    if (!type_word || !parse_guest_type(type_word, &type) || !vcpus_word ||
+        !parse_u64(vcpus_word, 1, MAX_VCPUS, &vcpus) || !kib_word ||
+        !parse_u64(kib_word, 4, MAX_PFNS * 4, &kib) || (name && strlen(name) >= NAME_BYTES))
+        return fail(a, EINVAL, "create-empty TYPE VCPUS MAX_KIB [NAME [UUID]]");
+
+    int rc = make_domain(h, type, (unsigned)vcpus, name ? name : "", &d, a);
+
+    if (rc)
+        return rc;
+    for (unsigned i = 0;
+         uuid && i < sizeof(d->handle) && sscanf(uuid + 2 * i, "%2hhx", &d->handle[i]) == 1; i++)
+        ;
+    d->max_pages = kib / 4;
+    d->paging_pool_bytes = 1 << 20;
+    d->evtchns[1] = d->evtchns[2] = (struct evtchn){EVTCHN_UNBOUND, 0};
+    say(a, "%u\n", d->id);
+    return 0;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Domains as libxl tells of them: finding and describing them, renaming, pausing, resuming,
+ * destroying. The daemon keeps their names and configurations.
+ */
+#ifndef XENSIM_PRELOAD_XL_DOMAIN_H
+#define XENSIM_PRELOAD_XL_DOMAIN_H
+
+#include "xensim/preload/xl_context.h"
+
+/* 0 if the host has it, else libxl's ERROR_*. */
+int xl_check_domain(struct xl *xl, uint32_t domid);
+
+#endif
