@@ -37,9 +37,9 @@ enum handoff_event {
     /* The source's supervisor. */
     HANDOFF_READY_CAME,   /* READY, and libxl's operation is over here */
     HANDOFF_GO_UNSENT,    /* something between READY and GO failed: GO was not sent */
-    HANDOFF_STARTED_CAME, /* STARTED */
-    HANDOFF_FAILED_CAME,  /* FAILED */
-    HANDOFF_NO_ANSWER,    /* after GO neither, and none will be heard */
+    HANDOFF_STARTED_CAME, /* STARTED, or the answer that it was started there, whatever came then */
+    HANDOFF_FAILED_CAME,  /* FAILED, or the answer GONE */
+    HANDOFF_NO_ANSWER,    /* neither, and none will be heard */
     /* The destination's. */
     HANDOFF_BUILT,      /* libxl's restore is over and was well */
     HANDOFF_GO_CAME,    /* GO */
@@ -48,6 +48,7 @@ enum handoff_event {
     HANDOFF_UNSURE,     /* it could not be started, and cannot be kept from starting either */
     HANDOFF_HEARD_CAME, /* HEARD: the source knows, on disk */
     HANDOFF_UNHEARD,    /* that did not come */
+    HANDOFF_PEER_ASKS,  /* the source wants to know, and has heard READY */
     HANDOFF_PASSED_ON,  /* another host has started the guest that came here */
     /* Both. */
     HANDOFF_TROUBLE, /* anything else failed: a signal, a limit, a process, the other end, libxl */

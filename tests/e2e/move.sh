@@ -163,6 +163,7 @@ not_resumed() {
 
 # wire MODE: a wire to the listener at $port (cut.py); its own port is in $T/wire.MODE.
 wire() {
+    rm -f "$T/wire.$1" # an earlier one's port must not be taken for this one's
     python3 "$E2E/cut.py" "$port" "$1" >"$T/wire.$1" &
     echo $! >>"$T/pids"
     wait_for 10 test -s "$T/wire.$1"

@@ -39,6 +39,7 @@ static const struct expected {
     {"source", "moved", "resume_asked", "moved", "advise"},
     {"source", "moved", "resume_forced", "moved", "advise"},
     {"destination", "incoming", "built", "ready", "note send_ready"},
+    {"destination", "incoming", "peer_asks", "ready", ""},
     {"destination", "incoming", "trouble", "gone", "unbuild forget send_failed"},
     {"destination", "incoming", "found_none", "gone", "forget"},
     {"destination", "incoming", "found_running", "gone", "unbuild forget"},
@@ -52,6 +53,7 @@ static const struct expected {
     {"destination", "taken", "runs", "started", "record send_started"},
     {"destination", "taken", "unsure", "taken", "advise"},
     {"destination", "taken", "trouble", "gone", "unbuild record send_failed"},
+    {"destination", "taken", "peer_asks", "gone", "unbuild record"},
     {"destination", "taken", "passed_on", "moved_on", "record"},
     {"destination", "taken", "found_none", "ended", "record"},
     {"destination", "taken", "found_running", "started", "record monitor"},
@@ -62,9 +64,13 @@ static const struct expected {
     {"destination", "started", "found_none", "ended", "record"},
     {"destination", "started", "found_running", "started", "monitor"},
     {"destination", "started", "found_stopped", "started", ""},
+    {"destination", "ended", "heard_came", "ended", "forget"},
+    {"destination", "ended", "unheard", "ended", ""},
     {"destination", "ended", "found_none", "ended", ""},
     {"destination", "ended", "found_running", "ended", ""},
     {"destination", "ended", "found_stopped", "ended", ""},
+    {"destination", "moved_on", "heard_came", "moved_on", "forget"},
+    {"destination", "moved_on", "unheard", "moved_on", ""},
     {"destination", "moved_on", "found_none", "moved_on", ""},
     {"destination", "moved_on", "found_running", "moved_on", ""},
     {"destination", "moved_on", "found_stopped", "moved_on", ""},
@@ -183,8 +189,9 @@ static void check_rights(
     if (step.actions & HANDOFF_DESTROY)
         assert_true(step.next == HANDOFF_MOVED);
     if (step.actions & HANDOFF_UNBUILD)
-        assert_true(from == HANDOFF_COMING || from == HANDOFF_READY ||
-                    (from == HANDOFF_TAKEN && event == HANDOFF_TROUBLE));
+        assert_true(
+            from == HANDOFF_COMING || from == HANDOFF_READY ||
+            (from == HANDOFF_TAKEN && (event == HANDOFF_TROUBLE || event == HANDOFF_PEER_ASKS)));
 }
 
 static void silence_entitles_the_source_to_nothing(void **arg)
