@@ -422,6 +422,11 @@ int journal_open_session(struct journal *f, const char *uuid, const char *sessio
     return open_if_of(f, path, session, e);
 }
 
+bool journal_is_past(const struct journal *f)
+{
+    return !strncmp(strrchr(f->path, '/') + 1, "past-", 5);
+}
+
 bool journal_any(enum handoff_role role)
 {
     const char *prefix = role == HANDOFF_SOURCE ? "out-" : "in-";

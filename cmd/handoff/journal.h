@@ -52,6 +52,9 @@ int journal_open(struct journal *f, enum handoff_role role, const char *uuid, st
 /* What this host knows of an arrival in that session, locked; as journal_open(). */
 int journal_open_session(struct journal *f, const char *uuid, const char *session, struct err *e);
 
+/* Of an arrival before the last one: no domain here is its copy any more. */
+bool journal_is_past(const struct journal *f);
+
 /* Anything of that role is recorded. */
 bool journal_any(enum handoff_role role);
 

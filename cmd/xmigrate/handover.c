@@ -83,8 +83,9 @@ static int check_limit(void *arg, struct err *e)
         "it could not be started within the limit (--start-timeout) and was given back");
 }
 
-/* libxl did not come back from the unpause, and may still make it. FAILED lets the guest run on at
- * the source: it must not have run here, and never may. Returns whether it runs. */
+/* libxl did not come back from the unpause, and may still make it, or failed somewhere on its way.
+ * FAILED lets the guest run on at the source: it must not have run here, and never may. Returns
+ * whether it runs. */
 static bool hold_guest(struct receive *r)
 {
     struct err e = ERR_INIT;
@@ -107,7 +108,7 @@ static int unpause(void *arg, struct err *e)
     struct receive *r = arg;
     const int rc = xl_unpause(&r->xl, r->build.domid, deadline_in(XL_SHORT_NS), e);
 
-    if (rc == -ETIMEDOUT && hold_guest(r)) {
+    if (rc && hold_guest(r)) {
         *e = (struct err)ERR_INIT;
         return 0;
     }

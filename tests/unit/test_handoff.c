@@ -46,14 +46,14 @@ static const struct expected {
     {"destination", "incoming", "found_stopped", "gone", "unbuild forget"},
     {"destination", "ready", "go_came", "taken", "record rename_own check_limit unpause"},
     {"destination", "ready", "abort_came", "gone", "unbuild forget send_failed"},
-    {"destination", "ready", "trouble", "gone", "unbuild record send_failed"},
+    {"destination", "ready", "trouble", "gone", "record unbuild send_failed"},
     {"destination", "ready", "found_none", "gone", "record"},
-    {"destination", "ready", "found_running", "gone", "unbuild record"},
-    {"destination", "ready", "found_stopped", "gone", "unbuild record"},
+    {"destination", "ready", "found_running", "gone", "record unbuild"},
+    {"destination", "ready", "found_stopped", "gone", "record unbuild"},
     {"destination", "taken", "runs", "started", "record send_started"},
     {"destination", "taken", "unsure", "taken", "advise"},
-    {"destination", "taken", "trouble", "gone", "unbuild record send_failed"},
-    {"destination", "taken", "peer_asks", "gone", "unbuild record"},
+    {"destination", "taken", "trouble", "gone", "record unbuild send_failed"},
+    {"destination", "taken", "peer_asks", "gone", "hold record unbuild"},
     {"destination", "taken", "passed_on", "moved_on", "record"},
     {"destination", "taken", "found_none", "ended", "record"},
     {"destination", "taken", "found_running", "started", "record monitor"},
@@ -78,7 +78,7 @@ static const struct expected {
     {"destination", "gone", "unheard", "gone", ""},
     {"destination", "gone", "found_none", "gone", ""},
     {"destination", "gone", "found_running", "gone", ""},
-    {"destination", "gone", "found_stopped", "gone", ""},
+    {"destination", "gone", "found_stopped", "gone", "unbuild"},
 };
 
 enum { EXPECTED = sizeof(table) / sizeof(table[0]) };
@@ -171,7 +171,8 @@ static void what_must_come_first_does(void **arg)
     assert_true(HANDOFF_TAKE_BACK < HANDOFF_RESUME && HANDOFF_RESUME < HANDOFF_FORGET);
     assert_true(HANDOFF_RECORD < HANDOFF_SEND_HEARD && HANDOFF_SEND_HEARD < HANDOFF_DESTROY);
     assert_true(HANDOFF_TAKE_BACK < HANDOFF_SEND_HEARD && HANDOFF_DESTROY < HANDOFF_FORGET);
-    assert_true(HANDOFF_UNBUILD < HANDOFF_RECORD && HANDOFF_RECORD < HANDOFF_SEND_FAILED);
+    assert_true(HANDOFF_HOLD < HANDOFF_RECORD);
+    assert_true(HANDOFF_RECORD < HANDOFF_UNBUILD && HANDOFF_UNBUILD < HANDOFF_SEND_FAILED);
     all_steps(check_order);
 }
 
@@ -190,8 +191,8 @@ static void check_rights(
         assert_true(step.next == HANDOFF_MOVED);
     if (step.actions & HANDOFF_UNBUILD)
         assert_true(
-            from == HANDOFF_COMING || from == HANDOFF_READY ||
-            (from == HANDOFF_TAKEN && (event == HANDOFF_TROUBLE || event == HANDOFF_PEER_ASKS)));
+            from == HANDOFF_COMING || from == HANDOFF_READY || from == HANDOFF_GONE ||
+            (from == HANDOFF_TAKEN && (event == HANDOFF_TROUBLE || (step.actions & HANDOFF_HOLD))));
 }
 
 static void silence_entitles_the_source_to_nothing(void **arg)

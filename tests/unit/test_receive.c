@@ -20,6 +20,7 @@
 #include "cmd/xmigrate/session/measured.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "crypto/peer.h"
+#include "engine/xen/rescue.h"
 #include "tests/unit/fake_libxl.h"
 
 #include <errno.h>
@@ -186,6 +187,28 @@ int xl_unpause(struct xl *xl, uint32_t domid, int64_t deadline_ns, struct err *e
     if (now.bad_unpause)
         return err_set(e, ERR_LOCAL, EIO, "cannot unpause");
     note("unpause %u;", domid);
+    return 0;
+}
+
+int xen_open(struct xen *x, const struct log *log, struct err *e)
+{
+    (void)x;
+    (void)log;
+    (void)e;
+    return 0;
+}
+
+void xen_close(struct xen *x)
+{
+    (void)x;
+}
+
+int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e)
+{
+    (void)x;
+    (void)e;
+    note("hold %u;", domid);
+    *has_run = false;
     return 0;
 }
 
@@ -1074,7 +1097,7 @@ static void a_guest_that_cannot_be_started_is_given_back(void **state)
     now.bad_unpause = true;
     expect_failed(ERR_LOCAL, "cannot unpause");
     assert_string_equal(
-        now.done, "restore g--incoming;rename g--incoming g;destroy 5;not started;");
+        now.done, "restore g--incoming;rename g--incoming g;hold 5;destroy 5;not started;");
     set_up(NULL);
     now.bad_rename = true;
     expect_failed(ERR_LOCAL, "cannot rename");

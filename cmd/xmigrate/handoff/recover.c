@@ -115,6 +115,8 @@ static int find_copy(struct recovery *r, struct err *e)
     struct err none = ERR_INIT;
     int rc;
 
+    if (journal_is_past(r->journal))
+        return -ESRCH;
     if (s->state == HANDOFF_COMING || s->state == HANDOFF_READY) {
         snprintf(name, sizeof(name), "%s%s", s->name, HANDOFF_INCOMING);
         rc = xl_by_name(r->xl, name, &r->copy, &none);
@@ -215,8 +217,9 @@ static int record(void *arg, struct err *e)
 }
 
 /* Of a copy that was taken, Xen's word that it has not run is not enough: it must never run. */
-static int hold(struct recovery *r, struct err *e)
+static int hold(void *arg, struct err *e)
 {
+    struct recovery *r = arg;
     bool has_run = false;
     struct xen x;
     int rc = xen_open(&x, r->log, e);
@@ -233,10 +236,8 @@ static int hold(struct recovery *r, struct err *e)
 static int destroy_half_built(void *arg, struct err *e)
 {
     struct recovery *r = arg;
-    int rc = r->journal->now.state == HANDOFF_TAKEN ? hold(r, e) : 0;
+    const int rc = xl_destroy(r->xl, r->copy.domid, e);
 
-    if (!rc)
-        rc = xl_destroy(r->xl, r->copy.domid, e);
     if (!rc)
         log_info(r->log, "\"%s\" (domain %u), half-built for a migration from %s, is destroyed",
             r->copy.name, r->copy.domid, r->journal->now.peer);
@@ -331,6 +332,7 @@ static void put_given_cap_back(struct recovery *r, enum handoff_event event)
 static int take_step(struct recovery *r, enum handoff_event event, struct err *e)
 {
     static handoff_doer *const doers[HANDOFF_ACTIONS] = {
+        [HANDOFF_INDEX(HANDOFF_HOLD)] = hold,
         [HANDOFF_INDEX(HANDOFF_RECORD)] = record,
         [HANDOFF_INDEX(HANDOFF_TAKE_BACK)] = take_back,
         [HANDOFF_INDEX(HANDOFF_RESUME)] = resume_left,
