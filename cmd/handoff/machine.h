@@ -43,7 +43,6 @@ enum handoff_event {
     /* The destination's. */
     HANDOFF_BUILT,      /* libxl's restore is over and was well */
     HANDOFF_GO_CAME,    /* GO */
-    HANDOFF_ABORT_CAME, /* ABORT: GO was not sent */
     HANDOFF_RUNS,       /* it was unpaused */
     HANDOFF_UNSURE,     /* it could not be started, and cannot be kept from starting either */
     HANDOFF_HEARD_CAME, /* HEARD: the source knows, on disk */

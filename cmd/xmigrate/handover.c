@@ -272,13 +272,6 @@ int receive_hand_over(struct receive *r, int64_t ready_took_ns)
     return EXIT_DONE;
 }
 
-static enum handoff_event what_happened(const struct receive *r)
-{
-    if (r->may_run)
-        return HANDOFF_UNSURE;
-    return r->in.aborted && r->state == HANDOFF_READY ? HANDOFF_ABORT_CAME : HANDOFF_TROUBLE;
-}
-
 int receive_give_up(struct receive *r, struct err *why)
 {
     struct err e = ERR_INIT;
@@ -291,7 +284,7 @@ int receive_give_up(struct receive *r, struct err *why)
         return EXIT_FAILED;
     }
     r->why = why;
-    if (take_step(r, what_happened(r), &e)) {
+    if (take_step(r, r->may_run ? HANDOFF_UNSURE : HANDOFF_TROUBLE, &e)) {
         log_error(
             &r->in.log, "%s; removing what came: %s; run xmigrate --recover", why->text, e.text);
         journal_keep(&r->journal);

@@ -37,7 +37,6 @@ static struct {
     bool no_hold;    /* it cannot be held */
     bool vanished;   /* the copy */
     int expect_rc;   /* of the wait for GO */
-    bool aborts;     /* ABORT comes instead */
     int other_ready; /* GO answers another READY */
     int64_t within_ns;
     bool unheard; /* HEARD does not come */
@@ -170,12 +169,9 @@ int incoming_expect(struct incoming *in, enum control_type wanted, const void **
     static char text[512];
     const struct receive *r = &now.r;
 
+    (void)in;
     (void)deadline_ns;
     note("wait for %s (%s);", control_type_name(wanted), recorded());
-    if (now.aborts) {
-        in->aborted = true;
-        return err_set(e, ERR_PEER, ECONNRESET, "ABORT");
-    }
     snprintf(text, sizeof(text),
         "{\"journal\": \"%s\", \"boot\": \"%s\", \"clock_ns\": %lld, \"within_ns\": %lld}",
         r->mark.journal, r->mark.boot, (long long)r->mark.clock_ns + now.other_ready,
@@ -319,14 +315,6 @@ static void what_the_source_has_heard_is_forgotten(void **state)
     assert_string_equal(recorded(), "nothing");
 }
 
-static void after_abort_there_is_nothing_to_remember(void **state)
-{
-    (void)state;
-    now.aborts = now.unheard = true;
-    assert_int_equal(hand_over(), EXIT_FAILED);
-    assert_string_equal(now.done, BUILT "destroy 9 (ready);tell FAILED (nothing);");
-}
-
 static void a_copy_that_is_not_paused_is_never_said_to_be_ready(void **state)
 {
     (void)state;
@@ -459,7 +447,6 @@ int main(void)
         TEST(taken_is_on_disk_before_the_guest_runs),
         TEST(without_go_the_copy_is_destroyed_and_that_is_remembered),
         TEST(what_the_source_has_heard_is_forgotten),
-        TEST(after_abort_there_is_nothing_to_remember),
         TEST(a_copy_that_is_not_paused_is_never_said_to_be_ready),
         TEST(a_go_that_answers_another_ready_starts_nothing),
         TEST(a_go_that_comes_too_late_starts_nothing),

@@ -106,7 +106,6 @@ static int next_frame(struct incoming *in, enum control_type wanted, enum contro
     }
     if (*type != CONTROL_ABORT)
         return 0;
-    in->aborted = true;
     message_parse_error(*body, *len_bytes, e);
     return -e->code;
 }

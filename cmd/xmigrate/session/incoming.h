@@ -31,8 +31,7 @@ struct incoming {
     int64_t ping_ns;     /* when the next one is due */
     struct message_offer offer;
     struct message_ask ask;
-    bool asked;   /* ASK came instead of an offer */
-    bool aborted; /* ABORT came: GO was not sent, and will not be */
+    bool asked; /* ASK came instead of an offer */
 };
 
 /* in must not move from here on: its log points to it. */
