@@ -24,6 +24,8 @@ static const struct type_rule rules[] = {
     [CONTROL_ABORT] = {"ABORT", CONTROL_MAX_JSON_BYTES},
     [CONTROL_LIBXL_END] = {"LIBXL_END", 0},
     [CONTROL_HEARD] = {"HEARD", 0},
+    [CONTROL_ASK] = {"ASK", CONTROL_MAX_JSON_BYTES},
+    [CONTROL_ANSWER] = {"ANSWER", CONTROL_MAX_JSON_BYTES},
 };
 
 static const struct type_rule *find_rule(uint16_t type)

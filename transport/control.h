@@ -24,6 +24,8 @@ enum control_type {
     CONTROL_ABORT = 11,     /* JSON: class, side, text; the source gave up */
     CONTROL_LIBXL_END = 12, /* empty: no more LIBXL_DATA */
     CONTROL_HEARD = 13,     /* empty: what STARTED or FAILED told is on the source's disk */
+    CONTROL_ASK = 14,       /* JSON: what became of a session? instead of OFFER */
+    CONTROL_ANSWER = 15,    /* JSON */
 };
 
 enum {

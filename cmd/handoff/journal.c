@@ -7,7 +7,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,134 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { JOURNAL_VERSION = 4, JOURNAL_FILE_BYTES = 8192, DOMID_MAX = 0x7fef };
-
-/* -1: none has that name. */
-static int role_named(const char *name)
-{
-    for (int i = 0; name && i < HANDOFF_ROLES; i++)
-        if (!strcmp(handoff_role_name((enum handoff_role)i), name))
-            return i;
-    return -1;
-}
-
-/* Of those that are recorded; -1: none has that name. */
-static int state_named(const char *name)
-{
-    for (int i = 0; name && i < HANDOFF_STATES; i++)
-        if (i != HANDOFF_BACK && !strcmp(handoff_state_name((enum handoff_state)i), name))
-            return i;
-    return -1;
-}
-
-static bool take_text(const json_t *o, const char *key, char *out, size_t cap)
-{
-    const char *text = json_string_value(json_object_get(o, key));
-
-    return text && snprintf(out, cap, "%s", text) < (int)cap;
-}
-
-static bool take_int(const json_t *o, const char *key, json_int_t min, json_int_t max, int *v)
-{
-    const json_t *f = json_object_get(o, key);
-
-    if (!json_is_integer(f) || json_integer_value(f) < min || json_integer_value(f) > max)
-        return false;
-    *v = (int)json_integer_value(f);
-    return true;
-}
-
-/* 8-4-4-4-12 lower-case hex digits: it becomes part of a file's name. */
-static bool is_uuid(const char *text)
-{
-    if (strlen(text) != JOURNAL_UUID_BYTES - 1)
-        return false;
-    for (size_t i = 0; i < JOURNAL_UUID_BYTES - 1; i++)
-        if (i == 8 || i == 13 || i == 18 || i == 23 ? text[i] != '-'
-                                                    : !strchr("0123456789abcdef", text[i]))
-            return false;
-    return true;
-}
-
-bool journal_is_id(const char *text)
-{
-    return strlen(text) == JOURNAL_ID_BYTES - 1 &&
-           strspn(text, "0123456789abcdef") == JOURNAL_ID_BYTES - 1;
-}
-
-static bool read_fields(const json_t *o, struct journal_record *s)
-{
-    int version, domid, supervisor, helper;
-
-    if (!take_int(o, "version", JOURNAL_VERSION, JOURNAL_VERSION, &version) ||
-        !take_int(o, "domid", -1, DOMID_MAX, &domid) ||
-        !take_int(o, "cap", JOURNAL_NO_CAP, UINT16_MAX, &s->cap) ||
-        !take_int(o, "supervisor", 0, INT32_MAX, &supervisor) ||
-        !take_int(o, "helper", 0, INT32_MAX, &helper) ||
-        !json_is_boolean(json_object_get(o, "logging")) ||
-        !json_is_boolean(json_object_get(o, "suspending")) ||
-        !take_text(o, "uuid", s->uuid, sizeof(s->uuid)) || !is_uuid(s->uuid) ||
-        !take_text(o, "name", s->name, sizeof(s->name)) ||
-        !take_text(o, "peer", s->peer, sizeof(s->peer)) ||
-        !take_text(o, "session", s->session, sizeof(s->session)) ||
-        (s->session[0] && !journal_is_id(s->session)) ||
-        !take_text(o, "boot", s->boot, sizeof(s->boot)) ||
-        !take_text(o, "host", s->host, sizeof(s->host)) ||
-        !take_int(o, "port", 0, UINT16_MAX, &s->port) ||
-        !json_is_boolean(json_object_get(o, "insecure")) ||
-        !take_text(o, "peer_journal", s->peer_journal, sizeof(s->peer_journal)) ||
-        !take_text(o, "peer_key", s->peer_key, sizeof(s->peer_key)) ||
-        !take_text(o, "moved_to", s->moved_to, sizeof(s->moved_to)))
-        return false;
-
-    const int role = role_named(json_string_value(json_object_get(o, "role")));
-    const int state = state_named(json_string_value(json_object_get(o, "phase")));
-
-    if (role < 0 || state < 0 ||
-        handoff_role_of((enum handoff_state)state) != (enum handoff_role)role)
-        return false;
-    s->role = (enum handoff_role)role;
-    s->state = (enum handoff_state)state;
-    s->logging = json_is_true(json_object_get(o, "logging"));
-    s->suspending = json_is_true(json_object_get(o, "suspending"));
-    s->insecure = json_is_true(json_object_get(o, "insecure"));
-    s->domid = domid < 0 ? JOURNAL_NO_DOMID : (uint32_t)domid;
-    s->supervisor = supervisor;
-    s->helper = helper;
-    return true;
-}
-
-int journal_parse(const char *text, size_t len_bytes, struct journal_record *s, struct err *e)
-{
-    json_t *o = json_loadb(text, len_bytes, JSON_REJECT_DUPLICATES, NULL);
-    struct journal_record got = {0};
-    const bool good = json_is_object(o) && read_fields(o, &got);
-
-    json_decref(o);
-    if (!good)
-        return err_set(
-            e, ERR_LOCAL, EBADMSG, "this is not a journal's record of version %d", JOURNAL_VERSION);
-    *s = got;
-    return 0;
-}
-
-char *journal_text(const struct journal_record *s)
-{
-    json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:b, s:i, s:I, s:s, s:s, s:s, s:i, s:i}", "version",
-        JOURNAL_VERSION, "role", handoff_role_name(s->role), "phase", handoff_state_name(s->state),
-        "logging", s->logging, "suspending", s->suspending, "cap", s->cap, "domid",
-        s->domid == JOURNAL_NO_DOMID ? (json_int_t)-1 : (json_int_t)s->domid, "uuid", s->uuid,
-        "name", s->name, "peer", s->peer, "supervisor", (int)s->supervisor, "helper",
-        (int)s->helper);
-    json_t *more = json_pack("{s:s, s:s, s:s, s:i, s:b, s:s, s:s, s:s}", "session", s->session,
-        "boot", s->boot, "host", s->host, "port", s->port, "insecure", s->insecure, "peer_journal",
-        s->peer_journal, "peer_key", s->peer_key, "moved_to", s->moved_to);
-    char *text = o && more && !json_object_update(o, more) ? json_dumps(o, JSON_INDENT(1)) : NULL;
-
-    json_decref(o);
-    json_decref(more);
-    return text;
-}
+enum { JOURNAL_FILE_BYTES = 8192 };
 
 /* path.json -> path.SUFFIX */
 static void sibling(const char *path, const char *suffix, char out[static JOURNAL_PATH_BYTES])
@@ -413,7 +285,7 @@ static int lock_record(
     f->lock_fd = -1;
     if (rc)
         return rc;
-    if (!is_uuid(uuid))
+    if (!journal_is_uuid(uuid))
         return err_set(e, ERR_INTERNAL, EINVAL, "\"%s\" is no UUID", uuid);
     name_file(dir, role, uuid, f->path);
     rc = take_lock(f->path, &f->lock_fd, e);
@@ -500,6 +372,76 @@ int journal_open(struct journal *f, enum handoff_role role, const char *uuid, st
     return rc;
 }
 
+static bool is_state_name(const char *name)
+{
+    const size_t len = strlen(name);
+
+    return (!strncmp(name, "in-", 3) || !strncmp(name, "out-", 4) || !strncmp(name, "past-", 5)) &&
+           len > 5 && !strcmp(name + len - 5, ".json");
+}
+
+/* The record that has this path, if it is of that session. */
+static int open_if_of(struct journal *f, const char *path, const char *session, struct err *e)
+{
+    struct journal_record seen;
+    int rc = load(path, &seen, e);
+
+    f->lock_fd = -1;
+    if (rc)
+        return rc;
+    if (strcmp(seen.session, session))
+        return -ENOENT;
+    snprintf(f->path, sizeof(f->path), "%s", path);
+    rc = take_lock(path, &f->lock_fd, e);
+    if (rc == -EBUSY && !err_is_set(e))
+        return err_set(e, ERR_REFUSED, EBUSY, "\"%s\" is still being received", seen.name);
+    if (!rc)
+        rc = load(path, &f->now, e);
+    if (!rc && strcmp(f->now.session, session))
+        rc = -ENOENT;
+    if (rc)
+        journal_keep(f);
+    return rc;
+}
+
+int journal_open_session(struct journal *f, const char *uuid, const char *session, struct err *e)
+{
+    char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
+    int rc = open_state_dir(dir, e);
+
+    f->lock_fd = -1;
+    if (rc)
+        return rc;
+    if (!journal_is_uuid(uuid) || !journal_is_id(session))
+        return -ENOENT;
+    name_file(dir, HANDOFF_DESTINATION, uuid, path);
+    rc = open_if_of(f, path, session, e);
+    if (rc != -ENOENT || err_is_set(e))
+        return rc;
+    snprintf(path, sizeof(path), "%s/past-%s.json", dir, session);
+    return open_if_of(f, path, session, e);
+}
+
+bool journal_is_past(const struct journal *f)
+{
+    return !strncmp(strrchr(f->path, '/') + 1, "past-", 5);
+}
+
+bool journal_any(enum handoff_role role)
+{
+    const char *prefix = role == HANDOFF_SOURCE ? "out-" : "in-";
+    char dir[PATHS_BYTES];
+    struct err ignored = ERR_INIT;
+    DIR *d = open_state_dir(dir, &ignored) ? NULL : opendir(dir);
+    bool any = false;
+
+    for (const struct dirent *entry; d && (entry = readdir(d));)
+        any |= is_state_name(entry->d_name) && !strncmp(entry->d_name, prefix, strlen(prefix));
+    if (d)
+        closedir(d);
+    return any;
+}
+
 void journal_remove(struct journal *f)
 {
     static const char *const suffixes[] = {"json", "new", "lock"};
@@ -519,14 +461,6 @@ void journal_keep(struct journal *f)
     if (f->lock_fd >= 0)
         close(f->lock_fd);
     f->lock_fd = -1;
-}
-
-static bool is_state_name(const char *name)
-{
-    const size_t len = strlen(name);
-
-    return (!strncmp(name, "in-", 3) || !strncmp(name, "out-", 4) || !strncmp(name, "past-", 5)) &&
-           len > 5 && !strcmp(name + len - 5, ".json");
 }
 
 static void visit_one(

@@ -21,7 +21,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "cmd/handoff/machine.h"
+#include "cmd/handoff/record.h"
 #include "cmd/paths.h"
 
 #include <stdbool.h>
@@ -29,51 +29,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum {
-    JOURNAL_NAME_BYTES = 256,
-    JOURNAL_UUID_BYTES = 37,
-    JOURNAL_PEER_BYTES = 400,
-    JOURNAL_ID_BYTES = 33,   /* 32 hex digits: of a journal, of a session */
-    JOURNAL_BOOT_BYTES = 37, /* the kernel's boot_id */
-    JOURNAL_KEY_BYTES = 64,
-    JOURNAL_PATH_BYTES = PATHS_BYTES + 64,
-};
-
-#define JOURNAL_NO_DOMID UINT32_MAX
-#define JOURNAL_NO_CAP   (-1)
-
-struct journal_record {
-    enum handoff_role role;
-    enum handoff_state state; /* one that is recorded */
-    bool logging;             /* source: log-dirty may be on, and by us */
-    bool suspending; /* source: the guest was asked to suspend; whoever monitored it has left */
-    int cap; /* source: the guest's own, to be put back for one of ours; JOURNAL_NO_CAP: it is */
-    uint32_t domid; /* JOURNAL_NO_DOMID: not known yet */
-    char uuid[JOURNAL_UUID_BYTES];
-    char name[JOURNAL_NAME_BYTES];  /* the guest's own, without suffix */
-    char peer[JOURNAL_PEER_BYTES];  /* the other host, for messages */
-    char session[JOURNAL_ID_BYTES]; /* empty: not agreed on yet */
-    char boot[JOURNAL_BOOT_BYTES];  /* this host's, when the record was written */
-    /* Source: where the other end is, and what its READY said of it. */
-    char host[JOURNAL_PEER_BYTES];
-    int port;
-    bool insecure;
-    char peer_journal[JOURNAL_ID_BYTES];
-    /* Destination. */
-    char peer_key[JOURNAL_KEY_BYTES];  /* the source's fingerprint; empty: --insecure */
-    char moved_to[JOURNAL_PEER_BYTES]; /* the host that it moved on to */
-    pid_t supervisor;
-    pid_t helper; /* 0: not known */
-};
+enum { JOURNAL_PATH_BYTES = PATHS_BYTES + 64 };
 
 struct journal {
     struct journal_record now; /* change it, then journal_save() */
     char path[JOURNAL_PATH_BYTES];
     int lock_fd;
 };
-
-/* 32 hex digits. */
-bool journal_is_id(const char *text);
 
 /* This host's boot id, and the journal's own, made when there is none. */
 int journal_boot(char boot[static JOURNAL_BOOT_BYTES], struct err *e);
@@ -86,6 +48,15 @@ int journal_begin(struct journal *f, const struct journal_record *first, struct 
 /* The record that is there, locked. -ENOENT without an error when there is none; ERR_REFUSED
  * (-EBUSY) when a migration is in charge of it. */
 int journal_open(struct journal *f, enum handoff_role role, const char *uuid, struct err *e);
+
+/* What this host knows of an arrival in that session, locked; as journal_open(). */
+int journal_open_session(struct journal *f, const char *uuid, const char *session, struct err *e);
+
+/* Of an arrival before the last one: no domain here is its copy any more. */
+bool journal_is_past(const struct journal *f);
+
+/* Anything of that role is recorded. */
+bool journal_any(enum handoff_role role);
 
 /* On disk when it returns 0. */
 int journal_save(struct journal *f, struct err *e);
@@ -104,9 +75,5 @@ bool journal_exists(enum handoff_role role, const char *uuid);
  * journal_remove() or journal_keep(). A file that makes no sense is logged and left alone. */
 int journal_visit_orphans(
     const struct log *log, void (*visit)(void *arg, struct journal *f), void *arg, struct err *e);
-
-/* Pure: text to state and back (malloc'ed). -EBADMSG for text that makes no sense. */
-int journal_parse(const char *text, size_t len_bytes, struct journal_record *s, struct err *e);
-char *journal_text(const struct journal_record *s);
 
 #endif

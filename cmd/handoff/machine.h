@@ -37,17 +37,17 @@ enum handoff_event {
     /* The source's supervisor. */
     HANDOFF_READY_CAME,   /* READY, and libxl's operation is over here */
     HANDOFF_GO_UNSENT,    /* something between READY and GO failed: GO was not sent */
-    HANDOFF_STARTED_CAME, /* STARTED */
-    HANDOFF_FAILED_CAME,  /* FAILED */
-    HANDOFF_NO_ANSWER,    /* after GO neither, and none will be heard */
+    HANDOFF_STARTED_CAME, /* STARTED, or the answer that it was started there, whatever came then */
+    HANDOFF_FAILED_CAME,  /* FAILED, or the answer GONE */
+    HANDOFF_NO_ANSWER,    /* neither, and none will be heard */
     /* The destination's. */
     HANDOFF_BUILT,      /* libxl's restore is over and was well */
     HANDOFF_GO_CAME,    /* GO */
-    HANDOFF_ABORT_CAME, /* ABORT: GO was not sent */
     HANDOFF_RUNS,       /* it was unpaused */
     HANDOFF_UNSURE,     /* it could not be started, and cannot be kept from starting either */
     HANDOFF_HEARD_CAME, /* HEARD: the source knows, on disk */
     HANDOFF_UNHEARD,    /* that did not come */
+    HANDOFF_PEER_ASKS,  /* the source wants to know, and has heard READY */
     HANDOFF_PASSED_ON,  /* another host has started the guest that came here */
     /* Both. */
     HANDOFF_TROUBLE, /* anything else failed: a signal, a limit, a process, the other end, libxl */
@@ -65,31 +65,31 @@ enum handoff_event {
 enum handoff_action {
     HANDOFF_RENAME_AWAY = 1 << 0, /* source: NAME to NAME--migratedaway */
     HANDOFF_DISARM =
-        1 << 1, /* source: every rescuer has answered that it resumes nothing any more */
-    HANDOFF_UNBUILD = 1 << 2, /* destination: our copy, which never ran, is destroyed */
-    HANDOFF_RECORD = 1 << 3,  /* the next state is in the journal, on disk */
+        1 << 1, /* source: no rescuer resumes anything by itself any more, and has said so */
+    HANDOFF_HOLD = 1 << 2, /* destination: our copy has not run, and nobody can start it any more */
+    HANDOFF_RECORD = 1 << 3, /* the next state is in the journal, on disk */
     HANDOFF_NOTE = 1 << 4, /* the same for all but a power loss: the guest stands still meanwhile */
-    HANDOFF_RENAME_OWN = 1 << 5, /* destination: NAME--incoming to NAME */
+    HANDOFF_UNBUILD = 1 << 5,    /* destination: our copy, which never ran, is destroyed */
+    HANDOFF_RENAME_OWN = 1 << 6, /* destination: NAME--incoming to NAME */
     HANDOFF_CHECK_LIMIT =
-        1 << 6, /* it is not too late yet: last before GO, and last before the unpause */
-    HANDOFF_SEND_READY = 1 << 7,    /* destination */
-    HANDOFF_SEND_GO = 1 << 8,       /* source */
-    HANDOFF_UNPAUSE = 1 << 9,       /* destination */
-    HANDOFF_SEND_STARTED = 1 << 10, /* destination */
-    HANDOFF_TAKE_BACK = 1 << 11, /* source: the journal says live again; a disk that will not have
-                                    it stops nothing */
-    HANDOFF_RESUME = 1 << 12,    /* source: name, cap, log-dirty as they were; it runs on */
-    HANDOFF_PASS_ON =
-        1 << 13, /* source: what this host knows of its own arrival says that it moved on */
-    HANDOFF_SEND_HEARD = 1 << 14,  /* source: the destination may forget */
-    HANDOFF_DESTROY = 1 << 15,     /* source: our copy, which never runs again */
-    HANDOFF_MONITOR = 1 << 16,     /* destination: somebody acts on its reboot and its end */
-    HANDOFF_FORGET = 1 << 17,      /* the journal's record is removed */
-    HANDOFF_SEND_FAILED = 1 << 18, /* destination: it never ran and never will */
-    HANDOFF_ADVISE = 1 << 19,      /* say what is known and what a person can do; touch nothing */
-    HANDOFF_IMPOSSIBLE = 1 << 20,
+        1 << 7, /* it is not too late yet: last before GO, and last before the unpause */
+    HANDOFF_SEND_READY = 1 << 8,    /* destination */
+    HANDOFF_SEND_GO = 1 << 9,       /* source */
+    HANDOFF_UNPAUSE = 1 << 10,      /* destination */
+    HANDOFF_SEND_STARTED = 1 << 11, /* destination */
+    HANDOFF_TAKE_BACK =
+        1 << 12, /* source: the journal says live again; a disk that will not stops nothing */
+    HANDOFF_RESUME = 1 << 13,     /* source: name, cap, log-dirty as they were; it runs on */
+    HANDOFF_PASS_ON = 1 << 14,    /* source: what this host knows of its own arrival: it moved on */
+    HANDOFF_SEND_HEARD = 1 << 15, /* source: the destination may forget */
+    HANDOFF_DESTROY = 1 << 16,    /* source: our copy, which never runs again */
+    HANDOFF_MONITOR = 1 << 17,    /* destination: somebody acts on its reboot and its end */
+    HANDOFF_FORGET = 1 << 18,     /* the journal's record is removed */
+    HANDOFF_SEND_FAILED = 1 << 19, /* destination: it never ran and never will */
+    HANDOFF_ADVISE = 1 << 20,      /* say what is known and what a person can do; touch nothing */
+    HANDOFF_IMPOSSIBLE = 1 << 21,
 };
-enum { HANDOFF_ACTIONS = 21 };
+enum { HANDOFF_ACTIONS = 22 };
 
 struct handoff_step {
     enum handoff_state next;

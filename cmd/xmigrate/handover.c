@@ -83,8 +83,9 @@ static int check_limit(void *arg, struct err *e)
         "it could not be started within the limit (--start-timeout) and was given back");
 }
 
-/* libxl did not come back from the unpause, and may still make it. FAILED lets the guest run on at
- * the source: it must not have run here, and never may. Returns whether it runs. */
+/* libxl did not come back from the unpause, and may still make it, or failed somewhere on its way.
+ * FAILED lets the guest run on at the source: it must not have run here, and never may. Returns
+ * whether it runs. */
 static bool hold_guest(struct receive *r)
 {
     struct err e = ERR_INIT;
@@ -107,7 +108,7 @@ static int unpause(void *arg, struct err *e)
     struct receive *r = arg;
     const int rc = xl_unpause(&r->xl, r->build.domid, deadline_in(XL_SHORT_NS), e);
 
-    if (rc == -ETIMEDOUT && hold_guest(r)) {
+    if (rc && hold_guest(r)) {
         *e = (struct err)ERR_INIT;
         return 0;
     }
@@ -271,13 +272,6 @@ int receive_hand_over(struct receive *r, int64_t ready_took_ns)
     return EXIT_DONE;
 }
 
-static enum handoff_event what_happened(const struct receive *r)
-{
-    if (r->may_run)
-        return HANDOFF_UNSURE;
-    return r->in.aborted && r->state == HANDOFF_READY ? HANDOFF_ABORT_CAME : HANDOFF_TROUBLE;
-}
-
 int receive_give_up(struct receive *r, struct err *why)
 {
     struct err e = ERR_INIT;
@@ -290,7 +284,7 @@ int receive_give_up(struct receive *r, struct err *why)
         return EXIT_FAILED;
     }
     r->why = why;
-    if (take_step(r, what_happened(r), &e)) {
+    if (take_step(r, r->may_run ? HANDOFF_UNSURE : HANDOFF_TROUBLE, &e)) {
         log_error(
             &r->in.log, "%s; removing what came: %s; run xmigrate --recover", why->text, e.text);
         journal_keep(&r->journal);

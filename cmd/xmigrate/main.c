@@ -9,6 +9,8 @@
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "cmd/xmigrate/ui/options.h"
 #include "cmd/xmigrate/handoff/recover.h"
+#include "cmd/xmigrate/handoff/resume.h"
+#include "cmd/xmigrate/resolve.h"
 #include "cmd/xmigrate/receive.h"
 #include "cmd/xmigrate/send.h"
 #include "crypto/identity.h"
@@ -60,7 +62,8 @@ static int run_short(const struct options *o, struct err *e)
 
 static int run_listener(const struct options *o, const struct log *log)
 {
-    static const struct listen_work work = {.recover = recover_main, .serve = receive_main};
+    static const struct listen_work work = {
+        .recover = recover_main, .resolve = resolve_at_start, .serve = receive_main};
     const struct listen_options l = {
         .address = o->address.host[0] ? o->address.host : NULL,
         .port = o->address.port,
@@ -93,6 +96,8 @@ int main(int argc, char **argv)
             return run_listener(&o, &log);
         case MODE_RECOVER:
             return recover_main(&log);
+        case MODE_RESOLVE:
+            return resolve_main(&o, &log);
         case MODE_RESUME:
             return resume_main(o.domain, o.force, &log);
         case MODE_MONITOR:

@@ -2,6 +2,7 @@
 
 #include "base/deadline.h"
 #include "cmd/exit_codes.h"
+#include "cmd/xmigrate/answer.h"
 #include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/monitor.h"
@@ -27,7 +28,7 @@ static int check_offer(struct receive *r, struct err *e)
 {
     const int rc = xl_open(&r->xl, &r->in.log, deadline_in(XL_SHORT_NS), e);
 
-    return rc ? rc : admit_offer(&r->xl, &r->in.offer, &r->admission, e);
+    return rc || r->in.asked ? rc : admit_offer(&r->xl, &r->in.offer, &r->admission, e);
 }
 
 static int begin_state(struct receive *r, struct err *e)
@@ -175,6 +176,8 @@ static int serve(struct receive *r, int fd, const struct preamble *preamble, str
         incoming_tell_failure(&r->in, CONTROL_REFUSE, e);
         return EXIT_REFUSED;
     }
+    if (r->in.asked)
+        return answer_question(&r->in, &r->xl);
     return r->in.offer.measure ? answer_measurement(r, e) : receive_domain(r, e);
 }
 
@@ -221,7 +224,7 @@ int receive_main(const struct listen_options *o, const struct log *log, int fd,
     if (r->build.op.async)
         return code;
     clean_up(r);
-    if (code == EXIT_DONE && !r->in.offer.measure) {
+    if (code == EXIT_DONE && !r->in.offer.measure && !r->in.asked) {
         e = (struct err)ERR_INIT;
         monitor_become(r->build.domid, r->in.offer.uuid, &e);
         log_error(log, "%s", e.text);

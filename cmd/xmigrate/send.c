@@ -40,7 +40,7 @@ struct send {
 
 static int prepare(struct send *s, struct err *e)
 {
-    int rc = rescuer_start(&s->rescuer, e);
+    int rc = rescuer_start(&s->rescuer, s->a.options->config_dir, e);
 
     if (!rc)
         rc = negotiate_begin(&s->a, e);
@@ -251,25 +251,12 @@ static int resume(void *arg, struct err *e)
     return rc;
 }
 
-/* That the guest came here once, and moved on, is of interest to the host that it came from. */
 static int pass_on(void *arg, struct err *e)
 {
     struct send *s = arg;
-    struct journal came;
-    struct err none = ERR_INIT;
-    struct handoff_step step;
 
     (void)e;
-    if (journal_open(&came, HANDOFF_DESTINATION, s->a.domain.uuid, &none))
-        return 0;
-    step = handoff_next(HANDOFF_DESTINATION, came.now.state, HANDOFF_PASSED_ON);
-    if (step.actions & HANDOFF_RECORD) {
-        came.now.state = step.next;
-        snprintf(came.now.moved_to, sizeof(came.now.moved_to), "%s", s->a.where);
-        if (journal_save(&came, &none))
-            log_warn(&s->a.log, "%s", none.text);
-    }
-    journal_keep(&came);
+    recover_pass_on(&s->a.log, s->a.domain.uuid, s->a.where);
     return 0;
 }
 

@@ -8,7 +8,7 @@ listen b --insecure
 move_in_doubt() {
     xm a --live "127.0.0.1:$(cat "wire.$1")" g --insecure >move 2>&1
     [ $? -eq 4 ] || fail "not in doubt: $(tail -n 3 move)"
-    for word in 'xl list' 'xl destroy' 'xmigrate --resume'; do
+    for word in 'xmigrate --resolve' 'xl destroy' 'xmigrate --resume --force'; do
         tail -n 1 move | grep -q -e "$word" || fail "the last line does not say $word: $(tail -n 1 move)"
     done
     state_is a g--migratedaway suspended

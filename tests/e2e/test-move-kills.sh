@@ -42,15 +42,10 @@ running() {
 one_runs() {
     [ $(($(count a) + $(count b))) -eq 1 ] && [ $(($(running a) + $(running b))) -eq 1 ]
 }
-# decide: what the last line of a move in doubt tells people to do.
+# decide: what a move in doubt tells people to do.
 decide() {
     "$X" list a | grep -q 'g--migratedaway.*suspended' || return 0
-    if [ "$(running b)" -eq 1 ]; then
-        must "$X" destroy a g--migratedaway
-    else
-        for id in $("$X" list b | awk '$2 ~ /^g/ { print $1 }'); do must "$X" destroy b "$id"; done
-        must on a "$B/xmigrate" --resume --force g--migratedaway
-    fi
+    must xm a --resolve
 }
 # check WHO STAGE CODE: after the move ended with that code.
 check() {

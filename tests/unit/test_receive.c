@@ -11,6 +11,7 @@
 #include "base/packet.h"
 #include "cmd/exit_codes.h"
 #include "cmd/signals.h"
+#include "cmd/xmigrate/answer.h"
 #include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/config.h"
@@ -19,6 +20,7 @@
 #include "cmd/xmigrate/session/measured.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "crypto/peer.h"
+#include "engine/xen/rescue.h"
 #include "tests/unit/fake_libxl.h"
 
 #include <errno.h>
@@ -188,6 +190,28 @@ int xl_unpause(struct xl *xl, uint32_t domid, int64_t deadline_ns, struct err *e
     return 0;
 }
 
+int xen_open(struct xen *x, const struct log *log, struct err *e)
+{
+    (void)x;
+    (void)log;
+    (void)e;
+    return 0;
+}
+
+void xen_close(struct xen *x)
+{
+    (void)x;
+}
+
+int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e)
+{
+    (void)x;
+    (void)e;
+    note("hold %u;", domid);
+    *has_run = false;
+    return 0;
+}
+
 int xl_destroy(struct xl *xl, uint32_t domid, struct err *e)
 {
     (void)xl;
@@ -263,6 +287,14 @@ int monitor_become(uint32_t domid, const char *uuid, struct err *e)
     assert_string_equal(uuid, UUID);
     now.monitored = domid;
     return err_set(e, ERR_LOCAL, ENOENT, "no monitor in a test");
+}
+
+int answer_question(struct incoming *in, struct xl *xl)
+{
+    (void)in;
+    (void)xl;
+    note("answer;");
+    return EXIT_DONE;
 }
 
 int measured_lanes(const struct measured_params *p, struct err *e)
@@ -870,6 +902,32 @@ static void what_an_old_move_left_is_not_run_over(void **state)
     assert_true(state_is_left());
 }
 
+static void source_asks(void)
+{
+    const struct message_ask ask = {
+        .session = "0123456789abcdef0123456789abcdef",
+        .uuid = UUID,
+        .journal = "fedcba9876543210fedcba9876543210",
+    };
+    struct err e = ERR_INIT;
+
+    message_send_hello(&now.control, &e);
+    assert_int_equal(hear(), CONTROL_HELLO);
+    message_send_ask(&now.control, &ask, &e);
+    while (hear())
+        ;
+}
+
+static void a_question_is_answered_and_begins_nothing(void **state)
+{
+    (void)state;
+    now.source = source_asks;
+    assert_int_equal(receive(), EXIT_DONE);
+    assert_string_equal(now.done, "answer;");
+    assert_int_equal(now.monitored, 0);
+    assert_false(state_is_left());
+}
+
 static void a_measurement_touches_no_domain(void **state)
 {
     (void)state;
@@ -1039,7 +1097,7 @@ static void a_guest_that_cannot_be_started_is_given_back(void **state)
     now.bad_unpause = true;
     expect_failed(ERR_LOCAL, "cannot unpause");
     assert_string_equal(
-        now.done, "restore g--incoming;rename g--incoming g;destroy 5;not started;");
+        now.done, "restore g--incoming;rename g--incoming g;hold 5;destroy 5;not started;");
     set_up(NULL);
     now.bad_rename = true;
     expect_failed(ERR_LOCAL, "cannot rename");
@@ -1068,6 +1126,7 @@ int main(void)
         cmocka_unit_test_setup(offers_that_make_no_sense_are_refused, set_up),
         cmocka_unit_test_setup(what_cannot_be_built_here_is_refused, set_up),
         cmocka_unit_test_setup(what_an_old_move_left_is_not_run_over, set_up),
+        cmocka_unit_test_setup(a_question_is_answered_and_begins_nothing, set_up),
         cmocka_unit_test_setup(a_measurement_touches_no_domain, set_up),
         cmocka_unit_test_setup(lanes_that_come_before_the_helper_are_kept_for_it, set_up),
         cmocka_unit_test_setup(more_lanes_than_there_can_be_are_too_many, set_up),

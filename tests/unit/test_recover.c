@@ -9,6 +9,7 @@
 #include "cmd/paths.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/handoff/recover.h"
+#include "cmd/xmigrate/handoff/resume.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "engine/xen/rescue.h"
 
@@ -28,6 +29,7 @@
 static char run_dir[64];
 
 static struct {
+    bool starts_late; /* when its copy is held */
     bool gone, suspended, paused, has_run, no_resume, no_list;
     const char *name;  /* of our copy */
     const char *other; /* of another domain */
@@ -160,6 +162,15 @@ int rescue_log_dirty_off(struct xen *x, uint32_t domid, struct err *e)
     (void)domid;
     (void)e;
     note("log-dirty off;");
+    return 0;
+}
+
+int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e)
+{
+    (void)x;
+    (void)e;
+    note("hold %u;", domid);
+    *has_run = now.starts_late;
     return 0;
 }
 
@@ -428,6 +439,132 @@ static void a_copy_of_a_guest_that_has_moved_is_destroyed_and_never_resumed(void
     assert_false(is_left(HANDOFF_SOURCE));
 }
 
+/* --- asked by the source --- */
+
+static int answer(void)
+{
+    struct err e = ERR_INIT;
+    struct xl xl = {.log = &log_to_test};
+    struct journal j;
+    int rc;
+
+    assert_int_equal(journal_open(&j, HANDOFF_DESTINATION, UUID, &e), 0);
+    rc = recover_answer(&xl, &log_to_test, &j, &e);
+    journal_keep(&j);
+    return rc;
+}
+
+/* It is on disk before it is said. */
+static void a_taken_guest_that_never_started_is_gone_once_the_source_asks(void **state)
+{
+    (void)state;
+    left(HANDOFF_TAKEN, false);
+    now.paused = true;
+    assert_int_equal(answer(), 0);
+    assert_string_equal(now.done, "hold 7;destroy 7;");
+    assert_string_equal(recorded(), "gone");
+}
+
+static void a_copy_that_starts_just_then_is_not_gone(void **state)
+{
+    (void)state;
+    left(HANDOFF_TAKEN, false);
+    now.paused = now.starts_late = true;
+    assert_int_equal(answer(), -EBUSY);
+    assert_string_equal(now.done, "hold 7;");
+    assert_string_equal(recorded(), "taken");
+}
+
+static void what_xen_says_is_the_answer(void **state)
+{
+    (void)state;
+    left(HANDOFF_TAKEN, false);
+    assert_int_equal(answer(), 0);
+    assert_string_equal(recorded(), "started");
+    now.gone = true;
+    assert_int_equal(answer(), 0);
+    assert_string_equal(recorded(), "ended");
+}
+
+/* Who asks has heard READY. */
+static void what_was_incoming_is_gone_and_that_is_remembered(void **state)
+{
+    (void)state;
+    left(HANDOFF_COMING, false);
+    now.gone = true;
+    assert_int_equal(answer(), 0);
+    assert_string_equal(recorded(), "gone");
+}
+
+/* --- asking --- */
+
+static enum handoff_event ask(void *arg, const struct journal_record *s)
+{
+    assert_string_equal(s->uuid, UUID);
+    note("ask;");
+    return *(enum handoff_event *)arg;
+}
+
+static void heard(void *arg)
+{
+    (void)arg;
+    note("heard (%s);", is_left(HANDOFF_SOURCE) ? "recorded" : "forgotten");
+}
+
+static int resolve(enum handoff_event event, const char *dom)
+{
+    const struct recover_peer peer = {ask, heard, &event};
+
+    return recover_given(&peer, dom, &log_to_test);
+}
+
+static void what_ran_there_is_destroyed_here(void **state)
+{
+    (void)state;
+    left(HANDOFF_GIVEN, false);
+    now.suspended = true;
+    now.name = "g--migratedaway";
+    assert_int_equal(resolve(HANDOFF_STARTED_CAME, "g"), EXIT_DONE);
+    assert_string_equal(now.done, "ask;heard (recorded);destroy 7;");
+    assert_false(is_left(HANDOFF_SOURCE));
+}
+
+static void what_never_ran_there_runs_on_here(void **state)
+{
+    (void)state;
+    left(HANDOFF_GIVEN, false);
+    now.suspended = true;
+    now.name = "g--migratedaway";
+    assert_int_equal(resolve(HANDOFF_FAILED_CAME, "7"), EXIT_DONE);
+    assert_string_equal(
+        now.done, "ask;rename g--migratedaway g;resume 7;monitor 7;heard (recorded);");
+    assert_false(is_left(HANDOFF_SOURCE));
+}
+
+static void without_an_answer_nothing_is_done(void **state)
+{
+    (void)state;
+    left(HANDOFF_GIVEN, false);
+    now.suspended = true;
+    now.name = "g--migratedaway";
+    assert_int_equal(resolve(HANDOFF_NO_ANSWER, NULL), EXIT_DOUBT);
+    assert_string_equal(now.done, "ask;");
+    assert_non_null(strstr(now.said, "xmigrate --resolve 7"));
+    assert_true(is_left(HANDOFF_SOURCE));
+}
+
+static void only_what_is_in_doubt_is_asked_about(void **state)
+{
+    (void)state;
+    left(HANDOFF_LIVE, false);
+    now.suspended = true;
+    assert_int_equal(resolve(HANDOFF_STARTED_CAME, NULL), EXIT_DONE);
+    assert_string_equal(now.done, "resume 7;monitor 7;");
+    left(HANDOFF_GIVEN, false);
+    assert_int_equal(resolve(HANDOFF_STARTED_CAME, "h"), EXIT_REFUSED);
+    assert_true(is_left(HANDOFF_SOURCE));
+}
+
 static void resume_takes_what_no_migration_remembers(void **state)
 {
     (void)state;
@@ -511,6 +648,14 @@ int main(void)
         TEST(a_started_guest_that_is_no_more_has_ended),
         TEST(a_taken_guest_that_never_started_is_left_as_it_is),
         TEST(a_copy_of_a_guest_that_has_moved_is_destroyed_and_never_resumed),
+        TEST(a_taken_guest_that_never_started_is_gone_once_the_source_asks),
+        TEST(a_copy_that_starts_just_then_is_not_gone),
+        TEST(what_xen_says_is_the_answer),
+        TEST(what_was_incoming_is_gone_and_that_is_remembered),
+        TEST(what_ran_there_is_destroyed_here),
+        TEST(what_never_ran_there_runs_on_here),
+        TEST(without_an_answer_nothing_is_done),
+        TEST(only_what_is_in_doubt_is_asked_about),
         TEST(resume_takes_what_no_migration_remembers),
         TEST(resume_forgets_what_was_left),
         TEST(resume_refuses_a_guest_that_was_given_away),

@@ -32,7 +32,7 @@ static int log_dirty_off(const struct log *log, uint32_t domid, struct err *e)
     return rc;
 }
 
-static int put_cap_back(struct xl *xl, const struct journal_record *left, struct err *e)
+int recover_cap(struct xl *xl, const struct journal_record *left, struct err *e)
 {
     return left->cap == JOURNAL_NO_CAP ? 0 : xl_set_cap(xl, left->domid, (unsigned)left->cap, e);
 }
@@ -52,7 +52,7 @@ int recover_guest(
     rc = left->logging ? log_dirty_off(xl->log, domid, e) : 0;
 
     /* A guest that stands still is helped even if something before went wrong. */
-    int step = put_cap_back(xl, left, e);
+    int step = recover_cap(xl, left, e);
 
     if (!rc)
         rc = step;
@@ -74,8 +74,9 @@ int recover_guest(
 /* --- xmigrate --recover --- */
 
 struct recovery {
-    struct xl xl;
+    struct xl *xl;
     const struct log *log;
+    const struct recover_peer *peer; /* NULL: nobody can be asked */
     int exit_code;
 
     /* The one at hand. */
@@ -114,13 +115,15 @@ static int find_copy(struct recovery *r, struct err *e)
     struct err none = ERR_INIT;
     int rc;
 
+    if (journal_is_past(r->journal))
+        return -ESRCH;
     if (s->state == HANDOFF_COMING || s->state == HANDOFF_READY) {
         snprintf(name, sizeof(name), "%s%s", s->name, HANDOFF_INCOMING);
-        rc = xl_by_name(&r->xl, name, &r->copy, &none);
+        rc = xl_by_name(r->xl, name, &r->copy, &none);
         if (!rc && strcmp(r->copy.uuid, s->uuid))
             return -ESRCH;
     } else {
-        rc = xl_look_at(&r->xl, s->domid, s->uuid, &r->copy, &none);
+        rc = xl_look_at(r->xl, s->domid, s->uuid, &r->copy, &none);
     }
     return rc && rc != -ESRCH ? err_take(e, &none) : rc;
 }
@@ -165,7 +168,7 @@ static int resume_left(void *arg, struct err *e)
 
     if (rc)
         return rc;
-    rc = recover_guest(&r->xl, s, &found, e);
+    rc = recover_guest(r->xl, s, &found, e);
     /* Resumed by its helper, which starts no monitor. */
     if (!rc && found == RECOVER_RUNNING && s->suspending)
         rc = monitor_start(s->domid, s->uuid, e);
@@ -173,6 +176,36 @@ static int resume_left(void *arg, struct err *e)
     if (!rc)
         say_resumed(r, s, found);
     return rc;
+}
+
+static int take_back(void *arg, struct err *e)
+{
+    struct recovery *r = arg;
+    struct err none = ERR_INIT;
+
+    (void)e;
+    r->journal->now.state = HANDOFF_LIVE;
+    if (journal_save(r->journal, &none))
+        log_warn(r->log, "%s", none.text);
+    return 0;
+}
+
+static int pass_on(void *arg, struct err *e)
+{
+    struct recovery *r = arg;
+
+    (void)e;
+    recover_pass_on(r->log, r->journal->now.uuid, r->journal->now.peer);
+    return 0;
+}
+
+static int send_heard(void *arg, struct err *e)
+{
+    struct recovery *r = arg;
+
+    (void)e;
+    r->peer->heard(r->peer->arg);
+    return 0;
 }
 
 static int record(void *arg, struct err *e)
@@ -183,10 +216,27 @@ static int record(void *arg, struct err *e)
     return journal_save(r->journal, e);
 }
 
+/* Of a copy that was taken, Xen's word that it has not run is not enough: it must never run. */
+static int hold(void *arg, struct err *e)
+{
+    struct recovery *r = arg;
+    bool has_run = false;
+    struct xen x;
+    int rc = xen_open(&x, r->log, e);
+
+    if (rc)
+        return rc;
+    rc = rescue_hold(&x, r->copy.domid, &has_run, e);
+    xen_close(&x);
+    if (!rc && has_run)
+        rc = err_set(e, ERR_LOCAL, EBUSY, "domain %u has just been started", r->copy.domid);
+    return rc;
+}
+
 static int destroy_half_built(void *arg, struct err *e)
 {
     struct recovery *r = arg;
-    const int rc = xl_destroy(&r->xl, r->copy.domid, e);
+    const int rc = xl_destroy(r->xl, r->copy.domid, e);
 
     if (!rc)
         log_info(r->log, "\"%s\" (domain %u), half-built for a migration from %s, is destroyed",
@@ -197,7 +247,7 @@ static int destroy_half_built(void *arg, struct err *e)
 static int destroy_old(void *arg, struct err *e)
 {
     struct recovery *r = arg;
-    const int rc = xl_destroy(&r->xl, r->copy.domid, e);
+    const int rc = xl_destroy(r->xl, r->copy.domid, e);
 
     if (!rc)
         log_info(r->log, "\"%s\" (domain %u) has run on %s since: its copy here is destroyed",
@@ -275,15 +325,19 @@ static void put_given_cap_back(struct recovery *r, enum handoff_event event)
     const struct journal_record *s = &r->journal->now;
     struct err e = ERR_INIT;
 
-    if (s->state == HANDOFF_GIVEN && event != HANDOFF_FOUND_NONE && put_cap_back(&r->xl, s, &e))
+    if (s->state == HANDOFF_GIVEN && event != HANDOFF_FOUND_NONE && recover_cap(r->xl, s, &e))
         log_error(r->log, "%s", e.text);
 }
 
-static int settle(struct recovery *r, struct err *e)
+static int take_step(struct recovery *r, enum handoff_event event, struct err *e)
 {
     static handoff_doer *const doers[HANDOFF_ACTIONS] = {
+        [HANDOFF_INDEX(HANDOFF_HOLD)] = hold,
         [HANDOFF_INDEX(HANDOFF_RECORD)] = record,
+        [HANDOFF_INDEX(HANDOFF_TAKE_BACK)] = take_back,
         [HANDOFF_INDEX(HANDOFF_RESUME)] = resume_left,
+        [HANDOFF_INDEX(HANDOFF_PASS_ON)] = pass_on,
+        [HANDOFF_INDEX(HANDOFF_SEND_HEARD)] = send_heard,
         [HANDOFF_INDEX(HANDOFF_UNBUILD)] = destroy_half_built,
         [HANDOFF_INDEX(HANDOFF_DESTROY)] = destroy_old,
         [HANDOFF_INDEX(HANDOFF_MONITOR)] = watch_arrived,
@@ -291,22 +345,27 @@ static int settle(struct recovery *r, struct err *e)
         [HANDOFF_INDEX(HANDOFF_ADVISE)] = advise,
     };
     const struct journal_record *s = &r->journal->now;
-    struct handoff_step step;
+    const struct handoff_step step = handoff_next(s->role, s->state, event);
+
+    r->next = step.next;
+    return handoff_carry_out(step, doers, r, e);
+}
+
+/* By what Xen says of our copy, and, if that settles nothing, by what the other end says. */
+static int settle(struct recovery *r, struct err *e)
+{
+    const struct journal_record *s = &r->journal->now;
+    enum handoff_event event;
     int rc = find_copy(r, e);
 
     if (rc && rc != -ESRCH)
         return rc;
-
-    const enum handoff_event event = what_was_found(r, !rc);
-
+    event = what_was_found(r, !rc);
     say_found(r, event);
     put_given_cap_back(r, event);
-    step = handoff_next(s->role, s->state, event);
-    r->next = step.next;
-    rc = handoff_carry_out(step, doers, r, e);
-    if (!rc)
-        say_history(r);
-    return rc;
+    if (r->peer && s->state == HANDOFF_GIVEN && event == HANDOFF_FOUND_STOPPED)
+        event = r->peer->ask(r->peer->arg, s);
+    return take_step(r, event, e);
 }
 
 static void recover_one(void *arg, struct journal *j)
@@ -318,6 +377,8 @@ static void recover_one(void *arg, struct journal *j)
     if (settle(r, &e)) {
         log_error(r->log, "\"%s\": %s", j->now.name, e.text);
         raise_exit(r, EXIT_FAILED);
+    } else {
+        say_history(r);
     }
     journal_keep(j); /* unless it was forgotten */
 }
@@ -342,17 +403,89 @@ static void remove_dead_links(void)
         closedir(d);
 }
 
-int recover_main(const struct log *log)
+int recover_answer(struct xl *xl, const struct log *log, struct journal *j, struct err *e)
 {
-    struct recovery r = {.log = log, .exit_code = EXIT_DONE};
+    struct recovery r = {.xl = xl, .log = log, .journal = j};
+    int rc = 0;
+
+    if (j->now.state == HANDOFF_COMING) {
+        rc = take_step(&r, HANDOFF_PEER_ASKS, e);
+        j->now.state = r.next;
+    }
+    if (!rc)
+        rc = settle(&r, e);
+    if (!rc && j->now.state == HANDOFF_TAKEN)
+        rc = take_step(&r, HANDOFF_PEER_ASKS, e);
+    return rc;
+}
+
+void recover_pass_on(const struct log *log, const char *uuid, const char *where)
+{
+    struct journal came;
+    struct err none = ERR_INIT;
+    struct handoff_step step;
+
+    if (journal_open(&came, HANDOFF_DESTINATION, uuid, &none))
+        return;
+    step = handoff_next(HANDOFF_DESTINATION, came.now.state, HANDOFF_PASSED_ON);
+    if (step.actions & HANDOFF_RECORD) {
+        came.now.state = step.next;
+        snprintf(came.now.moved_to, sizeof(came.now.moved_to), "%s", where);
+        if (journal_save(&came, &none))
+            log_warn(log, "%s", none.text);
+    }
+    journal_keep(&came);
+}
+
+/* Only what the other end has to be asked about, and only that domain, given by name or number. */
+struct choice {
+    struct recovery r;
+    const char *dom; /* NULL: all */
+    unsigned count;
+};
+
+static void settle_if_given(void *arg, struct journal *j)
+{
+    struct choice *c = arg;
+    char domid[12], away[JOURNAL_NAME_BYTES + sizeof(HANDOFF_AWAY)];
+
+    snprintf(domid, sizeof(domid), "%u", j->now.domid);
+    snprintf(away, sizeof(away), "%s%s", j->now.name, HANDOFF_AWAY);
+    if (j->now.role != HANDOFF_SOURCE ||
+        (c->dom && strcmp(c->dom, domid) && strcmp(c->dom, j->now.name) && strcmp(c->dom, away))) {
+        journal_keep(j);
+        return;
+    }
+    c->count++;
+    recover_one(&c->r, j);
+}
+
+static int recover_all(struct recovery *r, const char *dom, struct err *e)
+{
+    struct choice c = {.r = *r, .dom = dom};
+    int rc = r->peer ? journal_visit_orphans(r->log, settle_if_given, &c, e)
+                     : journal_visit_orphans(r->log, recover_one, r, e);
+
+    if (r->peer)
+        *r = c.r;
+    if (!rc && dom && !c.count)
+        rc = err_set(e, ERR_REFUSED, ESRCH,
+            "no migration of \"%s\" from this host is open: there is nothing to settle", dom);
+    return rc;
+}
+
+static int recover_with(const struct recover_peer *peer, const char *dom, const struct log *log)
+{
+    struct xl xl;
+    struct recovery r = {.xl = &xl, .log = log, .peer = peer, .exit_code = EXIT_DONE};
     struct err e = ERR_INIT;
     int rc = xl_prepare_process(&e);
 
     if (!rc)
-        rc = xl_open(&r.xl, log, deadline_in(XL_SHORT_NS), &e);
+        rc = xl_open(&xl, log, deadline_in(XL_SHORT_NS), &e);
     if (!rc) {
-        rc = journal_visit_orphans(log, recover_one, &r, &e);
-        xl_close(&r.xl);
+        rc = recover_all(&r, dom, &e);
+        xl_close(&xl);
         remove_dead_links();
     }
     if (!rc)
@@ -361,164 +494,12 @@ int recover_main(const struct log *log)
     return EXIT_REFUSED;
 }
 
-/* --- xmigrate --resume DOM --- */
-
-/* The guest's own name: what it was called before it was given away. */
-static void own_name(const struct xl_domain *d, char name[static XL_NAME_BYTES])
+int recover_main(const struct log *log)
 {
-    const size_t len = strlen(d->name), tail = strlen(HANDOFF_AWAY);
-
-    snprintf(name, XL_NAME_BYTES, "%s", d->name);
-    if (len > tail && !strcmp(name + len - tail, HANDOFF_AWAY))
-        name[len - tail] = '\0';
+    return recover_with(NULL, NULL, log);
 }
 
-static int check_resumable(
-    struct xl *xl, const struct xl_domain *d, const char *name, struct err *e)
+int recover_given(const struct recover_peer *peer, const char *dom, const struct log *log)
 {
-    struct err none = ERR_INIT;
-    struct xl_domain other;
-
-    if (!d->shut_down)
-        return err_set(e, ERR_REFUSED, EALREADY,
-            "\"%s\" (domain %u) %s: there is nothing to resume", d->name, d->domid,
-            d->paused ? "is paused (xl unpause starts it)" : "runs");
-    if (!xl_is_suspended(d))
-        return err_set(e, ERR_REFUSED, EINVAL,
-            "\"%s\" (domain %u) has shut down (%s) and was not suspended: it cannot be resumed",
-            d->name, d->domid, xl_reason_name(d->reason));
-    if (!strcmp(name, d->name))
-        return 0;
-
-    const int rc = xl_by_name(xl, name, &other, &none);
-
-    if (!rc)
-        return err_set(e, ERR_REFUSED, EEXIST,
-            "\"%s\" is domain %u here now; if that is the same guest, moved, destroy the copy left "
-            "behind instead: xl destroy %u",
-            name, other.domid, d->domid);
-    return rc == -ESRCH ? 0 : err_take(e, &none);
-}
-
-struct resumption {
-    struct xl *xl;
-    const struct log *log;
-    struct xl_domain domain;
-    char name[XL_NAME_BYTES]; /* its own */
-    struct journal journal;   /* lock_fd -1: there is no record of it */
-};
-
-static int resume_guest(void *arg, struct err *e)
-{
-    struct resumption *r = arg;
-    struct journal_record left = {.logging = true, .cap = JOURNAL_NO_CAP, .domid = r->domain.domid};
-    struct domain_lock lock;
-    enum recover_found found;
-    int rc;
-
-    snprintf(left.uuid, sizeof(left.uuid), "%s", r->domain.uuid);
-    snprintf(left.name, sizeof(left.name), "%s", r->name);
-    rc = domain_lock_take(&lock, left.domid, e);
-    if (rc)
-        return rc;
-    rc = recover_guest(r->xl, &left, &found, e);
-    if (!rc && found == RECOVER_RESUMED)
-        log_info(r->log, "\"%s\" (domain %u) runs again", left.name, left.domid);
-    domain_lock_release(&lock);
-    return rc;
-}
-
-static int take_back(void *arg, struct err *e)
-{
-    struct resumption *r = arg;
-    struct err none = ERR_INIT;
-
-    (void)e;
-    if (r->journal.lock_fd < 0)
-        return 0;
-    r->journal.now.state = HANDOFF_LIVE;
-    if (journal_save(&r->journal, &none))
-        log_warn(r->log, "%s", none.text);
-    return 0;
-}
-
-/* A person has decided: what was in doubt about this guest no longer is. */
-static int forget_resumed(void *arg, struct err *e)
-{
-    struct resumption *r = arg;
-    struct err none = ERR_INIT;
-
-    (void)e;
-    if (r->journal.lock_fd < 0)
-        return 0;
-    if (put_cap_back(r->xl, &r->journal.now, &none))
-        log_error(r->log, "%s", none.text);
-    journal_remove(&r->journal);
-    return 0;
-}
-
-static int refuse(void *arg, struct err *e)
-{
-    struct resumption *r = arg;
-    char text[ADVICE_BYTES];
-
-    handoff_advice(&r->journal.now, r->domain.domid, text);
-    return err_set(e, ERR_REFUSED, EBUSY, "%s", text);
-}
-
-/* Its record, or what its name says: a guest that was given away may have lost its record. */
-static int read_record(struct resumption *r, struct err *e)
-{
-    struct journal_record *now = &r->journal.now;
-    const int rc = journal_open(&r->journal, HANDOFF_SOURCE, r->domain.uuid, e);
-
-    if (!rc || rc != -ENOENT)
-        return rc;
-    *now = (struct journal_record){.cap = JOURNAL_NO_CAP, .peer = "another host"};
-    now->state = strcmp(r->domain.name, r->name) ? HANDOFF_GIVEN : HANDOFF_LIVE;
-    snprintf(now->name, sizeof(now->name), "%s", r->name);
-    return 0;
-}
-
-static int resume_domain(struct resumption *r, const char *dom, bool force, struct err *e)
-{
-    static handoff_doer *const doers[HANDOFF_ACTIONS] = {
-        [HANDOFF_INDEX(HANDOFF_TAKE_BACK)] = take_back,
-        [HANDOFF_INDEX(HANDOFF_RESUME)] = resume_guest,
-        [HANDOFF_INDEX(HANDOFF_FORGET)] = forget_resumed,
-        [HANDOFF_INDEX(HANDOFF_ADVISE)] = refuse,
-    };
-    int rc = xl_find(r->xl, dom, &r->domain, e);
-
-    if (rc)
-        return rc;
-    own_name(&r->domain, r->name);
-    rc = check_resumable(r->xl, &r->domain, r->name, e);
-    if (!rc)
-        rc = read_record(r, e);
-    if (!rc)
-        rc = handoff_carry_out(handoff_next(HANDOFF_SOURCE, r->journal.now.state,
-                                   force ? HANDOFF_RESUME_FORCED : HANDOFF_RESUME_ASKED),
-            doers, r, e);
-    journal_keep(&r->journal);
-    return rc;
-}
-
-int resume_main(const char *dom, bool force, const struct log *log)
-{
-    struct err e = ERR_INIT;
-    struct xl xl;
-    struct resumption r = {.xl = &xl, .log = log, .journal = {.lock_fd = -1}};
-    int rc = xl_prepare_process(&e);
-
-    if (!rc)
-        rc = xl_open(&xl, log, deadline_in(XL_SHORT_NS), &e);
-    if (!rc) {
-        rc = resume_domain(&r, dom, force, &e);
-        xl_close(&xl);
-    }
-    if (!rc)
-        return EXIT_DONE;
-    log_error(log, "%s", e.text);
-    return e.class == ERR_REFUSED ? EXIT_REFUSED : EXIT_FAILED;
+    return recover_with(peer, dom, log);
 }

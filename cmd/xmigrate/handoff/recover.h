@@ -1,6 +1,6 @@
 /*
  * Bringing a guest back, decided by what Xen says and not by a return code: after a failed
- * migration, for `xmigrate --recover` and `--resume DOM`.
+ * migration, for `xmigrate --recover`, `--resolve` and `--resume DOM`.
  */
 #ifndef CMD_XMIGRATE_HANDOFF_RECOVER_H
 #define CMD_XMIGRATE_HANDOFF_RECOVER_H
@@ -22,12 +22,33 @@ enum recover_found {
 int recover_guest(
     struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e);
 
+/* The guest's own cap again, if it was slowed down. */
+int recover_cap(struct xl *xl, const struct journal_record *left, struct err *e);
+
+/* A guest that came here once is given to another host: what this host remembers of its arrival
+ * says so. */
+void recover_pass_on(const struct log *log, const char *uuid, const char *where);
+
 /* xmigrate --recover: every record nobody is in charge of. Returns the exit code: 0 when
  * nothing is left to do, 3 when something failed, 4 when a person must look. */
 int recover_main(const struct log *log);
 
-/* xmigrate --resume [--force] DOM. Returns the exit code. Without force a guest that was given away
- * is refused, with the advice for it. */
-int resume_main(const char *dom, bool force, const struct log *log);
+/* The other end of a hand-off, for those who can reach it. */
+struct recover_peer {
+    /* What it says of a guest that was given to it: HANDOFF_STARTED_CAME, HANDOFF_FAILED_CAME, or
+     * HANDOFF_NO_ANSWER, the reason logged. */
+    enum handoff_event (*ask)(void *arg, const struct journal_record *s);
+    /* It may forget what it said. */
+    void (*heard)(void *arg);
+    void *arg;
+};
+
+/* xmigrate --resolve [DOM]: as recover_main(), but only what was moved from here, and the other end
+ * is asked. dom is a name or a number; NULL: all. */
+int recover_given(const struct recover_peer *peer, const char *dom, const struct log *log);
+
+/* The source asks what became of an arrival: the record, which is locked, says it when this returns
+ * 0, and says it on disk. HANDOFF_TAKEN is not possible then. */
+int recover_answer(struct xl *xl, const struct log *log, struct journal *j, struct err *e);
 
 #endif

@@ -16,7 +16,7 @@
 /* The guest stands still meanwhile. */
 #define ANSWER_NS (2 * NS_PER_S)
 
-enum { KEPT_SOCK = STDERR_FILENO + 1 };
+enum { KEPT_SOCK = STDERR_FILENO + 1, DISARM = 'd', END = 'e' };
 
 static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
 
@@ -38,27 +38,41 @@ static void drop_all_but(int sock)
     fcntl(KEPT_SOCK, F_SETFD, FD_CLOEXEC);
 }
 
-static void stand_by(int sock, const char *program)
+/* The next word of the supervisor; 0: it is dead. */
+static char hear(void)
 {
-    char word;
+    char word = 0;
     ssize_t n;
+
+    do
+        n = recv(KEPT_SOCK, &word, 1, 0);
+    while (n < 0 && errno == EINTR);
+    return n > 0 ? word : 0;
+}
+
+static void stand_by(int sock, const char *program, const char *config_dir)
+{
+    const char disarmed = DISARM;
+    char word;
 
     setsid();
     set_signals(SIG_IGN);
     drop_all_but(sock);
-    do
-        n = recv(KEPT_SOCK, &word, 1, 0);
-    while (n < 0 && errno == EINTR);
-    if (n > 0) {
-        send(KEPT_SOCK, &word, 1, MSG_NOSIGNAL);
-        _exit(0);
+    word = hear();
+    if (!word) {
+        set_signals(SIG_DFL);
+        execl(program, "xmigrate", "--recover", (char *)NULL);
+    } else if (word == DISARM) {
+        send(KEPT_SOCK, &disarmed, 1, MSG_NOSIGNAL);
+        word = hear();
+        set_signals(SIG_DFL);
+        if (!word)
+            execl(program, "xmigrate", "--resolve", "--config-dir", config_dir, (char *)NULL);
     }
-    set_signals(SIG_DFL);
-    execl(program, "xmigrate", "--recover", (char *)NULL);
-    _exit(1);
+    _exit(0);
 }
 
-int rescuer_start(struct rescuer *r, struct err *e)
+int rescuer_start(struct rescuer *r, const char *config_dir, struct err *e)
 {
     char program[PATHS_BYTES];
     int pair[2], rc = find_program("xmigrate", program, e);
@@ -71,7 +85,7 @@ int rescuer_start(struct rescuer *r, struct err *e)
     r->pid = fork();
     if (!r->pid) {
         close(pair[0]);
-        stand_by(pair[1], program);
+        stand_by(pair[1], program, config_dir);
     }
     close(pair[1]);
     if (r->pid < 0) {
@@ -83,15 +97,9 @@ int rescuer_start(struct rescuer *r, struct err *e)
     return 0;
 }
 
-static void forget(struct rescuer *r)
-{
-    close(r->sock);
-    r->sock = -1;
-}
-
 int rescuer_disarm(struct rescuer *r, struct err *e)
 {
-    char word = 'd';
+    char word = DISARM;
 
     if (r->sock < 0)
         return 0;
@@ -103,19 +111,20 @@ int rescuer_disarm(struct rescuer *r, struct err *e)
     if (rc || recv(r->sock, &word, 1, MSG_DONTWAIT) < 0)
         return err_set(e, ERR_LOCAL, ETIMEDOUT,
             "the process that would bring the guest back (%d) does not answer", (int)r->pid);
-    forget(r);
-    waitpid(r->pid, NULL, 0);
     return 0;
 }
 
 void rescuer_end(struct rescuer *r)
 {
-    struct err ignored_error = ERR_INIT;
+    const char word = END;
 
-    if (r->sock < 0 || !rescuer_disarm(r, &ignored_error))
+    if (r->sock < 0)
         return;
-    /* It hangs, and would find nothing to do. */
-    kill(r->pid, SIGKILL);
+    send(r->sock, &word, 1, MSG_NOSIGNAL);
+    /* It has nothing to do any more, and may hang. */
+    if (io_wait(r->sock, POLLIN, NULL, deadline_in(ANSWER_NS)))
+        kill(r->pid, SIGKILL);
     waitpid(r->pid, NULL, 0);
-    forget(r);
+    close(r->sock);
+    r->sock = -1;
 }

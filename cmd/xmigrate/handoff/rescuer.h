@@ -3,7 +3,8 @@
  * The source's rescuer: a process that outlives its supervisor. While it is armed it puts the guest
  * right when the supervisor dies, by xmigrate --recover: so until GO there are always two processes
  * that see to it that the guest runs on. Before GO it is disarmed, and has answered: from then on
- * only the journal decides, and it does nothing.
+ * it resumes nothing by itself. If the supervisor dies all the same, it runs xmigrate --resolve:
+ * the journal and the destination decide.
  *
  * Started before there are threads and before libxl is used.
  */
@@ -19,9 +20,10 @@ struct rescuer {
     int sock; /* -1: there is none (any more) */
 };
 
-int rescuer_start(struct rescuer *r, struct err *e);
+/* config_dir is for --resolve. */
+int rescuer_start(struct rescuer *r, const char *config_dir, struct err *e);
 
-/* It has answered that it does nothing any more, or is dead. */
+/* It has answered that it resumes nothing by itself any more, or is dead. */
 int rescuer_disarm(struct rescuer *r, struct err *e);
 
 /* Nothing is left to be rescued. */

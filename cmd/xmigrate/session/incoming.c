@@ -84,13 +84,12 @@ void incoming_ping(struct incoming *in)
     in->ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S);
 }
 
-int incoming_expect(struct incoming *in, enum control_type wanted, const void **body,
-    size_t *len_bytes, int64_t deadline_ns, struct err *e)
+/* The next frame but for the source's ABORT, which is its reason. */
+static int next_frame(struct incoming *in, enum control_type wanted, enum control_type *type,
+    const void **body, size_t *len_bytes, int64_t deadline_ns, struct err *e)
 {
-    enum control_type type;
-
     for (;;) {
-        int rc = mailbox_take(in->box, &type, body, len_bytes, e);
+        int rc = mailbox_take(in->box, type, body, len_bytes, e);
 
         if (rc < 0)
             return rc;
@@ -105,15 +104,42 @@ int incoming_expect(struct incoming *in, enum control_type wanted, const void **
             return err_set(e, ERR_PEER, ETIMEDOUT, "%s did not send %s in time", in->who,
                 control_type_name(wanted));
     }
-    if (type == wanted)
+    if (*type != CONTROL_ABORT)
         return 0;
-    if (type == CONTROL_ABORT) {
-        in->aborted = true;
-        message_parse_error(*body, *len_bytes, e);
-        return -e->code;
-    }
+    message_parse_error(*body, *len_bytes, e);
+    return -e->code;
+}
+
+static int refuse_frame(
+    const struct incoming *in, enum control_type type, enum control_type wanted, struct err *e)
+{
     return err_set(e, ERR_PEER, EPROTO, "%s sent %s instead of %s", in->who,
         control_type_name(type), control_type_name(wanted));
+}
+
+int incoming_expect(struct incoming *in, enum control_type wanted, const void **body,
+    size_t *len_bytes, int64_t deadline_ns, struct err *e)
+{
+    enum control_type type;
+    const int rc = next_frame(in, wanted, &type, body, len_bytes, deadline_ns, e);
+
+    return rc || type == wanted ? rc : refuse_frame(in, type, wanted, e);
+}
+
+static int hear_what_it_wants(struct incoming *in, int64_t deadline_ns, struct err *e)
+{
+    enum control_type type;
+    const void *body;
+    size_t len_bytes;
+    const int rc = next_frame(in, CONTROL_OFFER, &type, &body, &len_bytes, deadline_ns, e);
+
+    if (rc)
+        return rc;
+    in->asked = type == CONTROL_ASK;
+    if (in->asked)
+        return message_parse_ask(body, len_bytes, &in->ask, e);
+    return type == CONTROL_OFFER ? message_parse_offer(body, len_bytes, &in->offer, e)
+                                 : refuse_frame(in, type, CONTROL_OFFER, e);
 }
 
 int incoming_hear_offer(struct incoming *in, struct err *e)
@@ -129,13 +155,10 @@ int incoming_hear_offer(struct incoming *in, struct err *e)
     if (!rc)
         rc = message_parse_hello(body, len_bytes, &hello, e);
     if (!rc)
-        rc = incoming_expect(in, CONTROL_OFFER, &body, &len_bytes, deadline_ns, e);
-    if (!rc)
-        rc = message_parse_offer(body, len_bytes, &in->offer, e);
-    if (rc)
-        return rc;
-    snprintf(in->prefix, sizeof(in->prefix), "%s: ", in->offer.name);
-    return 0;
+        rc = hear_what_it_wants(in, deadline_ns, e);
+    if (!rc && !in->asked)
+        snprintf(in->prefix, sizeof(in->prefix), "%s: ", in->offer.name);
+    return rc;
 }
 
 bool incoming_await_heard(struct incoming *in)

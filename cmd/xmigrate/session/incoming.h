@@ -30,7 +30,8 @@ struct incoming {
     struct mailbox *box; /* NULL: not open */
     int64_t ping_ns;     /* when the next one is due */
     struct message_offer offer;
-    bool aborted; /* ABORT came: GO was not sent, and will not be */
+    struct message_ask ask;
+    bool asked; /* ASK came instead of an offer */
 };
 
 /* in must not move from here on: its log points to it. */
@@ -40,7 +41,7 @@ void incoming_init(struct incoming *in, const struct listen_options *o, const st
 /* Owns fd, whose preamble was read. Until TLS is done nobody can be told of a failure. */
 int incoming_open(struct incoming *in, int fd, const struct preamble *preamble, struct err *e);
 
-/* HELLO both ways, and the offer. */
+/* HELLO both ways, and the offer, or a question. */
 int incoming_hear_offer(struct incoming *in, struct err *e);
 
 /* The next frame, which must be of that type. The source's ABORT is its reason. */

@@ -1,6 +1,7 @@
 #include "cmd/xmigrate/session/listener.h"
 
 #include "base/deadline.h"
+#include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/session/acceptor.h"
 #include "cmd/exit_codes.h"
 #include "cmd/signals.h"
@@ -59,6 +60,18 @@ static int recover_first(const struct listener *l, int *code, struct err *e)
     return 0;
 }
 
+/* In a process of its own, that nobody waits for: a host may be out of reach. */
+static void resolve_later(const struct listener *l, int listen_fd)
+{
+    const pid_t pid = journal_any(HANDOFF_SOURCE) ? fork() : -1;
+
+    if (pid)
+        return;
+    signals_reset();
+    close(listen_fd);
+    _exit(l->work->resolve(l->o, l->log));
+}
+
 static int serve(void *arg, int fd, const struct preamble *preamble, int acceptor_sock)
 {
     const struct listener *l = arg;
@@ -110,6 +123,7 @@ static int listen_and_serve(struct listener *l, struct cancel *cancel, int *code
     /* Anything but "no Xen here" was said and does not keep others from moving. */
     if (!rc && *code != EXIT_REFUSED) {
         *code = EXIT_DONE;
+        resolve_later(l, p.listen_fd);
         printf("listening on port %u\n", port);
         fflush(stdout);
         rc = signals_fire(cancel, e);

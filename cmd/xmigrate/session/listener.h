@@ -25,6 +25,9 @@ struct listen_options {
 struct listen_work {
     /* First of all, with what an earlier run left. */
     int (*recover)(const struct log *log);
+    /* Then, while connections are taken already: the other ends are asked about what that left
+     * open. */
+    int (*resolve)(const struct listen_options *o, const struct log *log);
     /* With a new migration: its control connection, whose preamble was read, and where its other
      * connections come from; both become the callee's. */
     int (*serve)(const struct listen_options *o, const struct log *log, int fd,

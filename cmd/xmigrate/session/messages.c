@@ -78,6 +78,35 @@ static const struct field started_fields[] = {
     FIELDS_END,
 };
 
+static const struct field ask_fields[] = {
+    FIELD("session", FIELD_LINE, struct message_ask, session),
+    FIELD("uuid", FIELD_LINE, struct message_ask, uuid),
+    FIELD("journal", FIELD_LINE, struct message_ask, journal),
+    FIELDS_END,
+};
+
+static const char *answer_name(int answer)
+{
+    static const char *const names[ANSWERS] = {
+        [ANSWER_STARTED] = "started",
+        [ANSWER_ENDED] = "ended",
+        [ANSWER_MOVED_ON] = "moved_on",
+        [ANSWER_GONE] = "gone",
+        [ANSWER_IN_DOUBT] = "in_doubt",
+        [ANSWER_UNKNOWN] = "unknown",
+    };
+
+    return names[answer];
+}
+
+static const struct field_words answers = {answer_name, 0, ANSWERS, -1};
+
+static const struct field answer_fields[] = {
+    FIELD("answer", FIELD_WORD, struct message_answer, answer, .words = &answers),
+    FIELD("moved_to", FIELD_LINE, struct message_answer, moved_to),
+    FIELDS_END,
+};
+
 /* --- sending --- */
 
 void message_session_text(
@@ -124,6 +153,16 @@ int message_send_started(struct control *c, const struct message_started *starte
     return send_json(c, CONTROL_STARTED, fields_pack(started_fields, started), e);
 }
 
+int message_send_ask(struct control *c, const struct message_ask *ask, struct err *e)
+{
+    return send_json(c, CONTROL_ASK, fields_pack(ask_fields, ask), e);
+}
+
+int message_send_answer(struct control *c, const struct message_answer *answer, struct err *e)
+{
+    return send_json(c, CONTROL_ANSWER, fields_pack(answer_fields, answer), e);
+}
+
 int message_send_error(
     struct control *c, enum control_type type, const struct err *why, struct err *e)
 {
@@ -137,21 +176,9 @@ int message_send_empty(struct control *c, enum control_type type, struct err *e)
 
 /* --- reading --- */
 
-static bool is_uuid(const char *text)
-{
-    static const char shape[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-
-    if (strlen(text) != strlen(shape))
-        return false;
-    for (size_t i = 0; shape[i]; i++)
-        if (shape[i] == '-' ? text[i] != '-' : !strchr("0123456789abcdef", text[i]))
-            return false;
-    return true;
-}
-
 static bool is_mark(const struct message_mark *mark)
 {
-    return journal_is_id(mark->journal) && is_uuid(mark->boot);
+    return journal_is_id(mark->journal) && journal_is_uuid(mark->boot);
 }
 
 /* Names become parts of xenstore paths' values and of messages; libxl takes no slash. */
@@ -204,7 +231,8 @@ int message_parse_offer(
     *offer = (struct message_offer){.measure = json_is_true(measure)};
 
     const bool good = fields_read(offer_fields, o, offer) && is_name(offer->name) &&
-                      is_uuid(offer->uuid) && (!measure || json_is_boolean(measure)) && config;
+                      journal_is_uuid(offer->uuid) && (!measure || json_is_boolean(measure)) &&
+                      config;
 
     if (good)
         offer->config = strdup(config);
@@ -247,6 +275,22 @@ int message_parse_started(
     const void *body, size_t len_bytes, struct message_started *started, struct err *e)
 {
     return parse(body, len_bytes, CONTROL_STARTED, started_fields, started, e);
+}
+
+int message_parse_ask(const void *body, size_t len_bytes, struct message_ask *ask, struct err *e)
+{
+    json_t *o = load(body, len_bytes);
+
+    return judge(o,
+        fields_read(ask_fields, o, ask) && journal_is_id(ask->session) &&
+            journal_is_uuid(ask->uuid) && journal_is_id(ask->journal),
+        CONTROL_ASK, e);
+}
+
+int message_parse_answer(
+    const void *body, size_t len_bytes, struct message_answer *answer, struct err *e)
+{
+    return parse(body, len_bytes, CONTROL_ANSWER, answer_fields, answer, e);
 }
 
 void message_parse_error(const void *body, size_t len_bytes, struct err *why)

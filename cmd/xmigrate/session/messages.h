@@ -10,6 +10,10 @@
  *                    ←    READY
  *   GO           →   ←    STARTED or FAILED
  *   HEARD        →
+ *
+ * or, when it is over and the source does not know how:
+ *   ASK          →   ←    ANSWER
+ *   HEARD        →
  *   ABORT (until GO) →  ← FAILED (at any time), PING both ways
  */
 #ifndef CMD_XMIGRATE_SESSION_MESSAGES_H
@@ -68,6 +72,28 @@ struct message_started {
     int64_t start_ns; /* from GO to running */
 };
 
+/* What became of a guest, as its destination remembers. */
+struct message_ask {
+    char session[JOURNAL_ID_BYTES];
+    char uuid[XL_UUID_TEXT_BYTES];
+    char journal[JOURNAL_ID_BYTES]; /* the destination's, as READY had it */
+};
+
+enum answer {
+    ANSWER_STARTED,
+    ANSWER_ENDED,
+    ANSWER_MOVED_ON,
+    ANSWER_GONE,
+    ANSWER_IN_DOUBT, /* a process there is still at it */
+    ANSWER_UNKNOWN,  /* that is not "it did not run" */
+    ANSWERS
+};
+
+struct message_answer {
+    enum answer answer;
+    char moved_to[JOURNAL_PEER_BYTES];
+};
+
 /* As the journal has it: 32 hex digits. */
 void message_session_text(
     const uint8_t session[static LINK_SESSION_BYTES], char text[static JOURNAL_ID_BYTES]);
@@ -78,6 +104,8 @@ int message_send_accept(struct control *c, const struct message_accept *accept, 
 int message_send_ready(struct control *c, const struct message_ready *ready, struct err *e);
 int message_send_go(struct control *c, const struct message_go *go, struct err *e);
 int message_send_started(struct control *c, const struct message_started *started, struct err *e);
+int message_send_ask(struct control *c, const struct message_ask *ask, struct err *e);
+int message_send_answer(struct control *c, const struct message_answer *answer, struct err *e);
 /* REFUSE, FAILED, ABORT. */
 int message_send_error(
     struct control *c, enum control_type type, const struct err *why, struct err *e);
@@ -96,6 +124,9 @@ int message_parse_ready(
 int message_parse_go(const void *body, size_t len_bytes, struct message_go *go, struct err *e);
 int message_parse_started(
     const void *body, size_t len_bytes, struct message_started *started, struct err *e);
+int message_parse_ask(const void *body, size_t len_bytes, struct message_ask *ask, struct err *e);
+int message_parse_answer(
+    const void *body, size_t len_bytes, struct message_answer *answer, struct err *e);
 /* why gets what the peer says, whatever it holds already being kept (first cause wins). Always
  * leaves an error in why: one about the body if that makes no sense. */
 void message_parse_error(const void *body, size_t len_bytes, struct err *why);

@@ -16,6 +16,8 @@ const char help_text[] =
 "\n"
 "After a crash:\n"
 "  xmigrate --recover                   clean up what killed migrations left on this host\n"
+"  xmigrate --resolve [DOM]             ask the other host what became of a domain that was given\n"
+"                                       to it, and do what follows from that\n"
 "  xmigrate --resume DOM                let a domain run again that was left suspended; with\n"
 "                                       --force also one that was given away and may run there\n"
 "\n"

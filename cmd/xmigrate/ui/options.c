@@ -32,6 +32,7 @@ enum option_id {
     OPT_TRUST,
     OPT_UNTRUST,
     OPT_RECOVER,
+    OPT_RESOLVE,
     OPT_RESUME,
     OPT_MONITOR,
     OPT_HELP,
@@ -63,7 +64,8 @@ enum option_id {
 #define IN_REACH   (IN_SEND | IN(MODE_ESTIMATE))
 #define IN_MOVE    (IN_REACH | IN(MODE_LISTEN))
 #define IN_TRUST   (IN(MODE_IDENTITY) | IN(MODE_TRUST) | IN(MODE_UNTRUST))
-#define IN_CHANGE  (IN_MOVE | IN(MODE_RECOVER) | IN(MODE_RESUME))
+#define IN_ASK     (IN_REACH | IN(MODE_RESOLVE))
+#define IN_CHANGE  (IN_MOVE | IN(MODE_RECOVER) | IN(MODE_RESOLVE) | IN(MODE_RESUME))
 #define MODE_OF(i) ((enum mode)((i) + 1 + MODE_NONE))
 
 _Static_assert(MODE_OF(OPT_LIVE) == MODE_LIVE && MODE_OF(OPT_LAST_MODE) == MODE_VERSION,
@@ -83,6 +85,7 @@ static const struct rule {
     [OPT_TRUST] = {"trust", NULL, 0},
     [OPT_UNTRUST] = {"untrust", NULL, 0},
     [OPT_RECOVER] = {"recover", NULL, 0},
+    [OPT_RESOLVE] = {"resolve", NULL, 0},
     [OPT_RESUME] = {"resume", NULL, 0},
     [OPT_MONITOR] = {"monitor", NULL, 0},
     [OPT_HELP] = {"help", NULL, 0},
@@ -95,12 +98,12 @@ static const struct rule {
     [OPT_ON_STALL] = {"on-stall", "suspend, throttle or abort", IN_PLAN},
     [OPT_BANDWIDTH] = {"bandwidth", "bits a second, at least 1M, such as 800M or 10G", IN_REACH},
     [OPT_COMPRESS] = {"compress", "none, lz4, zstd or auto", IN_REACH},
-    [OPT_CONNECT_TIMEOUT] = {"connect-timeout", "a time from 100ms to a day", IN_REACH},
-    [OPT_SILENT_TIMEOUT] = {"silent-timeout", "a time from 6s to a day", IN_MOVE},
+    [OPT_CONNECT_TIMEOUT] = {"connect-timeout", "a time from 100ms to a day", IN_ASK},
+    [OPT_SILENT_TIMEOUT] = {"silent-timeout", "a time from 6s to a day", IN_MOVE | IN_ASK},
     [OPT_SUSPEND_TIMEOUT] = {"suspend-timeout", "a time from 100ms to a day", IN_SEND},
     [OPT_START_TIMEOUT] = {"start-timeout", "a time from 100ms to a day",
         IN_SEND | IN(MODE_LISTEN)},
-    [OPT_CONFIG_DIR] = {"config-dir", "a directory", IN_MOVE | IN_TRUST},
+    [OPT_CONFIG_DIR] = {"config-dir", "a directory", IN_MOVE | IN_ASK | IN_TRUST},
     [OPT_INSECURE] = {"insecure", NULL, IN_MOVE},
     [OPT_FORCE] = {"force", NULL, IN(MODE_RESUME)},
     [OPT_JSON] = {"json", NULL, IN_REACH},
@@ -123,6 +126,7 @@ static const struct operands {
     [MODE_TRUST] = {1, 2, "--trust wants a fingerprint and perhaps a NAME"},
     [MODE_UNTRUST] = {1, 1, "--untrust wants one fingerprint or name"},
     [MODE_RECOVER] = {0, 0, "--recover takes no argument"},
+    [MODE_RESOLVE] = {0, 1, "--resolve takes at most one DOM"},
     [MODE_RESUME] = {1, 1, "--resume wants one DOM"},
     [MODE_MONITOR] = {2, 2, "--monitor wants DOMID and UUID"},
     [MODE_HELP] = {0, 0, "--help takes no argument"},
@@ -276,6 +280,9 @@ static int take_operands(struct options *o, char *const words[], unsigned count,
         return 0;
     case MODE_UNTRUST:
         o->peer = words[0];
+        return 0;
+    case MODE_RESOLVE:
+        o->domain = count ? words[0] : NULL;
         return 0;
     case MODE_RESUME:
         o->domain = words[0];

@@ -24,6 +24,7 @@ enum mode {
     MODE_TRUST,
     MODE_UNTRUST,
     MODE_RECOVER,
+    MODE_RESOLVE,
     MODE_RESUME,
     MODE_MONITOR,
     MODE_HELP,
@@ -36,7 +37,7 @@ struct options {
 
     /* MODE_LIVE, MODE_OFFLINE, MODE_ESTIMATE: where to. MODE_LISTEN: where. */
     struct tcp_address address;
-    const char *domain; /* those, MODE_RESUME: name or number */
+    const char *domain; /* those, MODE_RESUME, MODE_RESOLVE (NULL: all): name or number */
 
     const char *peer;      /* MODE_TRUST: a fingerprint; MODE_UNTRUST: that or a name */
     const char *peer_name; /* MODE_TRUST: NULL if none was given */

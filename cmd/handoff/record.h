@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* What the journal (journal.h) remembers of one migration, and its text. */
+#ifndef CMD_HANDOFF_RECORD_H
+#define CMD_HANDOFF_RECORD_H
+
+#include "base/err.h"
+#include "cmd/handoff/machine.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+    JOURNAL_NAME_BYTES = 256,
+    JOURNAL_UUID_BYTES = 37,
+    JOURNAL_PEER_BYTES = 400,
+    JOURNAL_HOST_BYTES = 256,
+    JOURNAL_ID_BYTES = 33,   /* 32 hex digits: of a journal, of a session */
+    JOURNAL_BOOT_BYTES = 37, /* the kernel's boot_id */
+    JOURNAL_KEY_BYTES = 64,
+};
+
+#define JOURNAL_NO_DOMID UINT32_MAX
+#define JOURNAL_NO_CAP   (-1)
+
+struct journal_record {
+    enum handoff_role role;
+    enum handoff_state state; /* one that is recorded */
+    bool logging;             /* source: log-dirty may be on, and by us */
+    bool suspending; /* source: the guest was asked to suspend; whoever monitored it has left */
+    int cap; /* source: the guest's own, to be put back for one of ours; JOURNAL_NO_CAP: it is */
+    uint32_t domid; /* JOURNAL_NO_DOMID: not known yet */
+    char uuid[JOURNAL_UUID_BYTES];
+    char name[JOURNAL_NAME_BYTES];  /* the guest's own, without suffix */
+    char peer[JOURNAL_PEER_BYTES];  /* the other host, for messages */
+    char session[JOURNAL_ID_BYTES]; /* empty: not agreed on yet */
+    char boot[JOURNAL_BOOT_BYTES];  /* this host's, when the record was written */
+    /* Source: where the other end is, and what its READY said of it. */
+    char host[JOURNAL_HOST_BYTES];
+    int port;
+    bool insecure;
+    char peer_journal[JOURNAL_ID_BYTES];
+    /* Destination. */
+    char peer_key[JOURNAL_KEY_BYTES];  /* the source's fingerprint; empty: --insecure */
+    char moved_to[JOURNAL_PEER_BYTES]; /* the host that it moved on to */
+    pid_t supervisor;
+    pid_t helper; /* 0: not known */
+};
+
+/* 32 hex digits. */
+bool journal_is_id(const char *text);
+/* 8-4-4-4-12 lower-case hex digits. */
+bool journal_is_uuid(const char *text);
+
+/* Pure: text to state and back (malloc'ed). -EBADMSG for text that makes no sense. */
+int journal_parse(const char *text, size_t len_bytes, struct journal_record *s, struct err *e);
+char *journal_text(const struct journal_record *s);
+
+#endif

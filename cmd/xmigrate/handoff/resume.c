@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/xmigrate/handoff/resume.h"
+
+#include "base/deadline.h"
+#include "cmd/exit_codes.h"
+#include "cmd/handoff/advice.h"
+#include "cmd/handoff/journal.h"
+#include "cmd/handoff/machine.h"
+#include "cmd/handoff/names.h"
+#include "cmd/lock.h"
+#include "cmd/xmigrate/handoff/recover.h"
+#include "cmd/xmigrate/libxl/calls.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The guest's own name: what it was called before it was given away. */
+static void own_name(const struct xl_domain *d, char name[static XL_NAME_BYTES])
+{
+    const size_t len = strlen(d->name), tail = strlen(HANDOFF_AWAY);
+
+    snprintf(name, XL_NAME_BYTES, "%s", d->name);
+    if (len > tail && !strcmp(name + len - tail, HANDOFF_AWAY))
+        name[len - tail] = '\0';
+}
+
+static int check_resumable(
+    struct xl *xl, const struct xl_domain *d, const char *name, struct err *e)
+{
+    struct err none = ERR_INIT;
+    struct xl_domain other;
+
+    if (!d->shut_down)
+        return err_set(e, ERR_REFUSED, EALREADY,
+            "\"%s\" (domain %u) %s: there is nothing to resume", d->name, d->domid,
+            d->paused ? "is paused (xl unpause starts it)" : "runs");
+    if (!xl_is_suspended(d))
+        return err_set(e, ERR_REFUSED, EINVAL,
+            "\"%s\" (domain %u) has shut down (%s) and was not suspended: it cannot be resumed",
+            d->name, d->domid, xl_reason_name(d->reason));
+    if (!strcmp(name, d->name))
+        return 0;
+
+    const int rc = xl_by_name(xl, name, &other, &none);
+
+    if (!rc)
+        return err_set(e, ERR_REFUSED, EEXIST,
+            "\"%s\" is domain %u here now; if that is the same guest, moved, destroy the copy left "
+            "behind instead: xl destroy %u",
+            name, other.domid, d->domid);
+    return rc == -ESRCH ? 0 : err_take(e, &none);
+}
+
+struct resumption {
+    struct xl *xl;
+    const struct log *log;
+    struct xl_domain domain;
+    char name[XL_NAME_BYTES]; /* its own */
+    struct journal journal;   /* lock_fd -1: there is no record of it */
+};
+
+static int resume_guest(void *arg, struct err *e)
+{
+    struct resumption *r = arg;
+    struct journal_record left = {.logging = true, .cap = JOURNAL_NO_CAP, .domid = r->domain.domid};
+    struct domain_lock lock;
+    enum recover_found found;
+    int rc;
+
+    snprintf(left.uuid, sizeof(left.uuid), "%s", r->domain.uuid);
+    snprintf(left.name, sizeof(left.name), "%s", r->name);
+    rc = domain_lock_take(&lock, left.domid, e);
+    if (rc)
+        return rc;
+    rc = recover_guest(r->xl, &left, &found, e);
+    if (!rc && found == RECOVER_RESUMED)
+        log_info(r->log, "\"%s\" (domain %u) runs again", left.name, left.domid);
+    domain_lock_release(&lock);
+    return rc;
+}
+
+static int take_back(void *arg, struct err *e)
+{
+    struct resumption *r = arg;
+    struct err none = ERR_INIT;
+
+    (void)e;
+    if (r->journal.lock_fd < 0)
+        return 0;
+    r->journal.now.state = HANDOFF_LIVE;
+    if (journal_save(&r->journal, &none))
+        log_warn(r->log, "%s", none.text);
+    return 0;
+}
+
+/* A person has decided: what was in doubt about this guest no longer is. */
+static int forget_resumed(void *arg, struct err *e)
+{
+    struct resumption *r = arg;
+    struct err none = ERR_INIT;
+
+    (void)e;
+    if (r->journal.lock_fd < 0)
+        return 0;
+    if (recover_cap(r->xl, &r->journal.now, &none))
+        log_error(r->log, "%s", none.text);
+    journal_remove(&r->journal);
+    return 0;
+}
+
+static int refuse(void *arg, struct err *e)
+{
+    struct resumption *r = arg;
+    char text[ADVICE_BYTES];
+
+    handoff_advice(&r->journal.now, r->domain.domid, text);
+    return err_set(e, ERR_REFUSED, EBUSY, "%s", text);
+}
+
+/* Its record, or what its name says: a guest that was given away may have lost its record. */
+static int read_record(struct resumption *r, struct err *e)
+{
+    struct journal_record *now = &r->journal.now;
+    const int rc = journal_open(&r->journal, HANDOFF_SOURCE, r->domain.uuid, e);
+
+    if (!rc || rc != -ENOENT)
+        return rc;
+    *now = (struct journal_record){.cap = JOURNAL_NO_CAP, .peer = "another host"};
+    now->state = strcmp(r->domain.name, r->name) ? HANDOFF_GIVEN : HANDOFF_LIVE;
+    snprintf(now->name, sizeof(now->name), "%s", r->name);
+    return 0;
+}
+
+static int resume_domain(struct resumption *r, const char *dom, bool force, struct err *e)
+{
+    static handoff_doer *const doers[HANDOFF_ACTIONS] = {
+        [HANDOFF_INDEX(HANDOFF_TAKE_BACK)] = take_back,
+        [HANDOFF_INDEX(HANDOFF_RESUME)] = resume_guest,
+        [HANDOFF_INDEX(HANDOFF_FORGET)] = forget_resumed,
+        [HANDOFF_INDEX(HANDOFF_ADVISE)] = refuse,
+    };
+    int rc = xl_find(r->xl, dom, &r->domain, e);
+
+    if (rc)
+        return rc;
+    own_name(&r->domain, r->name);
+    rc = check_resumable(r->xl, &r->domain, r->name, e);
+    if (!rc)
+        rc = read_record(r, e);
+    if (!rc)
+        rc = handoff_carry_out(handoff_next(HANDOFF_SOURCE, r->journal.now.state,
+                                   force ? HANDOFF_RESUME_FORCED : HANDOFF_RESUME_ASKED),
+            doers, r, e);
+    journal_keep(&r->journal);
+    return rc;
+}
+
+int resume_main(const char *dom, bool force, const struct log *log)
+{
+    struct err e = ERR_INIT;
+    struct xl xl;
+    struct resumption r = {.xl = &xl, .log = log, .journal = {.lock_fd = -1}};
+    int rc = xl_prepare_process(&e);
+
+    if (!rc)
+        rc = xl_open(&xl, log, deadline_in(XL_SHORT_NS), &e);
+    if (!rc) {
+        rc = resume_domain(&r, dom, force, &e);
+        xl_close(&xl);
+    }
+    if (!rc)
+        return EXIT_DONE;
+    log_error(log, "%s", e.text);
+    return e.class == ERR_REFUSED ? EXIT_REFUSED : EXIT_FAILED;
+}

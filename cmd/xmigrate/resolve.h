@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * xmigrate --resolve [DOM]: guests that were given away and of which nobody here knows what came of
+ * them. The host that they were given to is asked, over a control connection of its own, and what
+ * it says is done: it ran there, so our copy goes; it never will, so it runs on here; else what
+ * is known and what is safe is said, and nothing is done.
+ */
+#ifndef CMD_XMIGRATE_RESOLVE_H
+#define CMD_XMIGRATE_RESOLVE_H
+
+#include "cmd/xmigrate/session/listener.h"
+#include "cmd/xmigrate/ui/options.h"
+
+/* Returns the exit code: 4 when something stays open. */
+int resolve_main(const struct options *o, const struct log *log);
+
+/* The same for all guests, by a listener that has just started. */
+int resolve_at_start(const struct listen_options *o, const struct log *log);
+
+#endif

@@ -1,0 +1,554 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The hand-off as a model: both ends, their rescuer, listeners and journals, the connection between
+ * them, and a person who follows the printed advice, with everything that may go wrong: any process
+ * killed at any point, the connection lost with what was under way, either host without power, a
+ * limit that passes at any moment, a guest that ends there or moves on.
+ *
+ * What is decided is not written here: machine.pml is made from cmd/handoff/machine.c, and a step
+ * does what that says, action by action. It begins with READY's memory in place: the guest
+ * suspended here, its copy built there.
+ *
+ * Shown: never two copies run; old memory never runs after newer has; nothing that a caller reports
+ * is impossible; and when all is quiet, both hosts being back, the guest runs (or has ended, or its
+ * host lost power), no copy is left suspended, and no record is open here.
+ *
+ * MUTANT=1..4 puts the defects back that were seen once: it must be found then.
+ */
+#include "machine.pml"
+
+#ifndef FAULTS
+#define FAULTS 2
+#endif
+#ifndef MUTANT
+#define MUTANT 0
+#endif
+
+/* Copies of the guest. */
+#define NO_COPY 0
+#define STANDS  1
+#define RUNNING 2
+
+/* Who holds a journal's lock. */
+#define FREE       0
+#define SUPERVISOR 1
+#define RESCUER    2
+#define LISTENER   3
+#define PERSON     4
+
+#define DEAD     0
+#define DISARMED 1
+#define ARMED    2
+
+byte here = STANDS, there = STANDS;
+bool elsewhere = false; /* it runs on a third host */
+bool newer = false;     /* it has run there */
+bool has_ended = false, lost = false;
+
+byte record_here = live, record_there = incoming; /* 0: none */
+bool other_boot = false;                          /* there, since the record was written */
+byte lock_here = SUPERVISOR, lock_there = SUPERVISOR;
+
+bool supervisor = true, receiver = true; /* they live */
+bool over = false, there_over = false;   /* they ended by themselves */
+byte rescuer = (MUTANT == 4 -> DISARMED : ARMED);
+bool listener = true;
+bool here_up = true, there_up = true;
+
+bool conn = true;
+chan to_there = [3] of { byte };
+chan to_here = [3] of { byte };
+chan word = [0] of { bit };
+
+bool late = false;    /* the limit for the start has passed */
+bool advised = false; /* a person was told what can be done */
+byte faults = FAULTS;
+
+inline run_here()
+{
+    atomic {
+        assert(!newer && there != RUNNING && !elsewhere);
+        here = RUNNING
+    }
+}
+
+inline run_there()
+{
+    atomic {
+        assert(here != RUNNING);
+        newer = true;
+        there = RUNNING
+    }
+}
+
+/* --- what the machine may ask for, here; s, next, acts, bad are the process's own --- */
+
+inline here_step(event)
+{
+    handoff_next(s, event, next, acts);
+#if MUTANT == 1
+    if :: s == given && event == resume_asked -> next = back; acts = resume | forget
+       :: else
+    fi;
+#endif
+    assert(!(acts & impossible));
+    s = next;
+    bad = false;
+    if :: acts & rename_away -> if :: true :: bad = true fi
+       :: else
+    fi;
+    if :: !bad && (acts & disarm) ->
+#if MUTANT == 4
+            skip
+#else
+            if :: word ! 1
+               :: rescuer == DEAD
+            fi
+#endif
+       :: else
+    fi;
+    if :: !bad && (acts & record) -> record_here = s
+       :: else
+    fi;
+#if MUTANT != 2
+    if :: !bad && (acts & check_limit) -> bad = late
+       :: else
+    fi;
+#endif
+    if :: !bad && (acts & send_go) ->
+            atomic {
+                assert(record_here == given && rescuer != ARMED);
+                if :: conn -> to_there ! GO
+                   :: !conn -> bad = true
+                   :: !conn /* it goes nowhere */
+                fi
+            }
+       :: else
+    fi;
+    if :: acts & take_back -> record_here = live
+       :: else
+    fi;
+    if :: (acts & resume) && here == STANDS -> run_here()
+       :: else
+    fi;
+    if :: acts & pass_on -> skip /* of its own arrival here, which this model does not have */
+       :: else
+    fi;
+    if :: acts & send_heard -> say_heard()
+       :: else
+    fi;
+    if :: acts & destroy -> atomic { assert(here != RUNNING); here = NO_COPY }
+       :: else
+    fi;
+    if :: acts & forget -> record_here = 0
+       :: else
+    fi;
+    if :: acts & advise -> advised = true
+       :: else
+    fi
+}
+
+/* To the process that has received the guest, or to the one that has just answered. */
+inline say_heard()
+{
+    atomic {
+        if :: asked && lock_there == LISTENER ->
+                handoff_next(record_there, heard_came, dnext, dacts);
+                assert(dacts & forget);
+                record_there = 0;
+                lock_there = FREE
+           :: !asked && conn -> to_there ! HEARD
+           :: else
+        fi
+    }
+}
+
+/* --- and there; d, dnext, dacts, dbad are the process's own, who holds the lock --- */
+
+#define STILL(who) (lock_there == who)
+
+inline there_step(who, event)
+{
+    handoff_next(d, event, dnext, dacts);
+    assert(!(dacts & impossible));
+    d = dnext;
+    dbad = false;
+    if :: dacts & hold -> atomic { if :: !STILL(who) || there == RUNNING -> dbad = true :: else fi }
+       :: else
+    fi;
+    if :: !dbad && (dacts & record) -> atomic { if :: STILL(who) -> record_there = d; other_boot = false :: else -> dbad = true fi }
+       :: else
+    fi;
+    if :: !dbad && (dacts & note) -> atomic { if :: STILL(who) -> record_there = d :: else -> dbad = true fi }
+       :: else
+    fi;
+    if :: !dbad && (dacts & unbuild) -> atomic { if :: STILL(who) -> assert(there != RUNNING); there = NO_COPY :: else -> dbad = true fi }
+       :: else
+    fi;
+    if :: !dbad && (dacts & rename_own) -> if :: true :: dbad = true fi
+       :: else
+    fi;
+    if :: !dbad && (dacts & check_limit) -> dbad = late
+       :: else
+    fi;
+    if :: !dbad && (dacts & send_ready) -> atomic { if :: conn -> to_here ! READY :: else fi }
+       :: else
+    fi;
+    if :: !dbad && (dacts & unpause) ->
+            if :: run_there()
+               :: dbad = true                     /* it failed, is held, and has not run */
+               :: dbad = true; may_run = true     /* nobody knows */
+               :: run_there(); dbad = true; may_run = true
+            fi
+       :: else
+    fi;
+    if :: !dbad && (dacts & send_started) -> atomic { if :: conn -> to_here ! STARTED :: else fi }
+#if MUTANT == 3
+            ; record_there = 0
+#endif
+       :: else
+    fi;
+    if :: dacts & monitor -> skip
+       :: else
+    fi;
+    if :: !dbad && (dacts & forget) -> atomic { if :: STILL(who) -> record_there = 0 :: else -> dbad = true fi }
+       :: else
+    fi;
+    if :: !dbad && (dacts & send_failed) -> atomic { if :: conn -> to_here ! FAILED :: else fi }
+       :: else
+    fi
+}
+
+/* READY is only noted: with the power a note may go. */
+inline load_there()
+{
+    d = record_there;
+    if :: d == incoming && other_boot -> d = ready
+       :: else
+    fi
+}
+
+/* By what Xen says. A copy that has run does not stand. */
+inline settle_there(who)
+{
+    if :: there == NO_COPY -> there_step(who, found_none)
+       :: there == STANDS -> there_step(who, found_stopped)
+       :: there == RUNNING -> there_step(who, found_running)
+    fi
+}
+
+/* --- settling what nobody is in charge of, here --- */
+
+inline look_here()
+{
+    if :: here == NO_COPY -> event = found_none
+       :: here == STANDS -> event = found_stopped
+       :: here == RUNNING -> event = found_running
+    fi
+}
+
+inline recover_here(me)
+{
+    atomic { lock_here == FREE -> lock_here = me };
+    s = record_here;
+    if :: s == 0
+       :: else -> look_here(); here_step(event)
+    fi;
+    lock_here = FREE
+}
+
+/* ASK: not before the listener there runs; while a process there has the record, again. */
+inline ask()
+{
+    event = no_answer;
+    if :: atomic { there_up && lock_there == FREE -> lock_there = LISTENER };
+            asked = true;
+            load_there();
+            if :: d == 0 ->
+#if MUTANT == 3
+                    event = failed_came;
+#else
+                    assert(false);
+#endif
+                    lock_there = FREE
+               :: else ->
+                    if :: d == incoming -> there_step(LISTENER, peer_asks)
+                       :: else
+                    fi;
+                    settle_there(LISTENER);
+                    if :: !dbad && d == taken -> there_step(LISTENER, peer_asks)
+                       :: else
+                    fi;
+                    /* ANSWER: what is said is on disk. */
+                    atomic {
+                        if :: dbad || !STILL(LISTENER)
+                           :: else ->
+                                assert(record_there == d);
+                                if :: d == started || d == ended || d == moved_on -> event = started_came
+                                   :: d == gone -> event = failed_came
+                                fi
+                        fi
+                    }
+            fi
+       :: atomic { faults > 0 -> faults-- } /* the connection fails */
+    fi
+}
+
+inline resolve_here(me)
+{
+    atomic { lock_here == FREE -> lock_here = me };
+    s = record_here;
+    asked = false;
+    if :: s == 0
+       :: else ->
+            look_here();
+            if :: s == given && event == found_stopped -> ask()
+               :: else
+            fi;
+            here_step(event)
+    fi;
+    atomic {
+        if :: asked && lock_there == LISTENER -> lock_there = FREE
+           :: else
+        fi;
+        asked = false;
+        lock_here = FREE
+    }
+}
+
+#define PROCESS_HERE byte s = live, next, event; int acts; bool bad, asked = false; \
+                     byte d, dnext; int dacts; bool dbad, may_run = false
+
+/* --- the source --- */
+
+inline say_abort()
+{
+    atomic { if :: conn -> to_there ! ABORT :: else fi }
+}
+
+active proctype source()
+{
+    PROCESS_HERE;
+    {
+        if :: to_here ? READY ->
+                here_step(ready_came);
+                if :: bad -> say_abort(); here_step(go_unsent); goto done
+                   :: else
+                fi
+           :: to_here ? FAILED -> here_step(failed_came); goto done
+           :: !conn && empty(to_here) -> here_step(trouble); goto done
+           :: late -> say_abort(); here_step(trouble); goto done
+        fi;
+        if :: to_here ? STARTED -> here_step(started_came)
+           :: to_here ? FAILED -> here_step(failed_came)
+           :: !conn && empty(to_here) -> here_step(no_answer)
+#if MUTANT == 2
+           :: late -> assert(!conn); here_step(no_answer)
+#endif
+        fi;
+done:
+        atomic { over = true; lock_here = FREE; conn = false }
+    } unless { !supervisor }
+}
+
+active proctype rescuing()
+{
+    PROCESS_HERE;
+    {
+#if MUTANT != 4
+        if :: atomic { word ? _ -> rescuer = DISARMED }
+           :: over -> goto done
+           :: !supervisor -> recover_here(RESCUER); goto done
+        fi;
+        if :: over
+           :: !supervisor -> resolve_here(RESCUER)
+        fi;
+done:
+#endif
+        skip
+    } unless { rescuer == DEAD }
+}
+
+/* The listener at its start, or a person who runs what was printed. Nobody but a person runs --recover
+ * for a guest that was not given away, and only when its supervisor and rescuer were both killed. */
+active proctype listening()
+{
+    PROCESS_HERE;
+again:
+    {
+        do :: !here_up -> here_up = true; resolve_here(LISTENER)
+           :: here_up && (over || !supervisor) && lock_here == FREE &&
+                    (record_here == given || record_here == moved) -> resolve_here(LISTENER)
+           :: here_up && !supervisor && !over && rescuer == DEAD && lock_here == FREE &&
+                    record_here == live -> recover_here(LISTENER)
+        od
+    } unless { !listener };
+    listener = true;
+    asked = false;
+    goto again
+}
+
+/* Follows the advice, or tries what it warns of. */
+active proctype person()
+{
+    PROCESS_HERE;
+    advised && here_up;
+    if :: true
+       :: there == RUNNING || record_there == started || record_there == ended ||
+                record_there == moved_on ->
+            atomic { if :: here == STANDS -> here = NO_COPY :: else fi } /* xl destroy */
+#if MUTANT == 1
+       :: there != RUNNING && here == STANDS -> /* "if it does not run there" */
+#else
+       :: here == STANDS ->
+#endif
+            atomic { lock_here == FREE -> lock_here = PERSON };
+            s = record_here;
+            if :: s != 0 && here == STANDS -> here_step(resume_asked)
+               :: else
+            fi;
+            lock_here = FREE
+       :: record_there == gone && there == NO_COPY && here == STANDS ->
+            atomic { lock_here == FREE -> lock_here = PERSON };
+            s = record_here;
+            if :: s != 0 && here == STANDS -> here_step(resume_forced)
+               :: else
+            fi;
+            lock_here = FREE
+    fi
+}
+
+/* --- the destination --- */
+
+#define PROCESS_THERE byte d = incoming, dnext; int dacts; bool dbad, may_run = false
+
+active proctype destination()
+{
+    PROCESS_THERE;
+    {
+        there_step(SUPERVISOR, built);
+        if :: to_there ? GO ->
+                there_step(SUPERVISOR, go_came);
+                if :: may_run -> there_step(SUPERVISOR, unsure); goto done
+                   :: dbad && !may_run -> there_step(SUPERVISOR, trouble)
+                   :: !dbad -> there_step(SUPERVISOR, runs)
+                fi
+           :: to_there ? ABORT -> there_step(SUPERVISOR, abort_came)
+           :: !conn && empty(to_there) -> there_step(SUPERVISOR, trouble)
+           :: late -> there_step(SUPERVISOR, trouble)
+        fi;
+        do :: to_there ? HEARD -> there_step(SUPERVISOR, heard_came); break
+           :: to_there ? GO    /* it crossed FAILED */
+           :: to_there ? ABORT
+           :: !conn && empty(to_there) -> there_step(SUPERVISOR, unheard); break
+        od;
+done:
+        atomic { there_over = true; lock_there = FREE; conn = false }
+    } unless { !receiver }
+}
+
+inline recover_there()
+{
+    atomic { lock_there == FREE -> lock_there = PERSON };
+    load_there();
+    if :: d == 0
+       :: else -> settle_there(PERSON)
+    fi;
+    atomic { if :: STILL(PERSON) -> lock_there = FREE :: else fi }
+}
+
+/* The listener there, when the power is back; and --recover once, by anybody, at any time. */
+active proctype listening_there()
+{
+    PROCESS_THERE;
+    bool once = true;
+    do :: !there_up -> there_up = true; recover_there()
+       :: there_up && once && (!receiver || there_over) -> once = false; recover_there()
+    od
+}
+
+/* It runs on, ends, or is given to a third host. */
+active proctype life_there()
+{
+    PROCESS_THERE;
+    there == RUNNING;
+    if :: true
+       :: atomic { there == RUNNING -> there = NO_COPY; has_ended = true }
+       :: atomic { there == RUNNING -> there = NO_COPY; elsewhere = true };
+            if :: atomic { lock_there == FREE && record_there != 0 -> lock_there = PERSON };
+                    d = record_there;
+                    if :: d == taken || d == started -> there_step(PERSON, passed_on)
+                       :: else
+                    fi;
+                    atomic { if :: STILL(PERSON) -> lock_there = FREE :: else fi }
+               :: true
+            fi
+    fi
+}
+
+/* --- what goes wrong --- */
+
+inline lose_connection()
+{
+    conn = false;
+    if :: true
+       :: do :: to_there ? _ :: empty(to_there) -> break od
+       :: do :: to_here ? _ :: empty(to_here) -> break od
+       :: do :: to_there ? _ :: to_here ? _ :: empty(to_there) && empty(to_here) -> break od
+    fi
+}
+
+inline let_go(lock, who)
+{
+    if :: lock == who -> lock = FREE
+       :: else
+    fi
+}
+
+active proctype failing()
+{
+    do :: true -> break
+       :: atomic { faults > 0 && supervisor && !over ->
+            faults--; supervisor = false; let_go(lock_here, SUPERVISOR); lose_connection() }
+       :: atomic { faults > 0 && rescuer != DEAD && !over && MUTANT != 4 ->
+            faults--; rescuer = DEAD; let_go(lock_here, RESCUER) }
+       :: atomic { faults > 0 && lock_here == LISTENER ->
+            faults--; listener = false; lock_here = FREE; let_go(lock_there, LISTENER) }
+       :: atomic { faults > 0 && receiver && !there_over ->
+            faults--; receiver = false; let_go(lock_there, SUPERVISOR); lose_connection() }
+       :: atomic { faults > 0 && lock_there == LISTENER -> faults--; lock_there = FREE }
+       :: atomic { faults > 0 && conn -> faults--; lose_connection() }
+       :: atomic { faults > 0 && here_up -> /* power */
+            faults--; here_up = false; supervisor = false; rescuer = DEAD; listener = false;
+            if :: lock_here == PERSON -> skip :: else -> lock_here = FREE fi;
+            let_go(lock_there, LISTENER);
+            lost = lost || here == RUNNING || (here == STANDS && !newer);
+            here = NO_COPY;
+            lose_connection() }
+       :: atomic { faults > 0 && there_up ->
+            faults--; there_up = false; receiver = false; lock_there = FREE; other_boot = true;
+            if :: record_there == ready -> record_there = incoming
+               :: true
+            fi;
+            has_ended = has_ended || there == RUNNING;
+            there = NO_COPY;
+            lose_connection() }
+    od
+}
+
+active proctype clock()
+{
+    if :: late = true
+       :: true
+    fi
+}
+
+/* --- what is shown --- */
+
+active proctype all_is_quiet()
+{
+    timeout;
+    assert(here == RUNNING || there == RUNNING || elsewhere || has_ended || lost);
+    assert(here != STANDS);
+    assert(record_here == 0)
+}
