@@ -31,7 +31,7 @@ answers() {
     nothing_left "$1"
 }
 
-answers other-version 'REFUSE the peer speaks version 3'
+answers other-version 'REFUSE the peer speaks version 4'
 answers no-json 'REFUSE the peer sent a'
 answers huge-frame 'REFUSE'
 answers unknown-frame 'REFUSE'
