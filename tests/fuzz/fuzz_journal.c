@@ -24,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     must(strlen(s.uuid) == JOURNAL_UUID_BYTES - 1 && !strchr(s.uuid, '/'));
     must(s.domid == JOURNAL_NO_DOMID || s.domid < 0x7ff0);
+    must((!s.session[0] || journal_is_id(s.session)) && s.port >= 0 && s.port <= UINT16_MAX);
 
     char *text = journal_text(&s);
 

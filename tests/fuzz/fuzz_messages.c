@@ -96,7 +96,9 @@ static void try_ready(const uint8_t *body, size_t len_bytes)
     must(message_send_ready(&control, &ready, &e) == 0);
     body = (const uint8_t *)receive(&len_bytes);
     must(message_parse_ready(body, len_bytes, &again, &e) == 0);
-    must(!memcmp(&ready, &again, sizeof(ready)));
+    must(ready.domid == again.domid && ready.finish_ns == again.finish_ns);
+    must(!strcmp(ready.mark.journal, again.mark.journal));
+    must(!strcmp(ready.mark.boot, again.mark.boot) && ready.mark.clock_ns == again.mark.clock_ns);
 }
 
 static void try_started(const uint8_t *body, size_t len_bytes)
@@ -113,6 +115,23 @@ static void try_started(const uint8_t *body, size_t len_bytes)
     body = (const uint8_t *)receive(&len_bytes);
     must(message_parse_started(body, len_bytes, &again, &e) == 0);
     must(!memcmp(&started, &again, sizeof(started)));
+}
+
+static void try_go(const uint8_t *body, size_t len_bytes)
+{
+    struct message_go go = {0}, again = {0};
+    struct err e = ERR_INIT;
+    const int rc = message_parse_go(body, len_bytes, &go, &e);
+
+    check_rc(rc, &e);
+    if (rc)
+        return;
+    must(journal_is_id(go.mark.journal) && go.mark.clock_ns >= 0 && go.within_ns >= 0);
+    must(message_send_go(&control, &go, &e) == 0);
+    body = (const uint8_t *)receive(&len_bytes);
+    must(message_parse_go(body, len_bytes, &again, &e) == 0);
+    must(!strcmp(go.mark.journal, again.mark.journal) && !strcmp(go.mark.boot, again.mark.boot));
+    must(go.mark.clock_ns == again.mark.clock_ns && go.within_ns == again.within_ns);
 }
 
 /* A failure must never turn into success, whatever it says. */
@@ -138,7 +157,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static void (*const tries[])(const uint8_t *body, size_t len_bytes) = {
-        try_hello, try_offer, try_accept, try_ready, try_started, try_error};
+        try_hello, try_offer, try_accept, try_ready, try_started, try_error, try_go};
 
     if (!size)
         return 0;

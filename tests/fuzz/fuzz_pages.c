@@ -7,6 +7,7 @@
 #include "tests/unit/wire_peer.h"
 #include "transport/pages.h"
 #include "transport/v3.h"
+#include "transport/zero_page.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -27,6 +27,9 @@ static void make_control_messages(const char *dir)
 {
     struct message_offer offer = {
         .name = "web1", .type = "pvh", .live = true, .lanes = 4, .config = "{}"};
+    const struct message_ready ready = {.domid = 7,
+        .finish_ns = 5,
+        .mark = {"00112233445566778899aabbccddeeff", "00112233-4455-6677-8899-aabbccddeeff", 9}};
     struct memory_channel m;
     struct control c;
     struct err e = ERR_INIT, why = ERR_INIT;
@@ -44,10 +47,12 @@ static void make_control_messages(const char *dir)
     save_message(dir, &m, 1, "offer-measure");
     check(message_send_accept(&c, &(struct message_accept){.lanes = 3, .finish_ns = 5}, &e), &e);
     save_message(dir, &m, 2, "accept");
-    check(message_send_ready(&c, &(struct message_ready){7, 5}, &e), &e);
+    check(message_send_ready(&c, &ready, &e), &e);
     save_message(dir, &m, 3, "ready");
     check(message_send_started(&c, &(struct message_started){7, 5}, &e), &e);
     save_message(dir, &m, 4, "started");
+    check(message_send_go(&c, &(struct message_go){ready.mark, 30}, &e), &e);
+    save_message(dir, &m, 6, "go");
     check(message_send_error(&c, CONTROL_FAILED, &why, &e), &e);
     save_message(dir, &m, 5, "failed");
     pthread_mutex_destroy(&c.send_lock);

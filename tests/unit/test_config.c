@@ -48,10 +48,10 @@ static void a_cpuid_policy_of_another_length_is_refused(void **state)
 static void what_two_readers_could_see_differently_is_refused(void **state)
 {
     (void)state;
-    assert_refused("", "not JSON");
-    assert_refused("{\"c_info\":{\"name\":\"web1\"}", "not JSON");
-    assert_refused("{\"c_info\":{\"name\":\"web1\",\"name\":\"web2\"}}", "not JSON");
-    assert_refused("{\"c_info\":{\"name\":\"web1\\u0000\"}}", "not JSON");
+    assert_refused("", "expected");
+    assert_refused("{\"c_info\":{\"name\":\"web1\"}", "expected");
+    assert_refused("{\"c_info\":{\"name\":\"web1\",\"name\":\"web2\"}}", "duplicate");
+    assert_refused("{\"c_info\":{\"name\":\"web1\\u0000\"}}", "u0000");
 }
 
 int main(void)

@@ -76,12 +76,10 @@ static int check_text(const char *text, struct err *e)
     for (size_t i = 0; i < json_array_size(cpuid) && good; i++)
         good = is_cpuid_policy(json_array_get(cpuid, i));
     json_decref(config);
-    if (!config)
-        return err_set(
-            e, ERR_PEER, EBADMSG, "the configuration that arrived is not JSON: %s", why.text);
-    if (!good)
+    if (!config || !good)
         return err_set(e, ERR_PEER, EBADMSG,
-            "the configuration that arrived has a CPUID policy that makes no sense");
+            "libxl cannot make sense of the configuration that arrived: %s",
+            config ? "a register of its CPUID policy has not 32 bits" : why.text);
     return 0;
 }
 
