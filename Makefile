@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # xmigrate: build, test, install.
 #
 #   make deps            install what is missing (Debian, as root)

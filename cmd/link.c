@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/link.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The link: one AF_UNIX SOCK_SEQPACKET connection between a supervisor and the save helper that
  * libxl started for it. The supervisor listens on a path below the run directory and exports it

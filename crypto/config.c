@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "crypto/config.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "crypto/identity.h"
 
 #include "crypto/reason.h"

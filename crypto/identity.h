@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Who this host is: a key and a self-signed certificate in the configuration directory, made at
  * the first start, as ssh does for its host keys. A fingerprint is of the public key alone

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "crypto/peer.h"
 
 #include "crypto/proof.h"

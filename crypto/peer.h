@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A connection to a peer, whole: TCP, preamble, TLS, and for trunk and lanes the proof that they
  * belong to the session. The only way in which this project opens or accepts one.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Inside of crypto/: the proof that a trunk or lane belongs to a session (docs/wire.md). Both ends
  * hold the session's key, which only ever travelled inside control's TLS; each sends an

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Inside of crypto/: OpenSSL's last error in this thread, to end a message with. */
 #ifndef CRYPTO_REASON_H
 #define CRYPTO_REASON_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * TLS 1.3, mutual, as a channel. A peer is accepted if its public key is pinned in `trusted`
  * (dates and names do not matter then, as in ssh), or if ca.pem exists and its certificate chain,

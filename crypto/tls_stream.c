@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "crypto/tls_stream.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Inside of crypto/: the TLS channel itself, from an SSL object that tls.c has set up.
  *

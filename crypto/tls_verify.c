@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "crypto/tls_verify.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Inside of crypto/: is this peer let in? Asked by OpenSSL in the middle of a handshake, answered
  * from `trusted` and ca.pem, and kept with its reason until the handshake's end.

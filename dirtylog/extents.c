@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "dirtylog/extents.h"
 
 #include "base/bitmap.h"

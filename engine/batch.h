@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A batch: up to BATCH_PAGES of the guest's frames, looked at, mapped and made ready to be sent.
  * Each call that looks or maps costs some 20 us, so it is as many as Xen tells the types of at

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/dest.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The destination's story: builds memory and state of a domain that libxl has created empty and
  * paused. Returns with nothing mapped; on failure the half-built domain is the caller's to

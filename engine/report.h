@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What a migration tells while it runs: plain numbers, handed to whoever asked, on the thread
  * that runs the story. The save helper turns them into events (docs/events.md).

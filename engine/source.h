@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The source's story: one function that reads from top to bottom. It runs on the save helper's
  * main thread and returns when the guest's memory and state are with the receiver (native: and

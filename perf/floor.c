@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What this machine can do at best: the floors that a migration is measured against.
  *

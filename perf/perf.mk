@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Programs that measure; nothing of them is installed, and a check runs them only to see that they
 # work (tests/e2e/test-bench.sh).
 #

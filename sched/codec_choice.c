@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "sched/codec_choice.h"
 
 #define RETRY_NS    1000000000ll

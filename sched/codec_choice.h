@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Chooses the codec for a lane's next batch by what is scarce: the lane's own time or the link.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "sched/words.h"
 
 #include "base/limits.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A channel is one connection that carries bytes reliably and in order: TCP here, TLS in crypto/.
  * One thread sends and one thread receives at a time (they may be the same); shutdown may come

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "transport/pages.h"
 
 #include "base/bytes.h"

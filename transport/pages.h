@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Page records (docs/wire.md, "Page records"): from entries and mapped pages to bytes, and back.
  * An encoder and a decoder belong to one lane each, own all their memory and never allocate after

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "transport/preamble.h"
 
 #include "base/bytes.h"

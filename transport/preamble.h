@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The preamble: what a connection says in clear before TLS, so that the acceptor can route it
  * (docs/wire.md). Nothing in it is trusted for anything else.

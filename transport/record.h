@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Records: the framing of trunk and lanes (docs/wire.md, "Records"). A record is
  * {u32 type, u32 body_length} and a body. Nothing here allocates; one thread sends and one

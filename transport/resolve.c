@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "transport/resolve.h"
 
 #include "base/io.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Names to addresses, with a deadline and a cancel object: getaddrinfo(3) has neither, so it runs
  * in a thread of its own, which is abandoned when the wait is over. Numeric addresses

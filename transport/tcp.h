@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * TCP: addresses as people write them, connecting and listening with deadlines, and the plain
  * channel. Sockets are non-blocking and CLOEXEC from birth, without Nagle, and notice a dead peer

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "transport/trunk.h"
 
 #include "base/bytes.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The trunk: everything of a migration but its pages (docs/wire.md, "Trunk"). Senders write one
  * record each; the receiver asks for the next message, which comes checked and whole.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "transport/v3.h"
 
 #include "base/bytes.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * libxc's migration stream, versions 2 and 3, as Xen 4.6 and later write and read it: constants,
  * and the bodies that both of our streams share. v3_stream.h has the stream itself.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * xmigrate-save-helper: the process libxl starts to save or restore a domain (its
  * LIBXL_SAVE_HELPER). With XMIGRATE_LINK in the environment it works for a supervising xmigrate

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/helper/native.h"
 
 #include "base/deadline.h"

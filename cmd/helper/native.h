@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Native mode: the link to the supervisor, the job it gives, and the trunk and lanes made for it.
  * A source connects them, a destination is handed connections that the listener accepted. Either

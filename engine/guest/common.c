@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/guest/common.h"
 
 #include "engine/out/out.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What differs by guest type at the source: how its memory is reached and what it is besides
  * memory. Two types: PV (pv_save.c) and HVM containers, PVH among them (hvm_save.c). Every member

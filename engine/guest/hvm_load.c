@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * HVM containers (PVH, and HVM as far as the container goes): frames are what they are at the
  * source; parameters and the vCPU context follow the pages.

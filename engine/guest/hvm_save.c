@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * HVM containers (PVH among them) at the source: frames are the guest's own numbers, Xen
  * translates them, and its page tables hold nothing of the host.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/guest/load.h"
 
 #include "engine/guest/common.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Structures of PV guests that come in two widths: a field of whichever it is, and cr3, in which
  * 32-bit guests fold frame numbers beyond 4 GiB.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/guest/pte.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Page-table entries of PV guests: pure functions, no Xen. A guest's tables name machine frames
  * (MFNs); in the stream they name the guest's own (PFNs), and at the destination MFNs again.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * PV guests: frames have machine addresses of their own here, so everything that names one is
  * rewritten: start_info, vCPU contexts, page tables (as they arrive) and the guest's own p2m.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Start_info and vCPUs of a PV guest at the destination. Frame numbers in them are PFNs, which the
  * guest (start_info) and the source (contexts) made of the old host's.

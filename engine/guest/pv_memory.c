@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/guest/pv_memory.h"
 
 #include "engine/guest/page_any.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A PV guest's memory as the source sees it, mapped read-only for the whole migration: Xen's
  * machine-to-physical table (m2p), the guest's own physical-to-machine table (p2m, a live view:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * PV guests at the source: frames are the host's (MFNs), so everything that names one, page tables
  * and registers, is turned into the guest's own numbers (PFNs) on its way out.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/guest/pv_save_vcpu.h"
 
 #include "engine/guest/page_any.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The registers of a PV guest's vCPU at the source: the frames that they name are the host's
  * (MFNs) and become the guest's own (PFNs).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/in/barrier.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What keeps an older copy of a page from overtaking a newer one. A round's extents come on
  * whatever lane was free:

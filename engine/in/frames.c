@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/in/frames.h"
 
 #include "engine/in/populate_plan.h"

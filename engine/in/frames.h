@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The destination's frames: which of the guest's frames have memory (populated), and for a PV
  * guest where (its p2m) and of what type. Shared by all lanes.

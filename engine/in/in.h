@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Where an image comes in: behind one ops table, lanes (lanes.h: trunk and lanes from another
  * xmigrate) or the plain libxc v2/v3 stream on a descriptor (plain.h). The caller makes one; the

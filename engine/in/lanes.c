@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * An image from another xmigrate: state records and marks on the trunk, pages on lanes.
  *

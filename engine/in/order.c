@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/in/order.h"
 
 #include "transport/v3.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The order of the trunk's records (docs/wire.md) as a pure function:
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/in/place.h"
 
 #include "engine/xen/foreign.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Putting pages into the guest: populate, map writable, fill, localise page tables, unmap. One
  * placer per lane, with its own handles and buffers; nothing is allocated per batch and nothing

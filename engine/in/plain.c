@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A plain stream: one record after the other from a descriptor, and never a byte more than the
  * stream has, because libxl's own records follow it there. The story's thread does everything.

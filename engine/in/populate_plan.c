@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/in/populate_plan.h"
 
 #include "base/bitmap.h"

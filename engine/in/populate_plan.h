@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What to ask Xen for, to give memory to some frames of one extent: a pure function of what is
  * populated. One 2 MiB page when the whole extent is wanted and nothing of it is there yet; else

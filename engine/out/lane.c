@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/out/lane.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * One lane at the source: a thread that, for each round, takes extents of the round's bitmap as
  * long as there are any and maps, translates, encodes and sends them on its own connection. It

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The story's thread sends on the trunk; each lane has a thread (lane.h); one more thread waits for
  * the receiver's RESULT, because a receiver that fails says why on the trunk, at any time, and that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/out/out.h"
 
 #include "base/bitmap.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Where an image goes: behind one ops table, lanes (lanes.h: trunk and lanes to another xmigrate)
  * or the plain libxc v3 stream on a descriptor (plain.h). The caller makes one; the source's story

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The story's own thread loads and writes batch after batch. */
 #include "engine/out/plain.h"
 

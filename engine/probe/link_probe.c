@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/probe/link_probe.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * How fast the lanes to another host are (docs/wire.md, "Measuring sessions"): all of them are
  * filled at once, as a migration does, and the other end counts what arrives.

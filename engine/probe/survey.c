@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/probe/survey.h"
 
 #include "base/bitmap.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A look at a running guest that changes nothing in it: what its pages are like, from a sample of
  * them, and how it writes, from its dirty log, which is on for as long as it is watched.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/xen/cpu_policy.h"
 
 #include <errno.h>

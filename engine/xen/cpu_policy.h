@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What a guest may see of its CPU (CPUID leaves and MSRs), and its time stamp counter.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A domain's memory in our address space: MFNs of a PV guest or of Xen itself, GFNs of an HVM
  * container. Mappings are of the frames that stood there when they were made; keep them short.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What an HVM container (PVH too) is besides its memory: the context that Xen keeps of it as one
  * opaque blob, and parameters.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The benchmark behind perf/xmigrate-bench.
 
 cases.py    what is measured: the one table

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Two simulated hosts and the guest that is moved between them.
 
 The guest writes nothing: xensim's own CPU then is not in any figure, and every turn moves the

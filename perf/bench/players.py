@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Those who take turns. Each has turn(bout, codec), which moves the bout's guest once.
 
 Seconds are of the memory: for xmigrate from its first page until the destination has built all of

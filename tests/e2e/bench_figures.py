@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The benchmark's pure parts: turns, ratios, names, goals and what is printed of them."""
 import csv
 import io

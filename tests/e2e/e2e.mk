@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # End-to-end tests on xensim, run by tests/e2e/run: tests/e2e/test-*.sh, and large-*.sh with guests
 # of 8 GiB, one at a time.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # lib.sh: what end-to-end tests are written with. Sourced by every test-*.sh.
 set -u
 X=$B/xensim

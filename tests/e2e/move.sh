@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # move.sh: what tests of xmigrate itself are written with, beside lib.sh. Two hosts, each with an
 # identity and a run directory of its own, that trust each other.
 

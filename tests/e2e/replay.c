@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Both ends of the native data path in one process: reads a plain v3 stream from a file and sends
  * it over a trunk and lanes to dest_run(), which builds domain DOMID from it.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # --estimate tells what a move would be like, and leaves the guest as it is, however it ends.
 # deadline: 200
 . "$E2E/lib.sh"

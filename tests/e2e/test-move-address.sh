@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Hosts are named in every way that people name them: IPv6, a name, all addresses of a listener; a
 # guest by its number.
 . "$E2E/lib.sh"

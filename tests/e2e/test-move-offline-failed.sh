@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A PV guest on a Xen without shadow paging can only move offline; when that fails while it is
 # suspended it runs on, although Xen answers EINVAL when its log-dirty mode is switched off.
 . "$E2E/lib.sh"

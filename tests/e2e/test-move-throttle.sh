@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # --on-stall throttle: a guest that writes faster than the link carries away is slowed down until
 # the pause is as short as asked, and has its own cap again afterwards, however the move ends.
 # deadline: 240

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A source that lies, stops or dies at any point leaves no domain, no state and a listener that
 # goes on.
 # deadline: 120

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # What is left of a move when every process of the destination, or the acceptor, was killed.
 # deadline: 240
 . "$E2E/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # What the destination refuses before anything is copied, and what it allows.
 # deadline: 120
 . "$E2E/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Log-dirty is a switch that others can reach. Found on: refused, and left as it is; left as well
 # when the move ends before it came to look. Switched off while the guest moves: seen before the
 # last round, and the guest stays.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # libFuzzer targets for everything that reads what a peer, libxl or an older process wrote:
 # tests/fuzz/fuzz_*.c. As many run at once as there are cores.
 #

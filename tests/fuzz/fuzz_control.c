@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A preamble, then control frames. */
 #include "base/deadline.h"
 #include "tests/fuzz/fuzz.h"

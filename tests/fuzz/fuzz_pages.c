@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Page records: the decoder and the independent reader must agree on every input: what to accept,
  * and what it says.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A plain v2/v3 stream from a descriptor, with the decoders of all bodies. */
 #include "base/deadline.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A trunk: record after record from whatever the peer sends, until it is an error or ends. */
 #include "base/deadline.h"
 #include "tests/fuzz/fuzz.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* seeds DIR: writes a small corpus for each fuzz target below DIR, made by the encoders. */
 #include "tests/fuzz/seeds.h"
 #include "tests/unit/memory_channel.h"

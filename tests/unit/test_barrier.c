@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The barrier between rounds: who may write an extent, and when the next round may begin. */
 #include "engine/in/barrier.h"
 

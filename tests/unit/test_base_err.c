@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Errors: the first cause wins, a failure never becomes success, no text overflows. */
 #include "base/err.h"
 

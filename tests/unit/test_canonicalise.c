@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* From a guest's page tables to the stream's: which entries become the guest's own frame numbers,
  * which are Xen's, and which tables have to wait. */
 #include "engine/guest/pte.h"

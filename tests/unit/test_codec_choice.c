@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The choice of a codec, against a lane and a link made of numbers. */
 #include "sched/codec_choice.h"
 

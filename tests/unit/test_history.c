@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* An estimate follows the newest measurements of its kind. */
 #include "cmd/xmigrate/history.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The link between supervisor and helper: every message arrives as it was sent, descriptors ride
  * along, and nonsense is refused rather than believed. */
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Measuring lanes: both ends over socket pairs, and what a peer may not do. */
 #include "base/deadline.h"
 #include "engine/probe/link_probe.h"

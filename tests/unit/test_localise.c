@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* From the stream's page tables to this host's: which entries become machine frames, and which
  * tables are refused. */
 #include "engine/guest/pte.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The command line: what it means, and one clear line for what makes no sense. */
 #include "base/deadline.h"
 #include "cmd/xmigrate/ui/help.h"

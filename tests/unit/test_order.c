@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The trunk's order: what may come when. */
 #include "engine/in/order.h"
 #include "transport/v3.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Page records: what the encoder writes reads back, here and by the independent reader, and
  * whatever else arrives is refused whole. */
 #include "base/bytes.h"

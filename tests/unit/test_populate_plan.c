@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is asked of Xen for the frames of an extent. */
 #include "engine/in/populate_plan.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A PV guest's p2m and m2p, of both widths: whose frame is it, and what its vCPUs' registers
  * become. The maps are plain memory here. */
 #include "engine/guest/page_any.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Records and the trunk's messages: both ways, every cut, every reserved bit, every limit. */
 #include "base/bytes.h"
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* TCP: addresses as people write them, connecting and listening that say what is wrong, and the
  * plain channel's contract. */
 #include "base/cancel.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The file of trusted peers: what goes in comes out, comments stay, nonsense closes the door. */
 #include "tests/unit/hosts.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* libxc's plain stream: what we write is byte for byte the format, what we read is checked, and
  * nothing is read ahead. */
 #include "base/bytes.h"

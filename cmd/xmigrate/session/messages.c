@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/session/messages.h"
 
 #include "cmd/fields.h"

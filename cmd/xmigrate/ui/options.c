@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/ui/options.h"
 
 #include "base/deadline.h"

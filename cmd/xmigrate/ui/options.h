@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The command line as a plain structure. Parsing touches nothing but its arguments, so that every
  * rule of it is tested; what is wrong is said in one line that names the word and what was wanted.
