@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # xmigrate: build, test, install.
 #
 #   make deps            install what is missing (Debian, as root)
@@ -5,7 +6,9 @@
 #   make demo            a live migration on this machine, no Xen needed
 #   make check           unit and end-to-end tests
 #   make check-large     end-to-end tests with guests of 8 GiB
+#   make check-fuzz      whatever reads what others wrote, 15 s each; FUZZ_SECONDS=1800 for longer
 #   make bench           how fast it is, beside others
+#   make bench-wan       the same over long links
 #   make install         DESTDIR and PREFIX are honoured
 #
 # SAN=asan or SAN=tsan builds the same things under build/asan or build/tsan. V=1 shows the
@@ -18,7 +21,7 @@ SAN     ?=
 B       := build$(if $(SAN),/$(SAN))
 
 # What each may include is checked by tests/check-layers.
-ROOMS := base crypto transport dirtylog sched engine engine/xen
+ROOMS := base crypto transport dirtylog sched engine engine/guest engine/in engine/out engine/probe engine/xen
 
 LIBS_PKG := xencontrol xenforeignmemory xenguest xenlight xentoollog xenstore openssl liblz4 libzstd jansson
 # Recursive on purpose: asked only when something is compiled, after `make deps` has run.
@@ -63,7 +66,7 @@ all: $(PROGRAMS)
 
 # Rooms that are programs or tests of their own bring their own rules.
 include $(wildcard xensim/xensim.mk tests/unit/unit.mk tests/e2e/e2e.mk tests/fuzz/fuzz.mk \
-                   tests/lab/lab.mk tests/model/model.mk perf/perf.mk)
+                   tests/lab/lab.mk tests/model/model.mk tests/link/link.mk perf/perf.mk)
 
 .PHONY: objects
 objects: $(LIB) $(call obj,$(CMD_SRC) $(HELP_SRC) $(BOTH_SRC))

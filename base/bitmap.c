@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "base/bitmap.h"
 
 #include <stdlib.h>

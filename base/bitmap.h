@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Bitmaps over 64-bit words: bit i is bit i%64 of word i/64, which on the little-endian hosts
  * that we run on is also the layout of Xen's log-dirty bitmap. Plain memory, no locks: a word

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Little-endian bytes: fixed-width loads and stores, and two cursors that cannot leave their
  * buffer. A cursor that would is marked and stays marked: encode or decode a whole record, then

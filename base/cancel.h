@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Cancel: one object per migration. A flag that only ever goes up, and an eventfd that becomes
  * readable with it and stays so, to be polled beside every descriptor. Any thread or signal

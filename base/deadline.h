@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Time: monotonic nanoseconds, and deadlines as absolute points on that clock. A deadline is
  * made once, where the wait is decided, and passed down; nobody adds timeouts up.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "base/err.h"
 
 #include <errno.h>
@@ -130,7 +131,7 @@ const char *err_class_name(enum err_class class)
 
 enum err_class err_class_parse(const char *name)
 {
-    for (size_t i = 0; i < COUNT(class_names); i++)
+    for (size_t i = ERR_USAGE; i < COUNT(class_names); i++)
         if (!strcmp(name, class_names[i]))
             return (enum err_class)i;
     return ERR_INTERNAL;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Errors: one convention for the whole project.
  *
@@ -60,7 +61,7 @@ static inline bool err_is_set(const struct err *e)
 }
 
 /* "usage", "refused", ... as events and the wire spell it; err_class_parse() reads it back and
- * gives ERR_INTERNAL for a word it does not know. */
+ * gives ERR_INTERNAL for a word it does not know, and for "none": who says that it failed has. */
 const char *err_class_name(enum err_class class);
 enum err_class err_class_parse(const char *name);
 const char *err_side_name(enum err_side side);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Full reads and writes on descriptors, with a cancel object and an absolute deadline. The
  * only loops over read(2) and write(2) in the project.

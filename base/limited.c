@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "base/limited.h"
 
 #include "base/io.h"

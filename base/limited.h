@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A call that can neither be aborted nor given a deadline, with a limit all the same: a thread
  * makes it, and who asked waits until a deadline. Then the thread is left behind with what it

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Log: one object, passed in. Whoever owns the process decides where lines go (stderr for
  * people and the journal, libxl's message pipe for the save helper). Safe from many threads if

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "base/packet.h"
 
 #include "base/io.h"

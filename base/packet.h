@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Packets between our own processes on one host: AF_UNIX, SOCK_SEQPACKET, each message whole,
  * with at most one descriptor. Used by acceptor -> migration process -> save helper.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Sizes, rates and times as people write and read them. Sizes are binary (1G is 2^30 bytes),
  * rates are decimal bits a second (1G is 10^9), times take ns, us, ms, s, m (plain: seconds).

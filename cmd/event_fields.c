@@ -79,9 +79,9 @@ const struct field total_fields[] = {
 };
 
 const struct field dest_result_fields[] = {
-    FIELD_COUNT("populated_pages", struct dest_result, populated_pages),
+    FIELD_COUNT("populated_pages", struct dest_result, arrival.populated_pages),
     FIELD_COUNT("wire_bytes", struct dest_result, wire_bytes),
-    FIELD_COUNT("finish_ns", struct dest_result, finish_ns),
+    FIELD_COUNT("finish_ns", struct dest_result, arrival.finish_ns),
     FIELDS_END,
 };
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The programs' exit codes, as docs/design.md has them. */
 #ifndef CMD_EXIT_CODES_H
 #define CMD_EXIT_CODES_H

@@ -134,7 +134,7 @@ static bool read_bytes(const struct field *f, const char *text, uint8_t *at)
 
 static bool read_word(const struct field_words *words, const char *word, int *at)
 {
-    for (*at = 0; word && *at < words->count; ++*at)
+    for (*at = words->first; word && *at < words->count; ++*at)
         if (!strcmp(words->name(*at), word))
             return true;
     *at = words->otherwise;

@@ -29,8 +29,8 @@ enum field_kind {
 /* How an enum is spelled. */
 struct field_words {
     const char *(*name)(int value);
-    int count;     /* of its values, from 0 */
-    int otherwise; /* what another word means; -1: it is refused */
+    int first, count; /* its values that may be read are first to count - 1 */
+    int otherwise;    /* what another word means; -1: it is refused */
 };
 
 struct field {

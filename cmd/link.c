@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/link.h"
 
 #include "base/deadline.h"
@@ -33,7 +34,7 @@ static const char *role_name(int role)
 
 static const char *compress_name(int compress)
 {
-    return link_compress_names[compress];
+    return codec_name((enum codec)compress);
 }
 
 static const char *stall_name(int on_stall)
@@ -51,18 +52,19 @@ static const char *side_name(int side)
     return err_side_name((enum err_side)side);
 }
 
-static const struct field_words roles = {role_name, LINK_DESTINATION + 1, -1};
-static const struct field_words compressions = {compress_name, LINK_COMPRESSES, -1};
-static const struct field_words stalls = {stall_name, ON_STALLS, -1};
-static const struct field_words classes = {class_name, ERR_CANCELLED + 1, ERR_INTERNAL};
-static const struct field_words sides = {side_name, SIDE_DESTINATION + 1, SIDE_UNKNOWN};
+static const struct field_words roles = {role_name, 0, LINK_DESTINATION + 1, -1};
+static const struct field_words compressions = {compress_name, 0, CODEC_AUTO + 1, -1};
+static const struct field_words stalls = {stall_name, 0, ON_STALLS, -1};
+/* Whoever says that it failed has, whatever it calls that. */
+static const struct field_words classes = {class_name, ERR_USAGE, ERR_CANCELLED + 1, ERR_INTERNAL};
+static const struct field_words sides = {side_name, 0, SIDE_DESTINATION + 1, SIDE_UNKNOWN};
 
 static const struct field job_fields[] = {
     FIELD("role", FIELD_WORD, struct link_job, role, .words = &roles),
     FIELD_BETWEEN("domid", struct link_job, domid, 0, LINK_MAX_DOMID),
     FIELD("session", FIELD_BYTES, struct link_job, session),
     FIELD("key", FIELD_BYTES, struct link_job, key),
-    FIELD_BETWEEN("lanes", struct link_job, lanes, 1, LINK_MAX_LANES),
+    FIELD_BETWEEN("lanes", struct link_job, lanes, 1, MAX_LANES),
     FIELD("insecure", FIELD_BOOL, struct link_job, insecure),
     FIELD("config_dir", FIELD_TEXT, struct link_job, config_dir),
     FIELD("fingerprint", FIELD_TEXT, struct link_job, fingerprint),
@@ -221,23 +223,6 @@ int link_connect(const char *path, struct err *e)
         return rc;
     }
     return sock;
-}
-
-const char *const link_compress_names[LINK_COMPRESSES] = {
-    [LINK_COMPRESS_NONE] = "none",
-    [LINK_COMPRESS_LZ4] = "lz4",
-    [LINK_COMPRESS_ZSTD] = "zstd",
-    [LINK_COMPRESS_AUTO] = "auto",
-};
-
-bool link_parse_compress(const char *name, enum link_compress *compress)
-{
-    for (unsigned i = 0; i < LINK_COMPRESSES; i++)
-        if (!strcmp(name, link_compress_names[i])) {
-            *compress = i;
-            return true;
-        }
-    return false;
 }
 
 /* --- messages --- */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The link: one AF_UNIX SOCK_SEQPACKET connection between a supervisor and the save helper that
  * libxl started for it. The supervisor listens on a path below the run directory and exports it
@@ -11,8 +12,10 @@
 #define CMD_LINK_H
 
 #include "base/cancel.h"
+#include "base/codec.h"
 #include "base/deadline.h"
 #include "base/err.h"
+#include "base/limits.h"
 #include "cmd/fields.h"
 #include "sched/decide.h"
 
@@ -27,7 +30,6 @@ enum {
     LINK_SESSION_BYTES = 16,
     LINK_KEY_BYTES = 32,
     LINK_PREAMBLE_BYTES = 32,
-    LINK_MAX_LANES = 64,
     LINK_MAX_DOMID = 0x7fef, /* of a guest */
     LINK_HOST_BYTES = 256,
     LINK_PATH_BYTES = 256,
@@ -45,20 +47,6 @@ static inline int64_t link_connect_ns(int64_t silent_ns)
     return silent_ns - LINK_ALIVE_S * NS_PER_S;
 }
 
-/* What --compress says; names in link_compress_names. */
-enum link_compress {
-    LINK_COMPRESS_NONE,
-    LINK_COMPRESS_LZ4,
-    LINK_COMPRESS_ZSTD,
-    LINK_COMPRESS_AUTO,
-    LINK_COMPRESSES
-};
-
-extern const char *const link_compress_names[LINK_COMPRESSES];
-
-/* False: it is the name of none. */
-bool link_parse_compress(const char *name, enum link_compress *compress);
-
 enum link_role { LINK_SOURCE, LINK_DESTINATION };
 
 /* What a helper has to do. Times in ns; limits are spans, not points. */
@@ -67,7 +55,7 @@ struct link_job {
     uint32_t domid;
     uint8_t session[LINK_SESSION_BYTES];
     uint8_t key[LINK_KEY_BYTES]; /* proves that trunk and lanes belong to the session */
-    unsigned lanes;              /* 1..LINK_MAX_LANES; the trunk is not counted */
+    unsigned lanes;              /* 1..MAX_LANES; the trunk is not counted */
     bool insecure;
     char config_dir[LINK_PATH_BYTES];
     char fingerprint[LINK_FINGERPRINT_BYTES]; /* the peer's, as seen on control; "" if insecure */
@@ -76,7 +64,7 @@ struct link_job {
     int64_t connect_ns; /* limit for making one connection */
     int64_t silent_ns;  /* a peer that makes no progress for so long is dead */
     /* Source only. */
-    enum link_compress compress;
+    enum codec compress;
     uint64_t bandwidth_bits_per_s; /* 0: no cap */
     struct decide_limits limits;
     int64_t suspend_estimate_ns;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/lock.h"
 
 #include "cmd/paths.h"

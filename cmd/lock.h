@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * One engine per domain: a lock file in the run directory, flock'ed on an open file description.
  * The supervisor hands a duplicate to its helper, so the lock is free only when both have let go,

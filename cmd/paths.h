@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Where things are: the run directory (XMIGRATE_RUN_DIR, else /run/xmigrate) and the state
  * directory, which outlives a power loss (XMIGRATE_STATE_DIR, else /var/lib/xmigrate), both ours

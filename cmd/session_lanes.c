@@ -84,7 +84,7 @@ int session_lanes_accept(struct session_lanes *l, const struct session *s, int f
 
 void session_lanes_close(struct session_lanes *l)
 {
-    for (unsigned i = 0; i < LINK_MAX_LANES; i++) {
+    for (unsigned i = 0; i < MAX_LANES; i++) {
         channel_close(l->lanes[i]);
         l->lanes[i] = NULL;
     }

@@ -22,14 +22,14 @@ struct session {
     struct cancel *cancel;   /* fired: stop */
     int64_t stall_ns;        /* a peer that makes no progress for so long is dead */
     int64_t connect_ns;      /* limit for making one connection */
-    unsigned lanes;          /* at most LINK_MAX_LANES */
+    unsigned lanes;          /* at most MAX_LANES */
     bool has_trunk;
     uint64_t bits_per_s; /* how much a source sends on all of them at most; 0: no cap */
 };
 
 struct session_lanes {
     struct channel *trunk;
-    struct channel *lanes[LINK_MAX_LANES];
+    struct channel *lanes[MAX_LANES];
     struct bucket bucket; /* shared by all of them */
     bool capped;          /* it is in use */
 };

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Signals to a cancel object. They are caught and not blocked: a blocked signal would be
  * inherited by everything that libxl starts (device models, scripts), a handler is not.

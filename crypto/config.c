@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "crypto/config.h"
 
 #include "base/deadline.h"
@@ -66,7 +67,7 @@ int config_read(const char *path, char **text, size_t *len_bytes, struct stat *s
     return rc;
 }
 
-/* A rename or link lasts over a crash only once its directory does. */
+/* A rename or link survives a crash only once its directory is synced. */
 static int sync_dir_of(const char *path, struct err *e)
 {
     char dir[CONFIG_PATH_BYTES];

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Files of the configuration directory: where they are, read whole and bounded, and written so
  * that a reader or a crash never sees half of one.

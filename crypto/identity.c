@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "crypto/identity.h"
 
 #include "crypto/reason.h"
@@ -54,7 +55,7 @@ int identity_fingerprint(X509 *cert, char out[static FINGERPRINT_BYTES], struct 
 
 /* The key */
 
-/* Keys with a passphrase are not for a service: never ask at a terminal. */
+/* A service cannot use a key with a passphrase: never prompt. */
 static int no_passphrase(char *buf, int size, int rwflag, void *arg)
 {
     (void)buf;
@@ -102,7 +103,7 @@ static int load_key(EVP_PKEY **key, const char *path, struct err *e)
     return rc;
 }
 
-/* Make one, unless another first start has it made meanwhile. */
+/* Make one, unless another process has just made it. */
 static int make_key(const char *path, struct err *e)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
@@ -157,8 +158,7 @@ static bool number_certificate(X509 *cert)
     return good;
 }
 
-/* Trust is in the key and asks no dates: the certificate says that it has none (RFC 5280 4.1.2.5).
- */
+/* Trust is in the key, so the certificate never expires (RFC 5280 4.1.2.5). */
 static X509 *new_certificate(EVP_PKEY *key)
 {
     char host[IDENTITY_HOST_BYTES];

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Who this host is: a key and a self-signed certificate in the configuration directory, made at
  * the first start, as ssh does for its host keys. A fingerprint is of the public key alone
@@ -23,7 +24,7 @@ struct identity {
 };
 
 /* Load it, or make it (directory 0700, key.pem 0600, cert.pem). Refuses a key that others may
- * read, and a certificate that is not of this key. Two first starts at once end with one key. */
+ * read, and a certificate for another key. Two first starts at once end up with one key. */
 int identity_open(struct identity *id, const char *config_dir, struct err *e);
 void identity_close(struct identity *id);
 

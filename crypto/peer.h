@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A connection to a peer, whole: TCP, preamble, TLS, and for trunk and lanes the proof that they
  * belong to the session. The only way in which this project opens or accepts one.
@@ -19,7 +20,7 @@ struct peer_params {
     const char *expected_fingerprint; /* the control connection's peer; NULL for control */
     const struct cancel *cancel;
     int64_t stall_ns;    /* silent peer */
-    int64_t deadline_ns; /* until it is open and proven */
+    int64_t deadline_ns; /* to open and prove it */
 };
 
 /* Connect. *peer says who it is; empty with --insecure. */

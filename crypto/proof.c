@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "crypto/proof.h"
 
 #include "base/bytes.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Inside of crypto/: the proof that a trunk or lane belongs to a session (docs/wire.md). Both ends
  * hold the session's key, which only ever travelled inside control's TLS; each sends an
@@ -23,7 +24,7 @@ struct proof_subject {
 int proof_make(
     const struct proof_subject *s, bool server, uint8_t out[static PROOF_BYTES], struct err *e);
 
-/* The client proves itself first; a server that is not convinced says nothing. */
+/* The client goes first; a server that rejects its proof says nothing. */
 int proof_exchange(struct channel *ch, const uint8_t *key, const uint8_t *session, uint16_t lane,
     bool server, int64_t deadline_ns, struct err *e);
 

@@ -1,4 +1,5 @@
-/* Inside of crypto/: the last thing OpenSSL complained about in this thread, to end a line with. */
+/* SPDX-License-Identifier: MIT */
+/* Inside of crypto/: OpenSSL's last error in this thread, to end a message with. */
 #ifndef CRYPTO_REASON_H
 #define CRYPTO_REASON_H
 

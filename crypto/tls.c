@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "crypto/tls.h"
 
 #include "crypto/reason.h"
@@ -12,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* AES-128 is the cheapest with AES instructions and no weaker against anything that is known;
- * without them ChaCha20 is several times as fast. */
+/* AES-128 is the cheapest with AES instructions, and no known attack makes it weaker; without them
+ * ChaCha20 is several times as fast. */
 #define CIPHERS_AES_FIRST                                                                          \
     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define CIPHERS_CHACHA_FIRST                                                                       \
@@ -39,7 +40,7 @@ static int limit_protocol(SSL_CTX *ctx, struct err *e)
         !SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) ||
         !SSL_CTX_set_ciphersuites(ctx, has_aes ? CIPHERS_AES_FIRST : CIPHERS_CHACHA_FIRST))
         return err_set(e, ERR_LOCAL, EIO, "cannot set up TLS 1.3: %s", openssl_reason());
-    /* Every connection proves who is there: nothing is resumed. */
+    /* No resumption: every connection authenticates. */
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(ctx, 0);
     SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
@@ -147,7 +148,7 @@ static int confirm(struct tls_stream *s, const struct tls_params *p, struct err 
     return rc;
 }
 
-/* Handshake and confirmation; the cause in words that say what to do. */
+/* Handshake and confirmation; an error says what to do. */
 static int agree(struct tls_context *ctx, struct tls_stream *s, const struct tls_params *p,
     struct tls_verdict *v, struct err *e)
 {

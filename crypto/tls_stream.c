@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "crypto/tls_stream.h"
 
 #include "base/deadline.h"
@@ -14,8 +15,8 @@
 
 #define BINDING_LABEL "EXPORTER-xmigrate-lane"
 
-/* AES-GCM with one key is good for 2^24.5 full records (RFC 8446 5.5), OpenSSL does not count them:
- * a new key every 64 GiB is far below, and costs nothing. */
+/* One AES-GCM key is good for 2^24.5 full records (RFC 8446 5.5), which OpenSSL does not count. A
+ * new key every 64 GiB stays far below and costs nothing. */
 #define REKEY_BYTES (64ull << 30)
 
 /* How an SSL call ended, in terms of base/io.h. */
@@ -24,7 +25,7 @@ enum {
     WANTS_OUTPUT = -ENOBUFS, /* `out` is full */
 };
 
-/* SSL's own alerts of the peer are reasons from here on. */
+/* The peer's alerts are error reasons from here on. */
 enum { ALERT_REASON_BASE = SSL_AD_REASON_OFFSET, ALERT_REASON_END = ALERT_REASON_BASE + 256 };
 
 /* What OpenSSL reads from and writes to; always under the lock */
@@ -88,7 +89,7 @@ static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
     (void)number;
     (void)pointer;
     switch (command) {
-    case BIO_CTRL_FLUSH: /* the stream writes when it is told to */
+    case BIO_CTRL_FLUSH: /* the stream writes when it chooses to */
         return 1;
     case BIO_CTRL_EOF:
         return s->is_at_end;
@@ -109,7 +110,7 @@ static BIO_METHOD *new_bio_method(void)
     return m;
 }
 
-/* Results and words for them */
+/* Results and messages */
 
 /* After an SSL call that returned result; under the lock. 0 or one of the codes above or of
  * base/io.h: -ENODATA for the peer's goodbye, -EBADMSG for an end or bytes that are not right. */
@@ -141,13 +142,13 @@ static int judge_call(struct tls_stream *s, int result)
     return -EPROTO;
 }
 
-/* An SSL call that neither worked nor will when it is called again. */
+/* Did the SSL call fail for good? */
 static bool is_final(int rc)
 {
     return rc && rc != WANTS_INPUT && rc != WANTS_OUTPUT;
 }
 
-/* Put judge_call()'s rc into words where it needs some; under the lock. Returns rc. */
+/* Set *e for judge_call()'s rc where it needs a text; under the lock. Returns rc. */
 static int explain_call(struct tls_stream *s, const char *doing, int rc, struct err *e)
 {
     if (!is_final(rc) || rc == -ENODATA)
@@ -253,7 +254,7 @@ static int write_sealed(struct tls_stream *s, struct err *e)
     return rc ? channel_fail(&s->ch, "sending", rc, e) : 0;
 }
 
-/* Seal so much; a chunk that is full is written, or a slice where sending is paced. */
+/* Seal len_bytes; a full chunk, or a slice where sending is paced, is written. */
 static int send_bytes(struct tls_stream *s, const uint8_t *buf, size_t len_bytes, struct err *e)
 {
     const size_t full_bytes = channel_slice(&s->ch, TLS_CHUNK_BYTES);
@@ -290,9 +291,9 @@ static struct tls_stream *stream_of(struct channel *ch)
 }
 
 /*
- * Records are best full: sealing one costs nearly the same for few bytes as for many. So pieces
- * smaller than a record are gathered; of a larger one as much is gathered as fills the record
- * begun, and the whole records that follow are sealed where they lie.
+ * Records should be full: sealing a few bytes costs nearly as much as sealing many. So pieces
+ * smaller than a record are gathered; a larger piece first fills the record that was begun, and
+ * whole records after that are sealed in place.
  */
 static int send_gathered(struct tls_stream *s, struct err *e)
 {
@@ -346,18 +347,18 @@ static int tls_send(struct channel *ch, struct iovec *iov, int count, struct err
     return rc ? rc : write_sealed(s, e);
 }
 
-/* One SSL_read(), and a try to write what it may have caused (a key update's answer, an alert).
- * Under the lock. */
+/* One SSL_read(), and an attempt to write what it may have triggered (a key update's answer, an
+ * alert). Under the lock. */
 static int open_some(struct tls_stream *s, void *buf, size_t len_bytes, size_t *opened_bytes)
 {
     const int rc = judge_call(s, SSL_read_ex(s->ssl, buf, len_bytes, opened_bytes));
 
     if (s->out_end > s->out_begin)
-        write_out(s); /* if it fails now, the next send says so */
+        write_out(s); /* a failure shows at the next send */
     return rc;
 }
 
-/* Open into iov[*at] and those after it as long as there is something; *at and it are moved on. */
+/* Decrypt into iov[*at] and on for as long as there is input; advances *at and the iovecs. */
 static int open_parts(struct tls_stream *s, struct iovec *iov, int count, int *at, struct err *e)
 {
     int rc = 0;
@@ -378,8 +379,8 @@ static int open_parts(struct tls_stream *s, struct iovec *iov, int count, int *a
     return rc;
 }
 
-/* left_bytes: what the caller still wants. Of a record begun, which may be a larger one than ours,
- * OpenSSL may hold nearly all. */
+/* left_bytes: what the caller still wants. OpenSSL may hold nearly all of a record, and a peer's
+ * may be larger than ours. */
 static int wait_for(struct tls_stream *s, int wants, size_t left_bytes, int64_t deadline_ns)
 {
     const size_t longest_bytes = SSL3_RT_MAX_PLAIN_LENGTH;
@@ -431,7 +432,7 @@ static int tls_finish(struct channel *ch, struct err *e)
     pthread_mutex_lock(&s->lock);
     ERR_clear_error();
     const int result = SSL_shutdown(s->ssl);
-    /* 0: said, and the peer's goodbye is not here yet, which is as good as 1. */
+    /* 0: sent, the peer's has not arrived yet; as good as 1. */
     int rc = explain_call(s, "closing", result < 0 ? judge_call(s, result) : 0, e);
     pthread_mutex_unlock(&s->lock);
 
@@ -462,6 +463,7 @@ static const struct channel_ops tls_ops = {
     .recv = tls_recv,
     .binding = tls_binding,
     .finish = tls_finish,
+    .limit_unsent = channel_limit_socket,
     .shutdown = tls_shutdown,
     .close = tls_close_stream,
 };

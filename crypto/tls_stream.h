@@ -1,11 +1,12 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Inside of crypto/: the TLS channel itself, from an SSL object that tls.c has set up.
  *
  * OpenSSL does no I/O of its own here. What it seals goes into `out`, and several records leave in
  * one write(2); what it opens comes from `in`, which is read in large pieces. (Its own read-ahead
  * would move all that it holds to the front of its buffer at every record.) So there is one place
- * that waits, and nobody waits under the lock: an SSL object is not for two threads, while a
- * channel's sender and receiver may be two.
+ * that waits, and nobody waits under the lock: two threads must not share an SSL object, but a
+ * channel may have a sender and a receiver.
  */
 #ifndef CRYPTO_TLS_STREAM_H
 #define CRYPTO_TLS_STREAM_H
@@ -17,15 +18,15 @@
 #include <stdbool.h>
 
 enum {
-    /* What a record of ours carries: four, with the 22 bytes that sealing adds to each, and a
-     * packet's headers are 64 KiB. */
+    /* Payload of one record: four of them, with the 22 bytes that sealing adds to each and a
+     * packet's headers, make 64 KiB. */
     TLS_RECORD_BYTES = (64 << 10) / 4 - 64,
-    /* Sealed, then written, at once: still in the cache; and not more than one packet, or each
+    /* Sealed and then written in one go: still in the cache, and no more than one packet, or each
      * write would end with a tiny one. */
     TLS_CHUNK_BYTES = 4 * TLS_RECORD_BYTES,
     /* A chunk sealed (22 bytes a record), a handshake's flight with a long chain, and alerts. */
     TLS_OUT_BYTES = TLS_CHUNK_BYTES + (32 << 10),
-    TLS_IN_BYTES = 128 << 10, /* read(2) at once, if so much is there */
+    TLS_IN_BYTES = 128 << 10, /* per read(2) */
 };
 
 struct tls_stream {
@@ -36,15 +37,15 @@ struct tls_stream {
     SSL *ssl;
     size_t out_begin, out_end; /* sealed bytes that are not written yet */
     uint64_t sealed_bytes;     /* with the current key */
-    int io_error;              /* what read(2) or write(2) said, -errno; 0: nothing bad */
+    int io_error;              /* of read(2) or write(2), -errno; 0: none */
     bool is_at_end;            /* the peer closed the connection */
     int peer_alert;            /* why the peer gave up, as TLS numbers it; 0: it did not say */
     uint8_t out[TLS_OUT_BYTES];
     size_t in_begin, in_end; /* bytes that OpenSSL has not taken yet */
     uint8_t in[TLS_IN_BYTES];
 
-    /* The sender's: small pieces on their way into full records, and how much is sealed and waits
-     * to be written with more; both empty between sends. */
+    /* The sender's: small pieces being gathered into a full record, and bytes sealed but not yet
+     * written; both 0 between sends. */
     size_t gathered_bytes, pending_bytes;
     int64_t mark_cpu_ns; /* up to which this send is accounted for */
     uint8_t gather[TLS_RECORD_BYTES];

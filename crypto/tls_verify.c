@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "crypto/tls_verify.h"
 
 #include <arpa/inet.h>
@@ -27,7 +28,7 @@ static void end_text(BIO *bio, char *out, size_t cap)
     BIO_free(bio);
 }
 
-/* Printable whatever the peer has put into it. */
+/* Printable, whatever the peer put into it. */
 static void describe_subject(X509 *cert, char out[static SUBJECT_TEXT_BYTES])
 {
     BIO *bio = BIO_new(BIO_s_mem());
@@ -44,7 +45,7 @@ static void describe_date(const ASN1_TIME *date, char out[static DATE_TEXT_BYTES
     end_text(bio, out, DATE_TEXT_BYTES);
 }
 
-/* The name it gives itself, if that is harmless in a command line; else a word to be replaced. */
+/* The name it gives itself if that is safe in a command line; otherwise a placeholder. */
 static void suggest_name(X509 *cert, char out[static TRUST_NAME_BYTES])
 {
     const int n = X509_NAME_get_text_by_NID(
@@ -72,7 +73,7 @@ static int refuse_untrusted(struct tls_verdict *v, X509 *cert)
     return REFUSED_UNTRUSTED;
 }
 
-/* Why the CA's word does not count for this certificate. */
+/* Why the CA does not vouch for this certificate. */
 static int refuse_certificate(struct tls_verdict *v, X509 *cert, int reason)
 {
     char subject[SUBJECT_TEXT_BYTES], date[DATE_TEXT_BYTES], option[CONFIG_PATH_BYTES];
@@ -129,7 +130,7 @@ static int judge_peer(struct tls_verdict *v, X509_STORE_CTX *chain, X509 *cert)
             v->peer->fingerprint, v->params->expected_fingerprint);
         return REFUSED_OTHER_KEY;
     }
-    /* A move within one host: whoever has our own key is us. */
+    /* A move within one host: whoever has our key is us. */
     if (!strcmp(v->peer->fingerprint, v->own_fingerprint)) {
         strcpy(v->peer->name, "this host");
         return X509_V_OK;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Inside of crypto/: is this peer let in? Asked by OpenSSL in the middle of a handshake, answered
  * from `trusted` and ca.pem, and kept with its reason until the handshake's end.
@@ -5,7 +6,7 @@
 #ifndef CRYPTO_TLS_VERIFY_H
 #define CRYPTO_TLS_VERIFY_H
 
-#include "crypto/tls.h"
+#include "crypto/tls_params.h"
 
 #include <openssl/ssl.h>
 
@@ -15,11 +16,11 @@ struct tls_verdict {
     bool has_ca;
     const struct tls_params *params;
     const char *host;      /* the peer, for messages */
-    struct tls_peer *peer; /* who it is, as far as it came */
+    struct tls_peer *peer; /* who it is, as far as known */
     struct err why_not;
 };
 
-/* Put in charge of every handshake of ctx; each SSL carries a struct tls_verdict as app data. */
+/* Install it for every handshake of ctx; each SSL carries a struct tls_verdict as app data. */
 void tls_verify_install(SSL_CTX *ctx);
 
 /* What a CA's certificate has to be for. */

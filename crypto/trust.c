@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "crypto/trust.h"
 
 #include <ctype.h>
@@ -32,7 +33,7 @@ bool trust_is_fingerprint(const char *text)
     return text[BASE64_SHA256_CHARS] == '\0';
 }
 
-/* One word of printable characters: it stands in a line, in messages and in commands. */
+/* One word of printable characters: it appears in a line, in messages and in commands. */
 static bool is_name(const char *text)
 {
     size_t len = 0;
@@ -152,15 +153,17 @@ int trust_find(const char *config_dir, const char *fingerprint, bool *found,
             memcpy(name, entry.name, TRUST_NAME_BYTES);
         }
     }
-    if (rc)
+    if (rc) {
         *found = false;
+        name[0] = '\0';
+    }
     free(t.text);
     return rc;
 }
 
 /* Changes */
 
-/* Two that change the file at once take turns; the directory is the lock. */
+/* Concurrent changes take turns; the lock is on the directory. */
 static int lock_dir(const char *config_dir, struct err *e)
 {
     if (config_make_dir(config_dir, e))
@@ -178,13 +181,15 @@ static int lock_dir(const char *config_dir, struct err *e)
     return fd;
 }
 
+/* A fingerprint means that key, even if somebody else goes by it as a name. */
 static bool is_same(const struct entry *entry, const char *fingerprint_or_name)
 {
-    return !strcmp(entry->fingerprint, fingerprint_or_name) ||
-           (strcmp(entry->name, NO_NAME) && !strcmp(entry->name, fingerprint_or_name));
+    if (trust_is_fingerprint(fingerprint_or_name))
+        return !strcmp(entry->fingerprint, fingerprint_or_name);
+    return strcmp(entry->name, NO_NAME) && !strcmp(entry->name, fingerprint_or_name);
 }
 
-/* Copy the file without the entries that are meant (and count those). */
+/* Copy the file without the entries that match (and count those). */
 static int copy_others(
     const struct trusted *t, const char *whom, FILE *out, unsigned *dropped, struct err *e)
 {

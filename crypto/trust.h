@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Whom this host trusts: the file `trusted` in the configuration directory, one peer a line:
  *   SHA256:43-characters-of-base64 NAME

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Where dirty pages come from, behind a small ops table: Xen's log-dirty mode
  * (engine/xen/logdirty.c). Bitmaps have one bit for each of the guest's frames; what is done with

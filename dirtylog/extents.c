@@ -1,8 +1,7 @@
+/* SPDX-License-Identifier: MIT */
 #include "dirtylog/extents.h"
 
 #include "base/bitmap.h"
-
-enum { EXTENT_WORDS = EXTENT_FRAMES / 64 };
 
 void frame_share_begin(struct frame_share *s, const uint64_t *bitmap, uint64_t frames)
 {

@@ -8,10 +8,10 @@
 #ifndef DIRTYLOG_EXTENTS_H
 #define DIRTYLOG_EXTENTS_H
 
+#include "base/limits.h"
+
 #include <stdatomic.h>
 #include <stdint.h>
-
-enum { EXTENT_FRAMES = 512 };
 
 /* What is left of a round's bitmap, shared by its lanes. */
 struct frame_share {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/allocations.h"
 
 #include <stddef.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * How often our own code asked for memory: the programs are linked so that its calls of malloc and
  * its kin (not those of libraries) come here first (`--wrap`, in the Makefile). It makes "nothing

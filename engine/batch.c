@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/batch.h"
 
 #include "base/deadline.h"
@@ -9,29 +10,6 @@
 #include <sys/mman.h>
 
 _Static_assert((int)BATCH_PAGES <= (int)FRAME_TYPES_MAX, "one call asks for all types of a batch");
-
-int page_fault_explain(const struct page_fault *f, uint32_t domid, struct err *e)
-{
-    if (!f->level)
-        return err_set(e, ERR_GUEST, f->code,
-            "page %#" PRIx64 " (frame %#" PRIx64 ") of domain %u cannot be mapped: %s", f->pfn,
-            f->frame, domid, strerrordesc_np(f->code) ?: "unknown error");
-    if (f->code == E2BIG)
-        return err_set(e, ERR_GUEST, E2BIG,
-            "entry %u of the L%u page table %#" PRIx64 " (frame %#" PRIx64
-            ") of domain %u is a superpage, which cannot be moved",
-            f->index, f->level, f->pfn, f->frame, domid);
-    if (f->code == EINVAL)
-        return err_set(e, ERR_GUEST, EINVAL,
-            "page %#" PRIx64 " (frame %#" PRIx64
-            ") of domain %u is an L%u page table, which such a guest cannot have",
-            f->pfn, f->frame, domid, f->level);
-    return err_set(e, ERR_GUEST, ERANGE,
-        "entry %u of the L%u page table %#" PRIx64 " (frame %#" PRIx64
-        ") of domain %u names frame %#" PRIx64
-        ", which is not the domain's own: it maps a page of another domain or of a device",
-        f->index, f->level, f->pfn, f->frame, domid, f->target);
-}
 
 int batch_create(struct xen *xen, const struct guest *guest, struct frame_notes *notes,
     struct batch **b, struct err *e)
@@ -123,6 +101,18 @@ static int defer_table(struct batch *b, struct page_fault *fault, const uint64_t
     return defer(b, fault, stuck, suspended, e);
 }
 
+/* Are they types that a stream has a word for? */
+static int check_types(const struct batch *b, const uint64_t *frames, const uint8_t *types,
+    unsigned count, struct err *e)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (!v3_type_is_known(types[i]))
+            return err_set(e, ERR_LOCAL, EPROTO,
+                "Xen reports a page type for frame %#lx of domain %u that is not known: %u",
+                frames[i], b->guest->dom.domid, types[i]);
+    return 0;
+}
+
 /* Which of them have frames, and of what types. The others keep V3_PAGE_XTAB. */
 static int find_frames(
     struct batch *b, const uint64_t *pfns, unsigned count, struct candidates *c, struct err *e)
@@ -146,8 +136,10 @@ static int find_frames(
     if (!n)
         return 0;
 
-    const int rc = frame_types_read(b->xen, b->guest->dom.domid, &b->scratch, asked, n, answers, e);
+    int rc = frame_types_read(b->xen, b->guest->dom.domid, &b->scratch, asked, n, answers, e);
 
+    if (!rc)
+        rc = check_types(b, asked, answers, n, e);
     n = 0;
     for (unsigned i = 0; i < count && !rc; i++)
         if (c->frames[i] != GUEST_NO_FRAME)

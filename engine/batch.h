@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A batch: up to BATCH_PAGES of the guest's frames, looked at, mapped and made ready to be sent.
  * Each call that looks or maps costs some 20 us, so it is as many as Xen tells the types of at
@@ -19,25 +20,14 @@
 
 #include "dirtylog/extents.h"
 #include "dirtylog/pending.h"
-#include "engine/guest.h"
+#include "engine/guest/guest.h"
+#include "engine/page_fault.h"
 #include "engine/xen/foreign.h"
 #include "transport/v3.h"
 
 #include <stdbool.h>
 
 enum { BATCH_PAGES = 2 * EXTENT_FRAMES };
-
-/* Why a page could not be sent. */
-struct page_fault {
-    int code; /* 0: none */
-    uint64_t pfn, frame;
-    unsigned level;  /* of a page table; 0: the page itself could not be mapped */
-    unsigned index;  /* of the entry */
-    uint64_t target; /* the frame that the entry names */
-};
-
-/* ERR_GUEST, naming all of it. */
-int page_fault_explain(const struct page_fault *f, uint32_t domid, struct err *e);
 
 /* CPU time, over all loads. */
 struct batch_costs {

@@ -1,67 +1,134 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/dest.h"
 
 #include "base/deadline.h"
-#include "engine/feed.h"
+#include "engine/guest/load.h"
+#include "engine/in/in.h"
+#include "transport/v3.h"
+
+#include <pthread.h>
 
 /* About five times a second. */
 #define REPORT_EVERY_NS (200 * NS_PER_MS)
 
-void feed_report(struct feed *f, const struct frames *frames)
-{
-    const struct dest_report_ops *report = f->p->report;
+struct dest {
+    const struct dest_params *p;
+    struct dest_result *result;
+    struct loader loader;
+    pthread_mutex_t report_lock; /* guards report_at_ns and the call of progress() */
+    int64_t report_at_ns;
+};
 
-    if (pthread_mutex_trylock(&f->report_lock))
+/* A batch is in place. From any of the in's threads; whoever finds another here has nothing to
+ * say. */
+static void report_progress(void *arg)
+{
+    struct dest *d = arg;
+    const struct dest_report_ops *report = d->p->report;
+    const struct in *in = d->p->in;
+
+    if (pthread_mutex_trylock(&d->report_lock))
         return;
-    if (deadline_passed(f->report_at_ns)) {
-        f->report_at_ns = deadline_in(REPORT_EVERY_NS);
+    if (deadline_passed(d->report_at_ns)) {
+        d->report_at_ns = deadline_in(REPORT_EVERY_NS);
         report->progress(
-            report->arg, atomic_load(&frames->populated_pages), f->ops->count_bytes(f));
+            report->arg, atomic_load(&d->loader.frames.populated_pages), in->ops->wire_bytes(in));
     }
-    pthread_mutex_unlock(&f->report_lock);
+    pthread_mutex_unlock(&d->report_lock);
+}
+
+/* What comes before memory is complete: the toolstack adds what it lacks. */
+static int finish_static_data(struct dest *d, struct err *e)
+{
+    const struct dest_toolstack *t = d->p->toolstack;
+    unsigned missing;
+    const int rc = load_static_done(&d->loader, &missing, e);
+
+    return rc ? rc : t->static_data_done(t->arg, missing, e);
+}
+
+static int load_pages(struct dest *d, struct err *e)
+{
+    struct in *in = d->p->in;
+    const struct in_hook hook = {report_progress, d};
+    const int rc = load_check_ready(&d->loader, e);
+
+    return rc ? rc : in->ops->pages(in, &d->loader.frames, &hook, e);
+}
+
+static int handle_event(struct dest *d, const struct in_event *event, struct err *e)
+{
+    switch (event->kind) {
+    case IN_STATE:
+        if (event->v3_type == V3_STATIC_DATA_END)
+            return finish_static_data(d, e);
+        return load_state(&d->loader, event->v3_type, event->body, event->len_bytes, e);
+    case IN_PAGES:
+        return load_pages(d, e);
+    case IN_CHECKPOINT:
+        return in_refuse_checkpoint(d->p->in, e);
+    default:
+        return load_check_ready(&d->loader, e);
+    }
+}
+
+static int load_image(struct dest *d, struct err *e)
+{
+    struct in *in = d->p->in;
+    struct in_head head;
+    struct in_event event;
+    int rc = in->ops->head(in, &head, e);
+
+    if (!rc)
+        rc = load_open(&d->loader, &d->p->guest, head.guest_type, head.frame_limit, e);
+    if (rc)
+        return rc;
+    do {
+        rc = in->ops->next(in, &event, e);
+        if (!rc)
+            rc = handle_event(d, &event, e);
+    } while (!rc && event.kind != IN_END);
+    return rc;
 }
 
 /* From the last record to a domain that could run. */
-static int finish_guest(struct restore *r, struct dest_result *result, struct err *e)
+static int complete_guest(struct dest *d, struct err *e)
 {
+    struct arrival *arrival = &d->result->arrival;
     const int64_t begun_ns = now_ns();
-    const int rc = restore_complete(r, result, e);
+    const int rc = load_complete(&d->loader, &d->result->rings, e);
 
-    result->finish_ns = now_ns() - begun_ns;
-    result->populated_pages = atomic_load(&r->frames.populated_pages);
+    arrival->finish_ns = now_ns() - begun_ns;
+    arrival->populated_pages = atomic_load(&d->loader.frames.populated_pages);
     return rc;
 }
 
-static int build_guest(struct feed *f, struct restore *r, struct dest_result *result, struct err *e)
+static void note_failure(struct dest *d, struct err *e)
 {
-    struct feed_head head;
-    int rc = f->ops->read_head(f, &head, e);
-
-    if (!rc)
-        rc = restore_open(r, f->p, head.guest_type, head.frame_limit, e);
-    if (!rc)
-        rc = f->ops->receive(f, r, e);
-    if (!rc)
-        rc = finish_guest(r, result, e);
-    return rc;
+    if (e->side == SIDE_UNKNOWN)
+        e->side = SIDE_DESTINATION;
+    cancel_fire(d->p->cancel);
 }
 
 int dest_run(const struct dest_params *p, struct dest_result *result, struct err *e)
 {
-    struct restore restore = {0};
+    struct dest d = {
+        .p = p, .result = result, .report_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER};
     struct err unheard = ERR_INIT;
-    struct feed *feed;
-    int rc = p->trunk ? feed_open_lanes(&feed, p, e) : feed_open_plain(&feed, p, e);
+    struct in *in = p->in;
 
     *result = (struct dest_result){0};
+
+    int rc = load_image(&d, e);
+
+    if (!rc)
+        rc = complete_guest(&d, e);
+    load_close(&d.loader);
+    result->wire_bytes = in->ops->wire_bytes(in);
     if (rc)
-        return rc;
-    rc = build_guest(feed, &restore, result, e);
-    restore_close(&restore);
-    result->wire_bytes = feed->ops->count_bytes(feed);
-    if (rc && e->side == SIDE_UNKNOWN)
-        e->side = SIDE_DESTINATION;
-    if (feed->ops->answer(feed, e, result, rc ? &unheard : e) && !rc)
+        note_failure(&d, e);
+    if (in->ops->answer(in, e, &result->arrival, rc ? &unheard : e) && !rc)
         rc = -e->code;
-    feed->ops->close(feed);
+    in->ops->close(in);
     return rc;
 }

@@ -1,18 +1,21 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The destination's story: builds memory and state of a domain that libxl has created empty and
  * paused. Returns with nothing mapped; on failure the half-built domain is the caller's to
- * destroy. Runs on the save helper's main thread. Native: a failure fires the cancel object, and
- * the first cause is what the caller, and the source, get to see.
+ * destroy. Runs on the save helper's main thread. A failure fires the cancel object, and the first
+ * cause is what the caller, and where that is possible the source, get to see.
  */
 #ifndef ENGINE_DEST_H
 #define ENGINE_DEST_H
 
 #include "base/cancel.h"
 #include "base/err.h"
-#include "base/log.h"
-#include "transport/channel.h"
+#include "engine/arrival.h"
+#include "engine/guest/loader.h"
 
 #include <stdint.h>
+
+struct in;
 
 struct dest_toolstack {
     /* Once, at STATIC_DATA_END, before any page. missing: XGR_SDD_MISSING_* bits. */
@@ -28,32 +31,20 @@ struct dest_report_ops {
 };
 
 struct dest_params {
-    uint32_t domid;
-    uint32_t store_evtchn, store_domid;
-    uint32_t console_evtchn, console_domid;
-    const struct log *log;
+    struct loader_params guest;
+    struct in *in; /* from the caller; dest_run() closes it in any case */
     struct cancel *cancel;
     const struct dest_toolstack *toolstack;
     const struct dest_report_ops *report;
-
-    /* Native: as struct source_params. */
-    struct channel *trunk;
-    struct channel **lanes;
-    unsigned lane_count;
-
-    /* Drop-in (trunk NULL): the plain libxc v2/v3 stream; non-blocking; nothing is read ahead. */
-    int stream_fd;
 };
 
 struct dest_result {
-    uint64_t store_gfn;
-    uint64_t console_gfn;
-    uint64_t populated_pages;
+    struct guest_rings rings;
+    struct arrival arrival;
     uint64_t wire_bytes;
-    int64_t finish_ns; /* from the last state record to done */
 };
 
-/* Native: when all is in place the result record goes back on the trunk before this returns. */
+/* When all is in place, or when it failed, the source is told before this returns. */
 int dest_run(const struct dest_params *p, struct dest_result *result, struct err *e);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/paced.h"
 
 static void take_from_bucket(void *arg, size_t bytes)

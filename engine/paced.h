@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* --bandwidth: all channels of a migration take what they send from one bucket. */
 #ifndef ENGINE_PACED_H
 #define ENGINE_PACED_H

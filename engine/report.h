@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What a migration tells while it runs: plain numbers, handed to whoever asked, on the thread
  * that runs the story. The save helper turns them into events (docs/events.md).
@@ -6,6 +7,7 @@
 #define ENGINE_REPORT_H
 
 #include "base/err.h"
+#include "base/limits.h"
 #include "sched/decide.h"
 #include "sched/words.h"
 
@@ -78,8 +80,6 @@ struct lane_profile {
     int64_t paced_ns; /* for --bandwidth */
 };
 
-enum { REPORT_MAX_LANES = 64 };
-
 struct total_report {
     unsigned rounds;
     uint64_t data_pages;
@@ -89,7 +89,7 @@ struct total_report {
     struct prediction predicted; /* when the decision to suspend was made */
     struct downtime_report downtime;
     unsigned lane_count; /* 0: there were none (plain stream) */
-    struct lane_profile lanes[REPORT_MAX_LANES];
+    struct lane_profile lanes[MAX_LANES];
 };
 
 struct report_ops {

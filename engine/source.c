@@ -1,11 +1,12 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/source.h"
 
 #include "base/bitmap.h"
 #include "base/deadline.h"
 #include "dirtylog/pending.h"
 #include "engine/batch.h"
-#include "engine/guest.h"
-#include "engine/sink.h"
+#include "engine/guest/save.h"
+#include "engine/out/out.h"
 #include "engine/xen/logdirty.h"
 #include "sched/precopy.h"
 #include "transport/v3.h"
@@ -16,7 +17,8 @@
 
 #define PROGRESS_EVERY_NS (200 * NS_PER_MS)
 
-_Static_assert(ROUND_WATCH_NS == PRECOPY_POLL_NS, "sinks tell of a round as often as it is polled");
+_Static_assert(
+    ROUND_WATCH_NS == PRECOPY_POLL_NS, "an out tells of a round as often as it is polled");
 
 /* A page that is stuck may be so only for a moment (a grant mapped for one request, a frame that
  * changes hands): it is tried again this often, with such pauses, before the migration gives up. */
@@ -31,7 +33,7 @@ struct source {
     struct xen xen;
     struct guest *guest;
     struct pending pending;
-    struct page_sink *sink;
+    struct out *out;
     bool qemu_logs;
 
     /* The current round, or the last one. */
@@ -57,7 +59,7 @@ static void report_progress(struct source *s, const struct round_counts *counts)
         .round_pages = s->round.pages,
         .round_done_pages = counts->done_pages,
         .round_sent_pages = counts->data_pages + counts->zero_pages,
-        .wire_bytes = s->sink->ops->wire_bytes(s->sink),
+        .wire_bytes = s->out->ops->wire_bytes(s->out),
         .send_pages_per_s = observing
                                 ? 0
                                 : pages_per_s(counts->data_pages + counts->zero_pages, spent_ns),
@@ -75,14 +77,14 @@ static struct round_stats round_stats_of(const struct source *s, const struct ro
         .data_pages = counts->data_pages,
         .zero_pages = counts->zero_pages,
         .absent_pages = counts->absent_pages,
-        .wire_bytes = s->sink->ops->wire_bytes(s->sink) - s->round_start_bytes,
+        .wire_bytes = s->out->ops->wire_bytes(s->out) - s->round_start_bytes,
         .kept_pages = s->pending.kept_pages,
         .deferred_pages = counts->deferred_pages,
         .stuck_pages = counts->stuck_pages,
     };
 }
 
-/* Called by the sink while a round runs. */
+/* Called by the out while a round runs. */
 static void watch_round(void *arg, const struct round_counts *counts)
 {
     struct source *s = arg;
@@ -94,14 +96,6 @@ static void watch_round(void *arg, const struct round_counts *counts)
     }
     if (now_ns() - s->progress_ns >= PROGRESS_EVERY_NS)
         report_progress(s, counts);
-}
-
-static int open_sink(struct source *s, struct err *e)
-{
-    const struct sink_parts parts = {s->p, s->guest, &s->pending.notes, {watch_round, s}};
-
-    return s->p->trunk ? sink_lanes_create(&parts, &s->sink, e)
-                       : sink_plain_create(&parts, &s->sink, e);
 }
 
 static bool frame_has_memory(const void *arg, uint64_t pfn)
@@ -140,8 +134,6 @@ static int set_up(struct source *s, struct err *e)
         rc = guest_open(&s->xen, s->p->domid, &s->guest, e);
     if (!rc)
         rc = pending_init(&s->pending, s->guest->frames, frame_has_memory, s->guest, e);
-    if (!rc)
-        rc = open_sink(s, e);
     if (!rc && s->p->live)
         rc = start_logging(s, e);
     return rc;
@@ -151,14 +143,14 @@ static int set_up(struct source *s, struct err *e)
 
 static int send_head(struct source *s, struct err *e)
 {
-    int rc = s->sink->ops->begin(s->sink, e);
+    int rc = s->out->ops->begin(s->out, s->guest, &s->pending.notes, e);
 
     if (!rc)
-        rc = s->guest->ops->send_static(s->guest, s->sink, e);
+        rc = s->guest->ops->send_static(s->guest, s->out, e);
     if (!rc)
-        rc = s->sink->ops->state(s->sink, V3_STATIC_DATA_END, NULL, 0, e);
+        rc = s->out->ops->state(s->out, V3_STATIC_DATA_END, NULL, 0, e);
     if (!rc)
-        rc = s->guest->ops->send_memory_head(s->guest, s->sink, e);
+        rc = s->guest->ops->send_memory_head(s->guest, s->out, e);
     return rc;
 }
 
@@ -177,14 +169,15 @@ static int send_bitmap(struct source *s, const uint64_t *bitmap, const struct ro
         .round = ++s->total->rounds,
         .suspended = suspended,
         .last = suspended,
+        .hook = {watch_round, s},
     };
 
     s->round = (struct round_report){.round = job.round, .last = suspended, .pages = job.pages};
     s->live_round = plan != NULL;
     s->round_start_ns = s->progress_ns = now_ns();
-    s->round_start_bytes = s->sink->ops->wire_bytes(s->sink);
+    s->round_start_bytes = s->out->ops->wire_bytes(s->out);
 
-    int rc = s->sink->ops->round(s->sink, &job, &s->counts, e);
+    int rc = s->out->ops->round(s->out, &job, &s->counts, e);
 
     if (!rc)
         rc = s->guest->ops->check(s->guest, e);
@@ -194,7 +187,7 @@ static int send_bitmap(struct source *s, const uint64_t *bitmap, const struct ro
     s->round.kept_pages = s->pending.kept_pages;
     s->round.deferred_pages = counts->deferred_pages;
     s->round.duration_ns = now_ns() - s->round_start_ns;
-    s->round.wire_bytes = s->sink->ops->wire_bytes(s->sink) - s->round_start_bytes;
+    s->round.wire_bytes = s->out->ops->wire_bytes(s->out) - s->round_start_bytes;
     s->round.send_pages_per_s = pages_per_s(
         counts->data_pages + counts->zero_pages, s->round.duration_ns);
     s->total->data_pages += counts->data_pages;
@@ -410,8 +403,6 @@ static int send_last_round(struct source *s, struct err *e)
 
     if (!rc)
         rc = send_bitmap(s, s->pending.round, NULL, true, e);
-    if (!rc)
-        rc = s->sink->ops->pages_done(s->sink, e);
     if (rc)
         return rc;
     s->total->downtime.last_round_ns = now_ns() - before_ns;
@@ -422,7 +413,7 @@ static int send_last_round(struct source *s, struct err *e)
 /* Everything once more, for a receiver that compares. */
 static int send_verify_round(struct source *s, struct err *e)
 {
-    int rc = s->sink->ops->verify(s->sink, e);
+    int rc = s->out->ops->verify(s->out, e);
 
     pending_fill(&s->pending);
     s->pending.notes.source = NULL; /* what the receiver should have is to be sent, too */
@@ -436,21 +427,18 @@ static int send_verify_round(struct source *s, struct err *e)
 static int send_state(struct source *s, struct err *e)
 {
     const int64_t before_ns = now_ns();
-    int rc = s->guest->ops->send_state(s->guest, s->sink, e);
+    const int rc = s->guest->ops->send_state(s->guest, s->out, e);
 
-    if (!rc)
-        rc = s->sink->ops->end(s->sink, e);
     s->total->downtime.state_ns = now_ns() - before_ns;
     return rc;
 }
 
-static int await_receiver(struct source *s, struct err *e)
+static int hand_over(struct source *s, struct err *e)
 {
-    struct sink_result result;
-    const int rc = s->sink->ops->wait_result(
-        s->sink, deadline_in(s->p->result_limit_ns), &result, e);
+    struct arrival arrival;
+    const int rc = s->out->ops->commit(s->out, COMMIT_HANDOVER, s->p->result_limit_ns, &arrival, e);
 
-    s->total->downtime.receiver_ns = rc ? 0 : result.finish_ns;
+    s->total->downtime.receiver_ns = rc ? 0 : arrival.finish_ns;
     return rc;
 }
 
@@ -471,12 +459,10 @@ static void clean_up(struct source *s)
         t->switch_qemu_logdirty(t->arg, false, &late);
     if (err_is_set(&late))
         log_warn(s->p->log, "%s", late.text);
-    if (s->sink) {
-        s->total->wire_bytes = s->sink->ops->wire_bytes(s->sink);
-        if (s->sink->ops->profile)
-            s->sink->ops->profile(s->sink, s->total);
-        s->sink->ops->close(s->sink);
-    }
+    s->total->wire_bytes = s->out->ops->wire_bytes(s->out);
+    if (s->out->ops->profile)
+        s->out->ops->profile(s->out, s->total);
+    s->out->ops->close(s->out);
     pending_destroy(&s->pending);
     if (s->guest)
         s->guest->ops->close(s->guest);
@@ -486,7 +472,7 @@ static void clean_up(struct source *s)
 
 int source_run(const struct source_params *p, struct total_report *total, struct err *e)
 {
-    struct source s = {.p = p, .total = total, .start_ns = now_ns()};
+    struct source s = {.p = p, .total = total, .out = p->out, .start_ns = now_ns()};
 
     *total = (struct total_report){0};
 
@@ -500,12 +486,12 @@ int source_run(const struct source_params *p, struct total_report *total, struct
         rc = suspend_guest(&s, p->live ? reason_name(s.precopy.decision.reason) : "offline", e);
     if (!rc)
         rc = send_last_round(&s, e);
-    if (!rc && p->verify && s.sink->ops->verify)
+    if (!rc && p->verify && s.out->ops->verify)
         rc = send_verify_round(&s, e);
     if (!rc)
         rc = send_state(&s, e);
     if (!rc)
-        rc = await_receiver(&s, e);
+        rc = hand_over(&s, e);
     clean_up(&s);
     return rc;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The source's story: one function that reads from top to bottom. It runs on the save helper's
  * main thread and returns when the guest's memory and state are with the receiver (native: and
@@ -10,14 +11,16 @@
 #define ENGINE_SOURCE_H
 
 #include "base/cancel.h"
+#include "base/codec.h"
 #include "base/deadline.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/report.h"
-#include "transport/channel.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+struct out;
 
 /* What the engine asks of the toolstack (libxl's callbacks, in drop-in and native use alike). */
 struct source_toolstack {
@@ -31,15 +34,11 @@ struct source_toolstack {
     void *arg;
 };
 
-enum { SOURCE_MAX_LANES = 64 };
-
-/* How pages are stored on the way; AUTO chooses as it goes, for each lane. */
-enum compress { COMPRESS_NONE, COMPRESS_LZ4, COMPRESS_ZSTD, COMPRESS_AUTO };
-
 struct source_params {
     uint32_t domid;
     bool live;   /* false: suspend first, then send everything once */
-    bool verify; /* after the last round send everything again, to be compared (plain stream) */
+    bool verify; /* after the last round send everything again, to be compared, if the out can */
+    struct out *out; /* from the caller; source_run() closes it in any case */
     const struct log *log;
     struct cancel *cancel;
     const struct source_toolstack *toolstack;
@@ -50,15 +49,6 @@ struct source_params {
     int64_t suspend_estimate_ns;  /* what a suspend is thought to take before one was seen */
     int64_t receiver_estimate_ns; /* the receiver's whole finish (engine and libxl), as it told */
     int64_t result_limit_ns;      /* from the last byte sent to the receiver's result */
-
-    /* Native: the trunk and lanes, open and proven, owned by the caller. */
-    struct channel *trunk;
-    struct channel **lanes;
-    unsigned lane_count; /* 1..SOURCE_MAX_LANES */
-    enum compress compress;
-
-    /* Drop-in (trunk NULL): the plain libxc v3 stream goes here; non-blocking. */
-    int stream_fd;
 };
 
 /* What reading and sending a guest's state is thought to take before it was done once. */

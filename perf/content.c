@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Writes what a xensim guest of that content holds into a file, for programs that are measured
  * beside xmigrate and do not run on xensim.

@@ -1,20 +1,25 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What this machine can do at best: the floors that a migration is measured against.
  *
- *   build/perf/floor memory|gcm|tcp|tls [CONNECTIONS [MIB]]
+ *   build/perf/floor memory|gcm|tcp|tls [CONNECTIONS [MIB [NEAR_NET FAR_NET FAR_ADDRESS]]]
  *
  * memory: one thread copies. gcm: one thread seals records of 16 KiB with AES-128-GCM. tcp and tls:
  * so many connections over the loopback, a thread at each end, large writes, the least that a
  * program can do: from memory that nobody touched lately into such memory. TLS is OpenSSL as it
- * comes, with the cipher suite that xmigrate picks. Prints one JSON object; CPU is of both ends.
+ * comes, with the cipher suite that xmigrate picks. Not over the loopback but from one network
+ * namespace (a file, as of setns(2)) to an address in another, if they are named. Prints one JSON
+ * object; CPU is of both ends.
  */
 #include "base/deadline.h"
 #include "base/units.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,6 +42,12 @@ enum {
 struct memory {
     uint8_t *from, *to;
     size_t bytes; /* of each */
+};
+
+/* Where connections go; namespaces are NULL for this one. */
+struct path {
+    const char *near_net, *far_net;
+    struct in_addr far;
 };
 
 struct end {
@@ -176,13 +187,27 @@ static void *run_end(void *arg)
     return NULL;
 }
 
-static int connect_pair(int fd[2])
+/* A socket there; this thread stays there, but what it has open lies where it was opened. */
+static int open_socket(const char *net)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof(at);
-    const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (net) {
+        const int fd = open(net, O_RDONLY | O_CLOEXEC);
+        const int rc = fd < 0 ? -1 : setns(fd, CLONE_NEWNET);
 
-    fd[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        close(fd);
+        if (rc)
+            return -1;
+    }
+    return socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+}
+
+static int connect_pair(const struct path *path, int fd[2])
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = path->far};
+    socklen_t len = sizeof(at);
+    const int listener = open_socket(path->far_net);
+
+    fd[0] = open_socket(path->near_net);
     fd[1] = -1;
     if (!bind(listener, (struct sockaddr *)&at, len) && !listen(listener, 1) &&
         !getsockname(listener, (struct sockaddr *)&at, &len) &&
@@ -202,8 +227,8 @@ static int start_end(struct end *e, const struct end *common, unsigned i, unsign
     return pthread_create(&e->thread, NULL, run_end, e);
 }
 
-static int measure_connections(
-    SSL_CTX *ctx, const struct memory *m, unsigned connections, uint64_t total_bytes)
+static int measure_connections(SSL_CTX *ctx, const struct path *path, const struct memory *m,
+    unsigned connections, uint64_t total_bytes)
 {
     static struct end ends[MAX_CONNECTIONS][2];
     pthread_barrier_t start;
@@ -215,7 +240,7 @@ static int measure_connections(
     for (unsigned i = 0; i < connections; i++) {
         int fd[2];
 
-        if (connect_pair(fd))
+        if (connect_pair(path, fd))
             return -1;
         for (int server = 0; server < 2; server++) {
             common.fd = fd[server];
@@ -250,12 +275,19 @@ int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
     uint64_t connections = 1, mib = 2048;
+    struct path path = {.far = {htonl(INADDR_LOOPBACK)}};
 
-    if (argc < 2 || argc > 4 ||
+    if (argc < 2 || (argc > 4 && argc != 7) ||
         (argc > 2 && !parse_u64(argv[2], 1, MAX_CONNECTIONS, &connections)) ||
-        (argc > 3 && !parse_u64(argv[3], 1, 1 << 20, &mib))) {
-        fprintf(stderr, "usage: floor memory|gcm|tcp|tls [CONNECTIONS [MIB]]\n");
+        (argc > 3 && !parse_u64(argv[3], 1, 1 << 20, &mib)) ||
+        (argc > 4 && inet_pton(AF_INET, argv[6], &path.far) != 1)) {
+        fprintf(stderr, "usage: floor memory|gcm|tcp|tls "
+                        "[CONNECTIONS [MIB [NEAR_NET FAR_NET FAR_ADDRESS]]]\n");
         return 1;
+    }
+    if (argc > 4) {
+        path.near_net = argv[4];
+        path.far_net = argv[5];
     }
     signal(SIGPIPE, SIG_IGN);
 
@@ -272,9 +304,9 @@ int main(int argc, char **argv)
     else if (!strcmp(what, "gcm"))
         rc = measure_gcm(&m, mib << 20);
     else if (!strcmp(what, "tcp"))
-        rc = measure_connections(NULL, &m, (unsigned)connections, mib << 20);
+        rc = measure_connections(NULL, &path, &m, (unsigned)connections, mib << 20);
     else if (!strcmp(what, "tls") && (ctx = make_context()))
-        rc = measure_connections(ctx, &m, (unsigned)connections, mib << 20);
+        rc = measure_connections(ctx, &path, &m, (unsigned)connections, mib << 20);
     SSL_CTX_free(ctx);
     if (rc)
         fprintf(stderr, "floor: %s could not be measured\n", what);

@@ -1,9 +1,12 @@
+# SPDX-License-Identifier: MIT
 # Programs that measure; nothing of them is installed, and a check runs them only to see that they
 # work (tests/e2e/test-bench.sh).
 #
 #   make bench                      everything, within 45 minutes, as root for huge pages
 #   make bench BENCH_ARGS=--quick   within 3 minutes
 #   build/xmigrate-bench --help     parts of it
+#   make bench-wan                  over long links, beside plain TCP, as root for namespaces
+#   make bench-wan BENCH_ARGS=--quick
 
 PERF_SRC  := $(wildcard perf/*.c)
 PERF_BINS := $(patsubst perf/%.c,$(B)/perf/%,$(PERF_SRC))
@@ -34,6 +37,10 @@ bench: perf
 .PHONY: bench-peers
 bench-peers: stock-helper
 	$(call install_missing,openssl qemu-system-x86)
+
+.PHONY: bench-wan
+bench-wan: perf $(B)/link/emulate
+	$(Q)perf/bench-wan --build $(B) $(BENCH_ARGS)
 
 # How well migrations converge: the scheduler of sched/ beside others, in simulated time.
 CONVERGE_SRC := $(wildcard perf/converge/*.c)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "sched/bucket.h"
 
 #include "base/deadline.h"

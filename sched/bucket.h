@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Token bucket: caps the bytes that all lanes of a migration send together. A taker pays at once,
  * going into debt if need be, and then sleeps until the debt is paid. So nobody starves, nobody

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "sched/codec_choice.h"
 
 #define RETRY_NS    1000000000ll
@@ -50,15 +51,15 @@ static int64_t holds_ns(const struct codec_choice *c, unsigned codec)
     return link_ns > page_ns(c, c->current) * HOPELESS ? RETRY_NS * HOPELESS_RETRIES : RETRY_NS;
 }
 
-/* One whose cost is unknown or out of date; CODEC_CHOICES: none. */
+/* One whose cost is unknown or out of date; CODECS: none. */
 static unsigned find_stale(const struct codec_choice *c, int64_t now_ns)
 {
-    for (unsigned i = 0; i < CODEC_CHOICES; i++)
+    for (unsigned i = 0; i < CODECS; i++)
         if ((c->allowed >> i & 1) &&
             (!c->cost[i].known ||
                 (i != c->current && now_ns - c->cost[i].tried_ns > holds_ns(c, i))))
             return i;
-    return CODEC_CHOICES;
+    return CODECS;
 }
 
 unsigned codec_choose(struct codec_choice *c, int64_t now_ns)
@@ -66,9 +67,9 @@ unsigned codec_choose(struct codec_choice *c, int64_t now_ns)
     const unsigned stale = find_stale(c, now_ns);
     unsigned best = c->current;
 
-    if (stale < CODEC_CHOICES)
+    if (stale < CODECS)
         return stale;
-    for (unsigned i = 0; i < CODEC_CHOICES; i++)
+    for (unsigned i = 0; i < CODECS; i++)
         if ((c->allowed >> i & 1) &&
             page_ns(c, i) * (100 + (i == c->current ? 0 : BETTER_PERCENT)) <
                 page_ns(c, best) * (100 + (best == c->current ? 0 : BETTER_PERCENT)))

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Chooses the codec for a lane's next batch by what is scarce: the lane's own time or the link.
  *
@@ -19,10 +20,10 @@
 #ifndef SCHED_CODEC_CHOICE_H
 #define SCHED_CODEC_CHOICE_H
 
+#include "base/codec.h"
+
 #include <stdbool.h>
 #include <stdint.h>
-
-enum { CODEC_CHOICES = 3 };
 
 struct codec_choice {
     unsigned allowed; /* bits */
@@ -31,7 +32,7 @@ struct codec_choice {
         bool known;
         int64_t tried_ns;
         double cpu_ns, bytes; /* a page */
-    } cost[CODEC_CHOICES];
+    } cost[CODECS];
     double cpu_ns, busy_ns;  /* of all batches, weighted towards the recent ones */
     double link_ns_per_byte; /* 0: the link is free */
     int64_t link_full_ns;    /* when it was last full */

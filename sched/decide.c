@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "sched/decide.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What to do after a round: a pure function of what was measured (stats.h), of what the
  * administrator allows, and of what the parts of the pause cost that are not pages.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "sched/forecast.h"
 
 #include "sched/precopy.h"

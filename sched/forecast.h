@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What a live migration would be like: the round loop (precopy.h) run in simulated time over what a
  * guest wrote while it was only observed, and over what its pages and the link cost. Pure.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "sched/stats.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What a migration has measured so far and what follows from it: how fast pages are sent, how fast
  * the guest dirties them, what a CLEAN costs. Plain numbers, fed by the round loop (precopy.h) and

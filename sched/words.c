@@ -1,10 +1,10 @@
+/* SPDX-License-Identifier: MIT */
 #include "sched/words.h"
 
+#include "base/limits.h"
 #include "base/units.h"
 
 #include <stdio.h>
-
-#define PAGE_BYTES 4096
 
 struct figures {
     char left[UNITS_TEXT_BYTES], rate[UNITS_TEXT_BYTES];

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A decision as a sentence for people: what would be, what was asked, what happens now and why. */
 #ifndef SCHED_WORDS_H
 #define SCHED_WORDS_H

@@ -1,17 +1,44 @@
+/* SPDX-License-Identifier: MIT */
 #include "transport/channel.h"
 
 #include "base/deadline.h"
 #include "base/io.h"
 
 #include <errno.h>
+#include <linux/socket.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 
+/* Bytes that sit in a socket until they fall out of the caches cost two more trips to memory, and a
+ * wake-up costs more than reading what caused it. */
 enum {
-    /* To be woken costs more than to read what came: where much is wanted, so much may come first.
-     * (Linux wakes for less where the window has no room for it.) */
+    SHORT_UNSENT_BYTES = 64 << 10,
+    /* On a long path caches do not matter, and a sender that is late must not leave the link idle:
+     * 20 ms at 200 Mb/s. */
+    LONG_UNSENT_BYTES = 512 << 10,
+    /* A receiver that wants this much or more is woken when so much has arrived. (Linux wakes it
+     * earlier if the window has no room for that.) */
     WAKE_BYTES = 128 << 10,
 };
+
+/* Did tcp_tune() find a short path and fix the window? (Kernels before 5.14 cannot tell.) */
+static bool has_fixed_window(int fd)
+{
+    int locks = 0;
+    socklen_t len = sizeof(locks);
+
+    return !getsockopt(fd, SOL_SOCKET, SO_BUF_LOCK, &locks, &len) && locks & SOCK_RCVBUF_LOCK;
+}
+
+/* SO_RCVLOWAT raises the window to that much at once, and data then read in such portions tells the
+ * kernel little about the link: on a long path the window grows late, or never. */
+static size_t find_most_wake_bytes(int fd)
+{
+    return has_fixed_window(fd) ? WAKE_BYTES : 1;
+}
 
 int channel_fail(const struct channel *ch, const char *doing, int rc, struct err *e)
 {
@@ -47,9 +74,22 @@ int channel_await_room(struct channel *ch, int64_t deadline_ns)
     return rc;
 }
 
+void channel_limit_socket(struct channel *ch, bool limited)
+{
+    const int bytes = !limited                   ? 0
+                      : has_fixed_window(ch->fd) ? SHORT_UNSENT_BYTES
+                                                 : LONG_UNSENT_BYTES;
+
+    /* Failing only costs speed. */
+    setsockopt(ch->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));
+}
+
 int channel_await_bytes(struct channel *ch, size_t least_bytes, int64_t deadline_ns)
 {
-    const size_t wake_bytes = least_bytes < WAKE_BYTES ? least_bytes : WAKE_BYTES;
+    if (!ch->most_wake_bytes)
+        ch->most_wake_bytes = find_most_wake_bytes(ch->fd);
+
+    const size_t wake_bytes = least_bytes < ch->most_wake_bytes ? least_bytes : ch->most_wake_bytes;
     const int value = (int)wake_bytes;
 
     if (wake_bytes != ch->wake_bytes &&

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A channel is one connection that carries bytes reliably and in order: TCP here, TLS in crypto/.
  * One thread sends and one thread receives at a time (they may be the same); shutdown may come
@@ -17,6 +18,7 @@
 #include "base/err.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -29,10 +31,13 @@ struct channel_ops {
     int (*send)(struct channel *ch, struct iovec *iov, int count, struct err *e);
     int (*recv)(
         struct channel *ch, struct iovec *iov, int count, int64_t deadline_ns, struct err *e);
-    /* Bytes only the two ends of this very connection know (TLS exporter); zeros on plain TCP. */
+    /* Bytes known only to the two ends of this connection (TLS exporter); zeros on plain TCP. */
     int (*binding)(struct channel *ch, uint8_t out[static CHANNEL_BINDING_BYTES], struct err *e);
     /* Say goodbye: nothing more will be sent, and the peer sees a clean end. */
     int (*finish)(struct channel *ch, struct err *e);
+    /* Keep little unsent in the kernel, or let it take what it has room for. NULL: it never holds
+     * anything. */
+    void (*limit_unsent)(struct channel *ch, bool limited);
     void (*shutdown)(struct channel *ch);
     /* Frees; never blocks. */
     void (*close)(struct channel *ch);
@@ -53,12 +58,13 @@ struct channel {
     const struct cancel *cancel;   /* set by the owner before use */
     int64_t stall_ns;
     /* Asked with the number of bytes about to be sent, about slice_bytes at a time, and may sleep:
-     * --bandwidth. NULL: free. */
+     * --bandwidth. NULL: not paced. */
     void (*throttle)(void *arg, size_t bytes);
     void *throttle_arg;
-    size_t slice_bytes; /* 0: as many as there are */
+    size_t slice_bytes; /* 0: all at once */
     struct channel_costs costs;
-    size_t wake_bytes; /* the receiver's: what await_bytes() told the socket last; 0: nothing */
+    /* The receiver's: SO_RCVLOWAT as last set, and the most it may be; 0: not known yet. */
+    size_t wake_bytes, most_wake_bytes;
     atomic_uint_fast64_t
         sent_bytes; /* on the wire as far as this layer sees it; any thread reads */
     atomic_uint_fast64_t received_bytes;
@@ -84,6 +90,14 @@ static inline int channel_recv_parts(
     return ch->ops->recv(ch, iov, count, deadline_ns, e);
 }
 
+/* Limited suits a sender that is always ahead of the network; one that is busy between sends needs
+ * the kernel to keep the link busy meanwhile. */
+static inline void channel_limit_unsent(struct channel *ch, bool limited)
+{
+    if (ch->ops->limit_unsent)
+        ch->ops->limit_unsent(ch, limited);
+}
+
 static inline void channel_shutdown(struct channel *ch)
 {
     ch->ops->shutdown(ch);
@@ -104,13 +118,15 @@ static inline int channel_finish(struct channel *ch, struct err *e)
  * of base/io.h). Returns rc. */
 int channel_fail(const struct channel *ch, const char *doing, int rc, struct err *e);
 
-/* For implementations: the same with the costs counted. Ask throttle() for so many bytes, if there
- * is one; wait until the socket takes more (0 or an -errno as of base/io.h). */
+/* For implementations, counting the costs: ask throttle(), if there is one, for that many bytes;
+ * wait until the socket takes more (0 or an -errno as of base/io.h). */
 void channel_throttle(struct channel *ch, size_t bytes);
 size_t channel_slice(const struct channel *ch, size_t bytes); /* how many to send at once */
 int channel_await_room(struct channel *ch, int64_t deadline_ns);
-/* Wait until least_bytes (1 or more) can be received, or enough of them to be worth waking up for,
- * or the end. 0 or an -errno as of base/io.h. */
+/* limit_unsent of channels whose fd is a TCP socket. */
+void channel_limit_socket(struct channel *ch, bool limited);
+/* Wait until least_bytes (1 or more), or enough of them to be worth a wake-up, or the end of the
+ * stream can be read. 0 or an -errno as of base/io.h. */
 int channel_await_bytes(struct channel *ch, size_t least_bytes, int64_t deadline_ns);
 
 /* NULL is allowed. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "transport/control.h"
 
 #include "base/bytes.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Control frames: what the two supervisors say to each other (docs/wire.md). A frame is
  * {u16 type, u16 zero, u32 length} and a body; the length is checked against the type's limit

@@ -1,11 +1,12 @@
+/* SPDX-License-Identifier: MIT */
 #include "transport/pages.h"
 
 #include "base/bytes.h"
 #include "base/deadline.h"
 #include "transport/v3.h"
+#include "transport/zero_page.h"
 
 #include <errno.h>
-#include <immintrin.h>
 #include <inttypes.h>
 #include <lz4.h>
 #include <stdarg.h>
@@ -20,8 +21,8 @@ enum {
     PREFETCH_PAGES = 8,
     /* A codec must save at least a sixteenth, or the receiver's work is not worth it. */
     MIN_SAVED_FRACTION = 16,
-    /* After that many blocks in a row that did not shrink only every second is tried; each further
-     * miss doubles the distance, up to MOST_SKIPPED, and each block that shrinks ends it. */
+    /* After this many blocks in a row that did not shrink, only every second one is tried; each
+     * further miss doubles the distance, up to MOST_SKIPPED, and a block that shrinks resets it. */
     MISSES_BEFORE_SKIPPING = 4,
     MOST_SKIPPED = 63,
     /* The fastest level whose output is still clearly smaller than LZ4's. */
@@ -32,78 +33,16 @@ enum {
 
 #define BLOCK_LENGTH_MASK ((1u << BLOCK_CODEC_SHIFT) - 1)
 
-/* Indexed by enum page_codec: what the block table calls it. */
+/* Indexed by enum codec: what the block table calls it. */
 static const uint32_t block_words[] = {
-    [PAGE_RAW] = 2u << BLOCK_CODEC_SHIFT,
-    [PAGE_LZ4] = 0,
-    [PAGE_ZSTD] = 1u << BLOCK_CODEC_SHIFT,
+    [CODEC_NONE] = 2u << BLOCK_CODEC_SHIFT,
+    [CODEC_LZ4] = 0,
+    [CODEC_ZSTD] = 1u << BLOCK_CODEC_SHIFT,
 };
 
 _Static_assert(MAX_PACKED_BYTES % 8 == 0, "padding needs no room of its own");
 _Static_assert(1 + PAGES_MAX_ENTRIES <= (int)RECORD_MAX_PARTS, "every page may be a part");
 _Static_assert(PAGES_MAX_BLOCKS % 2 == 0, "the block table ends on eight bytes");
-
-/* ---- zero pages ---- */
-
-__attribute__((target("avx2"))) static bool is_zero_avx2(const void *page)
-{
-    const __m256i *p = page;
-
-    for (size_t i = 0; i < PAGE_BYTES / sizeof(*p); i += 8) {
-        const __m256i a = _mm256_or_si256(_mm256_loadu_si256(p + i), _mm256_loadu_si256(p + i + 1));
-        const __m256i b = _mm256_or_si256(
-            _mm256_loadu_si256(p + i + 2), _mm256_loadu_si256(p + i + 3));
-        const __m256i c = _mm256_or_si256(
-            _mm256_loadu_si256(p + i + 4), _mm256_loadu_si256(p + i + 5));
-        const __m256i d = _mm256_or_si256(
-            _mm256_loadu_si256(p + i + 6), _mm256_loadu_si256(p + i + 7));
-        const __m256i all = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));
-
-        if (!_mm256_testz_si256(all, all))
-            return false;
-    }
-    return true;
-}
-
-static bool is_zero_sse2(const void *page)
-{
-    const __m128i *p = page;
-
-    for (size_t i = 0; i < PAGE_BYTES / sizeof(*p); i += 8) {
-        const __m128i a = _mm_or_si128(_mm_loadu_si128(p + i), _mm_loadu_si128(p + i + 1));
-        const __m128i b = _mm_or_si128(_mm_loadu_si128(p + i + 2), _mm_loadu_si128(p + i + 3));
-        const __m128i c = _mm_or_si128(_mm_loadu_si128(p + i + 4), _mm_loadu_si128(p + i + 5));
-        const __m128i d = _mm_or_si128(_mm_loadu_si128(p + i + 6), _mm_loadu_si128(p + i + 7));
-        const __m128i all = _mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d));
-
-        if (_mm_movemask_epi8(_mm_cmpeq_epi8(all, _mm_setzero_si128())) != 0xffff)
-            return false;
-    }
-    return true;
-}
-
-bool page_is_zero(const void *page)
-{
-    const uint8_t *p = page;
-
-    /* Pages in use mostly show it at their ends or in the middle, and each look costs a cache miss:
-     * one after the other. */
-    if (get_le64(p) || get_le64(p + PAGE_BYTES / 2) || get_le64(p + PAGE_BYTES - 8))
-        return false;
-    return __builtin_cpu_supports("avx2") ? is_zero_avx2(page) : is_zero_sse2(page);
-}
-
-/*
- * Past the caches: nobody reads the page soon, and writing it through them would fetch every line
- * of it before. Two and a half times as fast as memset().
- */
-static void zero_page(void *page)
-{
-    __m128i *p = page;
-
-    for (size_t i = 0; i < PAGE_BYTES / sizeof(*p); i++)
-        _mm_stream_si128(p + i, _mm_setzero_si128());
-}
 
 /* ---- common ---- */
 
@@ -126,7 +65,7 @@ static size_t padded_bytes(size_t len_bytes)
 /* ---- sending ---- */
 
 /*
- * A block that goes raw is sent from where its pages are mapped. Codecs work on a copy of them.
+ * A raw block is sent from where its pages are mapped. Codecs work on a copy of them.
  * They must not work on the guest's pages themselves: LZ4, for one, describes a repeated string by
  * where it stood before. If the guest changed that place after LZ4 had emitted it, but before a
  * later page was found to repeat it, the receiver would rebuild that later page from the older
@@ -141,12 +80,12 @@ struct page_encoder {
     void *lz_state; /* LZ4's tables */
     ZSTD_CCtx *zstd;
 
-    enum page_codec codec;                /* of this record */
-    const void *block[PAGES_BLOCK_PAGES]; /* the pages of the one that fills up */
+    enum codec codec;                     /* of this record */
+    const void *block[PAGES_BLOCK_PAGES]; /* pages of the block being filled */
     unsigned block_pages;
     uint32_t blocks;
     uint32_t table[PAGES_MAX_BLOCKS];
-    uint64_t entries[PAGES_MAX_ENTRIES]; /* with ZERO where it is so */
+    uint64_t entries[PAGES_MAX_ENTRIES]; /* with ZERO set on zero pages */
     uint8_t front[PAGES_MAX_FRONT_BYTES];
     struct iovec iov[1 + PAGES_MAX_ENTRIES];
     int iov_count;
@@ -154,16 +93,16 @@ struct page_encoder {
 
 static bool allocate_codecs(struct page_encoder *enc, uint32_t codecs)
 {
-    if (!(codecs & ~PAGE_CODEC_BIT(PAGE_RAW)))
+    if (!(codecs & ~CODEC_BIT(CODEC_NONE)))
         return true;
     enc->copy = aligned_alloc(PAGE_BYTES, PAGES_BLOCK_BYTES);
     enc->packed = aligned_alloc(PAGE_BYTES, (size_t)PAGES_MAX_BLOCKS * MAX_PACKED_BYTES);
-    if (codecs & PAGE_CODEC_BIT(PAGE_LZ4))
+    if (codecs & CODEC_BIT(CODEC_LZ4))
         enc->lz_state = malloc((size_t)LZ4_sizeofState()); /* aligned for anything */
-    if (codecs & PAGE_CODEC_BIT(PAGE_ZSTD))
+    if (codecs & CODEC_BIT(CODEC_ZSTD))
         enc->zstd = ZSTD_createCCtx();
-    return enc->copy && enc->packed && (!(codecs & PAGE_CODEC_BIT(PAGE_LZ4)) || enc->lz_state) &&
-           (!(codecs & PAGE_CODEC_BIT(PAGE_ZSTD)) || enc->zstd);
+    return enc->copy && enc->packed && (!(codecs & CODEC_BIT(CODEC_LZ4)) || enc->lz_state) &&
+           (!(codecs & CODEC_BIT(CODEC_ZSTD)) || enc->zstd);
 }
 
 int page_encoder_create(uint32_t codecs, struct page_encoder **enc, struct err *e)
@@ -192,7 +131,7 @@ void page_encoder_destroy(struct page_encoder *enc)
 /* Is it worth trying? Memory that does not compress comes in runs. */
 static bool should_try(struct page_encoder *enc)
 {
-    if (enc->codec == PAGE_RAW)
+    if (enc->codec == CODEC_NONE)
         return false;
     if (enc->misses < MISSES_BEFORE_SKIPPING)
         return true;
@@ -227,7 +166,7 @@ static uint32_t pack_block(struct page_encoder *enc)
 
     for (unsigned i = 0; i < enc->block_pages; i++)
         memcpy(enc->copy + (size_t)i * PAGE_BYTES, enc->block[i], PAGE_BYTES);
-    if (enc->codec == PAGE_ZSTD) {
+    if (enc->codec == CODEC_ZSTD) {
         bytes = ZSTD_compressCCtx(enc->zstd, out, room_bytes, enc->copy, raw_bytes, ZSTD_LEVEL);
         if (ZSTD_isError(bytes))
             bytes = 0;
@@ -241,7 +180,7 @@ static uint32_t pack_block(struct page_encoder *enc)
     return (uint32_t)bytes;
 }
 
-/* The block is full, or the last: onto the record with it. */
+/* The block is full, or the last one: append it to the record. */
 static void finish_block(struct page_encoder *enc)
 {
     uint32_t packed_bytes = 0;
@@ -257,7 +196,7 @@ static void finish_block(struct page_encoder *enc)
     } else {
         for (unsigned i = 0; i < enc->block_pages; i++)
             add_piece(enc, enc->block[i], PAGE_BYTES);
-        enc->table[enc->blocks++] = block_words[PAGE_RAW] | enc->block_pages * PAGE_BYTES;
+        enc->table[enc->blocks++] = block_words[CODEC_NONE] | enc->block_pages * PAGE_BYTES;
     }
     enc->block_pages = 0;
 }
@@ -274,7 +213,7 @@ static int check_caller(const uint64_t *entries, unsigned count, struct err *e)
     return 0;
 }
 
-/* A page may become zero, or no longer be, after this: it is sent as it was judged. */
+/* A page may change after this; it is sent as what it was found to be. */
 static void find_zero_pages(struct page_encoder *enc, const uint64_t *entries,
     const void *const *pages, unsigned count, struct page_body *body)
 {
@@ -282,7 +221,7 @@ static void find_zero_pages(struct page_encoder *enc, const uint64_t *entries,
     for (unsigned i = 0; i < count; i++) {
         enc->entries[i] = entries[i];
         if (i + PREFETCH_PAGES < count)
-            __builtin_prefetch(pages[i + PREFETCH_PAGES]); /* NULL does no harm */
+            __builtin_prefetch(pages[i + PREFETCH_PAGES]); /* NULL is harmless */
         if (!v3_type_has_data(v3_entry_type(entries[i])))
             continue;
         if (page_is_zero(pages[i])) {
@@ -294,7 +233,7 @@ static void find_zero_pages(struct page_encoder *enc, const uint64_t *entries,
     }
 }
 
-int page_encode(struct page_encoder *enc, enum page_codec codec, const uint64_t *entries,
+int page_encode(struct page_encoder *enc, enum codec codec, const uint64_t *entries,
     const void *const *pages, unsigned count, struct page_body *body, struct err *e)
 {
     int64_t mark_ns = thread_cpu_ns();
@@ -343,7 +282,7 @@ struct page_decoder {
     uint8_t *scratch; /* what it decodes to, if its pages do not lie side by side */
     ZSTD_DCtx *zstd;
 
-    /* The record that arrives. */
+    /* The record being received. */
     size_t left_bytes; /* of its body */
     uint32_t blocks;
     struct page_front front;
@@ -410,7 +349,7 @@ static const char *judge_entry(const struct page_rules *r, uint64_t entry)
     return NULL;
 }
 
-/* The next bytes of the body. what: the part that is cut short if there are not so many. */
+/* The next bytes of the body. what: the part that is cut short if there are too few. */
 static int take_parts(struct page_decoder *dec, struct channel *ch, struct iovec *iov, int count,
     size_t len_bytes, const char *what, struct err *e)
 {
@@ -453,12 +392,12 @@ static int check_entries(const struct page_decoder *dec, struct page_front *f, s
     return 0;
 }
 
-/* PAGE_CODECS: the word names none. */
-static enum page_codec codec_of(uint32_t word)
+/* CODECS: the word names none. */
+static enum codec codec_of(uint32_t word)
 {
-    enum page_codec codec = 0;
+    enum codec codec = 0;
 
-    while (codec < PAGE_CODECS && block_words[codec] != (word & ~BLOCK_LENGTH_MASK))
+    while (codec < CODECS && block_words[codec] != (word & ~BLOCK_LENGTH_MASK))
         codec++;
     return codec;
 }
@@ -470,12 +409,12 @@ static int check_blocks(const struct page_decoder *dec, const struct page_front 
     for (uint32_t b = 0; b < dec->blocks; b++) {
         const uint32_t raw_bytes = pages_in_block(f->data_pages, b) * PAGE_BYTES;
         const uint32_t stored_bytes = dec->table[b] & BLOCK_LENGTH_MASK;
-        const enum page_codec codec = codec_of(dec->table[b]);
-        const bool raw = codec == PAGE_RAW;
+        const enum codec codec = codec_of(dec->table[b]);
+        const bool raw = codec == CODEC_NONE;
 
-        if (codec == PAGE_CODECS)
+        if (codec == CODECS)
             return bad_pages(dec, e, "block %" PRIu32 " is stored in a way that is not known", b);
-        if (!raw && !(dec->rules.codecs & PAGE_CODEC_BIT(codec)))
+        if (!raw && !(dec->rules.codecs & CODEC_BIT(codec)))
             return bad_pages(
                 dec, e, "block %" PRIu32 " is compressed in a way that was not agreed", b);
         if (raw ? stored_bytes != raw_bytes : stored_bytes == 0 || stored_bytes >= raw_bytes)
@@ -534,11 +473,11 @@ static bool side_by_side(uint8_t *const *pages, uint32_t count)
     return true;
 }
 
-/* dec->packed becomes exactly raw_bytes at out; false: it does not. */
-static bool unpack(struct page_decoder *dec, enum page_codec codec, uint32_t stored_bytes,
-    uint8_t *out, size_t raw_bytes)
+/* Decode dec->packed to raw_bytes at out; false if it is not exactly that many. */
+static bool unpack(struct page_decoder *dec, enum codec codec, uint32_t stored_bytes, uint8_t *out,
+    size_t raw_bytes)
 {
-    if (codec == PAGE_LZ4)
+    if (codec == CODEC_LZ4)
         return LZ4_decompress_safe((const char *)dec->packed, (char *)out, (int)stored_bytes,
                    (int)raw_bytes) == (int)raw_bytes;
     /* One frame, and nothing else: several would decode, too. */
@@ -567,7 +506,7 @@ static int recv_packed(struct page_decoder *dec, struct channel *ch, uint32_t bl
     return 0;
 }
 
-/* Pages that come as they are, as many at once as may take stall_ns. */
+/* Raw pages, in pieces that may take stall_ns each. */
 static int recv_raw(struct page_decoder *dec, struct channel *ch, uint8_t *const *pages,
     uint32_t count, struct err *e)
 {
@@ -587,15 +526,15 @@ static int recv_raw(struct page_decoder *dec, struct channel *ch, uint8_t *const
     return rc;
 }
 
-/* Zeros where they belong; the others' places, in order, into pages. */
+/* Clear the zero pages; collect where the others go, in order, in pages. */
 static void place_pages(const struct page_front *f, void *const *into, uint8_t **pages)
 {
     for (uint32_t i = 0; i < f->count; i++)
         if (f->entries[i] & WIRE_ENTRY_ZERO)
-            zero_page(into[i]);
+            page_clear(into[i]);
         else if (v3_type_has_data(v3_entry_type(f->entries[i])))
             *pages++ = into[i];
-    _mm_sfence(); /* before anybody is told that they are there */
+    page_clear_done();
 }
 
 int page_recv_contents(
@@ -609,10 +548,10 @@ int page_recv_contents(
     for (uint32_t b = 0; b < dec->blocks && !rc;) {
         uint32_t count = pages_in_block(dec->front.data_pages, b);
 
-        if (codec_of(dec->table[b]) != PAGE_RAW) {
+        if (codec_of(dec->table[b]) != CODEC_NONE) {
             rc = recv_packed(dec, ch, b++, pages + done, count, e);
         } else { /* and all raw ones that follow */
-            while (++b < dec->blocks && codec_of(dec->table[b]) == PAGE_RAW)
+            while (++b < dec->blocks && codec_of(dec->table[b]) == CODEC_NONE)
                 count += pages_in_block(dec->front.data_pages, b);
             rc = recv_raw(dec, ch, pages + done, count, e);
         }

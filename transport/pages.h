@@ -1,8 +1,9 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Page records (docs/wire.md, "Page records"): from entries and mapped pages to bytes, and back.
  * An encoder and a decoder belong to one lane each, own all their memory and never allocate after
- * creation. Pages that go as they are do not pass through that memory: they are sent from where
- * they are mapped and received where they belong.
+ * creation. Raw pages do not pass through that memory: they are sent from where they are mapped and
+ * received where they belong.
  *
  * An entry is libxc's: type in bits 63-60, PFN in bits 51-0 (transport/v3.h has V3_ENTRY_...);
  * both streams take the same arrays.
@@ -10,25 +11,11 @@
 #ifndef TRANSPORT_PAGES_H
 #define TRANSPORT_PAGES_H
 
+#include "base/codec.h"
+#include "transport/pages_limits.h"
 #include "transport/record.h"
 
-enum {
-    PAGE_BYTES = 4096,
-    PAGES_MAX_ENTRIES = 1024,
-    PAGES_BLOCK_PAGES = 16,
-    PAGES_BLOCK_BYTES = PAGES_BLOCK_PAGES * PAGE_BYTES,
-    PAGES_MAX_BLOCKS = PAGES_MAX_ENTRIES / PAGES_BLOCK_PAGES,
-    PAGES_MAX_FRONT_BYTES = 8 + PAGES_MAX_ENTRIES * 8 + PAGES_MAX_BLOCKS * 4,
-    PAGES_MAX_BODY_BYTES = PAGES_MAX_FRONT_BYTES + PAGES_MAX_ENTRIES * PAGE_BYTES,
-};
-
-/* Is every byte of the page zero? Any alignment of 8; stops at the first that is not. */
-bool page_is_zero(const void *page);
-
-/* How a block is stored. RAW is always allowed; sets of them are bits. */
-enum page_codec { PAGE_RAW, PAGE_LZ4, PAGE_ZSTD, PAGE_CODECS };
-
-#define PAGE_CODEC_BIT(codec) (1u << (codec))
+#include <sys/uio.h>
 
 /* ---- sending ---- */
 
@@ -54,7 +41,7 @@ struct page_body {
  * arrives as it is. The body refers to them and is valid until they are unmapped or the next call.
  * Fails only on a caller's mistake (ERR_INTERNAL).
  */
-int page_encode(struct page_encoder *enc, enum page_codec codec, const uint64_t *entries,
+int page_encode(struct page_encoder *enc, enum codec codec, const uint64_t *entries,
     const void *const *pages, unsigned count, struct page_body *body, struct err *e);
 
 /* ---- receiving ---- */
@@ -63,7 +50,7 @@ int page_encode(struct page_encoder *enc, enum page_codec codec, const uint64_t 
 struct page_rules {
     uint64_t frame_count;
     unsigned lane;   /* for messages */
-    uint32_t codecs; /* that blocks may be stored by */
+    uint32_t codecs; /* that blocks may be stored with */
 };
 
 struct page_decoder;
@@ -81,7 +68,7 @@ struct page_front {
 /*
  * Receive the front of a PAGES record whose header said len_bytes, and check it whole: every
  * entry, and that the lengths of all blocks fit. *front is the decoder's, valid until the next
- * call, and written only when all is right. ERR_PEER, -EPROTO with what and where otherwise.
+ * call, and written only if all is well. ERR_PEER, -EPROTO with what and where otherwise.
  */
 int page_recv_front(struct page_decoder *dec, struct channel *ch, size_t len_bytes,
     struct page_front *front, struct err *e);

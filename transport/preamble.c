@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "transport/preamble.h"
 
 #include "base/bytes.h"
@@ -8,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Neither text nor anything TLS or ssh begins with: a mistaken port shows at the first byte. */
+/* Not text, and not how TLS or ssh begin: a wrong port shows at the first byte. */
 static const uint8_t client_magic[8] = {0x8f, 'x', 'm', 'i', 'g', 'r', '\r', '\n'};
 static const uint8_t server_magic[8] = {0x9f, 'x', 'm', 'i', 'g', 'r', '\r', '\n'};
 
@@ -185,7 +186,7 @@ int preamble_feed(struct preamble_reader *r, int fd, struct preamble *p, struct 
         if (n == 0)
             return err_set(e, ERR_PEER, ENODATA, "the connection ended before its preamble");
         r->have_bytes += (unsigned)n;
-        /* A stranger is told from its first bytes, without waiting for all of them. */
+        /* Anybody else shows by the first bytes; do not wait for the rest. */
         const size_t known = r->have_bytes < sizeof(client_magic) ? r->have_bytes
                                                                   : sizeof(client_magic);
 

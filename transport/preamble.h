@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The preamble: what a connection says in clear before TLS, so that the acceptor can route it
  * (docs/wire.md). Nothing in it is trusted for anything else.
@@ -55,7 +56,7 @@ int preamble_answer(int fd, enum preamble_status status, const struct cancel *ca
 int preamble_exchange(int fd, const struct preamble *p, const char *host,
     const struct cancel *cancel, int64_t deadline_ns, struct err *e);
 
-/* Acceptor: many connections at once, none waited for. Feed when readable: 1 when the preamble is
+/* Acceptor: many connections at once, without blocking. Feed when readable: 1 when the preamble is
  * complete, 0 when more must come, -errno when it is not ours or the connection ended. */
 struct preamble_reader {
     uint8_t bytes[PREAMBLE_BYTES];

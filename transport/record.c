@@ -1,8 +1,9 @@
+/* SPDX-License-Identifier: MIT */
 #include "transport/record.h"
 
 #include "base/bytes.h"
 #include "base/deadline.h"
-#include "transport/pages.h"
+#include "transport/pages_limits.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +21,7 @@ static const struct {
     {RECORD_HEAD, "HEAD", 40},
     {RECORD_STATE, "STATE", 8 + (1 << 20)},
     {RECORD_ROUND, "ROUND", 24},
-    {RECORD_LANES_DONE, "LANES_DONE", 8 + WIRE_MAX_LANES *LANE_TOTALS_BYTES},
+    {RECORD_LANES_DONE, "LANES_DONE", 8 + MAX_LANES *LANE_TOTALS_BYTES},
     {RECORD_END, "END", 0},
     {RECORD_RESULT, "RESULT", 32 + ERR_TEXT_BYTES - 1},
     {RECORD_PAGES, "PAGES", PAGES_MAX_BODY_BYTES},
@@ -70,7 +71,7 @@ int record_send(
     return channel_send(ch, iov, 1 + count, e);
 }
 
-/* The peer may have closed cleanly, but not here. */
+/* A clean close is fine elsewhere, not here. */
 static int ended_inside(const struct channel *ch, uint32_t type, int rc, struct err *e)
 {
     if (rc == -ENODATA)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Records: the framing of trunk and lanes (docs/wire.md, "Records"). A record is
  * {u32 type, u32 body_length} and a body. Nothing here allocates; one thread sends and one
@@ -6,6 +7,7 @@
 #ifndef TRANSPORT_RECORD_H
 #define TRANSPORT_RECORD_H
 
+#include "base/limits.h"
 #include "transport/channel.h"
 
 #include <stdbool.h>
@@ -29,11 +31,9 @@ enum record_type {
 
 enum {
     RECORD_HEADER_BYTES = 8,
-    RECORD_MAX_PARTS = 1 + 1024, /* iovecs of one record_send(): a front, and every page apart */
+    RECORD_MAX_PARTS = 1 + 1024, /* iovecs of one record_send(): a front, and each page */
     RECORD_MAX_OPTIONAL_BYTES = 1 << 16,
     RECORD_MAX_FILLER_BYTES = 256 << 10,
-    WIRE_MAX_LANES = 64,
-    WIRE_EXTENT_FRAMES = 512, /* frames of an extent, which is one lane's for a round */
 };
 
 /* Every frame number is below HEAD's frame_count, and that is at most this: 16 TiB. */
@@ -71,8 +71,8 @@ int record_send(
 int record_recv(struct channel *ch, void *body, size_t cap_bytes, uint32_t *type, size_t *len_bytes,
     int64_t deadline_ns, struct err *e);
 
-/* The two halves of record_recv(), for who wants to decide where a body goes: a header, checked as
- * above against limit and cap, and then its len_bytes, in as many pieces as it likes. */
+/* The two halves of record_recv(), for callers that choose where a body goes: a header, checked as
+ * above against limit and cap, and then its len_bytes in any number of pieces. */
 int record_recv_header(struct channel *ch, size_t cap_bytes, uint32_t *type, size_t *len_bytes,
     int64_t deadline_ns, struct err *e);
 int record_recv_body(
@@ -81,10 +81,10 @@ int record_recv_body(
 int record_recv_parts(
     struct channel *ch, uint32_t type, struct iovec *iov, int count, struct err *e);
 
-/* A record that has no business here: ERR_PEER, -EPROTO, naming channel and record. */
+/* An unexpected record: ERR_PEER, -EPROTO, naming channel and record. */
 int record_unexpected(const struct channel *ch, uint32_t type, struct err *e);
 
-/* BORDER, both ways: how many rounds this lane is through with. */
+/* BORDER, both ways: how many rounds this lane has finished. */
 int lane_send_border(struct channel *ch, uint64_t number, struct err *e);
 int lane_decode_border(
     const struct channel *ch, const void *body, size_t len_bytes, uint64_t *number, struct err *e);
@@ -94,7 +94,7 @@ int lane_send_end(struct channel *ch, const struct lane_totals *totals, struct e
 int lane_decode_end(const struct channel *ch, const void *body, size_t len_bytes,
     struct lane_totals *totals, struct err *e);
 
-/* FILLED: what arrived on a lane that was measured, and how long it took. */
+/* FILLED: what arrived on a lane being measured, and how long it took. */
 struct lane_filled {
     uint64_t bytes;
     int64_t ns;

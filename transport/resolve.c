@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "transport/resolve.h"
 
 #include "base/io.h"
@@ -15,13 +16,13 @@
 
 enum { PORT_TEXT_BYTES = 8 };
 
-/* Shared by the one who waits and the thread that looks up; the last to drop it frees it. */
+/* Shared by the caller and the thread that looks up; the last to drop it frees it. */
 struct lookup {
     atomic_int users;
     int done_fd;
     struct addrinfo hints;
     char port[PORT_TEXT_BYTES];
-    /* Written by the thread before is_done goes up and done_fd is signalled. */
+    /* Written by the thread before it sets is_done and signals done_fd. */
     atomic_bool is_done;
     int result;
     struct addrinfo *list;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "transport/tcp.h"
 
 #include "base/deadline.h"
@@ -23,14 +24,11 @@ enum {
     KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_PROBES = 4,
     IPV6_MIN_COLONS = 2,
-    /* Bytes that wait in a socket for longer than caches remember cost two trips to memory more.
-     * Left alone, both ends of a connection let megabytes wait. So little may wait to be sent where
-     * the sender wants that, and no more to be received than keeps a link of 40 Gb/s busy over this
-     * round trip. */
-    UNSENT_BYTES = 64 << 10,
+    /* Left alone, megabytes wait to be received and fall out of the caches. This is as much as
+     * keeps a link of 40 Gb/s busy over the round trip. */
     WINDOW_BYTES_PER_US = 5000,
     LEAST_WINDOW_BYTES = 128 << 10,
-    MOST_WINDOW_BYTES = 2 << 20, /* from here on it is the kernel that finds it out */
+    MOST_WINDOW_BYTES = 2 << 20, /* beyond it the kernel tunes the window */
 };
 
 /* Addresses */
@@ -159,11 +157,11 @@ void tcp_describe_peer(int fd, char *buf, size_t cap)
 
 static void set_option(int fd, int level, int option, int value)
 {
-    /* Every one of them only makes a good connection better: none is worth failing for. */
+    /* Each only makes a good connection better; none is worth failing for. */
     setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-/* Fixed, because the kernel only ever lets it grow. Without the privilege it is left to it. */
+/* Fixed, because the kernel would only ever grow it. Without the privilege it does. */
 static void fit_window(int fd)
 {
     struct tcp_info info = {0};
@@ -193,11 +191,6 @@ void tcp_tune(int fd, int64_t silent_ns)
     set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
     set_option(
         fd, IPPROTO_TCP, TCP_USER_TIMEOUT, silent_ms > INT32_MAX ? INT32_MAX : (int)silent_ms);
-}
-
-void tcp_limit_unsent(int fd, bool limited)
-{
-    set_option(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, limited ? UNSENT_BYTES : 0);
 }
 
 static int open_socket(int family)
@@ -272,7 +265,7 @@ int tcp_connect(
 
     rc = -ETIMEDOUT;
     for (const struct addrinfo *ai = list; ai; ai = ai->ai_next, left--) {
-        /* A fair share of the time each, so that one that drops packets leaves some to others. */
+        /* An equal share of the time each, so that one that drops packets does not take it all. */
         const int64_t now = now_ns();
         const int64_t until_ns = deadline_ns == DEADLINE_NEVER ? deadline_ns
                                                                : now + (deadline_ns - now) / left;
@@ -366,7 +359,7 @@ int tcp_listen(const struct tcp_address *a, uint16_t *port, struct err *e)
 
 /* The channel */
 
-/* As io_writev_some(), but at most so many of the bytes that are left. */
+/* As io_writev_some(), but at most most_bytes of the left_bytes. */
 static ssize_t write_some(
     int fd, struct iovec **iov, int *count, size_t most_bytes, size_t left_bytes)
 {
@@ -482,6 +475,7 @@ static const struct channel_ops tcp_ops = {
     .recv = tcp_recv,
     .binding = tcp_binding,
     .finish = tcp_finish,
+    .limit_unsent = channel_limit_socket,
     .shutdown = tcp_shutdown,
     .close = tcp_close,
 };

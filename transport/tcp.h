@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * TCP: addresses as people write them, connecting and listening with deadlines, and the plain
  * channel. Sockets are non-blocking and CLOEXEC from birth, without Nagle, and notice a dead peer
@@ -39,10 +40,6 @@ int tcp_listen(const struct tcp_address *a, uint16_t *port, struct err *e);
 /* A socket from accept4() or tcp_connect(): the options above, with silent_ns as the limit of
  * unacknowledged data, and a window that fits the connection's round trip time. */
 void tcp_tune(int fd, int64_t silent_ns);
-
-/* Let only little wait to be sent: for one who fills the socket faster than the network empties it,
- * and has nothing else to do meanwhile. */
-void tcp_limit_unsent(int fd, bool limited);
 
 /* "192.0.2.1:41234" or "[2001:db8::1]:41234"; "?" if the socket has no peer. */
 void tcp_describe_peer(int fd, char *buf, size_t cap);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "transport/trunk.h"
 
 #include "base/bytes.h"
@@ -20,11 +21,11 @@ enum {
     ROUND_BYTES = 24,
     ROUND_FLAG_LAST = 1 << 0,
     RESULT_HEADER_BYTES = 32,
-    /* A reader holds a header and a part from the start; larger states let it grow. */
-    READER_FIRST_BYTES = STATE_HEADER_BYTES + STATE_PART_BYTES,
+    /* What most records need; a longer one lets a reader grow. */
+    READER_FIRST_BYTES = 4096,
 };
 
-/* What errors are called on the wire; docs/wire.md has the table. */
+/* Error classes on the wire; docs/wire.md has the table. */
 static const enum err_class wire_classes[] = {
     ERR_NONE, ERR_USAGE, ERR_REFUSED, ERR_PEER, ERR_LOCAL, ERR_GUEST, ERR_INTERNAL, ERR_CANCELLED};
 static const enum err_side wire_sides[] = {SIDE_UNKNOWN, SIDE_SOURCE, SIDE_DESTINATION};
@@ -45,8 +46,8 @@ int trunk_send_head(struct channel *ch, const struct trunk_head *head, struct er
     struct bytes_out out = bytes_out_init(body, sizeof(body));
 
     bytes_out_u32(&out, head->guest_type);
-    bytes_out_u32(&out, (head->codecs & PAGE_CODEC_BIT(PAGE_LZ4) ? HEAD_FLAG_LZ4 : 0) |
-                            (head->codecs & PAGE_CODEC_BIT(PAGE_ZSTD) ? HEAD_FLAG_ZSTD : 0));
+    bytes_out_u32(&out, (head->codecs & CODEC_BIT(CODEC_LZ4) ? HEAD_FLAG_LZ4 : 0) |
+                            (head->codecs & CODEC_BIT(CODEC_ZSTD) ? HEAD_FLAG_ZSTD : 0));
     bytes_out_u32(&out, head->xen_major);
     bytes_out_u32(&out, head->xen_minor);
     bytes_out_u32(&out, head->lane_count);
@@ -122,10 +123,10 @@ int trunk_send_round(struct channel *ch, const struct trunk_round *round, struct
 
 int trunk_send_lanes_done(struct channel *ch, const struct trunk_lanes_done *done, struct err *e)
 {
-    uint8_t body[8 + WIRE_MAX_LANES * LANE_TOTALS_BYTES];
+    uint8_t body[8 + MAX_LANES * LANE_TOTALS_BYTES];
     struct bytes_out out = bytes_out_init(body, sizeof(body));
 
-    if (done->lane_count > WIRE_MAX_LANES)
+    if (done->lane_count > MAX_LANES)
         return err_set(e, ERR_INTERNAL, EINVAL, "totals of %" PRIu32 " lanes", done->lane_count);
     bytes_out_u32(&out, done->lane_count);
     bytes_out_u32(&out, 0);
@@ -190,8 +191,8 @@ static const char *decode_head(const void *body, size_t len_bytes, struct trunk_
 
     h->guest_type = bytes_in_u32(&in);
     const uint32_t flags = bytes_in_u32(&in);
-    h->codecs = PAGE_CODEC_BIT(PAGE_RAW) | (flags & HEAD_FLAG_LZ4 ? PAGE_CODEC_BIT(PAGE_LZ4) : 0) |
-                (flags & HEAD_FLAG_ZSTD ? PAGE_CODEC_BIT(PAGE_ZSTD) : 0);
+    h->codecs = CODEC_BIT(CODEC_NONE) | (flags & HEAD_FLAG_LZ4 ? CODEC_BIT(CODEC_LZ4) : 0) |
+                (flags & HEAD_FLAG_ZSTD ? CODEC_BIT(CODEC_ZSTD) : 0);
     h->xen_major = bytes_in_u32(&in);
     h->xen_minor = bytes_in_u32(&in);
     h->lane_count = bytes_in_u32(&in);
@@ -204,7 +205,7 @@ static const char *decode_head(const void *body, size_t len_bytes, struct trunk_
         return "the type of guest is not known here";
     if ((flags & ~(uint32_t)(HEAD_FLAG_LZ4 | HEAD_FLAG_ZSTD)) || reserved)
         return "reserved bits are set";
-    if (h->lane_count < 1 || h->lane_count > WIRE_MAX_LANES)
+    if (h->lane_count < 1 || h->lane_count > MAX_LANES)
         return "the number of lanes";
     if (h->frame_count < 1 || h->frame_count > WIRE_MAX_FRAMES)
         return "the number of frames";
@@ -241,7 +242,7 @@ static const char *decode_lanes_done(const void *body, size_t len_bytes, struct 
         return "its length";
     if (reserved)
         return "reserved bits are set";
-    if (d->lane_count < 1 || d->lane_count > WIRE_MAX_LANES)
+    if (d->lane_count < 1 || d->lane_count > MAX_LANES)
         return "the number of lanes";
     for (uint32_t i = 0; i < d->lane_count; i++) {
         const uint8_t *totals = bytes_in_take(&in, LANE_TOTALS_BYTES);
@@ -320,6 +321,18 @@ static int grow(struct trunk_reader *r, size_t need_bytes, struct err *e)
     return 0;
 }
 
+/* The next record, its body at at_bytes of r->body, which grows to what the header says. */
+static int recv_at(struct trunk_reader *r, size_t at_bytes, uint32_t *type, size_t *len_bytes,
+    int64_t deadline_ns, struct err *e)
+{
+    int rc = record_recv_header(
+        r->ch, STATE_HEADER_BYTES + STATE_PART_BYTES, type, len_bytes, deadline_ns, e);
+
+    if (!rc)
+        rc = grow(r, at_bytes + *len_bytes, e);
+    return rc ? rc : record_recv_body(r->ch, *type, r->body + at_bytes, *len_bytes, e);
+}
+
 /*
  * A STATE's first part of len_bytes is in r->body. Fetch the others behind it. Each is received
  * over the last eight bytes that are there, which are put back afterwards: its header lands on
@@ -353,19 +366,15 @@ static int collect_state(
         if (part_bytes == STATE_HEADER_BYTES)
             return bad_message(r, RECORD_STATE, "an empty part", e);
 
+        const size_t at_bytes = have_bytes - STATE_HEADER_BYTES;
         uint8_t saved[STATE_HEADER_BYTES];
         uint32_t type;
-        /* Grow only by what one part may bring: a peer pays for memory with bytes. */
-        int rc = grow(r, have_bytes + STATE_PART_BYTES, e);
 
-        if (rc)
-            return rc;
+        memcpy(saved, r->body + at_bytes, sizeof(saved));
 
-        uint8_t *at = r->body + have_bytes - STATE_HEADER_BYTES;
+        const int rc = recv_at(r, at_bytes, &type, &part_bytes, deadline_in(r->ch->stall_ns), e);
+        uint8_t *const at = r->body + at_bytes;
 
-        memcpy(saved, at, sizeof(saved));
-        rc = record_recv(r->ch, at, STATE_HEADER_BYTES + STATE_PART_BYTES, &type, &part_bytes,
-            deadline_in(r->ch->stall_ns), e);
         if (rc == -ENODATA)
             return bad_message(r, RECORD_STATE, "the connection ended inside a state", e);
         if (rc)
@@ -388,8 +397,7 @@ int trunk_recv(struct trunk_reader *r, struct trunk_message *m, int64_t deadline
     const char *wrong = NULL;
     uint32_t type;
     size_t len_bytes;
-    const int rc = record_recv(
-        r->ch, r->body, READER_FIRST_BYTES, &type, &len_bytes, deadline_ns, e);
+    const int rc = recv_at(r, 0, &type, &len_bytes, deadline_ns, e);
 
     if (rc)
         return rc;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The trunk: everything of a migration but its pages (docs/wire.md, "Trunk"). Senders write one
  * record each; the receiver asks for the next message, which comes checked and whole.
@@ -9,11 +10,11 @@
 
 struct trunk_head {
     uint32_t guest_type; /* V3_GUEST_PV or V3_GUEST_HVM */
-    uint32_t codecs;     /* what blocks may be stored as: bits of enum page_codec */
+    uint32_t codecs;     /* that blocks may be stored with: bits of enum codec */
     uint32_t xen_major, xen_minor;
     uint32_t lane_count;
-    uint64_t frame_count; /* every PFN is below */
-    uint64_t page_count;  /* thought to be populated; for progress */
+    uint64_t frame_count; /* above every PFN */
+    uint64_t page_count;  /* an estimate of those populated; for progress */
 };
 
 struct trunk_round {
@@ -24,11 +25,11 @@ struct trunk_round {
 
 struct trunk_lanes_done {
     uint32_t lane_count;
-    struct lane_totals lanes[WIRE_MAX_LANES];
+    struct lane_totals lanes[MAX_LANES];
 };
 
 struct trunk_result {
-    /* ERR_NONE: all is in place. Else the receiver's first cause. */
+    /* ERR_NONE: all is in place. Otherwise the receiver's first cause. */
     struct err failure;
     int64_t finish_ns;
     uint64_t populated_pages;
@@ -62,7 +63,7 @@ struct trunk_message {
 /* One per receiving end of a trunk; owned by the thread that receives. */
 struct trunk_reader {
     struct channel *ch;
-    uint8_t *body; /* the state being put together; grows as its bytes arrive */
+    uint8_t *body; /* the record, or the state being put together; grows part by part */
     size_t cap_bytes;
 };
 

@@ -1,8 +1,7 @@
+/* SPDX-License-Identifier: MIT */
 /*
- * libxc's migration stream, versions 2 and 3, as Xen 4.6 and later write and read it. Constants,
- * the bodies that both of our streams share, and reading and writing the plain stream on a
- * descriptor. Reads take exactly the bytes of the stream: what follows it on the descriptor
- * (libxl's records) stays there.
+ * libxc's migration stream, versions 2 and 3, as Xen 4.6 and later write and read it: constants,
+ * and the bodies that both of our streams share. v3_stream.h has the stream itself.
  *
  * Types and layout are Xen's (docs/specs/libxc-migration-stream.pandoc); all little-endian but
  * for the image header.
@@ -10,13 +9,11 @@
 #ifndef TRANSPORT_V3_H
 #define TRANSPORT_V3_H
 
-#include "base/cancel.h"
 #include "base/err.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
 enum { V3_GUEST_PV = 1, V3_GUEST_HVM = 2 }; /* PVH is HVM here */
 
@@ -198,60 +195,5 @@ struct v3_page_data {
 };
 int v3_decode_page_data(const void *body, size_t len_bytes, uint64_t frame_count,
     struct v3_page_data *pages, struct err *e);
-
-/* ---- the plain stream on a descriptor ---- */
-
-enum {
-    V3_IMAGE_HEADER_BYTES = 24,
-    V3_DOMAIN_HEADER_BYTES = 16,
-    V3_RECORD_HEADER_BYTES = 8,
-    V3_MAX_BATCH_PAGES = 1024, /* that we write in one PAGE_DATA, as libxc */
-};
-
-/* One thread owns it. It owns neither fd (non-blocking) nor cancel. */
-struct v3_stream {
-    int fd;
-    const struct cancel *cancel;
-    int64_t stall_ns; /* no progress for so long is an error, within a record */
-    const char *name; /* for messages: "the stream on descriptor 7" */
-    uint64_t moved_bytes;
-    /* Reading: the body; grows as its bytes arrive, kept from record to record. */
-    uint8_t *body;
-    size_t cap_bytes;
-};
-
-void v3_stream_init(
-    struct v3_stream *s, int fd, const struct cancel *cancel, int64_t stall_ns, const char *name);
-void v3_stream_destroy(struct v3_stream *s);
-
-struct v3_headers {
-    uint32_t version; /* 2 or 3 */
-    uint32_t guest_type;
-    uint32_t xen_major, xen_minor;
-};
-
-/* Writes version 3. */
-int v3_write_headers(struct v3_stream *s, const struct v3_headers *h, struct err *e);
-/* Header, parts and padding; count <= V3_MAX_PARTS. */
-enum { V3_MAX_PARTS = 7 };
-int v3_write_record(
-    struct v3_stream *s, uint32_t type, const struct iovec *parts, int count, struct err *e);
-/* One PAGE_DATA straight from the pages (they may change meanwhile). Arrays as page_encode();
- * count is 1..V3_MAX_BATCH_PAGES. */
-int v3_write_pages(struct v3_stream *s, const uint64_t *entries, const void *const *pages,
-    unsigned count, struct err *e);
-
-int v3_read_headers(struct v3_stream *s, struct v3_headers *h, int64_t deadline_ns, struct err *e);
-
-struct v3_record {
-    uint32_t type;
-    const void *body; /* 8-byte aligned, the stream's: valid until the next read */
-    size_t len_bytes;
-};
-/* The next record with its padding; never a byte after it. Unknown optional records are skipped.
- * The header may take until deadline_ns, the rest may pause for stall_ns. The end of the
- * descriptor is an error here: a stream ends with V3_END. */
-int v3_read_record(
-    struct v3_stream *s, struct v3_record *record, int64_t deadline_ns, struct err *e);
 
 #endif

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/client.h"
 #include "xensim/proto.h"
 #include "xensim/wire.h"

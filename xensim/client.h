@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The client side of a host's socket, for the xensim command and the preload library: where the
  * socket is, and one command with its answer.

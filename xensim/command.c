@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/command.h"
 #include "xensim/command_create.h"
 #include "xensim/command_domain.h"

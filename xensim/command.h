@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What the xensim command asks a running host: one line of words, answered with text. The
  * grammar is in docs/man/xensim.1.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/daemon.h"
 #include "xensim/client.h"
 #include "xensim/conn.h"

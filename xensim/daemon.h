@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Starting a host: its options, its run directory, and becoming a daemon. The run directory holds
  * `lock` (held while the host lives, so that a dead one's leftovers are told from a live host),

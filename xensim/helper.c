@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/helper.h"
 
 #include "base/bytes.h"

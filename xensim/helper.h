@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * libxl's side of the save helper's protocol: start a helper (the stock one or xmigrate's) as
  * libxl does, answer its messages, and collect what it reports. Written from the protocol's

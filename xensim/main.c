@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The xensim command: hosts, and what one asks of them. */
 #include "xensim/client.h"
 #include "xensim/daemon.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What passes between the daemon and a client (the preload library, or the xensim command):
  * SOCK_SEQPACKET messages, one request and one reply at a time on each connection.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Sessions: the client processes of a host. A session is made on the process's control connection
  * and ends with it; its other connections find it by its token.

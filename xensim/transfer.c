@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/transfer.h"
 #include "xensim/client.h"
 #include "xensim/helper.h"

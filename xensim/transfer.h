@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Saving, restoring and moving domains of xensim with a save helper, without libxl: what
  * `xensim save`, `restore` and `migrate` do. Meant for the stock helper; any helper that speaks

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/usage.h"
 
 #include <errno.h>

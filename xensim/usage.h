@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The xensim command's verbs and their options in one table, from which --help and refusals are
  * made. A test compares the man page with it.

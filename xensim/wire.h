@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * One proto message at a time over a SOCK_SEQPACKET socket: header, data, up to three
  * descriptors. Blocking; 0 or -errno, -ENODATA when the other end is gone.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Xen's public headers, the ones that both the daemon and the preload library read, in one
  * place: with the toolstack's interfaces, and with the 32-bit guest's structures beside the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # xensim: the daemon with its command, and the library that is preloaded into toolstacks.
 
 XENSIM_SRC := $(wildcard xensim/*.c xensim/hypervisor/*.c xensim/guest/*.c)

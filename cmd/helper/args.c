@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/helper/args.h"
 
 #include "base/units.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The save helper's command line, as libxl 4.14 and later builds it:
  *   --save-domain FD RECV_FD DOMID FLAGS CBFLAGS STREAM_TYPE

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/helper/events.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The engine's reports as events (docs/events.md), sent over the link. In drop-in use there is
  * no link and the rounds go to libxl's log instead.

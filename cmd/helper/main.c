@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * xmigrate-save-helper: the process libxl starts to save or restore a domain (its
  * LIBXL_SAVE_HELPER). With XMIGRATE_LINK in the environment it works for a supervising xmigrate
@@ -19,6 +20,8 @@
 #include "cmd/lock.h"
 #include "cmd/paths.h"
 #include "engine/dest.h"
+#include "engine/in/plain.h"
+#include "engine/out/plain.h"
 #include "engine/source.h"
 #include "engine/xen/rescue.h"
 
@@ -83,6 +86,18 @@ static int tell_static_data(void *arg, unsigned missing, struct err *e)
     return toolstack_static_data_done(&h->toolstack, missing, e);
 }
 
+static int open_out(struct helper *h, struct out **out, struct err *e)
+{
+    return h->native.link_sock >= 0 ? native_open_out(&h->native, &h->cancel, &h->log, out, e)
+                                    : out_plain_open(h->args.stream_fd, &h->cancel, out, e);
+}
+
+static int open_in(struct helper *h, struct in **in, struct err *e)
+{
+    return h->native.link_sock >= 0 ? native_open_in(&h->native, &h->cancel, &h->log, in, e)
+                                    : in_plain_open(h->args.stream_fd, &h->cancel, &h->log, in, e);
+}
+
 static int save_domain(struct helper *h, struct err *e)
 {
     const struct source_toolstack toolstack = {suspend_guest, switch_qemu_logdirty, cap_guest, h};
@@ -98,11 +113,11 @@ static int save_domain(struct helper *h, struct err *e)
         .limits = {.max_downtime_ns = DEFAULT_DOWNTIME_NS, .max_rounds = DEFAULT_ROUNDS},
         .suspend_estimate_ns = SUSPEND_ESTIMATE_NS,
         .receiver_estimate_ns = RECEIVER_ESTIMATE_NS,
-        .stream_fd = h->args.stream_fd,
     };
+    const int rc = open_out(h, &p.out, e);
 
     native_fill_source(&h->native, &p);
-    return source_run(&p, &h->total, e);
+    return rc ? rc : source_run(&p, &h->total, e);
 }
 
 static int restore_domain(struct helper *h, struct err *e)
@@ -110,20 +125,22 @@ static int restore_domain(struct helper *h, struct err *e)
     const struct dest_toolstack toolstack = {tell_static_data, h};
     const struct dest_report_ops report = events_dest_ops(&h->events);
     struct dest_params p = {
-        .domid = h->args.domid,
-        .store_evtchn = h->args.store_evtchn,
-        .store_domid = h->args.store_domid,
-        .console_evtchn = h->args.console_evtchn,
-        .console_domid = h->args.console_domid,
-        .log = &h->log,
+        .guest =
+            {
+                .domid = h->args.domid,
+                .store_evtchn = h->args.store_evtchn,
+                .store_domid = h->args.store_domid,
+                .console_evtchn = h->args.console_evtchn,
+                .console_domid = h->args.console_domid,
+                .log = &h->log,
+            },
         .cancel = &h->cancel,
         .toolstack = &toolstack,
         .report = &report,
-        .stream_fd = h->args.stream_fd,
     };
+    const int rc = open_in(h, &p.in, e);
 
-    native_fill_dest(&h->native, &p);
-    return dest_run(&p, &h->result, e);
+    return rc ? rc : dest_run(&p, &h->result, e);
 }
 
 /* The lock of the domain: the supervisor's, handed over, or taken here in drop-in use. */
@@ -170,8 +187,8 @@ static int tell_outcome(struct helper *h, const struct err *outcome, struct err 
     }
     if (h->native.link_sock >= 0)
         link_send_done(h->native.link_sock, describe_done(h), &ignored);
-    if (!h->args.save &&
-        toolstack_restore_results(&h->toolstack, h->result.store_gfn, h->result.console_gfn, e))
+    if (!h->args.save && toolstack_restore_results(&h->toolstack, h->result.rings.store_gfn,
+                             h->result.rings.console_gfn, e))
         return -e->code;
     return toolstack_complete(&h->toolstack, 0, 0, e);
 }

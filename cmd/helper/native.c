@@ -1,6 +1,9 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/helper/native.h"
 
 #include "base/deadline.h"
+#include "engine/in/lanes.h"
+#include "engine/out/lanes.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -8,11 +11,6 @@
 #include <unistd.h>
 
 _Static_assert((int)LINK_PREAMBLE_BYTES == (int)PREAMBLE_BYTES, "preambles travel whole");
-
-_Static_assert((int)LINK_COMPRESS_AUTO == (int)COMPRESS_AUTO &&
-                   (int)LINK_COMPRESS_ZSTD == (int)COMPRESS_ZSTD &&
-                   (int)LINK_COMPRESS_LZ4 == (int)COMPRESS_LZ4,
-    "the link's numbers are the engine's");
 
 /* The listener has these connections made at once; a source makes them one by one. */
 #define LINK_LIMIT_NS (10 * NS_PER_S)
@@ -163,25 +161,41 @@ void native_close_channels(struct native *n)
     explicit_bzero(n->job.key, sizeof(n->job.key));
 }
 
-void native_fill_source(struct native *n, struct source_params *p)
+int native_open_out(const struct native *n, const struct cancel *cancel, const struct log *log,
+    struct out **out, struct err *e)
+{
+    const struct out_lanes_params p = {
+        .trunk = n->channels.trunk,
+        .lanes = n->channels.lanes,
+        .lane_count = n->job.lanes,
+        .compress = n->job.compress,
+        .cancel = cancel,
+        .log = log,
+    };
+
+    return out_lanes_open(&p, out, e);
+}
+
+int native_open_in(const struct native *n, struct cancel *cancel, const struct log *log,
+    struct in **in, struct err *e)
+{
+    const struct in_lanes_params p = {
+        .trunk = n->channels.trunk,
+        .lanes = n->channels.lanes,
+        .lane_count = n->job.lanes,
+        .cancel = cancel,
+        .log = log,
+    };
+
+    return in_lanes_open(&p, in, e);
+}
+
+void native_fill_source(const struct native *n, struct source_params *p)
 {
     if (n->link_sock < 0)
         return;
-    p->trunk = n->channels.trunk;
-    p->lanes = n->channels.lanes;
-    p->lane_count = n->job.lanes;
-    p->compress = (enum compress)n->job.compress;
     p->limits = n->job.limits;
     p->suspend_estimate_ns = n->job.suspend_estimate_ns;
     p->receiver_estimate_ns = n->job.receiver_estimate_ns;
     p->result_limit_ns = n->job.result_ns;
-}
-
-void native_fill_dest(struct native *n, struct dest_params *p)
-{
-    if (n->link_sock < 0)
-        return;
-    p->trunk = n->channels.trunk;
-    p->lanes = n->channels.lanes;
-    p->lane_count = n->job.lanes;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Native mode: the link to the supervisor, the job it gives, and the trunk and lanes made for it.
  * A source connects them, a destination is handed connections that the listener accepted. Either
@@ -12,7 +13,8 @@
 #include "cmd/link.h"
 #include "cmd/session_lanes.h"
 #include "crypto/tls.h"
-#include "engine/dest.h"
+#include "engine/in/in.h"
+#include "engine/out/out.h"
 #include "engine/source.h"
 
 struct native {
@@ -32,8 +34,13 @@ int native_open(struct native *n, const char *link_path, bool save, struct cance
 /* Closes trunk and lanes; the link stays, for the outcome. Does nothing in drop-in use. */
 void native_close_channels(struct native *n);
 
-/* Put the job's terms into the engine's parameters. Do nothing in drop-in use. */
-void native_fill_source(struct native *n, struct source_params *p);
-void native_fill_dest(struct native *n, struct dest_params *p);
+/* The image's way out, or in, on trunk and lanes. */
+int native_open_out(const struct native *n, const struct cancel *cancel, const struct log *log,
+    struct out **out, struct err *e);
+int native_open_in(const struct native *n, struct cancel *cancel, const struct log *log,
+    struct in **in, struct err *e);
+
+/* Put the job's terms into the engine's parameters. Does nothing in drop-in use. */
+void native_fill_source(const struct native *n, struct source_params *p);
 
 #endif

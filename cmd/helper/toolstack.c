@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/helper/toolstack.h"
 
 #include "base/bytes.h"

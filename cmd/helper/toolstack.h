@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * libxl's side of a save helper: messages on standard output (u16 length; u16 number and native,
  * packed arguments), int replies on standard input. See libxl_save_msgs_gen.pl of Xen 4.14 and

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/helper/watch.h"
 
 #include "base/deadline.h"

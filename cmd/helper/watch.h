@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The watch: one thread that notices whatever should stop the engine (SIGTERM, the supervisor's
  * abort or death, libxl's death) and fires the cancel object; and that tells the supervisor

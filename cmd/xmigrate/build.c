@@ -52,7 +52,7 @@ static int hear_helper(void *arg, const struct link_message *m, struct err *e)
     if (!fields_read(dest_result_fields, m->body, &result))
         return err_set(e, ERR_INTERNAL, EPROTO, "the save helper's totals make no sense");
     b->helper_done_ns = now_ns();
-    b->engine_finish_ns = result.finish_ns;
+    b->engine_finish_ns = result.arrival.finish_ns;
     return 0;
 }
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/estimate.h"
 
 #include "base/deadline.h"
@@ -6,8 +7,9 @@
 #include "cmd/xmigrate/negotiate.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/ui/view.h"
-#include "engine/link_probe.h"
-#include "engine/survey.h"
+#include "engine/probe/link_probe.h"
+#include "engine/probe/survey.h"
+#include "engine/source.h"
 #include "sched/forecast.h"
 
 #include <errno.h>
@@ -36,7 +38,7 @@ struct estimate {
     bool capable; /* the guest could be slowed down */
 
     /* What follows from them. */
-    enum page_codec codec;
+    enum codec codec;
     double send_pages_per_s;
     struct forecast of[ON_STALLS];
 };
@@ -125,7 +127,7 @@ static int watch_guest(struct estimate *t, struct err *e)
 /* --- what follows --- */
 
 /* Pages a second with that codec: what the lanes' threads can do, or the link. */
-static double speed_with(const struct estimate *t, enum page_codec codec)
+static double speed_with(const struct estimate *t, enum codec codec)
 {
     const struct survey_page *p = &t->survey.page[codec];
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -137,12 +139,12 @@ static double speed_with(const struct estimate *t, enum page_codec codec)
 
 static void choose_codec(struct estimate *t)
 {
-    const enum link_compress asked = t->a.options->compress;
+    const enum codec asked = t->a.options->compress;
 
-    for (enum page_codec c = 0; c < PAGE_CODECS; c++) {
+    for (enum codec c = 0; c < CODECS; c++) {
         const double speed = speed_with(t, c);
 
-        if ((asked != LINK_COMPRESS_AUTO && (int)asked != (int)c) || speed <= t->send_pages_per_s)
+        if ((asked != CODEC_AUTO && asked != c) || speed <= t->send_pages_per_s)
             continue;
         t->codec = c;
         t->send_pages_per_s = speed;
@@ -219,7 +221,7 @@ static void tell_event(const struct estimate *t)
         "dirty_pages_per_s", stats_dirty_within(w, NS_PER_S), "guest_pages",
         (json_int_t)t->survey.pages, "zero_share", t->survey.zero_share, "link_bits_per_s",
         t->link.bytes_per_s * 8, "link_spread", t->link.spread, "lanes", (int)t->a.accept.lanes,
-        "compress", link_compress_names[t->codec], "page_bytes", t->survey.page[t->codec].bytes,
+        "compress", codec_name(t->codec), "page_bytes", t->survey.page[t->codec].bytes,
         "send_pages_per_s", t->send_pages_per_s, "max_downtime_ns",
         (json_int_t)t->a.options->limits.max_downtime_ns, "outcomes", outcomes);
 
@@ -280,7 +282,7 @@ static void tell(struct estimate *t)
     say(t, line);
     snprintf(line, sizeof(line), "%s: %s, lanes: %u; its memory would go at %s, compression: %s",
         t->a.where, format_rate(t->link.bytes_per_s * 8, rate), t->a.accept.lanes,
-        format_rate(t->send_pages_per_s * PAGE_BYTES * 8, speed), link_compress_names[t->codec]);
+        format_rate(t->send_pages_per_s * PAGE_BYTES * 8, speed), codec_name(t->codec));
     say(t, line);
     for (unsigned i = 0; i <= ON_STALLS; i++) {
         char before[64] = "moving it live would";

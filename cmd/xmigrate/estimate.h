@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * xmigrate --estimate HOST DOM: what a live migration would cost, without doing it. The link is
  * measured over the connections that a migration would use, the guest's dirty log is watched for

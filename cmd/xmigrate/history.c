@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/history.h"
 
 #include "base/deadline.h"
@@ -6,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13,6 +15,7 @@
 
 enum {
     NEWEST = 5,
+    LINE_BYTES = 64,
     READ_BYTES = 4096,
     FILE_MAX_BYTES = 65536,
     HISTORY_PATH_BYTES = PATHS_BYTES + 16
@@ -20,6 +23,26 @@ enum {
 
 /* More than any of it takes; a longer time would come from a broken file. */
 #define LIMIT_NS (600 * NS_PER_S)
+
+static int write_line(char line[static LINE_BYTES], unsigned kind, int64_t took_ns)
+{
+    return snprintf(line, LINE_BYTES, "%u %" PRId64 "\n", kind, took_ns);
+}
+
+/* What is not exactly what history_record() writes is not ours: it was cut, or torn by a crash. */
+static bool read_line(const char *line, size_t len_bytes, unsigned *kind, int64_t *took_ns)
+{
+    char copy[LINE_BYTES], again[LINE_BYTES];
+
+    if (len_bytes >= sizeof(copy))
+        return false;
+    memcpy(copy, line, len_bytes);
+    copy[len_bytes] = '\0';
+    if (sscanf(copy, "%9u %18" SCNd64, kind, took_ns) != 2 || *took_ns < 0 || *took_ns > LIMIT_NS)
+        return false;
+    return (size_t)write_line(again, *kind, *took_ns) == len_bytes &&
+           !memcmp(again, line, len_bytes);
+}
 
 static void insert_sorted(int64_t *times_ns, unsigned count, int64_t time_ns)
 {
@@ -36,26 +59,17 @@ int64_t history_from_text(const char *text, size_t len_bytes, unsigned kind, int
     int64_t newest_ns[NEWEST];
     unsigned seen = 0;
 
-    /* From the newest line back; what is not a whole line of ours is skipped. */
+    /* From the newest line back. */
     while (end > text && seen < NEWEST) {
-        const char *newline = end - 1;
-        const char *line = newline;
-        char copy[64];
+        const char *line = end - 1;
         unsigned line_kind;
         int64_t took_ns;
-        int used = 0;
 
         while (line > text && line[-1] != '\n')
             line--;
+        if (read_line(line, (size_t)(end - line), &line_kind, &took_ns) && line_kind == kind)
+            insert_sorted(newest_ns, seen++, took_ns);
         end = line;
-        if (*newline != '\n' || (size_t)(newline - line) >= sizeof(copy))
-            continue;
-        memcpy(copy, line, (size_t)(newline - line));
-        copy[newline - line] = '\0';
-        if (sscanf(copy, "%9u %18" SCNd64 "%n", &line_kind, &took_ns, &used) != 2 || copy[used] ||
-            took_ns < 0 || took_ns > LIMIT_NS || line_kind != kind)
-            continue;
-        insert_sorted(newest_ns, seen++, took_ns);
     }
     return seen ? newest_ns[seen / 2] : otherwise_ns;
 }
@@ -92,7 +106,7 @@ int64_t history_estimate_ns(const char *what, unsigned kind, int64_t otherwise_n
 
 int history_record(const char *what, unsigned kind, int64_t took_ns, struct err *e)
 {
-    char line[64];
+    char line[LINE_BYTES];
     struct stat st;
     const int fd = open_file(what, O_WRONLY | O_CREAT | O_APPEND, e);
 
@@ -100,7 +114,7 @@ int history_record(const char *what, unsigned kind, int64_t took_ns, struct err 
         return fd;
 
     /* Several processes may append; a line is one write. */
-    const int len = snprintf(line, sizeof(line), "%u %" PRId64 "\n", kind, took_ns);
+    const int len = write_line(line, kind, took_ns);
     int rc = 0;
 
     if (!fstat(fd, &st) && st.st_size > FILE_MAX_BYTES && ftruncate(fd, 0))

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What earlier migrations took on this host, kept in the run directory as lines of "KIND
  * NANOSECONDS" in a file for each thing measured. The downtime that is predicted has two parts that

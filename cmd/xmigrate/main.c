@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * xmigrate: moves running Xen domains between hosts, receives them, and keeps the identities that
  * hosts know each other by. See docs/design.md; `xmigrate --help` for people.

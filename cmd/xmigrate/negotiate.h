@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What a move and an estimate begin with: the domain is found, checked and held, and the other host
  * is asked whether it would take it. Nothing of the guest is changed. Cheap refusals come first,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/receive.h"
 
 #include "base/deadline.h"
@@ -51,7 +52,7 @@ static int begin_state(struct receive *r, struct err *e)
 
 static int make_secrets(struct receive *r, struct err *e)
 {
-    r->accept.lanes = r->in.offer.lanes < LINK_MAX_LANES ? r->in.offer.lanes : LINK_MAX_LANES;
+    r->accept.lanes = r->in.offer.lanes < MAX_LANES ? r->in.offer.lanes : MAX_LANES;
     r->accept.finish_ns = history_estimate_ns(HISTORY_FINISH, r->admission.devices,
         FINISH_NS + (int64_t)r->admission.devices * FINISH_DEVICE_NS);
     if (getrandom(r->accept.session, sizeof(r->accept.session), 0) !=
@@ -189,7 +190,7 @@ static void clean_up(struct receive *r)
     xl_config_dispose(&r->admission.config);
     if (r->xl.ctx)
         xl_close(&r->xl);
-    explicit_bzero(&r->accept, sizeof(r->accept));
+    explicit_bzero(r->accept.key, sizeof(r->accept.key));
 }
 
 int receive_main(const struct listen_options *o, const struct log *log, int fd,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The destination's process for one migration, from its first connection to a guest that runs
  * here: one linear story on one thread, with libxl's restore on a worker (async.h) and the

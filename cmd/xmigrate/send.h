@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * xmigrate --live and --offline: the source's supervisor. One story from the command to a guest
  * that runs at the destination, or here; it never leaves a guest suspended without saying so.

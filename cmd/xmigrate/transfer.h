@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The source's transfer: libxl's suspend with the save helper (libxl/operation.h), and the poll
  * loop between that and the destination. It relays libxl's own stream, passes the helper's events

@@ -1,11 +1,13 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/xen/cpu_policy.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <xenguest.h>
 
-_Static_assert(sizeof(xen_cpuid_leaf_t) == V3_CPUID_LEAF_BYTES, "leaves travel as Xen has them");
-_Static_assert(sizeof(xen_msr_entry_t) == V3_MSR_ENTRY_BYTES, "MSRs travel as Xen has them");
+_Static_assert((int)CPU_POLICY_NO_LEAVES == (int)XGR_SDD_MISSING_CPUID &&
+                   (int)CPU_POLICY_NO_MSRS == (int)XGR_SDD_MISSING_MSR,
+    "libxl's bits");
 
 static int serialise(
     struct xen *x, uint32_t domid, xc_cpu_policy_t *policy, struct cpu_policy *p, struct err *e)
@@ -43,10 +45,31 @@ void cpu_policy_free(struct cpu_policy *p)
     *p = (struct cpu_policy){0};
 }
 
-int tsc_info_read(struct xen *x, uint32_t domid, struct v3_tsc_info *tsc, struct err *e)
+int cpu_policy_set(struct xen *x, uint32_t domid, const struct cpu_policy *p, struct err *e)
+{
+    uint32_t leaf = UINT32_MAX, subleaf = UINT32_MAX, msr = UINT32_MAX;
+
+    if (!p->leaf_count && !p->msr_count)
+        return 0;
+    if (xc_set_domain_cpu_policy(
+            x->xch, domid, p->leaf_count, p->leaves, p->msr_count, p->msrs, &leaf, &subleaf, &msr))
+        return err_sys(e, ERR_LOCAL, errno,
+            "this host's CPU cannot give domain %u what it had (CPUID leaf %#x/%#x, MSR %#x)",
+            domid, leaf, subleaf, msr);
+    return 0;
+}
+
+int tsc_info_read(struct xen *x, uint32_t domid, struct tsc_info *tsc, struct err *e)
 {
     if (xc_domain_get_tsc_info(
             x->xch, domid, &tsc->mode, &tsc->nsec, &tsc->khz, &tsc->incarnation) < 0)
         return err_sys(e, ERR_LOCAL, errno, "cannot read the TSC mode of domain %u", domid);
+    return 0;
+}
+
+int tsc_info_set(struct xen *x, uint32_t domid, const struct tsc_info *tsc, struct err *e)
+{
+    if (xc_domain_set_tsc_info(x->xch, domid, tsc->mode, tsc->nsec, tsc->khz, tsc->incarnation))
+        return err_sys(e, ERR_LOCAL, errno, "Xen refused the TSC settings of domain %u", domid);
     return 0;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What a guest may see of its CPU (CPUID leaves and MSRs), and its time stamp counter.
  */
@@ -5,9 +6,10 @@
 #define ENGINE_XEN_CPU_POLICY_H
 
 #include "engine/xen/xen.h"
-#include "transport/v3.h"
 
-/* Arrays in the layout of the stream's records. */
+#include <stdint.h>
+
+/* Arrays as Xen's libraries write them out. */
 struct cpu_policy {
     xen_cpuid_leaf_t *leaves;
     xen_msr_entry_t *msrs;
@@ -18,6 +20,20 @@ struct cpu_policy {
 int cpu_policy_read(struct xen *x, uint32_t domid, struct cpu_policy *p, struct err *e);
 void cpu_policy_free(struct cpu_policy *p);
 
-int tsc_info_read(struct xen *x, uint32_t domid, struct v3_tsc_info *tsc, struct err *e);
+/* Give it to a new domain; nothing to be done when it is empty. */
+int cpu_policy_set(struct xen *x, uint32_t domid, const struct cpu_policy *p, struct err *e);
+
+/* What a stream may not have brought: libxl then gives the domain its own (bits, as libxl has
+ * them). */
+enum { CPU_POLICY_NO_LEAVES = 1, CPU_POLICY_NO_MSRS = 2 };
+
+struct tsc_info {
+    uint32_t mode, khz;
+    uint64_t nsec;
+    uint32_t incarnation;
+};
+
+int tsc_info_read(struct xen *x, uint32_t domid, struct tsc_info *tsc, struct err *e);
+int tsc_info_set(struct xen *x, uint32_t domid, const struct tsc_info *tsc, struct err *e);
 
 #endif

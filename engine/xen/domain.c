@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/xen/domain.h"
 
 #include <errno.h>

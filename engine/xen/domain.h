@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What Xen says of a domain, as far as the engine needs it.
  */

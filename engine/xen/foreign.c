@@ -1,6 +1,5 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/xen/foreign.h"
-
-#include "transport/v3.h"
 
 #include <errno.h>
 #include <string.h>
@@ -48,12 +47,7 @@ int frame_types_read(struct xen *x, uint32_t domid, struct hbuf *scratch, const 
     if (xc_domctl(x->xch, &domctl) < 0)
         return err_sys(
             e, ERR_LOCAL, errno, "cannot ask Xen for the page types of domain %u", domid);
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < count; i++)
         types[i] = (uint8_t)(words[i] >> XEN_DOMCTL_PFINFO_LTAB_SHIFT & 0xf);
-        if (!v3_type_is_known(types[i]))
-            return err_set(e, ERR_LOCAL, EPROTO,
-                "Xen reports a page type for frame %#lx of domain %u that is not known: %u",
-                frames[i], domid, types[i]);
-    }
     return 0;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A domain's memory in our address space: MFNs of a PV guest or of Xen itself, GFNs of an HVM
  * container. Mappings are of the frames that stood there when they were made; keep them short.
@@ -27,8 +28,8 @@ void foreign_unmap(struct xen *x, void *mem, size_t count);
 enum { FRAME_TYPES_MAX = 1024, FRAME_TYPES_BYTES = FRAME_TYPES_MAX * 8 };
 
 /*
- * The page types (enum v3_page_type) of frames[0..count), count <= FRAME_TYPES_MAX. scratch
- * has FRAME_TYPES_BYTES and is the caller's alone. A type that is not known is an error.
+ * The page types (XEN_DOMCTL_PFINFO_..., shifted down) of frames[0..count), count <=
+ * FRAME_TYPES_MAX. scratch has FRAME_TYPES_BYTES and is the caller's alone.
  */
 int frame_types_read(struct xen *x, uint32_t domid, struct hbuf *scratch, const uint64_t *frames,
     unsigned count, uint8_t *types, struct err *e);

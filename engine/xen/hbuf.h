@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Memory that hypercalls may use, kept for as long as its owner wants: libxenctrl's own macros
  * tie such a buffer to one function's scope. Freed with the handles it was made with.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/xen/logdirty.h"
 
 #include "base/bitmap.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Xen's log-dirty mode as a source of dirty pages. The mode is one switch per domain, shared with
  * everybody: CLEAN with the mode off succeeds and returns zeros, so it is checked where that

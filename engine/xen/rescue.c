@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "engine/xen/rescue.h"
 
 #include <errno.h>

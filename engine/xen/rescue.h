@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What is needed to leave a guest whole after a failure, by the hypervisor's word alone: for the
  * helper when its supervisor is dead, and for --recover.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * engine/xen: the only files that call libxenctrl, libxenguest and libxenforeignmemory. What
  * differs between Xen versions lives here and nowhere else (built against the Xen it runs on).

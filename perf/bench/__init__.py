@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The benchmark behind perf/xmigrate-bench.
 
 cases.py    what is measured: the one table
@@ -8,4 +9,5 @@ hosts.py    simulated hosts and their guest
 players.py  the floor, xmigrate and its peers: each knows how to take one turn
 rounds.py   what a round costs when the guest is huge
 main.py     options, and the bouts
+wan.py      the same for perf/bench-wan: xmigrate and plain TCP over long links
 """

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What is measured, in one table.
 
 A bout is one guest and one kind of connection; its players take turns. A player is who it is and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Turns and what becomes of them. Nothing here measures or prints.
 
 A ratio is the median of the turns' ratios, not the ratio of medians: what swings on a shared

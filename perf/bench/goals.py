@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the figures are meant to reach, and whether they do. From results alone.
 
 All for two lanes on two cores. A goal says which results it needs; what was not measured is said.

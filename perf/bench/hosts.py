@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Two simulated hosts and the guest that is moved between them.
 
 The guest writes nothing: xensim's own CPU then is not in any figure, and every turn moves the
@@ -15,6 +16,8 @@ MIB = 1 << 20
 
 
 class Hosts:
+    address = "127.0.0.1"  # where the other one is
+
     def __init__(self, build, work, place, size):
         self.build = build
         self.place = place

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Options, and the bouts."""
 import argparse
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Those who take turns. Each has turn(bout, codec), which moves the bout's guest once.
 
 Seconds are of the memory: for xmigrate from its first page until the destination has built all of
@@ -58,7 +59,7 @@ class Floor(Player):
 class Xmigrate(Player):
     def listen(self, hosts, secure):
         out = open(f"{hosts.dir}/listener.out", "w+", encoding="utf-8")
-        listener = spawn(hosts.xmigrate(hosts.names[1], "--listen", "127.0.0.1:0", *secure),
+        listener = spawn(hosts.xmigrate(hosts.names[1], "--listen", f"{hosts.address}:0", *secure),
                          stdout=out, stderr=subprocess.STDOUT, env=hosts.environment)
 
         def says():
@@ -82,7 +83,7 @@ class Xmigrate(Player):
                    "none" if codec == "off" else codec, *secure]
         if bout.link:
             options += ["--bandwidth", bout.link]
-        said = run(hosts.xmigrate(hosts.names[0], "--live", f"127.0.0.1:{port}", GUEST, *options),
+        said = run(hosts.xmigrate(hosts.names[0], "--live", f"{hosts.address}:{port}", GUEST, *options),
                    seconds=MOVE_SECONDS, env=hosts.environment)
         # The receiver ends as the guest's monitor, which is then in nobody's way.
         wait_until(10, "the receiver", lambda: any(

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """CPU time, children and the work directory.
 
 The benchmark is the reaper of everything that it starts, however often that forks: so what ended

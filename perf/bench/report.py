@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What people and programs read: from results alone."""
 import csv
 import html

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What a round costs when the guest is huge and few of its pages are dirty.
 
 A guest with little memory, spread over as large an address space as said, writes the same 1000

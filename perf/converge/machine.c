@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "perf/converge/machine.h"
 
 #include "base/deadline.h"

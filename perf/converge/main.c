@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * converge: runs every workload on every link under every policy in simulated time, and writes
  * one JSON object a run to standard output. perf/converge/bench makes tables and pages of them.

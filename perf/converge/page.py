@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The results as one HTML page that needs nothing else: charts are SVG, drawn here."""
 import html
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A sample of the runs for real: guests of xensim that replay the same traces, moved by xmigrate and
 by Xen's own save helper over links made of token buckets. Needs nothing but what make has built;
 Xen's helper takes part if it is there (make stock-helper)."""

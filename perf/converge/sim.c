@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "perf/converge/sim.h"
 
 #include "base/deadline.h"

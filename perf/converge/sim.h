@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * One migration in simulated time: a guest that replays a trace, a link, a policy that decides.
  * Nothing sleeps; a run takes as long as its writes take to be replayed.

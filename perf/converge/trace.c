@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "perf/converge/trace.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Workloads: what a guest writes, as a list of page numbers at equal steps of time, made from a
  * seed. The same list drives a simulated run and a xensim guest (--pattern file:), so that both

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """The benchmark's pure parts: turns, ratios, names, goals and what is printed of them."""
 import csv
 import io
@@ -14,12 +15,35 @@ from bench.cases import (TABLE, Bout, grouped, memory_needed, size_bytes, small,
                          split_player)
 from bench.figures import Result, Turn, as_entry, ratios, turn_of  # noqa: E402
 from bench.players import PLAYERS  # noqa: E402
+from bench.wan import Case, all_met, last_line, rate_mbit  # noqa: E402
+from bench.wan import Turn as WanTurn  # noqa: E402
 
 FLOOR = (Turn(2.0, 1.0), Turn(4.0, 1.0), Turn(1.0, 2.0))
 
 
 def result(case="random/tls/2", who="xmigrate", turns=FLOOR, floor=FLOOR):
     return Result(case, who, turns, floor)
+
+
+class LongLinks(unittest.TestCase):
+    def test_a_rate_is_of_what_arrives_between_the_first_and_the_last_hundredth(self):
+        # A second before anything comes, 99 MB in a second, a second without.
+        samples = [(0, 0), (10**9, 1_000_000), (2 * 10**9, 100_000_000), (3 * 10**9, 100_000_001)]
+        self.assertEqual(rate_mbit(samples, 100_000_000), 792.0)
+
+    def test_what_did_not_all_come_has_no_rate(self):
+        self.assertIsNone(rate_mbit([(0, 0), (10**9, 90_000_000)], 100_000_000))
+        self.assertIsNone(rate_mbit([], 100_000_000))
+
+    def test_the_last_line_names_every_goal(self):
+        near, far = Case(200, 20, 0.1, 1, 64), Case(200, 100, 0, 4, 64)
+        good, bad = WanTurn(95, 100, 8, 2), WanTurn(94, 100, 8, 2)
+        found = [(near, [good]), (far, [good, bad, bad]), (far, None)]
+        self.assertEqual(last_line(found),
+                         "goal 0.95 of plain TCP: 200 Mb/s, 20 ms, 0.1 % loss, 1 lane: met; "
+                         "200 Mb/s, 100 ms, 4 lanes: NOT MET; 200 Mb/s, 100 ms, 4 lanes: FAILED")
+        self.assertTrue(all_met(found[:1]))
+        self.assertFalse(all_met(found[:2]) or all_met([(far, None)]) or all_met([]))
 
 
 class Figures(unittest.TestCase):

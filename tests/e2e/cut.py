@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """cut.py PORT before-go|after-go|mute|slow: a wire between xmigrate and a listener on PORT.
 
 Prints its own port. It passes everything on until the source sends GO on the control connection

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # End-to-end tests on xensim, run by tests/e2e/run: tests/e2e/test-*.sh, and large-*.sh with guests
 # of 8 GiB, one at a time.
 
@@ -28,7 +29,7 @@ $(E2E_FAULT): tests/e2e/preload/fault.c
 	$(Q)$(CC) -std=gnu11 $(CFLAGS) $(WARNINGS) -fPIC -shared -D_GNU_SOURCE -o $@ $< -ldl
 
 .PHONY: e2e-tests check-e2e check-large
-e2e-tests: all xensim perf $(E2E_TOOLS) $(E2E_FAULT)
+e2e-tests: all xensim perf $(B)/link/emulate $(E2E_TOOLS) $(E2E_FAULT)
 check-e2e: e2e-tests
 	-$(Q)$(MAKE) --no-print-directory stock-helper
 	$(Q)B=$(B) SAN=$(SAN) tests/e2e/run $(E2E)

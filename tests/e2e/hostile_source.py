@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """hostile_source.py PORT CASE: a source that lies, stops or dies, to a listener with --insecure.
 
 Prints what the destination answered last: the frame's type and, for JSON, its text.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A 32-bit PAE guest of 8 GiB, most of it high memory, moves there and back under load.
 # deadline: 1200
 . "$E2E/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A PV guest of 8 GiB that rewrites its page tables moves there and back under load.
 # deadline: 1200
 . "$E2E/lib.sh"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # large.sh: what tests with guests of 8 GiB share, beside lib.sh and move.sh. At the end of a move
 # both hosts hold the whole guest.
 

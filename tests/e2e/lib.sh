@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # lib.sh: what end-to-end tests are written with. Sourced by every test-*.sh.
 set -u
 X=$B/xensim
@@ -126,4 +127,30 @@ ends() {
         sleep 0.1
     done
     return 1
+}
+
+# launch OUT ERR COMMAND...: in the background; $launched is its pid. What an earlier one said is gone
+# before this one starts, so that it is not taken for this one's.
+launch() {
+    local out=$1 err=$2
+    shift 2
+    : >"$out" 2>"$err"
+    "$@" >"$out" 2>"$err" &
+    launched=$!
+    echo $launched >>"$T/pids"
+}
+
+# has_said PID WORDS FILE: it has, or it has ended and will not.
+has_said() {
+    grep -qs -e "$2" "$3" || ! kill -0 "$1" 2>/dev/null
+}
+
+# wait_for SECONDS COMMAND...: until it succeeds.
+wait_for() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $end ] || fail "did not come true: $*"
+        sleep 0.1
+    done
 }

@@ -1,25 +1,34 @@
+# SPDX-License-Identifier: MIT
 # move.sh: what tests of xmigrate itself are written with, beside lib.sh. Two hosts, each with an
 # identity and a run directory of its own, that trust each other.
 
-# on HOST COMMAND...: on that simulated host. With $FAULT that fault (preload/fault.c) is in those of
-# its processes that have $FAULT_IN in their command line.
-on() (
-    exec_on "$@"
-)
-# exec_on HOST COMMAND...: the same in place of this shell, for a process that is to be known by $!.
-exec_on() {
-    local host=$1
-    shift
-    XMIGRATE_RUN_DIR=$T/run-$host exec "$X" run "$host" -- \
-        ${FAULT:+sh -c "$faulty" "$B/e2e/fault.so"} "$@"
+# The network namespace of a host (a file), if it has one of its own; see link.sh.
+declare -A network=()
+
+# on HOST COMMAND...: on that simulated host.
+on() {
+    command_on "$@"
+    "${command[@]}"
+}
+
+# command_on HOST COMMAND...: what runs it there is in $command, to be started in another way. With
+# $FAULT that fault (preload/fault.c) is in those of its processes that have $FAULT_IN in their
+# command line.
+command_on() {
+    command=(env XMIGRATE_RUN_DIR="$T/run-$1" ${network[$1]:+nsenter --net="${network[$1]}"}
+        "$X" run "$1" -- ${FAULT:+sh -c "$faulty" "$B/e2e/fault.so"} "${@:2}")
 }
 faulty='LD_PRELOAD=$0:$LD_PRELOAD exec "$@"'
 
+# xmigrate_on HOST OPTION...: the same for its xmigrate.
+xmigrate_on() {
+    command_on "$1" "$B/xmigrate" --config-dir "$T/etc-$1" "${@:2}"
+}
+
 # xm HOST OPTION...: its xmigrate.
 xm() {
-    local host=$1
-    shift
-    on "$host" "$B/xmigrate" --config-dir "$T/etc-$host" "$@"
+    xmigrate_on "$@"
+    "${command[@]}"
 }
 
 fingerprint() {
@@ -42,21 +51,18 @@ two_hosts() {
 
 # listen HOST [OPTION...]: starts its listener; $port is where and $listener is its pid.
 listen() {
-    local host=$1 log=$T/listen-$1
-    shift
-    rm -f "$log.out" # an earlier listener's port must not be taken for this one's
-    exec_on "$host" "$B/xmigrate" \
-        --config-dir "$T/etc-$host" --listen 127.0.0.1:0 "$@" >"$log.out" 2>"$log.err" &
-    listener=$!
-    echo $listener >>"$T/pids"
-    port=
-    for _ in $(seq 200); do
-        port=$(sed -n 's/.*port \([0-9]*\).*/\1/p;q' "$log.out" 2>/dev/null)
-        [ -z "$port" ] || return 0
-        kill -0 $listener 2>/dev/null || break
-        sleep 0.05
-    done
-    fail "the listener on $host did not start: $(cat "$log.err")"
+    listen_at "$1" 127.0.0.1:0 "${@:2}"
+}
+
+# listen_at HOST ADDRESS [OPTION...]: the same at an address of that host.
+listen_at() {
+    local log=$T/listen-$1
+    xmigrate_on "$1" --listen "$2" "${@:3}"
+    launch "$log.out" "$log.err" "${command[@]}"
+    listener=$launched
+    wait_for 30 has_said "$listener" port "$log.out"
+    port=$(sed -n 's/.*port \([0-9]*\).*/\1/p;q' "$log.out")
+    [ -n "$port" ] || fail "the listener on $1 did not start: $(cat "$log.err")"
 }
 
 # move HOST DOMAIN [OPTION...]: live to $port; what it said is in $T/move.
@@ -95,20 +101,11 @@ is_gone() {
 # moving HOST DOMAIN [OPTION...]: as move, but left to itself once round 1 is under way; what it says
 # is in $T/moving.json and $T/moving.err, its pid is $mover, and it ends with `ended CODE`.
 moving() {
-    local host=$1 domain=$2
-    shift 2
-    rm -f "$T/moving.json" # what an earlier one said must not be taken for this one's
-    exec_on "$host" "$B/xmigrate" --config-dir "$T/etc-$host" \
-        --live "127.0.0.1:$port" "$domain" --json "$@" >"$T/moving.json" 2>"$T/moving.err" &
-    mover=$!
-    echo $mover >>"$T/pids"
-    wait_for 20 under_way
-}
-
-under_way() {
-    grep -qs '"progress"' "$T/moving.json" && return 0
-    kill -0 $mover 2>/dev/null || fail "it did not begin to move: $(cat "$T/moving.err")"
-    return 1
+    xmigrate_on "$1" --live "127.0.0.1:$port" "$2" --json "${@:3}"
+    launch "$T/moving.json" "$T/moving.err" "${command[@]}"
+    mover=$launched
+    wait_for 20 has_said "$mover" '"progress"' "$T/moving.json"
+    grep -qs '"progress"' "$T/moving.json" || fail "it did not begin to move: $(cat "$T/moving.err")"
 }
 
 has_ended() {
@@ -141,10 +138,10 @@ untouched() {
 
 # refused CODE WORDS HOST OPTION...: xmigrate ends with that code and says one line with the words.
 refused() {
-    local code=$1 words=$2 host=$3 said got
+    local code=$1 words=$2 said got
+    xmigrate_on "${@:3}"
     shift 3
-    said=$(XMIGRATE_RUN_DIR=$T/run-$host timeout 60 "$X" run "$host" -- "$B/xmigrate" \
-        --config-dir "$T/etc-$host" "$@" 2>&1)
+    said=$(timeout 60 "${command[@]}" 2>&1)
     got=$?
     [ $got -eq "$code" ] || fail "ended with $got, not $code: xmigrate $*: $said"
     [ "$(wc -l <<<"$said")" -eq 1 ] || fail "said more than one line: xmigrate $*: $said"
@@ -163,18 +160,6 @@ not_resumed() {
 
 # wire MODE: a wire to the listener at $port (cut.py); its own port is in $T/wire.MODE.
 wire() {
-    rm -f "$T/wire.$1" # an earlier one's port must not be taken for this one's
-    python3 "$E2E/cut.py" "$port" "$1" >"$T/wire.$1" &
-    echo $! >>"$T/pids"
-    wait_for 10 test -s "$T/wire.$1"
-}
-
-# wait_for SECONDS COMMAND...: until it succeeds.
-wait_for() {
-    local end=$((SECONDS + $1))
-    shift
-    until "$@"; do
-        [ $SECONDS -lt $end ] || fail "did not come true: $*"
-        sleep 0.1
-    done
+    launch "$T/wire.$1" "$T/wire.$1.err" python3 "$E2E/cut.py" "$port" "$1"
+    wait_for 30 has_said "$launched" . "$T/wire.$1"
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Reads and writes guest memory as a toolstack, to do damage that verify has to find:
  *   poke DOMID read FRAME FILE | write FRAME FILE | frame PFN | hold FRAME SECONDS
  *   poke DOMID populate PFN COUNT: how many pages Xen gave

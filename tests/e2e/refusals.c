@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Asks a host for what Xen refuses, and for what Xen answers in ways of its own. Arguments: the
  * ids of a running pv and a running pvh guest, and of a pvh guest that writes as fast as it can.
  * Says what was wrong and exits 1. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Both ends of the native data path in one process: reads a plain v3 stream from a file and sends
  * it over a trunk and lanes to dest_run(), which builds domain DOMID from it.
@@ -11,10 +12,11 @@
  */
 #include "base/deadline.h"
 #include "engine/dest.h"
+#include "engine/in/lanes.h"
 #include "transport/pages.h"
 #include "transport/tcp.h"
 #include "transport/trunk.h"
-#include "transport/v3.h"
+#include "transport/v3_stream.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -41,7 +43,7 @@ struct replay {
     const char *damage;
     unsigned lane_count;
     struct channel *trunk;
-    struct lane_out lanes[WIRE_MAX_LANES];
+    struct lane_out lanes[MAX_LANES];
     struct trunk_lanes_done done;
     uint64_t frame_count;
     uint64_t records;
@@ -63,7 +65,7 @@ static int flush(struct replay *r, unsigned index, struct err *e)
     if (!l->count)
         return 0;
 
-    int rc = page_encode(l->encoder, PAGE_LZ4, l->entries, l->pages, l->count, &body, e);
+    int rc = page_encode(l->encoder, CODEC_LZ4, l->entries, l->pages, l->count, &body, e);
 
     if (rc)
         return rc;
@@ -91,13 +93,13 @@ static int flush(struct replay *r, unsigned index, struct err *e)
 /* A record holds frames of one extent, ascending. */
 static int send_page(struct replay *r, uint64_t entry, const uint8_t *page, struct err *e)
 {
-    const uint64_t pfn = v3_entry_pfn(entry), extent = pfn / WIRE_EXTENT_FRAMES;
+    const uint64_t pfn = v3_entry_pfn(entry), extent = pfn / EXTENT_FRAMES;
     const unsigned index = (unsigned)(extent % r->lane_count);
     struct lane_out *l = &r->lanes[index];
 
     if (l->count) {
         const uint64_t last = v3_entry_pfn(l->entries[l->count - 1]);
-        const bool fits = last < pfn && last / WIRE_EXTENT_FRAMES == extent;
+        const bool fits = last < pfn && last / EXTENT_FRAMES == extent;
         const int rc = fits ? 0 : flush(r, index, e);
 
         if (rc)
@@ -209,7 +211,7 @@ static int read_file(struct replay *r, bool sending, struct err *e)
     if (!rc && sending)
         rc = trunk_send_head(r->trunk,
             &(struct trunk_head){.guest_type = h.guest_type,
-                .codecs = PAGE_CODEC_BIT(PAGE_LZ4),
+                .codecs = CODEC_BIT(CODEC_LZ4),
                 .lane_count = r->lane_count,
                 .frame_count = r->frame_count},
             e);
@@ -274,7 +276,7 @@ static void ignore_progress(void *arg, uint64_t populated_pages, uint64_t wire_b
 int main(int argc, char **argv)
 {
     static struct replay r;
-    struct channel *trunk = NULL, *lanes[WIRE_MAX_LANES] = {0};
+    struct channel *trunk = NULL, *lanes[MAX_LANES] = {0};
     const struct log log = {LOG_WARN, log_to_stderr, "replay"};
     const struct dest_toolstack toolstack = {ignore_static_data, NULL};
     const struct dest_report_ops report = {ignore_progress, NULL};
@@ -284,7 +286,7 @@ int main(int argc, char **argv)
     pthread_t sender;
 
     signal(SIGPIPE, SIG_IGN);
-    if (argc < 4 || (r.lane_count = (unsigned)atoi(argv[3])) > WIRE_MAX_LANES)
+    if (argc < 4 || (r.lane_count = (unsigned)atoi(argv[3])) > MAX_LANES)
         return 2;
     r.damage = argc > 4 ? argv[4] : "";
     r.fd = open(argv[2], O_RDONLY | O_CLOEXEC);
@@ -294,24 +296,25 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < r.lane_count; i++) {
         r.lanes[i].copies = malloc(RECORD_PAGES_MAX * sizeof(*r.lanes[i].copies));
         if (!r.lanes[i].copies || pair_up("lane", i, &cancel, &r.lanes[i].ch, &lanes[i], &e) ||
-            page_encoder_create(PAGE_CODEC_BIT(PAGE_LZ4), &r.lanes[i].encoder, &e))
+            page_encoder_create(CODEC_BIT(CODEC_LZ4), &r.lanes[i].encoder, &e))
             return 2;
     }
     pthread_create(&sender, NULL, send_all, &r);
 
-    const struct dest_params p = {
-        .domid = (uint32_t)atoi(argv[1]),
-        .store_evtchn = 1,
-        .console_evtchn = 2,
-        .log = &log,
+    const struct in_lanes_params way = {trunk, lanes, r.lane_count, &cancel, &log};
+    struct dest_params p = {
+        .guest = {.domid = (uint32_t)atoi(argv[1]),
+            .store_evtchn = 1,
+            .console_evtchn = 2,
+            .log = &log},
         .cancel = &cancel,
         .toolstack = &toolstack,
         .report = &report,
-        .trunk = trunk,
-        .lanes = lanes,
-        .lane_count = r.lane_count,
     };
-    const int rc = dest_run(&p, &result, &e);
+    int rc = in_lanes_open(&way, &p.in, &e);
+
+    if (!rc)
+        rc = dest_run(&p, &result, &e);
 
     channel_close(trunk);
     for (unsigned i = 0; i < r.lane_count; i++)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """restream.py v2|differ IN OUT: a v3 stream as version 2 says the same; or with one byte changed in
 the last page that was sent to be compared (after VERIFY)."""
 import struct

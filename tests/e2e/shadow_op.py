@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """shadow_op.py DOMID OP: one log-dirty operation on a domain (0 off, 2 enable), as another tool
 would do it beside us."""
 import ctypes

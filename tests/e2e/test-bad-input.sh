@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # One clear line, an exit code, and nothing left over.
 . "$E2E/lib.sh"
 # usage WORDS COMMAND...: as must_say, of a command line that is wrong: it ends with 1.

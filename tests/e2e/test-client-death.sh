@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A client that is killed at any moment leaves the host whole, its guests alive and nothing mapped.
 # deadline: 240
 . "$E2E/lib.sh"

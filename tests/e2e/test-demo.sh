@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # make demo: it ends within a minute with the guest's verdict on its memory and what to try next,
 # and leaves nothing behind, neither at its end nor at Ctrl-C, wherever that comes.
 . "$E2E/lib.sh"

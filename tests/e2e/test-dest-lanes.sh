@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # The destination's lanes build guests of every type; whatever is wrong on a connection is said at
 # both ends, and nothing of the guest stays mapped.
 # deadline: 240

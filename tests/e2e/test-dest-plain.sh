@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Our helper restores what the stock one saved, live and while the guest writes; a bad stream is one
 # line, and nothing half built stays.
 # deadline: 240

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # --estimate tells what a move would be like, and leaves the guest as it is, however it ends.
 # deadline: 200
 . "$E2E/lib.sh"
@@ -78,21 +79,20 @@ untouched a b g
 
 # watching: an estimate under way whose dirty log is on; its pid is $mover.
 is_watched() {
-    kill -0 $mover 2>/dev/null || fail "it ended: $(cat told)"
+    kill -0 $mover 2>/dev/null || fail "it ended: $(cat told.err)"
     "$X" list a | awk '$2 == "g" && $8 == "on" { found = 1 } END { exit !found }'
 }
 watching() {
-    XMIGRATE_RUN_DIR=$T/run-a "$X" run a -- "$B/xmigrate" --config-dir "$T/etc-a" \
-        --estimate "127.0.0.1:$port" g >told 2>&1 &
-    mover=$!
-    echo $mover >>"$T/pids"
+    xmigrate_on a --estimate "127.0.0.1:$port" g
+    launch told told.err "${command[@]}"
+    mover=$launched
     wait_for 20 is_watched
 }
 for signal in TERM INT; do
     watching
     kill -$signal $mover
     wait $mover
-    [ $? -eq 3 ] || fail "not stopped by $signal: $(cat told)"
+    [ $? -eq 3 ] || fail "not stopped by $signal: $(cat told.err)"
     untouched a b g
 done
 watching

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Guests' frames lie in rows, or as scattered as the host was told. No machine frame is numbered as
 # the guest numbers it: not in runs, not scattered, and not where a guest fills its host, so that the
 # two numberings cross.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Guests write as many pages a second as they are told, where their pattern says, and find damage
 # by themselves.
 . "$E2E/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # The daemon killed under a helper: the helper ends by itself with an error.
 . "$E2E/lib.sh"
 needs_stock

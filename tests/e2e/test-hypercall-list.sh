@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # The list of hypercalls in docs/xensim.md is the list in the code.
 . "$E2E/lib.sh"
 cd "$TOP" || exit 1

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Drop-in: our save helper and the stock one take each other's plain streams, each guest type, live
 # and not; the stock checker accepts ours.
 # deadline: 300

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A guest moves there and back several times, and to its own host; names and memory stay its own.
 # deadline: 240
 . "$E2E/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Hosts that a CA vouches for need no pins: a certificate of it that is in date and for the host's
 # name will do; one that has expired, or is for another name, is refused at both ends in one line.
 . "$E2E/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # The wire is cut when the guest was just given away. The source does not guess: the guest stays
 # suspended there, exit code 4, and what the last line says to do is done here, for both truths.
 . "$E2E/lib.sh"

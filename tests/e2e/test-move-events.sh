@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # --json: one object a line on stdout and nothing else, in the order and with the fields that
 # docs/events.md says; what people read goes to stderr.
 . "$E2E/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A helper that hangs is killed, a destination that hangs is given up: the guest stays.
 # deadline: 180
 . "$E2E/lib.sh"

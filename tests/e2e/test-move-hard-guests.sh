@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Guests that make it hard move too: they balloon pages out and in, remap their tables all the
 # time and start and end processes, in fragmented memory.
 # deadline: 240

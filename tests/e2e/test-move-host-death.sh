@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # The daemon killed under a running xmigrate, at either end: xmigrate ends by itself with one line
 # that says so, at both ends, and everything works again when the host is started anew.
 # deadline: 240

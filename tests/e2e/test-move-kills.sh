@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # The sender, its helper, the receiver and its helper, killed with SIGKILL at every stage of a move,
 # and at some moments between: the guest is whole in exactly one place. Only when the guest had just
 # been given away may somebody have to look, and then xmigrate says so.

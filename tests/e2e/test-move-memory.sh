@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Guests whose memory is hard to move: ballooned, on fragmented hosts, page tables rewritten and
 # pinned all the time, each P2M layout, and a guest at the top of a sparse address space.
 # deadline: 300

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A guest that writes faster than the link carries away: the move ends all the same, within three
 # rounds of seeing it, with the downtime that was said; or it is given up, and the guest stays.
 # deadline: 200

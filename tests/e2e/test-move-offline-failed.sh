@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A PV guest on a Xen without shadow paging can only move offline; when that fails while it is
 # suspended it runs on, although Xen answers EINVAL when its log-dirty mode is switched off.
 . "$E2E/lib.sh"
@@ -10,9 +11,9 @@ trust a b
 trust b a
 listen b
 guest a g --type pv
-xm a --offline "127.0.0.1:$port" g --bandwidth 100M --json >said 2>err &
-mover=$!
-echo $mover >>pids
+xmigrate_on a --offline "127.0.0.1:$port" g --bandwidth 100M --json
+launch said err "${command[@]}"
+mover=$launched
 wait_for 20 grep -q '"progress"' said
 state_is a g suspended
 kill -KILL "$(pgrep -P "$listener")" || fail "no receiver to kill"

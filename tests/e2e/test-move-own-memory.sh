@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # What our processes take for themselves, with the most lanes and all codecs at work: 64 MiB and one
 # byte a guest page at the source, 64 MiB and ten bytes a guest page at the destination.
 . "$E2E/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # The destination is killed in the middle, piece by piece, with both signals: the guest runs on at
 # the source and nothing stays at the destination. A migration outlives the acceptor.
 # deadline: 300

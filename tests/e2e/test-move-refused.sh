@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # What cannot be done is said in one line, with exit code 2, and the guest goes on untouched.
 . "$E2E/lib.sh"
 . "$E2E/move.sh"

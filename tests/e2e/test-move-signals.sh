@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A signal to the sender, its helper, or both in the middle: the guest stays, and can move after.
 . "$E2E/lib.sh"
 . "$E2E/move.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A destination that takes its time with every connection after the first is waited for, each for as
 # long as a peer may be silent; one that never answers is given up in that time.
 . "$E2E/lib.sh"

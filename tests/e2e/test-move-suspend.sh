@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A guest that takes its time to suspend is waited for; one that refuses stays and runs on.
 # deadline: 300
 . "$E2E/lib.sh"

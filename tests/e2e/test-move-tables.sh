@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Who copies the page tables of a running PV guest meets tables that change while they are read, and
 # entries that name what is no memory of the guest's; no entry is half one and half another. Such
 # tables are put off while they move, and right in the end.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # --on-stall throttle: a guest that writes faster than the link carries away is slowed down until
 # the pause is as short as asked, and has its own cap again afterwards, however the move ends.
 # deadline: 240
@@ -100,11 +101,11 @@ wait_for 20 untouched_by_then
 untouched a b g
 must "$X" destroy a g
 
-# Both at once: --recover, and a listener at its start.
+# All at once (supervisor, helper, rescuer): --recover, and a listener at its start.
 for how in recover listener; do
     begin pvh 150
     grep -q '"cap": 150' run-a/out-*.json || fail "not recorded: $(cat run-a/out-*.json)"
-    kill -KILL "$(helper)" $mover
+    kill -KILL $(pgrep -P $mover) $mover
     ended 137
     [ "$("$X" cap a g)" -ne 150 ] || fail "nobody can have put it back"
     must_not_move=$(xm a --live "127.0.0.1:$port" g 2>&1) && fail "moved over what was left"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Every type of guest moves live and offline, over 1 and 4 lanes, with every way to compress.
 # deadline: 300
 . "$E2E/lib.sh"

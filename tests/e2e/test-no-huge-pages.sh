@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Without permission to mount a tmpfs the host says so, and what it costs, and works all the same.
 . "$E2E/lib.sh"
 . "$E2E/move.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Without shadow paging PV log-dirty is refused, as on Debian's Xen; offline moves work.
 . "$E2E/lib.sh"
 needs_stock

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Each write pattern and content runs, and the guest's memory is whole at full speed as well.
 . "$E2E/lib.sh"
 host a

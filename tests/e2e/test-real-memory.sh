@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A host never touches more memory than the machine that simulates has: what it cannot have is
 # refused, and a populate gives fewer pages. What that machine has is a file here.
 . "$E2E/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Several guests at once and in both directions, through one port on each host.
 # deadline: 240
 . "$E2E/lib.sh"

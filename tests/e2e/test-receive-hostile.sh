@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A source that lies, stops or dies at any point leaves no domain, no state and a listener that
 # goes on.
 # deadline: 120
@@ -31,7 +32,7 @@ answers() {
     nothing_left "$1"
 }
 
-answers other-version 'REFUSE the peer speaks version 3'
+answers other-version 'REFUSE the peer speaks version 4'
 answers no-json 'REFUSE the peer sent a'
 answers huge-frame 'REFUSE'
 answers unknown-frame 'REFUSE'

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # What is left of a move when every process of the destination, or the acceptor, was killed.
 # deadline: 240
 . "$E2E/lib.sh"
@@ -8,10 +9,9 @@ listen b
 guest a g --type pvh
 
 begin() {
-    : >move.json
-    xm a --live "127.0.0.1:$port" g --lanes 2 --json "$@" >move.json 2>move.err &
-    mover=$!
-    echo $mover >>pids
+    xmigrate_on a --live "127.0.0.1:$port" g --lanes 2 --json "$@"
+    launch move.json move.err "${command[@]}"
+    mover=$launched
     wait_for 30 grep -q '"progress"' move.json
 }
 

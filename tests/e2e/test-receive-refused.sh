@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # What the destination refuses before anything is copied, and what it allows.
 # deadline: 120
 . "$E2E/lib.sh"
@@ -25,10 +26,9 @@ refused 2 'insecure' a --live "127.0.0.1:$port" --insecure g -q
 stayed a b g
 
 # The same guest twice at once.
-XMIGRATE_RUN_DIR=$T/run-a "$X" run a -- "$B/xmigrate" --config-dir "$T/etc-a" \
-    --live "127.0.0.1:$port" g --bandwidth 20M --json >first.json 2>first.err &
-first=$!
-echo $first >>pids
+xmigrate_on a --live "127.0.0.1:$port" g --bandwidth 20M --json
+launch first.json first.err "${command[@]}"
+first=$launched
 wait_for 30 grep -q '"progress"' first.json
 refused 2 'already' a --live "127.0.0.1:$port" g -q
 kill -TERM $first

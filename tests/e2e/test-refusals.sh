@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Xen's limits and refusals, asked for through the stock libraries.
 . "$E2E/lib.sh"
 # The same on every kind of host: plain, all of whose memory was touched before, fragmented.

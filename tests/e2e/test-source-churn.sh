@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Guests that rewrite page tables, pin and unpin trees and balloon while they move over lanes, in
 # both P2M layouts.
 # deadline: 300

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Log-dirty is a switch that others can reach. Found on: refused, and left as it is; left as well
 # when the move ends before it came to look. Switched off while the guest moves: seen before the
 # last round, and the guest stays.
@@ -19,10 +20,9 @@ state_is a g running
 # A move that never got as far as the guest: stopped, or killed and recovered.
 wire mute
 begin() {
-    XMIGRATE_RUN_DIR=$T/run-a "$X" run a -- "$B/xmigrate" --config-dir "$T/etc-a" \
-        --live "127.0.0.1:$(cat wire.mute)" g --json >moving.json 2>moving.err &
-    mover=$!
-    echo $mover >>pids
+    xmigrate_on a --live "127.0.0.1:$(cat wire.mute)" g --json
+    launch moving.json moving.err "${command[@]}"
+    mover=$launched
     wait_for 20 helper >/dev/null
 }
 begin

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A PVH guest of 1 TiB, of which 1 GiB is populated, within 2 GiB of real memory.
 . "$E2E/lib.sh"
 host a --mem 2G

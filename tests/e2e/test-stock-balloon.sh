@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # Guests with pages ballooned out keep them out, or have them again, but lose none.
 . "$E2E/lib.sh"
 needs_stock

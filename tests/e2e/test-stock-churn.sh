@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # PV guests that rewrite page-table entries, and pin and unpin trees, in both P2M layouts.
 # deadline: 240
 . "$E2E/lib.sh"

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # A guest that refuses to suspend, one that takes its time, one that is asked in vain and resumed.
 . "$E2E/lib.sh"
 needs_stock

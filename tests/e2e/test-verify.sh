@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: MIT
 # verify finds and names a stale page, a lost one, a foreign one, a stale table entry beside its
 # page, a P2M entry that is wrong, a page-table entry that is not what the guest wrote, and a vCPU's
 # state that is not its own.

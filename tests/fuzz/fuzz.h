@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What every fuzz target shares. A target is deterministic and ends by abort() when a rule that
  * must hold does not. */
 #ifndef TESTS_FUZZ_H

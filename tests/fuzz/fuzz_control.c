@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A preamble, then control frames. */
 #include "base/deadline.h"
 #include "tests/fuzz/fuzz.h"
@@ -11,7 +12,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static uint8_t body[CONTROL_BODY_BYTES];
-    struct memory_channel m;
+    static struct memory_channel m;
     struct control c;
     struct preamble p;
     struct err e = ERR_INIT;
@@ -33,7 +34,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
 
     e = (struct err)ERR_INIT;
-    memory_channel_init(&m);
+    if (!m.ch.ops)
+        memory_channel_init(&m);
+    memory_channel_reset(&m);
     memory_channel_put(&m, data + PREAMBLE_BYTES, size - PREAMBLE_BYTES);
     control_init(&c, &m.ch);
     while ((rc = control_recv(&c, &type, body, &len_bytes, DEADLINE_NEVER, &e)) == 0) {
@@ -42,6 +45,5 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     must(rc == -ENODATA ? !err_is_set(&e) : e.class == ERR_PEER);
     pthread_mutex_destroy(&c.send_lock);
-    memory_channel_destroy(&m);
     return 0;
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Page records: the decoder and the independent reader must agree on every input: what to accept,
  * and what it says.
@@ -7,6 +8,7 @@
 #include "tests/unit/wire_peer.h"
 #include "transport/pages.h"
 #include "transport/v3.h"
+#include "transport/zero_page.h"
 
 #include <stdlib.h>
 #include <string.h>

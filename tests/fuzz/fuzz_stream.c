@@ -1,8 +1,9 @@
+/* SPDX-License-Identifier: MIT */
 /* A plain v2/v3 stream from a descriptor, with the decoders of all bodies. */
 #include "base/deadline.h"
 #include "tests/fuzz/fuzz.h"
 #include "transport/pages.h"
-#include "transport/v3.h"
+#include "transport/v3_stream.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -58,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (fd < 0)
         fd = memfd_create("stream", MFD_CLOEXEC);
-    must(ftruncate(fd, 0) == 0 && pwrite(fd, data, size, 0) == (ssize_t)size);
+    must(pwrite(fd, data, size, 0) == (ssize_t)size && !ftruncate(fd, (off_t)size));
     must(lseek(fd, 0, SEEK_SET) == 0);
     v3_stream_init(&s, fd, NULL, NS_PER_S, "the stream");
     rc = v3_read_headers(&s, &h, DEADLINE_NEVER, &e);

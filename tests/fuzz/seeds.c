@@ -1,10 +1,12 @@
+/* SPDX-License-Identifier: MIT */
 /* seeds DIR: writes a small corpus for each fuzz target below DIR, made by the encoders. */
+#include "tests/fuzz/seeds.h"
 #include "tests/unit/memory_channel.h"
 #include "transport/control.h"
 #include "transport/pages.h"
 #include "transport/preamble.h"
 #include "transport/trunk.h"
-#include "transport/v3.h"
+#include "transport/v3_stream.h"
 
 #include <err.h>
 #include <fcntl.h>
@@ -29,7 +31,7 @@ static int create(const char *dir, const char *target, const char *seed)
     return fd;
 }
 
-static void save(
+void save(
     const char *dir, const char *target, const char *seed, const void *bytes, size_t len_bytes)
 {
     const int fd = create(dir, target, seed);
@@ -39,7 +41,7 @@ static void save(
     close(fd);
 }
 
-static void check(int rc, const struct err *e)
+void check(int rc, const struct err *e)
 {
     if (rc)
         errx(1, "%s", e->text);
@@ -81,13 +83,13 @@ static void make_pages(const char *dir)
             if (kind == 2 && counts[c] > 2)
                 continue; /* noise teaches little and slows down much */
             check(page_encode(
-                      enc, c % 2 ? PAGE_ZSTD : PAGE_LZ4, entries, pages, counts[c], &body, &e),
+                      enc, c % 2 ? CODEC_ZSTD : CODEC_LZ4, entries, pages, counts[c], &body, &e),
                 &e);
             snprintf(name, sizeof(name), "kind%u-%u", kind, counts[c]);
             memory_channel_reset(&m);
             for (int i = 0; i < body.iov_count; i++)
                 memory_channel_put(&m, body.iov[i].iov_base, body.iov[i].iov_len);
-            save(dir, "fuzz_pages", name, m.bytes, m.len_bytes);
+            save(dir, "pages", name, m.bytes, m.len_bytes);
         }
     }
     page_encoder_destroy(enc);
@@ -106,7 +108,7 @@ static void make_trunk(const char *dir)
     memory_channel_init(&m);
     check(trunk_send_head(ch,
               &(struct trunk_head){.guest_type = V3_GUEST_PV,
-                  .codecs = PAGE_CODEC_BIT(PAGE_LZ4),
+                  .codecs = CODEC_BIT(CODEC_LZ4),
                   .xen_major = 4,
                   .xen_minor = 17,
                   .lane_count = 2,
@@ -119,29 +121,29 @@ static void make_trunk(const char *dir)
     check(trunk_send_round(ch, &(struct trunk_round){.round = 1, .page_count = 2}, &e), &e);
     check(trunk_send_lanes_done(ch, &(struct trunk_lanes_done){.lane_count = 2}, &e), &e);
     check(trunk_send_end(ch, &e), &e);
-    save(dir, "fuzz_trunk", "story", m.bytes, m.len_bytes);
+    save(dir, "trunk", "story", m.bytes, m.len_bytes);
 
     memory_channel_reset(&m);
     check(trunk_send_result(ch, &(struct trunk_result){.populated_pages = 5}, &e), &e);
     err_set(&bad.failure, ERR_LOCAL, 12, "no memory");
     check(trunk_send_result(ch, &bad, &e), &e);
-    save(dir, "fuzz_trunk", "results", m.bytes, m.len_bytes);
+    save(dir, "trunk", "results", m.bytes, m.len_bytes);
 
     memory_channel_reset(&m);
     check(trunk_send_state(ch, V3_HVM_CONTEXT, &(struct iovec){large, sizeof(large)}, 1, &e), &e);
-    save(dir, "fuzz_trunk", "parts", m.bytes, m.len_bytes);
+    save(dir, "trunk", "parts", m.bytes, m.len_bytes);
 
     /* The same in small parts, which a fuzzer can work with. */
     static const uint8_t parts[] = {2, 0, 0, 0, 12, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 1, 2, 3,
         4, /**/
         2, 0, 0, 0, 10, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 5, 6};
-    save(dir, "fuzz_trunk", "small-parts", parts, sizeof(parts));
+    save(dir, "trunk", "small-parts", parts, sizeof(parts));
     memory_channel_destroy(&m);
 }
 
 static void make_stream(const char *dir)
 {
-    const int fd = create(dir, "fuzz_stream", "pv");
+    const int fd = create(dir, "stream", "pv");
     struct v3_stream s;
     struct err e = ERR_INIT;
     uint8_t info[8], vcpu[8 + V3_VCPU_BASIC_64_BYTES] = {0}, tsc[24],
@@ -197,7 +199,7 @@ static void make_control(const char *dir)
     check(control_send(&c, CONTROL_LIBXL_DATA, preamble, sizeof(preamble), &e), &e);
     check(control_send(&c, CONTROL_PING, NULL, 0, &e), &e);
     check(control_send(&c, CONTROL_GO, NULL, 0, &e), &e);
-    save(dir, "fuzz_control", "talk", m.bytes, m.len_bytes);
+    save(dir, "control", "talk", m.bytes, m.len_bytes);
     pthread_mutex_destroy(&c.send_lock);
     memory_channel_destroy(&m);
 }
@@ -207,6 +209,9 @@ int main(int argc, char **argv)
     if (argc != 2)
         errx(1, "usage: seeds DIR");
     mkdir(argv[1], 0777);
+    make_messages(argv[1]);
+    make_restores(argv[1]);
+    make_texts(argv[1]);
     make_pages(argv[1]);
     make_trunk(argv[1]);
     make_stream(argv[1]);

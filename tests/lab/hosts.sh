@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # hosts.sh: boots the pair of hosts, ends it, and runs commands on it. Sourced with LAB_DIR,
 # LAB_PROGRAMS, here and top set. Everything that a host does for us goes through its shared folder
 # (see dom0/agent.c); nothing here listens on a port: the wire between the hosts is a unix socket.

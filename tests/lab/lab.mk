@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The lab: two real Xen hosts in QEMU (docs/lab.md). `make check-lab SCENARIO=name` runs one
 # scenario, `XEN=path` takes another hypervisor.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # lib.sh: what scenarios are written with. Sourced after hosts.sh, inside a scenario's subshell. All
 # limits are several times what a quiet machine needs.
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * For tests of connections: hosts, each a configuration directory of its own, and TCP pairs
  * between them on the loopback.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/unit/memory_channel.h"
 
 #include <errno.h>

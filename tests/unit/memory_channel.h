@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A channel over memory: what was sent is received, in order; then comes a clean end. */
 #ifndef TESTS_MEMORY_CHANNEL_H
 #define TESTS_MEMORY_CHANNEL_H

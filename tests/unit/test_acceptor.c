@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The acceptor with hostile and with honest connections, no Xen: its children here only say what
  * they got.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the lanes' profile calls allocations is counted, for each thread apart. */
 #include "engine/allocations.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Bitmaps, against the plainest model there is: an array of bool. */
 #include "base/bitmap.h"
 

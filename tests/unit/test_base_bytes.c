@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Cursors never leave their buffer, and stay marked once they would have. */
 #include "base/bytes.h"
 

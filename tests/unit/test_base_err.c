@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Errors: the first cause wins, a failure never becomes success, no text overflows. */
 #include "base/err.h"
 
@@ -115,11 +116,12 @@ static void test_take_moves_an_error_once(void **state)
 static void test_names_read_back(void **state)
 {
     (void)state;
-    for (int c = ERR_NONE; c <= ERR_CANCELLED; c++)
+    for (int c = ERR_USAGE; c <= ERR_CANCELLED; c++)
         assert_int_equal(err_class_parse(err_class_name((enum err_class)c)), c);
     for (int s = SIDE_UNKNOWN; s <= SIDE_DESTINATION; s++)
         assert_int_equal(err_side_parse(err_side_name((enum err_side)s)), s);
     assert_int_equal(err_class_parse("nonsense"), ERR_INTERNAL);
+    assert_int_equal(err_class_parse("none"), ERR_INTERNAL);
     assert_int_equal(err_side_parse(""), SIDE_UNKNOWN);
     assert_string_equal(err_class_name((enum err_class)99), "internal");
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Full reads and writes over a socketpair: ends, deadlines, cancel; and time itself. */
 #include "base/deadline.h"
 #include "base/io.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* limited_run(): who waits comes back at the deadline, and what was worked on has one owner. */
 #include "base/deadline.h"
 #include "base/limited.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Packets: whole or not at all, with a descriptor that arrives usable, private and CLOEXEC. */
 #include "base/deadline.h"
 #include "base/packet.h"

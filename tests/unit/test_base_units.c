@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Sizes, rates and times: what is read, what is refused, what is shown. */
 #include "base/units.h"
 

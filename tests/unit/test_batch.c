@@ -8,7 +8,7 @@
 #include "dirtylog/extents.h"
 #include "dirtylog/pending.h"
 #include "engine/batch.h"
-#include "engine/xen/frames.h"
+#include "engine/xen/foreign.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The token bucket: the arithmetic of debts, and that cancel ends a sleep. */
 #include "base/deadline.h"
 #include "sched/bucket.h"

@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: MIT */
 /* From a guest's page tables to the stream's: which entries become the guest's own frame numbers,
  * which are Xen's, and which tables have to wait. */
-#include "engine/pte.h"
+#include "engine/guest/pte.h"
 
 #include <errno.h>
 #include <setjmp.h>

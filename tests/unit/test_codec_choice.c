@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The choice of a codec, against a lane and a link made of numbers. */
 #include "sched/codec_choice.h"
 
@@ -12,7 +13,7 @@ enum { RAW, LZ4, ZSTD, BATCH_PAGES = 512, ALL = 7 };
 
 /* What a page costs by each codec, and what the link lets through. */
 struct world {
-    double busy_ns[CODEC_CHOICES], bytes[CODEC_CHOICES];
+    double busy_ns[CODECS], bytes[CODECS];
     double bytes_per_s; /* 0: no limit */
 };
 
@@ -23,7 +24,7 @@ static const struct world noise = {{2700, 2900, 3100}, {4096, 4096, 4096}, 0};
 struct run {
     struct codec_choice c;
     int64_t now_ns;
-    uint64_t batches[CODEC_CHOICES];
+    uint64_t batches[CODECS];
 };
 
 static void begin(struct run *r, unsigned allowed)
@@ -58,7 +59,7 @@ static double go(struct run *r, const struct world *w, double seconds)
     const int64_t begun_ns = r->now_ns;
     uint64_t pages = 0;
 
-    for (unsigned i = 0; i < CODEC_CHOICES; i++)
+    for (unsigned i = 0; i < CODECS; i++)
         r->batches[i] = 0;
     while (r->now_ns - begun_ns < (int64_t)(seconds * NS_PER_S)) {
         one_batch(r, w);
@@ -79,7 +80,7 @@ static void on_every_link_it_is_nearly_as_fast_as_the_best_fixed_one(void **stat
             struct run r;
 
             w.bytes_per_s = links[l];
-            for (unsigned codec = 0; codec < CODEC_CHOICES; codec++) {
+            for (unsigned codec = 0; codec < CODECS; codec++) {
                 begin(&r, 1u << codec);
 
                 const double fixed = go(&r, &w, 10);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Control frames: the bytes of docs/wire.md, limits before bodies, and whole frames from many
  * senders. */
 #include "base/bytes.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is decided after a round, as tables of numbers. */
 #include "base/deadline.h"
 #include "sched/decide.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Walks over a round's bitmap: every frame once, on one lane, in order, an extent to one lane. */
 #include "base/bitmap.h"
 #include "dirtylog/extents.h"

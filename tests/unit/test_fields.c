@@ -38,8 +38,8 @@ static const char *colour_name(int c)
     return c == RED ? "red" : c == GREEN ? "green" : "grey";
 }
 
-static const struct field_words strict = {colour_name, GREY + 1, -1};
-static const struct field_words lenient = {colour_name, GREY, GREY};
+static const struct field_words strict = {colour_name, 0, GREY + 1, -1};
+static const struct field_words lenient = {colour_name, 0, GREY, GREY};
 
 static const struct field inner_fields[] = {
     FIELD_COUNT("span_ns", struct inner, span_ns),

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is said of a migration beforehand, as tables of numbers. */
 #include "base/deadline.h"
 #include "sched/forecast.h"

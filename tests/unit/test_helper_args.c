@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The save helper's command line: what libxl 4.14 and later says is taken, the rest refused. */
 #include "cmd/helper/args.h"
 

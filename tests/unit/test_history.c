@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* An estimate follows the newest measurements of its kind. */
 #include "cmd/xmigrate/history.h"
 
@@ -38,6 +39,8 @@ static void garbage_is_skipped(void **arg)
     assert_int_equal(from("1 5\n1 x\n-1 9\n1 9 9\n1\n\n1 -3\n", 1), 5);
     assert_int_equal(from("1 5\n1 999999999999999999\n", 1), 5);
     assert_int_equal(from("1 5\n1 8", 1), 5); /* cut short */
+    assert_int_equal(from("1 5\n1  8\n 1 8\n01 8\n1 08\n1 8 \n0000000018\n", 1), 5);
+    assert_int_equal(history_from_text("1 5\n1 8\0\n", 9, 1, OTHERWISE), 5);
     assert_int_equal(from("7 5\n", 1), from("", 1));
 }
 

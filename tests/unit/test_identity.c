@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Identities: made once, kept, the same for every first start that runs at once, and refused when
  * they could be somebody else's. */
 #include "tests/unit/hosts.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* State files: what is written is read back, garbage is refused, nobody else's is touched. */
 #include "cmd/handoff/journal.h"
 

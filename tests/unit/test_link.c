@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The link between supervisor and helper: every message arrives as it was sent, descriptors ride
  * along, and nonsense is refused rather than believed. */
 #include "base/deadline.h"
@@ -59,7 +60,7 @@ static struct link_job sample_job(void)
         .port = 8002,
         .connect_ns = 1,
         .silent_ns = 2,
-        .compress = LINK_COMPRESS_ZSTD,
+        .compress = CODEC_ZSTD,
         .bandwidth_bits_per_s = 1000000000,
         .limits = {.max_downtime_ns = 300000000,
             .max_time_ns = 6,
@@ -162,6 +163,21 @@ static void test_a_dead_peer_is_an_end_without_words(void **state)
     assert_false(err_is_set(&e));
 }
 
+static void test_a_failure_of_class_none_is_a_failure(void **state)
+{
+    static const char packet[] =
+        "{\"msg\":\"failed\",\"class\":\"none\",\"side\":\"source\",\"text\":\"x\",\"code\":5}";
+    const struct pair *p = *state;
+    struct err e = ERR_INIT;
+    struct link_message m;
+
+    assert_int_equal(
+        packet_send(p->a, packet, sizeof(packet) - 1, -1, NULL, deadline_in(NS_PER_S)), 0);
+    assert_int_equal(receive(p->b, &m, &e), 0);
+    assert_int_equal(m.failed.class, ERR_INTERNAL);
+    link_message_clear(&m);
+}
+
 static void test_nonsense_is_refused(void **state)
 {
     static const char *const packets[] = {
@@ -205,6 +221,8 @@ int main(void)
             test_connections_events_and_outcomes_arrive, make_pair, close_pair),
         cmocka_unit_test_setup_teardown(
             test_a_dead_peer_is_an_end_without_words, make_pair, close_pair),
+        cmocka_unit_test_setup_teardown(
+            test_a_failure_of_class_none_is_a_failure, make_pair, close_pair),
         cmocka_unit_test_setup_teardown(test_nonsense_is_refused, make_pair, close_pair),
         cmocka_unit_test_setup_teardown(test_silence_ends_at_the_deadline, make_pair, close_pair),
     };

@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: MIT */
 /* Measuring lanes: both ends over socket pairs, and what a peer may not do. */
 #include "base/deadline.h"
-#include "engine/link_probe.h"
+#include "engine/probe/link_probe.h"
 #include "sched/bucket.h"
 #include "transport/record.h"
 #include "transport/tcp.h"

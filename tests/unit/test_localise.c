@@ -1,6 +1,7 @@
+/* SPDX-License-Identifier: MIT */
 /* From the stream's page tables to this host's: which entries become machine frames, and which
  * tables are refused. */
-#include "engine/pte.h"
+#include "engine/guest/pte.h"
 
 #include <errno.h>
 #include <setjmp.h>

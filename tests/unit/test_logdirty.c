@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is said when Xen does not switch log-dirty on: all of it before anything was changed. */
 #include "engine/xen/logdirty.h"
 

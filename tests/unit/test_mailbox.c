@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The control connection's reading thread: frames one at a time, and every end in time. */
 #include "base/deadline.h"
 #include "cmd/xmigrate/session/mailbox.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the monitor does about a shutdown is what the configuration says. */
 #include "cmd/xmigrate/libxl/monitor.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which guests are refused by their configuration alone, at both ends, and in what words. */
 #include "cmd/xmigrate/libxl/config.h"
 

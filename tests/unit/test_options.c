@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The command line: what it means, and one clear line for what makes no sense. */
 #include "base/deadline.h"
 #include "cmd/xmigrate/ui/help.h"
@@ -99,7 +100,7 @@ static void live_has_the_documented_defaults(void **state)
     assert_int_equal(o.limits.max_downtime_ns, 300 * NS_PER_MS);
     assert_int_equal(o.limits.max_rounds, 30);
     assert_int_equal(o.bandwidth_bits_per_s, 0);
-    assert_int_equal(o.compress, LINK_COMPRESS_AUTO);
+    assert_int_equal(o.compress, CODEC_AUTO);
     assert_false(o.insecure);
     assert_false(o.json);
     assert_int_equal(o.connect_ns, 10 * NS_PER_S);
@@ -126,7 +127,7 @@ static void every_option_of_a_move_is_taken(void **state)
     assert_int_equal(o.limits.max_downtime_ns, 50 * NS_PER_MS);
     assert_int_equal(o.limits.max_rounds, 7);
     assert_int_equal(o.bandwidth_bits_per_s, 10000000000);
-    assert_int_equal(o.compress, LINK_COMPRESS_ZSTD);
+    assert_int_equal(o.compress, CODEC_ZSTD);
     assert_true(o.json);
     assert_true(o.insecure);
     assert_int_equal(o.log_level, LOG_DEBUG);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Page records: what the encoder writes reads back, here and by the independent reader, and
  * whatever else arrives is refused whole. */
 #include "base/bytes.h"
@@ -5,6 +6,7 @@
 #include "tests/unit/wire_peer.h"
 #include "transport/pages.h"
 #include "transport/v3.h"
+#include "transport/zero_page.h"
 
 #include <errno.h>
 #include <lz4.h>
@@ -32,7 +34,7 @@ struct fixture {
     struct peer_pages *peer;
     uint8_t *body;    /* of a record */
     uint8_t *arrived; /* PAGES_MAX_ENTRIES pages */
-    enum page_codec codec;
+    enum codec codec;
     bool apart; /* pages that follow each other do not arrive side by side */
     struct memory_channel wire;
     pid_t guest; /* writes to memory meanwhile; 0: none */
@@ -46,7 +48,7 @@ static int set_up(void **state)
     f->memory = aligned_alloc(PAGE_BYTES, PAGES_MAX_ENTRIES * PAGE_BYTES);
     f->arrived = aligned_alloc(PAGE_BYTES, PAGES_MAX_ENTRIES * PAGE_BYTES);
     f->body = malloc(PAGES_MAX_BODY_BYTES + 8);
-    f->codec = PAGE_LZ4;
+    f->codec = CODEC_LZ4;
     f->peer = malloc(sizeof(*f->peer));
     memory_channel_init(&f->wire);
     assert_int_equal(page_encoder_create(~0u, &f->enc, &f->e), 0);
@@ -246,7 +248,7 @@ static void test_text_arrives_smaller_by_zstd(void **state)
 
     const size_t lz4_bytes = encode(f, 100);
 
-    f->codec = PAGE_ZSTD;
+    f->codec = CODEC_ZSTD;
 
     const size_t len_bytes = encode(f, 100);
 
@@ -265,7 +267,7 @@ static void test_every_mix_of_pages_arrives(void **state)
         uint64_t pfn = 0;
 
         f->apart = round % 2;
-        f->codec = round % PAGE_CODECS;
+        f->codec = round % CODECS;
         for (unsigned i = 0; i < count; i++) {
             pfn += 1 + (uint64_t)random() % 9;
             f->entries[i] = v3_entry(pfn, words[(unsigned)random() % 13] << 28);
@@ -304,10 +306,10 @@ static void test_without_compression_all_blocks_are_raw(void **state)
 
     page_encoder_destroy(f->enc);
     page_decoder_destroy(f->dec);
-    assert_int_equal(page_encoder_create(PAGE_CODEC_BIT(PAGE_RAW), &f->enc, &f->e), 0);
+    assert_int_equal(page_encoder_create(CODEC_BIT(CODEC_NONE), &f->enc, &f->e), 0);
     assert_int_equal(
         page_decoder_create(&(struct page_rules){.frame_count = 1 << 20}, &f->dec, &f->e), 0);
-    f->codec = PAGE_RAW;
+    f->codec = CODEC_NONE;
     for (unsigned i = 0; i < 20; i++)
         fill_text(f, i);
     assert_arrives(f, encode(f, 20), 20);
@@ -323,7 +325,7 @@ static void test_a_compressed_block_that_was_not_agreed_is_refused(void **state)
         page_decoder_create(&(struct page_rules){.frame_count = 1 << 20}, &f->dec, &f->e), 0);
     fill_text(f, 0);
     assert_refused(f, encode(f, 1), "not agreed");
-    f->codec = PAGE_ZSTD;
+    f->codec = CODEC_ZSTD;
     assert_refused(f, encode(f, 1), "not agreed");
 }
 
@@ -588,7 +590,7 @@ static void test_pages_that_change_while_they_are_encoded(void **state)
     clock_gettime(CLOCK_MONOTONIC, &begin);
     do {
         struct arrival batch;
-        f->codec = PAGE_LZ4 + now_codec++ % 2;
+        f->codec = CODEC_LZ4 + now_codec++ % 2;
 
         const size_t len_bytes = encode(f, PAGES);
 

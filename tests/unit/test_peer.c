@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Connections whole: control, then lanes that prove that they belong to it. Every step that
  * somebody leaves out or gets wrong ends in no channel at either end. */
 #include "tests/unit/hosts.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is sent in which round: all bitmaps, driven by a source of dirty pages that is a script. */
 #include "base/deadline.h"
 #include "dirtylog/pending.h"

@@ -1,5 +1,6 @@
+/* SPDX-License-Identifier: MIT */
 /* What is asked of Xen for the frames of an extent. */
-#include "engine/populate_plan.h"
+#include "engine/in/populate_plan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,11 +8,11 @@
 #include <string.h>
 #include <cmocka.h>
 
-enum { EXTENT = 5, FIRST = EXTENT * EXTENT_PAGES };
+enum { EXTENT = 5, FIRST = EXTENT * EXTENT_FRAMES };
 
-static void fill_extent(uint64_t pfns[static EXTENT_PAGES])
+static void fill_extent(uint64_t pfns[static EXTENT_FRAMES])
 {
-    for (unsigned i = 0; i < EXTENT_PAGES; i++)
+    for (unsigned i = 0; i < EXTENT_FRAMES; i++)
         pfns[i] = FIRST + i;
 }
 
@@ -19,13 +20,13 @@ static void test_an_empty_extent_wanted_whole_is_one_large_page(void **state)
 {
     (void)state;
     const uint64_t populated[EXTENT_WORDS] = {0};
-    uint64_t pfns[EXTENT_PAGES];
+    uint64_t pfns[EXTENT_FRAMES];
     struct populate_plan plan;
 
     fill_extent(pfns);
-    plan_populate(populated, pfns, EXTENT_PAGES, &plan);
+    plan_populate(populated, pfns, EXTENT_FRAMES, &plan);
     assert_true(plan.whole);
-    assert_int_equal(plan.count, EXTENT_PAGES);
+    assert_int_equal(plan.count, EXTENT_FRAMES);
     assert_int_equal(plan.pfns[0], FIRST);
 }
 
@@ -33,27 +34,27 @@ static void test_one_frame_that_is_there_makes_it_single_pages(void **state)
 {
     (void)state;
     const uint64_t populated[EXTENT_WORDS] = {[7] = 1ull << 63};
-    uint64_t pfns[EXTENT_PAGES];
+    uint64_t pfns[EXTENT_FRAMES];
     struct populate_plan plan;
 
     fill_extent(pfns);
-    plan_populate(populated, pfns, EXTENT_PAGES, &plan);
+    plan_populate(populated, pfns, EXTENT_FRAMES, &plan);
     assert_false(plan.whole);
-    assert_int_equal(plan.count, EXTENT_PAGES - 1);
-    assert_int_equal(plan.pfns[plan.count - 1], FIRST + EXTENT_PAGES - 2);
+    assert_int_equal(plan.count, EXTENT_FRAMES - 1);
+    assert_int_equal(plan.pfns[plan.count - 1], FIRST + EXTENT_FRAMES - 2);
 }
 
 static void test_a_hole_makes_it_single_pages(void **state)
 {
     (void)state;
     const uint64_t populated[EXTENT_WORDS] = {0};
-    uint64_t pfns[EXTENT_PAGES];
+    uint64_t pfns[EXTENT_FRAMES];
     struct populate_plan plan;
 
     fill_extent(pfns);
-    plan_populate(populated, pfns + 1, EXTENT_PAGES - 1, &plan);
+    plan_populate(populated, pfns + 1, EXTENT_FRAMES - 1, &plan);
     assert_false(plan.whole);
-    assert_int_equal(plan.count, EXTENT_PAGES - 1);
+    assert_int_equal(plan.count, EXTENT_FRAMES - 1);
     assert_int_equal(plan.pfns[0], FIRST + 1);
 }
 
@@ -75,12 +76,12 @@ static void test_each_frame_once_in_any_order(void **state)
 static void test_nothing_is_left_to_do(void **state)
 {
     (void)state;
-    uint64_t populated[EXTENT_WORDS], pfns[EXTENT_PAGES];
+    uint64_t populated[EXTENT_WORDS], pfns[EXTENT_FRAMES];
     struct populate_plan plan;
 
     memset(populated, 0xff, sizeof(populated));
     fill_extent(pfns);
-    plan_populate(populated, pfns, EXTENT_PAGES, &plan);
+    plan_populate(populated, pfns, EXTENT_FRAMES, &plan);
     assert_false(plan.whole);
     assert_int_equal(plan.count, 0);
 }

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The preamble: the bytes of docs/wire.md, whom the acceptor turns away, and what either end then
  * tells its user. */
 #include "base/cancel.h"

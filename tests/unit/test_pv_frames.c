@@ -1,8 +1,9 @@
+/* SPDX-License-Identifier: MIT */
 /* A PV guest's p2m and m2p, of both widths: whose frame is it, and what its vCPUs' registers
  * become. The maps are plain memory here. */
-#include "engine/page_any.h"
-#include "engine/xen/pv_memory.h"
-#include "engine/xen/pv_vcpu.h"
+#include "engine/guest/page_any.h"
+#include "engine/guest/pv_memory.h"
+#include "engine/guest/pv_save_vcpu.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -36,8 +37,7 @@ static void build(struct world *w, unsigned width)
         .domid = 7,
         .width_bytes = width,
         .levels = width == 8 ? 4 : 3,
-        .m2p = w->m2p,
-        .m2p_entries = MFNS,
+        .m2p = {.pfns = w->m2p, .entries = MFNS},
         .p2m = width == 8 ? (const void *)w->p2m64 : (const void *)w->p2m32,
         .max_pfn = PFNS - 1,
     };

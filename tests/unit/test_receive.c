@@ -667,7 +667,7 @@ static void source_opens_lanes_early(void)
 static void source_opens_too_many_lanes(void)
 {
     offer();
-    for (unsigned i = 0; i < LINK_MAX_LANES + 2; i++)
+    for (unsigned i = 0; i < MAX_LANES + 2; i++)
         open_lane((uint16_t)i);
     hear_out();
 }

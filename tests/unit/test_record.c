@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Records and the trunk's messages: both ways, every cut, every reserved bit, every limit. */
 #include "base/bytes.h"
 #include "base/deadline.h"
@@ -76,7 +77,7 @@ static void put_record(struct fixture *f, uint32_t type, const void *body, uint3
 }
 
 static const struct trunk_head head = {.guest_type = V3_GUEST_PV,
-    .codecs = PAGE_CODEC_BIT(PAGE_RAW) | PAGE_CODEC_BIT(PAGE_LZ4),
+    .codecs = CODEC_BIT(CODEC_NONE) | CODEC_BIT(CODEC_LZ4),
     .xen_major = 4,
     .xen_minor = 17,
     .lane_count = 4,
@@ -141,9 +142,9 @@ static void test_bad_heads_are_refused(void **state)
 static void test_rounds_lanes_and_end_arrive(void **state)
 {
     struct fixture *f = *state;
-    struct trunk_lanes_done done = {.lane_count = WIRE_MAX_LANES};
+    struct trunk_lanes_done done = {.lane_count = MAX_LANES};
 
-    for (uint64_t i = 0; i < WIRE_MAX_LANES; i++)
+    for (uint64_t i = 0; i < MAX_LANES; i++)
         done.lanes[i] = (struct lane_totals){i, i << 32, ~i, i * 7};
     assert_int_equal(
         trunk_send_round(&f->m.ch,
@@ -157,7 +158,7 @@ static void test_rounds_lanes_and_end_arrive(void **state)
     assert_int_equal(f->got.round.page_count, 1ull << 32);
     assert_true(f->got.round.last);
     assert_received(f, RECORD_LANES_DONE);
-    assert_int_equal(f->got.lanes_done.lane_count, WIRE_MAX_LANES);
+    assert_int_equal(f->got.lanes_done.lane_count, MAX_LANES);
     assert_memory_equal(f->got.lanes_done.lanes, done.lanes, sizeof(done.lanes));
     assert_received(f, RECORD_END);
 }
@@ -423,6 +424,25 @@ static void test_states_that_do_not_go_on_are_refused(void **state)
     assert_int_equal(f->got.state.len_bytes, 4096);
 }
 
+static void test_memory_follows_what_comes(void **state)
+{
+    struct fixture *f = *state;
+    const size_t first_bytes = f->reader.cap_bytes;
+
+    start_state(f, 100);
+    continue_state(f, RECORD_STATE, V3_SHARED_INFO, 0, 100);
+    assert_received(f, RECORD_STATE);
+    assert_true(first_bytes <= 4096);
+    assert_int_equal(f->reader.cap_bytes, first_bytes);
+
+    /* Only one part can be announced. */
+    const uint8_t header[8] = {RECORD_STATE, 0, 0, 0, 8, 0, 16, 0};
+
+    memory_channel_put(&f->m, header, sizeof(header));
+    assert_int_equal(receive(f), -EBADMSG);
+    assert_int_equal(f->reader.cap_bytes, 8 + (1 << 20));
+}
+
 static void test_optional_records_are_skipped(void **state)
 {
     struct fixture *f = *state;
@@ -574,6 +594,7 @@ int main(void)
         TEST(test_states_beyond_their_limit_are_not_sent),
         TEST(test_bad_states_are_refused),
         TEST(test_states_that_do_not_go_on_are_refused),
+        TEST(test_memory_follows_what_comes),
         TEST(test_optional_records_are_skipped),
         TEST(test_records_of_a_lane_are_refused_on_the_trunk),
         TEST(test_every_cut_is_an_error),

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The source's story and its hand-off: what is done to the guest, in which order, for every way in
  * which a move can end. libxl (xl_*, recover_guest) only writes down what it is asked for; libxl's

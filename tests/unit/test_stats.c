@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is estimated from what a migration shows, as tables of numbers. */
 #include "base/deadline.h"
 #include "sched/stats.h"

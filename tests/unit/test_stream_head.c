@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* libxl's stream is let through only with the head that libxl survives. */
 #include "cmd/xmigrate/session/stream_head.h"
 

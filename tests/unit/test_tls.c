@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* TLS channels: whom they let in and whom not, with both ends' words; bytes arrive whole or not at
  * all; nothing waits longer than it was told to. */
 #include "tests/unit/hosts.h"

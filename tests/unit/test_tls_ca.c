@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A CA beside pins: its word counts with dates and, for the one who connects, the host's name; a
  * pin counts without either. */
 #include "tests/unit/hosts.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The source's poll loop between libxl, the save helper and the destination: what each of them may
  * do wrong, and that it always ends. libxl's operation and the helper are played by a thread

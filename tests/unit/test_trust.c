@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The file of trusted peers: what goes in comes out, comments stay, nonsense closes the door. */
 #include "tests/unit/hosts.h"
 
@@ -111,6 +112,19 @@ static void test_removal_is_by_key_or_name(void **state)
     assert_file(h, KEY_C " -\n");
 }
 
+/* Whoever goes by another's key as a name is somebody else. */
+static void test_a_key_as_a_name_means_its_owner(void **state)
+{
+    const struct host *h = *state;
+    struct err e = ERR_INIT;
+
+    add(h, KEY_A, KEY_B);
+    add(h, KEY_B, "host2");
+    assert_file(h, KEY_A " " KEY_B "\n" KEY_B " host2\n");
+    assert_int_equal(trust_remove(h->dir, KEY_B, &e), 0);
+    assert_file(h, KEY_A " " KEY_B "\n");
+}
+
 static void test_comments_and_blank_lines_stay(void **state)
 {
     put_file(*state, "trusted", "# the rack\n\n" KEY_A "\thost1\n  # below\n" KEY_B, 0600);
@@ -154,6 +168,7 @@ static void refuse_all(const struct host *h, const char *says)
 
     assert_true(trust_find(h->dir, KEY_A, &found, name, &find) < 0);
     assert_false(found);
+    assert_string_equal(name, "");
     assert_says(&find, says);
     assert_true(trust_add(h->dir, KEY_B, "host2", &change) < 0);
     assert_says(&change, says);
@@ -228,6 +243,7 @@ int main(void)
         IN_DIR(test_added_peers_are_found_by_key),
         IN_DIR(test_adding_again_renames),
         IN_DIR(test_removal_is_by_key_or_name),
+        IN_DIR(test_a_key_as_a_name_means_its_owner),
         IN_DIR(test_comments_and_blank_lines_stay),
         IN_DIR(test_bad_words_are_refused_and_change_nothing),
         IN_DIR(test_a_line_that_makes_no_sense_closes_the_door),

@@ -1,9 +1,10 @@
+/* SPDX-License-Identifier: MIT */
 /* libxc's plain stream: what we write is byte for byte the format, what we read is checked, and
  * nothing is read ahead. */
 #include "base/bytes.h"
 #include "base/deadline.h"
 #include "transport/pages.h"
-#include "transport/v3.h"
+#include "transport/v3_stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -438,6 +439,18 @@ static void test_hvm_params(void **state)
     assert_int_equal(v3_decode_hvm_params(body, 8, got, &f->e), 0);
 }
 
+/* Xen would get a ring's parameter that nobody took for one. */
+static void test_hvm_params_beyond_32_bits_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    const struct v3_hvm_param ring = {1ull << 32 | 17, 0x1234};
+    struct v3_hvm_param got[V3_MAX_HVM_PARAMS];
+    uint8_t body[V3_HVM_PARAMS_MAX_BYTES];
+
+    assert_int_equal(v3_encode_hvm_params(&ring, 1, body), 24);
+    assert_refuses(f, v3_decode_hvm_params(body, 24, got, &f->e), "cannot have");
+}
+
 static void test_lengths_of_blobs(void **state)
 {
     struct fixture *f = *state;
@@ -512,6 +525,7 @@ int main(void)
         TEST(test_vcpu_records),
         TEST(test_tsc_info),
         TEST(test_hvm_params),
+        TEST(test_hvm_params_beyond_32_bits_are_refused),
         TEST(test_lengths_of_blobs),
         TEST(test_a_stream_that_stands_still_times_out),
     };

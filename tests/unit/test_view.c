@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What people and programs are told: the view's words and the events' fields. */
 #include "base/deadline.h"
 #include "cmd/xmigrate/ui/events.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Where hosts are looked for: in a directory of one's own. */
 #include "xensim/client.h"
 

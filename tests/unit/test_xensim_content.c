@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What xensim's guests write: text that compresses as real text does, pages that tell themselves
  * apart, and mixes that are parsed or refused. */
 #include "xensim/guest/content.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the xensim command takes is one table: the man page says the same. */
 #include "xensim/usage.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * libxl's calls with a limit: what a call gives comes back, one that hangs costs its context, and
  * the next one gets another. libxl itself (xl_open, xl_close, xl_set_log) is counted here.

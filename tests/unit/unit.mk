@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # One cmocka program for each tests/unit/test_*.c; tests/unit/run prints their sum.
 
 UNIT_SRC  := $(wildcard tests/unit/test_*.c)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tests/unit/wire_peer.h"
 
 #include <lz4.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A second reader of the wire format, written from docs/wire.md alone: it includes nothing of
  * transport/, so that a wrong constant there cannot agree with itself. It reads a whole

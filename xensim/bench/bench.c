@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * How fast xensim itself is, measured from a toolstack's side: run it under `xensim run HOST --`,
  * or through `make bench-xensim`. Each figure is the median of several runs, with the CPU time of

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/guest/balloon.h"
 #include "xensim/guest/pagetables.h"
 #include "xensim/hypervisor/physmap.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/guest/build.h"
 #include "xensim/guest/pagetables.h"
 #include "xensim/hypervisor/pagetype.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/guest/content.h"
 
 #include "base/units.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What stands in a guest's pages: a pure function of the guest's seed, the page's index and its
  * version, so that anybody who knows these three can tell whether a page is the right one.

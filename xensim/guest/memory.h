@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A guest's view of its own memory: index -> pfn -> machine frame, as its processor would find
  * it (p2m of the hypervisor for PVH, its own P2M list for PV).

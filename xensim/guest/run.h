@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Running guests: programs that live in a domain's memory (kernel.h), run as threads of the daemon,
  * one a vCPU, and know what they wrote.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Words in the order of how often technical prose uses them: what `text` pages are made of. */
 #include "xensim/guest/content.h"
 

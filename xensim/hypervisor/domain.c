@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/hypervisor/domain.h"
 #include "xensim/hypervisor/sparse.h"
 

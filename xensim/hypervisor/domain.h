@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Domains: what Xen keeps of a guest. Memory (p2m, page counts), vCPU contexts, log-dirty, event
  * channels and grant frames as far as save and restore need them, and the two things every

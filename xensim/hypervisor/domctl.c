@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/hypervisor/domctl.h"
 #include "xensim/hypervisor/pagetype.h"
 #include "xensim/hypervisor/policy_op.h"

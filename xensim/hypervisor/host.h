@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A host as its hypervisor sees it: one machine, its domains and its log. It knows neither the
  * clients that make hypercalls nor the programs that run as guests; both sit above it and are

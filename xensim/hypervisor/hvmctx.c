@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/hypervisor/hvmctx.h"
 
 #include "base/bytes.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The HVM context blob of gethvmcontext and sethvmcontext: a header, then per vCPU the CPU, LAPIC,
  * LAPIC registers, MTRR, MCE and TSC adjust records, then the end. What a PVH guest has; no

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/hypervisor/hypercall.h"
 #include "xensim/hypervisor/domctl.h"
 #include "xensim/hypervisor/memory_op.h"

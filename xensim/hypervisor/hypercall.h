@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Hypercalls, answered as Xen 4.17 answers them. Every pointer a client passes lies in its arena
  * (caller.h). What xensim does not know is -ENOSYS (or what Xen says for an unknown

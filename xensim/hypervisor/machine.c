@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/hypervisor/machine.h"
 #include "xensim/hypervisor/sparse.h"
 

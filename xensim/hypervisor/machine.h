@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Machine memory: one sparse file indexed by MFN, on a tmpfs that the host mounts for itself
  * with huge=always, mapped whole into the daemon and piece by piece into its clients.

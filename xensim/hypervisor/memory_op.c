@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/hypervisor/memory_op.h"
 #include "xensim/hypervisor/physmap.h"
 

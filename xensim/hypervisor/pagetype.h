@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Page types of PV guests: the reference counts by which Xen makes sure that nobody can write a
  * page table. A frame has one type at a time; it changes only while nobody holds a typed

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * CPU policies: the CPUID leaves and MSRs that a domain sees. xensim has one processor model,
  * the same on every host; a restored domain keeps what its stream said.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "xensim/hypervisor/vcpu.h"
 #include "xensim/hypervisor/pagetype.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * vCPU contexts: the registers as toolstacks get and set them, and as the guest program reads and
  * writes them, whatever the guest's width.

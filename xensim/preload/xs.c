@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Xenstore, as far as libxl's context and the save helper need it under xensim: a handle that
  * opens and closes, one node (the name of the pool of CPUs), and the notices about domains, which

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/handoff/recover.h"
 
 #include "base/deadline.h"

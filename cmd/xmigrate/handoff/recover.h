@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Bringing a guest back, decided by what Xen says and not by a return code: after a failed
  * migration, for `xmigrate --recover`, `--resolve` and `--resume DOM`.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/libxl/async.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Long libxl operations: asynchronous, driven by one worker thread with a context of its own,
  * so that the story can poll for their end beside its connections and can abort them.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/libxl/calls.h"
 
 #include "base/units.h"

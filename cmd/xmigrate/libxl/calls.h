@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * libxl's short calls, each with a limit (limited.h): XL_SHORT_NS where nothing else is said.
  * After -ETIMEDOUT nobody knows whether it was carried out, or will be.

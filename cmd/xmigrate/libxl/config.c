@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/libxl/config.h"
 
 #include "base/units.h"
@@ -6,6 +7,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +47,43 @@ int xl_config_retrieve(struct xl *xl, uint32_t domid, libxl_domain_config *confi
     return rc;
 }
 
+/* What libxl 4.17 believes and must not: it reads 32 characters of every register. */
+static bool is_cpuid_policy(const json_t *policy)
+{
+    static const char *const registers[] = {"eax", "ebx", "ecx", "edx"};
+
+    for (unsigned i = 0; i < sizeof(registers) / sizeof(registers[0]); i++) {
+        const char *text = json_string_value(json_object_get(policy, registers[i]));
+
+        if (text && (strlen(text) != 32 || strspn(text, "01xks") != 32))
+            return false;
+    }
+    return true;
+}
+
+/* Before libxl sees it: is it JSON, without anything that its two readers could see differently? */
+static int check_text(const char *text, struct err *e)
+{
+    json_error_t why;
+    /* libxl has numbers of 64 bits without a sign. */
+    json_t *config = json_loads(text, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &why);
+    const json_t *cpuid = json_object_get(json_object_get(config, "b_info"), "cpuid");
+    bool good = true;
+
+    /* A list of leaves; or that, and one of MSRs beside it, in what has been added to 4.17 since.
+     */
+    if (json_is_object(cpuid))
+        cpuid = json_object_get(cpuid, "cpuid");
+    for (size_t i = 0; i < json_array_size(cpuid) && good; i++)
+        good = is_cpuid_policy(json_array_get(cpuid, i));
+    json_decref(config);
+    if (!config || !good)
+        return err_set(e, ERR_PEER, EBADMSG,
+            "libxl cannot make sense of the configuration that arrived: %s",
+            config ? "a register of its CPUID policy has not 32 bits" : why.text);
+    return 0;
+}
+
 int xl_config_parse(
     struct xl *xl, const char *text, size_t len_bytes, libxl_domain_config *config, struct err *e)
 {
@@ -51,11 +91,16 @@ int xl_config_parse(
 
     if (!copy)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for the configuration");
+
+    int rc = check_text(copy, e);
+
+    if (rc) {
+        free(copy);
+        return rc;
+    }
     xl_begin(xl);
     libxl_domain_config_init(config);
-
-    const int rc = libxl_domain_config_from_json(xl->ctx, config, copy);
-
+    rc = libxl_domain_config_from_json(xl->ctx, config, copy);
     free(copy);
     if (!rc && config->c_info.name && config->c_info.name[0])
         return 0;

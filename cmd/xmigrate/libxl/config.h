@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Domain configurations: libxl's own structure and its JSON, which travels on the control
  * connection. The caller owns a configuration after a successful call and gives it back with

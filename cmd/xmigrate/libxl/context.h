@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * libxl for this program: a context with a log of our own. Short calls are in calls.h, long
  * operations in async.h, configurations in config.h. Only the functions listed in

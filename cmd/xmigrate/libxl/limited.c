@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/libxl/limited.h"
 
 #include "base/limited.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * libxl's short calls with a limit. They cannot be aborted, and they wait for what others hold: a
  * domain's lock that any tool may have taken, an answer of xenstored. So a thread makes the call,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/libxl/monitor.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The monitor: one process per domain that does what the domain's configuration says when it
  * powers off, reboots or crashes, as the process does that `xl create` leaves behind. It ends

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/session/acceptor.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The acceptor: one poll loop that holds the port. Of each connection it reads the preamble and
  * nothing else, with a deadline and a bounded number waiting; then it forks a process for a new

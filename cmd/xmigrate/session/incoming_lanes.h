@@ -9,7 +9,7 @@
 #include "cmd/link.h"
 #include "transport/preamble.h"
 
-enum { INCOMING_LANES_MAX = LINK_MAX_LANES + 1 }; /* and the trunk */
+enum { INCOMING_LANES_MAX = MAX_LANES + 1 }; /* and the trunk */
 
 struct incoming_lane {
     int fd;

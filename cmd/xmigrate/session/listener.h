@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * xmigrate --listen: the acceptor. It holds the port, reads each connection's preamble, forks a
  * process for a new migration and passes further connections to the process that owns their

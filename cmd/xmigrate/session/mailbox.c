@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/session/mailbox.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The control connection's receiving side for a story that polls: a thread that reads one frame
  * after the other and hands each over; while one is looked at it reads the next, and no further.

@@ -1,8 +1,9 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/session/measured.h"
 
 #include "base/deadline.h"
 #include "cmd/xmigrate/session/acceptor.h"
-#include "engine/link_probe.h"
+#include "engine/probe/link_probe.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -19,7 +20,7 @@ struct lane {
 
 struct measured {
     struct session_lanes channels;
-    struct lane lanes[LINK_MAX_LANES];
+    struct lane lanes[MAX_LANES];
 };
 
 static void *serve(void *arg)

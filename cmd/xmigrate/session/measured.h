@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The receiving side of an estimate (docs/wire.md, "Measuring sessions"): lanes are accepted and
  * what comes on them is counted and thrown away. Nothing of a domain is touched.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/session/messages.h"
 
 #include "cmd/fields.h"
@@ -50,7 +51,7 @@ static const struct field offer_fields[] = {
 static const struct field accept_fields[] = {
     FIELD("session", FIELD_BYTES, struct message_accept, session),
     FIELD("key", FIELD_BYTES, struct message_accept, key),
-    FIELD_BETWEEN("lanes", struct message_accept, lanes, 1, LINK_MAX_LANES),
+    FIELD_BETWEEN("lanes", struct message_accept, lanes, 1, MAX_LANES),
     FIELD_COUNT("finish_ns", struct message_accept, finish_ns),
     FIELDS_END,
 };
@@ -99,7 +100,7 @@ static const char *answer_name(int answer)
     return names[answer];
 }
 
-static const struct field_words answers = {answer_name, ANSWERS, -1};
+static const struct field_words answers = {answer_name, 0, ANSWERS, -1};
 
 static const struct field answer_fields[] = {
     FIELD("answer", FIELD_WORD, struct message_answer, answer, .words = &answers),
@@ -118,7 +119,7 @@ void message_session_text(
 
 int message_send_hello(struct control *c, struct err *e)
 {
-    const struct message_hello hello = {WIRE_MAJOR, WIRE_MINOR, LINK_MAX_LANES};
+    const struct message_hello hello = {WIRE_MAJOR, WIRE_MINOR, MAX_LANES};
 
     return send_json(c, CONTROL_HELLO, fields_pack(hello_fields, &hello), e);
 }
@@ -298,10 +299,8 @@ void message_parse_error(const void *body, size_t len_bytes, struct err *why)
     json_t *o = load(body, len_bytes);
     struct err said, got = ERR_INIT;
 
-    if (fields_read(link_err_fields, o, &said)) {
-        /* Whatever it calls it, and with whatever characters, it is an error. */
-        err_set(
-            &got, said.class == ERR_NONE ? ERR_INTERNAL : said.class, said.code, "%s", said.text);
+    if (fields_read(link_err_fields, o, &said) && said.text[0]) {
+        err_set(&got, said.class, said.code, "%s", said.text); /* whatever characters it has */
         got.side = said.side;
     } else {
         err_set(&got, ERR_PEER, EBADMSG, "the peer failed and gave no reason that makes sense");

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What the two supervisors say on the control connection: the JSON bodies of its frames
  * (docs/wire.md). A body is checked whole, with limits, before anything of it is used; fields that

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/session/stream_head.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * How libxl's own stream begins: its header and the record that hands the descriptor to the save
  * helper. libxl 4.17 crashes when its stream ends or makes no sense before the helper runs (it

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/ui/events.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Events (docs/events.md): what a migration tells, as JSON objects. The save helper makes those
  * about rounds, the supervisor the others. Here they are read into plain structures for the view

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/ui/help.h"
 
 /* clang-format off */

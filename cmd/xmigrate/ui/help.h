@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What --help and --version print. The man page says the same at more length; a test compares the
  * options that both name. */
 #ifndef CMD_XMIGRATE_UI_HELP_H

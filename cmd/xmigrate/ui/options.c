@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/ui/options.h"
 
 #include "base/deadline.h"
@@ -210,7 +211,7 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
         return take_mode(o, id, e);
     switch (id) {
     case OPT_LANES:
-        return take_number(&o->lanes, text, LINK_MAX_LANES, r, e);
+        return take_number(&o->lanes, text, MAX_LANES, r, e);
     case OPT_MAX_DOWNTIME:
         return take_limit(&o->limits.max_downtime_ns, text, 0, r, e);
     case OPT_MAX_ROUNDS:
@@ -224,7 +225,7 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
     case OPT_BANDWIDTH:
         return take_bandwidth(o, text, r, e);
     case OPT_COMPRESS:
-        if (!link_parse_compress(text, &o->compress))
+        if (!codec_parse(text, &o->compress))
             return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
         return 0;
     case OPT_CONNECT_TIMEOUT:
@@ -347,7 +348,7 @@ int options_parse(struct options *o, int argc, char *const argv[], unsigned core
                  : cores > DEFAULT_MAX_LANES ? DEFAULT_MAX_LANES
                                              : cores,
         .limits = {.max_downtime_ns = DEFAULT_DOWNTIME_NS, .max_rounds = DEFAULT_MAX_ROUNDS},
-        .compress = LINK_COMPRESS_AUTO,
+        .compress = CODEC_AUTO,
         .connect_ns = DEFAULT_CONNECT_NS,
         .silent_ns = DEFAULT_SILENT_NS,
         .suspend_ns = DEFAULT_SUSPEND_NS,

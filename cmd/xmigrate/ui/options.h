@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The command line as a plain structure. Parsing touches nothing but its arguments, so that every
  * rule of it is tested; what is wrong is said in one line that names the word and what was wanted.
@@ -48,7 +49,7 @@ struct options {
     unsigned lanes;
     struct decide_limits limits;
     uint64_t bandwidth_bits_per_s; /* 0: no cap */
-    enum link_compress compress;
+    enum codec compress;
 
     int64_t connect_ns; /* limit for the first connection */
     int64_t silent_ns;  /* a peer or helper that says nothing for so long is dead */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/ui/output.h"
 
 #include "base/deadline.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Lines for people and programs that may have stopped reading (a terminal after Ctrl-S, a full
  * pipe): a migration must not wait for them. The descriptor may be blocking: a pipe that polls as

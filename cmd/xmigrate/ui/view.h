@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What a person sees: on a terminal one line that is rewritten while a round runs, above it
  * the rounds that are over and whatever the log says; without a terminal plain lines and no

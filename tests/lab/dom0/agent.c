@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * agent SHARE BELL: runs each SHARE/cmd/NAME once with sh, in a process group of its own, many at a
  * time. Its output goes to SHARE/out/NAME, its exit code to SHARE/rc/NAME, renamed into place when

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * await SECONDS FILE [TEXT]: waits until FILE is there and a line of it has TEXT (anything, without
  * TEXT); exits with 1 and the file's end when that takes longer. A program, as the agent is,

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * grant DOMID: shares a page of dom0's with a domain, prints `grant REF` and waits to be killed. A
  * guest that maps it has page tables that hold a frame which is not its own.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * guest-tick NAME AFTER SECONDS: prints the newest tick line of a guest, once its number is above
  * AFTER. A reader of the guest's console is started at the first call and goes on for the domain's

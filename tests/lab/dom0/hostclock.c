@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * hostclock FILE: sets this host's clock by the machine outside, whose clock a new FILE on the
  * shared folder carries. Two hosts that did so agree within what such a call takes (printed), and

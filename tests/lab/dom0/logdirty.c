@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * logdirty is|on|off DOMID: whether Xen logs a domain's dirty pages, and the switch itself. To
  * enable the mode twice answers EINVAL, which is the only way to ask.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * fpu SECONDS: holds known values in the vector registers for that long and prints
  * `fpu NAME rounds N wrong M`. Runs in dom0 beside a busy guest: the lab proves itself.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * hold: keeps known values in every SSE (or AVX) register through a long spin and compares them
  * afterwards. Wrong values mean that somebody below (an emulator, a hypervisor, a migration that

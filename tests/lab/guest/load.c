@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * load: what a lab guest does. It rewrites memory at a rate, checks all of it again and again, may
  * hold known values in vector registers and use a disk, and prints one line a second:

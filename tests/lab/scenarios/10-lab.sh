@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The lab itself: what stock Xen can do here, and that the emulator keeps registers apart. When
 # these fail, nothing else in the lab means anything.
 

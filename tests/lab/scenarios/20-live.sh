@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Guests that move while they run, and those that Xen can only move suspended.
 
 SCENARIOS+=(pvh_live pvh_one_lane_and_offline pvh_live_two_vcpus_and_same_host pvh_live_devices

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Stock xl with our save helper at one end, the other, or both: the stream is libxc's own.
 
 SCENARIOS+=(dropin_file_pv dropin_file_pvh dropin_migrate dropin_bad_stream)

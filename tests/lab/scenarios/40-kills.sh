@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Processes that die in the middle of round 1: the guest goes on, in one place, whole, and nothing
 # is left behind that would stand in the way of the next move.
 

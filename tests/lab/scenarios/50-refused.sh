@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # What cannot be done is said in one line, with the right exit code, and the guest goes on where it
 # is.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The same guest, moved by xl and by xmigrate between the same two hosts, in turn and both ways. It
 # reports; it fails only when a move fails. Times are those of an emulated machine: they compare,
 # and say nothing else.

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* What a TLS handshake is told, and whom it met. */
+#ifndef CRYPTO_TLS_PARAMS_H
+#define CRYPTO_TLS_PARAMS_H
+
+#include "base/cancel.h"
+#include "crypto/identity.h"
+#include "crypto/trust.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct tls_peer {
+    char fingerprint[FINGERPRINT_BYTES];
+    char name[TRUST_NAME_BYTES]; /* as `trusted` has it, or "CA: " and the certificate's subject */
+};
+
+struct tls_params {
+    bool server;
+    const char *host; /* client: what the certificate must be for, with a CA; and for messages */
+    const char *expected_fingerprint; /* NULL, or the only key that is accepted */
+    const char *name;                 /* of the channel */
+    const struct cancel *cancel;
+    int64_t stall_ns;    /* of the channel */
+    int64_t deadline_ns; /* of the handshake */
+};
+
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * HVM containers (PVH, and HVM as far as the container goes): frames are what they are at the
+ * source; parameters and the vCPU context follow the pages.
+ */
+#include "engine/guest/hvm_load.h"
+
+#include "engine/guest/common.h"
+#include "engine/xen/build.h"
+#include "engine/xen/hvm.h"
+#include "transport/v3.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <xen/hvm/params.h>
+
+struct hvm_state {
+    struct blob context;
+    struct v3_hvm_param params[V3_MAX_HVM_PARAMS];
+    int param_count;
+};
+
+static int load_record(
+    struct loader *l, uint32_t type, const void *body, size_t len_bytes, struct err *e)
+{
+    struct hvm_state *s = l->guest;
+    int rc;
+
+    switch (type) {
+    case V3_HVM_CONTEXT:
+        rc = v3_check_blob(type, len_bytes, e);
+        return rc ? rc : blob_keep(&s->context, body, len_bytes, e);
+    case V3_HVM_PARAMS:
+        rc = v3_decode_hvm_params(body, len_bytes, s->params, e);
+        if (rc < 0)
+            return rc;
+        s->param_count = rc;
+        return 0;
+    default:
+        return err_set(
+            e, ERR_PEER, EPROTO, "a %s record has no place in an HVM or PVH guest", v3_name(type));
+    }
+}
+
+static int check_ready(struct loader *l, struct err *e)
+{
+    (void)l, (void)e;
+    return 0;
+}
+
+/* Rings whose old contents must not be seen by what serves them here. */
+static bool is_ring(uint64_t index)
+{
+    return index == HVM_PARAM_CONSOLE_PFN || index == HVM_PARAM_STORE_PFN ||
+           index == HVM_PARAM_IOREQ_PFN || index == HVM_PARAM_BUFIOREQ_PFN;
+}
+
+static int set_params(struct loader *l, struct guest_rings *rings, struct err *e)
+{
+    const struct hvm_state *s = l->guest;
+    const uint32_t domid = l->p->domid;
+
+    for (int i = 0; i < s->param_count; i++) {
+        const struct v3_hvm_param *param = &s->params[i];
+        int rc = 0;
+
+        if (param->index == HVM_PARAM_PAE_ENABLED)
+            continue; /* only old streams have it; Xen no longer does */
+        if (param->index == HVM_PARAM_CONSOLE_PFN)
+            rings->console_gfn = param->value;
+        if (param->index == HVM_PARAM_STORE_PFN)
+            rings->store_gfn = param->value;
+        if (is_ring(param->index))
+            rc = build_clear_page(&l->xen, domid, param->value, "the ring", e);
+        if (!rc)
+            rc = hvm_param_set(&l->xen, domid, (uint32_t)param->index, param->value, e);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int complete(struct loader *l, struct guest_rings *rings, struct err *e)
+{
+    const struct loader_params *p = l->p;
+    struct hvm_state *s = l->guest;
+    int rc = set_params(l, rings, e);
+
+    if (!s->context.data)
+        return err_set(e, ERR_PEER, EPROTO, "the stream ended without HVM_CONTEXT");
+    if (!rc)
+        rc = hvm_param_set(&l->xen, p->domid, HVM_PARAM_STORE_EVTCHN, p->store_evtchn, e);
+    if (!rc)
+        rc = hvm_param_set(&l->xen, p->domid, HVM_PARAM_CONSOLE_EVTCHN, p->console_evtchn, e);
+    if (!rc)
+        rc = hvm_context_set(&l->xen, p->domid, &s->context, e);
+    return rc ? rc : seed_grants(l, rings, e);
+}
+
+static void destroy(struct loader *l)
+{
+    struct hvm_state *s = l->guest;
+
+    blob_free(&s->context);
+    free(s);
+}
+
+static const struct loader_ops hvm_ops = {
+    .state = load_record,
+    .check_ready = check_ready,
+    .complete = complete,
+    .destroy = destroy,
+};
+
+int hvm_load_open(struct loader *l, uint64_t frame_limit, struct err *e)
+{
+    struct hvm_state *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+    l->guest = s;
+    l->ops = &hvm_ops;
+    return frames_init(&l->frames, l->p->domid, 0, frame_limit, e);
+}

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * HVM containers (PVH among them) at the source: frames are the guest's own numbers, Xen
+ * translates them, and its page tables hold nothing of the host.
+ */
+#include "engine/guest/hvm_save.h"
+
+#include "engine/guest/common.h"
+#include "engine/out/out.h"
+#include "engine/xen/hvm.h"
+#include "transport/v3.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <xen/hvm/params.h>
+
+static int hvm_send_static(struct guest *g, struct out *out, struct err *e)
+{
+    return send_cpu_policy(g, out, e);
+}
+
+static int hvm_send_memory_head(struct guest *g, struct out *out, struct err *e)
+{
+    (void)g, (void)out, (void)e;
+    return 0;
+}
+
+static int hvm_check(struct guest *g, struct err *e)
+{
+    (void)g, (void)e;
+    return 0;
+}
+
+static uint64_t hvm_frame_of(const struct guest *g, uint64_t pfn)
+{
+    (void)g;
+    return pfn;
+}
+
+static int hvm_canonicalise(const struct guest *g, unsigned level,
+    const uint64_t src[static PTES_PER_PAGE], uint64_t dst[static PTES_PER_PAGE],
+    struct pte_fault *fault)
+{
+    /* Xen validates no page tables of such a guest, so no page of it has such a type. */
+    (void)g, (void)level, (void)src, (void)dst;
+    *fault = (struct pte_fault){0};
+    return -EINVAL;
+}
+
+static bool hvm_find_foreign(
+    const struct guest *g, const uint64_t table[static PTES_PER_PAGE], struct pte_fault *fault)
+{
+    (void)g, (void)table, (void)fault;
+    return false;
+}
+
+static int send_context(struct guest *g, struct out *out, struct err *e)
+{
+    struct blob context = {0};
+    int rc = hvm_context_read(g->xen, g->dom.domid, &context, e);
+
+    if (rc)
+        return rc;
+
+    struct iovec part = {context.data, context.len_bytes};
+
+    rc = out->ops->state(out, V3_HVM_CONTEXT, &part, 1, e);
+    blob_free(&context);
+    return rc;
+}
+
+/* Those that move with a guest and are not zero. */
+static int read_params(
+    struct guest *g, struct v3_hvm_param params[V3_MAX_HVM_PARAMS], unsigned *count, struct err *e)
+{
+    /* Those that say where things are and how the guest was built; the others (callbacks, event
+     * channels, timers) are in the context, in the configuration or made anew. */
+    static const uint32_t moving[] = {
+        HVM_PARAM_STORE_PFN,
+        HVM_PARAM_IOREQ_PFN,
+        HVM_PARAM_BUFIOREQ_PFN,
+        HVM_PARAM_VIRIDIAN,
+        HVM_PARAM_IDENT_PT,
+        HVM_PARAM_CONSOLE_PFN,
+        HVM_PARAM_ACPI_IOPORTS_LOCATION,
+        HVM_PARAM_PAGING_RING_PFN,
+        HVM_PARAM_MONITOR_RING_PFN,
+        HVM_PARAM_SHARING_RING_PFN,
+        HVM_PARAM_IOREQ_SERVER_PFN,
+        HVM_PARAM_NR_IOREQ_SERVER_PAGES,
+        HVM_PARAM_VM_GENERATION_ID_ADDR,
+        HVM_PARAM_X87_FIP_WIDTH,
+        HVM_PARAM_VM86_TSS_SIZED,
+        HVM_PARAM_MCA_CAP,
+    };
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < sizeof(moving) / sizeof(moving[0]); i++) {
+        uint64_t value;
+        const int rc = hvm_param_read(g->xen, g->dom.domid, moving[i], &value, e);
+
+        if (rc)
+            return rc;
+        if (value)
+            params[n++] = (struct v3_hvm_param){moving[i], value};
+    }
+    *count = n;
+    return 0;
+}
+
+static int send_params(struct guest *g, struct out *out, struct err *e)
+{
+    struct v3_hvm_param params[V3_MAX_HVM_PARAMS];
+    uint8_t body[V3_HVM_PARAMS_MAX_BYTES];
+    unsigned count;
+    const int rc = read_params(g, params, &count, e);
+
+    if (rc || !count)
+        return rc;
+
+    struct iovec part = {body, v3_encode_hvm_params(params, count, body)};
+
+    return out->ops->state(out, V3_HVM_PARAMS, &part, 1, e);
+}
+
+static int hvm_send_state(struct guest *g, struct out *out, struct err *e)
+{
+    int rc = send_tsc_info(g, out, e);
+
+    if (!rc)
+        rc = send_context(g, out, e);
+    if (!rc)
+        rc = send_params(g, out, e);
+    return rc;
+}
+
+static void hvm_close(struct guest *g)
+{
+    free(g);
+}
+
+static const struct guest_ops hvm_ops = {
+    .send_static = hvm_send_static,
+    .send_memory_head = hvm_send_memory_head,
+    .check = hvm_check,
+    .frame_of = hvm_frame_of,
+    .canonicalise = hvm_canonicalise,
+    .find_foreign = hvm_find_foreign,
+    .send_state = hvm_send_state,
+    .close = hvm_close,
+};
+
+int hvm_save_open(struct xen *xen, const struct domain *dom, struct guest **g, struct err *e)
+{
+    struct guest *n = calloc(1, sizeof(*n));
+
+    if (!n)
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+    *n = (struct guest){
+        .ops = &hvm_ops,
+        .xen = xen,
+        .dom = *dom,
+        .v3_type = V3_GUEST_HVM,
+        .frames = dom->max_gfn + 1,
+        .present_pages = dom->total_pages,
+    };
+    *g = n;
+    return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What differs by guest type at the destination: what its state becomes here. Two types: PV
+ * (pv_load.c) and HVM containers, PVH among them (hvm_load.c); load.h is how the story uses them.
+ * What must wait for the last page is kept and done by complete(), with every page in place and
+ * nothing mapped.
+ *
+ * Owner: the thread that runs the destination's story. Lanes share frames alone, while it waits.
+ */
+#ifndef ENGINE_GUEST_LOADER_H
+#define ENGINE_GUEST_LOADER_H
+
+#include "base/blob.h"
+#include "engine/in/frames.h"
+#include "engine/xen/domain.h"
+
+struct loader;
+
+/* The domain, empty and paused, and who serves its rings. */
+struct loader_params {
+    uint32_t domid;
+    uint32_t store_evtchn, store_domid;
+    uint32_t console_evtchn, console_domid;
+    const struct log *log;
+};
+
+/* Where the rings came to lie: MFNs of a PV guest, GFNs of others. */
+struct guest_rings {
+    uint64_t store_gfn, console_gfn;
+};
+
+struct loader_ops {
+    /* A state record of this guest type alone. Its place in the order was checked. One that comes
+     * again replaces what came before. */
+    int (*state)(
+        struct loader *l, uint32_t type, const void *body, size_t len_bytes, struct err *e);
+    /* What pages need of this guest type alone (PV: the size of its p2m). */
+    int (*check_ready)(struct loader *l, struct err *e);
+    int (*complete)(struct loader *l, struct guest_rings *rings, struct err *e);
+    /* Called exactly once, also after a failure. */
+    void (*destroy)(struct loader *l);
+};
+
+struct loader {
+    const struct loader_ops *ops;
+    const struct loader_params *p;
+    struct xen xen;
+    struct domain domain;
+    struct frames frames; /* ready once load_check_ready() says so */
+    bool static_done;     /* STATIC_DATA_END was there */
+    struct blob cpuid, msrs;
+    void *guest; /* the ops' own */
+};
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the destination keeps of a PV guest until its pages are in place: the records (pv_load.c)
+ * and what its vCPUs are made of (pv_load_vcpu.c).
+ */
+#ifndef ENGINE_GUEST_PV_STATE_H
+#define ENGINE_GUEST_PV_STATE_H
+
+#include "engine/guest/loader.h"
+
+/* What one vCPU was at the source. Empty: nothing came, and nothing is to be set. */
+struct vcpu_state {
+    struct blob basic, extended, xsave, msrs;
+};
+
+struct pv_state {
+    bool seen_info;
+    unsigned width_bytes;
+    unsigned levels;    /* of page tables */
+    uint64_t *p2m_pfns; /* frames of the guest's own p2m */
+    uint64_t p2m_frames;
+    uint64_t max_pfn;
+    struct blob shared_info;
+    struct vcpu_state *vcpus;
+    unsigned vcpu_count;
+};
+
+/* The MFN of a frame that must be populated and of that type; what names it, for the message. */
+int pv_find_frame(const struct loader *l, const char *what, uint64_t pfn, unsigned type,
+    uint64_t *mfn, struct err *e);
+
+#endif

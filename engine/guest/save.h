@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening a guest at the source, of whichever type it is. */
+#ifndef ENGINE_GUEST_SAVE_H
+#define ENGINE_GUEST_SAVE_H
+
+#include "engine/guest/guest.h"
+
+/* Read what the domain is and map what its type needs. xen outlives the guest. */
+int guest_open(struct xen *xen, uint32_t domid, struct guest **g, struct err *e);
+
+#endif

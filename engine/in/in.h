@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where an image comes in: behind one ops table, lanes (lanes.h: trunk and lanes from another
+ * xmigrate) or the plain libxc v2/v3 stream on a descriptor (plain.h). The caller makes one; the
+ * destination's story pulls from it, on its own thread:
+ *
+ *   head  next -> STATE ...  next -> PAGES, pages ...  next -> STATE ...  next -> END  answer close
+ *
+ * After a checkpoint pages and states may come again.
+ */
+#ifndef ENGINE_IN_IN_H
+#define ENGINE_IN_IN_H
+
+#include "base/err.h"
+#include "engine/arrival.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct frames;
+struct in;
+
+struct in_head {
+    uint32_t guest_type;  /* V3_GUEST_... */
+    uint64_t frame_limit; /* every PFN is below it; 0: the stream tells later (plain, PV) */
+};
+
+enum in_kind {
+    IN_STATE,      /* a state record */
+    IN_PAGES,      /* pages wait to be put in place: pages() comes next */
+    IN_CHECKPOINT, /* what came so far is a whole image; more may follow */
+    IN_END,
+};
+
+struct in_event {
+    enum in_kind kind;
+    /* Of a state: a libxc v3 body, 8-byte aligned, the in's and valid until its next call. */
+    uint32_t v3_type;
+    const void *body;
+    size_t len_bytes;
+};
+
+/* Called after each batch of pages, by whichever thread put it in place. */
+struct in_hook {
+    void (*placed)(void *arg);
+    void *arg;
+};
+
+struct in_ops {
+    /* Once, before everything else. */
+    int (*head)(struct in *in, struct in_head *head, struct err *e);
+    int (*next)(struct in *in, struct in_event *event, struct err *e);
+    /* After IN_PAGES: put them into the guest, whose frames are the same each time. When it
+     * returns, also after a failure, no thread of the in runs, nothing is mapped and nobody touches
+     * frames; the first cause is in *e. */
+    int (*pages)(struct in *in, struct frames *frames, const struct in_hook *hook, struct err *e);
+    /* Tell the source how it ended, where that is possible: that all is in place, or why not. */
+    int (*answer)(
+        struct in *in, const struct err *failure, const struct arrival *arrival, struct err *e);
+    uint64_t (*wire_bytes)(const struct in *in); /* received so far; any thread */
+    void (*close)(struct in *in);
+};
+
+struct in {
+    const struct in_ops *ops;
+    const char *name; /* for messages; lives as long as the in */
+};
+
+/* An image that comes with checkpoints is not for us: ERR_PEER. */
+int in_refuse_checkpoint(const struct in *in, struct err *e);
+
+#endif

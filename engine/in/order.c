@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/in/order.h"
+
+#include "transport/v3.h"
+
+static bool is_head_state(uint32_t v3_type)
+{
+    switch (v3_type) {
+    case V3_X86_PV_INFO:
+    case V3_X86_CPUID_POLICY:
+    case V3_X86_MSR_POLICY:
+    case V3_STATIC_DATA_END:
+    case V3_X86_PV_P2M_FRAMES:
+        return true;
+    default:
+        return false;
+    }
+}
+
+enum trunk_phase trunk_next_phase(enum trunk_phase phase, enum record_type type, uint32_t v3_type)
+{
+    switch (type) {
+    case RECORD_STATE:
+        if (phase == PHASE_HEAD_STATES && is_head_state(v3_type))
+            return phase;
+        if (phase == PHASE_TAIL_STATES && !is_head_state(v3_type))
+            return phase;
+        return PHASE_OUT_OF_ORDER;
+    case RECORD_ROUND:
+        return phase == PHASE_HEAD_STATES || phase == PHASE_PAGES ? PHASE_PAGES
+                                                                  : PHASE_OUT_OF_ORDER;
+    case RECORD_LANES_DONE:
+        return phase == PHASE_HEAD_STATES || phase == PHASE_PAGES ? PHASE_TAIL_STATES
+                                                                  : PHASE_OUT_OF_ORDER;
+    case RECORD_END:
+        return phase == PHASE_TAIL_STATES ? PHASE_ENDED : PHASE_OUT_OF_ORDER;
+    default:
+        return PHASE_OUT_OF_ORDER;
+    }
+}
+
+const char *trunk_phase_name(enum trunk_phase phase)
+{
+    switch (phase) {
+    case PHASE_HEAD_STATES:
+        return "before the pages";
+    case PHASE_PAGES:
+        return "among the pages";
+    case PHASE_TAIL_STATES:
+        return "after the pages";
+    default:
+        return "after the end";
+    }
+}

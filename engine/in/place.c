@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/in/place.h"
+
+#include "engine/xen/foreign.h"
+#include "transport/v3.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+int placer_create(struct placer **p, struct frames *frames, const struct log *log, struct err *e)
+{
+    struct placer *new = calloc(1, sizeof(*new));
+
+    if (!new)
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+    new->frames = frames;
+
+    int rc = 0;
+
+    if (frames->levels) {
+        new->tables = calloc(PLACE_MAX_PAGES, sizeof(*new->tables));
+        if (!new->tables)
+            rc = err_set(e, ERR_LOCAL, ENOMEM, "no memory for page tables");
+    }
+    if (!rc)
+        rc = xen_open(&new->xen, log, e);
+    if (rc) {
+        free(new->tables);
+        free(new);
+        return rc;
+    }
+    *p = new;
+    return 0;
+}
+
+void placer_destroy(struct placer *p)
+{
+    if (!p)
+        return;
+    place_end(p);
+    xen_close(&p->xen);
+    free(p->tables);
+    free(p);
+}
+
+static bool is_table(const struct placer *p, uint64_t entry)
+{
+    return p->frames->levels && v3_type_table_level(v3_entry_type(entry));
+}
+
+/* Do the tables name frames that the guest can have? */
+static int check_tables(const struct placer *p, const uint64_t *entries, const void *const *pages,
+    unsigned count, struct err *e)
+{
+    for (unsigned i = 0; i < count; i++) {
+        unsigned index;
+
+        if (!is_table(p, entries[i]) || !find_pte_beyond(pages[i], p->frames->frame_count, &index))
+            continue;
+        return err_set(e, ERR_PEER, EPROTO,
+            "entry %u of the page table at frame %#llx names a frame beyond the guest's last, "
+            "%#llx",
+            index, (unsigned long long)v3_entry_pfn(entries[i]),
+            (unsigned long long)p->frames->frame_count - 1);
+    }
+    return 0;
+}
+
+static int populate_entries(
+    struct placer *p, const uint64_t *entries, unsigned count, struct err *e)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        const unsigned type = v3_entry_type(entries[i]);
+        const uint64_t pfn = v3_entry_pfn(entries[i]);
+
+        if (p->frames->levels && !p->verify)
+            p->frames->types[pfn] = (uint8_t)type;
+        if (v3_type_is_populated(type))
+            p->pfns[n++] = pfn;
+    }
+    return n ? frames_populate(p->frames, &p->xen, p->pfns, n, e) : 0;
+}
+
+/* Frames that a table names may come later than the table. */
+static int populate_targets(struct placer *p, const uint64_t *table, struct err *e)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < PTES_PER_PAGE; i++)
+        if ((table[i] & PTE_PRESENT) && !frames_is_populated(p->frames, pte_frame(table[i])))
+            p->pfns[n++] = pte_frame(table[i]);
+    return n ? frames_populate(p->frames, &p->xen, p->pfns, n, e) : 0;
+}
+
+static bool find_mfn(void *arg, uint64_t pfn, uint64_t *mfn)
+{
+    const struct frames *f = arg;
+
+    if (pfn >= f->frame_count || !frames_is_populated(f, pfn))
+        return false;
+    *mfn = f->p2m[pfn];
+    return true;
+}
+
+/* The table's content in machine frames, in p->table. */
+static int localise(struct placer *p, uint64_t pfn, const void *content, struct err *e)
+{
+    const struct pte_rules rules = {
+        .levels = p->frames->levels, .translate = find_mfn, .arg = p->frames};
+    struct pte_fault fault;
+
+    memcpy(p->table, content, XC_PAGE_SIZE);
+
+    const int rc = localise_page(&rules, p->table, &fault);
+
+    if (rc)
+        return err_set(e, ERR_INTERNAL, -rc, "entry %u of page table %#llx (%#llx) has no frame",
+            fault.index, (unsigned long long)pfn, (unsigned long long)fault.pte);
+    return 0;
+}
+
+/* Where a frame's content is to be put, of those that have one. */
+static int map_frames(struct placer *p, const uint64_t *entries, unsigned count, struct err *e)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        if (v3_type_has_data(v3_entry_type(entries[i])))
+            p->gfns[n++] = frames_gfn(p->frames, v3_entry_pfn(entries[i]));
+    if (!n)
+        return 0;
+    p->mapping = foreign_map_some(&p->xen, p->frames->domid,
+        p->verify ? PROT_READ : PROT_READ | PROT_WRITE, p->gfns, n, p->errs, e);
+    if (!p->mapping)
+        return -e->code;
+    p->mapped = n;
+    return 0;
+}
+
+int place_begin(struct placer *p, const uint64_t *entries, unsigned count, struct err *e)
+{
+    unsigned n = 0;
+    int rc = populate_entries(p, entries, count, e);
+
+    if (!rc)
+        rc = map_frames(p, entries, count, e);
+    for (unsigned i = 0; i < count && !rc; i++) {
+        p->into[i] = p->guest[i] = NULL;
+        if (!v3_type_has_data(v3_entry_type(entries[i])))
+            continue;
+        if (p->errs[n])
+            rc = err_sys(e, ERR_LOCAL, abs(p->errs[n]), "cannot map frame %#llx of domain %u",
+                (unsigned long long)v3_entry_pfn(entries[i]), p->frames->domid);
+        p->guest[i] = (char *)p->mapping + (size_t)n++ * XC_PAGE_SIZE;
+        p->into[i] = is_table(p, entries[i]) ? p->tables[i] : p->guest[i];
+    }
+    return rc;
+}
+
+int place_commit(struct placer *p, const uint64_t *entries, unsigned count, struct err *e)
+{
+    int rc = check_tables(p, entries, (const void *const *)p->into, count, e);
+
+    for (unsigned i = 0; i < count && !rc; i++) {
+        if (!is_table(p, entries[i]))
+            continue;
+        rc = populate_targets(p, p->into[i], e);
+        if (!rc)
+            rc = localise(p, v3_entry_pfn(entries[i]), p->into[i], e);
+        if (!rc)
+            memcpy(p->guest[i], p->table, XC_PAGE_SIZE);
+    }
+    return rc;
+}
+
+void place_end(struct placer *p)
+{
+    foreign_unmap(&p->xen, p->mapping, p->mapped);
+    p->mapping = NULL;
+    p->mapped = 0;
+}
+
+/* Is what stands in the guest what the stream says? */
+static int compare_page(
+    struct placer *p, uint64_t entry, const void *guest, const void *content, struct err *e)
+{
+    int rc = 0;
+
+    if (is_table(p, entry)) {
+        rc = populate_targets(p, content, e);
+        if (!rc)
+            rc = localise(p, v3_entry_pfn(entry), content, e);
+        content = p->table;
+    }
+    if (!rc && memcmp(guest, content, XC_PAGE_SIZE))
+        p->mismatches++;
+    return rc;
+}
+
+int place_pages(struct placer *p, const uint64_t *entries, const void *const *pages, unsigned count,
+    struct err *e)
+{
+    int rc = check_tables(p, entries, pages, count, e);
+
+    if (!rc)
+        rc = place_begin(p, entries, count, e);
+    for (unsigned i = 0; i < count && !rc; i++) {
+        if (!p->into[i])
+            continue;
+        if (p->verify)
+            rc = compare_page(p, entries[i], p->guest[i], pages[i], e);
+        else
+            memcpy(p->into[i], pages[i], XC_PAGE_SIZE);
+    }
+    if (!rc && !p->verify)
+        rc = place_commit(p, entries, count, e);
+    place_end(p);
+    return rc;
+}

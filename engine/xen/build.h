@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a domain is given while it is built: memory, its width, pinned page tables, the grants of
+ * its rings.
+ */
+#ifndef ENGINE_XEN_BUILD_H
+#define ENGINE_XEN_BUILD_H
+
+#include "engine/xen/xen.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Give count pieces of 2^order pages to the domain: frames[i] is where a piece is to be (a GFN),
+ * and for a PV guest becomes where it is (an MFN). Returns how many there was memory for, or
+ * -errno without an error set. */
+int build_populate(struct xen *x, uint32_t domid, unsigned order, uint64_t *frames, unsigned count);
+
+/* Fill a page with zeros; what: for the message ("the ring"). */
+int build_clear_page(
+    struct xen *x, uint32_t domid, uint64_t frame, const char *what, struct err *e);
+
+/* PV: 4 or 8 bytes, before the domain has any memory. */
+int build_set_width(struct xen *x, uint32_t domid, unsigned width_bytes, struct err *e);
+
+/* PV: a page table and its level, 1 to 4. */
+struct build_pin {
+    uint64_t mfn;
+    unsigned level;
+};
+
+enum { BUILD_MAX_PINS = 1024 };
+
+/* At most BUILD_MAX_PINS; nobody may have one of the tables mapped writable. */
+int build_pin_tables(
+    struct xen *x, uint32_t domid, const struct build_pin *pins, unsigned count, struct err *e);
+
+/* Who serves the rings, and where they are (GFNs; MFNs for a PV guest). */
+struct build_rings {
+    bool hvm;
+    uint64_t console_frame, store_frame;
+    uint32_t console_domid, store_domid;
+};
+
+/* Let those who serve the rings map them by grant. */
+int build_seed_grants(
+    struct xen *x, uint32_t domid, const struct build_rings *rings, struct err *e);
+
+#endif

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: MIT
+"""Over long links: xmigrate and as many plain TCP connections take turns on an emulated one.
+
+Both are measured from outside, as what arrives at the far end of the link: from a hundredth of the
+guest's memory until 99 hundredths, so that neither the hand-shakes before nor the pause after are in
+it; slow start is. The guest's memory is random, so as many bytes are sent as it has.
+"""
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from statistics import median
+
+from .cases import Bout
+from .hosts import GUEST, MIB, Hosts
+from .main import interrupted, machine
+from .players import MOVE_SECONDS, Xmigrate
+from .process import Failed, Work, become_reaper, end_children, run, wait_until
+from .report import as_table
+
+FAR = "10.99.0.2"  # as tests/link/emulate.c says
+GOAL = 0.95
+TURNS, QUICK_TURNS = 5, 3
+SKIPPED_SHARE = 0.01  # at either end
+
+
+@dataclass(frozen=True)
+class Case:
+    mbit: int
+    rtt_ms: int
+    loss_percent: float
+    lanes: int
+    mib: int
+    quick: bool = False
+
+    def link(self):
+        loss = f", {self.loss_percent} % loss" if self.loss_percent else ""
+        return f"{self.mbit} Mb/s, {self.rtt_ms} ms{loss}"
+
+    def name(self):
+        return f"{self.link()}, {self.lanes} lane{'s' if self.lanes > 1 else ''}"
+
+
+TABLE = (
+    Case(1000, 1, 0, 1, 256),
+    Case(1000, 1, 0, 8, 256),
+    Case(1000, 20, 0, 1, 256, quick=True),
+    Case(1000, 20, 0, 4, 256),
+    Case(200, 20, 0.1, 1, 64, quick=True),
+    Case(200, 20, 0.1, 4, 64),
+    Case(200, 50, 0, 1, 64),
+    Case(200, 75, 0, 1, 64),
+    Case(200, 100, 0, 1, 64, quick=True),
+    Case(200, 100, 0, 2, 64),
+    Case(200, 100, 0, 4, 64, quick=True),
+    Case(200, 100, 0.1, 1, 64),
+    Case(200, 200, 0, 1, 64),
+    Case(200, 200, 0, 8, 64),
+    Case(10, 20, 0, 2, 16),
+    Case(10, 1000, 0, 1, 16),
+    Case(10, 1000, 0, 4, 16),
+)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Mb/s of both; round trips of ours until its first page, and in the pause."""
+
+    ours: float
+    plain: float
+    rtts_before: float
+    rtts_pause: float
+
+
+def rate_mbit(samples, total_bytes):
+    """Of samples [(ns, bytes since the begin)], as the text above says. None: too little came."""
+    skipped = total_bytes * SKIPPED_SHARE
+    first = next((s for s in samples if s[1] >= skipped), None)
+    last = next((s for s in samples if s[1] >= total_bytes - skipped), None)
+    if not last or last[0] == first[0]:
+        return None
+    return (last[1] - first[1]) * 8e3 / (last[0] - first[0])
+
+
+class Link:
+    """The emulator, while a case is measured."""
+
+    def __init__(self, build, work, case):
+        self.log = work.path("link.log")
+        self.process = subprocess.Popen(
+            [f"{build}/link/emulate", str(case.mbit), str(case.rtt_ms), str(case.loss_percent),
+             self.log], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+        self.networks = self.process.stdout.readline().split()
+        if len(self.networks) != 2:
+            raise Failed("the link could not be made; it takes root and /dev/net/tun")
+
+    def samples(self):
+        with open(self.log, encoding="ascii") as f:
+            return [tuple(map(int, line.split()[:2])) for line in f if line.endswith("\n")]
+
+    def measure(self, total_bytes, send):
+        """(Mb/s, what send() returned)"""
+        before = self.samples()
+        begin = before[-1][1] if before else 0
+        returned = send()
+        rate = rate_mbit([(ns, n - begin) for ns, n in self.samples()[len(before):]], total_bytes)
+        if not rate:
+            raise Failed("not all of it came over the link")
+        return rate, returned
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class FarHosts(Hosts):
+    """The guest's host is at the near end of the link, the other at the far one."""
+
+    address = FAR
+    networks = None
+
+    def program(self, host, *words):
+        command = super().program(host, *words)
+        if not self.networks:
+            return command
+        return ["nsenter", f"--net={self.networks[self.names.index(host)]}", *command]
+
+
+class Bench:
+    def __init__(self, build):
+        self.build = build
+        self.work = Work()
+        self.hosts = None
+        self.link = None
+        self.xmigrate = Xmigrate(self)
+
+    def daemons(self):
+        return (self.hosts.daemons() if self.hosts else []) + \
+            ([self.link.process.pid] if self.link else [])
+
+    def send_plain(self, case):
+        run([f"{self.build}/perf/floor", "tcp", str(case.lanes), str(case.mib),
+             *self.link.networks, FAR], seconds=MOVE_SECONDS)
+
+    def move(self, case):
+        bout = Bout("wan", "random", True, case.lanes, (), size=f"{case.mib}M")
+        events, _ = self.xmigrate.move(bout, "auto", self.hosts)
+        self.hosts.moved()
+        return events
+
+    def turn(self, case):
+        plain, _ = self.link.measure(case.mib * MIB, lambda: self.send_plain(case))
+        ours, events = self.link.measure(case.mib * MIB, lambda: self.move(case))
+        first = next(e for e in events if e["event"] == "round")
+        rtt_ns = case.rtt_ms * 1e6
+        return Turn(ours, plain, (first["elapsed_ns"] - first["duration_ns"]) / rtt_ns,
+                    events[-1]["downtime_ns"] / rtt_ns)
+
+    def ready_hosts(self, case):
+        size = f"{case.mib}M"
+        if self.hosts and self.hosts.size != size:
+            self.close_hosts()
+        if not self.hosts:
+            self.hosts = FarHosts(self.build, self.work, "", size)
+        self.hosts.have_guest("random", "pvh")
+
+    def measure(self, case, turns):
+        self.ready_hosts(case)
+        self.link = Link(self.build, self.work, case)
+        self.hosts.networks = self.link.networks
+        try:
+            return [self.turn(case) for _ in range(turns)]
+        except Failed:
+            self.close_hosts()
+            raise
+        finally:
+            self.link.close()
+            self.link = None
+            if self.hosts:
+                self.hosts.networks = None
+
+    def close_hosts(self):
+        if self.hosts:
+            self.hosts.networks = None
+            self.hosts.close()
+            self.hosts = None
+
+    def close(self):
+        self.close_hosts()
+        end_children()
+        self.work.close()
+
+
+COLUMNS = ("link", "lanes", "plain TCP Mb/s", "ours Mb/s", "ratio", "round trips before",
+           "in the pause", "")
+
+
+def row(case, turns):
+    """Of a case's turns; the ratio is the median of the turns' ratios."""
+    ratio = median(t.ours / t.plain for t in turns)
+    return (case.link(), str(case.lanes), f"{median(t.plain for t in turns):.1f}",
+            f"{median(t.ours for t in turns):.1f}", f"{ratio:.2f}",
+            f"{median(t.rtts_before for t in turns):.1f}",
+            f"{median(t.rtts_pause for t in turns):.1f}", verdict(turns))
+
+
+def verdict(turns):
+    return "met" if median(t.ours / t.plain for t in turns) >= GOAL else "NOT MET"
+
+
+def last_line(found):
+    """Of [(case, turns)], turns None for a case that failed: each goal, and whether it is met."""
+    said = [f"{case.name()}: {verdict(turns) if turns else 'FAILED'}" for case, turns in found]
+    return f"goal {GOAL} of plain TCP: " + "; ".join(said)
+
+
+def all_met(found):
+    return bool(found) and all(turns and verdict(turns) == "met" for _, turns in found)
+
+
+def parse(argv):
+    p = argparse.ArgumentParser(
+        prog="bench-wan",
+        description="xmigrate over emulated links beside as many plain TCP connections, as root. "
+                    "Ends with 0 if every case reaches its goal. Results: wan.json in the build "
+                    "directory.")
+    p.add_argument("words", nargs="*", metavar="WORD",
+                   help="only cases whose name has one of them, such as '100 ms'")
+    p.add_argument("--quick", action="store_true", help="the chief cases, within 3 minutes")
+    p.add_argument("--turns", type=int, metavar="N",
+                   help=f"of each case ({TURNS}; {QUICK_TURNS} with --quick)")
+    p.add_argument("--build", default="build", metavar="DIR")
+    return p.parse_args(argv[1:])
+
+
+def measure_all(bench, cases, turns):
+    found = []
+    for case in cases:
+        try:
+            found.append((case, bench.measure(case, turns)))
+            print(as_table([row(*found[-1])], COLUMNS), flush=True)
+        except Failed as e:
+            print(f"failed: {case.name()}: {e}", flush=True)
+            found.append((case, None))
+    return found
+
+
+def congestion_control():
+    with open("/proc/sys/net/ipv4/tcp_congestion_control", encoding="ascii") as f:
+        return f.read().strip()
+
+
+def main(argv):
+    options = parse(argv)
+    cases = [c for c in TABLE if (c.quick or not options.quick) and
+             (not options.words or any(w in c.name() for w in options.words))]
+    build = os.path.abspath(options.build)
+    signal.signal(signal.SIGTERM, interrupted)
+    become_reaper()
+    print(f"{machine()}\n{congestion_control()}, a bounded queue of one BDP\n", flush=True)
+    bench = Bench(build)
+    try:
+        found = measure_all(bench, cases,
+                            options.turns or (QUICK_TURNS if options.quick else TURNS))
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        bench.close()
+    print(as_table([row(c, t) for c, t in found if t], COLUMNS))
+    with open(f"{build}/wan.json", "w", encoding="utf-8") as f:
+        json.dump([dict(asdict(c), turns=[asdict(t) for t in turns or []])
+                   for c, turns in found], f, indent=1)
+    print(last_line(found))
+    return 0 if all_met(found) else 1
