@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The hand-off's model, checked by spin: tests/model/run. FAULTS=2 takes some minutes and 2 GiB.
 
 $(B)/model/table: $(B)/obj/tests/model/table.o $(call obj,$(wildcard cmd/handoff/machine.c)) $(LIB)
