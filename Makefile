@@ -66,7 +66,7 @@ all: $(PROGRAMS)
 
 # Rooms that are programs or tests of their own bring their own rules.
 include $(wildcard xensim/xensim.mk tests/unit/unit.mk tests/e2e/e2e.mk tests/fuzz/fuzz.mk \
-                   tests/lab/lab.mk tests/link/link.mk perf/perf.mk)
+                   tests/lab/lab.mk tests/model/model.mk tests/link/link.mk perf/perf.mk)
 
 .PHONY: objects
 objects: $(LIB) $(call obj,$(CMD_SRC) $(HELP_SRC) $(BOTH_SRC))
@@ -92,7 +92,7 @@ $(B)/obj/%.o: %.c
 
 # Debian packages, installed only when something is missing.
 DEPS := gcc libc6-dev pkg-config libxen-dev libssl-dev liblz4-dev libzstd-dev libjansson-dev \
-        libcmocka-dev python3 procps openssl
+        libcmocka-dev python3 procps openssl spin
 define install_missing
 	@missing=; for p in $(1); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
@@ -110,7 +110,7 @@ deps:
 	$(call install_missing,$(DEPS))
 
 # Each suite ends with "N passed, N failed"; tests/sum adds them up.
-SUITES = check-layers check-unit $(if $(wildcard tests/e2e/e2e.mk),check-e2e)
+SUITES = check-layers check-unit $(if $(SAN),,check-model) $(if $(wildcard tests/e2e/e2e.mk),check-e2e)
 # Built on all cores, run one after the other; what does not build fails again, and counts, in its suite.
 build_tests = $(MAKE) --no-print-directory -j$$(nproc) unit-tests e2e-tests $(1)
 suites = tests/sum $(foreach s,$(SUITES),$(MAKE) --no-print-directory $(s) $(1) --)

@@ -10,8 +10,9 @@
  * suspended here, its copy built there.
  *
  * Shown: never two copies run; old memory never runs after newer has; nothing that a caller reports
- * is impossible; and when all is quiet, both hosts being back, the guest runs (or has ended, or its
- * host lost power), no copy is left suspended, and no record is open here.
+ * is impossible; a source that still has its peer is not in doubt; and when all is quiet, both hosts
+ * being back, the guest runs (or has ended, or its host lost power), no copy is left suspended, and no
+ * record is open here.
  *
  * MUTANT=1..4 puts the defects back that were seen once: it must be found then.
  */
@@ -53,6 +54,7 @@ bool supervisor = true, receiver = true; /* they live */
 bool over = false, there_over = false;   /* they ended by themselves */
 byte rescuer = (MUTANT == 4 -> DISARMED : ARMED);
 bool listener = true;
+bool interrupted = false; /* who was to bring the guest back was killed, too */
 bool here_up = true, there_up = true;
 
 bool conn = true;
@@ -60,163 +62,153 @@ chan to_there = [3] of { byte };
 chan to_here = [3] of { byte };
 chan word = [0] of { bit };
 
-bool late = false;    /* the limit for the start has passed */
+bool begun = false;
 bool advised = false; /* a person was told what can be done */
-byte faults = FAULTS;
+byte faults;
+
+/* What a process at either end has of its own. */
+#define PROCESS_HERE byte s, event, d; int acts, dacts; bool bad, asked, dbad, may_run
+#define RESET_HERE   d_step { s = 0; event = 0; d = 0; bad = false; asked = false; dbad = false }
+#define PROCESS_THERE byte d; int dacts; bool dbad, may_run
+#define RESET_THERE   d_step { d = 0; dbad = false; may_run = false }
 
 inline run_here()
 {
-    atomic {
-        assert(!newer && there != RUNNING && !elsewhere);
-        here = RUNNING
-    }
+    assert(!newer && there != RUNNING && !elsewhere);
+    here = RUNNING
 }
 
 inline run_there()
 {
-    atomic {
-        assert(here != RUNNING);
-        newer = true;
-        there = RUNNING
-    }
+    assert(here != RUNNING);
+    newer = true;
+    there = RUNNING
 }
 
-/* --- what the machine may ask for, here; s, next, acts, bad are the process's own --- */
+/* --- what the machine may ask for, here, one action after the other --- */
+
+#define LOWEST(a) (a & (0 - a))
+hidden int act; /* within an atomic step only */
 
 inline here_step(event)
 {
-    handoff_next(s, event, next, acts);
+    atomic {
 #if MUTANT == 1
-    if :: s == given && event == resume_asked -> next = back; acts = resume | forget
-       :: else
-    fi;
-#endif
-    assert(!(acts & impossible));
-    s = next;
-    bad = false;
-    if :: acts & rename_away -> if :: true :: bad = true fi
-       :: else
-    fi;
-    if :: !bad && (acts & disarm) ->
-#if MUTANT == 4
-            skip
+        if :: s == given && event == resume_asked -> s = back; acts = resume | forget
+           :: else -> handoff_next(s, event, acts)
+        fi;
 #else
-            if :: word ! 1
-               :: rescuer == DEAD
-            fi
+        handoff_next(s, event, acts);
 #endif
-       :: else
-    fi;
-    if :: !bad && (acts & record) -> record_here = s
-       :: else
-    fi;
+        bad = false
+    };
+    do :: acts == 0 -> break
+       :: acts != 0 -> atomic {
+            act = LOWEST(acts);
+            acts = acts - act;
+            if :: act == rename_away -> if :: true :: bad = true fi
+               :: act == disarm ->
+#if MUTANT == 4
+                    skip
+#else
+                    if :: word ! 1
+                       :: rescuer == DEAD
+                    fi
+#endif
+               :: act == record -> record_here = s
+               :: act == check_limit ->
 #if MUTANT != 2
-    if :: !bad && (acts & check_limit) -> bad = late
-       :: else
-    fi;
+                    if :: true :: bad = true fi /* a limit passes when it likes */
+#else
+                    skip
 #endif
-    if :: !bad && (acts & send_go) ->
-            atomic {
-                assert(record_here == given && rescuer != ARMED);
-                if :: conn -> to_there ! GO
-                   :: !conn -> bad = true
-                   :: !conn /* it goes nowhere */
-                fi
-            }
-       :: else
-    fi;
-    if :: acts & take_back -> record_here = live
-       :: else
-    fi;
-    if :: (acts & resume) && here == STANDS -> run_here()
-       :: else
-    fi;
-    if :: acts & pass_on -> skip /* of its own arrival here, which this model does not have */
-       :: else
-    fi;
-    if :: acts & send_heard -> say_heard()
-       :: else
-    fi;
-    if :: acts & destroy -> atomic { assert(here != RUNNING); here = NO_COPY }
-       :: else
-    fi;
-    if :: acts & forget -> record_here = 0
-       :: else
-    fi;
-    if :: acts & advise -> advised = true
-       :: else
-    fi
+               :: act == send_go ->
+                    assert(record_here == given && rescuer != ARMED);
+                    if :: conn -> to_there ! GO
+                       :: !conn -> bad = true
+                       :: !conn /* it goes nowhere */
+                    fi
+               :: act == take_back -> record_here = live
+               :: act == resume ->
+                    if :: here == STANDS -> run_here()
+                       :: else
+                    fi
+               :: act == pass_on -> skip /* of its own arrival here, which this model does not have */
+               :: act == send_heard -> say_heard()
+               :: act == destroy -> assert(here != RUNNING); here = NO_COPY
+               :: act == forget -> record_here = 0
+               :: act == advise ->
+                    /* A supervisor is in doubt only when it has lost the other end. */
+                    assert(lock_here != SUPERVISOR || !conn);
+                    advised = true
+            fi;
+            if :: bad -> acts = 0 /* what fails ends the step */
+               :: else
+            fi
+        }
+    od
 }
 
 /* To the process that has received the guest, or to the one that has just answered. */
 inline say_heard()
 {
-    atomic {
-        if :: asked && lock_there == LISTENER ->
-                handoff_next(record_there, heard_came, dnext, dacts);
-                assert(dacts & forget);
-                record_there = 0;
-                lock_there = FREE
-           :: !asked && conn -> to_there ! HEARD
-           :: else
-        fi
-    }
+    if :: asked && lock_there == LISTENER ->
+            d = record_there;
+            handoff_next(d, heard_came, dacts);
+            assert(dacts == forget);
+            record_there = 0;
+            lock_there = FREE;
+            dacts = 0
+       :: !asked && conn -> to_there ! HEARD
+       :: else
+    fi
 }
 
-/* --- and there; d, dnext, dacts, dbad are the process's own, who holds the lock --- */
-
-#define STILL(who) (lock_there == who)
+/* --- and there; who holds the lock: without it nothing is done any more --- */
 
 inline there_step(who, event)
 {
-    handoff_next(d, event, dnext, dacts);
-    assert(!(dacts & impossible));
-    d = dnext;
-    dbad = false;
-    if :: dacts & hold -> atomic { if :: !STILL(who) || there == RUNNING -> dbad = true :: else fi }
-       :: else
-    fi;
-    if :: !dbad && (dacts & record) -> atomic { if :: STILL(who) -> record_there = d; other_boot = false :: else -> dbad = true fi }
-       :: else
-    fi;
-    if :: !dbad && (dacts & note) -> atomic { if :: STILL(who) -> record_there = d :: else -> dbad = true fi }
-       :: else
-    fi;
-    if :: !dbad && (dacts & unbuild) -> atomic { if :: STILL(who) -> assert(there != RUNNING); there = NO_COPY :: else -> dbad = true fi }
-       :: else
-    fi;
-    if :: !dbad && (dacts & rename_own) -> if :: true :: dbad = true fi
-       :: else
-    fi;
-    if :: !dbad && (dacts & check_limit) -> dbad = late
-       :: else
-    fi;
-    if :: !dbad && (dacts & send_ready) -> atomic { if :: conn -> to_here ! READY :: else fi }
-       :: else
-    fi;
-    if :: !dbad && (dacts & unpause) ->
-            if :: run_there()
-               :: dbad = true                     /* it failed, is held, and has not run */
-               :: dbad = true; may_run = true     /* nobody knows */
-               :: run_there(); dbad = true; may_run = true
-            fi
-       :: else
-    fi;
-    if :: !dbad && (dacts & send_started) -> atomic { if :: conn -> to_here ! STARTED :: else fi }
+    atomic {
+        handoff_next(d, event, dacts);
+        dbad = false
+    };
+    do :: dacts == 0 -> break
+       :: dacts != 0 -> atomic {
+            act = LOWEST(dacts);
+            dacts = dacts - act;
+            if :: lock_there != who -> dbad = true
+               :: else ->
+                if :: act == hold -> dbad = (there == RUNNING)
+                   :: act == record -> record_there = d; other_boot = false
+                   :: act == note -> record_there = d
+                   :: act == unbuild -> assert(there != RUNNING); there = NO_COPY
+                   :: act == rename_own -> if :: true :: dbad = true fi
+                   :: act == check_limit -> if :: true :: dbad = true fi
+                   :: act == send_ready -> if :: conn -> to_here ! READY :: else fi
+                   :: act == unpause ->
+                        if :: run_there()
+                           :: dbad = true                 /* it failed, is held, and has not run */
+                           :: dbad = true; may_run = true /* nobody knows */
+                           :: run_there(); dbad = true; may_run = true
+                        fi
+                   :: act == send_started ->
+                        if :: conn -> to_here ! STARTED :: else fi;
 #if MUTANT == 3
-            ; record_there = 0
+                        record_there = 0
+#else
+                        skip
 #endif
-       :: else
-    fi;
-    if :: dacts & monitor -> skip
-       :: else
-    fi;
-    if :: !dbad && (dacts & forget) -> atomic { if :: STILL(who) -> record_there = 0 :: else -> dbad = true fi }
-       :: else
-    fi;
-    if :: !dbad && (dacts & send_failed) -> atomic { if :: conn -> to_here ! FAILED :: else fi }
-       :: else
-    fi
+                   :: act == monitor -> skip
+                   :: act == forget -> record_there = 0
+                   :: act == send_failed -> if :: conn -> to_here ! FAILED :: else fi
+                   :: act == advise -> skip
+                fi
+            fi;
+            if :: dbad -> dacts = 0
+               :: else
+            fi
+        }
+    od
 }
 
 /* READY is only noted: with the power a note may go. */
@@ -254,7 +246,7 @@ inline recover_here(me)
     if :: s == 0
        :: else -> look_here(); here_step(event)
     fi;
-    lock_here = FREE
+    atomic { RESET_HERE; lock_here = FREE }
 }
 
 /* ASK: not before the listener there runs; while a process there has the record, again. */
@@ -281,7 +273,7 @@ inline ask()
                     fi;
                     /* ANSWER: what is said is on disk. */
                     atomic {
-                        if :: dbad || !STILL(LISTENER)
+                        if :: dbad || lock_there != LISTENER
                            :: else ->
                                 assert(record_there == d);
                                 if :: d == started || d == ended || d == moved_on -> event = started_came
@@ -311,13 +303,10 @@ inline resolve_here(me)
         if :: asked && lock_there == LISTENER -> lock_there = FREE
            :: else
         fi;
-        asked = false;
+        RESET_HERE;
         lock_here = FREE
     }
 }
-
-#define PROCESS_HERE byte s = live, next, event; int acts; bool bad, asked = false; \
-                     byte d, dnext; int dacts; bool dbad, may_run = false
 
 /* --- the source --- */
 
@@ -329,6 +318,8 @@ inline say_abort()
 active proctype source()
 {
     PROCESS_HERE;
+    s = live;
+    begun;
     {
         if :: to_here ? READY ->
                 here_step(ready_came);
@@ -337,18 +328,18 @@ active proctype source()
                 fi
            :: to_here ? FAILED -> here_step(failed_came); goto done
            :: !conn && empty(to_here) -> here_step(trouble); goto done
-           :: late -> say_abort(); here_step(trouble); goto done
+           :: true -> say_abort(); here_step(trouble); goto done /* the limit passes */
         fi;
         if :: to_here ? STARTED -> here_step(started_came)
            :: to_here ? FAILED -> here_step(failed_came)
            :: !conn && empty(to_here) -> here_step(no_answer)
 #if MUTANT == 2
-           :: late -> assert(!conn); here_step(no_answer)
+           :: true -> here_step(no_answer) /* the limit passes */
 #endif
         fi;
 done:
-        atomic { over = true; lock_here = FREE; conn = false }
-    } unless { !supervisor }
+        atomic { over = true; lock_here = FREE; conn = false; RESET_HERE }
+    } unless { atomic { !supervisor -> RESET_HERE; acts = 0 } }
 }
 
 active proctype rescuing()
@@ -357,20 +348,18 @@ active proctype rescuing()
     {
 #if MUTANT != 4
         if :: atomic { word ? _ -> rescuer = DISARMED }
-           :: over -> goto done
            :: !supervisor -> recover_here(RESCUER); goto done
         fi;
-        if :: over
-           :: !supervisor -> resolve_here(RESCUER)
-        fi;
+        !supervisor;
+        resolve_here(RESCUER);
 done:
 #endif
         skip
-    } unless { rescuer == DEAD }
+    } unless { atomic { rescuer == DEAD -> RESET_HERE; acts = 0; dacts = 0 } }
 }
 
-/* The listener at its start, or a person who runs what was printed. Nobody but a person runs --recover
- * for a guest that was not given away, and only when its supervisor and rescuer were both killed. */
+/* The listener at its start, or a person who runs what was printed. For a guest that was not given away
+ * they are needed only when its rescuer, or who came after it, was killed as well. */
 active proctype listening()
 {
     PROCESS_HERE;
@@ -379,12 +368,10 @@ again:
         do :: !here_up -> here_up = true; resolve_here(LISTENER)
            :: here_up && (over || !supervisor) && lock_here == FREE &&
                     (record_here == given || record_here == moved) -> resolve_here(LISTENER)
-           :: here_up && !supervisor && !over && rescuer == DEAD && lock_here == FREE &&
+           :: here_up && (over || !supervisor) && lock_here == FREE && interrupted &&
                     record_here == live -> recover_here(LISTENER)
         od
-    } unless { !listener };
-    listener = true;
-    asked = false;
+    } unless { atomic { !listener -> listener = true; RESET_HERE; acts = 0; dacts = 0 } };
     goto again
 }
 
@@ -407,24 +394,24 @@ active proctype person()
             if :: s != 0 && here == STANDS -> here_step(resume_asked)
                :: else
             fi;
-            lock_here = FREE
+            atomic { RESET_HERE; lock_here = FREE }
        :: record_there == gone && there == NO_COPY && here == STANDS ->
             atomic { lock_here == FREE -> lock_here = PERSON };
             s = record_here;
             if :: s != 0 && here == STANDS -> here_step(resume_forced)
                :: else
             fi;
-            lock_here = FREE
+            atomic { RESET_HERE; lock_here = FREE }
     fi
 }
 
 /* --- the destination --- */
 
-#define PROCESS_THERE byte d = incoming, dnext; int dacts; bool dbad, may_run = false
-
 active proctype destination()
 {
     PROCESS_THERE;
+    d = incoming;
+    begun;
     {
         there_step(SUPERVISOR, built);
         if :: to_there ? GO ->
@@ -433,9 +420,9 @@ active proctype destination()
                    :: dbad && !may_run -> there_step(SUPERVISOR, trouble)
                    :: !dbad -> there_step(SUPERVISOR, runs)
                 fi
-           :: to_there ? ABORT -> there_step(SUPERVISOR, abort_came)
+           :: to_there ? ABORT -> there_step(SUPERVISOR, trouble)
            :: !conn && empty(to_there) -> there_step(SUPERVISOR, trouble)
-           :: late -> there_step(SUPERVISOR, trouble)
+           :: true -> there_step(SUPERVISOR, trouble) /* no GO in time */
         fi;
         do :: to_there ? HEARD -> there_step(SUPERVISOR, heard_came); break
            :: to_there ? GO    /* it crossed FAILED */
@@ -443,8 +430,8 @@ active proctype destination()
            :: !conn && empty(to_there) -> there_step(SUPERVISOR, unheard); break
         od;
 done:
-        atomic { there_over = true; lock_there = FREE; conn = false }
-    } unless { !receiver }
+        atomic { there_over = true; lock_there = FREE; conn = false; RESET_THERE }
+    } unless { atomic { !receiver -> RESET_THERE; dacts = 0 } }
 }
 
 inline recover_there()
@@ -454,7 +441,12 @@ inline recover_there()
     if :: d == 0
        :: else -> settle_there(PERSON)
     fi;
-    atomic { if :: STILL(PERSON) -> lock_there = FREE :: else fi }
+    atomic {
+        RESET_THERE;
+        if :: lock_there == PERSON -> lock_there = FREE
+           :: else
+        fi
+    }
 }
 
 /* The listener there, when the power is back; and --recover once, by anybody, at any time. */
@@ -480,7 +472,7 @@ active proctype life_there()
                     if :: d == taken || d == started -> there_step(PERSON, passed_on)
                        :: else
                     fi;
-                    atomic { if :: STILL(PERSON) -> lock_there = FREE :: else fi }
+                    atomic { if :: lock_there == PERSON -> lock_there = FREE :: else fi }
                :: true
             fi
     fi
@@ -507,13 +499,21 @@ inline let_go(lock, who)
 
 active proctype failing()
 {
-    do :: true -> break
-       :: atomic { faults > 0 && supervisor && !over ->
+    atomic {
+        if :: faults = 0
+           :: faults = FAULTS
+        fi;
+        begun = true
+    };
+    do :: atomic { faults > 0 && supervisor && !over ->
             faults--; supervisor = false; let_go(lock_here, SUPERVISOR); lose_connection() }
        :: atomic { faults > 0 && rescuer != DEAD && !over && MUTANT != 4 ->
-            faults--; rescuer = DEAD; let_go(lock_here, RESCUER) }
+            faults--; rescuer = DEAD; interrupted = true;
+            if :: lock_here == RESCUER -> lock_here = FREE; let_go(lock_there, LISTENER)
+               :: else
+            fi }
        :: atomic { faults > 0 && lock_here == LISTENER ->
-            faults--; listener = false; lock_here = FREE; let_go(lock_there, LISTENER) }
+            faults--; listener = false; interrupted = true; lock_here = FREE; let_go(lock_there, LISTENER) }
        :: atomic { faults > 0 && receiver && !there_over ->
             faults--; receiver = false; let_go(lock_there, SUPERVISOR); lose_connection() }
        :: atomic { faults > 0 && lock_there == LISTENER -> faults--; lock_there = FREE }
@@ -530,17 +530,10 @@ active proctype failing()
             if :: record_there == ready -> record_there = incoming
                :: true
             fi;
-            has_ended = has_ended || there == RUNNING;
+            has_ended = has_ended || there == RUNNING || record_there == taken; /* it counts as ran */
             there = NO_COPY;
             lose_connection() }
     od
-}
-
-active proctype clock()
-{
-    if :: late = true
-       :: true
-    fi
 }
 
 /* --- what is shown --- */

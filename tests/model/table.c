@@ -77,15 +77,15 @@ static void print_function(void)
     printf("c_decl {\n");
     print_table("model_next", false);
     print_table("model_actions", true);
-    printf("}\nbyte q_state, q_event, q_next;\nint q_actions;\n"
-           "inline handoff_next(state_, event_, next_, actions_)\n{\n    d_step {\n"
+    printf("}\nhidden byte q_state, q_event;\nhidden int q_actions;\n"
+           "inline handoff_next(state_, event_, actions_)\n{\n    d_step {\n"
            "        q_state = state_; q_event = event_;\n"
            "        c_code {\n"
-           "            now.q_next = model_next[now.q_state][now.q_event];\n"
-           "            now.q_actions = model_actions[now.q_state][now.q_event];\n"
+           "            q_actions = model_actions[q_state][q_event];\n"
+           "            q_state = model_next[q_state][q_event];\n"
            "        };\n"
-           "        next_ = q_next; actions_ = q_actions;\n"
-           "        q_state = 0; q_event = 0; q_next = 0; q_actions = 0\n    }\n}\n");
+           "        assert(!(q_actions & impossible));\n"
+           "        state_ = q_state; actions_ = q_actions\n    }\n}\n");
 }
 
 int main(int argc, char **argv)
