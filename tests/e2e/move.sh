@@ -125,6 +125,12 @@ helper() {
     pgrep -P $mover -f save-helper
 }
 
+# kill_at_once PID...: so that none of them can do anything about another's death.
+kill_at_once() {
+    kill -STOP "$@"
+    kill -KILL "$@"
+}
+
 nothing_on() {
     [ "$("$X" list "$1" | wc -l)" -eq 1 ]
 }

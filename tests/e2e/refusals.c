@@ -151,7 +151,7 @@ static void check_pause(uint32_t domid)
         double beside_short = 0, beside_long = 1;
 
         /* Other work on the machine blurs it. */
-        for (unsigned n = 0; n < 5 && beside_long > beside_short / 2; n++) {
+        for (unsigned n = 0; n < 20 && beside_long >= beside_short / 2; n++) {
             beside_short = runs_beside(domid, ops[i], HYPERCALL_BUFFER(map), few);
             beside_long = runs_beside(domid, ops[i], HYPERCALL_BUFFER(map), many);
         }

@@ -28,7 +28,7 @@ ended 3
 untouched a b g
 # Both at once: the state file is for --recover.
 moving a g --bandwidth 100M
-kill -KILL "$(helper)" $mover
+kill_at_once $mover "$(helper)"
 ended 137
 must on a "$B/xmigrate" --recover
 untouched a b g

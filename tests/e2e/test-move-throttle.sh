@@ -105,7 +105,7 @@ must "$X" destroy a g
 for how in recover listener; do
     begin pvh 150
     grep -q '"cap": 150' run-a/out-*.json || fail "not recorded: $(cat run-a/out-*.json)"
-    kill -KILL $(pgrep -P $mover) $mover
+    kill_at_once $mover $(pgrep -P $mover)
     ended 137
     [ "$("$X" cap a g)" -ne 150 ] || fail "nobody can have put it back"
     must_not_move=$(xm a --live "127.0.0.1:$port" g 2>&1) && fail "moved over what was left"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # A source that lies, stops or dies at any point leaves no domain, no state and a listener that
 # goes on.
-# deadline: 120
+# deadline: 300
 . "$E2E/lib.sh"
 host b
 mkdir -m 700 run

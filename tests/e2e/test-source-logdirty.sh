@@ -30,7 +30,7 @@ kill -TERM $mover
 ended 3
 logdirty_is a g on
 begin
-kill -KILL $(helper) $mover
+kill_at_once $mover "$(helper)"
 ended 137
 must on a "$B/xmigrate" --recover
 logdirty_is a g on
