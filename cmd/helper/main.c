@@ -270,7 +270,7 @@ int main(int argc, char **argv)
         log_error(&h->log, "%s", e.text);
         return EXIT_BAD_START;
     }
-    h->log = (struct log){LOG_DEBUG, toolstack_log, &h->toolstack};
+    h->log = (struct log){LOG_INFO, toolstack_log, &h->toolstack};
     h->events.log = &h->log;
 
     const char *link_path = getenv(LINK_ENV);
@@ -279,6 +279,9 @@ int main(int argc, char **argv)
         native_open(&h->native, link_path, h->args.save, &h->cancel, &h->log, &e);
     else if (io_set_nonblocking(h->args.stream_fd, true))
         err_sys(&e, ERR_LOCAL, errno, "the stream descriptor %d", h->args.stream_fd);
+    /* In drop-in use libxl alone knows whether anybody wants them. */
+    if (!link_path || h->native.job.verbose)
+        h->log.max = LOG_DEBUG;
     h->events.link_sock = h->native.link_sock;
     if (!err_is_set(&e) && !remember_guest(h, &e) && !hold_lock(h, &e))
         work(h, &cause, &e);

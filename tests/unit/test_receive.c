@@ -63,6 +63,7 @@ static struct {
     bool bad_rename;
     bool bad_unpause;
     int64_t silent_ns, start_ns;
+    enum log_level log_level;
     void (*helper)(struct xl_async *op);
     void (*source)(void);
 
@@ -330,6 +331,7 @@ static int take_job(struct xl_async *op)
     assert_int_equal(m.job.role, LINK_DESTINATION);
     assert_int_equal(m.job.domid, COPY);
     assert_int_equal(m.job.lanes, 2);
+    assert_int_equal(m.job.verbose, now.log_level == LOG_DEBUG);
     assert_memory_equal(m.job.key, now.accept.key, sizeof(m.job.key));
     assert_true(m.fd >= 0);
     link_message_clear(&m);
@@ -846,6 +848,7 @@ static int set_up(void **state)
     now.type = LIBXL_DOMAIN_TYPE_PVH;
     now.host = (struct xl_host){.hvm = true};
     now.silent_ns = now.start_ns = LIMIT_NS;
+    now.log_level = LOG_INFO;
     now.helper = helper_is_well;
     now.source = source_hands_over;
     unlink(state_path);
@@ -868,7 +871,7 @@ static int receive(void)
         .silent_ns = now.silent_ns,
         .start_ns = now.start_ns,
     };
-    const struct log log = {LOG_INFO, keep_error, NULL};
+    const struct log log = {now.log_level, keep_error, NULL};
     const struct preamble preamble = {.lane = LANE_CONTROL};
     struct err e = ERR_INIT;
     struct channel *ch;
@@ -932,6 +935,15 @@ static void a_guest_arrives(void **state)
     assert_int_equal(now.accept.lanes, 2);
     assert_int_equal(now.monitored, COPY);
     assert_false(state_is_left());
+}
+
+/* Each of the helper's lines is a message to libxl, most of them in the pause. */
+static void debug_lines_are_only_wanted_when_they_are_shown(void **state)
+{
+    (void)state;
+    now.log_level = LOG_DEBUG;
+    receive();
+    assert_int_equal(now.monitored, COPY);
 }
 
 /* --- offers --- */
@@ -1313,6 +1325,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_guest_arrives, set_up),
+        cmocka_unit_test_setup(debug_lines_are_only_wanted_when_they_are_shown, set_up),
         cmocka_unit_test_setup(names_in_use_are_refused, set_up),
         cmocka_unit_test_setup(a_guest_may_move_within_one_host, set_up),
         cmocka_unit_test_setup(offers_that_make_no_sense_are_refused, set_up),
