@@ -66,6 +66,7 @@ static const struct field job_fields[] = {
     FIELD("key", FIELD_BYTES, struct link_job, key),
     FIELD_BETWEEN("lanes", struct link_job, lanes, 1, MAX_LANES),
     FIELD("insecure", FIELD_BOOL, struct link_job, insecure),
+    FIELD("verbose", FIELD_BOOL, struct link_job, verbose),
     FIELD("config_dir", FIELD_TEXT, struct link_job, config_dir),
     FIELD("fingerprint", FIELD_TEXT, struct link_job, fingerprint),
     FIELD("host", FIELD_TEXT, struct link_job, host),

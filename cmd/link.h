@@ -57,6 +57,7 @@ struct link_job {
     uint8_t key[LINK_KEY_BYTES]; /* proves that trunk and lanes belong to the session */
     unsigned lanes;              /* 1..MAX_LANES; the trunk is not counted */
     bool insecure;
+    bool verbose; /* debug lines are wanted: each is a message to libxl */
     char config_dir[LINK_PATH_BYTES];
     char fingerprint[LINK_FINGERPRINT_BYTES]; /* the peer's, as seen on control; "" if insecure */
     char host[LINK_HOST_BYTES];               /* source: where trunk and lanes connect to */

@@ -6,14 +6,17 @@
 #include "engine/in/in.h"
 #include "transport/v3.h"
 
+#include <errno.h>
 #include <pthread.h>
+#include <stdlib.h>
 
 /* About five times a second. */
 #define REPORT_EVERY_NS (200 * NS_PER_MS)
 
 struct dest {
-    const struct dest_params *p;
-    struct dest_result *result;
+    const struct dest_params *p; /* the caller's, until dest_run() returns */
+    struct dest_result *result;  /* as above */
+    struct in *in;
     struct loader loader;
     pthread_mutex_t report_lock; /* guards report_at_ns and the call of progress() */
     int64_t report_at_ns;
@@ -110,25 +113,43 @@ static void note_failure(struct dest *d, struct err *e)
     cancel_fire(d->p->cancel);
 }
 
-int dest_run(const struct dest_params *p, struct dest_result *result, struct err *e)
+void dest_close(struct dest *d)
 {
-    struct dest d = {
-        .p = p, .result = result, .report_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER};
+    d->in->ops->close(d->in);
+    load_close(&d->loader);
+    free(d);
+}
+
+int dest_run(
+    const struct dest_params *p, struct dest_result *result, struct dest **left, struct err *e)
+{
+    struct dest *d = malloc(sizeof(*d));
     struct err unheard = ERR_INIT;
     struct in *in = p->in;
 
     *result = (struct dest_result){0};
+    *left = NULL;
+    if (!d) {
+        in->ops->close(in);
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+    }
+    *d = (struct dest){.p = p,
+        .result = result,
+        .in = in,
+        .report_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER};
 
-    int rc = load_image(&d, e);
+    int rc = load_image(d, e);
 
     if (!rc)
-        rc = complete_guest(&d, e);
-    load_close(&d.loader);
+        rc = complete_guest(d, e);
     result->wire_bytes = in->ops->wire_bytes(in);
     if (rc)
-        note_failure(&d, e);
+        note_failure(d, e);
     if (in->ops->answer(in, e, &result->arrival, rc ? &unheard : e) && !rc)
         rc = -e->code;
-    in->ops->close(in);
+    if (rc)
+        dest_close(d);
+    else
+        *left = d;
     return rc;
 }

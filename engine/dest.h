@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The destination's story: builds memory and state of a domain that libxl has created empty and
- * paused. Returns with nothing mapped; on failure the half-built domain is the caller's to
+ * paused. On failure it returns with nothing mapped, and the half-built domain is the caller's to
  * destroy. Runs on the save helper's main thread. A failure fires the cancel object, and the first
  * cause is what the caller, and where that is possible the source, get to see.
  */
@@ -32,7 +32,7 @@ struct dest_report_ops {
 
 struct dest_params {
     struct loader_params guest;
-    struct in *in; /* from the caller; dest_run() closes it in any case */
+    struct in *in; /* from the caller; dest_close() closes it */
     struct cancel *cancel;
     const struct dest_toolstack *toolstack;
     const struct dest_report_ops *report;
@@ -44,7 +44,14 @@ struct dest_result {
     uint64_t wire_bytes;
 };
 
-/* When all is in place, or when it failed, the source is told before this returns. */
-int dest_run(const struct dest_params *p, struct dest_result *result, struct err *e);
+struct dest;
+
+/* When all is in place, or when it failed, the source is told before this returns. On success *left
+ * is what the story still holds (memory, Xen's handles, the in), for dest_close(): the guest stands
+ * still, and a process that ends at once need not spend its time on that. On failure everything is
+ * closed, and *left NULL. */
+int dest_run(
+    const struct dest_params *p, struct dest_result *result, struct dest **left, struct err *e);
+void dest_close(struct dest *d);
 
 #endif

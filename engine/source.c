@@ -26,8 +26,8 @@ enum { SETTLE_TRIES = 8 };
 #define SETTLE_PAUSE_NS (50 * NS_PER_MS)
 
 struct source {
-    const struct source_params *p;
-    struct total_report *total;
+    const struct source_params *p; /* the caller's, until source_run() returns */
+    struct total_report *total;    /* as above */
     int64_t start_ns;
 
     struct xen xen;
@@ -444,54 +444,85 @@ static int hand_over(struct source *s, struct err *e)
 
 /* ---- cleanup ---- */
 
-/* Whatever happened: log-dirty off, nothing mapped. What goes wrong here changes no outcome. */
-static void clean_up(struct source *s)
+/* Whatever happened. What goes wrong here changes no outcome. */
+static void stop_logging(struct source *s)
 {
     const struct source_toolstack *t = s->p->toolstack;
     struct dirty_source *const log = s->pending.source;
     struct err late = ERR_INIT;
 
-    if (log) {
+    if (log)
         log->ops->disable(log, &late);
-        log->ops->close(log);
-    }
     if (s->qemu_logs)
         t->switch_qemu_logdirty(t->arg, false, &late);
     if (err_is_set(&late))
         log_warn(s->p->log, "%s", late.text);
+}
+
+static void add_up(struct source *s)
+{
     s->total->wire_bytes = s->out->ops->wire_bytes(s->out);
     if (s->out->ops->profile)
         s->out->ops->profile(s->out, s->total);
+    s->total->total_ns = now_ns() - s->start_ns;
+}
+
+void source_close(struct source *s)
+{
+    struct dirty_source *const log = s->pending.source;
+
+    if (log)
+        log->ops->close(log);
     s->out->ops->close(s->out);
     pending_destroy(&s->pending);
     if (s->guest)
         s->guest->ops->close(s->guest);
     xen_close(&s->xen);
-    s->total->total_ns = now_ns() - s->start_ns;
+    free(s);
 }
 
-int source_run(const struct source_params *p, struct total_report *total, struct err *e)
+static int tell_story(struct source *s, struct err *e)
 {
-    struct source s = {.p = p, .total = total, .out = p->out, .start_ns = now_ns()};
+    const struct source_params *p = s->p;
+    int rc = set_up(s, e);
+
+    if (!rc)
+        rc = send_head(s, e);
+    if (!rc && p->live)
+        rc = send_live_rounds(s, e);
+    if (!rc)
+        rc = suspend_guest(s, p->live ? reason_name(s->precopy.decision.reason) : "offline", e);
+    if (!rc)
+        rc = send_last_round(s, e);
+    if (!rc && p->verify && s->out->ops->verify)
+        rc = send_verify_round(s, e);
+    if (!rc)
+        rc = send_state(s, e);
+    if (!rc)
+        rc = hand_over(s, e);
+    return rc;
+}
+
+int source_run(
+    const struct source_params *p, struct total_report *total, struct source **left, struct err *e)
+{
+    struct source *s = malloc(sizeof(*s));
 
     *total = (struct total_report){0};
+    *left = NULL;
+    if (!s) {
+        p->out->ops->close(p->out);
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+    }
+    *s = (struct source){.p = p, .total = total, .out = p->out, .start_ns = now_ns()};
 
-    int rc = set_up(&s, e);
+    const int rc = tell_story(s, e);
 
-    if (!rc)
-        rc = send_head(&s, e);
-    if (!rc && p->live)
-        rc = send_live_rounds(&s, e);
-    if (!rc)
-        rc = suspend_guest(&s, p->live ? reason_name(s.precopy.decision.reason) : "offline", e);
-    if (!rc)
-        rc = send_last_round(&s, e);
-    if (!rc && p->verify && s.out->ops->verify)
-        rc = send_verify_round(&s, e);
-    if (!rc)
-        rc = send_state(&s, e);
-    if (!rc)
-        rc = hand_over(&s, e);
-    clean_up(&s);
+    stop_logging(s);
+    add_up(s);
+    if (rc)
+        source_close(s);
+    else
+        *left = s;
     return rc;
 }

@@ -38,7 +38,7 @@ struct source_params {
     uint32_t domid;
     bool live;   /* false: suspend first, then send everything once */
     bool verify; /* after the last round send everything again, to be compared, if the out can */
-    struct out *out; /* from the caller; source_run() closes it in any case */
+    struct out *out; /* from the caller; source_close() closes it */
     const struct log *log;
     struct cancel *cancel;
     const struct source_toolstack *toolstack;
@@ -54,6 +54,13 @@ struct source_params {
 /* What reading and sending a guest's state is thought to take before it was done once. */
 #define SOURCE_STATE_ESTIMATE_NS (5 * NS_PER_MS)
 
-int source_run(const struct source_params *p, struct total_report *total, struct err *e);
+struct source;
+
+/* On success log-dirty is off, and *left is what the story still holds (memory, mappings, Xen's
+ * handles, threads, the out), for source_close(): the guest stands still, and a process that ends
+ * at once need not spend its time on that. On failure everything is closed, and *left NULL. */
+int source_run(
+    const struct source_params *p, struct total_report *total, struct source **left, struct err *e);
+void source_close(struct source *s);
 
 #endif

@@ -114,10 +114,11 @@ static int save_domain(struct helper *h, struct err *e)
         .suspend_estimate_ns = SUSPEND_ESTIMATE_NS,
         .receiver_estimate_ns = RECEIVER_ESTIMATE_NS,
     };
+    struct source *left; /* on success, for the end of this process to free */
     const int rc = open_out(h, &p.out, e);
 
     native_fill_source(&h->native, &p);
-    return rc ? rc : source_run(&p, &h->total, e);
+    return rc ? rc : source_run(&p, &h->total, &left, e);
 }
 
 static int restore_domain(struct helper *h, struct err *e)
@@ -138,9 +139,10 @@ static int restore_domain(struct helper *h, struct err *e)
         .toolstack = &toolstack,
         .report = &report,
     };
+    struct dest *left; /* as above */
     const int rc = open_in(h, &p.in, e);
 
-    return rc ? rc : dest_run(&p, &h->result, e);
+    return rc ? rc : dest_run(&p, &h->result, &left, e);
 }
 
 /* The lock of the domain: the supervisor's, handed over, or taken here in drop-in use. */
@@ -268,7 +270,7 @@ int main(int argc, char **argv)
         log_error(&h->log, "%s", e.text);
         return EXIT_BAD_START;
     }
-    h->log = (struct log){LOG_DEBUG, toolstack_log, &h->toolstack};
+    h->log = (struct log){LOG_INFO, toolstack_log, &h->toolstack};
     h->events.log = &h->log;
 
     const char *link_path = getenv(LINK_ENV);
@@ -277,12 +279,20 @@ int main(int argc, char **argv)
         native_open(&h->native, link_path, h->args.save, &h->cancel, &h->log, &e);
     else if (io_set_nonblocking(h->args.stream_fd, true))
         err_sys(&e, ERR_LOCAL, errno, "the stream descriptor %d", h->args.stream_fd);
+    /* In drop-in use libxl alone knows whether anybody wants them. */
+    if (!link_path || h->native.job.verbose)
+        h->log.max = LOG_DEBUG;
     h->events.link_sock = h->native.link_sock;
     if (!err_is_set(&e) && !remember_guest(h, &e) && !hold_lock(h, &e))
         work(h, &cause, &e);
-    native_close_channels(&h->native);
+    if (err_is_set(&e))
+        native_close_channels(&h->native);
     if (cause == WATCH_TOOLSTACK_GONE || tell_outcome(h, &e, &telling))
         return clean_after_toolstack(h);
+    /* The guest stands still, and libxl goes on when this process has ended: memory, mappings and
+     * connections end with it. */
+    if (!err_is_set(&e))
+        _exit(0);
     domain_lock_release(&h->lock);
     if (h->xen_is_open)
         xen_close(&h->xen);

@@ -5,11 +5,50 @@
 #include "base/io.h"
 #include "cmd/event_fields.h"
 #include "cmd/xmigrate/libxl/calls.h"
+#include "cmd/xmigrate/session/stream_end.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+
+/* --- libxl's stream --- */
+
+static int write_records(struct build *b, const void *data, size_t len_bytes, struct err *e)
+{
+    const int rc = io_write_full(
+        b->op.stream_fd, data, len_bytes, b->in->cancel, deadline_in(b->in->o->silent_ns));
+
+    /* EPIPE: libxl has given up, and its operation says why. */
+    if (!rc || rc == -EPIPE)
+        return 0;
+    return err_set(e, ERR_LOCAL, -rc, "handing libxl its records: %s", io_strerror(rc));
+}
+
+/* A device model's records come between the helper's part and END. */
+static bool ends_early(const struct build *b)
+{
+    return b->admission->config.c_info.type != LIBXL_DOMAIN_TYPE_HVM;
+}
+
+static void close_stream(struct build *b)
+{
+    if (b->op.stream_fd >= 0)
+        shutdown(b->op.stream_fd, SHUT_WR);
+}
+
+/* Our engine has everything, and RESULT was sent: libxl need not wait until the source's helper has
+ * cleaned up, and its libxl has noticed. */
+static int end_stream(struct build *b, struct err *e)
+{
+    if (b->op.stream_fd < 0)
+        return 0; /* it is being stopped */
+
+    const int rc = write_records(b, stream_end_record, sizeof(stream_end_record), e);
+
+    close_stream(b);
+    return rc;
+}
 
 /* --- the helper --- */
 
@@ -53,20 +92,15 @@ static int hear_helper(void *arg, const struct link_message *m, struct err *e)
         return err_set(e, ERR_INTERNAL, EPROTO, "the save helper's totals make no sense");
     b->helper_done_ns = now_ns();
     b->engine_finish_ns = result.arrival.finish_ns;
-    return 0;
+    return ends_early(b) ? end_stream(b, e) : 0;
 }
 
-/* --- libxl's stream --- */
+/* --- the source --- */
 
-static int write_records(struct build *b, const void *data, size_t len_bytes, struct err *e)
+static int pass_on(struct build *b, const uint8_t *data, size_t len_bytes, struct err *e)
 {
-    const int rc = io_write_full(
-        b->op.stream_fd, data, len_bytes, b->in->cancel, deadline_in(b->in->o->silent_ns));
-
-    /* EPIPE: libxl has given up, and its operation says why. */
-    if (!rc || rc == -EPIPE)
-        return 0;
-    return err_set(e, ERR_LOCAL, -rc, "handing libxl its records: %s", io_strerror(rc));
+    return ends_early(b) ? stream_end_feed(&b->end_bytes, data, len_bytes, e)
+                         : write_records(b, data, len_bytes, e);
 }
 
 /* The first of them begin the restore. */
@@ -88,29 +122,36 @@ static int take_records(struct build *b, const uint8_t *data, size_t len_bytes, 
         if (rc)
             return rc;
     }
-    return len_bytes ? write_records(b, data, len_bytes, e) : 0;
+    return len_bytes ? pass_on(b, data, len_bytes, e) : 0;
 }
 
-/* --- the source --- */
+static int take_end(struct build *b, struct err *e)
+{
+    b->stream_ended = true;
+    if (ends_early(b))
+        return stream_end_check(b->end_bytes, e);
+    close_stream(b);
+    return 0;
+}
 
 static int take_frame(
     struct build *b, enum control_type type, const void *body, size_t len_bytes, struct err *e)
 {
     switch (type) {
     case CONTROL_LIBXL_DATA:
+        if (b->stream_ended)
+            break;
         return take_records(b, body, len_bytes, e);
     case CONTROL_LIBXL_END:
-        b->stream_ended = true;
-        if (b->op.stream_fd >= 0)
-            shutdown(b->op.stream_fd, SHUT_WR);
-        return 0;
+        return take_end(b, e);
     case CONTROL_ABORT:
         message_parse_error(body, len_bytes, e);
         return -e->code;
     default:
-        return err_set(e, ERR_PEER, EPROTO, "%s sent %s while the domain was being built",
-            b->in->who, control_type_name(type));
+        break;
     }
+    return err_set(e, ERR_PEER, EPROTO, "%s sent %s while the domain was being built", b->in->who,
+        control_type_name(type));
 }
 
 /* libxl's own stream, and the source's change of mind. Asked at every turn, and before the first
@@ -163,7 +204,8 @@ static int serve_source(struct build *b, const struct pollfd fds[static SOURCES]
     if (!rc)
         rc = hear_source(b, e);
     if (!rc && !b->op.async && deadline_passed(b->stream_limit_ns))
-        rc = err_set(e, ERR_PEER, ETIMEDOUT, "the source sent nothing of libxl's stream in time");
+        rc = err_set(
+            e, ERR_PEER, ETIMEDOUT, "the source did not go on with libxl's stream in time");
     return rc;
 }
 
@@ -214,6 +256,10 @@ int build_until_done(struct build *b, struct err *e)
 
     b->stream_limit_ns = deadline_in(b->in->o->silent_ns);
     while (!rc && !over)
+        rc = turn(b, DEADLINE_NEVER, &over, e);
+    /* READY says that the source's libxl is through, too. */
+    b->stream_limit_ns = deadline_in(b->in->o->silent_ns);
+    while (!rc && !b->stream_ended)
         rc = turn(b, DEADLINE_NEVER, &over, e);
     return rc;
 }

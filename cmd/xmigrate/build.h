@@ -38,14 +38,15 @@ struct build {
 
     /* Its own. */
     struct stream_head head;
-    int64_t stream_limit_ns; /* when the stream's head must be there */
+    size_t end_bytes;        /* of END, where the source only confirms it (stream_end.h) */
+    int64_t stream_limit_ns; /* when the stream's head must be there, or its end */
     bool stopping;
 };
 
 /* Before any thread exists, as operation_prepare(). */
 int build_prepare(struct build *b, struct err *e);
 
-/* After ACCEPT: until libxl's restore is over and was well. */
+/* After ACCEPT: until libxl's restore is over and was well, and LIBXL_END came. */
 int build_until_done(struct build *b, struct err *e);
 
 /* As operation_stop(). */

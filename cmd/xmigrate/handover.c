@@ -232,10 +232,6 @@ int receive_await_go(struct receive *r, struct err *e)
     size_t len_bytes;
     int rc = check_built(r, e);
 
-    /* libxl is through when it has read its END record, which may be before ours comes. */
-    if (!rc && !r->build.stream_ended)
-        rc = incoming_expect(
-            &r->in, CONTROL_LIBXL_END, &body, &len_bytes, deadline_in(r->o->silent_ns), e);
     if (!rc)
         rc = take_step(r, HANDOFF_BUILT, e);
     if (!rc)

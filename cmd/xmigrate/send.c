@@ -110,6 +110,7 @@ static void fill_transfer(struct send *s)
     job->receiver_estimate_ns = s->a.accept.finish_ns;
     job->domid = s->a.domain.domid;
     job->insecure = o->insecure;
+    job->verbose = o->log_level >= LOG_DEBUG;
     snprintf(job->config_dir, sizeof(job->config_dir), "%s", o->config_dir);
     snprintf(job->fingerprint, sizeof(job->fingerprint), "%s", s->a.peer.fingerprint);
     snprintf(job->host, sizeof(job->host), "%s", o->address.host);

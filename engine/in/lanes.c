@@ -191,10 +191,6 @@ static void join_lanes(struct in_lanes *s)
         if (l->started)
             pthread_join(l->thread, NULL);
         l->started = false;
-        placer_destroy(l->placer);
-        l->placer = NULL;
-        page_decoder_destroy(l->decoder);
-        l->decoder = NULL;
     }
     barrier_destroy(&s->barrier);
 }
@@ -332,6 +328,10 @@ static void lanes_close(struct in *in)
 {
     struct in_lanes *s = lanes_of(in);
 
+    for (unsigned i = 0; i < s->head.lane_count; i++) {
+        placer_destroy(s->lane[i].placer);
+        page_decoder_destroy(s->lane[i].decoder);
+    }
     trunk_reader_destroy(&s->reader);
     pthread_mutex_destroy(&s->failure_lock);
     free(s);

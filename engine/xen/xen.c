@@ -19,7 +19,9 @@ static void take_line(struct xentoollog_logger *logger, xentoollog_level level, 
     const struct to_log *t = (const struct to_log *)logger;
     char line[LOG_LINE_BYTES / 2];
 
-    (void)level;
+    /* How many buffers libxencall has had, at each close of a handle, is of no interest. */
+    if (level < XTL_INFO || t->log->max < LOG_DEBUG)
+        return;
     vsnprintf(line, sizeof(line), format, al);
     if (errnoval >= 0)
         log_debug(t->log, "%s: %s: %s", context ?: "xen", line, strerrordesc_np(errnoval) ?: "?");

@@ -311,10 +311,13 @@ int main(int argc, char **argv)
         .toolstack = &toolstack,
         .report = &report,
     };
+    struct dest *left = NULL;
     int rc = in_lanes_open(&way, &p.in, &e);
 
     if (!rc)
-        rc = dest_run(&p, &result, &e);
+        rc = dest_run(&p, &result, &left, &e);
+    if (left)
+        dest_close(left);
 
     channel_close(trunk);
     for (unsigned i = 0; i < r.lane_count; i++)

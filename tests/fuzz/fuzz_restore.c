@@ -61,6 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .report = &report,
     };
     struct dest_result result;
+    struct dest *left;
     struct err e = ERR_INIT;
 
     if (size < 2)
@@ -76,7 +77,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int rc = in_plain_open(fill_file(data + 2, size - 2), &cancel, &log, &p.in, &e);
 
     must(rc == 0);
-    rc = dest_run(&p, &result, &e);
+    rc = dest_run(&p, &result, &left, &e);
+    if (left)
+        dest_close(left);
     cancel_destroy(&cancel);
 
     const struct fake_xen *xen = fake_xen_end();

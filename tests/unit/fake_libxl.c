@@ -22,6 +22,7 @@
 
 void (*fake_play)(struct xl_async *op);
 void (*fake_begun)(const struct xl_async *op);
+unsigned fake_freed;
 char fake_run_dir[64];
 
 /* --- where things are --- */
@@ -111,15 +112,22 @@ void xl_async_abort(struct xl_async *op)
 int xl_async_finish(struct xl_async *op, uint32_t *domid, struct err *e)
 {
     pthread_join(op->thread, NULL);
-    close(op->event_fd);
-    cancel_destroy(&op->abort);
 
     const int rc = err_is_set(&op->e) ? err_take(e, &op->e) : 0;
 
     if (!rc && domid)
         *domid = op->domid;
-    free(op);
     return rc;
+}
+
+void xl_async_free(struct xl_async *op)
+{
+    if (!op)
+        return;
+    close(op->event_fd);
+    cancel_destroy(&op->abort);
+    free(op);
+    fake_freed++;
 }
 
 /* --- for players --- */

@@ -30,6 +30,9 @@ extern void (*fake_play)(struct xl_async *op);
 /* NULL, or called when an operation begins, by the thread that begins it. */
 extern void (*fake_begun)(const struct xl_async *op);
 
+/* How many were freed. */
+extern unsigned fake_freed;
+
 /* Where open_run_dir() says that it is. */
 extern char fake_run_dir[64];
 /* Make it, and remove it with all that is in it. */

@@ -233,7 +233,7 @@ static int set_up(void **state)
         .in = {.log = {.max = LOG_ERROR, .write = quiet},
             .who = "there",
             .offer = {.name = "g", .uuid = UUID}},
-        .build = {.domid = 9, .stream_ended = true},
+        .build = {.domid = 9},
         .admission = {.name = "g--incoming"},
         .state = HANDOFF_COMING,
         .journal = {.lock_fd = -1}};

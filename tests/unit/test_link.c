@@ -54,6 +54,7 @@ static struct link_job sample_job(void)
         .role = LINK_SOURCE,
         .domid = 7,
         .lanes = 4,
+        .verbose = true,
         .config_dir = "/etc/xmigrate",
         .fingerprint = "SHA256:abc",
         .host = "fe80::1",

@@ -138,6 +138,7 @@ static struct stage *prepare(void (*play)(struct xl_async *))
 
     assert_non_null(s);
     now.let_go = false;
+    fake_freed = 0;
     now.helper = 0;
     now.exit_status = -1;
     fake_play = play;
@@ -173,8 +174,13 @@ static int run_until(struct stage *s, const char *heard)
 
 static void end(struct stage *s)
 {
+    const unsigned ran = s->op.ended != NULL;
+
     assert_null(s->op.async);
+    /* Not while the guest stands still. */
+    assert_int_equal(fake_freed, 0);
     operation_clear(&s->op);
+    assert_int_equal(fake_freed, ran);
     assert_null(getenv(LINK_ENV));
     assert_int_equal(s->op.stream_fd, -1);
     assert_int_equal(s->op.link_sock, -1);

@@ -29,6 +29,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,8 +63,11 @@ static struct {
     bool bad_rename;
     bool bad_unpause;
     int64_t silent_ns, start_ns;
+    enum log_level log_level;
     void (*helper)(struct xl_async *op);
     void (*source)(void);
+
+    atomic_bool built; /* libxl is through */
 
     bool copy; /* there is one */
     char copy_name[64];
@@ -327,6 +331,7 @@ static int take_job(struct xl_async *op)
     assert_int_equal(m.job.role, LINK_DESTINATION);
     assert_int_equal(m.job.domid, COPY);
     assert_int_equal(m.job.lanes, 2);
+    assert_int_equal(m.job.verbose, now.log_level == LOG_DEBUG);
     assert_memory_equal(m.job.key, now.accept.key, sizeof(m.job.key));
     assert_true(m.fd >= 0);
     link_message_clear(&m);
@@ -353,15 +358,52 @@ static void take_lane(int sock)
     link_message_clear(&m);
 }
 
+/* That much of its stream, or less when it ends. */
+static size_t read_stream(const struct xl_async *op, uint8_t *data, size_t len_bytes)
+{
+    size_t have = 0;
+
+    while (have < len_bytes) {
+        const ssize_t n = io_wait(op->fd, POLLIN, &op->abort, deadline_in(LIMIT_NS))
+                              ? 0
+                              : read(op->fd, data + have, len_bytes - have);
+
+        if (n <= 0)
+            break;
+        have += (size_t)n;
+    }
+    return have;
+}
+
+/* libxl wants END before it goes on. */
 static void helper_is_well(struct xl_async *op)
 {
-    char head[24];
+    uint8_t stream[24 + 8];
     const int sock = take_job(op);
 
     send_done(sock);
     close(sock);
-    assert_int_equal(read(op->fd, head, sizeof(head)), sizeof(head));
-    assert_memory_equal(head, "LibxlFmt", 8);
+    if (read_stream(op, stream, sizeof(stream)) < sizeof(stream)) {
+        fake_libxl_fails(op);
+        return;
+    }
+    assert_memory_equal(stream, "LibxlFmt", 8);
+    assert_memory_equal(stream + 24, "\0\0\0\0\0\0\0", 8);
+    op->domid = COPY;
+    now.built = true;
+}
+
+#define MODEL_RECORD "\4\0\0\0\10\0\0\0devmodel"
+
+static void libxl_has_a_device_model(struct xl_async *op)
+{
+    uint8_t stream[24 + sizeof(MODEL_RECORD) - 1 + 8 + 1];
+    const int sock = take_job(op);
+
+    send_done(sock);
+    close(sock);
+    assert_int_equal(read_stream(op, stream, sizeof(stream)), sizeof(stream) - 1);
+    assert_memory_equal(stream + 24, MODEL_RECORD, sizeof(MODEL_RECORD) - 1);
     op->domid = COPY;
 }
 
@@ -490,12 +532,22 @@ static void send_head(void)
     control_send(&now.control, CONTROL_LIBXL_DATA, head + 10, sizeof(head) - 10, &e);
 }
 
-static void send_stream(void)
+static void send_end(const void *data, size_t len_bytes)
 {
     struct err e = ERR_INIT;
 
-    send_head();
+    control_send(&now.control, CONTROL_LIBXL_DATA, data, len_bytes / 2, &e);
+    control_send(&now.control, CONTROL_LIBXL_DATA, (const uint8_t *)data + len_bytes / 2,
+        len_bytes - len_bytes / 2, &e);
     message_send_empty(&now.control, CONTROL_LIBXL_END, &e);
+}
+
+static const uint8_t end_record[8];
+
+static void send_stream(void)
+{
+    send_head();
+    send_end(end_record, sizeof(end_record));
 }
 
 static void send_abort(const char *text)
@@ -506,6 +558,17 @@ static void send_abort(const char *text)
     message_send_error(&now.control, CONTROL_ABORT, &why, &e);
 }
 
+static void go(void)
+{
+    const struct message_go go = {.mark = now.ready.mark, .within_ns = LIMIT_NS};
+    struct err e = ERR_INIT;
+
+    message_send_go(&now.control, &go, &e);
+    note(hear() == CONTROL_STARTED ? "started;" : "not started;");
+    message_send_empty(&now.control, CONTROL_HEARD, &e);
+    channel_shutdown(now.control.ch);
+}
+
 static void source_only_offers(void)
 {
     offer();
@@ -514,21 +577,100 @@ static void source_only_offers(void)
 
 static void source_hands_over(void)
 {
-    struct err e = ERR_INIT;
-
     if (offer()) {
         send_stream();
         if (hear() == CONTROL_READY) {
-            const struct message_go go = {.mark = now.ready.mark, .within_ns = LIMIT_NS};
-
-            message_send_go(&now.control, &go, &e);
-            note(hear() == CONTROL_STARTED ? "started;" : "not started;");
-            message_send_empty(&now.control, CONTROL_HEARD, &e);
-            channel_shutdown(now.control.ch);
+            go();
             return;
         }
     }
     hear_out();
+}
+
+static bool await_built(void)
+{
+    const int64_t deadline_ns = deadline_in(LIMIT_NS);
+
+    while (!now.built && !deadline_passed(deadline_ns))
+        sleep_until_ns(deadline_in(10 * NS_PER_MS));
+    return now.built;
+}
+
+/* Its helper takes its time to end. */
+static void source_ends_late(void)
+{
+    offer();
+    send_head();
+    note(await_built() ? "built;" : "not built;");
+    assert_int_equal(io_wait(now.control.ch->fd, POLLIN, NULL, deadline_in(SHORT_NS)), -ETIMEDOUT);
+    send_end(end_record, sizeof(end_record));
+    if (hear() == CONTROL_READY)
+        go();
+    else
+        hear_out();
+}
+
+static void source_never_ends(void)
+{
+    struct err e = ERR_INIT;
+
+    offer();
+    send_head();
+    await_built();
+    for (int i = 0; i < 40; i++) {
+        message_send_empty(&now.control, CONTROL_PING, &e);
+        sleep_until_ns(deadline_in(SHORT_NS / 3));
+    }
+    hear_out();
+}
+
+static void source_ends_otherwise(void)
+{
+    offer();
+    send_head();
+    send_end(MODEL_RECORD, sizeof(MODEL_RECORD) - 1);
+    hear_out();
+}
+
+static void source_ends_too_soon(void)
+{
+    offer();
+    send_head();
+    send_end(end_record, sizeof(end_record) - 2);
+    hear_out();
+}
+
+static void source_goes_on_after_its_end(void)
+{
+    struct err e = ERR_INIT;
+
+    offer();
+    send_stream();
+    control_send(&now.control, CONTROL_LIBXL_DATA, end_record, sizeof(end_record), &e);
+    hear_out();
+}
+
+static void source_fails_after_result(void)
+{
+    offer();
+    send_head();
+    await_built();
+    send_abort("libxl failed here");
+    hear_out();
+}
+
+static void source_has_a_device_model(void)
+{
+    struct err e = ERR_INIT;
+
+    offer();
+    send_head();
+    control_send(&now.control, CONTROL_LIBXL_DATA, MODEL_RECORD, sizeof(MODEL_RECORD) - 1, &e);
+    send_end(end_record, sizeof(end_record));
+    if (hear() == CONTROL_READY)
+        go();
+    else
+        hear_out();
 }
 
 static void source_sends_stream(void)
@@ -706,6 +848,7 @@ static int set_up(void **state)
     now.type = LIBXL_DOMAIN_TYPE_PVH;
     now.host = (struct xl_host){.hvm = true};
     now.silent_ns = now.start_ns = LIMIT_NS;
+    now.log_level = LOG_INFO;
     now.helper = helper_is_well;
     now.source = source_hands_over;
     unlink(state_path);
@@ -728,7 +871,7 @@ static int receive(void)
         .silent_ns = now.silent_ns,
         .start_ns = now.start_ns,
     };
-    const struct log log = {LOG_INFO, keep_error, NULL};
+    const struct log log = {now.log_level, keep_error, NULL};
     const struct preamble preamble = {.lane = LANE_CONTROL};
     struct err e = ERR_INIT;
     struct channel *ch;
@@ -792,6 +935,15 @@ static void a_guest_arrives(void **state)
     assert_int_equal(now.accept.lanes, 2);
     assert_int_equal(now.monitored, COPY);
     assert_false(state_is_left());
+}
+
+/* Each of the helper's lines is a message to libxl, most of them in the pause. */
+static void debug_lines_are_only_wanted_when_they_are_shown(void **state)
+{
+    (void)state;
+    now.log_level = LOG_DEBUG;
+    receive();
+    assert_int_equal(now.monitored, COPY);
 }
 
 /* --- offers --- */
@@ -972,8 +1124,60 @@ static void a_stream_that_never_begins_is_given_up(void **state)
     (void)state;
     now.source = source_only_pings;
     now.silent_ns = 2 * SHORT_NS;
-    expect_failed(ERR_PEER, "sent nothing of libxl's stream in time");
+    expect_failed(ERR_PEER, "did not go on with libxl's stream in time");
     assert_string_equal(now.done, "");
+}
+
+/* The guest stands still meanwhile. READY waits for it all the same. */
+static void libxl_need_not_wait_for_the_sources_end(void **state)
+{
+    (void)state;
+    now.source = source_ends_late;
+    receive();
+    assert_string_equal(
+        now.done, "restore g--incoming;built;rename g--incoming g;unpause 5;started;");
+}
+
+static void a_source_that_does_not_end_its_stream_gets_no_ready(void **state)
+{
+    (void)state;
+    now.source = source_never_ends;
+    now.silent_ns = LINK_ALIVE_S * NS_PER_S + SHORT_NS;
+    expect_failed(ERR_PEER, "did not go on with libxl's stream in time");
+    assert_true(now.built);
+    assert_string_equal(now.done, "restore g--incoming;destroy 5;");
+}
+
+/* libxl here was told END: it must be what the source's libxl says. */
+static void any_other_end_of_the_stream_is_refused(void **state)
+{
+    (void)state;
+    now.source = source_ends_otherwise;
+    expect_failed(ERR_PEER, "does not end as");
+    set_up(NULL);
+    now.source = source_ends_too_soon;
+    expect_failed(ERR_PEER, "ended before its END record");
+    set_up(NULL);
+    now.source = source_goes_on_after_its_end;
+    expect_failed(ERR_PEER, "LIBXL_DATA");
+}
+
+static void a_source_that_fails_after_result_leaves_no_copy(void **state)
+{
+    (void)state;
+    now.source = source_fails_after_result;
+    expect_failed(ERR_GUEST, "libxl failed here");
+    assert_string_equal(now.done, "restore g--incoming;destroy 5;");
+}
+
+static void a_device_models_records_are_passed_on(void **state)
+{
+    (void)state;
+    now.type = LIBXL_DOMAIN_TYPE_HVM;
+    now.helper = libxl_has_a_device_model;
+    now.source = source_has_a_device_model;
+    receive();
+    assert_string_equal(now.done, "restore g--incoming;rename g--incoming g;unpause 5;started;");
 }
 
 static void a_dead_helper_is_the_cause(void **state)
@@ -1121,6 +1325,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_guest_arrives, set_up),
+        cmocka_unit_test_setup(debug_lines_are_only_wanted_when_they_are_shown, set_up),
         cmocka_unit_test_setup(names_in_use_are_refused, set_up),
         cmocka_unit_test_setup(a_guest_may_move_within_one_host, set_up),
         cmocka_unit_test_setup(offers_that_make_no_sense_are_refused, set_up),
@@ -1132,6 +1337,11 @@ int main(void)
         cmocka_unit_test_setup(more_lanes_than_there_can_be_are_too_many, set_up),
         cmocka_unit_test_setup(a_stream_that_makes_no_sense_begins_no_restore, set_up),
         cmocka_unit_test_setup(a_stream_that_never_begins_is_given_up, set_up),
+        cmocka_unit_test_setup(libxl_need_not_wait_for_the_sources_end, set_up),
+        cmocka_unit_test_setup(a_source_that_does_not_end_its_stream_gets_no_ready, set_up),
+        cmocka_unit_test_setup(any_other_end_of_the_stream_is_refused, set_up),
+        cmocka_unit_test_setup(a_source_that_fails_after_result_leaves_no_copy, set_up),
+        cmocka_unit_test_setup(a_device_models_records_are_passed_on, set_up),
         cmocka_unit_test_setup(a_dead_helper_is_the_cause, set_up),
         cmocka_unit_test_setup(a_helpers_reason_is_the_cause, set_up),
         cmocka_unit_test_setup(a_helper_without_a_domain_gets_no_job, set_up),

@@ -255,6 +255,7 @@ static int take_job(struct xl_async *op)
     assert_true(sock >= 0);
     assert_int_equal(m.job.domid, 7);
     assert_int_equal(m.job.lanes, 2);
+    assert_false(m.job.verbose);
     assert_int_equal(m.job.receiver_estimate_ns, 12345);
     link_message_clear(&m);
     return sock;

@@ -197,8 +197,14 @@ int xl_async_finish(struct xl_async *op, uint32_t *domid, struct err *e)
 
     if (!rc && domid)
         *domid = op->domid;
+    return rc;
+}
+
+void xl_async_free(struct xl_async *op)
+{
+    if (!op)
+        return;
     close(op->event_fd);
     xl_close(&op->xl);
     free(op);
-    return rc;
 }

@@ -3,8 +3,9 @@
  * Long libxl operations: asynchronous, driven by one worker thread with a context of its own,
  * so that the story can poll for their end beside its connections and can abort them.
  *
- * Owner: whoever started it, who calls xl_async_finish() exactly once. The worker only touches the
- * operation; between start and finish the owner uses event_fd and xl_async_abort() alone.
+ * Owner: whoever started it, who calls xl_async_finish() and then xl_async_free(), each once. The
+ * worker only touches the operation; between start and finish the owner uses event_fd and
+ * xl_async_abort() alone.
  */
 #ifndef CMD_XMIGRATE_LIBXL_ASYNC_H
 #define CMD_XMIGRATE_LIBXL_ASYNC_H
@@ -29,8 +30,11 @@ int xl_async_event_fd(const struct xl_async *op);
  * seconds at most, until libxl has started its helper: before that an abort would crash it. */
 void xl_async_abort(struct xl_async *op);
 
-/* Wait for the end, free. 0 or -errno; *domid (may be NULL) is the new domain's of a restore
- * that succeeded. */
+/* Wait for the end. 0 or -errno; *domid (may be NULL) is the new domain's of a restore that
+ * succeeded. */
 int xl_async_finish(struct xl_async *op, uint32_t *domid, struct err *e);
+
+/* After that, when there is time: freeing libxl's context takes it tens of ms. NULL: nothing. */
+void xl_async_free(struct xl_async *op);
 
 #endif

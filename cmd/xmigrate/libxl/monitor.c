@@ -325,15 +325,19 @@ static int soft_reset(struct monitor *m, struct err *e)
     return rc ? xl_failed(&m->xl, rc, ERR_LOCAL, e, "cannot reset domain %u softly", m->domid) : 0;
 }
 
-/* Carry out the plan. 1: the domain runs again, watched; 0: the work is done. */
+/* Carry out the plan. 1: the domain runs again, watched; 0: the work is done. Does not return when
+ * the domain is left as it is. */
 static int act(struct monitor *m, struct monitor_plan plan, struct err *e)
 {
     int rc = 0;
 
     if (plan.core_dump)
         dump_core(m);
+    /* Mostly a guest that is being moved and stands still: freeing libxl's context would take tens
+     * of ms from those who move it. There is nothing to undo, and the lock goes with the process.
+     */
     if (plan.step == MONITOR_END)
-        return 0;
+        _exit(EXIT_DONE);
     if (plan.step != MONITOR_DESTROY)
         refresh_config(m);
     unwatch_death(m);

@@ -69,6 +69,8 @@ void operation_clear(struct operation *op)
 
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]) && op->owner; i++)
         close_fd(fds[i]);
+    xl_async_free(op->ended);
+    op->ended = NULL;
     if (!op->link_path[0])
         return;
     unlink(op->link_path);
@@ -256,6 +258,7 @@ int operation_finish(struct operation *op, uint32_t *domid, struct err *e)
     int rc = read_last_words(op, e);
     const int ended = xl_async_finish(op->async, domid, e);
 
+    op->ended = op->async;
     op->async = NULL;
     close_fd(&op->libxl_fd);
     if (!rc)

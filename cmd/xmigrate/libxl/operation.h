@@ -59,9 +59,10 @@ struct operation {
     const struct operation_owner *owner;
     void *arg;
     char link_path[PATHS_BYTES + 32];
-    int listen_fd; /* -1 once the helper has connected */
-    int pidfd;     /* -1: no helper, or it cannot be held */
-    int libxl_fd;  /* libxl's end of the stream, closed when the operation is over */
+    int listen_fd;          /* -1 once the helper has connected */
+    int pidfd;              /* -1: no helper, or it cannot be held */
+    int libxl_fd;           /* libxl's end of the stream, closed when the operation is over */
+    struct xl_async *ended; /* to be freed: the guest stands still when it is over */
     int64_t heard_ns;
     bool suspending; /* libxl waits for the guest to suspend */
     bool stopping;
@@ -105,7 +106,8 @@ void operation_close_stream(struct operation *op);
  * when libxl does not come back even so; its thread then still uses what it was given. */
 bool operation_stop(struct operation *op, const struct err *why);
 
-/* Forget what operation_prepare() made; not while it runs. One that is all zero has nothing. */
+/* Forget what operation_prepare() and the operation made; not while it runs. One that is all zero
+ * has nothing. */
 void operation_clear(struct operation *op);
 
 #endif
