@@ -174,7 +174,7 @@ int preamble_exchange(int fd, const struct preamble *p, const char *host,
     return explain_answer(major, minor, status, host, e);
 }
 
-int preamble_feed(struct preamble_reader *r, int fd, struct preamble *p, struct err *e)
+int preamble_read(struct preamble_reader *r, int fd, struct preamble *p, struct err *e)
 {
     while (r->have_bytes < PREAMBLE_BYTES) {
         const ssize_t n = read(fd, r->bytes + r->have_bytes, PREAMBLE_BYTES - r->have_bytes);

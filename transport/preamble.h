@@ -62,6 +62,6 @@ struct preamble_reader {
     uint8_t bytes[PREAMBLE_BYTES];
     unsigned have_bytes;
 };
-int preamble_feed(struct preamble_reader *r, int fd, struct preamble *p, struct err *e);
+int preamble_read(struct preamble_reader *r, int fd, struct preamble *p, struct err *e);
 
 #endif

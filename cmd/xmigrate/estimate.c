@@ -18,10 +18,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How long the link is filled, and with how much at most; how long the guest is watched. */
+/* How long the link is filled, and with how much at most; how long the guest is observed. */
 #define PROBE_NS         (2 * NS_PER_S)
 #define PROBE_MOST_BYTES (16ull << 30)
-#define WATCH_NS         (5 * NS_PER_S)
+#define OBSERVE_NS       (5 * NS_PER_S)
 /* How long a destination that failed has to say why. */
 #define REASON_NS NS_PER_S
 
@@ -107,11 +107,11 @@ static int note_logging(void *arg, struct err *e)
     return journal_save(&t->a.journal, e);
 }
 
-static int watch_guest(struct estimate *t, struct err *e)
+static int survey_guest(struct estimate *t, struct err *e)
 {
     const struct survey_params p = {
         .domid = t->a.domain.domid,
-        .watch_ns = WATCH_NS,
+        .observe_ns = OBSERVE_NS,
         .log = &t->a.log,
         .cancel = &t->a.cancel,
         .logging = note_logging,
@@ -151,7 +151,7 @@ static void choose_codec(struct estimate *t)
     }
 }
 
-static void look_ahead(struct estimate *t)
+static void make_forecasts(struct estimate *t)
 {
     struct forecast_of of = {
         .observed = &t->survey.observed,
@@ -319,7 +319,7 @@ static int conclude_failed(struct estimate *t, struct err *why, int code)
 static int estimate(struct estimate *t)
 {
     struct err e = ERR_INIT;
-    char watch[UNITS_TEXT_BYTES];
+    char duration[UNITS_TEXT_BYTES];
     int rc = negotiate_begin(&t->a, &e);
 
     if (!rc)
@@ -327,15 +327,15 @@ static int estimate(struct estimate *t)
     if (rc)
         return conclude_failed(t, &e, EXIT_REFUSED);
     view_say(&t->view, "measuring the link to %s, then watching %s for %s", t->a.where,
-        t->a.domain.name, format_duration(WATCH_NS, watch));
+        t->a.domain.name, format_duration(OBSERVE_NS, duration));
     rc = measure_link(t, &e);
     if (!rc)
-        rc = watch_guest(t, &e);
+        rc = survey_guest(t, &e);
     if (rc)
         return conclude_failed(t, &e, e.class == ERR_REFUSED ? EXIT_REFUSED : EXIT_FAILED);
     journal_remove(&t->a.journal);
     choose_codec(t);
-    look_ahead(t);
+    make_forecasts(t);
     tell(t);
     return EXIT_DONE;
 }

@@ -57,10 +57,10 @@ int64_t history_from_text(const char *text, size_t len_bytes, unsigned kind, int
 {
     const char *end = text + len_bytes;
     int64_t newest_ns[NEWEST];
-    unsigned seen = 0;
+    unsigned found = 0;
 
     /* From the newest line back. */
-    while (end > text && seen < NEWEST) {
+    while (end > text && found < NEWEST) {
         const char *line = end - 1;
         unsigned line_kind;
         int64_t took_ns;
@@ -68,10 +68,10 @@ int64_t history_from_text(const char *text, size_t len_bytes, unsigned kind, int
         while (line > text && line[-1] != '\n')
             line--;
         if (read_line(line, (size_t)(end - line), &line_kind, &took_ns) && line_kind == kind)
-            insert_sorted(newest_ns, seen++, took_ns);
+            insert_sorted(newest_ns, found++, took_ns);
         end = line;
     }
-    return seen ? newest_ns[seen / 2] : otherwise_ns;
+    return found ? newest_ns[found / 2] : otherwise_ns;
 }
 
 static int open_file(const char *what, int flags, struct err *e)

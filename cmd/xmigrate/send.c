@@ -21,7 +21,7 @@
 
 /* A guest that answered the suspend request too late may still stop: it is watched for so long. */
 #define LATE_SUSPEND_NS (15 * NS_PER_S)
-#define LATE_LOOK_NS    (200 * NS_PER_MS)
+#define LATE_POLL_NS    (200 * NS_PER_MS)
 
 /* The guest stands still meanwhile, and nobody pings the destination. */
 #define RENAME_NS (10 * NS_PER_S)
@@ -215,14 +215,14 @@ static int recover(struct send *s, struct err *e)
 }
 
 /* A suspend that was given up may still happen. */
-static int watch_late_suspend(struct send *s, struct err *e)
+static int await_late_suspend(struct send *s, struct err *e)
 {
     const int64_t deadline_ns = deadline_in(LATE_SUSPEND_NS);
     struct xl_domain d;
     struct err gone = ERR_INIT;
 
     while (!deadline_passed(deadline_ns)) {
-        sleep_until_ns(deadline_in(LATE_LOOK_NS));
+        sleep_until_ns(deadline_in(LATE_POLL_NS));
 
         const int rc = xl_look_at(&s->a.xl, s->a.domain.domid, s->a.domain.uuid, &d, &gone);
 
@@ -248,7 +248,7 @@ static int resume(void *arg, struct err *e)
         return 0;
     rc = recover(s, e);
     if (!rc && t->suspend_timed_out && s->found == RECOVER_RUNNING)
-        rc = watch_late_suspend(s, e);
+        rc = await_late_suspend(s, e);
     return rc;
 }
 

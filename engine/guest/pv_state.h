@@ -14,7 +14,7 @@ struct vcpu_state {
 };
 
 struct pv_state {
-    bool seen_info;
+    bool have_info;
     unsigned width_bytes;
     unsigned levels;    /* of page tables */
     uint64_t *p2m_pfns; /* frames of the guest's own p2m */

@@ -146,7 +146,7 @@ static void shut_down_lanes(struct out_lanes *s)
 /* Until all lanes are through; a failure of one, or of the trunk, ends the others at once. */
 static int await_lanes(struct out_lanes *s, const struct round_hook *hook, struct err *e)
 {
-    int64_t report_ns = deadline_in(ROUND_WATCH_NS);
+    int64_t report_ns = deadline_in(ROUND_PROGRESS_NS);
     bool down = false;
 
     pthread_mutex_lock(&s->team.lock);
@@ -163,7 +163,7 @@ static int await_lanes(struct out_lanes *s, const struct round_hook *hook, struc
         const struct round_counts counts = add_up(s, false);
 
         hook->progress(hook->arg, &counts);
-        report_ns = deadline_in(ROUND_WATCH_NS);
+        report_ns = deadline_in(ROUND_PROGRESS_NS);
         pthread_mutex_lock(&s->team.lock);
     }
 
@@ -307,7 +307,7 @@ static int await_result(
 
     pthread_mutex_lock(&s->team.lock);
     while (!s->trunk_ended && !deadline_passed(deadline_ns) && !cancel_is_fired(cancel))
-        await_change(s, deadline_earlier(deadline_ns, deadline_in(ROUND_WATCH_NS)));
+        await_change(s, deadline_earlier(deadline_ns, deadline_in(ROUND_PROGRESS_NS)));
     if (!s->trunk_ended)
         rc = cancel_is_fired(cancel) ? err_set(e, ERR_CANCELLED, ECANCELED, "told to stop")
                                      : err_set(e, ERR_PEER, ETIMEDOUT,

@@ -38,13 +38,13 @@ struct round_counts {
     struct page_fault fault; /* the first stuck one */
 };
 
-/* Called every ROUND_WATCH_NS while a round runs, on the story's thread. */
+/* Called every ROUND_PROGRESS_NS while a round runs, on the story's thread. */
 struct round_hook {
     void (*progress)(void *arg, const struct round_counts *counts);
     void *arg;
 };
 
-#define ROUND_WATCH_NS (50 * NS_PER_MS)
+#define ROUND_PROGRESS_NS (50 * NS_PER_MS)
 
 /* One pass over the frames that are set in bitmap, which nobody changes meanwhile. */
 struct round_job {

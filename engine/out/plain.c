@@ -73,7 +73,7 @@ static int plain_round(
     const struct round_hook *hook = &job->hook;
     struct frame_share share;
     struct frame_walk walk = frame_walk_begin(&share);
-    int64_t report_ns = deadline_in(ROUND_WATCH_NS);
+    int64_t report_ns = deadline_in(ROUND_PROGRESS_NS);
     uint64_t pfns[BATCH_PAGES];
     unsigned n;
     int rc = 0;
@@ -92,7 +92,7 @@ static int plain_round(
             rc = send_batch(s, pfns, due, job, counts, e);
         if (deadline_passed(report_ns)) {
             hook->progress(hook->arg, counts);
-            report_ns = deadline_in(ROUND_WATCH_NS);
+            report_ns = deadline_in(ROUND_PROGRESS_NS);
         }
     }
     return rc;

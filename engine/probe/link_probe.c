@@ -104,7 +104,7 @@ static double spread_of(const double *samples, unsigned count)
 static double measure_spread(const struct filling *lanes, unsigned count)
 {
     double samples[MOST_SAMPLES];
-    unsigned seen = 0, kept = 0;
+    unsigned taken = 0, kept = 0;
     uint64_t before = sent_bytes(lanes, count);
     int64_t before_ns = now_ns();
 
@@ -114,7 +114,7 @@ static double measure_spread(const struct filling *lanes, unsigned count)
         const uint64_t now_bytes = sent_bytes(lanes, count);
         const int64_t at_ns = now_ns();
 
-        if (seen++ >= FIRST_SAMPLES && kept < MOST_SAMPLES && !all_sent(lanes, count))
+        if (taken++ >= FIRST_SAMPLES && kept < MOST_SAMPLES && !all_sent(lanes, count))
             samples[kept++] = (double)(now_bytes - before) / (double)(at_ns - before_ns);
         before = now_bytes;
         before_ns = at_ns;

@@ -151,7 +151,7 @@ static int wait_until(const struct surveyor *v, int64_t at_ns, struct err *e)
 static int observe(struct surveyor *v, int64_t begun_ns, struct err *e)
 {
     struct stats *const stats = &v->s->observed;
-    const int64_t end_ns = begun_ns + v->p->watch_ns;
+    const int64_t end_ns = begun_ns + v->p->observe_ns;
     int64_t after_ns = FIRST_PEEK_NS;
     int rc = 0;
 

@@ -28,7 +28,7 @@ int rescue_read_uuid(struct xen *x, uint32_t domid, uint8_t uuid[static 16], str
     return rc;
 }
 
-int rescue_look(struct xen *x, uint32_t domid, const uint8_t uuid[static 16],
+int rescue_query(struct xen *x, uint32_t domid, const uint8_t uuid[static 16],
     enum rescue_status *status, struct err *e)
 {
     xc_domaininfo_t info;

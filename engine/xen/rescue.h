@@ -20,7 +20,7 @@ int rescue_read_uuid(struct xen *x, uint32_t domid, uint8_t uuid[static 16], str
 
 /* RESCUE_GONE also when the domid now is another domain's. RESCUE_SHUT_DOWN: for another reason
  * than suspend. */
-int rescue_look(struct xen *x, uint32_t domid, const uint8_t uuid[static 16],
+int rescue_query(struct xen *x, uint32_t domid, const uint8_t uuid[static 16],
     enum rescue_status *status, struct err *e);
 
 /* 0 also when it was off. */

@@ -257,7 +257,7 @@ static int destroy_old(void *arg, struct err *e)
 }
 
 /* A guest without a monitor is no reason to keep the record. */
-static int watch_arrived(void *arg, struct err *e)
+static int start_monitor(void *arg, struct err *e)
 {
     struct recovery *r = arg;
     struct err none = ERR_INIT;
@@ -341,7 +341,7 @@ static int take_step(struct recovery *r, enum handoff_event event, struct err *e
         [HANDOFF_INDEX(HANDOFF_SEND_HEARD)] = send_heard,
         [HANDOFF_INDEX(HANDOFF_UNBUILD)] = destroy_half_built,
         [HANDOFF_INDEX(HANDOFF_DESTROY)] = destroy_old,
-        [HANDOFF_INDEX(HANDOFF_MONITOR)] = watch_arrived,
+        [HANDOFF_INDEX(HANDOFF_MONITOR)] = start_monitor,
         [HANDOFF_INDEX(HANDOFF_FORGET)] = forget,
         [HANDOFF_INDEX(HANDOFF_ADVISE)] = advise,
     };
