@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The destination's story: builds memory and state of a domain that libxl has created empty and
- * paused. Returns with nothing mapped; on failure the half-built domain is the caller's to
- * destroy. Runs on the save helper's main thread. A failure fires the cancel object, and the first
- * cause is what the caller, and where that is possible the source, get to see.
+ * paused. Returns with nothing mapped; on failure the half-built domain is the caller's to destroy.
+ * Runs on the save helper's main thread. A failure fires the cancel object; its first cause is
+ * reported to the caller and, if possible, to the source.
  */
 #ifndef ENGINE_DEST_H
 #define ENGINE_DEST_H
@@ -44,7 +44,7 @@ struct dest_result {
     uint64_t wire_bytes;
 };
 
-/* When all is in place, or when it failed, the source is told before this returns. */
+/* Before this returns, the source is told that all is in place, or that it failed. */
 int dest_run(const struct dest_params *p, struct dest_result *result, struct err *e);
 
 #endif

@@ -322,9 +322,9 @@ static int give_up(const struct source *s, struct err *e)
 }
 
 /*
- * The round before the suspend left pages that a suspended guest would not let us read either:
- * tables that name frames of another domain. Make sure of it while the guest still runs, because
- * after the suspend there is no way but to fail.
+ * The round before the suspend left pages that could not be read with the guest suspended either:
+ * tables that name frames of another domain. Make sure while the guest still runs, because after
+ * the suspend we can only fail.
  */
 static int settle_stuck(struct source *s, struct err *e)
 {
@@ -344,7 +344,7 @@ static int settle_stuck(struct source *s, struct err *e)
     return rc;
 }
 
-/* Rounds while the guest runs, until the scheduler says that it has to stand still. */
+/* Rounds while the guest runs, until the scheduler says to suspend it. */
 static int send_live_rounds(struct source *s, struct err *e)
 {
     struct precopy *p = &s->precopy;
@@ -410,7 +410,7 @@ static int send_last_round(struct source *s, struct err *e)
     return 0;
 }
 
-/* Everything once more, for a receiver that compares. */
+/* Send everything once more, for a receiver that compares. */
 static int send_verify_round(struct source *s, struct err *e)
 {
     int rc = s->out->ops->verify(s->out, e);
@@ -444,7 +444,7 @@ static int hand_over(struct source *s, struct err *e)
 
 /* ---- cleanup ---- */
 
-/* Whatever happened: log-dirty off, nothing mapped. What goes wrong here changes no outcome. */
+/* Whatever happened: log-dirty off, nothing mapped. Errors here do not change the outcome. */
 static void clean_up(struct source *s)
 {
     const struct source_toolstack *t = s->p->toolstack;

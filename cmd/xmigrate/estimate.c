@@ -22,7 +22,7 @@
 #define PROBE_NS         (2 * NS_PER_S)
 #define PROBE_MOST_BYTES (16ull << 30)
 #define OBSERVE_NS       (5 * NS_PER_S)
-/* How long a destination that failed has to say why. */
+/* How long to wait for a failed destination to say why. */
 #define REASON_NS NS_PER_S
 
 enum { LINE_BYTES = DECISION_WORDS_BYTES + 256 };
@@ -63,7 +63,7 @@ static int open_lanes(struct estimate *t, struct err *e)
     return session_lanes_connect(&t->lanes, &session, &o->address, NULL, NULL, e);
 }
 
-/* Of a connection that broke the other host may know why, and says so. */
+/* When a connection broke, the other host may know why and say so. */
 static void ask_why(struct estimate *t, struct err *e)
 {
     struct err ignored = ERR_INIT, why = ERR_INIT;
@@ -80,7 +80,7 @@ static void ask_why(struct estimate *t, struct err *e)
     *e = why;
 }
 
-/* The other host has done its part afterwards. */
+/* Afterwards the other host is done. */
 static int measure_link(struct estimate *t, struct err *e)
 {
     struct channel *const control = t->a.control.ch;
@@ -188,7 +188,7 @@ static json_t *describe_outcome(const struct forecast *f, enum on_stall o)
         (json_int_t)f->cap_percent, "text", f->words);
 }
 
-/* The one that was asked for comes first; the others matter where they would differ. */
+/* The choice that was asked for comes first, the others only if their outcome differs. */
 static bool next_outcome(const struct estimate *t, unsigned i, enum on_stall *o)
 {
     const enum on_stall asked = t->a.options->limits.on_stall;

@@ -21,7 +21,7 @@ enum {
     HISTORY_PATH_BYTES = PATHS_BYTES + 16
 };
 
-/* More than any of it takes; a longer time would come from a broken file. */
+/* Nothing takes longer: a greater figure comes from a broken file. */
 #define LIMIT_NS (600 * NS_PER_S)
 
 static int write_line(char line[static LINE_BYTES], unsigned kind, int64_t took_ns)
@@ -29,7 +29,7 @@ static int write_line(char line[static LINE_BYTES], unsigned kind, int64_t took_
     return snprintf(line, LINE_BYTES, "%u %" PRId64 "\n", kind, took_ns);
 }
 
-/* What is not exactly what history_record() writes is not ours: it was cut, or torn by a crash. */
+/* A line that is not exactly as history_record() writes it was cut short, or torn by a crash. */
 static bool read_line(const char *line, size_t len_bytes, unsigned *kind, int64_t *took_ns)
 {
     char copy[LINE_BYTES], again[LINE_BYTES];

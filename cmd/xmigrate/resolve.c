@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A process there that still has the guest in hand: how often it is asked again. */
+/* How often to ask while a process there still has the guest in hand. */
 #define ASK_EVERY_NS       (500 * NS_PER_MS)
 #define DEFAULT_CONNECT_NS (10 * NS_PER_S)
 

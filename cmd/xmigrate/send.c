@@ -19,11 +19,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A guest that answered the suspend request too late may still stop: it is watched for so long. */
+/* A guest that answered the suspend request too late may still stop: how long to wait for that. */
 #define LATE_SUSPEND_NS (15 * NS_PER_S)
 #define LATE_POLL_NS    (200 * NS_PER_MS)
 
-/* The guest stands still meanwhile, and nobody pings the destination. */
+/* Meanwhile the guest is suspended and nobody pings the destination. */
 #define RENAME_NS (10 * NS_PER_S)
 
 struct send {
@@ -125,7 +125,7 @@ static void fill_transfer(struct send *s)
 
 static int tell_failure(struct send *s, struct err *why, int code, const char *guest)
 {
-    /* Of a connection that broke nobody knows at which end. */
+    /* When a connection breaks, nobody knows at which end. */
     if (why->side == SIDE_UNKNOWN && why->class != ERR_PEER)
         why->side = SIDE_SOURCE;
 
@@ -261,7 +261,7 @@ static int pass_on(void *arg, struct err *e)
     return 0;
 }
 
-/* If it is lost, the destination only remembers for longer than it had to. */
+/* If this is lost, the destination merely remembers for longer than it has to. */
 static int send_heard(void *arg, struct err *e)
 {
     struct send *s = arg;
@@ -290,7 +290,7 @@ static int forget(void *arg, struct err *e)
     return 0;
 }
 
-/* GO was sent and no answer came: nobody guesses. */
+/* GO was sent and no answer came: do not guess. */
 static int advise(void *arg, struct err *e)
 {
     struct send *s = arg;
@@ -397,10 +397,10 @@ static int conclude_failed(struct send *s, struct err *why, enum handoff_event e
             "libxl does not come back: run xmigrate --recover, which looks after "
             "\"%s\" once this process has ended",
             s->a.domain.name);
-        /* Its thread still uses what we would free. */
+        /* libxl's thread still uses what we would free. */
         _exit(EXIT_DOUBT);
     }
-    /* Without READY it says FAILED all the same, and before GO it may have. */
+    /* FAILED also comes without a READY, and may have come before GO. */
     if (take_step(s, s->transfer.peer_failed ? HANDOFF_FAILED_CAME : event, &e)) {
         struct err both = ERR_INIT;
 

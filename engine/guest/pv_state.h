@@ -8,7 +8,7 @@
 
 #include "engine/guest/loader.h"
 
-/* What one vCPU was at the source. Empty: nothing came, and nothing is to be set. */
+/* What one vCPU was at the source. Empty: nothing came, so nothing is set. */
 struct vcpu_state {
     struct blob basic, extended, xsave, msrs;
 };

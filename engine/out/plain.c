@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The reader may be a slow disk or an ssh that waits for its own network. */
+/* The reader may be a slow disk, or an ssh that waits for its network. */
 #define PLAIN_STALL_NS (60 * NS_PER_S)
 
 struct out_plain {
@@ -103,7 +103,7 @@ static int plain_verify(struct out *out, struct err *e)
     return plain_state(out, V3_VERIFY, NULL, 0, e);
 }
 
-/* The stream goes one way; whether it was understood is the toolstack's to know. */
+/* The stream goes one way: only the toolstack can know whether it was understood. */
 static int plain_commit(struct out *out, enum out_commit commit, int64_t limit_ns,
     struct arrival *arrival, struct err *e)
 {

@@ -34,7 +34,7 @@ struct survey {
     struct stats observed; /* one window */
 };
 
-/* Log-dirty is off again when it returns, whatever came of it. */
+/* Whatever happens, log-dirty is off again when this returns. */
 int survey_run(const struct survey_params *p, struct survey *s, struct err *e);
 
 #endif

@@ -82,7 +82,7 @@ int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e)
 {
     xc_domaininfo_t info;
 
-    /* Xen counts pauses: one unpause more does not start it. */
+    /* Xen counts pauses: one more unpause does not start it. */
     if (xc_domain_pause(x->xch, domid))
         return err_sys(e, ERR_LOCAL, errno, "cannot pause domain %u", domid);
 
