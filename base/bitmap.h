@@ -21,7 +21,7 @@ static inline bool bitmap_test(const uint64_t *map, uint64_t bit)
     return map[bit / 64] >> (bit % 64) & 1;
 }
 
-/* While another thread stores whole words of the map. */
+/* For use while another thread stores whole words of the map. */
 static inline bool bitmap_test_shared(const uint64_t *map, uint64_t bit)
 {
     return __atomic_load_n(&map[bit / 64], __ATOMIC_RELAXED) >> (bit % 64) & 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A piece of state as it came, kept for later: a record's body, what the hypervisor said of a vCPU.
- * Empty (no data) until something is kept; owned by whoever holds the struct.
+ * A piece of state, kept for later as it came: a record's body, or what the hypervisor says of a
+ * vCPU. Empty (no data) until something is kept; owned by whoever holds the struct.
  */
 #ifndef BASE_BLOB_H
 #define BASE_BLOB_H

@@ -26,8 +26,8 @@ static const char *const side_names[] = {
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
-/* How many bytes the character at s has; 0: it is none that may be shown (RFC 3629, and no control
- * characters). */
+/* The length of the character at s, in bytes; 0 if it must not be shown (not RFC 3629, or a control
+ * character). */
 static size_t character_bytes(const unsigned char *s)
 {
     static const uint32_t least[] = {0, 0, 0xa0, 0x800, 0x10000};
@@ -48,7 +48,7 @@ static size_t character_bytes(const unsigned char *s)
     return c >= least[n] && c <= 0x10ffff && c >> 11 != 0x1b ? n : 0;
 }
 
-/* One line, and UTF-8: it travels in JSON, and peers, libxl and file names have a part in it. */
+/* One line of UTF-8: it travels in JSON, and parts of it come from peers, libxl and file names. */
 static void make_printable(char *text)
 {
     for (size_t n; *text; text += n) {

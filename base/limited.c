@@ -11,7 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* Whoever comes second, the thread's end or the caller's leaving, frees it. */
+/* The thread when it ends or the caller when it gives up: whichever comes second frees it. */
 struct job {
     const struct limited_call *call;
     void *arg;
@@ -47,7 +47,7 @@ static void *run(void *arg)
     return NULL;
 }
 
-/* Whether it was still under way. */
+/* Was it still under way? */
 static bool leave(struct job *j)
 {
     pthread_mutex_lock(&j->lock);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A call that can neither be aborted nor given a deadline, with a limit all the same: a thread
- * makes it, and who asked waits until a deadline. Then the thread is left behind with what it
- * works on, and ends by itself some day, or with the process.
+ * A limit for a call that can neither be aborted nor given a deadline: a thread makes it, and the
+ * caller waits until the deadline. After that the thread is left behind with what it works on; it
+ * ends by itself some day, or with the process.
  */
 #ifndef BASE_LIMITED_H
 #define BASE_LIMITED_H

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sizes that rooms beside each other have to agree on. The wire has them, too (docs/wire.md).
+ * Sizes that several rooms have to agree on. The wire has them too (docs/wire.md).
  */
 #ifndef BASE_LIMITS_H
 #define BASE_LIMITS_H
 
 enum {
     PAGE_BYTES = 4096,
-    /* An extent, an aligned run of frames, is one lane's for a round; 2 MiB. */
+    /* An extent, an aligned run of frames (2 MiB), belongs to one lane for a round. */
     EXTENT_FRAMES = 512,
     EXTENT_WORDS = EXTENT_FRAMES / 64, /* of a bitmap */
     MAX_LANES = 64,

@@ -2,7 +2,7 @@
 /*
  * Log: one object, passed in. Whoever owns the process decides where lines go (stderr for
  * people and the journal, libxl's message pipe for the save helper). Safe from many threads if
- * the sink is; the two sinks of this project are. Lines carry no newline.
+ * write() is; the two of this project are. Lines carry no newline.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -25,7 +25,7 @@ void log_write(const struct log *log, enum log_level level, const char *fmt, ...
 #define log_info(log, ...)  log_write(log, LOG_INFO, __VA_ARGS__)
 #define log_debug(log, ...) log_write(log, LOG_DEBUG, __VA_ARGS__)
 
-/* A sink that writes "PREFIX: line" to stderr in one write(2); arg is the prefix string. */
+/* A write() that writes "PREFIX: line" to stderr in one write(2); arg is the prefix string. */
 void log_to_stderr(void *arg, enum log_level level, const char *line);
 
 #endif

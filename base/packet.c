@@ -102,8 +102,8 @@ ssize_t packet_recv(int sock, void *buf, size_t cap_bytes, int *fd, const struct
             *fd = -1;
             return -EMSGSIZE;
         }
-        /* Said once, and before the packets that are still here, when the other end was closed
-         * with something unread in it. */
+        /* The kernel says this once, before the packets that are still queued, when the other end
+         * was closed with something unread. */
         if (errno == ECONNRESET && !was_reset) {
             was_reset = true;
             continue;

@@ -19,8 +19,8 @@ extern const struct field lane_fields[];        /* struct lane_profile */
 extern const struct field total_fields[];       /* struct total_report but for its lanes */
 extern const struct field dest_result_fields[]; /* struct dest_result but for its frames */
 
-/* As events tell it, which is how its parts stand beside what then happened: the last round with
- * its CLEAN as pages_ns, all that follows as receiver_ns. */
+/* As events tell it, so that its parts compare with what then happened: pages_ns is the last round
+ * with its CLEAN, receiver_ns all that follows. */
 struct prediction fold_prediction(const struct prediction *p);
 
 #endif

@@ -8,7 +8,7 @@ enum exit_code {
     EXIT_USAGE = 1,
     EXIT_REFUSED = 2, /* nothing was changed */
     EXIT_FAILED = 3,  /* the guest runs at the source */
-    EXIT_DOUBT = 4,   /* not known where it runs, or that it does */
+    EXIT_DOUBT = 4,   /* not known where it runs, or whether it does */
 };
 
 #endif

@@ -29,8 +29,8 @@ enum field_kind {
 /* How an enum is spelled. */
 struct field_words {
     const char *(*name)(int value);
-    int first, count; /* its values that may be read are first to count - 1 */
-    int otherwise;    /* what another word means; -1: it is refused */
+    int first, count; /* values from first to count - 1 may be read */
+    int otherwise;    /* the value for an unknown word; -1: refused */
 };
 
 struct field {
@@ -61,7 +61,8 @@ struct field {
 bool fields_write(const struct field *fields, const void *from, json_t *to);
 /* A new object; the caller owns the reference. NULL as above. */
 json_t *fields_pack(const struct field *fields, const void *from);
-/* False when one is absent, of another type or out of its limits; those before it are read then. */
+/* False when a field is missing, of another type or out of its limits; those before it have been
+ * read. */
 bool fields_read(const struct field *fields, const json_t *from, void *to);
 
 #endif

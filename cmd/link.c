@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* The other end reads all the time; one that does not for so long hangs. */
+/* The other end reads all the time; if it has not for this long, it hangs. */
 #define SEND_LIMIT_NS (10 * NS_PER_S)
 
 /* Linux 6.5. */
@@ -55,7 +55,7 @@ static const char *side_name(int side)
 static const struct field_words roles = {role_name, 0, LINK_DESTINATION + 1, -1};
 static const struct field_words compressions = {compress_name, 0, CODEC_AUTO + 1, -1};
 static const struct field_words stalls = {stall_name, 0, ON_STALLS, -1};
-/* Whoever says that it failed has, whatever it calls that. */
+/* A peer that reports a failure has failed, whatever it calls that. */
 static const struct field_words classes = {class_name, ERR_USAGE, ERR_CANCELLED + 1, ERR_INTERNAL};
 static const struct field_words sides = {side_name, 0, SIDE_DESTINATION + 1, SIDE_UNKNOWN};
 
@@ -107,7 +107,7 @@ static const struct field cap_fields[] = {
 
 static const struct field no_fields[] = {FIELDS_END};
 
-/* The fields' places are from the offset within struct link_message. */
+/* The fields' offsets count from this one within struct link_message. */
 static const struct kind {
     const char *name;
     const struct field *fields;
@@ -353,7 +353,7 @@ static bool parse_message(const json_t *o, struct link_message *m)
 int link_recv(int sock, struct link_message *m, const struct cancel *cancel, int64_t deadline_ns,
     struct err *e)
 {
-    /* A packet's size of stack is what a thread of ours can spare, and it has no other owner. */
+    /* On the stack: any of our threads can spare a packet's size, and nobody else would own it. */
     char text[PACKET_MAX_BYTES];
 
     *m = (struct link_message){.fd = -1};

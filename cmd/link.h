@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The link: one AF_UNIX SOCK_SEQPACKET connection between a supervisor and the save helper that
- * libxl started for it. The supervisor listens on a path below the run directory and exports it
- * as XMIGRATE_LINK; the helper connects and gets its job. Each packet is one JSON object whose
- * "msg" names its kind. Either end's death is the other's end of file.
+ * libxl started for it. The supervisor listens on a path below the run directory and exports it as
+ * XMIGRATE_LINK; the helper connects and gets its job. Each packet is one JSON object whose "msg"
+ * names its kind. When either end dies, the other reads end of file.
  *
- * Both ends belong to the same user; the supervisor checks that (SO_PEERCRED), and still every
- * field is checked when a packet is read.
+ * Both ends belong to the same user; the supervisor checks that (SO_PEERCRED). Every field of a
+ * packet is checked all the same.
  */
 #ifndef CMD_LINK_H
 #define CMD_LINK_H
@@ -34,7 +34,7 @@ enum {
     LINK_HOST_BYTES = 256,
     LINK_PATH_BYTES = 256,
     LINK_FINGERPRINT_BYTES = 64,
-    /* A helper says something at least this often, or it hangs. */
+    /* A helper that does not say something at least this often hangs. */
     LINK_ALIVE_S = 2,
 };
 
@@ -63,7 +63,7 @@ struct link_job {
     char host[LINK_HOST_BYTES];               /* source: where trunk and lanes connect to */
     uint16_t port;
     int64_t connect_ns; /* limit for making one connection */
-    int64_t silent_ns;  /* a peer that makes no progress for so long is dead */
+    int64_t silent_ns;  /* a peer that makes no progress for this long is dead */
     /* Source only. */
     enum codec compress;
     uint64_t bandwidth_bits_per_s; /* 0: no cap */
@@ -79,7 +79,7 @@ enum link_kind {
     LINK_ABORT,   /* to the helper: stop and clean up */
     LINK_NOTED,   /* to the helper: what LINK_LOGGING said is in the journal */
     LINK_CAP,     /* from the helper: cap the guest's processor time, or further */
-    LINK_LOGGING, /* from the helper: log-dirty is about to be on, and ours; LINK_NOTED follows */
+    LINK_LOGGING, /* from the helper: about to switch log-dirty on; LINK_NOTED follows */
     LINK_EVENT,   /* from the helper: an object of docs/events.md */
     LINK_FAILED,  /* from the helper: the first cause, for people */
     LINK_DONE,    /* from the helper: it succeeded; "total" holds its figures */

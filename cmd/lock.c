@@ -12,7 +12,7 @@
 
 enum { HOLDER_BYTES = 64 };
 
-/* Who holds it, as they wrote it; an old or empty text is no reason to fail. */
+/* The holder, by its own account; an old or empty text is no reason to fail. */
 static void read_holder(int fd, char holder[static HOLDER_BYTES])
 {
     const ssize_t n = pread(fd, holder, HOLDER_BYTES - 1, 0);
@@ -27,7 +27,7 @@ static void write_holder(int fd)
     const int len = snprintf(holder, sizeof(holder), "process %d\n", (int)getpid());
 
     if (ftruncate(fd, 0) || pwrite(fd, holder, (size_t)len, 0) != len)
-        return; /* only a message would have used it */
+        return; /* only messages use it */
 }
 
 int domain_lock_take(struct domain_lock *lock, uint32_t domid, struct err *e)

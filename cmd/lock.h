@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One engine per domain: a lock file in the run directory, flock'ed on an open file description.
- * The supervisor hands a duplicate to its helper, so the lock is free only when both have let go,
- * however they died. The file stays; its text names the last holder, for messages.
+ * The supervisor hands its helper a duplicate, so the lock is free only when both have closed it or
+ * died. The file stays; its text names the last holder, for messages.
  */
 #ifndef CMD_LOCK_H
 #define CMD_LOCK_H

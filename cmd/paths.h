@@ -17,7 +17,7 @@ int open_run_dir(char path[static PATHS_BYTES], struct err *e);
 /* The state directory, made if it is missing. */
 int open_state_dir(char path[static PATHS_BYTES], struct err *e);
 
-/* The absolute path of "xmigrate" or "xmigrate-save-helper", looked for in this program's own
+/* The absolute path of "xmigrate" or "xmigrate-save-helper", sought in this program's own
  * directory, then in ../libexec/xmigrate and ../../sbin. */
 int find_program(const char *name, char path[static PATHS_BYTES], struct err *e);
 

@@ -3,7 +3,7 @@
  * Signals to a cancel object. They are caught and not blocked: a blocked signal would be
  * inherited by everything that libxl starts (device models, scripts), a handler is not.
  *
- * A process has one set of handlers, so this is the one place with process-wide state: the
+ * A process has one set of signal handlers, so this is the one place with process-wide state: the
  * object to fire. It must live until the process ends or signals_reset().
  */
 #ifndef CMD_SIGNALS_H

@@ -24,7 +24,7 @@ int config_path(
 int config_make_dir(const char *config_dir, struct err *e);
 
 /* The whole file, with a NUL behind it, malloc'ed, and what fstat(2) says of it. -ENOENT without
- * text when there is none. */
+ * text when there is no such file. */
 int config_read(const char *path, char **text, size_t *len_bytes, struct stat *st, struct err *e);
 
 /* Write a file whole, mode 0600 or wider. With replace it takes the place of what was there;
@@ -32,7 +32,7 @@ int config_read(const char *path, char **text, size_t *len_bytes, struct stat *s
 int config_write(
     const char *path, const void *data, size_t len_bytes, mode_t mode, bool replace, struct err *e);
 
-/* " --config-dir DIR" for a command that somebody is told to run; "" for the default. */
+/* " --config-dir DIR" for commands that people are told to run; "" for the default. */
 const char *config_dir_option(const char *config_dir, char out[static CONFIG_PATH_BYTES]);
 
 #endif

@@ -125,7 +125,7 @@ static int make_key(const char *path, struct err *e)
 
 /* The certificate */
 
-/* The subject may hold 64 characters only; the alternative name holds what is verified. */
+/* A subject holds no more than 64 characters; the alternative name is what gets verified. */
 static bool name_certificate(X509 *cert, const char *host)
 {
     char alternative[IDENTITY_HOST_BYTES + 4];

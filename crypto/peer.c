@@ -26,7 +26,8 @@ static void name_channel(
         snprintf(out, CHANNEL_NAME_BYTES, "lane %u %s %.*s", lane, way, WHERE_BYTES, where);
 }
 
-/* After the preamble: TLS, unless insecure, and the proof. host is NULL for the server. Owns fd. */
+/* What follows the preamble: TLS, unless insecure, and the proof. host is NULL for the server. Owns
+ * fd. */
 static int secure(int fd, const char *name, const char *host, const struct peer_params *p,
     struct channel **ch, struct tls_peer *peer, struct err *e)
 {
@@ -57,7 +58,7 @@ static int secure(int fd, const char *name, const char *host, const struct peer_
     return rc;
 }
 
-/* Control has neither a key nor an expected fingerprint; the others have both, and a session. */
+/* Control has no key and no expected fingerprint; the others have both, and a session. */
 static int check_params(const struct peer_params *p, struct err *e)
 {
     const bool control = p->lane == LANE_CONTROL;
@@ -95,7 +96,7 @@ int peer_connect(const struct tcp_address *a, const struct peer_params *p, struc
     return secure(fd, name, a->host, p, ch, peer, e);
 }
 
-/* What to answer to a preamble; does not rely on the acceptor's routing. */
+/* The answer to a preamble; does not rely on the acceptor's routing. */
 static enum preamble_status judge(const struct preamble *preamble, const struct peer_params *p)
 {
     const uint8_t *const session = p->session ? p->session : no_session;

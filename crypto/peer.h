@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection to a peer, whole: TCP, preamble, TLS, and for trunk and lanes the proof that they
- * belong to the session. The only way in which this project opens or accepts one.
+ * A complete connection to a peer: TCP, preamble, TLS, and for trunk and lanes the proof that they
+ * belong to the session. Nothing else in this project opens or accepts one.
  */
 #ifndef CRYPTO_PEER_H
 #define CRYPTO_PEER_H
@@ -27,8 +27,8 @@ struct peer_params {
 int peer_connect(const struct tcp_address *a, const struct peer_params *p, struct channel **ch,
     struct tls_peer *peer, struct err *e);
 
-/* The other end, on a socket whose preamble was read and is passed in; owns fd from now on, also
- * when it fails. Answers the preamble. */
+/* The other end: answers the preamble, which was read from fd and is passed in. Takes over fd, also
+ * when it fails. */
 int peer_accept(int fd, const struct preamble *preamble, const struct peer_params *p,
     struct channel **ch, struct tls_peer *peer, struct err *e);
 

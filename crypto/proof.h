@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Inside of crypto/: the proof that a trunk or lane belongs to a session (docs/wire.md). Both ends
- * hold the session's key, which only ever travelled inside control's TLS; each sends an
- * HMAC-SHA256 under it of who it is (client or server), which session and lane, and what
- * only the two ends of this very connection know.
+ * hold the session's key, which only ever travelled inside control's TLS; each sends an HMAC-SHA256
+ * with it over its role (client or server), session and lane, and what only the two ends of this
+ * very connection know.
  */
 #ifndef CRYPTO_PROOF_H
 #define CRYPTO_PROOF_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside of crypto/: OpenSSL's last error in this thread, to end a message with. */
+/* Inside of crypto/: OpenSSL's last error in this thread, as the end of a message. */
 #ifndef CRYPTO_REASON_H
 #define CRYPTO_REASON_H
 

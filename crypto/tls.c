@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* AES-128 is the cheapest with AES instructions, and no known attack makes it weaker; without them
- * ChaCha20 is several times as fast. */
+/* With AES instructions AES-128 is the cheapest, and no known attack makes it weaker than the
+ * others; without them ChaCha20 is several times as fast. */
 #define CIPHERS_AES_FIRST                                                                          \
     "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define CIPHERS_CHACHA_FIRST                                                                       \
@@ -132,7 +132,7 @@ const char *tls_own_fingerprint(const struct tls_context *ctx)
 
 /* A connection */
 
-/* The server's word, inside TLS, that the client is accepted. */
+/* The server's confirmation, inside TLS, that it accepts the client. */
 static int confirm(struct tls_stream *s, const struct tls_params *p, struct err *e)
 {
     uint8_t byte = CONFIRM_BYTE;

@@ -20,7 +20,7 @@ int tls_open(struct tls_context **ctx, const char *config_dir, struct err *e);
 void tls_close(struct tls_context *ctx);
 const char *tls_own_fingerprint(const struct tls_context *ctx);
 
-/* Handshake on fd, which the channel owns from now on, also when this fails. */
+/* Handshake on fd, which is taken over, also when this fails. */
 int tls_channel(struct tls_context *ctx, int fd, const struct tls_params *p, struct channel **ch,
     struct tls_peer *peer, struct err *e);
 

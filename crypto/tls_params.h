@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a TLS handshake is told, and whom it met. */
+/* What a TLS handshake needs to know, and whom it met. */
 #ifndef CRYPTO_TLS_PARAMS_H
 #define CRYPTO_TLS_PARAMS_H
 

@@ -112,8 +112,8 @@ static BIO_METHOD *new_bio_method(void)
 
 /* Results and messages */
 
-/* After an SSL call that returned result; under the lock. 0 or one of the codes above or of
- * base/io.h: -ENODATA for the peer's goodbye, -EBADMSG for an end or bytes that are not right. */
+/* Judge an SSL call that returned result; under the lock. 0, or one of the codes above or of
+ * base/io.h: -ENODATA for the peer's goodbye, -EBADMSG for an end without one or for bad bytes. */
 static int judge_call(struct tls_stream *s, int result)
 {
     const int code = SSL_get_error(s->ssl, result);
@@ -291,9 +291,9 @@ static struct tls_stream *stream_of(struct channel *ch)
 }
 
 /*
- * Records should be full: sealing a few bytes costs nearly as much as sealing many. So pieces
- * smaller than a record are gathered; a larger piece first fills the record that was begun, and
- * whole records after that are sealed in place.
+ * Records should be full, because sealing a few bytes costs nearly as much as sealing many. Pieces
+ * smaller than a record are gathered; a larger piece first fills the record that was begun, then
+ * whole records are sealed in place.
  */
 static int send_gathered(struct tls_stream *s, struct err *e)
 {
@@ -432,7 +432,7 @@ static int tls_finish(struct channel *ch, struct err *e)
     pthread_mutex_lock(&s->lock);
     ERR_clear_error();
     const int result = SSL_shutdown(s->ssl);
-    /* 0: sent, the peer's has not arrived yet; as good as 1. */
+    /* 0 means sent, the peer's has not arrived yet: as good as 1. */
     int rc = explain_call(s, "closing", result < 0 ? judge_call(s, result) : 0, e);
     pthread_mutex_unlock(&s->lock);
 

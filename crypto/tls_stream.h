@@ -47,11 +47,11 @@ struct tls_stream {
     /* The sender's: small pieces being gathered into a full record, and bytes sealed but not yet
      * written; both 0 between sends. */
     size_t gathered_bytes, pending_bytes;
-    int64_t mark_cpu_ns; /* up to which this send is accounted for */
+    int64_t mark_cpu_ns; /* up to here this send is accounted for */
     uint8_t gather[TLS_RECORD_BYTES];
 };
 
-/* A stream on fd, which it owns also when this fails; the handshake is still to be made. */
+/* A stream on fd, which is taken over, also when this fails. The handshake is still to come. */
 int tls_stream_open(SSL_CTX *ctx, int fd, bool server, const char *name,
     const struct cancel *cancel, int64_t stall_ns, struct tls_stream **s, struct err *e);
 

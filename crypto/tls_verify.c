@@ -28,7 +28,7 @@ static void end_text(BIO *bio, char *out, size_t cap)
     BIO_free(bio);
 }
 
-/* Printable, whatever the peer put into it. */
+/* Made printable, whatever the peer put into it. */
 static void describe_subject(X509 *cert, char out[static SUBJECT_TEXT_BYTES])
 {
     BIO *bio = BIO_new(BIO_s_mem());
@@ -45,7 +45,7 @@ static void describe_date(const ASN1_TIME *date, char out[static DATE_TEXT_BYTES
     end_text(bio, out, DATE_TEXT_BYTES);
 }
 
-/* The name it gives itself if that is safe in a command line; otherwise a placeholder. */
+/* The name that it gives itself, if that is safe in a command line; otherwise a placeholder. */
 static void suggest_name(X509 *cert, char out[static TRUST_NAME_BYTES])
 {
     const int n = X509_NAME_get_text_by_NID(

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside of crypto/: is this peer let in? Asked by OpenSSL in the middle of a handshake, answered
- * from `trusted` and ca.pem, and kept with its reason until the handshake's end.
+ * Inside of crypto/: is this peer accepted? OpenSSL asks in the middle of a handshake; the verdict
+ * comes from `trusted` and ca.pem and is kept, with its reason, until the handshake's end.
  */
 #ifndef CRYPTO_TLS_VERIFY_H
 #define CRYPTO_TLS_VERIFY_H

@@ -44,7 +44,7 @@ static bool is_name(const char *text)
     return len > 0 && len < TRUST_NAME_BYTES && text[0] != '#';
 }
 
-/* The file, as a text that is walked by lines */
+/* The file's text, read line by line */
 
 struct trusted {
     char path[CONFIG_PATH_BYTES];
@@ -210,7 +210,7 @@ static int copy_others(
     return 0;
 }
 
-/* Drop whom; then put added, if that is not NULL, at the end. */
+/* Drop whom, then append added unless it is NULL. */
 static int rewrite(
     const char *config_dir, const char *whom, const struct entry *added, struct err *e)
 {

@@ -18,7 +18,8 @@ enum { TRUST_NAME_BYTES = 128 };
 /* "SHA256:" and 43 characters of unpadded base64. */
 bool trust_is_fingerprint(const char *text);
 
-/* Add or rename. name NULL: "-". ERR_USAGE for what is not a fingerprint or a name with blanks. */
+/* Add or rename. name NULL: "-". ERR_USAGE if it is not a fingerprint, or if the name has
+ * blanks. */
 int trust_add(const char *config_dir, const char *fingerprint, const char *name, struct err *e);
 /* Remove by fingerprint or by name; ERR_REFUSED (-ENOENT) when there is none. */
 int trust_remove(const char *config_dir, const char *fingerprint_or_name, struct err *e);

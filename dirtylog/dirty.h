@@ -23,8 +23,8 @@ struct dirty_ops {
     /* Begin to log; from now on everything counts as clean. ERR_REFUSED when somebody else logs
      * or this guest cannot be logged. Must be followed by disable. */
     int (*enable)(struct dirty_source *d, struct err *e);
-    /* Fill bitmap with what was written since the last call, and begin anew. final: the guest
-     * stands still, and what Xen itself holds mapped of it counts too. The guest is paused for
+    /* Fill bitmap with what was written since the last call, and start over. final: the guest is
+     * suspended, and pages that Xen itself keeps mapped count as dirty too. The guest is paused for
      * as long as this takes. */
     int (*collect)(struct dirty_source *d, uint64_t *bitmap, bool final, struct err *e);
     /* Fill it with what was written since the last collect, and go on. Other threads may read

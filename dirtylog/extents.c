@@ -10,7 +10,7 @@ void frame_share_begin(struct frame_share *s, const uint64_t *bitmap, uint64_t f
     atomic_init(&s->next_extent, 0);
 }
 
-/* A word of the bitmap without the bits that are no frames of the guest. */
+/* A word of the bitmap without the bits beyond the guest's frames. */
 static uint64_t load_word(const struct frame_share *s, uint64_t index)
 {
     const uint64_t first = index * 64;
@@ -58,7 +58,7 @@ struct frame_walk frame_walk_begin(struct frame_share *s)
     return (struct frame_walk){.share = s};
 }
 
-/* To the next word, of this extent or of one more; false when there is none. */
+/* Go on to the next word, in this extent or another one; false when there is none. */
 static bool step_word(struct frame_walk *w)
 {
     uint64_t extent;

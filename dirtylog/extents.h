@@ -17,7 +17,7 @@
 struct frame_share {
     const uint64_t *bitmap;
     uint64_t frames;
-    atomic_uint_fast64_t next_extent; /* those below are taken, or empty */
+    atomic_uint_fast64_t next_extent; /* extents below this one are taken, or empty */
 };
 
 /* Nobody else uses it meanwhile. */

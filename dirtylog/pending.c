@@ -102,7 +102,7 @@ static void join_notes(struct pending *p, uint64_t *bitmap)
 {
     const struct frame_notes *n = &p->notes;
 
-    /* Mostly nothing: what was never written to takes no memory, and shall not. */
+    /* Mostly empty: untouched parts take no memory, and must not start to. */
     for (size_t i = 0; i < bitmap_words(p->frames); i++)
         if (n->deferred[i]) {
             bitmap[i] |= n->deferred[i];
@@ -172,8 +172,8 @@ static int collect(struct pending *p, uint64_t *bitmap, struct pending_found *fo
 }
 
 /*
- * Make the bitmap of the next round what it is to be, and count. A huge guest's bitmaps are most of
- * what a round of few pages costs: one pass over them, and nothing is written where nothing is.
+ * Complete the next round's bitmap, and count. A huge guest's bitmaps are most of what a round of
+ * few pages costs: one pass over them, and nothing is written where nothing is.
  */
 static void sort_found(struct pending *p, struct pending_found *found)
 {

@@ -21,16 +21,16 @@
 #include <stdint.h>
 
 /*
- * What lanes note of the frames that they look at. During a round the words of an extent belong to
- * the lane that took it, between rounds all belong to the story.
+ * What lanes note about frames. During a round the words of an extent belong to the lane that took
+ * it, between rounds all belong to the story.
  */
 struct frame_notes {
     uint64_t frames;
     uint64_t *deferred;  /* could not be read: joins the next round */
-    uint64_t *missing;   /* had no memory when last looked at: joins as soon as it has */
+    uint64_t *missing;   /* had no memory when last tried: joins as soon as it has */
     uint64_t *announced; /* the receiver was told that there is a page */
-    /* The caller's, asked about contents if it compares them. NULL: trust the bitmaps. Changes
-     * between rounds only. */
+    /* The caller's; asked about contents if it compares them. NULL: trust the bitmaps. Changes only
+     * between rounds. */
     struct dirty_source *source;
 };
 
@@ -50,7 +50,8 @@ static inline void frame_notes_miss(struct frame_notes *n, uint64_t pfn, bool mi
         bitmap_clear(n->missing, pfn);
 }
 
-/* Are contents compared? Then pages have to be copied first, to be sent as they were compared. */
+/* Are contents compared? If so, pages have to be copied first: what was compared is what must be
+ * sent. */
 static inline bool frame_notes_compare(const struct frame_notes *n)
 {
     return n->source && n->source->ops->changed;
@@ -102,12 +103,12 @@ struct pending {
     uint64_t *retried; /* a round of its own, of nothing but what was deferred */
 };
 
-/* exists is asked of guest, which outlives it. */
+/* exists is called with guest, which outlives it. */
 int pending_init(
     struct pending *p, uint64_t frames, frame_exists exists, const void *guest, struct err *e);
 void pending_destroy(struct pending *p);
 
-/* source, the caller's, tells what is dirty. Before the first round. */
+/* source, which stays the caller's, tells what is dirty. Before the first round. */
 void pending_follow(struct pending *p, struct dirty_source *source);
 
 /* The next round sends every frame. */
@@ -117,7 +118,8 @@ void pending_fill(struct pending *p);
  * without what both of the last two collects found, which joins the one after. */
 void pending_begin_round(struct pending *p, bool keep_repeats);
 
-/* The same of a round that sends nothing but what was deferred or has memory again. Its bitmap. */
+/* The same for a round that sends nothing but what was deferred or has memory again. Returns its
+ * bitmap. */
 const uint64_t *pending_begin_retry(struct pending *p);
 
 /* Of a collect. */

@@ -13,7 +13,7 @@ void *__wrap_calloc(size_t count, size_t bytes);
 void *__wrap_realloc(void *old, size_t bytes);
 void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
 
-/* The one variable that is nobody's: an allocator cannot be handed a context. */
+/* The one variable without an owner: an allocator cannot be handed a context. */
 static _Thread_local uint64_t allocations;
 
 uint64_t allocations_count(void)

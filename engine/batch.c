@@ -68,14 +68,15 @@ static void announce(struct batch *b, uint64_t pfn, unsigned type, const void *p
         b->unchanged_pages++;
 }
 
-/* There is no page (any more): worth a word only if the receiver believes otherwise. */
+/* There is no page (any more): worth an entry only if the receiver believes otherwise. */
 static void withdraw(struct batch *b, uint64_t pfn)
 {
     if (frame_notes_withdraw(b->notes, pfn, V3_PAGE_XTAB))
         add_entry(b, pfn, V3_PAGE_XTAB, NULL);
 }
 
-/* Not now: fault says why. While the guest runs that is no failure; stuck: it may become one. */
+/* Not this time: fault says why. While the guest runs that is no failure; stuck: it may become
+ * one. */
 static int defer(
     struct batch *b, const struct page_fault *fault, bool stuck, bool suspended, struct err *e)
 {
@@ -88,7 +89,7 @@ static int defer(
     return 0;
 }
 
-/* A page table that could not be translated, code says why and pte where. */
+/* A page table could not be translated: code says why, pte where. */
 static int defer_table(struct batch *b, struct page_fault *fault, const uint64_t *table, int code,
     struct pte_fault pte, bool suspended, struct err *e)
 {
@@ -101,7 +102,7 @@ static int defer_table(struct batch *b, struct page_fault *fault, const uint64_t
     return defer(b, fault, stuck, suspended, e);
 }
 
-/* Are they types that a stream has a word for? */
+/* Are they all types that the streams know? */
 static int check_types(const struct batch *b, const uint64_t *frames, const uint8_t *types,
     unsigned count, struct err *e)
 {
@@ -113,7 +114,7 @@ static int check_types(const struct batch *b, const uint64_t *frames, const uint
     return 0;
 }
 
-/* Which of them have frames, and of what types. The others keep V3_PAGE_XTAB. */
+/* Find out which of them have frames, and of what types. The others keep V3_PAGE_XTAB. */
 static int find_frames(
     struct batch *b, const uint64_t *pfns, unsigned count, struct candidates *c, struct err *e)
 {
@@ -147,7 +148,7 @@ static int find_frames(
     return rc;
 }
 
-/* Map those with data, in order, side by side. */
+/* Map the frames with data, in order, side by side. */
 static int map_data(struct batch *b, const struct candidates *c, int *errors, struct err *e)
 {
     uint64_t frames[BATCH_PAGES];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A batch: up to BATCH_PAGES of the guest's frames, looked at, mapped and made ready to be sent.
- * Each call that looks or maps costs some 20 us, so it is as many as Xen tells the types of at
+ * A batch: up to BATCH_PAGES of the guest's frames, mapped and made ready to be sent. Each call for
+ * types or mappings costs some 20 us, so a batch is as many frames as Xen tells the types of at
  * once; half as many of a PV guest, whose page tables take memory here. One per lane, which owns
  * all of its memory; nothing is allocated per load.
  *
@@ -11,7 +11,7 @@
  * Where the source of dirty pages compares contents, pages are copied first, and those that the
  * receiver has already are left out.
  *
- * While the guest runs a page may be torn, moved or gone by the time it is looked at. It is then
+ * While the guest runs, a page may be torn, moved or gone by the time it is read. It is then
  * deferred: nothing is sent for it this time, and its bit joins the next round. With the guest
  * suspended the same is an error.
  */
@@ -41,8 +41,8 @@ struct batch {
     const struct guest *guest;
     struct frame_notes *notes;
     struct hbuf scratch;               /* for page types */
-    unsigned most_pages;               /* that one load may take, BATCH_PAGES or less */
-    uint64_t (*tables)[PTES_PER_PAGE]; /* translated page tables and copies, so many of them */
+    unsigned most_pages;               /* per load, BATCH_PAGES or less */
+    uint64_t (*tables)[PTES_PER_PAGE]; /* translated page tables and copies, most_pages of them */
 
     /* The result of the last load. */
     unsigned count;

@@ -22,8 +22,8 @@ struct dest {
     int64_t report_at_ns;
 };
 
-/* A batch is in place. From any of the in's threads; whoever finds another here has nothing to
- * say. */
+/* A batch is in place. On any of the in's threads; a thread that finds another one here has nothing
+ * to report. */
 static void report_progress(void *arg)
 {
     struct dest *d = arg;
@@ -40,7 +40,7 @@ static void report_progress(void *arg)
     pthread_mutex_unlock(&d->report_lock);
 }
 
-/* What comes before memory is complete: the toolstack adds what it lacks. */
+/* All that comes before memory is there: the toolstack supplies what is missing. */
 static int finish_static_data(struct dest *d, struct err *e)
 {
     const struct dest_toolstack *t = d->p->toolstack;

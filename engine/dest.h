@@ -2,8 +2,8 @@
 /*
  * The destination's story: builds memory and state of a domain that libxl has created empty and
  * paused. On failure it returns with nothing mapped, and the half-built domain is the caller's to
- * destroy. Runs on the save helper's main thread. A failure fires the cancel object, and the first
- * cause is what the caller, and where that is possible the source, get to see.
+ * destroy. Runs on the save helper's main thread. A failure fires the cancel object; its first
+ * cause is reported to the caller and, if possible, to the source.
  */
 #ifndef ENGINE_DEST_H
 #define ENGINE_DEST_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* --bandwidth: all channels of a migration take what they send from one bucket. */
+/* --bandwidth: all channels of a migration draw on one bucket. */
 #ifndef ENGINE_PACED_H
 #define ENGINE_PACED_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a migration tells while it runs: plain numbers, handed to whoever asked, on the thread
- * that runs the story. The save helper turns them into events (docs/events.md).
+ * What a migration reports while it runs: plain numbers, handed to report_ops on the thread that
+ * runs the story. The save helper turns them into events (docs/events.md).
  */
 #ifndef ENGINE_REPORT_H
 #define ENGINE_REPORT_H
@@ -17,12 +17,12 @@
 /* While a round runs, about five times a second. */
 struct progress_report {
     unsigned round;                /* from 1 */
-    uint64_t round_pages;          /* frames this round has to look at */
+    uint64_t round_pages;          /* frames in this round */
     uint64_t round_done_pages;     /* of these, dealt with */
-    uint64_t round_sent_pages;     /* of these, really there and sent: an address space has holes */
+    uint64_t round_sent_pages;     /* of these, with memory and sent: an address space has holes */
     uint64_t wire_bytes;           /* sent so far, all connections of the data path */
     double send_pages_per_s;       /* this round so far */
-    double dirty_pages_per_s;      /* as measured at the last CLEAN; 0 before the first */
+    double dirty_pages_per_s;      /* as of the last CLEAN; 0 before the first */
     int64_t predicted_downtime_ns; /* as last predicted; 0 before the first CLEAN */
 };
 
@@ -30,7 +30,7 @@ struct progress_report {
 struct round_report {
     unsigned round;
     bool last;               /* the round sent with the guest suspended */
-    uint64_t pages;          /* frames it had to look at */
+    uint64_t pages;          /* frames in it */
     uint64_t data_pages;     /* sent with contents */
     uint64_t zero_pages;     /* sent as a mark */
     uint64_t skipped_pages;  /* dirty again before their turn, so left to the next round */
@@ -46,7 +46,7 @@ struct round_report {
     int64_t predicted_downtime_ns;
 };
 
-/* After each live round, and after a watch: what the scheduler makes of it. */
+/* After each live round, and after observing: what the scheduler makes of it. */
 struct decision_report {
     unsigned round; /* after this one */
     enum action action;
@@ -63,7 +63,7 @@ struct downtime_report {
     int64_t receiver_ns;   /* the receiver's engine from the last byte to complete, as it reports */
 };
 
-/* What one lane at the source did, and where its thread's time went. */
+/* What one lane at the source did, and where its thread spent its time. */
 struct lane_profile {
     uint64_t batches;
     uint64_t wire_bytes;

@@ -18,7 +18,7 @@
 #define PROGRESS_EVERY_NS (200 * NS_PER_MS)
 
 _Static_assert(
-    ROUND_WATCH_NS == PRECOPY_POLL_NS, "an out tells of a round as often as it is polled");
+    ROUND_PROGRESS_NS == PRECOPY_POLL_NS, "an out tells of a round as often as it is polled");
 
 /* A page that is stuck may be so only for a moment (a grant mapped for one request, a frame that
  * changes hands): it is tried again this often, with such pauses, before the migration gives up. */
@@ -85,7 +85,7 @@ static struct round_stats round_stats_of(const struct source *s, const struct ro
 }
 
 /* Called by the out while a round runs. */
-static void watch_round(void *arg, const struct round_counts *counts)
+static void round_progress(void *arg, const struct round_counts *counts)
 {
     struct source *s = arg;
 
@@ -169,7 +169,7 @@ static int send_bitmap(struct source *s, const uint64_t *bitmap, const struct ro
         .round = ++s->total->rounds,
         .suspended = suspended,
         .last = suspended,
-        .hook = {watch_round, s},
+        .hook = {round_progress, s},
     };
 
     s->round = (struct round_report){.round = job.round, .last = suspended, .pages = job.pages};
@@ -234,7 +234,7 @@ static int live_wait(void *arg, int64_t until_ns, struct err *e)
     while (!deadline_passed(until_ns)) {
         if (cancel_is_fired(s->p->cancel))
             return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
-        sleep_until_ns(deadline_earlier(until_ns, deadline_in(ROUND_WATCH_NS)));
+        sleep_until_ns(deadline_earlier(until_ns, deadline_in(ROUND_PROGRESS_NS)));
         if (now_ns() - s->progress_ns >= PROGRESS_EVERY_NS)
             report_progress(s, &s->counts);
     }
@@ -322,9 +322,9 @@ static int give_up(const struct source *s, struct err *e)
 }
 
 /*
- * The round before the suspend left pages that a suspended guest would not let us read either:
- * tables that name frames of another domain. Make sure of it while the guest still runs, because
- * after the suspend there is no way but to fail.
+ * The round before the suspend left pages that could not be read with the guest suspended either:
+ * tables that name frames of another domain. Make sure while the guest still runs, because after
+ * the suspend we can only fail.
  */
 static int settle_stuck(struct source *s, struct err *e)
 {
@@ -344,7 +344,7 @@ static int settle_stuck(struct source *s, struct err *e)
     return rc;
 }
 
-/* Rounds while the guest runs, until the scheduler says that it has to stand still. */
+/* Rounds while the guest runs, until the scheduler says to suspend it. */
 static int send_live_rounds(struct source *s, struct err *e)
 {
     struct precopy *p = &s->precopy;
@@ -410,7 +410,7 @@ static int send_last_round(struct source *s, struct err *e)
     return 0;
 }
 
-/* Everything once more, for a receiver that compares. */
+/* Send everything once more, for a receiver that compares. */
 static int send_verify_round(struct source *s, struct err *e)
 {
     int rc = s->out->ops->verify(s->out, e);
@@ -444,7 +444,7 @@ static int hand_over(struct source *s, struct err *e)
 
 /* ---- cleanup ---- */
 
-/* Whatever happened. What goes wrong here changes no outcome. */
+/* Whatever happened. Errors here do not change the outcome. */
 static void stop_logging(struct source *s)
 {
     const struct source_toolstack *t = s->p->toolstack;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The source's story: one function that reads from top to bottom. It runs on the save helper's
- * main thread and returns when the guest's memory and state are with the receiver (native: and
- * the receiver said that it has them), or with an error and log-dirty off again.
+ * The source's story: one function that reads from top to bottom. It runs on the save helper's main
+ * thread. It returns when the guest's memory and state are with the receiver (native: when the
+ * receiver has confirmed that), or with an error and log-dirty off again.
  *
- * The guest is left suspended on success, and on failure if it had been suspended by then: to
- * resume it is the caller's (libxl's, the supervisor's, or helper's when both are gone).
+ * The guest is left suspended on success, and on failure if it had been suspended by then: resuming
+ * it is up to the caller (libxl, the supervisor, or the helper when both are gone).
  */
 #ifndef ENGINE_SOURCE_H
 #define ENGINE_SOURCE_H
@@ -28,8 +28,8 @@ struct source_toolstack {
     int (*suspend)(void *arg, struct err *e);
     /* Device model's log-dirty, for HVM containers. */
     int (*switch_qemu_logdirty)(void *arg, bool enable, struct err *e);
-    /* Slow the guest down to so many percent of one processor, until it is asked to suspend or the
-     * migration ends: taking that back is the toolstack's. Only for ON_STALL_THROTTLE. */
+    /* Slow the guest down to that many percent of one processor, until it is asked to suspend or
+     * the migration ends: the toolstack takes that back. Only for ON_STALL_THROTTLE. */
     int (*cap)(void *arg, unsigned percent, struct err *e);
     void *arg;
 };
@@ -46,12 +46,12 @@ struct source_params {
 
     /* For sched/decide.h. */
     struct decide_limits limits;
-    int64_t suspend_estimate_ns;  /* what a suspend is thought to take before one was seen */
-    int64_t receiver_estimate_ns; /* the receiver's whole finish (engine and libxl), as it told */
+    int64_t suspend_estimate_ns;  /* assumed for the suspend, before there was one */
+    int64_t receiver_estimate_ns; /* the receiver's whole finish (engine and libxl), as it says */
     int64_t result_limit_ns;      /* from the last byte sent to the receiver's result */
 };
 
-/* What reading and sending a guest's state is thought to take before it was done once. */
+/* Assumed for reading and sending a guest's state, before that was measured. */
 #define SOURCE_STATE_ESTIMATE_NS (5 * NS_PER_MS)
 
 struct source;

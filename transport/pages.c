@@ -17,7 +17,7 @@
 
 enum {
     BLOCK_CODEC_SHIFT = 30,
-    /* Far enough ahead for a page's first bytes to be in the cache when they are looked at. */
+    /* Far enough ahead for a page's first bytes to be in the cache when they are read. */
     PREFETCH_PAGES = 8,
     /* A codec must save at least a sixteenth, or the receiver's work is not worth it. */
     MIN_SAVED_FRACTION = 16,
@@ -128,7 +128,7 @@ void page_encoder_destroy(struct page_encoder *enc)
     free(enc);
 }
 
-/* Is it worth trying? Memory that does not compress comes in runs. */
+/* Is compressing worth a try? Memory that does not compress comes in runs. */
 static bool should_try(struct page_encoder *enc)
 {
     if (enc->codec == CODEC_NONE)
@@ -149,7 +149,7 @@ static void add_piece(struct page_encoder *enc, const void *at, size_t len_bytes
 {
     struct iovec *last = &enc->iov[enc->iov_count - 1];
 
-    /* What is mapped side by side is sent in one piece. */
+    /* Pages mapped side by side are sent in one piece. */
     if ((const uint8_t *)last->iov_base + last->iov_len == at)
         last->iov_len += len_bytes;
     else
@@ -213,7 +213,7 @@ static int check_caller(const uint64_t *entries, unsigned count, struct err *e)
     return 0;
 }
 
-/* A page may change after this; it is sent as what it was found to be. */
+/* A page may change after this; it is sent as what it was classified as. */
 static void find_zero_pages(struct page_encoder *enc, const uint64_t *entries,
     const void *const *pages, unsigned count, struct page_body *body)
 {
@@ -480,7 +480,7 @@ static bool unpack(struct page_decoder *dec, enum codec codec, uint32_t stored_b
     if (codec == CODEC_LZ4)
         return LZ4_decompress_safe((const char *)dec->packed, (char *)out, (int)stored_bytes,
                    (int)raw_bytes) == (int)raw_bytes;
-    /* One frame, and nothing else: several would decode, too. */
+    /* Exactly one frame: several would decode, too. */
     return ZSTD_findFrameCompressedSize(dec->packed, stored_bytes) == stored_bytes &&
            ZSTD_decompressDCtx(dec->zstd, out, raw_bytes, dec->packed, stored_bytes) == raw_bytes;
 }
@@ -526,7 +526,7 @@ static int recv_raw(struct page_decoder *dec, struct channel *ch, uint8_t *const
     return rc;
 }
 
-/* Clear the zero pages; collect where the others go, in order, in pages. */
+/* Clear the zero pages; collect in pages, in order, where the others go. */
 static void place_pages(const struct page_front *f, void *const *into, uint8_t **pages)
 {
     for (uint32_t i = 0; i < f->count; i++)

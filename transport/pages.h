@@ -21,7 +21,7 @@
 
 struct page_encoder;
 
-/* codecs: those that page_encode() will be asked for. */
+/* codecs: those that page_encode() may be asked for. */
 int page_encoder_create(uint32_t codecs, struct page_encoder **enc, struct err *e);
 void page_encoder_destroy(struct page_encoder *enc);
 
@@ -35,11 +35,11 @@ struct page_body {
 
 /*
  * Encode, with blocks stored by that codec where it makes them smaller, count
- * (1..PAGES_MAX_ENTRIES) entries in strictly ascending order of PFN, all of one lane. pages[i] is
- * the content of entry i, and is not looked at where the type has none. Pages may be mapped guest
- * memory that changes meanwhile: the record decodes all the same, and a page that does not change
- * arrives as it is. The body refers to them and is valid until they are unmapped or the next call.
- * Fails only on a caller's mistake (ERR_INTERNAL).
+ * (1..PAGES_MAX_ENTRIES) entries in strictly ascending order of PFN. pages[i] is the content of
+ * entry i, ignored if the type has none. Pages may be mapped guest memory that changes meanwhile:
+ * the record decodes all the same, and a page that does not change arrives as it is. The body
+ * refers to them and is valid until they are unmapped or the next call. Fails only on a caller's
+ * mistake (ERR_INTERNAL).
  */
 int page_encode(struct page_encoder *enc, enum codec codec, const uint64_t *entries,
     const void *const *pages, unsigned count, struct page_body *body, struct err *e);
@@ -75,7 +75,7 @@ int page_recv_front(struct page_decoder *dec, struct channel *ch, size_t len_byt
 
 /*
  * The rest of that record: into[i] is where PAGE_BYTES of entry i go (zeros, too), aligned to 16;
- * not looked at where the type has no content. When it fails, what was in the pages is lost.
+ * ignored if the type has no content. When it fails, what was in the pages is lost.
  */
 int page_recv_contents(
     struct page_decoder *dec, struct channel *ch, void *const *into, struct err *e);

@@ -174,7 +174,7 @@ int preamble_exchange(int fd, const struct preamble *p, const char *host,
     return explain_answer(major, minor, status, host, e);
 }
 
-int preamble_feed(struct preamble_reader *r, int fd, struct preamble *p, struct err *e)
+int preamble_read(struct preamble_reader *r, int fd, struct preamble *p, struct err *e)
 {
     while (r->have_bytes < PREAMBLE_BYTES) {
         const ssize_t n = read(fd, r->bytes + r->have_bytes, PREAMBLE_BYTES - r->have_bytes);
@@ -186,7 +186,7 @@ int preamble_feed(struct preamble_reader *r, int fd, struct preamble *p, struct 
         if (n == 0)
             return err_set(e, ERR_PEER, ENODATA, "the connection ended before its preamble");
         r->have_bytes += (unsigned)n;
-        /* Anybody else shows by the first bytes; do not wait for the rest. */
+        /* The first bytes give away anything else; do not wait for the rest. */
         const size_t known = r->have_bytes < sizeof(client_magic) ? r->have_bytes
                                                                   : sizeof(client_magic);
 

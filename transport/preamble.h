@@ -41,10 +41,11 @@ enum preamble_status {
 };
 
 void preamble_encode(const struct preamble *p, uint8_t out[static PREAMBLE_BYTES]);
-/* ERR_PEER (-EPROTO) when it is not ours at all. Another major version is not an error here. */
+/* ERR_PEER (-EPROTO) when it is no preamble of ours at all. Another major version is not an error
+ * here. */
 int preamble_decode(const uint8_t in[static PREAMBLE_BYTES], struct preamble *p, struct err *e);
 
-/* Server: what to answer, from what the client wants and how the server was started. Pure. */
+/* Server: the answer, by what the client wants and how the server was started. Pure. */
 enum preamble_status preamble_judge(const struct preamble *p, bool insecure);
 /* Why the server refused, in the server's own words; not for PREAMBLE_OK. */
 void preamble_explain_refusal(const struct preamble *p, enum preamble_status status, struct err *e);
@@ -56,12 +57,12 @@ int preamble_answer(int fd, enum preamble_status status, const struct cancel *ca
 int preamble_exchange(int fd, const struct preamble *p, const char *host,
     const struct cancel *cancel, int64_t deadline_ns, struct err *e);
 
-/* Acceptor: many connections at once, without blocking. Feed when readable: 1 when the preamble is
+/* Acceptor: many connections at once, without blocking. Call when readable: 1 when the preamble is
  * complete, 0 when more must come, -errno when it is not ours or the connection ended. */
 struct preamble_reader {
     uint8_t bytes[PREAMBLE_BYTES];
     unsigned have_bytes;
 };
-int preamble_feed(struct preamble_reader *r, int fd, struct preamble *p, struct err *e);
+int preamble_read(struct preamble_reader *r, int fd, struct preamble *p, struct err *e);
 
 #endif

@@ -71,7 +71,7 @@ int record_send(
     return channel_send(ch, iov, 1 + count, e);
 }
 
-/* A clean close is fine elsewhere, not here. */
+/* A clean end is fine elsewhere, not here. */
 static int ended_inside(const struct channel *ch, uint32_t type, int rc, struct err *e)
 {
     if (rc == -ENODATA)

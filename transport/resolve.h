@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Names to addresses, with a deadline and a cancel object: getaddrinfo(3) has neither, so it runs
- * in a thread of its own, which is abandoned when the wait is over. Numeric addresses
- * need no thread.
+ * in a thread of its own, which is abandoned at the deadline. Numeric addresses need no thread.
  */
 #ifndef TRANSPORT_RESOLVE_H
 #define TRANSPORT_RESOLVE_H

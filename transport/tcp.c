@@ -70,7 +70,7 @@ static bool is_number(const char *text)
     return text[0] && strspn(text, "0123456789") == strlen(text);
 }
 
-/* Where the host ends and, if one is given, the port begins. False: it is no address. */
+/* Find where the host ends and where the port, if given, begins. False: not an address. */
 static bool split_address(
     const char *text, bool listening, const char **host, size_t *host_len, const char **port)
 {
@@ -161,7 +161,7 @@ static void set_option(int fd, int level, int option, int value)
     setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-/* Fixed, because the kernel would only ever grow it. Without the privilege it does. */
+/* Fixed, because the kernel would only ever grow it. Without privilege it may. */
 static void fit_window(int fd)
 {
     struct tcp_info info = {0};
@@ -265,7 +265,8 @@ int tcp_connect(
 
     rc = -ETIMEDOUT;
     for (const struct addrinfo *ai = list; ai; ai = ai->ai_next, left--) {
-        /* An equal share of the time each, so that one that drops packets does not take it all. */
+        /* Each gets an equal share of the time, so that one that drops packets does not use it all
+         * up. */
         const int64_t now = now_ns();
         const int64_t until_ns = deadline_ns == DEADLINE_NEVER ? deadline_ns
                                                                : now + (deadline_ns - now) / left;

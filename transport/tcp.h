@@ -15,7 +15,7 @@
 
 enum { TCP_DEFAULT_PORT = 8002, TCP_HOST_BYTES = 256, TCP_ADDRESS_BYTES = TCP_HOST_BYTES + 16 };
 
-/* How long looking up the name of an address to listen on may take. */
+/* How long resolving the name of an address to listen on may take. */
 #define TCP_LOOKUP_NS (10 * NS_PER_S)
 
 struct tcp_address {
@@ -44,7 +44,7 @@ void tcp_tune(int fd, int64_t silent_ns);
 /* "192.0.2.1:41234" or "[2001:db8::1]:41234"; "?" if the socket has no peer. */
 void tcp_describe_peer(int fd, char *buf, size_t cap);
 
-/* A channel on fd, which it owns from now on, also when it fails. */
+/* A channel on fd, which is taken over, also when this fails. */
 int tcp_channel(int fd, const char *name, const struct cancel *cancel, int64_t stall_ns,
     struct channel **ch, struct err *e);
 

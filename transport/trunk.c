@@ -21,7 +21,7 @@ enum {
     ROUND_BYTES = 24,
     ROUND_FLAG_LAST = 1 << 0,
     RESULT_HEADER_BYTES = 32,
-    /* What most records need; a longer one lets a reader grow. */
+    /* Enough for most records; a longer one makes the reader's buffer grow. */
     READER_FIRST_BYTES = 4096,
 };
 
@@ -259,7 +259,7 @@ static const char *decode_end(size_t len_bytes)
     return len_bytes == 0 ? NULL : "its length";
 }
 
-/* The peer's words, for terminals and journals: err_set() makes them printable. */
+/* The peer's words, meant for terminals and journals: err_set() makes them printable. */
 static void take_failure(
     struct err *failure, enum err_class class, unsigned code, struct bytes_in *text)
 {

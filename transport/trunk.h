@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The trunk: everything of a migration but its pages (docs/wire.md, "Trunk"). Senders write one
+ * The trunk: everything in a migration but its pages (docs/wire.md, "Trunk"). Senders write one
  * record each; the receiver asks for the next message, which comes checked and whole.
  */
 #ifndef TRANSPORT_TRUNK_H
@@ -72,8 +72,8 @@ void trunk_reader_destroy(struct trunk_reader *r);
 
 /*
  * The next message. Its fields are checked (limits, reserved, v3_type is a state and its body not
- * longer than that state may be); the order of messages and what is in a state's body is the
- * caller's to check. -ENODATA, without text: clean end. Errors as record_recv().
+ * longer than that state may be); the caller checks the order of messages and what is in a state's
+ * body. -ENODATA, without text: clean end. Errors as record_recv().
  */
 int trunk_recv(struct trunk_reader *r, struct trunk_message *m, int64_t deadline_ns, struct err *e);
 

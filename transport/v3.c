@@ -178,7 +178,7 @@ int v3_decode_vcpu(uint32_t type, const void *body, size_t len_bytes, unsigned g
             e, ERR_PEER, EPROTO, "bad %s record: vcpu %" PRIu32, v3_name(type), vcpu->vcpu_id);
     if (get_le32((const uint8_t *)body + 4) != 0)
         return bad_record(type, "reserved bits are set", e);
-    /* Older senders wrote empty ones by accident: there is nothing to set. */
+    /* Older senders write empty ones by accident: there is nothing to set. */
     if (vcpu->blob_bytes == 0)
         return 0;
     if (!is_vcpu_blob(type, vcpu->blob_bytes, guest_width))
@@ -240,7 +240,7 @@ int v3_decode_hvm_params(const void *body, size_t len_bytes,
     for (uint32_t i = 0; i < count; i++) {
         params[i].index = bytes_in_u64(&in);
         params[i].value = bytes_in_u64(&in);
-        /* Xen counts them in 32 bits: what was cut off would make another one of it. */
+        /* Xen counts them in 32 bits: truncated, it would be another one. */
         if (params[i].index > UINT32_MAX)
             return bad_record(V3_HVM_PARAMS, "a parameter that Xen cannot have", e);
     }

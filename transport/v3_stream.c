@@ -232,7 +232,7 @@ static int grow_body(struct v3_stream *s, size_t need_bytes, struct err *e)
     return 0;
 }
 
-/* Piece by piece, so that memory grows only with bytes that really come. */
+/* Piece by piece, so that memory grows only with bytes that really arrive. */
 static int read_body(struct v3_stream *s, size_t len_bytes, const char *what, struct err *e)
 {
     for (size_t done = 0; done < len_bytes;) {

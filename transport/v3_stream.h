@@ -23,7 +23,7 @@ enum {
 struct v3_stream {
     int fd;
     const struct cancel *cancel;
-    int64_t stall_ns; /* no progress for so long is an error, within a record */
+    int64_t stall_ns; /* within a record: no progress for this long is an error */
     const char *name; /* for messages: "the stream on descriptor 7" */
     uint64_t moved_bytes;
     /* Reading: the body; grows as its bytes arrive, kept from record to record. */

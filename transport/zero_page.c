@@ -48,8 +48,8 @@ bool page_is_zero(const void *page)
 {
     const uint8_t *p = page;
 
-    /* Most pages in use are not zero at an end or in the middle; each look is a cache miss, so they
-     * are taken one by one. */
+    /* Most pages in use are not zero at an end or in the middle. Each test is a cache miss, so they
+     * are made one by one. */
     if (get_le64(p) || get_le64(p + PAGE_BYTES / 2) || get_le64(p + PAGE_BYTES - 8))
         return false;
     return __builtin_cpu_supports("avx2") ? is_zero_avx2(page) : is_zero_sse2(page);

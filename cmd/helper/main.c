@@ -215,7 +215,7 @@ static int find_guest(struct helper *h, enum handoff_event *found, struct err *e
         [RESCUE_SHUT_DOWN] = HANDOFF_FOUND_RUNNING,
     };
     enum rescue_status status;
-    const int rc = rescue_look(&h->xen, h->args.domid, h->uuid, &status, e);
+    const int rc = rescue_query(&h->xen, h->args.domid, h->uuid, &status, e);
 
     if (!rc)
         *found = events[status];

@@ -10,7 +10,7 @@
 #include "cmd/xmigrate/libxl/config.h"
 #include "cmd/xmigrate/session/messages.h"
 
-/* What was found, for those who build it. */
+/* What was found out, for the build. */
 struct admission {
     libxl_domain_config config; /* of a domain named `name`; xl_config_dispose() */
     char name[XL_NAME_BYTES + sizeof(HANDOFF_INCOMING)];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The destination's half of --resolve: a source that gave a guest to this host asks what became of
- * it. What is said is in the journal, on disk, before it is said, and is forgotten when the source
+ * it. The answer is in the journal, on disk, before it is given, and is forgotten once the source
  * has heard it. Only the host that the guest came from is told anything.
  */
 #ifndef CMD_XMIGRATE_ANSWER_H

@@ -107,7 +107,7 @@ static int pass_on(struct build *b, const uint8_t *data, size_t len_bytes, struc
 static int take_records(struct build *b, const uint8_t *data, size_t len_bytes, struct err *e)
 {
     if (!stream_head_complete(&b->head)) {
-        const size_t used = stream_head_feed(&b->head, data, len_bytes);
+        const size_t used = stream_head_take(&b->head, data, len_bytes);
         int rc;
 
         data += used;
@@ -186,7 +186,7 @@ static int wait_for_work(struct build *b, struct pollfd fds[static SOURCES], int
 
     for (int i = 0; i < OPERATION; i++)
         fds[i] = (struct pollfd){.fd = b->stopping ? -1 : watched[i], .events = POLLIN};
-    operation_watch(&b->op, fds + OPERATION);
+    operation_pollfds(&b->op, fds + OPERATION);
     wake_ns = deadline_earlier(wake_ns, operation_limit_ns(&b->op));
     if (!b->op.async && !b->stopping)
         wake_ns = deadline_earlier(wake_ns, b->stream_limit_ns);

@@ -18,11 +18,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How long the link is filled, and with how much at most; how long the guest is watched. */
+/* How long the link is filled, and with how much at most; how long the guest is observed. */
 #define PROBE_NS         (2 * NS_PER_S)
 #define PROBE_MOST_BYTES (16ull << 30)
-#define WATCH_NS         (5 * NS_PER_S)
-/* How long a destination that failed has to say why. */
+#define OBSERVE_NS       (5 * NS_PER_S)
+/* How long to wait for a failed destination to say why. */
 #define REASON_NS NS_PER_S
 
 enum { LINE_BYTES = DECISION_WORDS_BYTES + 256 };
@@ -63,7 +63,7 @@ static int open_lanes(struct estimate *t, struct err *e)
     return session_lanes_connect(&t->lanes, &session, &o->address, NULL, NULL, e);
 }
 
-/* Of a connection that broke the other host may know why, and says so. */
+/* When a connection broke, the other host may know why and say so. */
 static void ask_why(struct estimate *t, struct err *e)
 {
     struct err ignored = ERR_INIT, why = ERR_INIT;
@@ -80,7 +80,7 @@ static void ask_why(struct estimate *t, struct err *e)
     *e = why;
 }
 
-/* The other host has done its part afterwards. */
+/* Afterwards the other host is done. */
 static int measure_link(struct estimate *t, struct err *e)
 {
     struct channel *const control = t->a.control.ch;
@@ -107,11 +107,11 @@ static int note_logging(void *arg, struct err *e)
     return journal_save(&t->a.journal, e);
 }
 
-static int watch_guest(struct estimate *t, struct err *e)
+static int survey_guest(struct estimate *t, struct err *e)
 {
     const struct survey_params p = {
         .domid = t->a.domain.domid,
-        .watch_ns = WATCH_NS,
+        .observe_ns = OBSERVE_NS,
         .log = &t->a.log,
         .cancel = &t->a.cancel,
         .logging = note_logging,
@@ -151,7 +151,7 @@ static void choose_codec(struct estimate *t)
     }
 }
 
-static void look_ahead(struct estimate *t)
+static void make_forecasts(struct estimate *t)
 {
     struct forecast_of of = {
         .observed = &t->survey.observed,
@@ -188,7 +188,7 @@ static json_t *describe_outcome(const struct forecast *f, enum on_stall o)
         (json_int_t)f->cap_percent, "text", f->words);
 }
 
-/* The one that was asked for comes first; the others matter where they would differ. */
+/* The choice that was asked for comes first, the others only if their outcome differs. */
 static bool next_outcome(const struct estimate *t, unsigned i, enum on_stall *o)
 {
     const enum on_stall asked = t->a.options->limits.on_stall;
@@ -319,7 +319,7 @@ static int conclude_failed(struct estimate *t, struct err *why, int code)
 static int estimate(struct estimate *t)
 {
     struct err e = ERR_INIT;
-    char watch[UNITS_TEXT_BYTES];
+    char duration[UNITS_TEXT_BYTES];
     int rc = negotiate_begin(&t->a, &e);
 
     if (!rc)
@@ -327,15 +327,15 @@ static int estimate(struct estimate *t)
     if (rc)
         return conclude_failed(t, &e, EXIT_REFUSED);
     view_say(&t->view, "measuring the link to %s, then watching %s for %s", t->a.where,
-        t->a.domain.name, format_duration(WATCH_NS, watch));
+        t->a.domain.name, format_duration(OBSERVE_NS, duration));
     rc = measure_link(t, &e);
     if (!rc)
-        rc = watch_guest(t, &e);
+        rc = survey_guest(t, &e);
     if (rc)
         return conclude_failed(t, &e, e.class == ERR_REFUSED ? EXIT_REFUSED : EXIT_FAILED);
     journal_remove(&t->a.journal);
     choose_codec(t);
-    look_ahead(t);
+    make_forecasts(t);
     tell(t);
     return EXIT_DONE;
 }

@@ -13,7 +13,7 @@
 
 /* --- what the machine may ask for --- */
 
-/* Taken is on disk, and that is enough for a guest that runs: whoever asks Xen sees the rest. */
+/* "Taken" is on disk, and that is enough for a running guest: Xen tells the rest. */
 static int record(void *arg, struct err *e)
 {
     struct receive *r = arg;
@@ -72,7 +72,7 @@ static int rename_own(void *arg, struct err *e)
         &r->xl, r->build.domid, r->admission.name, r->in.offer.name, deadline_in(XL_SHORT_NS), e);
 }
 
-/* Nobody else looks: the source, once it has sent GO, waits for what we say. */
+/* Nobody else checks: once it has sent GO, the source waits for our word. */
 static int check_limit(void *arg, struct err *e)
 {
     struct receive *r = arg;
@@ -83,9 +83,9 @@ static int check_limit(void *arg, struct err *e)
         "it could not be started within the limit (--start-timeout) and was given back");
 }
 
-/* libxl did not come back from the unpause, and may still make it, or failed somewhere on its way.
- * FAILED lets the guest run on at the source: it must not have run here, and never may. Returns
- * whether it runs. */
+/* libxl did not return from the unpause and may still carry it out, or failed half-way. FAILED lets
+ * the guest run on at the source, so it must not have run here and never may. Returns whether it
+ * runs. */
 static bool hold_guest(struct receive *r)
 {
     struct err e = ERR_INIT;
@@ -115,7 +115,8 @@ static int unpause(void *arg, struct err *e)
     return rc;
 }
 
-/* libxl destroys what it could not finish; this looks, and does it when libxl was through. */
+/* libxl destroys what it could not finish. This checks, and destroys the copy if libxl had finished
+ * it. */
 static int destroy_copy(void *arg, struct err *e)
 {
     struct receive *r = arg;
@@ -141,7 +142,7 @@ static int forget(void *arg, struct err *e)
     return 0;
 }
 
-/* Only said when our copy is gone. One line tells the cause. */
+/* Only sent when our copy is gone. One line gives the cause. */
 static int send_failed(void *arg, struct err *e)
 {
     struct receive *r = arg;
@@ -239,7 +240,7 @@ int receive_await_go(struct receive *r, struct err *e)
     return rc ? rc : take_go(r, body, len_bytes, e);
 }
 
-/* What was said is heard, or is remembered until the source asks. */
+/* Either the source has heard our word, or we remember it until it asks. */
 static void conclude(struct receive *r)
 {
     struct err e = ERR_INIT;
@@ -273,7 +274,7 @@ int receive_give_up(struct receive *r, struct err *why)
     struct err e = ERR_INIT;
 
     if (!build_stop(&r->build, why)) {
-        /* Its threads die with this process; what it made is left to --recover. */
+        /* Its threads die with this process; --recover takes care of what it made. */
         log_error(&r->in.log, "%s; libxl does not end what it was doing: run xmigrate --recover",
             why->text);
         journal_keep(&r->journal);

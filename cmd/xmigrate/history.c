@@ -21,7 +21,7 @@ enum {
     HISTORY_PATH_BYTES = PATHS_BYTES + 16
 };
 
-/* More than any of it takes; a longer time would come from a broken file. */
+/* Nothing takes longer: a greater figure comes from a broken file. */
 #define LIMIT_NS (600 * NS_PER_S)
 
 static int write_line(char line[static LINE_BYTES], unsigned kind, int64_t took_ns)
@@ -29,7 +29,7 @@ static int write_line(char line[static LINE_BYTES], unsigned kind, int64_t took_
     return snprintf(line, LINE_BYTES, "%u %" PRId64 "\n", kind, took_ns);
 }
 
-/* What is not exactly what history_record() writes is not ours: it was cut, or torn by a crash. */
+/* A line that is not exactly as history_record() writes it was cut short, or torn by a crash. */
 static bool read_line(const char *line, size_t len_bytes, unsigned *kind, int64_t *took_ns)
 {
     char copy[LINE_BYTES], again[LINE_BYTES];
@@ -57,10 +57,10 @@ int64_t history_from_text(const char *text, size_t len_bytes, unsigned kind, int
 {
     const char *end = text + len_bytes;
     int64_t newest_ns[NEWEST];
-    unsigned seen = 0;
+    unsigned found = 0;
 
     /* From the newest line back. */
-    while (end > text && seen < NEWEST) {
+    while (end > text && found < NEWEST) {
         const char *line = end - 1;
         unsigned line_kind;
         int64_t took_ns;
@@ -68,10 +68,10 @@ int64_t history_from_text(const char *text, size_t len_bytes, unsigned kind, int
         while (line > text && line[-1] != '\n')
             line--;
         if (read_line(line, (size_t)(end - line), &line_kind, &took_ns) && line_kind == kind)
-            insert_sorted(newest_ns, seen++, took_ns);
+            insert_sorted(newest_ns, found++, took_ns);
         end = line;
     }
-    return seen ? newest_ns[seen / 2] : otherwise_ns;
+    return found ? newest_ns[found / 2] : otherwise_ns;
 }
 
 static int open_file(const char *what, int flags, struct err *e)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What earlier migrations took on this host, kept in the run directory as lines of "KIND
- * NANOSECONDS" in a file for each thing measured. The downtime that is predicted has two parts that
- * nobody can measure beforehand:
+ * How long earlier migrations took on this host: in the run directory, a file for each thing
+ * measured, with lines of "KIND NANOSECONDS". Two parts of the predicted downtime cannot be
+ * measured beforehand:
  *
  *   finish    receiving: a domain, once the last byte is there; KIND is the number of its devices.
  *             The source is told.
@@ -20,13 +20,13 @@
 #define HISTORY_FINISH  "finish"
 #define HISTORY_SUSPEND "suspend"
 
-/* Never an error: otherwise_ns if there is no past. */
+/* Never an error: otherwise_ns if nothing is recorded. */
 int64_t history_estimate_ns(const char *what, unsigned kind, int64_t otherwise_ns);
 
 int history_record(const char *what, unsigned kind, int64_t took_ns, struct err *e);
 
-/* Pure: the median of the newest few of that kind, from the file's text: one move on a busy host
- * must not spoil the next predictions. */
+/* Pure: the median of the newest few of that kind, from the file's text, so that one move on a busy
+ * host does not spoil the next predictions. */
 int64_t history_from_text(const char *text, size_t len_bytes, unsigned kind, int64_t otherwise_ns);
 
 #endif

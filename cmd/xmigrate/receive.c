@@ -19,7 +19,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-/* Before any domain arrived here: libxl's own work, and each device's hotplug script. */
+/* Assumed before any domain has arrived here: libxl's own work, and each device's hotplug
+ * script. */
 #define FINISH_NS        (100 * NS_PER_MS)
 #define FINISH_DEVICE_NS (300 * NS_PER_MS)
 
@@ -62,7 +63,7 @@ static int make_secrets(struct receive *r, struct err *e)
     return 0;
 }
 
-/* All that the helper has to know but for the domid, which libxl finds. */
+/* Everything that the helper has to know except the domid, which libxl allocates. */
 static void fill_job(struct receive *r)
 {
     struct link_job *job = &r->build.job;
@@ -222,7 +223,7 @@ int receive_main(const struct listen_options *o, const struct log *log, int fd,
 
     int code = serve(r, fd, preamble, &e);
 
-    /* A restore that would not end still uses what would be cleaned up. */
+    /* A restore that did not end still uses what would be freed here. */
     if (r->build.op.async)
         return code;
     clean_up(r);

@@ -14,8 +14,8 @@
 #include "cmd/xmigrate/session/listener.h"
 #include "transport/preamble.h"
 
-/* Owns fd (the new migration's control connection, its preamble read) and acceptor_sock. Returns
- * an exit code, or not at all when it became the monitor. */
+/* Takes over fd (the new migration's control connection, its preamble read) and acceptor_sock.
+ * Returns an exit code; does not return when it becomes the monitor. */
 int receive_main(const struct listen_options *o, const struct log *log, int fd,
     const struct preamble *preamble, int acceptor_sock);
 

@@ -20,7 +20,7 @@ struct receive {
 
     /* handover.c's. */
     enum handoff_state state; /* cmd/handoff/machine.h */
-    bool may_run;             /* libxl may still start it, which could not be prevented */
+    bool may_run;             /* libxl may still start it, and that could not be prevented */
     struct err *why;          /* while it is given up, or the source was not told */
     bool heard;               /* HEARD came */
     struct message_mark mark; /* READY's */
@@ -34,7 +34,7 @@ struct receive {
 int receive_await_go(struct receive *r, struct err *e);
 /* After GO; an exit code. */
 int receive_hand_over(struct receive *r, int64_t ready_took_ns);
-/* The migration failed and our copy goes; an exit code. */
+/* The migration failed: get rid of our copy. Returns an exit code. */
 int receive_give_up(struct receive *r, struct err *why);
 
 #endif

@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A process there that still has the guest in hand: how often it is asked again. */
-#define AGAIN_NS           (500 * NS_PER_MS)
+/* How often to ask while a process there still has the guest in hand. */
+#define ASK_EVERY_NS       (500 * NS_PER_MS)
 #define DEFAULT_CONNECT_NS (10 * NS_PER_S)
 
 struct resolve {
@@ -104,7 +104,7 @@ static int converse(
 }
 
 /* Until the other end has made up its mind, or for as long as a peer may be silent. */
-static int ask_again(
+static int ask_until_settled(
     struct resolve *r, const struct journal_record *s, struct message_answer *answer, struct err *e)
 {
     const int64_t deadline_ns = deadline_in(r->silent_ns);
@@ -117,7 +117,7 @@ static int ask_again(
         if (rc || answer->answer != ANSWER_IN_DOUBT || deadline_passed(deadline_ns))
             return rc;
         hang_up(r);
-        sleep_until_ns(deadline_in(AGAIN_NS));
+        sleep_until_ns(deadline_in(ASK_EVERY_NS));
     }
 }
 
@@ -128,7 +128,7 @@ static enum handoff_event ask(void *arg, const struct journal_record *s)
     struct err e = ERR_INIT;
 
     hang_up(r);
-    if (ask_again(r, s, &answer, &e)) {
+    if (ask_until_settled(r, s, &answer, &e)) {
         log_error(r->log, "\"%s\": %s could not be asked: %s", s->name, s->peer, e.text);
         return HANDOFF_NO_ANSWER;
     }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xmigrate --resolve [DOM]: guests that were given away and of which nobody here knows what came of
- * them. The host that they were given to is asked, over a control connection of its own, and what
- * it says is done: it ran there, so our copy goes; it never will, so it runs on here; else what
- * is known and what is safe is said, and nothing is done.
+ * xmigrate --resolve [DOM]: settles what became of guests that were given away. The host that a
+ * guest was given to is asked, over a control connection of its own. If it ran there, our copy
+ * goes; if it never will, it runs on here; else what is known and what is safe is printed, and
+ * nothing is done.
  */
 #ifndef CMD_XMIGRATE_RESOLVE_H
 #define CMD_XMIGRATE_RESOLVE_H

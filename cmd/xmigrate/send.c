@@ -19,11 +19,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A guest that answered the suspend request too late may still stop: it is watched for so long. */
+/* A guest that answered the suspend request too late may still stop: how long to wait for that. */
 #define LATE_SUSPEND_NS (15 * NS_PER_S)
-#define LATE_LOOK_NS    (200 * NS_PER_MS)
+#define LATE_POLL_NS    (200 * NS_PER_MS)
 
-/* The guest stands still meanwhile, and nobody pings the destination. */
+/* Meanwhile the guest is suspended and nobody pings the destination. */
 #define RENAME_NS (10 * NS_PER_S)
 
 struct send {
@@ -126,7 +126,7 @@ static void fill_transfer(struct send *s)
 
 static int tell_failure(struct send *s, struct err *why, int code, const char *guest)
 {
-    /* Of a connection that broke nobody knows at which end. */
+    /* When a connection breaks, nobody knows at which end. */
     if (why->side == SIDE_UNKNOWN && why->class != ERR_PEER)
         why->side = SIDE_SOURCE;
 
@@ -216,14 +216,14 @@ static int recover(struct send *s, struct err *e)
 }
 
 /* A suspend that was given up may still happen. */
-static int watch_late_suspend(struct send *s, struct err *e)
+static int await_late_suspend(struct send *s, struct err *e)
 {
     const int64_t deadline_ns = deadline_in(LATE_SUSPEND_NS);
     struct xl_domain d;
     struct err gone = ERR_INIT;
 
     while (!deadline_passed(deadline_ns)) {
-        sleep_until_ns(deadline_in(LATE_LOOK_NS));
+        sleep_until_ns(deadline_in(LATE_POLL_NS));
 
         const int rc = xl_look_at(&s->a.xl, s->a.domain.domid, s->a.domain.uuid, &d, &gone);
 
@@ -249,7 +249,7 @@ static int resume(void *arg, struct err *e)
         return 0;
     rc = recover(s, e);
     if (!rc && t->suspend_timed_out && s->found == RECOVER_RUNNING)
-        rc = watch_late_suspend(s, e);
+        rc = await_late_suspend(s, e);
     return rc;
 }
 
@@ -262,7 +262,7 @@ static int pass_on(void *arg, struct err *e)
     return 0;
 }
 
-/* If it is lost, the destination only remembers for longer than it had to. */
+/* If this is lost, the destination merely remembers for longer than it has to. */
 static int send_heard(void *arg, struct err *e)
 {
     struct send *s = arg;
@@ -291,7 +291,7 @@ static int forget(void *arg, struct err *e)
     return 0;
 }
 
-/* GO was sent and no answer came: nobody guesses. */
+/* GO was sent and no answer came: do not guess. */
 static int advise(void *arg, struct err *e)
 {
     struct send *s = arg;
@@ -398,10 +398,10 @@ static int conclude_failed(struct send *s, struct err *why, enum handoff_event e
             "libxl does not come back: run xmigrate --recover, which looks after "
             "\"%s\" once this process has ended",
             s->a.domain.name);
-        /* Its thread still uses what we would free. */
+        /* libxl's thread still uses what we would free. */
         _exit(EXIT_DOUBT);
     }
-    /* Without READY it says FAILED all the same, and before GO it may have. */
+    /* FAILED also comes without a READY, and may have come before GO. */
     if (take_step(s, s->transfer.peer_failed ? HANDOFF_FAILED_CAME : event, &e)) {
         struct err both = ERR_INIT;
 

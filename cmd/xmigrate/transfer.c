@@ -302,7 +302,7 @@ static int turn(struct transfer *t, int64_t until_ns, struct err *e)
     };
     int rc = 0;
 
-    operation_watch(&t->op, fds + OPERATION);
+    operation_pollfds(&t->op, fds + OPERATION);
     if (poll(fds, SOURCES, deadline_poll_ms(deadline_earlier(until_ns, next_limit(t)))) < 0)
         return errno == EINTR ? 0 : err_sys(e, ERR_INTERNAL, errno, "poll");
     /* The order is that of who knows best what went wrong. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What differs by guest type at the source: how its memory is reached and what it is besides
- * memory. Two types: PV (pv_save.c) and HVM containers, PVH among them (hvm_save.c). Every member
- * is implemented by both; what becomes of it at the destination is beside them (loader.h).
+ * What differs by guest type at the source: how its memory is reached and what state it has besides
+ * memory. Two types: PV (pv_save.c) and HVM containers, PVH among them (hvm_save.c). Both implement
+ * every member; their counterparts at the destination are loader.h's.
  */
 #ifndef ENGINE_GUEST_GUEST_H
 #define ENGINE_GUEST_GUEST_H
@@ -13,7 +13,7 @@
 struct out;
 struct guest;
 
-/* guest_ops.frame_of: nothing stands there. */
+/* guest_ops.frame_of: there is no frame. */
 #define GUEST_NO_FRAME UINT64_MAX
 
 struct guest_ops {
@@ -23,12 +23,12 @@ struct guest_ops {
     /* Records that must come between STATIC_DATA_END and the first page. Once, as above. */
     int (*send_memory_head)(struct guest *g, struct out *out, struct err *e);
 
-    /* Is what was mapped at the start still how the guest keeps its memory? After every round, and
+    /* Does the guest still keep its memory as it was mapped at the start? After every round, and
      * with the guest suspended before its state is read. */
     int (*check)(struct guest *g, struct err *e);
 
-    /* The frame to map for pfn (below frames), or GUEST_NO_FRAME. From any lane at any time: it
-     * reads what the guest may be changing and may be out of date when it returns. */
+    /* The frame to map for pfn (below frames), or GUEST_NO_FRAME. From any lane at any time: the
+     * guest may be changing what it reads, so the result may be out of date at once. */
     uint64_t (*frame_of)(const struct guest *g, uint64_t pfn);
 
     /* As canonicalise_page() with this guest's rules. From any lane at any time, only for pages
@@ -37,8 +37,8 @@ struct guest_ops {
         const uint64_t src[static PTES_PER_PAGE], uint64_t dst[static PTES_PER_PAGE],
         struct pte_fault *fault);
 
-    /* Of a page table that could not be translated: does it name a frame that the guest keeps when
-     * it suspends, another domain's or a device's? (Those that it shares with Xen it lets go.) If
+    /* Of a page table that could not be translated: does it name another domain's or a device's
+     * frame, which the guest keeps when it suspends? (Those that it shares with Xen it lets go.) If
      * so *fault is the first such entry. From any lane at any time. */
     bool (*find_foreign)(
         const struct guest *g, const uint64_t table[static PTES_PER_PAGE], struct pte_fault *fault);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HVM containers (PVH among them) at the source: frames are the guest's own numbers, Xen
- * translates them, and its page tables hold nothing of the host.
+ * HVM containers (PVH among them) at the source: frames have the guest's own numbers, which Xen
+ * translates, and the guest's page tables name nothing of the host's.
  */
 #include "engine/guest/hvm_save.h"
 
@@ -41,7 +41,7 @@ static int hvm_canonicalise(const struct guest *g, unsigned level,
     const uint64_t src[static PTES_PER_PAGE], uint64_t dst[static PTES_PER_PAGE],
     struct pte_fault *fault)
 {
-    /* Xen validates no page tables of such a guest, so no page of it has such a type. */
+    /* Xen validates no page tables of such a guest, so none of its pages has such a type. */
     (void)g, (void)level, (void)src, (void)dst;
     *fault = (struct pte_fault){0};
     return -EINVAL;
@@ -69,12 +69,12 @@ static int send_context(struct guest *g, struct out *out, struct err *e)
     return rc;
 }
 
-/* Those that move with a guest and are not zero. */
+/* Parameters that move with a guest and are not zero. */
 static int read_params(
     struct guest *g, struct v3_hvm_param params[V3_MAX_HVM_PARAMS], unsigned *count, struct err *e)
 {
-    /* Those that say where things are and how the guest was built; the others (callbacks, event
-     * channels, timers) are in the context, in the configuration or made anew. */
+    /* Parameters that say where things are and how the guest was built. The others (callbacks,
+     * event channels, timers) are in the context or the configuration, or are made anew. */
     static const uint32_t moving[] = {
         HVM_PARAM_STORE_PFN,
         HVM_PARAM_IOREQ_PFN,

@@ -15,13 +15,14 @@ int load_open(struct loader *l, const struct loader_params *p, uint32_t v3_guest
     uint64_t frame_limit, struct err *e);
 void load_close(struct loader *l);
 
-/* One state record of either type, in its place. Page data and stream control are not for it. */
+/* One state record of either guest type, in order. Not for page data and stream control. */
 int load_state(struct loader *l, uint32_t type, const void *body, size_t len_bytes, struct err *e);
 
-/* STATIC_DATA_END, once: policies to Xen. *missing: CPU_POLICY_NO_..., what did not come. */
+/* At STATIC_DATA_END, once: hand the policies to Xen. *missing: CPU_POLICY_NO_..., those that did
+ * not come. */
 int load_static_done(struct loader *l, unsigned *missing, struct err *e);
 
-/* Before pages, and at the end: is everything there that they need? ERR_PEER if not. */
+/* Before pages, and at the end: is everything there that is needed? ERR_PEER if not. */
 int load_check_ready(struct loader *l, struct err *e);
 
 /* After the last page, with nothing mapped: the state that had to wait. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What differs by guest type at the destination: what its state becomes here. Two types: PV
- * (pv_load.c) and HVM containers, PVH among them (hvm_load.c); load.h is how the story uses them.
+ * (pv_load.c) and HVM containers, PVH among them (hvm_load.c). The story uses them through load.h.
  * What must wait for the last page is kept and done by complete(), with every page in place and
  * nothing mapped.
  *
@@ -16,7 +16,7 @@
 
 struct loader;
 
-/* The domain, empty and paused, and who serves its rings. */
+/* The domain, empty and paused, and the domains that serve its rings. */
 struct loader_params {
     uint32_t domid;
     uint32_t store_evtchn, store_domid;
@@ -24,7 +24,7 @@ struct loader_params {
     const struct log *log;
 };
 
-/* Where the rings came to lie: MFNs of a PV guest, GFNs of others. */
+/* Where the rings are now: MFNs of a PV guest, GFNs of others. */
 struct guest_rings {
     uint64_t store_gfn, console_gfn;
 };
@@ -34,7 +34,7 @@ struct loader_ops {
      * again replaces what came before. */
     int (*state)(
         struct loader *l, uint32_t type, const void *body, size_t len_bytes, struct err *e);
-    /* What pages need of this guest type alone (PV: the size of its p2m). */
+    /* What pages of this guest type need besides (PV: the size of its p2m). */
     int (*check_ready)(struct loader *l, struct err *e);
     int (*complete)(struct loader *l, struct guest_rings *rings, struct err *e);
     /* Called exactly once, also after a failure. */

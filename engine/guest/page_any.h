@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Structures of PV guests that come in two widths: a field of whichever it is, and cr3, in which
+ * Structures of PV guests come in two widths: access to a field in either, and to cr3, in which
  * 32-bit guests fold frame numbers beyond 4 GiB.
  */
 #ifndef ENGINE_GUEST_PAGE_ANY_H

@@ -3,7 +3,7 @@
  * Page-table entries of PV guests: pure functions, no Xen. A guest's tables name machine frames
  * (MFNs); in the stream they name the guest's own (PFNs), and at the destination MFNs again.
  *
- * Every table is seen as 512 entries of 64 bits (PAE tables too). Only present entries are
+ * Every table is treated as 512 entries of 64 bits (PAE tables too). Only present entries are
  * translated, and of these only the frame (bits 12 to 51); the others are copied as they are.
  * Entries of Xen's own slots become zero.
  */

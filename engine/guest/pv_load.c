@@ -45,12 +45,12 @@ static int load_info(struct loader *l, const void *body, size_t len_bytes, struc
 
     if (rc)
         return rc;
-    if (s->seen_info)
+    if (s->have_info)
         return err_set(e, ERR_PEER, EPROTO, "X86_PV_INFO came twice");
     if (info.guest_width != l->domain.width_bytes &&
         build_set_width(&l->xen, l->p->domid, info.guest_width, e))
         return -e->code;
-    s->seen_info = true;
+    s->have_info = true;
     s->width_bytes = info.guest_width;
     s->levels = info.pt_levels;
     return 0;
@@ -61,7 +61,7 @@ static int load_p2m_frames(struct loader *l, const void *body, size_t len_bytes,
     struct pv_state *s = l->guest;
     struct v3_p2m_frames p2m;
 
-    if (!s->seen_info)
+    if (!s->have_info)
         return err_set(e, ERR_PEER, EPROTO, "X86_PV_P2M_FRAMES came before X86_PV_INFO");
 
     const int rc = v3_decode_p2m_frames(body, len_bytes, s->width_bytes, &p2m, e);
@@ -87,7 +87,7 @@ static int load_vcpu(
     struct pv_state *s = l->guest;
     struct v3_vcpu vcpu;
 
-    if (!s->seen_info)
+    if (!s->have_info)
         return err_set(e, ERR_PEER, EPROTO, "%s came before X86_PV_INFO", v3_name(type));
 
     const int rc = v3_decode_vcpu(type, body, len_bytes, s->width_bytes, &vcpu, e);

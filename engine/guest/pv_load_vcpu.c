@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Start_info and vCPUs of a PV guest at the destination. Frame numbers in them are PFNs, which the
- * guest (start_info) and the source (contexts) made of the old host's.
+ * Start_info and vCPUs of a PV guest at the destination. Frame numbers in them are PFNs: the guest
+ * (start_info) and the source (contexts) have translated the old host's.
  */
 #include "engine/guest/pv_load_vcpu.h"
 
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* The guest's start_info, whose frame numbers it made PFNs before it suspended. */
+/* The guest's start_info, in which it turned frame numbers into PFNs before it suspended. */
 static int put_start_info(struct loader *l, uint64_t mfn, struct guest_rings *rings, struct err *e)
 {
     const struct pv_state *s = l->guest;

@@ -11,7 +11,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* What belongs to Xen of a guest's virtual memory (public/arch-x86/xen-x86_64.h, xen-x86_32.h). */
+/* The part of a guest's virtual memory that is Xen's (public/arch-x86/xen-x86_64.h,
+ * xen-x86_32.h). */
 #define XEN_64_FIRST 0xffff800000000000ull
 #define XEN_64_LAST  0xffff87ffffffffffull
 #define XEN_32_FIRST 0xf5800000ull
@@ -31,7 +32,7 @@ uint64_t pv_pfn_to_mfn(const struct pv_memory *m, uint64_t pfn)
         mfn = __atomic_load_n((const uint64_t *)m->p2m + pfn, __ATOMIC_RELAXED);
     else
         mfn = __atomic_load_n((const uint32_t *)m->p2m + pfn, __ATOMIC_RELAXED);
-    /* Guests also mark entries that are no memory of theirs with high bits. */
+    /* Guests also use high bits to mark entries that are not their memory. */
     return mfn < m->m2p.entries ? mfn : PV_NO_FRAME;
 }
 
@@ -84,7 +85,7 @@ static size_t count_leaves(const struct pv_memory *m)
     return m->max_pfn / entries_per_frame(m) + 1;
 }
 
-/* The leaves: map them as one table, and turn their frames into PFNs with its help. */
+/* Map the leaves as one table, and use it to turn their own frames into PFNs. */
 static int map_leaves(
     struct xen *x, struct pv_memory *m, const struct frame_list *leaves, struct err *e)
 {
@@ -134,7 +135,7 @@ static size_t trailing_run(const uint64_t *mfns, size_t count)
     return i;
 }
 
-/* Frames that several entries share can only be the guest's "nothing here": cut all but one. */
+/* A frame that several entries share can only be the guest's "nothing here": cut all but one. */
 static void trim_tree(struct pv_memory *m, struct frame_list *middle)
 {
     const uint64_t reach = entries_per_frame(m) * entries_per_frame(m);

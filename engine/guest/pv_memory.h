@@ -36,10 +36,10 @@ struct pv_memory {
     uint64_t *p2m_pfns; /* where in the guest its p2m lies: p2m_frames PFNs */
 
     bool has_generation;
-    uint64_t generation; /* the guest counts it up when it changes where its p2m list is */
+    uint64_t generation; /* the guest increments it when it moves its p2m list */
 };
 
-/* *m is empty again after a failure. */
+/* After a failure *m is empty. */
 int pv_memory_map(struct xen *x, const struct domain *dom, struct pv_memory *m, struct err *e);
 void pv_memory_unmap(struct xen *x, struct pv_memory *m);
 
@@ -51,8 +51,8 @@ bool pv_mfn_to_pfn(const struct pv_memory *m, uint64_t mfn, uint64_t *pfn);
 
 /*
  * Does mfn belong to another domain or to a device? What Xen itself shares with a guest (shared
- * info, grant tables) is in no m2p: guests map it while they run and let it go when they suspend.
- * A frame that the guest is giving away or taking right now may look foreign for a moment.
+ * info, grant tables) is in no m2p: guests map it while they run and let it go when they suspend. A
+ * frame that the guest is giving away or taking right now may seem foreign for a moment.
  */
 bool pv_mfn_is_foreign(const struct pv_memory *m, uint64_t mfn);
 

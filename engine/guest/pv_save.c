@@ -98,7 +98,7 @@ static int send_shared_info(struct guest *g, struct out *out, struct err *e)
     return out->ops->state(out, V3_SHARED_INFO, &part, 1, e);
 }
 
-/* A vCPU record; none if the blob is empty, as it is afterwards. */
+/* Send a vCPU record, or none if the blob is empty. Empties it. */
 static int send_blob(
     struct out *out, uint32_t v3_type, uint32_t vcpu, struct blob *blob, struct err *e)
 {

@@ -65,7 +65,7 @@ static int canonicalise_roots(
     if (width == 4 || !c->x64.ctrlreg[1])
         return 0;
     rc = to_pfn(m, vcpu, "cr1", cr3_to_frame(c->x64.ctrlreg[1], width), &pfn, e);
-    /* Bit 0 says that it is set: PFN 0 is a page like any other. */
+    /* Bit 0 marks it as set: PFN 0 is a page like any other. */
     c->x64.ctrlreg[1] = frame_to_cr3(pfn, width) | 1;
     return rc;
 }

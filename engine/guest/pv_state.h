@@ -8,13 +8,13 @@
 
 #include "engine/guest/loader.h"
 
-/* What one vCPU was at the source. Empty: nothing came, and nothing is to be set. */
+/* What one vCPU was at the source. Empty: nothing came, so nothing is set. */
 struct vcpu_state {
     struct blob basic, extended, xsave, msrs;
 };
 
 struct pv_state {
-    bool seen_info;
+    bool have_info;
     unsigned width_bytes;
     unsigned levels;    /* of page tables */
     uint64_t *p2m_pfns; /* frames of the guest's own p2m */

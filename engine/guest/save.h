@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Opening a guest at the source, of whichever type it is. */
+/* Opening a guest at the source, whatever its type. */
 #ifndef ENGINE_GUEST_SAVE_H
 #define ENGINE_GUEST_SAVE_H
 

@@ -40,7 +40,7 @@ struct in_event {
     size_t len_bytes;
 };
 
-/* Called after each batch of pages, by whichever thread put it in place. */
+/* Called after each batch of pages, on the thread that put it in place. */
 struct in_hook {
     void (*placed)(void *arg);
     void *arg;
@@ -50,9 +50,9 @@ struct in_ops {
     /* Once, before everything else. */
     int (*head)(struct in *in, struct in_head *head, struct err *e);
     int (*next)(struct in *in, struct in_event *event, struct err *e);
-    /* After IN_PAGES: put them into the guest, whose frames are the same each time. When it
-     * returns, also after a failure, no thread of the in runs, nothing is mapped and nobody touches
-     * frames; the first cause is in *e. */
+    /* After IN_PAGES: put them into the guest; frames is the same each time. When it returns, also
+     * after a failure, no thread of the in runs, nothing is mapped and nobody touches frames; the
+     * first cause is in *e. */
     int (*pages)(struct in *in, struct frames *frames, const struct in_hook *hook, struct err *e);
     /* Tell the source how it ended, where that is possible: that all is in place, or why not. */
     int (*answer)(
@@ -66,7 +66,7 @@ struct in {
     const char *name; /* for messages; lives as long as the in */
 };
 
-/* An image that comes with checkpoints is not for us: ERR_PEER. */
+/* The error for an image with checkpoints, which we do not take: ERR_PEER. */
 int in_refuse_checkpoint(const struct in *in, struct err *e);
 
 #endif

@@ -22,7 +22,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* To tell the source why, when all has failed: not worth a long wait. */
+/* Telling the source why it failed is not worth a longer wait. */
 #define FAREWELL_NS (5 * NS_PER_S)
 
 struct in_lanes;
@@ -32,7 +32,7 @@ struct lane {
     unsigned index;
     pthread_t thread;
     bool started;
-    /* The thread's until it is joined. */
+    /* The lane thread's until it is joined. */
     struct page_decoder *decoder;
     struct placer *placer;
     struct lane_totals totals;
@@ -256,7 +256,7 @@ static int lanes_next(struct in *in, struct in_event *event, struct err *e)
     return 0;
 }
 
-/* Each lane ended as the source says that it did. */
+/* Did each lane end as the source says? */
 static int compare_totals(
     const struct in_lanes *s, const struct trunk_lanes_done *done, struct err *e)
 {
@@ -270,7 +270,7 @@ static int compare_totals(
     return rc;
 }
 
-/* All rounds at once, from the first one's mark, or from LANES_DONE if there was none. */
+/* All rounds, from the first one's mark, or from LANES_DONE if there was none. */
 static int lanes_pages(
     struct in *in, struct frames *frames, const struct in_hook *hook, struct err *e)
 {
@@ -287,7 +287,7 @@ static int lanes_pages(
     if (rc)
         fail(s, &own);
     join_lanes(s);
-    /* Nobody else is left to write it. */
+    /* No other thread is left that could write it. */
     return err_is_set(&s->failure) ? err_take(e, &s->failure)
                                    : compare_totals(s, &s->message.lanes_done, e);
 }

@@ -50,7 +50,7 @@ static bool is_table(const struct placer *p, uint64_t entry)
     return p->frames->levels && v3_type_table_level(v3_entry_type(entry));
 }
 
-/* Do the tables name frames that the guest can have? */
+/* Do the tables name only frames that the guest can have? */
 static int check_tables(const struct placer *p, const uint64_t *entries, const void *const *pages,
     unsigned count, struct err *e)
 {
@@ -123,7 +123,7 @@ static int localise(struct placer *p, uint64_t pfn, const void *content, struct 
     return 0;
 }
 
-/* Where a frame's content is to be put, of those that have one. */
+/* Where to put the frame's content, for types that have one. */
 static int map_frames(struct placer *p, const uint64_t *entries, unsigned count, struct err *e)
 {
     unsigned n = 0;
@@ -184,7 +184,7 @@ void place_end(struct placer *p)
     p->mapped = 0;
 }
 
-/* Is what stands in the guest what the stream says? */
+/* Does the guest's memory hold what the stream says? */
 static int compare_page(
     struct placer *p, uint64_t entry, const void *guest, const void *content, struct err *e)
 {

@@ -27,7 +27,7 @@ struct placer {
     place_table table;   /* one of them localised */
 
     /* Between place_begin() and place_end(). */
-    void *into[PLACE_MAX_PAGES]; /* where the content of entry i goes; NULL where it has none */
+    void *into[PLACE_MAX_PAGES]; /* where the content of entry i goes; NULL if it has none */
     void *guest[PLACE_MAX_PAGES];
     void *mapping;
     unsigned mapped;
@@ -50,8 +50,8 @@ int place_begin(struct placer *p, const uint64_t *entries, unsigned count, struc
 int place_commit(struct placer *p, const uint64_t *entries, unsigned count, struct err *e);
 void place_end(struct placer *p);
 
-/* All of that for contents that are here already, or with verify compare them: pages[i] is the
- * content of entry i where its type has one. Tables are checked before anything is done. */
+/* All of that for contents that are already here; with verify, compare them instead. pages[i] is
+ * the content of entry i if its type has one. Tables are checked before anything is done. */
 int place_pages(struct placer *p, const uint64_t *entries, const void *const *pages, unsigned count,
     struct err *e);
 

@@ -16,8 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Within a record. Between two the sender may take as long as it likes: to suspend, for one; its
- * death ends the stream. */
+/* Applies within a record. Between two the sender may take as long as it likes (to suspend the
+ * guest, for example); its death ends the stream. */
 #define STALL_NS (60 * NS_PER_S)
 
 struct in_plain {
@@ -26,7 +26,7 @@ struct in_plain {
     struct v3_stream stream;
     char name[48];
     uint32_t version;
-    bool static_done;        /* STATIC_DATA_END came, or was made up for */
+    bool static_done;        /* STATIC_DATA_END came, or was implied */
     struct v3_record record; /* the last one read */
     bool held;               /* it was not handed out yet */
     struct placer *placer;   /* from the first pages on */
@@ -49,13 +49,13 @@ static int plain_head(struct in *in, struct in_head *head, struct err *e)
     s->version = h.version;
     *head = (struct in_head){
         .guest_type = h.guest_type,
-        /* A PV stream says later how many; an HVM one never does. */
+        /* A PV stream tells the number of frames later, an HVM one never. */
         .frame_limit = h.guest_type == V3_GUEST_PV ? 0 : WIRE_MAX_FRAMES,
     };
     return 0;
 }
 
-/* Version 2 has no mark between what comes before memory and memory. */
+/* Version 2 has no mark between static data and memory. */
 static bool lacks_static_end(const struct in_plain *s)
 {
     const uint32_t type = s->record.type;

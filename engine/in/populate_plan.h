@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What to ask Xen for, to give memory to some frames of one extent: a pure function of what is
- * populated. One 2 MiB page when the whole extent is wanted and nothing of it is there yet; else
- * the frames that are missing, each once and ascending.
+ * What to ask Xen for when some frames of an extent need memory: a pure function of what is
+ * populated. One 2 MiB page if the whole extent is wanted and none of it is there yet; else the
+ * missing frames, each once and ascending.
  */
 #ifndef ENGINE_IN_POPULATE_PLAN_H
 #define ENGINE_IN_POPULATE_PLAN_H
@@ -23,7 +23,7 @@ struct populate_plan {
 void plan_populate(const uint64_t populated[static EXTENT_WORDS], const uint64_t *pfns,
     unsigned count, struct populate_plan *plan);
 
-/* How many of pfns from the first on are of the first one's extent; count is at least 1. */
+/* How many pfns, from the first one on, are in its extent; count is at least 1. */
 unsigned run_of_extent(const uint64_t *pfns, unsigned count);
 
 #endif

@@ -19,8 +19,8 @@ enum {
     LANES_WITH_FULL_RECORDS = 8,
 };
 
-/* A page may be dirtied again between being looked at and being sent. Where a batch would take
- * longer than this to send, it is one extent. */
+/* A page may be dirtied again after PEEK and before it is sent. If a batch would take longer than
+ * this to send, it is a single extent. */
 #define BATCH_NS (50 * NS_PER_MS)
 
 /* In a small round every lane should get a share, so that they end together; but each batch has a
@@ -104,7 +104,7 @@ static void count_up(atomic_uint_fast64_t *counter, uint64_t pages)
     atomic_fetch_add_explicit(counter, pages, memory_order_relaxed);
 }
 
-/* What that record cost, for the choice of the next one's codec. */
+/* Note what the record cost, to choose the next one's codec. */
 static void learn(struct lane *l, unsigned codec, uint64_t pages, uint64_t bytes,
     const struct channel_costs *before, int64_t begun_ns, int64_t cpu_ns)
 {
@@ -130,7 +130,7 @@ static void limit_socket(struct lane *l, bool shrank)
     l->shrank = shrank;
 }
 
-/* How many entries a record has at most. */
+/* The most entries that a record may have. */
 static unsigned most_record_pages(const struct lane *l, unsigned codec)
 {
     const unsigned most = codec == CODEC_NONE ? PAGES_MAX_ENTRIES : l->coded_pages;
@@ -138,7 +138,7 @@ static unsigned most_record_pages(const struct lane *l, unsigned codec)
     return codec != l->choice.current && TRIED_RECORD_PAGES < most ? TRIED_RECORD_PAGES : most;
 }
 
-/* One record of the batch's entries from first on. Returns how many it took, or -errno. */
+/* Send a record of the batch's entries from first on. Returns how many it took, or -errno. */
 static int encode_and_send(struct lane *l, unsigned first, struct err *e)
 {
     const struct batch *b = l->batch;
@@ -243,7 +243,7 @@ static int finish_lane(struct lane *l, struct err *e)
     return rc ? rc : channel_finish(l->ch, e);
 }
 
-/* What others have counted. allocations: before this round. */
+/* Collect what others have counted. allocations: as of before this round. */
 static void complete_profile(struct lane *l, uint64_t allocations)
 {
     const struct batch_costs *b = &l->batch->costs;

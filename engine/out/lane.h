@@ -4,7 +4,7 @@
  * long as there are any and maps, translates, encodes and sends them on its own connection. It
  * owns its Xen handles, batch and encoder; the channel is the caller's.
  *
- * The story talks to all lanes through one struct lane_team, whose lock guards everything in it
+ * The story commands all lanes through one struct lane_team, whose lock guards everything in it
  * that changes. A round is a new generation; each lane counts busy_lanes down when it is through.
  */
 #ifndef ENGINE_OUT_LANE_H
@@ -28,7 +28,7 @@ enum lane_order { LANE_ROUND, LANE_FINISH, LANE_QUIT };
 struct lane_team {
     /* The same for all lanes; not changed while any runs. */
     unsigned lane_count;
-    uint32_t codecs; /* that they may use: bits of enum page_codec */
+    uint32_t codecs; /* allowed: a bit mask of enum page_codec */
     const struct cancel *cancel;
     const struct log *log;
 
@@ -36,19 +36,19 @@ struct lane_team {
     pthread_cond_t ordered;  /* lanes wait for a new generation */
     pthread_cond_t changed;  /* the story waits for busy_lanes, failure or outcome */
     unsigned generation;     /* lock */
-    enum lane_order order;   /* lock: what the generation is to do */
+    enum lane_order order;   /* lock: what to do in this generation */
     struct round_job job;    /* lock; not changed while lanes are busy */
     struct frame_share left; /* of the job's bitmap; begun while no lane is busy */
     unsigned busy_lanes;     /* lock */
     struct err failure;      /* lock: the first of any lane */
-    atomic_bool stop;        /* looked at between batches */
+    atomic_bool stop;        /* checked between batches */
 };
 
 /* The caller has set what all lanes share; everything else is zero. */
 int lane_team_init(struct lane_team *t, struct err *e);
 void lane_team_destroy(struct lane_team *t);
 
-/* Let all lanes that were started begin; the team must not be busy. job: for LANE_ROUND. */
+/* Give all lanes that were started an order; the team must not be busy. job: for LANE_ROUND. */
 void lane_team_order(struct lane_team *t, enum lane_order order, const struct round_job *job,
     unsigned started_lanes);
 
@@ -66,8 +66,8 @@ struct lane {
     struct codec_choice choice;
     bool shrank;          /* the last record, by its codec */
     unsigned coded_pages; /* the most that a compressed record of this lane has */
-    uint64_t barriers;    /* that it has sent, one behind each round */
-    int64_t page_ns;      /* from look to sent, of the last batch */
+    uint64_t barriers;    /* sent, one at the end of each round */
+    int64_t page_ns;      /* per page of the last batch, from loading to sent */
     /* Read by the story when the lane is not busy. */
     struct lane_totals totals;
     struct lane_profile profile;

@@ -14,7 +14,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* A connection broke: so long the receiver has to say why. */
+/* After a connection broke: how long the receiver has to say why. */
 #define EXPLAIN_NS (2 * NS_PER_S)
 
 struct out_lanes {
@@ -43,7 +43,7 @@ static struct out_lanes *lanes_of(struct out *out)
 
 /* ---- the listener ---- */
 
-/* Only a failure may come before we asked. */
+/* Only a failure may come unasked. */
 static void accept_result(struct out_lanes *s, const struct trunk_message *m, struct err *e)
 {
     if (m->type != RECORD_RESULT || (!s->asked && !err_is_set(&m->result.failure))) {
@@ -76,8 +76,7 @@ static void *listen_on_trunk(void *arg)
     return NULL;
 }
 
-/* What the listener has to say for a failure; 0 if nothing is wrong as far as it knows. Lock held.
- */
+/* The failure that the listener knows of, or 0. Lock held. / */
 static int trunk_failure(const struct out_lanes *s, struct err *e)
 {
     if (s->got_result && err_is_set(&s->result.failure))
@@ -87,7 +86,7 @@ static int trunk_failure(const struct out_lanes *s, struct err *e)
     return 0;
 }
 
-/* Wait for a change or until then. Lock held. */
+/* Wait for a change, or until until_ns. Lock held. */
 static void await_change(struct out_lanes *s, int64_t deadline_ns)
 {
     deadline_cond_wait(&s->team.changed, &s->team.lock, deadline_ns);
@@ -143,10 +142,10 @@ static void shut_down_lanes(struct out_lanes *s)
         channel_shutdown(s->lanes[i].ch);
 }
 
-/* Until all lanes are through; a failure of one, or of the trunk, ends the others at once. */
+/* Wait until all lanes are done; a failure of one, or of the trunk, ends the others at once. */
 static int await_lanes(struct out_lanes *s, const struct round_hook *hook, struct err *e)
 {
-    int64_t report_ns = deadline_in(ROUND_WATCH_NS);
+    int64_t report_ns = deadline_in(ROUND_PROGRESS_NS);
     bool down = false;
 
     pthread_mutex_lock(&s->team.lock);
@@ -163,7 +162,7 @@ static int await_lanes(struct out_lanes *s, const struct round_hook *hook, struc
         const struct round_counts counts = add_up(s, false);
 
         hook->progress(hook->arg, &counts);
-        report_ns = deadline_in(ROUND_WATCH_NS);
+        report_ns = deadline_in(ROUND_PROGRESS_NS);
         pthread_mutex_lock(&s->team.lock);
     }
 
@@ -176,7 +175,7 @@ static int await_lanes(struct out_lanes *s, const struct round_hook *hook, struc
     return rc ? explain(s, e) : 0;
 }
 
-/* Behind the last round: what each lane has sent, first on itself, then on the trunk. */
+/* After the last round, tell what each lane has sent: first on the lane, then on the trunk. */
 static int finish_lanes(struct out_lanes *s, const struct round_hook *hook, struct err *e)
 {
     struct trunk_lanes_done done = {.lane_count = s->started_lanes};
@@ -307,7 +306,7 @@ static int await_result(
 
     pthread_mutex_lock(&s->team.lock);
     while (!s->trunk_ended && !deadline_passed(deadline_ns) && !cancel_is_fired(cancel))
-        await_change(s, deadline_earlier(deadline_ns, deadline_in(ROUND_WATCH_NS)));
+        await_change(s, deadline_earlier(deadline_ns, deadline_in(ROUND_PROGRESS_NS)));
     if (!s->trunk_ended)
         rc = cancel_is_fired(cancel) ? err_set(e, ERR_CANCELLED, ECANCELED, "told to stop")
                                      : err_set(e, ERR_PEER, ETIMEDOUT,

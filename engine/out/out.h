@@ -28,7 +28,7 @@ struct total_report;
 /* What became of a round: while it runs (to the hook) and at its end. */
 struct round_counts {
     uint64_t done_pages;    /* frames dealt with */
-    uint64_t skipped_pages; /* of these, not looked at: job.skip */
+    uint64_t skipped_pages; /* of these, left out: job.skip */
     uint64_t absent_pages;  /* of these, without memory */
     uint64_t data_pages;    /* sent with contents */
     uint64_t zero_pages;    /* sent as a mark */
@@ -38,20 +38,20 @@ struct round_counts {
     struct page_fault fault; /* the first stuck one */
 };
 
-/* Called every ROUND_WATCH_NS while a round runs, on the story's thread. */
+/* Called every ROUND_PROGRESS_NS while a round runs, on the story's thread. */
 struct round_hook {
     void (*progress)(void *arg, const struct round_counts *counts);
     void *arg;
 };
 
-#define ROUND_WATCH_NS (50 * NS_PER_MS)
+#define ROUND_PROGRESS_NS (50 * NS_PER_MS)
 
 /* One pass over the frames that are set in bitmap, which nobody changes meanwhile. */
 struct round_job {
     const uint64_t *bitmap;
     uint64_t pages; /* how many are set */
-    /* Frames not to look at, because they are dirty again and will be in the next round; NULL:
-     * none. The story stores words of it while lanes read. */
+    /* Frames to leave out, because they are dirty again and will be in the next round; NULL: none.
+     * The story stores words of it while lanes read. */
     const uint64_t *skip;
     unsigned round; /* from 1 */
     bool suspended; /* the guest stands still: a page that cannot be read is an error now */
@@ -74,14 +74,14 @@ struct out_ops {
     int (*round)(
         struct out *out, const struct round_job *job, struct round_counts *counts, struct err *e);
     /*
-     * All that was sent before is a whole image, and in place at the other end when this returns,
-     * as far as it can say so: lanes wait for its word, within limit_ns of the last byte, and its
-     * failure is the error; a plain stream goes one way. ERR_REFUSED, and nothing is sent, if this
-     * out knows no such commit.
+     * All that was sent so far is a whole image, and in place at the other end when this returns,
+     * as far as that end can tell: lanes wait for its result, within limit_ns of the last byte, and
+     * its failure is the error; a plain stream goes one way. ERR_REFUSED, and nothing is sent, if
+     * this out knows no such commit.
      */
     int (*commit)(struct out *out, enum out_commit commit, int64_t limit_ns,
         struct arrival *arrival, struct err *e);
-    /* From here on pages are sent to be compared, not stored. NULL: this out cannot. */
+    /* From now on pages are sent to be compared, not stored. NULL: not supported. */
     int (*verify)(struct out *out, struct err *e);
     /* Where the lanes' time went, when no round runs. NULL: this out has none. */
     void (*profile)(const struct out *out, struct total_report *total);
@@ -97,7 +97,7 @@ struct out {
     const struct out_ops *ops;
 };
 
-/* Drop from pfns what the job says to skip; how many stay. */
+/* Drop what the job says to skip from pfns. Returns how many stay. */
 unsigned round_job_filter(const struct round_job *job, uint64_t *pfns, unsigned count);
 
 #endif

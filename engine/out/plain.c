@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The reader may be a slow disk or an ssh that waits for its own network. */
+/* The reader may be a slow disk, or an ssh that waits for its network. */
 #define PLAIN_STALL_NS (60 * NS_PER_S)
 
 struct out_plain {
@@ -73,7 +73,7 @@ static int plain_round(
     const struct round_hook *hook = &job->hook;
     struct frame_share share;
     struct frame_walk walk = frame_walk_begin(&share);
-    int64_t report_ns = deadline_in(ROUND_WATCH_NS);
+    int64_t report_ns = deadline_in(ROUND_PROGRESS_NS);
     uint64_t pfns[BATCH_PAGES];
     unsigned n;
     int rc = 0;
@@ -92,7 +92,7 @@ static int plain_round(
             rc = send_batch(s, pfns, due, job, counts, e);
         if (deadline_passed(report_ns)) {
             hook->progress(hook->arg, counts);
-            report_ns = deadline_in(ROUND_WATCH_NS);
+            report_ns = deadline_in(ROUND_PROGRESS_NS);
         }
     }
     return rc;
@@ -103,7 +103,7 @@ static int plain_verify(struct out *out, struct err *e)
     return plain_state(out, V3_VERIFY, NULL, 0, e);
 }
 
-/* The stream goes one way; whether it was understood is the toolstack's to know. */
+/* The stream goes one way: only the toolstack can know whether it was understood. */
 static int plain_commit(struct out *out, enum out_commit commit, int64_t limit_ns,
     struct arrival *arrival, struct err *e)
 {

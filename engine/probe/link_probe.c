@@ -13,12 +13,12 @@
 #include <sys/random.h>
 
 #define SAMPLE_NS (100 * NS_PER_MS)
-/* What the kernel takes at once when a connection is new tells nothing of the link. */
+/* What the kernel takes at once on a new connection says nothing about the link. */
 enum { FIRST_SAMPLES = 3, MOST_SAMPLES = 64 };
-/* What is still under way when the source stops may take long on a slow link. */
+/* On a slow link, what is still under way when the source stops may take long. */
 #define DRAIN_NS (60 * NS_PER_S)
 
-/* Destination: a source that goes on for longer, or sends more, does not measure. */
+/* Destination: a source that goes on for longer, or sends more, is not measuring. */
 #define SERVE_NS         (60 * NS_PER_S)
 #define SERVE_MOST_BYTES (64ull << 30)
 
@@ -104,7 +104,7 @@ static double spread_of(const double *samples, unsigned count)
 static double measure_spread(const struct filling *lanes, unsigned count)
 {
     double samples[MOST_SAMPLES];
-    unsigned seen = 0, kept = 0;
+    unsigned taken = 0, kept = 0;
     uint64_t before = sent_bytes(lanes, count);
     int64_t before_ns = now_ns();
 
@@ -114,7 +114,7 @@ static double measure_spread(const struct filling *lanes, unsigned count)
         const uint64_t now_bytes = sent_bytes(lanes, count);
         const int64_t at_ns = now_ns();
 
-        if (seen++ >= FIRST_SAMPLES && kept < MOST_SAMPLES && !all_sent(lanes, count))
+        if (taken++ >= FIRST_SAMPLES && kept < MOST_SAMPLES && !all_sent(lanes, count))
             samples[kept++] = (double)(now_bytes - before) / (double)(at_ns - before_ns);
         before = now_bytes;
         before_ns = at_ns;
@@ -173,7 +173,7 @@ int link_probe_run(struct channel *const *lanes, unsigned lane_count, int64_t sp
     for (unsigned i = 0; i < lane_count; i++) {
         if (!fillings[i].started)
             continue;
-        if (rc) /* one of them did not start: do not wait for the others */
+        if (rc) /* one did not start: do not wait for the others */
             channel_shutdown(lanes[i]);
         pthread_join(fillings[i].thread, NULL);
         if (err_is_set(&fillings[i].e) && !err_is_set(e))

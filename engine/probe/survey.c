@@ -12,8 +12,8 @@
 #include <poll.h>
 #include <stdlib.h>
 
-/* Spread over the guest's address space, which may have holes: so many extents are asked for, and
- * so many looked at. */
+/* Samples are spread over the guest's address space, which may have holes: how many extents are
+ * tried, and how many of those with pages are read. */
 enum { MOST_ASKED = 256, MOST_SAMPLES = 24 };
 
 /* The first PEEK, and how much later each of the others. The guest is paused while a bitmap is
@@ -109,7 +109,7 @@ static int sample_pages(struct surveyor *v, struct err *e)
     unsigned samples = 0;
     int rc = 0;
 
-    /* Far apart first; in between where that hit holes. */
+    /* Far apart first, then in between if that hit holes. */
     for (uint64_t from = 0; from < stride; from++)
         for (uint64_t i = from; i < asked && samples < MOST_SAMPLES && !rc; i += stride) {
             bool found = false;
@@ -132,7 +132,7 @@ static void average(struct surveyor *v)
     s->sampled_pages = all;
     s->zero_share = all ? (double)v->zero_pages / (double)all : 0;
     for (int i = 0; i < CODECS; i++) {
-        /* The front of a record is small, and is shared out among those with contents. */
+        /* A record's front is small; its cost is spread over the pages with contents. */
         s->page[i].bytes = v->data_pages ? s->page[i].bytes / (double)v->data_pages : PAGE_BYTES;
         s->page[i].busy_ns = v->data_pages ? load_ns + s->page[i].busy_ns / (double)v->data_pages
                                            : 0;
@@ -151,7 +151,7 @@ static int wait_until(const struct surveyor *v, int64_t at_ns, struct err *e)
 static int observe(struct surveyor *v, int64_t begun_ns, struct err *e)
 {
     struct stats *const stats = &v->s->observed;
-    const int64_t end_ns = begun_ns + v->p->watch_ns;
+    const int64_t end_ns = begun_ns + v->p->observe_ns;
     int64_t after_ns = FIRST_PEEK_NS;
     int rc = 0;
 

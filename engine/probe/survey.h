@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A look at a running guest that changes nothing in it: what its pages are like, from a sample of
- * them, and how it writes, from its dirty log, which is on for as long as it is watched.
+ * A survey of a running guest that changes nothing in it: what its pages are like, from a sample of
+ * them, and how it writes, from its dirty log, which is on for as long as it is observed.
  */
 #ifndef ENGINE_PROBE_SURVEY_H
 #define ENGINE_PROBE_SURVEY_H
@@ -14,7 +14,7 @@
 
 struct survey_params {
     uint32_t domid;
-    int64_t watch_ns;
+    int64_t observe_ns;
     const struct log *log;
     const struct cancel *cancel;
     /* Log-dirty is about to be switched on: from now on it may be ours to switch off. */
@@ -34,7 +34,7 @@ struct survey {
     struct stats observed; /* one window */
 };
 
-/* Log-dirty is off again when it returns, whatever came of it. */
+/* Whatever happens, log-dirty is off again when this returns. */
 int survey_run(const struct survey_params *p, struct survey *s, struct err *e);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a domain is given while it is built: memory, its width, pinned page tables, the grants of
- * its rings.
+ * What a domain gets while it is built: memory, its width, pinned page tables, the grants of its
+ * rings.
  */
 #ifndef ENGINE_XEN_BUILD_H
 #define ENGINE_XEN_BUILD_H
@@ -35,14 +35,14 @@ enum { BUILD_MAX_PINS = 1024 };
 int build_pin_tables(
     struct xen *x, uint32_t domid, const struct build_pin *pins, unsigned count, struct err *e);
 
-/* Who serves the rings, and where they are (GFNs; MFNs for a PV guest). */
+/* The domains that serve the rings, and where the rings are (GFNs; MFNs of a PV guest). */
 struct build_rings {
     bool hvm;
     uint64_t console_frame, store_frame;
     uint32_t console_domid, store_domid;
 };
 
-/* Let those who serve the rings map them by grant. */
+/* Let those domains map the rings by grant. */
 int build_seed_grants(
     struct xen *x, uint32_t domid, const struct build_rings *rings, struct err *e);
 

@@ -20,11 +20,10 @@ struct cpu_policy {
 int cpu_policy_read(struct xen *x, uint32_t domid, struct cpu_policy *p, struct err *e);
 void cpu_policy_free(struct cpu_policy *p);
 
-/* Give it to a new domain; nothing to be done when it is empty. */
+/* Give it to a new domain; does nothing when it is empty. */
 int cpu_policy_set(struct xen *x, uint32_t domid, const struct cpu_policy *p, struct err *e);
 
-/* What a stream may not have brought: libxl then gives the domain its own (bits, as libxl has
- * them). */
+/* What a stream may lack: libxl then gives the domain its own (bits as in libxl). */
 enum { CPU_POLICY_NO_LEAVES = 1, CPU_POLICY_NO_MSRS = 2 };
 
 struct tsc_info {

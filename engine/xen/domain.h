@@ -28,11 +28,11 @@ struct domain {
 /* ERR_LOCAL, -ESRCH when it does not exist (any more). */
 int domain_read(struct xen *x, uint32_t domid, struct domain *d, struct err *e);
 
-/* It has to be neither shut down nor being destroyed; ERR_GUEST with what it is instead. *cpu_ns:
- * how much processor time it has used. */
+/* ERR_GUEST if it is shut down or being destroyed, saying which. *cpu_ns: the processor time that
+ * it has used. */
 int domain_check_running(struct xen *x, uint32_t domid, uint64_t *cpu_ns, struct err *e);
 
-/* It has to be shut down with reason suspend; ERR_GUEST with what it is instead. */
+/* ERR_GUEST unless it is shut down with reason suspend, saying what it is instead. */
 int domain_check_suspended(struct xen *x, uint32_t domid, struct err *e);
 
 #endif

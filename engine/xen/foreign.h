@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A domain's memory in our address space: MFNs of a PV guest or of Xen itself, GFNs of an HVM
- * container. Mappings are of the frames that stood there when they were made; keep them short.
+ * container. A mapping is of the frames that were there when it was made; keep it short-lived.
  */
 #ifndef ENGINE_XEN_FOREIGN_H
 #define ENGINE_XEN_FOREIGN_H
@@ -16,8 +16,8 @@
 void *foreign_map(struct xen *x, uint32_t domid, int prot, const uint64_t *frames, size_t count,
     const char *what, struct err *e);
 
-/* As many as can be: errors[i] is 0 or the errno of frame i, whose page must then not be touched.
- * NULL, with *e set, only when there is no mapping at all. */
+/* As many as possible: errors[i] is 0, or the errno of frame i, whose page must then not be
+ * touched. NULL, with *e set, only if there is no mapping at all. */
 void *foreign_map_some(struct xen *x, uint32_t domid, int prot, const uint64_t *frames,
     size_t count, int *errors, struct err *e);
 

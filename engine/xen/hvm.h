@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an HVM container (PVH too) is besides its memory: the context that Xen keeps of it as one
- * opaque blob, and parameters.
+ * What an HVM container (PVH too) has besides memory: its context, which Xen gives as one opaque
+ * blob, and parameters.
  */
 #ifndef ENGINE_XEN_HVM_H
 #define ENGINE_XEN_HVM_H

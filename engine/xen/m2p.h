@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Xen's machine-to-physical table: which PFN of its domain each of the machine's frames is. Mapped
+ * Xen's machine-to-physical table: for each frame of the machine, its PFN in its domain. Mapped
  * read-only; Xen goes on changing it.
  */
 #ifndef ENGINE_XEN_M2P_H

@@ -28,7 +28,7 @@ int rescue_read_uuid(struct xen *x, uint32_t domid, uint8_t uuid[static 16], str
     return rc;
 }
 
-int rescue_look(struct xen *x, uint32_t domid, const uint8_t uuid[static 16],
+int rescue_query(struct xen *x, uint32_t domid, const uint8_t uuid[static 16],
     enum rescue_status *status, struct err *e)
 {
     xc_domaininfo_t info;
@@ -82,7 +82,7 @@ int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e)
 {
     xc_domaininfo_t info;
 
-    /* Xen counts pauses: one unpause more does not start it. */
+    /* Xen counts pauses: one more unpause does not start it. */
     if (xc_domain_pause(x->xch, domid))
         return err_sys(e, ERR_LOCAL, errno, "cannot pause domain %u", domid);
 

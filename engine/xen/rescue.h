@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is needed to leave a guest whole after a failure, by the hypervisor's word alone: for the
- * helper when its supervisor is dead, and for --recover.
+ * What it takes to leave a guest whole after a failure, relying on the hypervisor's word alone: for
+ * the helper when its supervisor is dead, and for --recover.
  */
 #ifndef ENGINE_XEN_RESCUE_H
 #define ENGINE_XEN_RESCUE_H
@@ -14,23 +14,23 @@
 
 enum rescue_status { RESCUE_GONE, RESCUE_RUNNING, RESCUE_SUSPENDED, RESCUE_SHUT_DOWN };
 
-/* The UUID (16 bytes) of a domain, to recognise it by later: domids are used again. -ESRCH when
- * there is no such domain. */
+/* A domain's UUID (16 bytes), to recognise it later: domids are reused. -ESRCH when there is no
+ * such domain. */
 int rescue_read_uuid(struct xen *x, uint32_t domid, uint8_t uuid[static 16], struct err *e);
 
 /* RESCUE_GONE also when the domid now is another domain's. RESCUE_SHUT_DOWN: for another reason
  * than suspend. */
-int rescue_look(struct xen *x, uint32_t domid, const uint8_t uuid[static 16],
+int rescue_query(struct xen *x, uint32_t domid, const uint8_t uuid[static 16],
     enum rescue_status *status, struct err *e);
 
-/* 0 also when it was off. */
+/* 0 also if it was off. */
 int rescue_log_dirty_off(struct xen *x, uint32_t domid, struct err *e);
 
 /* Cooperative resume of a suspended domain, and xenstored told. */
 int rescue_resume(struct xen *x, uint32_t domid, struct err *e);
 
-/* A new domain, which somebody may unpause at any moment: see to it that it never runs, unless it
- * has run already, which *has_run tells: then it runs on. */
+/* Make sure that a new domain, which somebody may unpause at any moment, never runs; unless it has
+ * run already: then *has_run is set and it runs on. */
 int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e);
 
 #endif

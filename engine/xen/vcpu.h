@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A PV guest's vCPUs as Xen has them, in the four parts that a stream carries. The domain must
- * stand still, or not have run yet. Frames in registers are the host's (MFNs).
+ * A PV guest's vCPUs as Xen has them, in the four parts that a stream carries. The domain must be
+ * suspended, or not have run yet. Frames in registers are the host's (MFNs).
  */
 #ifndef ENGINE_XEN_VCPU_H
 #define ENGINE_XEN_VCPU_H
@@ -17,7 +17,7 @@ int vcpu_is_online(struct xen *x, uint32_t domid, uint32_t vcpu, bool *online, s
 /* Registers, in the guest's own width. */
 int vcpu_read_context(
     struct xen *x, uint32_t domid, uint32_t vcpu, vcpu_guest_context_any_t *context, struct err *e);
-/* The others into *blob, which is empty when there is nothing to tell. */
+/* The other parts, into *blob, which stays empty when there is nothing to save. */
 int vcpu_read_extended(
     struct xen *x, uint32_t domid, uint32_t vcpu, struct blob *blob, struct err *e);
 int vcpu_read_xsave(struct xen *x, uint32_t domid, uint32_t vcpu, struct blob *blob, struct err *e);
@@ -25,7 +25,7 @@ int vcpu_read_msrs(struct xen *x, uint32_t domid, uint32_t vcpu, struct blob *bl
 
 int vcpu_set_context(
     struct xen *x, uint32_t domid, uint32_t vcpu, vcpu_guest_context_any_t *context, struct err *e);
-/* The others do nothing with an empty blob. ERR_PEER if an extended context is too long or says
+/* The other parts: an empty blob is ignored. ERR_PEER if an extended context is too long or says
  * that it is another vCPU's. */
 int vcpu_set_extended(
     struct xen *x, uint32_t domid, uint32_t vcpu, const struct blob *blob, struct err *e);

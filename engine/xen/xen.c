@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* libxenctrl's lines become debug lines: what matters of them is in our own messages. */
+/* libxenctrl's lines become debug lines: our own messages say what matters. */
 struct to_log {
     xentoollog_logger base;
     const struct log *log;

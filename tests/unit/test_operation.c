@@ -108,7 +108,7 @@ static int turn(struct stage *s, int64_t until_ns)
     int rc;
 
     s->turns++;
-    operation_watch(&s->op, fds);
+    operation_pollfds(&s->op, fds);
     poll(fds, OPERATION_FDS,
         deadline_poll_ms(deadline_earlier(until_ns, operation_limit_ns(&s->op))));
     rc = operation_serve(&s->op, fds, &s->e);
@@ -404,7 +404,7 @@ static void a_restore_tells_its_domain(void **state)
 
     assert_int_equal(operation_restore(&s->op, &config, &s->e), 0);
     while (!s->op.done || !operation_is_over(fds)) {
-        operation_watch(&s->op, fds);
+        operation_pollfds(&s->op, fds);
         poll(fds, OPERATION_FDS, -1);
         assert_int_equal(operation_serve(&s->op, fds, &s->e), 0);
     }

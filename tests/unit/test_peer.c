@@ -104,7 +104,7 @@ static void *run_server(void *arg)
     const int fd = accept4(m->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     while (fed == 0 && !io_wait(fd, POLLIN, NULL, deadline_in(TEST_LIMIT_NS)))
-        fed = preamble_feed(&reader, fd, &preamble, &m->server.err);
+        fed = preamble_read(&reader, fd, &preamble, &m->server.err);
     if (fed == 1)
         m->server.rc = peer_accept(
             fd, &preamble, &m->server.p, &m->server.ch, &m->server.peer, &m->server.err);

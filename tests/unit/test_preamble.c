@@ -109,11 +109,11 @@ static void test_reader_takes_it_byte_by_byte_and_nothing_more(void **state)
     uint8_t next;
 
     for (unsigned i = 0; i < PREAMBLE_BYTES; i++) {
-        assert_int_equal(preamble_feed(&r, ends[1], &p, &e), 0);
+        assert_int_equal(preamble_read(&r, ends[1], &p, &e), 0);
         assert_int_equal(write(ends[0], &lane_3[i], 1), 1);
     }
     assert_int_equal(write(ends[0], "!", 1), 1); /* of what comes after: TLS */
-    assert_int_equal(preamble_feed(&r, ends[1], &p, &e), 1);
+    assert_int_equal(preamble_read(&r, ends[1], &p, &e), 1);
     assert_int_equal(p.lane, 3);
     assert_int_equal(read(ends[1], &next, 1), 1);
     assert_int_equal(next, '!');
@@ -127,7 +127,7 @@ static void test_reader_knows_a_stranger_by_its_first_byte(void **state)
     struct err e = ERR_INIT;
 
     assert_int_equal(write(ends[0], "\x16", 1), 1); /* a TLS client hello */
-    assert_int_equal(preamble_feed(&r, ends[1], &p, &e), -EPROTO);
+    assert_int_equal(preamble_read(&r, ends[1], &p, &e), -EPROTO);
     assert_int_equal(e.class, ERR_PEER);
 }
 
@@ -140,7 +140,7 @@ static void test_reader_sees_an_early_end(void **state)
 
     assert_int_equal(write(ends[0], lane_3, 31), 31);
     shutdown(ends[0], SHUT_WR);
-    assert_true(preamble_feed(&r, ends[1], &p, &e) < 0);
+    assert_true(preamble_read(&r, ends[1], &p, &e) < 0);
 }
 
 /* The client */

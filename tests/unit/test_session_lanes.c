@@ -79,7 +79,7 @@ static void *run_dest(void *arg)
         const int fd = accept4(m->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         while (fed == 0 && !io_wait(fd, POLLIN, NULL, deadline_in(TEST_LIMIT_NS)))
-            fed = preamble_feed(&reader, fd, &preamble, &m->e[i]);
+            fed = preamble_read(&reader, fd, &preamble, &m->e[i]);
         m->lanes[i] = preamble.lane;
         m->rc[i] = session_lanes_accept(&m->to, &m->dest, fd, &preamble, &m->e[i]);
     }

@@ -19,7 +19,7 @@ static void head_may_come_in_pieces(void **arg)
     (void)arg;
     for (size_t i = 0; i < sizeof(good); i++) {
         assert_false(stream_head_complete(&h));
-        assert_int_equal(stream_head_feed(&h, good + i, 1), 1);
+        assert_int_equal(stream_head_take(&h, good + i, 1), 1);
     }
     assert_true(stream_head_complete(&h));
     assert_int_equal(stream_head_check(&h, &e), 0);
@@ -32,8 +32,8 @@ static void what_follows_is_left(void **arg)
 
     (void)arg;
     memcpy(more, good, sizeof(good));
-    assert_int_equal(stream_head_feed(&h, more, sizeof(more)), STREAM_HEAD_BYTES);
-    assert_int_equal(stream_head_feed(&h, more, sizeof(more)), 0);
+    assert_int_equal(stream_head_take(&h, more, sizeof(more)), STREAM_HEAD_BYTES);
+    assert_int_equal(stream_head_take(&h, more, sizeof(more)), 0);
 }
 
 static void any_other_byte_is_refused(void **arg)
@@ -43,7 +43,7 @@ static void any_other_byte_is_refused(void **arg)
         struct stream_head h = {{0}, 0};
         struct err e = ERR_INIT;
 
-        stream_head_feed(&h, good, sizeof(good));
+        stream_head_take(&h, good, sizeof(good));
         h.bytes[i] ^= 0x10;
         assert_int_equal(stream_head_check(&h, &e), -EBADMSG);
     }

@@ -52,7 +52,7 @@ int recover_guest(
     *found = RECOVER_RUNNING;
     rc = left->logging ? log_dirty_off(xl->log, domid, e) : 0;
 
-    /* A guest that stands still is helped even if something before went wrong. */
+    /* A suspended guest is resumed even if an earlier step failed. */
     int step = recover_cap(xl, left, e);
 
     if (!rc)
@@ -107,8 +107,8 @@ static int wait_for_lock(struct domain_lock *lock, uint32_t domid, struct err *e
     }
 }
 
-/* -ESRCH without an error when there is none. What libxl built for us is told by its name from the
- * same guest moving within one host. */
+/* -ESRCH without an error when there is none. The name tells the copy that libxl built for us from
+ * the original, when a guest moves within one host. */
 static int find_copy(struct recovery *r, struct err *e)
 {
     const struct journal_record *s = &r->journal->now;
@@ -134,7 +134,7 @@ static enum handoff_event what_was_found(const struct recovery *r, bool there)
     if (!there)
         return HANDOFF_FOUND_NONE;
 
-    /* A copy that was paused later has run all the same. */
+    /* A copy that was paused later has run nevertheless. */
     const bool stopped = r->journal->now.role == HANDOFF_SOURCE ? r->copy.shut_down
                                                                 : r->copy.paused && !r->copy.cpu_ns;
 
@@ -217,7 +217,7 @@ static int record(void *arg, struct err *e)
     return journal_save(r->journal, e);
 }
 
-/* Of a copy that was taken, Xen's word that it has not run is not enough: it must never run. */
+/* That a taken copy has not run yet is not enough: it must never run. */
 static int hold(void *arg, struct err *e)
 {
     struct recovery *r = arg;
@@ -257,7 +257,7 @@ static int destroy_old(void *arg, struct err *e)
 }
 
 /* A guest without a monitor is no reason to keep the record. */
-static int watch_arrived(void *arg, struct err *e)
+static int start_monitor(void *arg, struct err *e)
 {
     struct recovery *r = arg;
     struct err none = ERR_INIT;
@@ -291,7 +291,7 @@ static int advise(void *arg, struct err *e)
 
 /* --- one after the other --- */
 
-/* What was found settles it, or leaves nothing to be done. */
+/* What was found settles it, or leaves nothing to do. */
 static void say_found(const struct recovery *r, enum handoff_event event)
 {
     const struct journal_record *s = &r->journal->now;
@@ -308,7 +308,7 @@ static void say_found(const struct recovery *r, enum handoff_event event)
         log_info(r->log, "of \"%s\" from %s nothing is left here", s->name, s->peer);
 }
 
-/* What stays recorded for the source to ask about. */
+/* States that stay on record for the source to ask about. */
 static void say_history(const struct recovery *r)
 {
     char text[ADVICE_BYTES];
@@ -341,7 +341,7 @@ static int take_step(struct recovery *r, enum handoff_event event, struct err *e
         [HANDOFF_INDEX(HANDOFF_SEND_HEARD)] = send_heard,
         [HANDOFF_INDEX(HANDOFF_UNBUILD)] = destroy_half_built,
         [HANDOFF_INDEX(HANDOFF_DESTROY)] = destroy_old,
-        [HANDOFF_INDEX(HANDOFF_MONITOR)] = watch_arrived,
+        [HANDOFF_INDEX(HANDOFF_MONITOR)] = start_monitor,
         [HANDOFF_INDEX(HANDOFF_FORGET)] = forget,
         [HANDOFF_INDEX(HANDOFF_ADVISE)] = advise,
     };
@@ -352,7 +352,7 @@ static int take_step(struct recovery *r, enum handoff_event event, struct err *e
     return handoff_carry_out(step, doers, r, e);
 }
 
-/* By what Xen says of our copy, and, if that settles nothing, by what the other end says. */
+/* Go by what Xen says of our copy; if that settles nothing, by what the other end says. */
 static int settle(struct recovery *r, struct err *e)
 {
     const struct journal_record *s = &r->journal->now;
@@ -438,7 +438,8 @@ void recover_pass_on(const struct log *log, const char *uuid, const char *where)
     journal_keep(&came);
 }
 
-/* Only what the other end has to be asked about, and only that domain, given by name or number. */
+/* Visit only records that the other end has to be asked about, and only that domain, given by name
+ * or number. */
 struct choice {
     struct recovery r;
     const char *dom; /* NULL: all */

@@ -11,7 +11,7 @@
 #include "cmd/xmigrate/libxl/calls.h"
 
 enum recover_found {
-    RECOVER_RUNNING, /* it had never stopped, or runs again: nothing was to be done */
+    RECOVER_RUNNING, /* it had never stopped, or runs again: there was nothing to do */
     RECOVER_RESUMED, /* it was suspended and is resumed, with a monitor */
     RECOVER_GONE,    /* no such domain any more */
 };
@@ -23,15 +23,15 @@ enum recover_found {
 int recover_guest(
     struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e);
 
-/* The guest's own cap again, if it was slowed down. */
+/* Give the guest its own cap back, if it was slowed down. */
 int recover_cap(struct xl *xl, const struct journal_record *left, struct err *e);
 
-/* A guest that came here once is given to another host: what this host remembers of its arrival
- * says so. */
+/* A guest that once arrived here is given to another host: note that in the record of its
+ * arrival. */
 void recover_pass_on(const struct log *log, const char *uuid, const char *where);
 
-/* xmigrate --recover: every record nobody is in charge of. Returns the exit code: 0 when
- * nothing is left to do, 3 when something failed, 4 when a person must look. */
+/* xmigrate --recover: every record that nobody is in charge of. Returns the exit code: 0 when
+ * nothing is left to do, 3 when something failed, 4 when a person has to decide. */
 int recover_main(const struct log *log);
 
 /* The other end of a hand-off, for those who can reach it. */
@@ -48,8 +48,8 @@ struct recover_peer {
  * is asked. dom is a name or a number; NULL: all. */
 int recover_given(const struct recover_peer *peer, const char *dom, const struct log *log);
 
-/* The source asks what became of an arrival: the record, which is locked, says it when this returns
- * 0, and says it on disk. HANDOFF_TAKEN is not possible then. */
+/* The source asks what became of an arrival. When this returns 0, the record, which is locked,
+ * holds the answer, also on disk; its state is not HANDOFF_TAKEN then. */
 int recover_answer(struct xl *xl, const struct log *log, struct journal *j, struct err *e);
 
 #endif

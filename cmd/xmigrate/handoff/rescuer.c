@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* The guest stands still meanwhile. */
+/* The guest is suspended meanwhile. */
 #define ANSWER_NS (2 * NS_PER_S)
 
 enum { KEPT_SOCK = STDERR_FILENO + 1, DISARM = 'd', END = 'e' };
@@ -26,7 +26,7 @@ static void set_signals(void (*how)(int))
         signal(ignored[i], how);
 }
 
-/* Of what the supervisor has, only the socket and the standard error are kept. */
+/* Of the supervisor's descriptors only the socket and standard error are kept. */
 static void drop_all_but(int sock)
 {
     const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -38,7 +38,7 @@ static void drop_all_but(int sock)
     fcntl(KEPT_SOCK, F_SETFD, FD_CLOEXEC);
 }
 
-/* The next word of the supervisor; 0: it is dead. */
+/* The supervisor's next word; 0: it is dead. */
 static char hear(void)
 {
     char word = 0;
@@ -121,7 +121,7 @@ void rescuer_end(struct rescuer *r)
     if (r->sock < 0)
         return;
     send(r->sock, &word, 1, MSG_NOSIGNAL);
-    /* It has nothing to do any more, and may hang. */
+    /* It has nothing left to do, and may hang. */
     if (io_wait(r->sock, POLLIN, NULL, deadline_in(ANSWER_NS)))
         kill(r->pid, SIGKILL);
     waitpid(r->pid, NULL, 0);

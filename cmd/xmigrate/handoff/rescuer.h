@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The source's rescuer: a process that outlives its supervisor. While it is armed it puts the guest
- * right when the supervisor dies, by xmigrate --recover: so until GO there are always two processes
- * that see to it that the guest runs on. Before GO it is disarmed, and has answered: from then on
- * it resumes nothing by itself. If the supervisor dies all the same, it runs xmigrate --resolve:
+ * right when the supervisor dies, by xmigrate --recover: until GO there are always two processes
+ * that make sure that the guest runs on. Before GO it is disarmed and has confirmed that: from then
+ * on it resumes nothing by itself. If the supervisor dies all the same, it runs xmigrate --resolve:
  * the journal and the destination decide.
  *
  * Started before there are threads and before libxl is used.
@@ -23,10 +23,10 @@ struct rescuer {
 /* config_dir is for --resolve. */
 int rescuer_start(struct rescuer *r, const char *config_dir, struct err *e);
 
-/* It has answered that it resumes nothing by itself any more, or is dead. */
+/* On return it has confirmed that it will resume nothing by itself, or is dead. */
 int rescuer_disarm(struct rescuer *r, struct err *e);
 
-/* Nothing is left to be rescued. */
+/* Nothing is left to rescue. */
 void rescuer_end(struct rescuer *r);
 
 #endif

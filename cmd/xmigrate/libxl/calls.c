@@ -61,7 +61,7 @@ const char *xl_reason_name(libxl_shutdown_reason reason)
 
 /* --- looking --- */
 
-static int look(struct xl *xl, uint32_t domid, struct xl_domain *d, struct err *e)
+static int query(struct xl *xl, uint32_t domid, struct xl_domain *d, struct err *e)
 {
     libxl_dominfo info;
 
@@ -98,16 +98,16 @@ static int look(struct xl *xl, uint32_t domid, struct xl_domain *d, struct err *
     return 0;
 }
 
-static int make_look(struct xl *xl, struct xl_call *call, struct err *e)
+static int make_query(struct xl *xl, struct xl_call *call, struct err *e)
 {
     struct short_call *c = (struct short_call *)call;
 
-    return look(xl, c->domid, &c->domain, e);
+    return query(xl, c->domid, &c->domain, e);
 }
 
 int xl_look(struct xl *xl, uint32_t domid, struct xl_domain *d, struct err *e)
 {
-    struct short_call c = {.call = {make_look, "look at a domain"}, .domid = domid};
+    struct short_call c = {.call = {make_query, "look at a domain"}, .domid = domid};
     const int rc = limit(xl, &c, deadline_in(XL_SHORT_NS), e);
 
     if (!rc)
@@ -138,7 +138,7 @@ static int make_by_name(struct xl *xl, struct xl_call *call, struct err *e)
         return -ESRCH;
     if (rc)
         return xl_failed(xl, rc, ERR_LOCAL, e, "cannot look for domain \"%s\"", c->name);
-    return look(xl, domid, &c->domain, e);
+    return query(xl, domid, &c->domain, e);
 }
 
 int xl_by_name(struct xl *xl, const char *name, struct xl_domain *d, struct err *e)

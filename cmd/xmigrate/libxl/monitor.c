@@ -301,7 +301,7 @@ static int create_once(struct monitor *m, struct err *e)
     return 0;
 }
 
-static int create_again(struct monitor *m, struct err *e)
+static int create_anew(struct monitor *m, struct err *e)
 {
     for (int attempt = 1;; attempt++) {
         struct err one = ERR_INIT;
@@ -347,7 +347,7 @@ static int act(struct monitor *m, struct monitor_plan plan, struct err *e)
         rc = xl_destroy(&m->xl, m->domid, e);
     if (rc || plan.step == MONITOR_DESTROY)
         return rc;
-    rc = plan.step == MONITOR_SOFT_RESET ? soft_reset(m, e) : create_again(m, e);
+    rc = plan.step == MONITOR_SOFT_RESET ? soft_reset(m, e) : create_anew(m, e);
     if (!rc)
         rc = xl_unpause(&m->xl, m->domid, DEADLINE_NEVER, e);
     if (!rc)

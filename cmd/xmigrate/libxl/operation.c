@@ -210,9 +210,9 @@ static int read_last_words(struct operation *op, struct err *e)
     return rc;
 }
 
-/* --- watching --- */
+/* --- polling --- */
 
-void operation_watch(const struct operation *op, struct pollfd fds[static OPERATION_FDS])
+void operation_pollfds(const struct operation *op, struct pollfd fds[static OPERATION_FDS])
 {
     const int helper_fd = op->link_sock >= 0 ? op->link_sock : op->listen_fd;
 

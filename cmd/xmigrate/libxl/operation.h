@@ -5,9 +5,9 @@
  * says, notices when it dies or hangs, and ends all of it whatever state it is in. It knows nothing
  * of another host: where libxl's stream comes from or goes to is the owner's business.
  *
- * The owner polls operation_watch()'s descriptors beside its own and then calls operation_serve(),
- * and operation_finish() once operation_is_over(). Everything here belongs to the owner's one
- * thread.
+ * The owner polls operation_pollfds()'s descriptors beside its own and then calls
+ * operation_serve(), and operation_finish() once operation_is_over(). Everything here belongs to
+ * the owner's one thread.
  *
  * The helper is held by a pidfd and never signalled by its number, which may be another process's.
  */
@@ -82,7 +82,7 @@ int operation_restore(struct operation *op, libxl_domain_config *config, struct 
 enum { OPERATION_HELPER, OPERATION_END, OPERATION_FDS };
 
 /* What to poll; -1 where there is nothing to wait for. */
-void operation_watch(const struct operation *op, struct pollfd fds[static OPERATION_FDS]);
+void operation_pollfds(const struct operation *op, struct pollfd fds[static OPERATION_FDS]);
 /* When the helper must have said something; never, unless one is expected to. */
 int64_t operation_limit_ns(const struct operation *op);
 

@@ -256,7 +256,7 @@ static void read_pending(struct acceptor *a, unsigned i)
     struct pending *c = &a->pending[i];
     struct preamble preamble;
     struct err e = ERR_INIT;
-    const int rc = preamble_feed(&c->reader, c->fd, &preamble, &e);
+    const int rc = preamble_read(&c->reader, c->fd, &preamble, &e);
 
     if (rc == 1) {
         const struct pending taken = take_pending(a, i);
@@ -299,10 +299,10 @@ enum {
     POLL_MAX = POLL_FIXED + ACCEPTOR_MAX_CHILDREN + ACCEPTOR_MAX_PENDING
 };
 
-static int wait_for_work(struct acceptor *a, int64_t accept_again_ns, struct pollfd *fds)
+static int wait_for_work(struct acceptor *a, int64_t accept_after_ns, struct pollfd *fds)
 {
-    const bool accepting = deadline_passed(accept_again_ns);
-    int64_t wake_ns = accepting ? DEADLINE_NEVER : accept_again_ns;
+    const bool accepting = deadline_passed(accept_after_ns);
+    int64_t wake_ns = accepting ? DEADLINE_NEVER : accept_after_ns;
     unsigned n = POLL_FIXED;
 
     fds[POLL_CANCEL] = (struct pollfd){.fd = a->p->cancel->event_fd, .events = POLLIN};
@@ -319,7 +319,7 @@ static int wait_for_work(struct acceptor *a, int64_t accept_again_ns, struct pol
 int acceptor_run(const struct acceptor_params *p, struct err *e)
 {
     struct acceptor *a = calloc(1, sizeof(*a));
-    int64_t accept_again_ns = 0;
+    int64_t accept_after_ns = 0;
     int rc = 0;
 
     if (!a)
@@ -330,7 +330,7 @@ int acceptor_run(const struct acceptor_params *p, struct err *e)
     while (!cancel_is_fired(p->cancel)) {
         struct pollfd fds[POLL_MAX];
 
-        rc = wait_for_work(a, accept_again_ns, fds);
+        rc = wait_for_work(a, accept_after_ns, fds);
         if (rc) {
             err_sys(e, ERR_LOCAL, -rc, "waiting for connections");
             break;
@@ -339,7 +339,7 @@ int acceptor_run(const struct acceptor_params *p, struct err *e)
         for (unsigned i = a->pending_count; i-- > 0;)
             read_pending(a, i);
         if (fds[POLL_LISTEN].revents && !accept_one(a))
-            accept_again_ns = deadline_in(ACCEPT_PAUSE_NS);
+            accept_after_ns = deadline_in(ACCEPT_PAUSE_NS);
     }
     while (a->pending_count)
         drop_pending(a, 0, "the listener stops");

@@ -9,7 +9,7 @@
 static const uint8_t wanted[STREAM_HEAD_BYTES] = {
     'L', 'i', 'b', 'x', 'l', 'F', 'm', 't', 0, 0, 0, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0};
 
-size_t stream_head_feed(struct stream_head *h, const void *data, size_t len_bytes)
+size_t stream_head_take(struct stream_head *h, const void *data, size_t len_bytes)
 {
     const size_t missing = STREAM_HEAD_BYTES - h->have_bytes;
     const size_t n = len_bytes < missing ? len_bytes : missing;

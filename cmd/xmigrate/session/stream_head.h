@@ -22,7 +22,7 @@ struct stream_head {
 };
 
 /* Take what belongs to the head from data; returns how much that was. */
-size_t stream_head_feed(struct stream_head *h, const void *data, size_t len_bytes);
+size_t stream_head_take(struct stream_head *h, const void *data, size_t len_bytes);
 
 static inline bool stream_head_complete(const struct stream_head *h)
 {

@@ -18,7 +18,7 @@ static const struct field done_downtime_fields[] = {
     FIELDS_END,
 };
 
-/* The whole of it stands outside. */
+/* Their sum is predicted_downtime_ns. */
 static const struct field done_predicted_fields[] = {
     FIELD_COUNT("low_ns", struct prediction, low_ns),
     FIELD_COUNT("high_ns", struct prediction, high_ns),

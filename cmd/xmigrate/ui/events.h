@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The pause of the guest from the asking to suspend until it was started at the destination. */
+/* The guest's pause, from the suspend request until it was started at the destination. */
 struct downtime_parts {
     struct downtime_report engine;
     int64_t libxl_ns;    /* libxl at both ends, from the engines' end to READY */
@@ -30,7 +30,7 @@ struct summary {
     int64_t whole_ns; /* the command's start until STARTED */
     struct total_report total;
     struct downtime_parts downtime;
-    json_t *lanes; /* what each lane did and where its time went, as the helper told; or NULL */
+    json_t *lanes; /* per lane: what it did and where its time went, as the helper says; or NULL */
 };
 
 /* What the engine's events say. False for an object that lacks a field. */
@@ -53,7 +53,7 @@ struct event_stream {
     int64_t start_ns;
 };
 
-/* Write body with its time; body stays the caller's. What nobody reads is dropped: progress at
+/* Write body with its time; body stays the caller's. If nobody reads, it is dropped: progress at
  * once, the rest after a second. */
 void event_write(const struct event_stream *out, json_t *body);
 

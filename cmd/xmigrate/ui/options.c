@@ -76,7 +76,7 @@ _Static_assert(MODE_OF(OPT_LIVE) == MODE_LIVE && MODE_OF(OPT_LAST_MODE) == MODE_
 static const struct rule {
     const char *name;
     const char *argument; /* NULL: takes none */
-    unsigned modes;       /* with which it makes sense; 0: it is a mode */
+    unsigned modes;       /* modes that it goes with; 0: it is a mode */
 } rules[] = {
     [OPT_LIVE] = {"live", NULL, 0},
     [OPT_OFFLINE] = {"offline", NULL, 0},
@@ -193,7 +193,7 @@ static int take_on_stall(
 
 static int take_mode(struct options *o, enum option_id id, struct err *e)
 {
-    /* Help first: people add it to whatever they have typed. */
+    /* Look for help first: people add it to whatever they have typed. */
     if (o->mode == MODE_HELP || o->mode == MODE_OF(id))
         return 0;
     if (o->mode != MODE_NONE && id != OPT_HELP)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The command line as a plain structure. Parsing touches nothing but its arguments, so that every
- * rule of it is tested; what is wrong is said in one line that names the word and what was wanted.
+ * The command line as a plain structure. Parsing touches nothing but its arguments, so every rule
+ * can be tested. An error is one line that names the word and what was expected.
  */
 #ifndef CMD_XMIGRATE_UI_OPTIONS_H
 #define CMD_XMIGRATE_UI_OPTIONS_H
@@ -52,7 +52,7 @@ struct options {
     enum codec compress;
 
     int64_t connect_ns; /* limit for the first connection */
-    int64_t silent_ns;  /* a peer or helper that says nothing for so long is dead */
+    int64_t silent_ns;  /* a peer or helper that is silent for this long is dead */
     int64_t suspend_ns; /* asked to suspend until suspended */
     int64_t start_ns;   /* suspended until started at the destination */
 

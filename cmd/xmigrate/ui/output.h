@@ -11,10 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How long a line that matters waits for its reader. */
+/* How long to wait for the reader of a line that matters. */
 #define OUTPUT_PATIENCE_NS 1000000000ll
 
-/* False when not all of it could be written within wait_ns; nobody is left to be told. */
+/* False when not all of it could be written within wait_ns; there is nobody to report that to. */
 bool output_write(int fd, const char *text, size_t len_bytes, int64_t wait_ns);
 
 #endif

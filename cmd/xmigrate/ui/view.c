@@ -21,8 +21,8 @@ static uint64_t minus(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
-/* Round 1 looks at all of an address space that may be mostly holes: never more than the guest has.
- */
+/* Round 1 covers an address space that may be mostly holes: never show more than the guest has.
+ * / */
 static uint64_t pages_left(const struct progress_report *r, uint64_t guest_pages)
 {
     const uint64_t left = minus(r->round_pages, r->round_done_pages);
@@ -39,7 +39,7 @@ void format_progress(
     int len = snprintf(out, VIEW_LINE_BYTES, "round %u: %" PRIu64 " pages left, %.0f/s sent",
         r->round, left, r->send_pages_per_s);
 
-    /* Nothing is known of these before the first CLEAN. */
+    /* Unknown before the first CLEAN. */
     if (r->predicted_downtime_ns)
         snprintf(out + len, (size_t)(VIEW_LINE_BYTES - len), ", %.0f/s dirtied, downtime %s",
             r->dirty_pages_per_s, format_duration(r->predicted_downtime_ns, downtime));

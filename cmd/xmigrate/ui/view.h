@@ -32,7 +32,7 @@ struct view {
 void view_init(struct view *v, bool quiet);
 void view_destroy(struct view *v);
 
-/* A log sink whose lines go above the line in progress; arg is the view. */
+/* A log's write(): its lines go above the line in progress; arg is the view. */
 void view_log(void *arg, enum log_level level, const char *line);
 
 void view_progress(struct view *v, const struct progress_report *r);
