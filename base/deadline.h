@@ -12,6 +12,7 @@
 
 #define NS_PER_S  1000000000ll
 #define NS_PER_MS 1000000ll
+#define NS_PER_US 1000ll
 
 #define DEADLINE_NEVER INT64_MAX
 

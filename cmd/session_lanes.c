@@ -5,10 +5,16 @@
 #include "engine/paced.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <unistd.h>
 
 _Static_assert((int)LINK_SESSION_BYTES == (int)PREAMBLE_SESSION_BYTES, "sessions travel whole");
 _Static_assert((int)LINK_KEY_BYTES == (int)PEER_KEY_BYTES, "keys travel whole");
+
+/* A source's part in a handshake takes a few round trips; whoever has accepted a connection need
+ * not wait longer than for a slow one. */
+#define ANSWER_LIMIT_NS (5 * NS_PER_S)
+enum { ANSWER_LIMIT_ROUND_TRIPS = 12 };
 
 static struct peer_params connection_params(const struct session *s, uint16_t lane)
 {
@@ -24,6 +30,11 @@ static struct peer_params connection_params(const struct session *s, uint16_t la
     };
 }
 
+static unsigned count_places(const struct session *s)
+{
+    return s->lanes + s->has_trunk;
+}
+
 /* Where the connection of that number belongs; NULL if there is no such place or it is taken. */
 static struct channel **find_place(struct session_lanes *l, const struct session *s, uint16_t lane)
 {
@@ -36,60 +47,148 @@ static struct channel **find_place(struct session_lanes *l, const struct session
     return place && !*place ? place : NULL;
 }
 
-static int connect_one(struct session_lanes *l, const struct session *s, uint16_t lane,
-    const struct tcp_address *a, struct err *e)
+static int refuse_lane(uint16_t lane, struct err *e)
 {
-    const struct peer_params p = connection_params(s, lane);
-    struct channel **place = find_place(l, s, lane);
-    struct tls_peer peer;
-    const int rc = peer_connect(a, &p, place, &peer, e);
+    return err_set(e, ERR_PEER, EPROTO, "the source opened lane %u, which is not expected", lane);
+}
 
-    if (!rc && l->capped)
+/* Puts it where it belongs, if that is still free: two may have proven that they are it. */
+static int take_place(
+    struct session_lanes *l, const struct session *s, struct handshake_end *end, struct err *e)
+{
+    struct channel **place = find_place(l, s, end->lane);
+
+    if (!end->ch)
+        return err_take(e, &end->e);
+    if (!place) {
+        channel_close(end->ch);
+        return refuse_lane(end->lane, e);
+    }
+    *place = end->ch;
+    if (l->capped)
         channel_pace(*place, &l->bucket, s->bits_per_s);
+    l->count++;
+    return 0;
+}
+
+static void stop_handshakes(struct session_lanes *l)
+{
+    handshakes_close(l->under_way);
+    l->under_way = NULL;
+}
+
+/* --- the source --- */
+
+static int begin_all(
+    struct session_lanes *l, const struct session *s, const struct tcp_address *a, struct err *e)
+{
+    int rc = handshakes_open(&l->under_way, count_places(s), e);
+
+    for (unsigned i = 0; i < count_places(s) && !rc; i++) {
+        const uint16_t lane = i < s->lanes ? (uint16_t)i : LANE_TRUNK;
+        const struct peer_params p = connection_params(s, lane);
+
+        rc = handshakes_connect(l->under_way, a, &p, e);
+    }
     return rc;
 }
 
 int session_lanes_connect(struct session_lanes *l, const struct session *s,
     const struct tcp_address *a, void (*progress)(void *arg), void *arg, struct err *e)
 {
-    int rc = 0;
-
     if (s->bits_per_s) {
         bucket_init(&l->bucket, s->bits_per_s, s->cancel);
         l->capped = true;
     }
-    if (s->has_trunk)
-        rc = connect_one(l, s, LANE_TRUNK, a, e);
-    for (unsigned i = 0; i < s->lanes && !rc; i++) {
-        if (progress)
-            progress(arg);
-        rc = connect_one(l, s, (uint16_t)i, a, e);
+
+    int rc = begin_all(l, s, a, e);
+
+    while (!rc && l->count < count_places(s)) {
+        struct handshake_end end;
+
+        /* Each has a limit of its own. */
+        rc = session_lanes_wait(l, s, -1, DEADLINE_NEVER, e);
+        while (!rc && handshakes_take(l->under_way, &end)) {
+            rc = take_place(l, s, &end, e);
+            if (!rc && progress)
+                progress(arg);
+        }
     }
+    stop_handshakes(l);
     return rc;
+}
+
+/* --- the destination --- */
+
+int session_lanes_expect(struct session_lanes *l, struct err *e)
+{
+    return handshakes_open(&l->under_way, SESSION_LANES_WAITING, e);
 }
 
 int session_lanes_accept(struct session_lanes *l, const struct session *s, int fd,
     const struct preamble *preamble, struct err *e)
 {
-    const struct peer_params p = connection_params(s, preamble->lane);
-    struct channel **place = find_place(l, s, preamble->lane);
-    struct tls_peer peer;
+    struct peer_params p = connection_params(s, preamble->lane);
+    const int64_t trips_ns = ANSWER_LIMIT_ROUND_TRIPS * tcp_round_trip_ns(fd);
 
-    if (place)
-        return peer_accept(fd, preamble, &p, place, &peer, e);
+    p.deadline_ns = deadline_earlier(
+        p.deadline_ns, deadline_in(trips_ns > ANSWER_LIMIT_NS ? trips_ns : ANSWER_LIMIT_NS));
+    if (find_place(l, s, preamble->lane))
+        return handshakes_accept(l->under_way, fd, preamble, &p, e);
     close(fd);
-    return err_set(
-        e, ERR_PEER, EPROTO, "the source opened lane %u, which is not expected", preamble->lane);
+    return refuse_lane(preamble->lane, e);
+}
+
+int session_lanes_settle(
+    struct session_lanes *l, const struct session *s, uint16_t *lane, struct err *e)
+{
+    struct handshake_end end;
+
+    if (!handshakes_take(l->under_way, &end))
+        return 0;
+    *lane = end.lane;
+
+    const int rc = take_place(l, s, &end, e);
+
+    if (session_lanes_are_all(l, s))
+        stop_handshakes(l); /* nobody else has any business here */
+    return rc ? rc : 1;
+}
+
+/* --- both --- */
+
+bool session_lanes_are_all(const struct session_lanes *l, const struct session *s)
+{
+    return l->count == count_places(s);
+}
+
+int session_lanes_wait(const struct session_lanes *l, const struct session *s, int or_fd,
+    int64_t deadline_ns, struct err *e)
+{
+    struct pollfd fds[] = {
+        {.fd = s->cancel ? s->cancel->event_fd : -1, .events = POLLIN},
+        {.fd = handshakes_event_fd(l->under_way), .events = POLLIN},
+        {.fd = or_fd, .events = POLLIN},
+    };
+    const int n = poll(fds, sizeof(fds) / sizeof(fds[0]), deadline_poll_ms(deadline_ns));
+
+    if (n < 0 && errno != EINTR)
+        return err_sys(e, ERR_INTERNAL, errno, "waiting for the session's connections");
+    if (cancel_is_fired(s->cancel))
+        return err_set(e, ERR_CANCELLED, ECANCELED, "cancelled while connections were made");
+    return n || !deadline_passed(deadline_ns) ? 0 : -ETIMEDOUT;
 }
 
 void session_lanes_close(struct session_lanes *l)
 {
+    stop_handshakes(l);
     for (unsigned i = 0; i < MAX_LANES; i++) {
         channel_close(l->lanes[i]);
         l->lanes[i] = NULL;
     }
     channel_close(l->trunk);
     l->trunk = NULL;
+    l->count = 0;
     if (l->capped)
         bucket_destroy(&l->bucket);
     l->capped = false;

@@ -161,17 +161,23 @@ static void set_option(int fd, int level, int option, int value)
     setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-/* Fixed, because the kernel would only ever grow it. Without privilege it may. */
-static void fit_window(int fd)
+int64_t tcp_round_trip_ns(int fd)
 {
     struct tcp_info info = {0};
     socklen_t len = sizeof(info);
 
-    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) || !info.tcpi_rtt ||
-        info.tcpi_rtt > MOST_WINDOW_BYTES / WINDOW_BYTES_PER_US)
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) ? 0 : info.tcpi_rtt * NS_PER_US;
+}
+
+/* Fixed, because the kernel would only ever grow it. Without the privilege it does. */
+static void fit_window(int fd)
+{
+    const int64_t trip_us = tcp_round_trip_ns(fd) / NS_PER_US;
+
+    if (!trip_us || trip_us > MOST_WINDOW_BYTES / WINDOW_BYTES_PER_US)
         return;
 
-    const int fitting = (int)info.tcpi_rtt * WINDOW_BYTES_PER_US;
+    const int fitting = (int)trip_us * WINDOW_BYTES_PER_US;
     const int bytes = fitting < LEAST_WINDOW_BYTES ? LEAST_WINDOW_BYTES : fitting;
 
     /* Kernels before 6.11 keep the window within what the handshake allowed, unless told. */

@@ -41,6 +41,9 @@ int tcp_listen(const struct tcp_address *a, uint16_t *port, struct err *e);
  * unacknowledged data, and a window that fits the connection's round trip time. */
 void tcp_tune(int fd, int64_t silent_ns);
 
+/* As the kernel has measured it; 0: not known. */
+int64_t tcp_round_trip_ns(int fd);
+
 /* "192.0.2.1:41234" or "[2001:db8::1]:41234"; "?" if the socket has no peer. */
 void tcp_describe_peer(int fd, char *buf, size_t cap);
 

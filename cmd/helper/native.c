@@ -2,17 +2,18 @@
 #include "cmd/helper/native.h"
 
 #include "base/deadline.h"
+#include "base/io.h"
 #include "engine/in/lanes.h"
 #include "engine/out/lanes.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 _Static_assert((int)LINK_PREAMBLE_BYTES == (int)PREAMBLE_BYTES, "preambles travel whole");
 
-/* The listener has these connections made at once; a source makes them one by one. */
 #define LINK_LIMIT_NS (10 * NS_PER_S)
 
 static int read_job(struct native *n, bool save, const struct cancel *cancel, struct err *e)
@@ -83,31 +84,60 @@ static int take_connection(struct native *n, struct link_message *m, struct err 
     return session_lanes_accept(&n->channels, &n->session, fd, &preamble, e);
 }
 
-/* The next connection in place; *left counts those that are missing. What is not the source's is
- * turned away and changes nothing: session ids travel in clear, and anybody may use one. */
-static int accept_next(struct native *n, unsigned *left, int64_t deadline_ns, struct err *refused,
-    const struct cancel *cancel, struct err *e)
+/* What the link carries, which is readable. What is not the source's is turned away, and *refused
+ * says why. */
+static int hear_link(
+    struct native *n, struct err *refused, const struct cancel *cancel, struct err *e)
 {
     struct link_message m;
-    int rc = link_recv(n->link_sock, &m, cancel, deadline_ns, e);
+    int rc = link_recv(n->link_sock, &m, cancel, deadline_in(LINK_LIMIT_NS), e);
 
     if (rc == -ENODATA)
         return err_set(e, ERR_LOCAL, ENODATA, "the supervising xmigrate is gone");
-    if (rc == -ETIMEDOUT && err_is_set(refused))
-        *e = *refused;
-    if (rc) {
-        err_prepend(e, "waiting for the source's connections (%u of %u are missing)", *left,
-            n->job.lanes + 1);
+    if (rc)
         return rc;
-    }
-    *refused = (struct err)ERR_INIT;
-    if (m.kind == LINK_CONN && !take_connection(n, &m, refused))
-        --*left;
+    if (m.kind == LINK_CONN)
+        take_connection(n, &m, refused);
     else if (m.kind == LINK_ABORT)
         rc = err_take(e, &m.failed);
-    else if (m.kind != LINK_CONN)
+    else
         rc = err_set(e, ERR_INTERNAL, EPROTO, "the link carried no connection");
     link_message_clear(&m);
+    return rc;
+}
+
+/* Those that are through, in their places; *deadline_ns moves with each. */
+static void settle(struct native *n, int64_t *deadline_ns, struct err *refused)
+{
+    struct err one = ERR_INIT;
+    uint16_t lane;
+    int rc;
+
+    while (!session_lanes_are_all(&n->channels, &n->session) &&
+           (rc = session_lanes_settle(&n->channels, &n->session, &lane, &one))) {
+        if (rc > 0) {
+            say_alive(n);
+            *deadline_ns = deadline_in(n->job.connect_ns);
+        }
+        err_take(refused, &one);
+    }
+}
+
+static bool is_readable(int fd)
+{
+    return !io_wait(fd, POLLIN, NULL, now_ns());
+}
+
+/* In one turn: what came over the link, and what is through. */
+static int accept_some(struct native *n, int64_t *deadline_ns, struct err *refused,
+    const struct cancel *cancel, struct err *e)
+{
+    int rc = session_lanes_wait(&n->channels, &n->session, n->link_sock, *deadline_ns, e);
+
+    if (!rc && is_readable(n->link_sock))
+        rc = hear_link(n, refused, cancel, e);
+    if (!rc)
+        settle(n, deadline_ns, refused);
     return rc;
 }
 
@@ -115,21 +145,25 @@ static int accept_all(
     struct native *n, const struct cancel *cancel, const struct log *log, struct err *e)
 {
     int64_t deadline_ns = deadline_in(n->job.connect_ns);
-    struct err refused = ERR_INIT;
-    unsigned left = n->job.lanes + 1;
-    int rc = 0;
+    struct err last = ERR_INIT;
+    int rc = session_lanes_expect(&n->channels, e);
 
-    while (left && !rc) {
-        rc = accept_next(n, &left, deadline_ns, &refused, cancel, e);
-        if (rc)
-            break;
+    while (!rc && !session_lanes_are_all(&n->channels, &n->session)) {
+        struct err refused = ERR_INIT;
+
+        rc = accept_some(n, &deadline_ns, &refused, cancel, e);
         if (err_is_set(&refused)) {
             log_warn(log, "%s", refused.text);
-        } else {
-            say_alive(n);
-            deadline_ns = deadline_in(n->job.connect_ns);
+            last = refused;
         }
     }
+    if (rc == -ETIMEDOUT) {
+        err_take(e, &last);
+        err_set(e, ERR_PEER, ETIMEDOUT, "timed out");
+    }
+    if (rc)
+        err_prepend(e, "waiting for the source's connections (%u of %u are missing)",
+            n->job.lanes + 1 - n->channels.count, n->job.lanes + 1);
     return rc;
 }
 

@@ -2,7 +2,7 @@
 /*
  * Native mode: the link to the supervisor, the job it gives, and the trunk and lanes made for it.
  * A source connects them, a destination is handed connections that the listener accepted. Either
- * way they are made one after the other, in order, each proven to belong to the session.
+ * way they are made side by side, each proven to belong to the session.
  */
 #ifndef CMD_HELPER_NATIVE_H
 #define CMD_HELPER_NATIVE_H

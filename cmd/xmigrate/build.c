@@ -200,7 +200,7 @@ static int serve_source(struct build *b, const struct pollfd fds[static SOURCES]
     if (b->op.link_sock >= 0)
         rc = incoming_lanes_pass_on(&b->lanes, b->op.link_sock, e);
     if (!rc && fds[ACCEPTOR].revents)
-        rc = incoming_lanes_take(&b->lanes, b->op.link_sock, b->in->who, e);
+        rc = incoming_lanes_take(&b->lanes, b->op.link_sock, e);
     if (!rc)
         rc = hear_source(b, e);
     if (!rc && !b->op.async && deadline_passed(b->stream_limit_ns))

@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""cut.py PORT before-go|after-go|mute|slow: a wire between xmigrate and a listener on PORT.
+"""cut.py PORT before-go|after-go|mute|slow|tapped: a wire between xmigrate and a listener on PORT.
 
 Prints its own port. It passes everything on until the source sends GO on the control connection
 (of xmigrate --insecure): then the wire is cut before GO went through, or after, so that no answer
 comes back. A mute wire takes all connections but control without a word; a slow one lets each of
-them wait for two seconds first.
+them wait for two seconds first. On a tapped one a stranger reads along: with each preamble but
+control's he connects, too, before and after, and then says nothing.
 """
 import asyncio
 import struct
 import sys
 
 PREAMBLE, CONTROL, GO = 32, 0xffff, 7
+STRANGERS = 2  # before each connection, and after it
+strangers = []
 
 
 async def pump(reader, writer, cut):
@@ -43,6 +46,13 @@ async def pump_control(reader, writer, cut, after):
     writer.close()
 
 
+async def intrude(port, preamble):
+    for _ in range(STRANGERS):
+        strangers.append(await asyncio.open_connection('127.0.0.1', port))
+        strangers[-1][1].write(preamble)
+        await strangers[-1][1].drain()
+
+
 async def serve(port, mode):
     async def connected(near_reader, near_writer):
         cut = asyncio.Event()
@@ -54,7 +64,11 @@ async def serve(port, mode):
             return
         if not control and mode == 'slow':
             await asyncio.sleep(2)
+        if not control and mode == 'tapped':
+            await intrude(port, preamble)
         far_writer.write(preamble)
+        if not control and mode == 'tapped':
+            await intrude(port, preamble)
         if control and mode in ('before-go', 'after-go'):
             forth = pump_control(near_reader, far_writer, cut, mode == 'after-go')
         else:

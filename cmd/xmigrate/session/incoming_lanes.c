@@ -5,6 +5,7 @@
 #include "cmd/xmigrate/session/acceptor.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Owns lane->fd. */
@@ -40,7 +41,22 @@ static void close_acceptor(struct incoming_lanes *l)
     l->acceptor_sock = -1;
 }
 
-int incoming_lanes_take(struct incoming_lanes *l, int link_sock, const char *who, struct err *e)
+static void drop_oldest(struct incoming_lanes *l)
+{
+    close(l->kept[0].fd);
+    l->kept_count--;
+    memmove(l->kept, l->kept + 1, l->kept_count * sizeof(l->kept[0]));
+}
+
+/* Nothing of it was proven, so it must not end the move if there are too many of them. */
+static void keep(struct incoming_lanes *l, const struct incoming_lane *lane)
+{
+    if (l->kept_count == SESSION_LANES_WAITING)
+        drop_oldest(l);
+    l->kept[l->kept_count++] = *lane;
+}
+
+int incoming_lanes_take(struct incoming_lanes *l, int link_sock, struct err *e)
 {
     struct incoming_lane lane;
     const int rc = acceptor_next(l->acceptor_sock, lane.preamble, &lane.fd, now_ns(), e);
@@ -51,11 +67,7 @@ int incoming_lanes_take(struct incoming_lanes *l, int link_sock, const char *who
         return rc == -ENODATA || rc == -ETIMEDOUT ? 0 : rc;
     if (link_sock >= 0)
         return pass_on(&lane, link_sock, e);
-    if (l->kept_count == INCOMING_LANES_MAX) {
-        close(lane.fd);
-        return err_set(e, ERR_PEER, EPROTO, "%s opened more connections than agreed", who);
-    }
-    l->kept[l->kept_count++] = lane;
+    keep(l, &lane);
     return 0;
 }
 

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The trunk and the lanes of one migration that comes here, on their way from the acceptor to the
- * save helper: a source may connect them before the helper is there, and then they are kept.
+ * save helper: a source may connect them before the helper is there, and then they are kept, and so
+ * are a stranger's, who cannot be told apart yet.
  */
 #ifndef CMD_XMIGRATE_SESSION_INCOMING_LANES_H
 #define CMD_XMIGRATE_SESSION_INCOMING_LANES_H
 
-#include "cmd/link.h"
+#include "cmd/session_lanes.h"
 #include "transport/preamble.h"
-
-enum { INCOMING_LANES_MAX = MAX_LANES + 1 }; /* and the trunk */
 
 struct incoming_lane {
     int fd;
@@ -18,13 +17,12 @@ struct incoming_lane {
 
 struct incoming_lanes {
     int acceptor_sock; /* readable when one comes; -1: the acceptor is gone, and none will */
-    struct incoming_lane kept[INCOMING_LANES_MAX];
+    struct incoming_lane kept[SESSION_LANES_WAITING];
     unsigned kept_count;
 };
 
-/* The next one from the acceptor: over the link, or kept while there is none (-1). who is the
- * source, for messages. */
-int incoming_lanes_take(struct incoming_lanes *l, int link_sock, const char *who, struct err *e);
+/* The next one from the acceptor: over the link, or kept while there is none (-1). */
+int incoming_lanes_take(struct incoming_lanes *l, int link_sock, struct err *e);
 
 /* The helper has come: it gets those that were kept. */
 int incoming_lanes_pass_on(struct incoming_lanes *l, int link_sock, struct err *e);

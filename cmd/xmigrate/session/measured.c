@@ -43,41 +43,70 @@ static int start_lane(struct lane *l, struct channel *ch, struct cancel *cancel,
     return rc ? err_sys(e, ERR_LOCAL, rc, "cannot start a thread") : 0;
 }
 
-/* One connection; owns fd. What is not the source's is turned away and changes nothing: session ids
- * travel in clear, and anybody may use one. */
-static int take_lane(const struct measured_params *p, struct measured *m,
-    const struct preamble *preamble, int fd, struct err *e)
+/* The next connection, if one is there: it begins to prove itself. What is not the source's is
+ * turned away and changes nothing. -ENODATA: the acceptor is gone. */
+static int take_connection(
+    const struct measured_params *p, struct measured *m, struct err *refused, struct err *e)
 {
-    const unsigned i = preamble->lane;
-    const int rc = session_lanes_accept(&m->channels, p->session, fd, preamble, e);
+    uint8_t bytes[PREAMBLE_BYTES];
+    struct preamble preamble;
+    int fd;
+    const int rc = acceptor_next(p->acceptor_sock, bytes, &fd, now_ns(), e);
 
-    return rc ? rc : start_lane(&m->lanes[i], m->channels.lanes[i], p->session->cancel, e);
+    if (rc)
+        return rc == -ETIMEDOUT ? 0 : rc;
+    if (preamble_decode(bytes, &preamble, refused))
+        close(fd);
+    else
+        session_lanes_accept(&m->channels, p->session, fd, &preamble, refused);
+    return 0;
+}
+
+/* Those that are through begin to be measured. */
+static int start_lanes(
+    const struct measured_params *p, struct measured *m, struct err *refused, struct err *e)
+{
+    int rc = 0;
+
+    while (!rc && !session_lanes_are_all(&m->channels, p->session)) {
+        struct err one = ERR_INIT;
+        uint16_t i;
+        const int through = session_lanes_settle(&m->channels, p->session, &i, &one);
+
+        if (!through)
+            break;
+        err_take(refused, &one);
+        if (through > 0)
+            rc = start_lane(&m->lanes[i], m->channels.lanes[i], p->session->cancel, e);
+    }
+    return rc;
 }
 
 static int take_lanes(const struct measured_params *p, struct measured *m, struct err *e)
 {
     const int64_t deadline_ns = deadline_in(p->session->stall_ns);
+    int acceptor_sock = p->acceptor_sock;
+    int rc = session_lanes_expect(&m->channels, e);
 
-    for (unsigned have = 0; have < p->session->lanes;) {
-        uint8_t bytes[PREAMBLE_BYTES];
+    while (!rc && !session_lanes_are_all(&m->channels, p->session)) {
         struct err refused = ERR_INIT;
-        struct preamble preamble;
-        int fd;
-        const int rc = acceptor_next(p->acceptor_sock, bytes, &fd, deadline_ns, e);
 
-        if (rc == -ENODATA || rc == -ETIMEDOUT)
-            return err_set(e, ERR_PEER, ETIMEDOUT, "the source opened %u of %u lanes", have,
-                p->session->lanes);
-        if (rc)
-            return rc;
-        if (preamble_decode(bytes, &preamble, &refused))
-            close(fd);
-        else if (!take_lane(p, m, &preamble, fd, &refused))
-            have++;
+        rc = session_lanes_wait(&m->channels, p->session, acceptor_sock, deadline_ns, e);
+        if (!rc && acceptor_sock >= 0)
+            rc = take_connection(p, m, &refused, e);
+        if (rc == -ENODATA) {
+            acceptor_sock = -1; /* no new ones, but those that are there go on */
+            rc = 0;
+        }
+        if (!rc)
+            rc = start_lanes(p, m, &refused, e);
         if (err_is_set(&refused))
             log_warn(p->log, "%s", refused.text);
     }
-    return 0;
+    if (rc == -ETIMEDOUT)
+        err_set(e, ERR_PEER, ETIMEDOUT, "the source opened %u of %u lanes", m->channels.count,
+            p->session->lanes);
+    return rc;
 }
 
 /* What the others say after it is only that they were stopped. */
