@@ -26,10 +26,30 @@ static void name_channel(
         snprintf(out, CHANNEL_NAME_BYTES, "lane %u %s %.*s", lane, way, WHERE_BYTES, where);
 }
 
-/* What follows the preamble: TLS, unless insecure, and the proof. host is NULL for the server. Owns
- * fd. */
-static int secure(int fd, const char *name, const char *host, const struct peer_params *p,
-    struct channel **ch, struct tls_peer *peer, struct err *e)
+/* The client's proof, or control's first frames: none of them waits for a word of the server's. */
+static int speak(void *arg, struct channel *ch, struct err *e)
+{
+    const struct peer_params *p = arg;
+
+    if (p->key)
+        return proof_offer(ch, p->key, p->session, p->lane, e);
+    return p->speak ? p->speak(p->speak_arg, ch, e) : 0;
+}
+
+static void refuse(struct channel **ch)
+{
+    struct err ignored = ERR_INIT;
+
+    channel_finish(*ch, &ignored); /* refused, not broken: the peer can tell them apart */
+    channel_close(*ch);
+    *ch = NULL;
+}
+
+/* TLS with the preamble (or NULL) before it, unless insecure, and the proof. host is NULL for the
+ * server. Owns fd. */
+static int secure(int fd, const char *name, const char *host, const struct preamble *preamble,
+    const char *where, const struct peer_params *p, struct channel **ch, struct tls_peer *peer,
+    struct err *e)
 {
     const struct tls_params tls = {
         .server = !host,
@@ -39,22 +59,24 @@ static int secure(int fd, const char *name, const char *host, const struct peer_
         .cancel = p->cancel,
         .stall_ns = p->stall_ns,
         .deadline_ns = p->deadline_ns,
+        .preamble = preamble,
+        .preamble_to = where,
+        .speak = host ? speak : NULL,
+        .speak_arg = (void *)p,
     };
     int rc;
 
     *peer = (struct tls_peer){.fingerprint = ""};
     rc = p->tls ? tls_channel(p->tls, fd, &tls, ch, peer, e)
                 : tcp_channel(fd, name, p->cancel, p->stall_ns, ch, e);
-    if (rc || !p->key)
+    if (rc)
         return rc;
-    rc = proof_exchange(*ch, p->key, p->session, p->lane, !host, p->deadline_ns, e);
-    if (rc) {
-        struct err ignored = ERR_INIT;
-
-        channel_finish(*ch, &ignored); /* refused, not broken: the peer can tell them apart */
-        channel_close(*ch);
-        *ch = NULL;
-    }
+    if (!p->tls && host)
+        rc = speak((void *)p, *ch, e);
+    if (!rc && p->key)
+        rc = proof_settle(*ch, p->key, p->session, p->lane, !host, p->deadline_ns, e);
+    if (rc)
+        refuse(ch);
     return rc;
 }
 
@@ -88,12 +110,14 @@ int peer_connect(const struct tcp_address *a, const struct peer_params *p, struc
     if (fd < 0)
         return fd;
     tcp_tune(fd, p->stall_ns);
+    if (p->tls)
+        return secure(fd, name, a->host, &preamble, where, p, ch, peer, e);
     rc = preamble_exchange(fd, &preamble, where, p->cancel, p->deadline_ns, e);
     if (rc) {
         close(fd);
         return rc;
     }
-    return secure(fd, name, a->host, p, ch, peer, e);
+    return secure(fd, name, a->host, NULL, NULL, p, ch, peer, e);
 }
 
 /* The answer to a preamble; does not rely on the acceptor's routing. */
@@ -124,6 +148,7 @@ int peer_accept(int fd, const struct preamble *preamble, const struct peer_param
         rc = preamble_answer(fd, status, p->cancel, p->deadline_ns, e);
     if (!rc && status != PREAMBLE_OK) {
         preamble_explain_refusal(preamble, status, e);
+        tcp_linger(fd, p->cancel); /* its TLS came with the preamble */
         rc = -EACCES;
     }
     if (rc) {
@@ -131,5 +156,5 @@ int peer_accept(int fd, const struct preamble *preamble, const struct peer_param
         close(fd);
         return rc;
     }
-    return secure(fd, name, NULL, p, ch, peer, e);
+    return secure(fd, name, NULL, NULL, NULL, p, ch, peer, e);
 }

@@ -21,6 +21,9 @@ struct peer_params {
     const struct cancel *cancel;
     int64_t stall_ns;    /* silent peer */
     int64_t deadline_ns; /* to open and prove it */
+    /* Control's client, or NULL: what it says at once, before it is told that it is accepted. */
+    int (*speak)(void *arg, struct channel *ch, struct err *e);
+    void *speak_arg;
 };
 
 /* Connect. *peer says who it is; empty with --insecure. */

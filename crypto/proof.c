@@ -66,14 +66,24 @@ static int check_proof(struct channel *ch, const struct proof_subject *s, bool s
     return rc;
 }
 
-int proof_exchange(struct channel *ch, const uint8_t *key, const uint8_t *session, uint16_t lane,
+int proof_offer(
+    struct channel *ch, const uint8_t *key, const uint8_t *session, uint16_t lane, struct err *e)
+{
+    struct proof_subject s = {.key = key, .session = session, .lane = lane};
+    int rc = channel_binding(ch, s.binding, e);
+
+    if (!rc)
+        rc = send_proof(ch, &s, false, e);
+    OPENSSL_cleanse(s.binding, sizeof(s.binding));
+    return rc;
+}
+
+int proof_settle(struct channel *ch, const uint8_t *key, const uint8_t *session, uint16_t lane,
     bool server, int64_t deadline_ns, struct err *e)
 {
     struct proof_subject s = {.key = key, .session = session, .lane = lane};
     int rc = channel_binding(ch, s.binding, e);
 
-    if (!rc && !server)
-        rc = send_proof(ch, &s, false, e);
     if (!rc)
         rc = check_proof(ch, &s, !server, deadline_ns, e);
     if (!rc && server)

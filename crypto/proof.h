@@ -24,8 +24,11 @@ struct proof_subject {
 int proof_make(
     const struct proof_subject *s, bool server, uint8_t out[static PROOF_BYTES], struct err *e);
 
-/* The client goes first; a server that rejects its proof says nothing. */
-int proof_exchange(struct channel *ch, const uint8_t *key, const uint8_t *session, uint16_t lane,
+/* The client goes first and sends its own. Then either checks the other's; a server that is
+ * convinced sends its own, and one that is not says nothing. */
+int proof_offer(
+    struct channel *ch, const uint8_t *key, const uint8_t *session, uint16_t lane, struct err *e);
+int proof_settle(struct channel *ch, const uint8_t *key, const uint8_t *session, uint16_t lane,
     bool server, int64_t deadline_ns, struct err *e);
 
 #endif

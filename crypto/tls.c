@@ -148,15 +148,42 @@ static int confirm(struct tls_stream *s, const struct tls_params *p, struct err 
     return rc;
 }
 
+/* The preamble and TLS's first flight together: the answer to one is there before that to the
+ * other, and costs no round trip. */
+static int send_preamble(struct tls_stream *s, const struct tls_params *p, struct err *e)
+{
+    uint8_t bytes[PREAMBLE_BYTES];
+    int rc;
+
+    preamble_encode(p->preamble, bytes);
+    rc = tls_stream_begin(s, bytes, sizeof(bytes), p->deadline_ns, e);
+    return rc ? rc : preamble_await_answer(s->ch.fd, p->preamble_to, p->cancel, p->deadline_ns, e);
+}
+
+/* What a client says at once, and the server's word that it is accepted. If that does not come, it
+ * is why the other could not be sent. */
+static int speak_and_confirm(struct tls_stream *s, const struct tls_params *p, struct err *e)
+{
+    struct err sending = ERR_INIT;
+    int rc;
+
+    if (p->speak)
+        p->speak(p->speak_arg, &s->ch, &sending);
+    rc = confirm(s, p, e);
+    return rc ? rc : err_is_set(&sending) ? err_take(e, &sending) : 0;
+}
+
 /* Handshake and confirmation; an error says what to do. */
 static int agree(struct tls_context *ctx, struct tls_stream *s, const struct tls_params *p,
     struct tls_verdict *v, struct err *e)
 {
     struct err plain = ERR_INIT;
-    int rc = tls_stream_handshake(s, p->deadline_ns, &plain);
+    int rc = p->preamble ? send_preamble(s, p, &plain) : 0;
 
     if (!rc)
-        rc = confirm(s, p, &plain);
+        rc = tls_stream_handshake(s, p->deadline_ns, &plain);
+    if (!rc)
+        rc = speak_and_confirm(s, p, &plain);
     if (!rc)
         return 0;
     if (err_is_set(&v->why_not))
@@ -194,6 +221,8 @@ int tls_channel(struct tls_context *ctx, int fd, const struct tls_params *p, str
     if (!rc)
         rc = agree(ctx, s, p, &verdict, e);
     SSL_set_app_data(s->ssl, NULL);
+    if (rc && p->server && rc != -ETIMEDOUT)
+        tcp_linger(fd, p->cancel); /* the client may have said more already */
     if (rc)
         channel_close(&s->ch);
     else

@@ -6,6 +6,8 @@
 #include "base/cancel.h"
 #include "crypto/identity.h"
 #include "crypto/trust.h"
+#include "transport/channel.h"
+#include "transport/preamble.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +25,14 @@ struct tls_params {
     const struct cancel *cancel;
     int64_t stall_ns;    /* of the channel */
     int64_t deadline_ns; /* of the handshake */
+
+    /* Client: sent with TLS's first flight, NULL: none was or is to be sent; and who answers it,
+     * for messages. */
+    const struct preamble *preamble;
+    const char *preamble_to;
+    /* Client, or NULL: says what it has to once it knows the server, not waiting for its word. */
+    int (*speak)(void *arg, struct channel *ch, struct err *e);
+    void *speak_arg;
 };
 
 #endif

@@ -33,6 +33,9 @@ enum { ALERT_REASON_BASE = SSL_AD_REASON_OFFSET, ALERT_REASON_END = ALERT_REASON
 /* The next bytes from the connection into `in`, which is empty. As read(2), errors as -errno. */
 static ssize_t read_in(struct tls_stream *s)
 {
+    if (s->is_deaf)
+        return -EAGAIN;
+
     const ssize_t n = io_read_some(s->ch.fd, s->in, sizeof(s->in));
 
     if (n > 0) {
@@ -517,6 +520,27 @@ int tls_stream_open(SSL_CTX *ctx, int fd, bool server, const char *name,
     }
     *stream = s;
     return 0;
+}
+
+int tls_stream_begin(struct tls_stream *s, const uint8_t *before, size_t len_bytes,
+    int64_t deadline_ns, struct err *e)
+{
+    pthread_mutex_lock(&s->lock);
+    memcpy(s->out, before, len_bytes);
+    s->out_end = len_bytes;
+    s->is_deaf = true;
+    ERR_clear_error();
+
+    const int rc = explain_call(s, "TLS handshake", judge_call(s, SSL_do_handshake(s->ssl)), e);
+
+    s->is_deaf = false;
+    pthread_mutex_unlock(&s->lock);
+    if (is_final(rc))
+        return rc;
+
+    const int pushed = push_out(s, s->ch.stall_ns, deadline_ns);
+
+    return pushed ? channel_fail(&s->ch, "TLS handshake", pushed, e) : 0;
 }
 
 int tls_stream_handshake(struct tls_stream *s, int64_t deadline_ns, struct err *e)

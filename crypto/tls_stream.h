@@ -37,6 +37,7 @@ struct tls_stream {
     SSL *ssl;
     size_t out_begin, out_end; /* sealed bytes that are not written yet */
     uint64_t sealed_bytes;     /* with the current key */
+    bool is_deaf;              /* nothing is read yet */
     int io_error;              /* of read(2) or write(2), -errno; 0: none */
     bool is_at_end;            /* the peer closed the connection */
     int peer_alert;            /* why the peer gave up, as TLS numbers it; 0: it did not say */
@@ -54,6 +55,11 @@ struct tls_stream {
 /* A stream on fd, which is taken over, also when this fails. The handshake is still to come. */
 int tls_stream_open(SSL_CTX *ctx, int fd, bool server, const char *name,
     const struct cancel *cancel, int64_t stall_ns, struct tls_stream **s, struct err *e);
+
+/* A client's first flight, behind those bytes. What answers them is to be read from the socket
+ * before the handshake goes on. */
+int tls_stream_begin(struct tls_stream *s, const uint8_t *before, size_t len_bytes,
+    int64_t deadline_ns, struct err *e);
 
 int tls_stream_handshake(struct tls_stream *s, int64_t deadline_ns, struct err *e);
 

@@ -145,25 +145,37 @@ static int explain_answer(
     }
 }
 
+static int no_answer(int rc, const char *host, struct err *e)
+{
+    return err_set(e, rc == -ECANCELED ? ERR_CANCELLED : ERR_PEER, -rc,
+        "%s did not answer as xmigrate does: %s", host, io_strerror(rc));
+}
+
 int preamble_exchange(int fd, const struct preamble *p, const char *host,
     const struct cancel *cancel, int64_t deadline_ns, struct err *e)
 {
-    uint8_t hello[PREAMBLE_BYTES], answer[PREAMBLE_ANSWER_BYTES];
+    uint8_t hello[PREAMBLE_BYTES];
 
     preamble_encode(p, hello);
 
-    int rc = io_write_full(fd, hello, sizeof(hello), cancel, deadline_ns);
+    const int rc = io_write_full(fd, hello, sizeof(hello), cancel, deadline_ns);
 
-    if (!rc)
-        rc = io_read_full(fd, answer, sizeof(server_magic), cancel, deadline_ns);
+    return rc ? no_answer(rc, host, e) : preamble_await_answer(fd, host, cancel, deadline_ns, e);
+}
+
+int preamble_await_answer(
+    int fd, const char *host, const struct cancel *cancel, int64_t deadline_ns, struct err *e)
+{
+    uint8_t answer[PREAMBLE_ANSWER_BYTES];
+    int rc = io_read_full(fd, answer, sizeof(server_magic), cancel, deadline_ns);
+
     if (!rc && memcmp(answer, server_magic, sizeof(server_magic)))
         return not_ours(answer, host, e);
     if (!rc)
         rc = io_read_full(fd, answer + sizeof(server_magic), sizeof(answer) - sizeof(server_magic),
             cancel, deadline_ns);
     if (rc)
-        return err_set(e, rc == -ECANCELED ? ERR_CANCELLED : ERR_PEER, -rc,
-            "%s did not answer as xmigrate does: %s", host, io_strerror(rc));
+        return no_answer(rc, host, e);
 
     struct bytes_in i = bytes_in_init(answer + sizeof(server_magic), 8);
     const uint16_t major = bytes_in_u16(&i), minor = bytes_in_u16(&i), status = bytes_in_u16(&i);

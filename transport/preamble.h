@@ -56,6 +56,9 @@ int preamble_answer(int fd, enum preamble_status status, const struct cancel *ca
 /* Client: send it and read the answer; anything but OK is an error that says what to do. */
 int preamble_exchange(int fd, const struct preamble *p, const char *host,
     const struct cancel *cancel, int64_t deadline_ns, struct err *e);
+/* The second half alone, of one that was sent. */
+int preamble_await_answer(
+    int fd, const char *host, const struct cancel *cancel, int64_t deadline_ns, struct err *e);
 
 /* Acceptor: many connections at once, without blocking. Call when readable: 1 when the preamble is
  * complete, 0 when more must come, -errno when it is not ours or the connection ended. */

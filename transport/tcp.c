@@ -161,6 +161,17 @@ static void set_option(int fd, int level, int option, int value)
     setsockopt(fd, level, option, &value, sizeof(value));
 }
 
+void tcp_linger(int fd, const struct cancel *cancel)
+{
+    const int64_t deadline_ns = deadline_in(TCP_LINGER_NS);
+    uint8_t thrown_away[4096];
+    ssize_t n = 1;
+
+    shutdown(fd, SHUT_WR);
+    while (n > 0 && !io_wait(fd, POLLIN, cancel, deadline_ns) && !deadline_passed(deadline_ns))
+        n = io_read_some(fd, thrown_away, sizeof(thrown_away));
+}
+
 int64_t tcp_round_trip_ns(int fd)
 {
     struct tcp_info info = {0};

@@ -18,6 +18,9 @@ enum { TCP_DEFAULT_PORT = 8002, TCP_HOST_BYTES = 256, TCP_ADDRESS_BYTES = TCP_HO
 /* How long resolving the name of an address to listen on may take. */
 #define TCP_LOOKUP_NS (10 * NS_PER_S)
 
+/* How long a peer that was refused has to read why. */
+#define TCP_LINGER_NS (2 * NS_PER_S)
+
 struct tcp_address {
     char host[TCP_HOST_BYTES]; /* "" (listening only): all addresses */
     uint16_t port;
@@ -40,6 +43,10 @@ int tcp_listen(const struct tcp_address *a, uint16_t *port, struct err *e);
 /* A socket from accept4() or tcp_connect(): the options above, with silent_ns as the limit of
  * unacknowledged data, and a window that fits the connection's round trip time. */
 void tcp_tune(int fd, int64_t silent_ns);
+
+/* Before a close: what was said last would be lost if the peer has sent more than was read. Waits
+ * for its end, shortly. */
+void tcp_linger(int fd, const struct cancel *cancel);
 
 /* As the kernel has measured it; 0: not known. */
 int64_t tcp_round_trip_ns(int fd);

@@ -137,6 +137,31 @@ static void name_peer(struct negotiation *a)
         snprintf(a->where, sizeof(a->where), "%s", host);
 }
 
+static int send_offer(struct negotiation *a, struct err *e)
+{
+    struct message_offer offer = {.live = a->options->mode != MODE_OFFLINE,
+        .measure = a->options->mode == MODE_ESTIMATE,
+        .lanes = a->options->lanes,
+        .config = a->config};
+
+    snprintf(offer.name, sizeof(offer.name), "%s", a->domain.name);
+    snprintf(offer.uuid, sizeof(offer.uuid), "%s", a->domain.uuid);
+    snprintf(offer.type, sizeof(offer.type), "%s", xl_type_name(a->domain.type));
+    return message_send_offer(&a->control, &offer, e);
+}
+
+/* Nothing in it depends on what the other host says first, but for whether it is the right one,
+ * which is known. */
+static int speak_first(void *arg, struct channel *ch, struct err *e)
+{
+    struct negotiation *a = arg;
+    int rc;
+
+    control_init(&a->control, ch);
+    rc = message_send_hello(&a->control, e);
+    return rc ? rc : send_offer(a, e);
+}
+
 static int open_connection(struct negotiation *a, struct err *e)
 {
     const struct options *o = a->options;
@@ -146,6 +171,8 @@ static int open_connection(struct negotiation *a, struct err *e)
         .cancel = &a->cancel,
         .stall_ns = o->silent_ns,
         .deadline_ns = deadline_in(o->connect_ns),
+        .speak = speak_first,
+        .speak_arg = a,
     };
     struct channel *ch;
     int rc = peer_connect(&o->address, &p, &ch, &a->peer, e);
@@ -154,7 +181,6 @@ static int open_connection(struct negotiation *a, struct err *e)
         return rc;
     /* From here on a signal must not cut the talk short: the other end is told why. */
     ch->cancel = NULL;
-    control_init(&a->control, ch);
     a->connected = true;
     name_peer(a);
     return mailbox_start(&a->mailbox, &a->control, o->silent_ns, e);
@@ -189,39 +215,24 @@ static int await_answer(struct negotiation *a, enum control_type wanted, const v
         control_type_name((uint16_t)type), control_type_name((uint16_t)wanted));
 }
 
-static int exchange_hello(struct negotiation *a, unsigned *lanes, struct err *e)
+static int await_hello(struct negotiation *a, struct err *e)
 {
     struct message_hello hello;
     const void *body;
     size_t len;
-    int rc = message_send_hello(&a->control, e);
+    const int rc = await_answer(a, CONTROL_HELLO, &body, &len, a->options->connect_ns, e);
 
-    if (!rc)
-        rc = await_answer(a, CONTROL_HELLO, &body, &len, a->options->connect_ns, e);
-    if (!rc)
-        rc = message_parse_hello(body, len, &hello, e);
-    if (!rc && hello.max_lanes < *lanes)
-        *lanes = hello.max_lanes;
-    return rc;
+    return rc ? rc : message_parse_hello(body, len, &hello, e);
 }
 
-static int make_offer(struct negotiation *a, unsigned lanes, struct err *e)
+/* It asks its own libxl and Xen before it answers. */
+static int await_accept(struct negotiation *a, struct err *e)
 {
-    struct message_offer offer = {.live = a->options->mode != MODE_OFFLINE,
-        .measure = a->options->mode == MODE_ESTIMATE,
-        .lanes = lanes,
-        .config = a->config};
+    const unsigned lanes = a->options->lanes;
     const void *body;
     size_t len;
-    int rc;
+    int rc = await_answer(a, CONTROL_ACCEPT, &body, &len, a->options->silent_ns, e);
 
-    snprintf(offer.name, sizeof(offer.name), "%s", a->domain.name);
-    snprintf(offer.uuid, sizeof(offer.uuid), "%s", a->domain.uuid);
-    snprintf(offer.type, sizeof(offer.type), "%s", xl_type_name(a->domain.type));
-    rc = message_send_offer(&a->control, &offer, e);
-    /* It asks its own libxl and Xen before it answers. */
-    if (!rc)
-        rc = await_answer(a, CONTROL_ACCEPT, &body, &len, a->options->silent_ns, e);
     if (!rc)
         rc = message_parse_accept(body, len, &a->accept, e);
     if (!rc && a->accept.lanes > lanes)
@@ -242,7 +253,6 @@ int negotiate_begin(struct negotiation *a, struct err *e)
 
 int negotiate_ask(struct negotiation *a, struct err *e)
 {
-    unsigned lanes = a->options->lanes;
     int rc = xl_open(&a->xl, &a->log, deadline_in(XL_SHORT_NS), e);
 
     if (!rc)
@@ -254,8 +264,8 @@ int negotiate_ask(struct negotiation *a, struct err *e)
     if (!rc)
         rc = open_connection(a, e);
     if (!rc)
-        rc = exchange_hello(a, &lanes, e);
-    return rc ? rc : make_offer(a, lanes, e);
+        rc = await_hello(a, e);
+    return rc ? rc : await_accept(a, e);
 }
 
 int64_t negotiate_suspend_estimate_ns(const struct negotiation *a)

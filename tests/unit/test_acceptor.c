@@ -238,6 +238,22 @@ static void plaintext_is_refused(void **arg)
     assert_int_equal(e.class, ERR_REFUSED);
 }
 
+/* Its TLS comes along with the preamble, and nobody reads that: the answer is not lost for it. */
+static void who_is_refused_can_read_why(void **arg)
+{
+    struct preamble p = lane_of(7, 0);
+    uint8_t said[PREAMBLE_BYTES + 4096] = {0}, byte;
+    const int fd = dial(*arg);
+    struct err e = ERR_INIT;
+
+    preamble_encode(&p, said);
+    assert_int_equal(io_write_full(fd, said, sizeof(said), NULL, deadline_in(LIMIT_NS)), 0);
+    assert_int_equal(preamble_await_answer(fd, "here", NULL, deadline_in(LIMIT_NS), &e), -ENOENT);
+    /* Its end is an end and no reset. */
+    assert_int_equal(io_read_full(fd, &byte, 1, NULL, deadline_in(LIMIT_NS)), -ENODATA);
+    close(fd);
+}
+
 static void stranger_is_dropped_at_once(void **arg)
 {
     static const char hello[] = "SSH-2.0-OpenSSH_9.2\r\n";
@@ -340,6 +356,7 @@ int main(void)
         WITH_ACCEPTOR(dead_owner_is_forgotten),
         WITH_ACCEPTOR(other_version_is_refused_with_both),
         WITH_ACCEPTOR(plaintext_is_refused),
+        WITH_ACCEPTOR(who_is_refused_can_read_why),
         WITH_ACCEPTOR(stranger_is_dropped_at_once),
         WITH_ACCEPTOR(slow_preamble_is_dropped_in_time),
         WITH_ACCEPTOR(crowd_of_idlers_does_not_shut_others_out),

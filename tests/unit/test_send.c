@@ -511,7 +511,8 @@ int peer_connect(const struct tcp_address *a, const struct peer_params *p, struc
     assert_int_equal(tcp_channel(fds[1], "peer", NULL, LIMIT_NS, &far, e), 0);
     control_init(&now.control, far);
     now.connected = true;
-    return -pthread_create(&now.thread, NULL, run_peer, NULL);
+    assert_int_equal(pthread_create(&now.thread, NULL, run_peer, NULL), 0);
+    return p->speak(p->speak_arg, *ch, e);
 }
 
 /* --- the stage --- */

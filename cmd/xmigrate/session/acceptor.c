@@ -25,6 +25,7 @@ enum { PEER_TEXT_BYTES = 80 };
 
 struct pending {
     int fd;
+    bool refused; /* and told so: what it has sent besides is thrown away, until it has read that */
     int64_t deadline_ns;
     struct preamble_reader reader;
     char peer[PEER_TEXT_BYTES];
@@ -187,6 +188,11 @@ static void refuse(struct acceptor *a, const struct pending *c, const struct pre
     preamble_explain_refusal(preamble, status, &why);
     log_warn(a->p->log, "%s: refused: %s", c->peer, why.text);
     preamble_answer(c->fd, status, NULL, deadline_in(SEND_LIMIT_NS), &ignored);
+    /* Closed now, with bytes that were not read, it would lose the answer. */
+    shutdown(c->fd, SHUT_WR);
+    a->pending[a->pending_count] = *c;
+    a->pending[a->pending_count].refused = true;
+    a->pending[a->pending_count++].deadline_ns = deadline_in(TCP_LINGER_NS);
 }
 
 static bool is_new(const struct preamble *p)
@@ -231,16 +237,18 @@ static enum preamble_status pass_on(
     return rc == -ETIMEDOUT ? PREAMBLE_BUSY : PREAMBLE_UNKNOWN_SESSION;
 }
 
-/* A complete preamble: the connection is somebody's or is closed. */
+/* A complete preamble: the connection, which has left its place among the pending, is somebody's,
+ * or refused. */
 static void route(struct acceptor *a, const struct pending *c, const struct preamble *preamble)
 {
     enum preamble_status status = preamble_judge(preamble, a->p->insecure);
 
     if (status == PREAMBLE_OK)
         status = is_new(preamble) ? start_migration(a, c, preamble) : pass_on(a, c, preamble);
-    if (status != PREAMBLE_OK)
+    if (status == PREAMBLE_OK)
+        close(c->fd);
+    else
         refuse(a, c, preamble, status);
-    close(c->fd);
 }
 
 static void drop_pending(struct acceptor *a, unsigned i, const char *why)
@@ -249,6 +257,15 @@ static void drop_pending(struct acceptor *a, unsigned i, const char *why)
 
     log_debug(a->p->log, "%s: dropped: %s", c.peer, why);
     close(c.fd);
+}
+
+static void read_refused(struct acceptor *a, unsigned i)
+{
+    uint8_t thrown_away[4096];
+    const ssize_t n = io_read_some(a->pending[i].fd, thrown_away, sizeof(thrown_away));
+
+    if ((n <= 0 && n != -EAGAIN) || deadline_passed(a->pending[i].deadline_ns))
+        drop_pending(a, i, "it was refused");
 }
 
 static void read_pending(struct acceptor *a, unsigned i)
@@ -337,7 +354,7 @@ int acceptor_run(const struct acceptor_params *p, struct err *e)
         }
         hear_children(a);
         for (unsigned i = a->pending_count; i-- > 0;)
-            read_pending(a, i);
+            (a->pending[i].refused ? read_refused : read_pending)(a, i);
         if (fds[POLL_LISTEN].revents && !accept_one(a))
             accept_after_ns = deadline_in(ACCEPT_PAUSE_NS);
     }
