@@ -34,6 +34,11 @@ for type in pvh pv; do
     refused cut "cut short"
 done
 
+# libxl hears of the failure, and not of each buffer that libxencall ever had.
+! "$X" restore b cut --helper "$ours" --verbose >said 2>&1 || fail "half an image was restored"
+grep -q "cut short" said || fail "the reason is not said: $(cat said)"
+! grep xencall said || fail "lines that nobody wants are sent to libxl"
+
 # Version 2 has no policies and no mark before the pages.
 for type in pvh pv pv32; do
     python3 "$E2E/restream.py" v2 image-$type two
