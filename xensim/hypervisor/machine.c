@@ -2,7 +2,6 @@
 #include "xensim/hypervisor/machine.h"
 #include "xensim/hypervisor/sparse.h"
 
-#include "base/units.h"
 
 #include <errno.h>
 #include <fcntl.h>
