@@ -129,23 +129,7 @@ const char *err_class_name(enum err_class class)
     return (size_t) class < COUNT(class_names) ? class_names[class] : "internal";
 }
 
-enum err_class err_class_parse(const char *name)
-{
-    for (size_t i = ERR_USAGE; i < COUNT(class_names); i++)
-        if (!strcmp(name, class_names[i]))
-            return (enum err_class)i;
-    return ERR_INTERNAL;
-}
-
 const char *err_side_name(enum err_side side)
 {
     return (size_t)side < COUNT(side_names) ? side_names[side] : "unknown";
-}
-
-enum err_side err_side_parse(const char *name)
-{
-    for (size_t i = 0; i < COUNT(side_names); i++)
-        if (!strcmp(name, side_names[i]))
-            return (enum err_side)i;
-    return SIDE_UNKNOWN;
 }

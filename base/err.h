@@ -60,12 +60,8 @@ static inline bool err_is_set(const struct err *e)
     return e->class != ERR_NONE;
 }
 
-/* "usage", "refused", ... as events and the wire spell it. err_class_parse() reads it back; a
- * word that it does not know, and "none", gives ERR_INTERNAL: a peer that reports a failure has
- * failed. */
+/* "usage", "refused", ... as events and the wire spell it. */
 const char *err_class_name(enum err_class class);
-enum err_class err_class_parse(const char *name);
 const char *err_side_name(enum err_side side);
-enum err_side err_side_parse(const char *name);
 
 #endif

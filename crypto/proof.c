@@ -19,7 +19,14 @@ enum {
     SUBJECT_BYTES = LABEL_BYTES + PREAMBLE_SESSION_BYTES + 2 + CHANNEL_BINDING_BYTES,
 };
 
-int proof_make(
+struct proof_subject {
+    const uint8_t *key;     /* PROOF_KEY_BYTES */
+    const uint8_t *session; /* PREAMBLE_SESSION_BYTES */
+    uint16_t lane;
+    uint8_t binding[CHANNEL_BINDING_BYTES];
+};
+
+static int make_proof(
     const struct proof_subject *s, bool server, uint8_t out[static PROOF_BYTES], struct err *e)
 {
     uint8_t subject[SUBJECT_BYTES];
@@ -43,7 +50,7 @@ static int send_proof(struct channel *ch, const struct proof_subject *s, bool se
 {
     uint8_t proof[PROOF_BYTES];
     struct iovec iov = {proof, sizeof(proof)};
-    const int rc = proof_make(s, server, proof, e);
+    const int rc = make_proof(s, server, proof, e);
 
     return rc ? rc : channel_send(ch, &iov, 1, e);
 }
@@ -52,7 +59,7 @@ static int check_proof(struct channel *ch, const struct proof_subject *s, bool s
     int64_t deadline_ns, struct err *e)
 {
     uint8_t proof[PROOF_BYTES], right[PROOF_BYTES];
-    int rc = proof_make(s, server, right, e);
+    int rc = make_proof(s, server, right, e);
 
     if (!rc)
         rc = channel_recv(ch, proof, sizeof(proof), deadline_ns, e);

@@ -14,16 +14,6 @@
 
 enum { PROOF_BYTES = 32, PROOF_KEY_BYTES = 32 };
 
-struct proof_subject {
-    const uint8_t *key;     /* PROOF_KEY_BYTES */
-    const uint8_t *session; /* PREAMBLE_SESSION_BYTES */
-    uint16_t lane;
-    uint8_t binding[CHANNEL_BINDING_BYTES];
-};
-
-int proof_make(
-    const struct proof_subject *s, bool server, uint8_t out[static PROOF_BYTES], struct err *e);
-
 /* The client goes first and sends its own. Then either checks the other's; a server that is
  * convinced sends its own, and one that is not says nothing. */
 int proof_offer(

@@ -2,7 +2,6 @@
 #include "transport/control.h"
 
 #include "base/bytes.h"
-#include "base/deadline.h"
 
 #include <errno.h>
 

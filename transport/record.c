@@ -40,7 +40,8 @@ const char *record_name(uint32_t type)
     return type & RECORD_OPTIONAL ? "optional" : "unknown";
 }
 
-int64_t record_limit_bytes(uint32_t type)
+/* The longest body of that type; -1 for a type that is not known. */
+static int64_t limit_bytes_of(uint32_t type)
 {
     for (size_t i = 0; i < sizeof(records) / sizeof(records[0]); i++)
         if (records[i].type == type)
@@ -61,7 +62,7 @@ int record_send(
         iov[1 + i] = parts[i];
         len_bytes += parts[i].iov_len;
     }
-    if ((int64_t)len_bytes > record_limit_bytes(type))
+    if ((int64_t)len_bytes > limit_bytes_of(type))
         return err_set(e, ERR_INTERNAL, EMSGSIZE, "%s record of %" PRIu64 " bytes is too long",
             record_name(type), len_bytes);
 
@@ -130,7 +131,7 @@ int record_recv_header(struct channel *ch, size_t cap_bytes, uint32_t *type, siz
 
         const uint32_t got_type = get_le32(header);
         const uint32_t got_bytes = get_le32(header + 4);
-        const int64_t limit_bytes = record_limit_bytes(got_type);
+        const int64_t limit_bytes = limit_bytes_of(got_type);
 
         if (limit_bytes < 0)
             return record_unexpected(ch, got_type, e);

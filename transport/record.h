@@ -54,9 +54,6 @@ void lane_decode_totals(const uint8_t in[static LANE_TOTALS_BYTES], struct lane_
 /* "PAGES", "HEAD", ...; "optional" or "unknown" for others. */
 const char *record_name(uint32_t type);
 
-/* The longest body of that type; -1 for a type that is not known. */
-int64_t record_limit_bytes(uint32_t type);
-
 /* Send one record; its body is parts[0..count), count <= RECORD_MAX_PARTS. */
 int record_send(
     struct channel *ch, enum record_type type, const struct iovec *parts, int count, struct err *e);

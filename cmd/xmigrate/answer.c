@@ -42,7 +42,6 @@ static int look_up(
     int rc;
 
     *answer = ANSWER_UNKNOWN;
-    j->lock_fd = -1;
     if (!is_our_journal(in, e))
         return err_is_set(e) ? -e->code : 0;
     rc = journal_open_session(j, in->ask.uuid, in->ask.session, &busy);
@@ -65,8 +64,9 @@ static void conclude(struct incoming *in, struct journal *j)
 {
     const bool heard = incoming_await_heard(in);
 
-    if (heard && (handoff_next(HANDOFF_DESTINATION, j->now.state, HANDOFF_HEARD_CAME).actions &
-                     HANDOFF_FORGET))
+    if (heard && j->lock_fd >= 0 &&
+        (handoff_next(HANDOFF_DESTINATION, j->now.state, HANDOFF_HEARD_CAME).actions &
+            HANDOFF_FORGET))
         journal_remove(j);
     journal_keep(j);
 }
@@ -75,7 +75,7 @@ int answer_question(struct incoming *in, struct xl *xl)
 {
     struct message_answer answer = {.moved_to = ""};
     struct err e = ERR_INIT;
-    struct journal j;
+    struct journal j = {.lock_fd = -1};
     int rc = look_up(in, xl, &j, &answer.answer, &e);
 
     if (!rc && answer.answer == ANSWER_MOVED_ON)

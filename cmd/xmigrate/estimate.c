@@ -12,7 +12,6 @@
 #include "engine/source.h"
 #include "sched/forecast.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

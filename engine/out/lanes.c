@@ -76,7 +76,7 @@ static void *listen_on_trunk(void *arg)
     return NULL;
 }
 
-/* The failure that the listener knows of, or 0. Lock held. / */
+/* The failure that the listener knows of, or 0. Lock held. */
 static int trunk_failure(const struct out_lanes *s, struct err *e)
 {
     if (s->got_result && err_is_set(&s->result.failure))
@@ -86,7 +86,7 @@ static int trunk_failure(const struct out_lanes *s, struct err *e)
     return 0;
 }
 
-/* Wait for a change, or until until_ns. Lock held. */
+/* Wait for a change, or until deadline_ns. Lock held. */
 static void await_change(struct out_lanes *s, int64_t deadline_ns)
 {
     deadline_cond_wait(&s->team.changed, &s->team.lock, deadline_ns);

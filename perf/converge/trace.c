@@ -25,7 +25,8 @@ const char *workload_name(enum workload w)
     return names[w];
 }
 
-uint64_t trace_random(uint64_t *state)
+/* A step of splitmix64. */
+static uint64_t next_random(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15ull;
 
@@ -36,12 +37,12 @@ uint64_t trace_random(uint64_t *state)
 
 double trace_uniform(uint64_t *state)
 {
-    return (double)(trace_random(state) >> 11) * 0x1p-53;
+    return (double)(next_random(state) >> 11) * 0x1p-53;
 }
 
 static uint32_t pick(struct maker *m, uint32_t first, uint32_t count)
 {
-    return (first + (uint32_t)(trace_random(&m->rng) % count)) % m->pages;
+    return (first + (uint32_t)(next_random(&m->rng) % count)) % m->pages;
 }
 
 /* Rank r has weight 1/r; ranks are spread over the region. */
@@ -56,8 +57,8 @@ static uint32_t pick_zipf(struct maker *m, uint32_t first, uint32_t count)
 static uint32_t pick_run(struct maker *m, uint32_t first, uint32_t count, uint32_t longest)
 {
     if (!m->run_left) {
-        m->position = (uint32_t)(trace_random(&m->rng) % count);
-        m->run_left = 1 + (uint32_t)(trace_random(&m->rng) % longest);
+        m->position = (uint32_t)(next_random(&m->rng) % count);
+        m->run_left = 1 + (uint32_t)(next_random(&m->rng) % longest);
     }
     m->run_left--;
     return (first + m->position++ % count) % m->pages;
@@ -70,7 +71,7 @@ static int switched_on(struct maker *m, double now_s, double on_s, double off_s)
         m->on = !m->on;
         m->until_s = now_s + (m->on ? on_s : off_s) * (0.5 + trace_uniform(&m->rng));
         if (m->on)
-            m->base = (uint32_t)(trace_random(&m->rng) % m->pages);
+            m->base = (uint32_t)(next_random(&m->rng) % m->pages);
     }
     return m->on;
 }

@@ -41,8 +41,7 @@ const char *workload_name(enum workload w);
 int trace_make(struct trace *t, enum workload w, uint64_t seed, uint32_t guest_pages,
     double pages_per_s, int64_t span_ns);
 
-/* A step of splitmix64: for everything that has to look random and be the same again. */
-uint64_t trace_random(uint64_t *state);
+/* From 0 to 1, for everything that has to look random and be the same in each run. */
 double trace_uniform(uint64_t *state);
 
 #endif

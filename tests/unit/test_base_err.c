@@ -113,17 +113,15 @@ static void test_take_moves_an_error_once(void **state)
     assert_string_equal(owner.text, "first");
 }
 
-static void test_names_read_back(void **state)
+/* Also of what is none: a class may have come from elsewhere. */
+static void test_everything_has_a_name(void **state)
 {
     (void)state;
-    for (int c = ERR_USAGE; c <= ERR_CANCELLED; c++)
-        assert_int_equal(err_class_parse(err_class_name((enum err_class)c)), c);
-    for (int s = SIDE_UNKNOWN; s <= SIDE_DESTINATION; s++)
-        assert_int_equal(err_side_parse(err_side_name((enum err_side)s)), s);
-    assert_int_equal(err_class_parse("nonsense"), ERR_INTERNAL);
-    assert_int_equal(err_class_parse("none"), ERR_INTERNAL);
-    assert_int_equal(err_side_parse(""), SIDE_UNKNOWN);
+    assert_string_equal(err_class_name(ERR_USAGE), "usage");
+    assert_string_equal(err_class_name(ERR_CANCELLED), "cancelled");
     assert_string_equal(err_class_name((enum err_class)99), "internal");
+    assert_string_equal(err_side_name(SIDE_DESTINATION), "destination");
+    assert_string_equal(err_side_name((enum err_side)99), "unknown");
 }
 
 int main(void)
@@ -136,7 +134,7 @@ int main(void)
         cmocka_unit_test(test_a_text_is_one_line_of_utf8),
         cmocka_unit_test(test_long_texts_are_cut_not_overrun),
         cmocka_unit_test(test_take_moves_an_error_once),
-        cmocka_unit_test(test_names_read_back),
+        cmocka_unit_test(test_everything_has_a_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

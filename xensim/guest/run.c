@@ -6,7 +6,6 @@
 
 #include "base/deadline.h"
 
-#include <errno.h>
 #include <time.h>
 
 enum { SLICE_NS = 5 * 1000 * 1000, CAP_PERIOD_NS = 50 * 1000 * 1000 };

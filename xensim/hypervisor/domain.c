@@ -6,7 +6,6 @@
 #include <linux/futex.h>
 #include <stdio.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t value)
 {

@@ -2,7 +2,6 @@
 #include "xensim/hypervisor/machine.h"
 #include "xensim/hypervisor/sparse.h"
 
-#include "base/units.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -70,7 +69,8 @@ uint64_t machine_real_bytes_free(void)
     return bytes > REAL_RESERVE_BYTES ? bytes - REAL_RESERVE_BYTES : 0;
 }
 
-uint64_t machine_bytes_needed(const struct machine_params *p)
+/* What a host needs at once: its tables have an entry for each frame, and preallocated memory. */
+static uint64_t bytes_needed(const struct machine_params *p)
 {
     uint64_t frames = p->mem_bytes / PAGE_BYTES, chunks = p->mem_bytes / CHUNK_BYTES;
     uint64_t per_frame = M2P_BYTES + COMPAT_M2P_BYTES;
@@ -150,7 +150,7 @@ int machine_init(
     pthread_mutex_init(&m->heap_lock, NULL);
 
     /* Better to refuse now than have the kernel kill somebody when memory runs out. */
-    uint64_t needed = machine_bytes_needed(p), real = machine_real_bytes_free();
+    uint64_t needed = bytes_needed(p), real = machine_real_bytes_free();
 
     if (needed > real)
         return err_set(e, ERR_REFUSED, ENOMEM,

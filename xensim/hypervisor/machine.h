@@ -29,7 +29,6 @@
 #define PAGE_BYTES      4096ull
 #define PAGES_PER_CHUNK 512ull
 #define CHUNK_BYTES     (PAGE_BYTES * PAGES_PER_CHUNK)
-#define INVALID_MFN_64  (~0ull)
 #define M2P_INVALID     (~0ull)
 #define POISON_BYTE     0xC2
 
@@ -98,9 +97,6 @@ struct machine_params {
 
 /* What the real machine can still give, without swap and what is left for others. */
 uint64_t machine_real_bytes_free(void);
-
-/* What a host needs at once: its tables have an entry for each frame, and preallocated memory. */
-uint64_t machine_bytes_needed(const struct machine_params *p);
 
 /* What it allocates lives as long as the process. */
 int machine_init(

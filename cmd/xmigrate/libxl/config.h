@@ -13,8 +13,6 @@
 
 void xl_config_init(libxl_domain_config *config);
 
-enum { XL_CONFIG_MAX_BYTES = 1 << 20 };
-
 /* What libxl would build this domain from, as it is now. */
 int xl_config_retrieve(struct xl *xl, uint32_t domid, libxl_domain_config *config, struct err *e);
 /* From a peer: text need not end in NUL. ERR_PEER when it makes no sense. */

@@ -170,7 +170,8 @@ bool incoming_await_heard(struct incoming *in)
     size_t len_bytes;
     int rc;
 
-    while ((rc = mailbox_take(in->box, &type, &body, &len_bytes, &end)) >= 0) {
+    while (!deadline_passed(deadline_ns) &&
+           (rc = mailbox_take(in->box, &type, &body, &len_bytes, &end)) >= 0) {
         if (rc && type == CONTROL_HEARD)
             return true;
         if (rc)
@@ -178,8 +179,6 @@ bool incoming_await_heard(struct incoming *in)
         incoming_ping(in);
         io_wait(
             mailbox_event_fd(in->box), POLLIN, NULL, deadline_earlier(deadline_ns, in->ping_ns));
-        if (deadline_passed(deadline_ns))
-            break;
     }
     return false;
 }

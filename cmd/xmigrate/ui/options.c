@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { DEFAULT_MAX_LANES = 8, DEFAULT_MAX_ROUNDS = 30 };

@@ -21,8 +21,7 @@ static uint64_t minus(uint64_t a, uint64_t b)
     return a > b ? a - b : 0;
 }
 
-/* Round 1 covers an address space that may be mostly holes: never show more than the guest has.
- * / */
+/* Round 1 covers an address space that may be mostly holes: show no more than the guest has. */
 static uint64_t pages_left(const struct progress_report *r, uint64_t guest_pages)
 {
     const uint64_t left = minus(r->round_pages, r->round_done_pages);
