@@ -120,5 +120,5 @@ int hvm_load_open(struct loader *l, uint64_t frame_limit, struct err *e)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
     l->guest = s;
     l->ops = &hvm_ops;
-    return frames_init(&l->frames, l->p->domid, 0, frame_limit, e);
+    return frames_init(&l->frames, l->p->domid, 0, frame_limit, l->domain.max_pages, e);
 }

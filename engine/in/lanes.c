@@ -176,7 +176,7 @@ static int start_lane(struct lane *l, struct err *e)
 /* All threads, or an error; those that run are joined later in any case. */
 static int start_lanes(struct in_lanes *s, struct err *e)
 {
-    int rc = barrier_init(&s->barrier, s->head.lane_count, s->frames->frame_count, e);
+    int rc = barrier_init(&s->barrier, s->head.lane_count, &s->frames->map, e);
 
     for (unsigned i = 0; i < s->head.lane_count && !rc; i++)
         rc = start_lane(&s->lane[i], e);
