@@ -13,7 +13,7 @@
 #include <xenguest.h>
 
 enum {
-    FRAMES = 600, /* more is more than this host has; room for one large page */
+    FRAMES = 600,     /* more is more than this host has; room for one large page */
     MAX_PAGES = 1024, /* so few that what is kept of extents is hashed */
     MAX_MAPPED = 1024,
     SLOTS = 4096,
