@@ -21,12 +21,31 @@ int config_path(
     return 0;
 }
 
+/* Whoever can write to it says who we are and whom we trust. */
+static int check_dir(const char *config_dir, struct err *e)
+{
+    struct stat st;
+
+    if (stat(config_dir, &st))
+        return err_sys(e, ERR_LOCAL, errno, "%s", config_dir);
+    if (st.st_uid != 0 && st.st_uid != geteuid())
+        return err_set(e, ERR_LOCAL, EPERM,
+            "the configuration directory %s belongs to user %u, not to root or to who runs this",
+            config_dir, st.st_uid);
+    if (st.st_mode & (S_IWGRP | S_IWOTH))
+        return err_set(e, ERR_LOCAL, EPERM,
+            "the configuration directory %s can be written to by others (mode %04o); run: chmod "
+            "go-w %s",
+            config_dir, st.st_mode & 07777, config_dir);
+    return 0;
+}
+
 int config_make_dir(const char *config_dir, struct err *e)
 {
     if (mkdir(config_dir, 0700) && errno != EEXIST)
         return err_sys(
             e, ERR_LOCAL, errno, "cannot make the configuration directory %s", config_dir);
-    return 0;
+    return check_dir(config_dir, e);
 }
 
 static int read_open_file(

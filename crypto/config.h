@@ -20,7 +20,8 @@ enum { CONFIG_PATH_BYTES = 320, CONFIG_MAX_FILE_BYTES = 1 << 20 };
 int config_path(
     const char *config_dir, const char *name, char out[static CONFIG_PATH_BYTES], struct err *e);
 
-/* Make the directory (0700) unless it is there. */
+/* Make the directory (0700) unless it is there. One that others can write to, or that is neither
+ * root's nor ours, is ERR_LOCAL -EPERM. */
 int config_make_dir(const char *config_dir, struct err *e);
 
 /* The whole file, with a NUL behind it, malloc'ed, and what fstat(2) says of it. -ENOENT without

@@ -6,19 +6,35 @@
 #include "engine/guest/hvm_load.h"
 
 #include "engine/guest/common.h"
+#include "engine/guest/hvm_params.h"
 #include "engine/xen/build.h"
 #include "engine/xen/hvm.h"
 #include "transport/v3.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
-#include <xen/hvm/params.h>
 
 struct hvm_state {
     struct blob context;
     struct v3_hvm_param params[V3_MAX_HVM_PARAMS];
     int param_count;
 };
+
+static int load_params(struct hvm_state *s, const void *body, size_t len_bytes, struct err *e)
+{
+    const int count = v3_decode_hvm_params(body, len_bytes, s->params, e);
+
+    for (int i = 0; i < count; i++) {
+        const uint64_t index = s->params[i].index;
+
+        if (index != HVM_PARAM_PAE_ENABLED && !hvm_param_moves(index))
+            return err_set(e, ERR_PEER, EPROTO,
+                "bad HVM_PARAMS record: parameter %" PRIu64 " does not move with a guest", index);
+    }
+    s->param_count = count < 0 ? 0 : count;
+    return count < 0 ? count : 0;
+}
 
 static int load_record(
     struct loader *l, uint32_t type, const void *body, size_t len_bytes, struct err *e)
@@ -31,11 +47,7 @@ static int load_record(
         rc = v3_check_blob(type, len_bytes, e);
         return rc ? rc : blob_keep(&s->context, body, len_bytes, e);
     case V3_HVM_PARAMS:
-        rc = v3_decode_hvm_params(body, len_bytes, s->params, e);
-        if (rc < 0)
-            return rc;
-        s->param_count = rc;
-        return 0;
+        return load_params(s, body, len_bytes, e);
     default:
         return err_set(
             e, ERR_PEER, EPROTO, "a %s record has no place in an HVM or PVH guest", v3_name(type));
@@ -120,5 +132,5 @@ int hvm_load_open(struct loader *l, uint64_t frame_limit, struct err *e)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
     l->guest = s;
     l->ops = &hvm_ops;
-    return frames_init(&l->frames, l->p->domid, 0, frame_limit, e);
+    return frames_init(&l->frames, l->p->domid, 0, frame_limit, l->domain.max_pages, e);
 }

@@ -6,13 +6,13 @@
 #include "engine/guest/hvm_save.h"
 
 #include "engine/guest/common.h"
+#include "engine/guest/hvm_params.h"
 #include "engine/out/out.h"
 #include "engine/xen/hvm.h"
 #include "transport/v3.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <xen/hvm/params.h>
 
 static int hvm_send_static(struct guest *g, struct out *out, struct err *e)
 {
@@ -73,36 +73,16 @@ static int send_context(struct guest *g, struct out *out, struct err *e)
 static int read_params(
     struct guest *g, struct v3_hvm_param params[V3_MAX_HVM_PARAMS], unsigned *count, struct err *e)
 {
-    /* Parameters that say where things are and how the guest was built. The others (callbacks,
-     * event channels, timers) are in the context or the configuration, or are made anew. */
-    static const uint32_t moving[] = {
-        HVM_PARAM_STORE_PFN,
-        HVM_PARAM_IOREQ_PFN,
-        HVM_PARAM_BUFIOREQ_PFN,
-        HVM_PARAM_VIRIDIAN,
-        HVM_PARAM_IDENT_PT,
-        HVM_PARAM_CONSOLE_PFN,
-        HVM_PARAM_ACPI_IOPORTS_LOCATION,
-        HVM_PARAM_PAGING_RING_PFN,
-        HVM_PARAM_MONITOR_RING_PFN,
-        HVM_PARAM_SHARING_RING_PFN,
-        HVM_PARAM_IOREQ_SERVER_PFN,
-        HVM_PARAM_NR_IOREQ_SERVER_PAGES,
-        HVM_PARAM_VM_GENERATION_ID_ADDR,
-        HVM_PARAM_X87_FIP_WIDTH,
-        HVM_PARAM_VM86_TSS_SIZED,
-        HVM_PARAM_MCA_CAP,
-    };
     unsigned n = 0;
 
-    for (unsigned i = 0; i < sizeof(moving) / sizeof(moving[0]); i++) {
+    for (unsigned i = 0; i < HVM_MOVING_PARAMS; i++) {
         uint64_t value;
-        const int rc = hvm_param_read(g->xen, g->dom.domid, moving[i], &value, e);
+        const int rc = hvm_param_read(g->xen, g->dom.domid, hvm_moving_params[i], &value, e);
 
         if (rc)
             return rc;
         if (value)
-            params[n++] = (struct v3_hvm_param){moving[i], value};
+            params[n++] = (struct v3_hvm_param){hvm_moving_params[i], value};
     }
     *count = n;
     return 0;

@@ -78,7 +78,8 @@ static int load_p2m_frames(struct loader *l, const void *body, size_t len_bytes,
     memcpy(s->p2m_pfns, p2m.pfns, p2m.count * sizeof(uint64_t));
     s->p2m_frames = p2m.count;
     s->max_pfn = p2m.end_pfn;
-    return frames_init(&l->frames, l->p->domid, s->levels, (uint64_t)p2m.end_pfn + 1, e);
+    return frames_init(
+        &l->frames, l->p->domid, s->levels, (uint64_t)p2m.end_pfn + 1, l->domain.max_pages, e);
 }
 
 static int load_vcpu(
@@ -169,22 +170,34 @@ static int put_shared_info(struct loader *l, struct err *e)
     return 0;
 }
 
+/* The tables of a group that are to be pinned; returns how many. */
+static unsigned find_pins(
+    const struct frame_group *group, struct build_pin pins[static FRAMES_PER_GROUP])
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < FRAMES_PER_GROUP; i++) {
+        const unsigned level = v3_type_table_level(group->types[i]);
+
+        if (level && (group->types[i] & V3_PAGE_PINNED))
+            pins[count++] = (struct build_pin){group->mfns[i], level};
+    }
+    return count;
+}
+
 static int pin_tables(struct loader *l, struct err *e)
 {
     const struct frames *f = &l->frames;
+    const unsigned groups = atomic_load(&f->group_count);
     struct build_pin *pins = calloc(BUILD_MAX_PINS, sizeof(*pins));
     unsigned count = 0;
     int rc = 0;
 
     if (!pins)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
-    for (uint64_t pfn = 0; pfn < f->frame_count && !rc; pfn++) {
-        const unsigned level = v3_type_table_level(f->types[pfn]);
-
-        if (!level || !(f->types[pfn] & V3_PAGE_PINNED))
-            continue;
-        pins[count++] = (struct build_pin){f->p2m[pfn], level};
-        if (count == BUILD_MAX_PINS) {
+    for (unsigned i = 0; i < groups && !rc; i++) {
+        count += find_pins(&f->groups[i], pins + count);
+        if (count > BUILD_MAX_PINS - FRAMES_PER_GROUP) {
             rc = build_pin_tables(&l->xen, l->p->domid, pins, count, e);
             count = 0;
         }
@@ -203,7 +216,7 @@ static void fill_p2m_page(const struct frames *f, unsigned width, uint64_t first
 
     for (unsigned i = 0; i < per_page && first_pfn + i < f->frame_count; i++) {
         const uint64_t pfn = first_pfn + i;
-        const uint64_t mfn = frames_is_populated(f, pfn) ? f->p2m[pfn] : UINT64_MAX;
+        const uint64_t mfn = frames_is_populated(f, pfn) ? frames_gfn(f, pfn) : UINT64_MAX;
 
         if (width == 8)
             ((uint64_t *)page)[i] = mfn;

@@ -13,10 +13,13 @@ int pv_find_frame(const struct loader *l, const char *what, uint64_t pfn, unsign
     if (pfn >= f->frame_count || !frames_is_populated(f, pfn))
         return err_set(e, ERR_PEER, EPROTO, "%s is at frame %#llx, which the guest does not have",
             what, (unsigned long long)pfn);
-    if ((f->types[pfn] & ~(unsigned)V3_PAGE_PINNED) != type)
+
+    const unsigned here = *frames_type(f, pfn);
+
+    if ((here & ~(unsigned)V3_PAGE_PINNED) != type)
         return err_set(e, ERR_PEER, EPROTO,
             "%s is at frame %#llx, which is of type %u instead of %u", what,
-            (unsigned long long)pfn, f->types[pfn], type);
-    *mfn = f->p2m[pfn];
+            (unsigned long long)pfn, here, type);
+    *mfn = frames_gfn(f, pfn);
     return 0;
 }

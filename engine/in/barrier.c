@@ -12,12 +12,12 @@
 /* How often a lane that waits asks whether all was cancelled. */
 #define CANCEL_POLL_NS (100 * NS_PER_MS)
 
-int barrier_init(struct barrier *b, unsigned lane_count, uint64_t frame_count, struct err *e)
+int barrier_init(struct barrier *b, unsigned lane_count, struct extent_map *map, struct err *e)
 {
-    *b = (struct barrier){.lane_count = lane_count};
-    b->claims = calloc(frame_count / EXTENT_FRAMES + 1, sizeof(*b->claims));
+    *b = (struct barrier){.lane_count = lane_count, .map = map};
+    b->claims = calloc(map->slot_count, sizeof(*b->claims));
     if (!b->claims)
-        return err_set(e, ERR_LOCAL, ENOMEM, "no memory for %" PRIu64 " frames", frame_count);
+        return err_set(e, ERR_LOCAL, ENOMEM, "no memory for %" PRIu32 " extents", map->slot_count);
 
     int rc = pthread_mutex_init(&b->lock, NULL);
 
@@ -48,7 +48,7 @@ static uint64_t claim_of(unsigned lane, uint64_t crossed)
     return (crossed + 1) * MAX_LANES + lane;
 }
 
-static bool claim_extent(_Atomic uint64_t *claim, uint64_t mine)
+static bool claim_slot(_Atomic uint64_t *claim, uint64_t mine)
 {
     uint64_t held = atomic_load_explicit(claim, memory_order_relaxed);
 
@@ -58,6 +58,20 @@ static bool claim_extent(_Atomic uint64_t *claim, uint64_t mine)
                                    claim, &held, mine, memory_order_relaxed, memory_order_relaxed));
 }
 
+static int on_two_lanes(unsigned lane, uint64_t pfn, struct err *e)
+{
+    return err_set(e, ERR_PEER, EPROTO,
+        "lane %u: frame %#" PRIx64 " comes on two lanes in one round", lane, pfn);
+}
+
+static int too_many_extents(const struct barrier *b, unsigned lane, uint64_t pfn, struct err *e)
+{
+    return err_set(e, ERR_PEER, EPROTO,
+        "lane %u: frame %#" PRIx64 " is in one more place of 2 MiB with memory, and those are "
+        "more than the domain may have pages, %" PRIu64,
+        lane, pfn, b->map->max_pages);
+}
+
 int barrier_claim(struct barrier *b, unsigned lane, uint64_t crossed, const uint64_t *entries,
     unsigned count, struct err *e)
 {
@@ -65,12 +79,22 @@ int barrier_claim(struct barrier *b, unsigned lane, uint64_t crossed, const uint
     uint64_t last = UINT64_MAX;
 
     for (unsigned i = 0; i < count; i++) {
-        const uint64_t extent = v3_entry_pfn(entries[i]) / EXTENT_FRAMES;
+        const uint64_t pfn = v3_entry_pfn(entries[i]);
+        const uint64_t extent = pfn / EXTENT_FRAMES;
+        const bool populates = v3_type_is_populated(v3_entry_type(entries[i]));
 
-        if (extent != last && !claim_extent(&b->claims[extent], mine))
-            return err_set(e, ERR_PEER, EPROTO,
-                "lane %u: frame %#" PRIx64 " comes on two lanes in one round", lane,
-                v3_entry_pfn(entries[i]));
+        if (extent == last)
+            continue;
+
+        const uint32_t slot = populates ? extent_map_add(b->map, extent)
+                                        : extent_map_find(b->map, extent);
+
+        if (slot == EXTENT_NO_SLOT && populates)
+            return too_many_extents(b, lane, pfn, e);
+        if (slot == EXTENT_NO_SLOT)
+            continue;
+        if (!claim_slot(&b->claims[slot], mine))
+            return on_two_lanes(lane, pfn, e);
         last = extent;
     }
     return 0;

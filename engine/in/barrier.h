@@ -14,6 +14,7 @@
 #define ENGINE_IN_BARRIER_H
 
 #include "base/cancel.h"
+#include "engine/in/extent_map.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -23,18 +24,21 @@ struct barrier {
     unsigned lane_count;
     pthread_mutex_t lock;
     pthread_cond_t opened;
-    uint64_t crossed; /* lock: barriers that are behind all lanes */
-    unsigned waiting; /* lock: lanes that stand at the next one */
-    unsigned ended;   /* lock: lanes that will come to no other */
-    /* By extent, who has claimed it last: lane and round (memory is used where it is written). */
+    uint64_t crossed;       /* lock: barriers that are behind all lanes */
+    unsigned waiting;       /* lock: lanes that stand at the next one */
+    unsigned ended;         /* lock: lanes that will come to no other */
+    struct extent_map *map; /* the frames' */
+    /* By the extent's slot, who has claimed it last: lane and round. */
     _Atomic uint64_t *claims;
 };
 
-int barrier_init(struct barrier *b, unsigned lane_count, uint64_t frame_count, struct err *e);
+/* map outlives it. */
+int barrier_init(struct barrier *b, unsigned lane_count, struct extent_map *map, struct err *e);
 void barrier_destroy(struct barrier *b);
 
-/* The extents of entries (libxc's, frames below frame_count) are the lane's, which has crossed that
- * many barriers; else ERR_PEER, -EPROTO. */
+/* The extents of entries (libxc's, checked before) are the lane's, which has crossed that many
+ * barriers; else ERR_PEER, -EPROTO. An extent in which nothing has memory, and nothing is to get
+ * any, is nobody's: its frames have no content that could be older or newer. */
 int barrier_claim(struct barrier *b, unsigned lane, uint64_t crossed, const uint64_t *entries,
     unsigned count, struct err *e);
 

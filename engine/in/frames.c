@@ -19,26 +19,49 @@ static void *reserve(size_t bytes)
     return p == MAP_FAILED ? NULL : p;
 }
 
-int frames_init(
-    struct frames *f, uint32_t domid, unsigned levels, uint64_t frame_count, struct err *e)
+static int no_memory(const struct frames *f, struct err *e)
+{
+    return err_set(e, ERR_LOCAL, ENOMEM, "no memory to keep track of %llu pages among %llu frames",
+        (unsigned long long)f->max_pages, (unsigned long long)f->frame_count);
+}
+
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* For a group is made only where there is memory. */
+static bool reserve_groups(struct frames *f)
+{
+    const uint64_t all = (uint64_t)f->map.slot_count * EXTENT_GROUPS;
+
+    f->group_of_bytes = all * sizeof(*f->group_of);
+    f->groups_bytes = (smaller(f->max_pages, all) + 1) * sizeof(*f->groups);
+    f->group_of = reserve(f->group_of_bytes);
+    f->groups = reserve(f->groups_bytes);
+    return f->group_of && f->groups;
+}
+
+int frames_init(struct frames *f, uint32_t domid, unsigned levels, uint64_t frame_count,
+    uint64_t max_pages, struct err *e)
 {
     *f = (struct frames){
         .domid = domid,
         .levels = levels,
         .frame_count = frame_count,
-        .populated_bytes = (frame_count + EXTENT_FRAMES - 1) / EXTENT_FRAMES * EXTENT_FRAMES / 8,
-        .p2m_bytes = levels ? frame_count * sizeof(uint64_t) : 0,
+        .max_pages = max_pages,
     };
     for (unsigned i = 0; i < FRAMES_STRIPES; i++)
         pthread_mutex_init(&f->stripes[i], NULL);
+
+    const int rc = extent_map_init(&f->map, frame_count, max_pages, e);
+
+    if (rc)
+        return rc;
+    f->populated_bytes = (size_t)f->map.slot_count * EXTENT_WORDS * sizeof(uint64_t);
     f->populated = reserve(f->populated_bytes);
-    if (f->populated && levels) {
-        f->p2m = reserve(f->p2m_bytes);
-        f->types = reserve(frame_count);
-    }
-    if (!f->populated || (levels && (!f->p2m || !f->types)))
-        return err_set(e, ERR_LOCAL, ENOMEM, "no memory to keep track of %llu frames",
-            (unsigned long long)frame_count);
+    if (!f->populated || (levels && !reserve_groups(f)))
+        return no_memory(f, e);
     return 0;
 }
 
@@ -48,10 +71,11 @@ void frames_destroy(struct frames *f)
         return;
     if (f->populated)
         munmap((void *)f->populated, f->populated_bytes);
-    if (f->p2m)
-        munmap(f->p2m, f->p2m_bytes);
-    if (f->types)
-        munmap(f->types, f->frame_count);
+    if (f->group_of)
+        munmap(f->group_of, f->group_of_bytes);
+    if (f->groups)
+        munmap(f->groups, f->groups_bytes);
+    extent_map_destroy(&f->map);
     for (unsigned i = 0; i < FRAMES_STRIPES; i++)
         pthread_mutex_destroy(&f->stripes[i]);
     *f = (struct frames){0};
@@ -59,26 +83,46 @@ void frames_destroy(struct frames *f)
 
 bool frames_is_populated(const struct frames *f, uint64_t pfn)
 {
-    return atomic_load_explicit(&f->populated[pfn / 64], memory_order_acquire) >> (pfn % 64) & 1;
+    const uint32_t slot = extent_map_find(&f->map, pfn / EXTENT_FRAMES);
+
+    return slot != EXTENT_NO_SLOT &&
+           (atomic_load_explicit(
+                &f->populated[slot * (size_t)EXTENT_WORDS + pfn % EXTENT_FRAMES / 64],
+                memory_order_acquire) >>
+                   (pfn % 64) &
+               1);
 }
 
-static void publish(struct frames *f, uint64_t pfn, uint64_t mfn)
+/* Under the extent's lock. There are as many groups as pages may be populated. */
+static struct frame_group *make_group(struct frames *f, uint32_t slot, unsigned index)
 {
+    uint32_t *group = &f->group_of[slot * (size_t)EXTENT_GROUPS + index];
+
+    if (!*group)
+        *group = atomic_fetch_add_explicit(&f->group_count, 1, memory_order_relaxed) + 1;
+    return &f->groups[*group - 1];
+}
+
+/* Under the extent's lock. */
+static void publish(struct frames *f, uint32_t slot, uint64_t pfn, uint64_t mfn)
+{
+    const unsigned index = pfn % EXTENT_FRAMES;
+
     if (f->levels)
-        f->p2m[pfn] = mfn;
-    atomic_fetch_or_explicit(&f->populated[pfn / 64], 1ull << (pfn % 64), memory_order_release);
+        make_group(f, slot, index / FRAMES_PER_GROUP)->mfns[index % FRAMES_PER_GROUP] = mfn;
+    atomic_fetch_or_explicit(&f->populated[slot * (size_t)EXTENT_WORDS + index / 64],
+        1ull << (index % 64), memory_order_release);
 }
 
 /* Under the extent's lock: a 2 MiB page, if Xen has one. */
-static bool populate_extent(struct frames *f, struct xen *x, uint64_t first)
+static bool populate_extent(struct frames *f, struct xen *x, uint32_t slot, uint64_t first)
 {
     uint64_t frame = first;
 
     if (build_populate(x, f->domid, SUPERPAGE_ORDER, &frame, 1) != 1)
         return false;
     for (unsigned i = 0; i < EXTENT_FRAMES; i++)
-        publish(f, first + i, frame + i);
-    atomic_fetch_add_explicit(&f->populated_pages, EXTENT_FRAMES, memory_order_relaxed);
+        publish(f, slot, first + i, frame + i);
     atomic_fetch_add_explicit(&f->superpages, 1, memory_order_relaxed);
     return true;
 }
@@ -92,23 +136,53 @@ static int out_of_memory(const struct frames *f, uint64_t pfn, struct err *e)
         (unsigned long long)atomic_load(&f->populated_pages) / 256);
 }
 
+static int more_than_allowed(
+    const struct frames *f, uint64_t pfn, unsigned long long pages, struct err *e)
+{
+    return err_set(e, ERR_LOCAL, ENOMEM,
+        "frame %#llx would make %llu pages of domain %u, which may have %llu: its maximum here is "
+        "too small, or the source sends what the guest does not have",
+        (unsigned long long)pfn, pages, f->domid, (unsigned long long)f->max_pages);
+}
+
 /* Under the extent's lock: single pages, none of them populated. */
-static int populate_singles(
-    struct frames *f, struct xen *x, const uint64_t *pfns, unsigned count, struct err *e)
+static int populate_singles(struct frames *f, struct xen *x, uint32_t slot, const uint64_t *pfns,
+    unsigned count, struct err *e)
 {
     uint64_t frames[EXTENT_FRAMES];
 
     memcpy(frames, pfns, count * sizeof(frames[0]));
 
-    const int done = build_populate(x, f->domid, 0, frames, count);
+    const int rc = build_populate(x, f->domid, 0, frames, count);
+    const unsigned done = rc < 0 ? 0 : (unsigned)rc;
 
-    for (int i = 0; i < done; i++)
-        publish(f, pfns[i], frames[i]);
-    if (done > 0)
-        atomic_fetch_add_explicit(&f->populated_pages, (unsigned)done, memory_order_relaxed);
-    if (done < 0)
-        return err_sys(e, ERR_LOCAL, -done, "cannot give memory to domain %u", f->domid);
-    return (unsigned)done == count ? 0 : out_of_memory(f, pfns[done], e);
+    for (unsigned i = 0; i < done; i++)
+        publish(f, slot, pfns[i], frames[i]);
+    if (done < count)
+        atomic_fetch_sub_explicit(&f->populated_pages, count - done, memory_order_relaxed);
+    if (rc < 0)
+        return err_sys(e, ERR_LOCAL, -rc, "cannot give memory to domain %u", f->domid);
+    return done == count ? 0 : out_of_memory(f, pfns[done], e);
+}
+
+/* Under the extent's lock. The pages are counted before they are there. */
+static int populate_planned(
+    struct frames *f, struct xen *x, const struct populate_plan *plan, struct err *e)
+{
+    const uint64_t pages = atomic_fetch_add_explicit(
+                               &f->populated_pages, plan->count, memory_order_relaxed) +
+                           plan->count;
+    const uint32_t slot = pages > f->max_pages
+                              ? EXTENT_NO_SLOT
+                              : extent_map_add(&f->map, plan->pfns[0] / EXTENT_FRAMES);
+
+    if (slot == EXTENT_NO_SLOT) {
+        atomic_fetch_sub_explicit(&f->populated_pages, plan->count, memory_order_relaxed);
+        return more_than_allowed(f, plan->pfns[0], pages, e);
+    }
+    if (plan->whole && populate_extent(f, x, slot, plan->pfns[0]))
+        return 0;
+    return populate_singles(f, x, slot, plan->pfns, plan->count, e);
 }
 
 /* All of pfns lie in one extent. */
@@ -117,17 +191,20 @@ static int populate_in_extent(
 {
     const uint64_t extent = pfns[0] / EXTENT_FRAMES;
     pthread_mutex_t *lock = &f->stripes[extent % FRAMES_STRIPES];
-    uint64_t populated[EXTENT_WORDS];
+    uint64_t populated[EXTENT_WORDS] = {0};
     struct populate_plan plan;
-    int rc = 0;
 
     pthread_mutex_lock(lock);
-    for (unsigned w = 0; w < EXTENT_WORDS; w++)
+
+    const uint32_t slot = extent_map_find(&f->map, extent);
+
+    for (unsigned w = 0; w < EXTENT_WORDS && slot != EXTENT_NO_SLOT; w++)
         populated[w] = atomic_load_explicit(
-            &f->populated[extent * EXTENT_WORDS + w], memory_order_relaxed);
+            &f->populated[slot * (size_t)EXTENT_WORDS + w], memory_order_relaxed);
     plan_populate(populated, pfns, count, &plan);
-    if (plan.count && !(plan.whole && populate_extent(f, x, plan.pfns[0])))
-        rc = populate_singles(f, x, plan.pfns, plan.count, e);
+
+    const int rc = plan.count ? populate_planned(f, x, &plan, e) : 0;
+
     pthread_mutex_unlock(lock);
     return rc;
 }

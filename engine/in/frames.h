@@ -4,52 +4,85 @@
  * guest where (its p2m) and of what type. Shared by all lanes.
  *
  * A frame is populated exactly once: twice would leave it with two machine frames. So an extent
- * (512 frames) is locked before anything in it is populated, p2m[pfn] is written before the
- * frame's populated bit (release), and readers look at the bit first (acquire). types[pfn] has one
+ * (512 frames) is locked before anything in it is populated, the frame's MFN is written before its
+ * populated bit (release), and readers look at the bit first (acquire). A frame's type has one
  * writer at a time, the lane that has the frame's extent in this round, and is read after all lanes
  * have ended.
  *
  * Whole aligned extents are populated as one 2 MiB page where Xen has one.
+ *
+ * How much is kept follows what the domain may have, max_pages, and not how high its frames are
+ * numbered: a slot for each extent with memory (extent_map.h), and for a PV guest a frame_group,
+ * taken from a pool, for each 32 frames with memory.
  */
 #ifndef ENGINE_IN_FRAMES_H
 #define ENGINE_IN_FRAMES_H
 
+#include "base/limits.h"
+#include "engine/in/extent_map.h"
 #include "engine/xen/xen.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
-enum { FRAMES_STRIPES = 64, FRAMES_MAX_BATCH = 1024 };
+enum { FRAMES_STRIPES = 64, FRAMES_PER_GROUP = 32, EXTENT_GROUPS = EXTENT_FRAMES / 32 };
+
+/* PV: an aligned run of frames, one of which at least has memory. */
+struct frame_group {
+    uint64_t mfns[FRAMES_PER_GROUP];
+    uint8_t types[FRAMES_PER_GROUP]; /* libxc page types; 0 where there is no memory */
+};
 
 struct frames {
     uint32_t domid;
     unsigned levels;      /* PV: of page tables; 0: not PV */
     uint64_t frame_count; /* every PFN is below */
-    size_t populated_bytes, p2m_bytes;
-    _Atomic uint64_t *populated; /* a bitmap; memory is used only where it is written */
-    uint64_t *p2m;               /* PV only; indexed by PFN */
-    uint8_t *types;              /* PV only; libxc page types */
+    uint64_t max_pages;   /* that Xen lets the domain have */
+    struct extent_map map;
+    size_t populated_bytes, group_of_bytes, groups_bytes;
+    /* A bitmap, EXTENT_WORDS for each slot. Like the next two it costs what is written. */
+    _Atomic uint64_t *populated;
+    uint32_t *group_of; /* PV only: EXTENT_GROUPS for each slot; index in groups + 1, 0: none */
+    struct frame_group *groups; /* PV only */
+    atomic_uint group_count;
     atomic_uint_fast64_t populated_pages;
     atomic_uint_fast64_t superpages;
     pthread_mutex_t stripes[FRAMES_STRIPES]; /* of extents: extent mod FRAMES_STRIPES */
 };
 
-int frames_init(
-    struct frames *f, uint32_t domid, unsigned levels, uint64_t frame_count, struct err *e);
+int frames_init(struct frames *f, uint32_t domid, unsigned levels, uint64_t frame_count,
+    uint64_t max_pages, struct err *e);
 void frames_destroy(struct frames *f);
 
 bool frames_is_populated(const struct frames *f, uint64_t pfn);
 
 /* Give memory to those of pfns[0..count) that have none; all are below frame_count, in any order.
- * The lane's own handles are used. ERR_LOCAL -ENOMEM says how far it came. */
+ * The lane's own handles are used. ERR_LOCAL -ENOMEM says how far it came, or that there would be
+ * more than max_pages. */
 int frames_populate(
     struct frames *f, struct xen *x, const uint64_t *pfns, unsigned count, struct err *e);
+
+/* PV: the group of a populated frame. */
+static inline struct frame_group *frames_group(const struct frames *f, uint64_t pfn)
+{
+    const uint32_t slot = extent_map_find(&f->map, pfn / EXTENT_FRAMES);
+
+    return &f->groups[f->group_of[slot * (size_t)EXTENT_GROUPS +
+                                  pfn % EXTENT_FRAMES / FRAMES_PER_GROUP] -
+                      1];
+}
 
 /* What a mapping wants: the MFN of a PV guest's populated frame, the frame itself of others. */
 static inline uint64_t frames_gfn(const struct frames *f, uint64_t pfn)
 {
-    return f->levels ? f->p2m[pfn] : pfn;
+    return f->levels ? frames_group(f, pfn)->mfns[pfn % FRAMES_PER_GROUP] : pfn;
+}
+
+/* PV: a populated frame's type. */
+static inline uint8_t *frames_type(const struct frames *f, uint64_t pfn)
+{
+    return &frames_group(f, pfn)->types[pfn % FRAMES_PER_GROUP];
 }
 
 #endif

@@ -106,6 +106,21 @@ static int receive_barrier(struct lane *l, struct channel *ch, size_t len_bytes,
     return rc;
 }
 
+/* Behind LANE_END there is nothing but the connection's end, at once. */
+static int await_clean_end(struct channel *ch, struct err *e)
+{
+    uint32_t type;
+    size_t len_bytes;
+    const int rc = record_recv_header(
+        ch, PAGES_MAX_BODY_BYTES, &type, &len_bytes, deadline_in(ch->stall_ns), e);
+
+    if (rc == -ENODATA)
+        return 0;
+    return rc ? rc
+              : err_set(
+                    e, ERR_PEER, EPROTO, "%s: %s came after LANE_END", ch->name, record_name(type));
+}
+
 static int receive_end(struct lane *l, struct channel *ch, size_t len_bytes, struct err *e)
 {
     uint8_t body[LANE_TOTALS_BYTES];
@@ -116,7 +131,9 @@ static int receive_end(struct lane *l, struct channel *ch, size_t len_bytes, str
         rc = lane_decode_end(ch, body, len_bytes, &sent, e);
     if (!rc)
         rc = barrier_end(&l->owner->barrier, l->index, e);
-    return rc ? rc : lane_compare_totals(l->index, &sent, &l->totals, e);
+    if (!rc)
+        rc = lane_compare_totals(l->index, &sent, &l->totals, e);
+    return rc ? rc : await_clean_end(ch, e);
 }
 
 static int receive_lane(struct lane *l, struct err *e)
@@ -176,7 +193,7 @@ static int start_lane(struct lane *l, struct err *e)
 /* All threads, or an error; those that run are joined later in any case. */
 static int start_lanes(struct in_lanes *s, struct err *e)
 {
-    int rc = barrier_init(&s->barrier, s->head.lane_count, s->frames->frame_count, e);
+    int rc = barrier_init(&s->barrier, s->head.lane_count, &s->frames->map, e);
 
     for (unsigned i = 0; i < s->head.lane_count && !rc; i++)
         rc = start_lane(&s->lane[i], e);

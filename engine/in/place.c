@@ -68,21 +68,31 @@ static int check_tables(const struct placer *p, const uint64_t *entries, const v
     return 0;
 }
 
+/* PV: what a frame without memory is does not matter. */
+static void note_types(struct placer *p, const uint64_t *entries, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const uint64_t pfn = v3_entry_pfn(entries[i]);
+
+        if (frames_is_populated(p->frames, pfn))
+            *frames_type(p->frames, pfn) = (uint8_t)v3_entry_type(entries[i]);
+    }
+}
+
 static int populate_entries(
     struct placer *p, const uint64_t *entries, unsigned count, struct err *e)
 {
     unsigned n = 0;
+    int rc = 0;
 
-    for (unsigned i = 0; i < count; i++) {
-        const unsigned type = v3_entry_type(entries[i]);
-        const uint64_t pfn = v3_entry_pfn(entries[i]);
-
-        if (p->frames->levels && !p->verify)
-            p->frames->types[pfn] = (uint8_t)type;
-        if (v3_type_is_populated(type))
-            p->pfns[n++] = pfn;
-    }
-    return n ? frames_populate(p->frames, &p->xen, p->pfns, n, e) : 0;
+    for (unsigned i = 0; i < count; i++)
+        if (v3_type_is_populated(v3_entry_type(entries[i])))
+            p->pfns[n++] = v3_entry_pfn(entries[i]);
+    if (n)
+        rc = frames_populate(p->frames, &p->xen, p->pfns, n, e);
+    if (!rc && p->frames->levels && !p->verify)
+        note_types(p, entries, count);
+    return rc;
 }
 
 /* Frames that a table names may come later than the table. */
@@ -102,7 +112,7 @@ static bool find_mfn(void *arg, uint64_t pfn, uint64_t *mfn)
 
     if (pfn >= f->frame_count || !frames_is_populated(f, pfn))
         return false;
-    *mfn = f->p2m[pfn];
+    *mfn = frames_gfn(f, pfn);
     return true;
 }
 

@@ -13,7 +13,8 @@
 #include <xenguest.h>
 
 enum {
-    FRAMES = 600, /* more is more than this host has; room for one large page */
+    FRAMES = 600,     /* more is more than this host has; room for one large page */
+    MAX_PAGES = 1024, /* so few that what is kept of extents is hashed */
     MAX_MAPPED = 1024,
     SLOTS = 4096,
     FIRST_MFN = 0x1000,
@@ -196,6 +197,7 @@ int xc_domain_getinfolist(
         .flags = XEN_DOMINF_paused | (xen.hvm ? XEN_DOMINF_hvm_guest : 0),
         .max_vcpu_id = xen.max_vcpu_id,
         .shared_info_frame = SHARED_INFO_MFN,
+        .max_pages = MAX_PAGES,
     };
     return 1;
 }

@@ -188,7 +188,7 @@ int build_populate(struct xen *x, uint32_t domid, unsigned order, uint64_t *fram
     for (unsigned i = 0; i < count; i++) {
         if (atomic_fetch_sub(&fake.memory_pages, 1 << order) < 1 << order)
             return (int)i;
-        for (unsigned j = 0; j < 1u << order; j++)
+        for (unsigned j = 0; j < 1u << order && frames[i] + j < MAX_FRAMES; j++)
             atomic_fetch_add(&fake.populated[frames[i] + j], 1);
     }
     return (int)count;

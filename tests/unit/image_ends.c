@@ -238,7 +238,7 @@ static int receive(struct image_ends *x, struct err *e)
     int rc = x->in->ops->head(x->in, &head, e);
 
     if (!rc)
-        rc = frames_init(&x->frames, FAKE_DEST, 0, ENDS_FRAMES, e);
+        rc = frames_init(&x->frames, FAKE_DEST, 0, ENDS_FRAMES, ENDS_FRAMES, e);
     while (!rc) {
         rc = x->in->ops->next(x->in, &event, e);
         if (!rc)

@@ -15,6 +15,7 @@
 enum { LANES = 3, FRAMES = 100 * 512, ROUNDS = 200 };
 
 struct fixture {
+    struct extent_map map;
     struct barrier barrier;
     struct cancel cancel;
     struct err e;
@@ -26,7 +27,8 @@ static int set_up(void **state)
 
     f = (struct fixture){.e = ERR_INIT};
     assert_int_equal(cancel_init(&f.cancel, &f.e), 0);
-    assert_int_equal(barrier_init(&f.barrier, LANES, FRAMES, &f.e), 0);
+    assert_int_equal(extent_map_init(&f.map, FRAMES, FRAMES, &f.e), 0);
+    assert_int_equal(barrier_init(&f.barrier, LANES, &f.map, &f.e), 0);
     *state = &f;
     return 0;
 }
@@ -36,6 +38,7 @@ static int tear_down(void **state)
     struct fixture *f = *state;
 
     barrier_destroy(&f->barrier);
+    extent_map_destroy(&f->map);
     cancel_destroy(&f->cancel);
     return 0;
 }

@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static int make_dir(void **state)
 {
@@ -174,6 +175,26 @@ static void test_a_key_that_others_can_read_is_refused(void **state)
     open_and_close(*state, fingerprint);
 }
 
+/* They could put keys and names of their own into it. */
+static void test_a_directory_that_others_can_write_to_is_refused(void **state)
+{
+    const struct host *h = *state;
+    char fingerprint[FINGERPRINT_BYTES];
+
+    open_and_close(h, fingerprint);
+    assert_int_equal(chmod(h->dir, 0777), 0);
+    refuse(h, "run: chmod go-w ");
+    assert_int_equal(chmod(h->dir, 0770), 0);
+    refuse(h, "run: chmod go-w ");
+    assert_int_equal(chmod(h->dir, 0755), 0);
+    open_and_close(h, fingerprint);
+    if (geteuid() != 0)
+        return;
+    assert_int_equal(chown(h->dir, 61987, (gid_t)-1), 0);
+    refuse(h, "belongs to user 61987");
+    assert_int_equal(chown(h->dir, 0, (gid_t)-1), 0);
+}
+
 static void test_what_is_no_key_is_refused_and_kept(void **state)
 {
     put_file(*state, "key.pem", "not a key\n", 0600);
@@ -234,6 +255,7 @@ int main(void)
         IN_DIR(test_a_new_certificate_keeps_the_fingerprint),
         IN_DIR(test_first_starts_at_once_end_with_one_key),
         IN_DIR(test_a_key_that_others_can_read_is_refused),
+        IN_DIR(test_a_directory_that_others_can_write_to_is_refused),
         IN_DIR(test_what_is_no_key_is_refused_and_kept),
         IN_DIR(test_a_certificate_of_another_key_is_refused),
         IN_DIR(test_a_key_with_a_passphrase_is_refused_without_asking),

@@ -254,6 +254,17 @@ static void test_a_trunk_that_lies_about_what_a_lane_sent(void **state)
     expect_failure(ERR_PEER, "lane 1");
 }
 
+static void test_a_lane_that_goes_on_behind_its_end(void **state)
+{
+    (void)state;
+    begin_pages();
+    assert_int_equal(lane_send_end(f.x.out_lanes[0], &f.done.lanes[0], &f.e), 0);
+    send_pages(0, 0, 1);
+    send_lane_end(1);
+    send_lanes_done();
+    expect_lanes_failure("PAGES came after LANE_END");
+}
+
 static void test_another_number_of_lanes(void **state)
 {
     (void)state;
@@ -293,6 +304,7 @@ int main(void)
         TEST(test_a_lane_that_breaks_within_a_record),
         TEST(test_a_lane_that_lies_about_what_it_sent),
         TEST(test_a_trunk_that_lies_about_what_a_lane_sent),
+        TEST(test_a_lane_that_goes_on_behind_its_end),
         TEST(test_another_number_of_lanes),
         TEST(test_states_in_the_wrong_place),
         TEST(test_a_lane_that_cannot_start),

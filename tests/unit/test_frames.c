@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* What is kept of the guest's frames: as much as it has memory, wherever its frames are. */
+#include "engine/in/barrier.h"
+#include "engine/in/place.h"
+#include "tests/unit/fake_xen.h"
+#include "transport/record.h"
+#include "transport/v3.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum {
+    PAGES = 64 << 8, /* of a guest of 64 MiB */
+    SLACK = 256,     /* that a toolstack adds */
+    BATCH = PLACE_MAX_PAGES,
+    LIMIT_KIB = 16 << 10,
+    THREADS = 4,
+};
+
+struct fixture {
+    struct frames frames;
+    struct barrier barrier;
+    struct placer *placer;
+    struct err e;
+};
+
+static struct fixture f;
+
+static void begin(unsigned levels, uint64_t frame_count, uint64_t max_pages)
+{
+    f = (struct fixture){.e = ERR_INIT};
+    fake_xen_begin(EXTENT_FRAMES);
+    assert_int_equal(frames_init(&f.frames, FAKE_DEST, levels, frame_count, max_pages, &f.e), 0);
+    assert_int_equal(barrier_init(&f.barrier, THREADS, &f.frames.map, &f.e), 0);
+    assert_int_equal(placer_create(&f.placer, &f.frames, NULL, &f.e), 0);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    placer_destroy(f.placer);
+    barrier_destroy(&f.barrier);
+    frames_destroy(&f.frames);
+    fake_xen_end();
+    return 0;
+}
+
+/* Of this process, without what it shares with files. */
+static long memory_kib(void)
+{
+    FILE *status = fopen("/proc/self/status", "re");
+    char line[128];
+    long kib = -1;
+
+    assert_non_null(status);
+    while (kib < 0 && fgets(line, sizeof(line), status))
+        if (sscanf(line, "RssAnon: %ld", &kib) != 1)
+            kib = -1;
+    fclose(status);
+    assert_true(kib > 0);
+    return kib;
+}
+
+/* As a lane does it: frames first, first + stride, ... of a type that has no content. */
+static int place(uint64_t first, uint64_t stride, unsigned type, unsigned count)
+{
+    uint64_t entries[BATCH];
+
+    for (unsigned i = 0; i < count; i++)
+        entries[i] = v3_entry(first + i * stride, type << 28);
+
+    int rc = barrier_claim(&f.barrier, 0, 0, entries, count, &f.e);
+
+    if (!rc)
+        rc = place_begin(f.placer, entries, count, &f.e);
+    if (!rc)
+        rc = place_commit(f.placer, entries, count, &f.e);
+    place_end(f.placer);
+    return rc;
+}
+
+static void spread_over_all_frames(unsigned levels)
+{
+    const uint64_t stride = WIRE_MAX_FRAMES / PAGES;
+    const long before_kib = memory_kib();
+
+    begin(levels, WIRE_MAX_FRAMES, PAGES + SLACK);
+    for (uint64_t i = 0; i < PAGES; i += BATCH)
+        assert_int_equal(place(i * stride + 7, stride, V3_PAGE_XALLOC, BATCH), 0);
+    /* And every extent is named, as a hole. */
+    for (uint64_t extent = 0; extent < WIRE_MAX_FRAMES / EXTENT_FRAMES; extent += BATCH)
+        assert_int_equal(place(extent * EXTENT_FRAMES, EXTENT_FRAMES, V3_PAGE_XTAB, BATCH), 0);
+
+    const long kib = memory_kib() - before_kib;
+
+    if (kib > LIMIT_KIB)
+        fail_msg("%ld KiB for a guest of 64 MiB", kib);
+    assert_int_equal(f.frames.populated_pages, PAGES);
+    for (uint64_t i = 0; i < PAGES; i++) {
+        assert_true(frames_is_populated(&f.frames, i * stride + 7));
+        assert_int_equal(frames_gfn(&f.frames, i * stride + 7), i * stride + 7);
+        assert_false(frames_is_populated(&f.frames, i * stride + 8));
+    }
+    assert_false(frames_is_populated(&f.frames, WIRE_MAX_FRAMES - 1));
+}
+
+static void test_memory_follows_what_is_populated(void **state)
+{
+    (void)state;
+    spread_over_all_frames(0);
+}
+
+static void test_memory_follows_what_a_pv_guest_has(void **state)
+{
+    (void)state;
+    spread_over_all_frames(4);
+    assert_int_equal(*frames_type(&f.frames, 7), V3_PAGE_XALLOC);
+}
+
+static void test_no_more_pages_than_the_domain_may_have(void **state)
+{
+    (void)state;
+    begin(0, WIRE_MAX_FRAMES, 1000);
+    assert_int_equal(place(0, 1, V3_PAGE_XALLOC, 990), 0);
+    /* Those that are there count once. */
+    assert_int_equal(place(980, 1, V3_PAGE_XALLOC, 20), 0);
+    assert_int_equal(f.frames.populated_pages, 1000);
+    assert_int_equal(place(1 << 20, 1, V3_PAGE_XALLOC, 24), -ENOMEM);
+    assert_non_null(strstr(f.e.text, "frame 0x100000 would make 1024 pages of domain 2"));
+    assert_non_null(strstr(f.e.text, "may have 1000"));
+    assert_int_equal(f.frames.populated_pages, 1000);
+    assert_false(frames_is_populated(&f.frames, 1 << 20));
+}
+
+static void test_no_more_extents_than_pages(void **state)
+{
+    (void)state;
+    begin(0, WIRE_MAX_FRAMES, 100);
+    assert_int_equal(place(0, EXTENT_FRAMES, V3_PAGE_XALLOC, 512), -EPROTO);
+    assert_int_equal(f.e.class, ERR_PEER);
+    assert_non_null(strstr(f.e.text, "more than the domain may have pages, 100"));
+}
+
+/* ---- threads ---- */
+
+static void *add_all(void *arg)
+{
+    const uint64_t step = *(const uint64_t *)arg;
+    uint32_t *slots = calloc(PAGES, sizeof(*slots));
+
+    /* Each begins somewhere else, so that they meet. */
+    for (uint64_t i = 0; i < PAGES; i++) {
+        const uint64_t extent = (i + step * PAGES / THREADS) % PAGES;
+
+        slots[extent] = extent_map_add(&f.frames.map, extent * 509);
+    }
+    return slots;
+}
+
+static void test_lanes_that_add_the_same_extents_agree(void **state)
+{
+    uint64_t steps[THREADS];
+    pthread_t threads[THREADS];
+    uint32_t *slots[THREADS];
+
+    (void)state;
+    begin(0, WIRE_MAX_FRAMES, PAGES);
+    for (uint64_t i = 0; i < THREADS; i++) {
+        steps[i] = i;
+        assert_int_equal(pthread_create(&threads[i], NULL, add_all, &steps[i]), 0);
+    }
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(threads[i], (void **)&slots[i]);
+    assert_int_equal(f.frames.map.added, PAGES);
+    for (unsigned extent = 0; extent < PAGES; extent++)
+        assert_int_equal(slots[0][extent], extent_map_find(&f.frames.map, extent * 509));
+    for (unsigned i = 1; i < THREADS; i++)
+        assert_memory_equal(slots[i], slots[0], PAGES * sizeof(**slots));
+    for (unsigned i = 0; i < THREADS; i++)
+        free(slots[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_memory_follows_what_is_populated, end),
+        cmocka_unit_test_teardown(test_memory_follows_what_a_pv_guest_has, end),
+        cmocka_unit_test_teardown(test_no_more_pages_than_the_domain_may_have, end),
+        cmocka_unit_test_teardown(test_no_more_extents_than_pages, end),
+        cmocka_unit_test_teardown(test_lanes_that_add_the_same_extents_agree, end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
