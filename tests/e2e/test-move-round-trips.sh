@@ -1,0 +1,22 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# However many lanes: connections are made side by side, and the first page leaves after at most
+# eight round trips. They last a second, so that this machine's own work and its load count for
+# little; one after the other eight lanes took 55.
+. "$E2E/lib.sh"
+. "$E2E/move.sh"
+. "$E2E/link.sh"
+two_hosts
+long_link 200 1000 0
+guest a g --memory 16M --dirty 0 --type pvh
+listen_at b $FAR:0
+xm a --live "$FAR:$port" g --lanes 8 --json >events 2>err || fail "not moved: $(tail -n 1 err)"
+moved a b g
+trips=$(python3 - <<'PY'
+import json
+first = next(e for e in map(json.loads, open('events')) if e['event'] == 'round')
+print('%.1f' % ((first['elapsed_ns'] - first['duration_ns']) / 1e9))
+PY
+)
+echo "$trips round trips before the first page"
+awk -v n="$trips" 'BEGIN { exit !(n <= 8) }' || fail "$trips round trips before the first page"
