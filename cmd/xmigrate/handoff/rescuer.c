@@ -107,11 +107,23 @@ int rescuer_disarm(struct rescuer *r, struct err *e)
 
     const int rc = io_wait(r->sock, POLLIN, NULL, deadline_in(ANSWER_NS));
 
-    /* Its answer, or its end: nobody but us holds the other end of its socket. */
-    if (rc || recv(r->sock, &word, 1, MSG_DONTWAIT) < 0)
+    /* Its answer, or its end (a reset if our word was never read): nobody but us holds the other
+     * end of its socket. */
+    if (rc || (recv(r->sock, &word, 1, MSG_DONTWAIT) < 0 && errno != ECONNRESET))
         return err_set(e, ERR_LOCAL, ETIMEDOUT,
             "the process that would bring the guest back (%d) does not answer", (int)r->pid);
     return 0;
+}
+
+/* Its socket says so; an answer that came too late may stand before that. */
+static bool has_ended(const struct rescuer *r, int64_t deadline_ns)
+{
+    char word;
+
+    while (!io_wait(r->sock, POLLIN, NULL, deadline_ns))
+        if (recv(r->sock, &word, 1, MSG_DONTWAIT) <= 0)
+            return true;
+    return false;
 }
 
 void rescuer_end(struct rescuer *r)
@@ -122,7 +134,7 @@ void rescuer_end(struct rescuer *r)
         return;
     send(r->sock, &word, 1, MSG_NOSIGNAL);
     /* It has nothing left to do, and may hang. */
-    if (io_wait(r->sock, POLLIN, NULL, deadline_in(ANSWER_NS)))
+    if (!has_ended(r, deadline_in(ANSWER_NS)))
         kill(r->pid, SIGKILL);
     waitpid(r->pid, NULL, 0);
     close(r->sock);
