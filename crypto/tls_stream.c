@@ -154,8 +154,10 @@ static bool is_final(int rc)
 /* Set *e for judge_call()'s rc where it needs a text; under the lock. Returns rc. */
 static int explain_call(struct tls_stream *s, const char *doing, int rc, struct err *e)
 {
-    if (!is_final(rc) || rc == -ENODATA)
+    if (!is_final(rc))
         return rc;
+    if (rc == -ENODATA)
+        return err_set(e, ERR_PEER, ECONNRESET, "%s: %s: the peer said goodbye", s->ch.name, doing);
 
     const char *const reason = ERR_reason_error_string(ERR_peek_error());
 
@@ -372,8 +374,9 @@ static int open_parts(struct tls_stream *s, struct iovec *iov, int count, int *a
         size_t n = 0;
 
         if (iov[*at].iov_len)
-            rc = explain_call(
-                s, "receiving", open_some(s, iov[*at].iov_base, iov[*at].iov_len, &n), e);
+            rc = open_some(s, iov[*at].iov_base, iov[*at].iov_len, &n);
+        if (rc != -ENODATA) /* a goodbye may be a clean end */
+            rc = explain_call(s, "receiving", rc, e);
         iov[*at].iov_base = (uint8_t *)iov[*at].iov_base + n;
         iov[*at].iov_len -= n;
         *at += !iov[*at].iov_len;

@@ -251,6 +251,27 @@ static void test_older_tls_is_refused(void **state)
     refuse_stranger(*state, TLS1_2_VERSION, "unsupported protocol");
 }
 
+/* Anybody on the way can send one: nothing of it is encrypted yet. */
+static void test_a_goodbye_within_the_handshake_is_no_success(void **state)
+{
+    static const uint8_t goodbye[] = {21, 3, 3, 0, 2, 1, SSL_AD_CLOSE_NOTIFY};
+    struct pair *p = *state;
+    struct end *const ends[] = {&p->client, &p->server};
+
+    for (int i = 0; i < 2; i++) {
+        struct end *const victim = ends[i];
+        const int fd = (aim_ends(p), ends[!i]->fd);
+
+        victim->params.deadline_ns = deadline_in(TEST_LIMIT_NS);
+        assert_int_equal(write(fd, goodbye, sizeof(goodbye)), sizeof(goodbye));
+        run_end(victim);
+        assert_true(victim->rc < 0);
+        assert_null(victim->ch);
+        assert_int_equal(victim->err.class, ERR_PEER);
+        close(fd);
+    }
+}
+
 static void test_what_is_not_tls_is_refused(void **state)
 {
     struct pair *p = *state;
@@ -751,6 +772,7 @@ int main(void)
         ON_HOSTS(test_only_the_expected_key_is_accepted),
         ON_HOSTS(test_client_without_certificate_is_refused),
         ON_HOSTS(test_older_tls_is_refused),
+        ON_HOSTS(test_a_goodbye_within_the_handshake_is_no_success),
         ON_HOSTS(test_what_is_not_tls_is_refused),
         ON_PAIR(test_pieces_of_all_sizes_arrive_in_order),
         ON_PAIR(test_a_receiver_of_much_wakes_for_the_last_byte),
