@@ -682,6 +682,34 @@ static void test_a_peer_that_does_not_read_stalls_a_send(void **state)
     free(big);
 }
 
+/* A receive writes what it finds sealed, too. */
+static void test_what_a_send_could_not_write_never_leaves(void **state)
+{
+    enum { BIG_BYTES = 64 << 20 };
+    struct pair *p = *state;
+    struct err e = ERR_INIT;
+    uint8_t *big = calloc(1, BIG_BYTES);
+    struct iovec iov = {big, BIG_BYTES};
+    char got;
+
+    p->client.ch->stall_ns = 50 * NS_PER_MS;
+    assert_int_equal(channel_send(p->client.ch, &iov, 1, &e), -ETIMEDOUT);
+
+    const uint64_t sent_bytes = p->client.ch->sent_bytes;
+
+    /* Make room, and give it something to receive. */
+    while (read(p->server.ch->fd, big, BIG_BYTES) > 0 ||
+           !io_wait(p->server.ch->fd, POLLIN, NULL, deadline_in(50 * NS_PER_MS)))
+        continue;
+    send_bytes(p->server.ch, "x", 1);
+    e = (struct err)ERR_INIT;
+    assert_int_equal(receive(p->client.ch, &got, 1, &e), 0);
+    iov = (struct iovec){"y", 1};
+    assert_true(channel_send(p->client.ch, &iov, 1, &e) < 0);
+    assert_int_equal(p->client.ch->sent_bytes, sent_bytes);
+    free(big);
+}
+
 static void test_a_silent_peer_ends_a_receive_at_its_deadline(void **state)
 {
     struct pair *p = *state;
@@ -787,6 +815,7 @@ int main(void)
         ON_PAIR(test_goodbye_in_the_middle_is_an_error),
         ON_PAIR(test_end_without_goodbye_is_an_error),
         ON_PAIR(test_a_peer_that_does_not_read_stalls_a_send),
+        ON_PAIR(test_what_a_send_could_not_write_never_leaves),
         ON_PAIR(test_a_silent_peer_ends_a_receive_at_its_deadline),
         ON_HOSTS(test_a_silent_peer_ends_a_handshake_at_its_deadline),
         ON_PAIR(test_cancel_wakes_sender_and_receiver),
