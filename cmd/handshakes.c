@@ -101,6 +101,15 @@ static struct handshake *take_out(struct handshakes *all, unsigned i)
     return h;
 }
 
+/* The oldest that is still under way; one that has ended waits for its taker, and may be proven. */
+static unsigned find_oldest(const struct handshakes *all)
+{
+    for (unsigned i = 0; i < all->count; i++)
+        if (!has_ended(all->of[i]))
+            return i;
+    return 0;
+}
+
 /* Owns fd. */
 static int begin(struct handshakes *all, struct handshake model, struct err *e)
 {
@@ -108,7 +117,7 @@ static int begin(struct handshakes *all, struct handshake model, struct err *e)
     int rc = 0;
 
     if (all->count == all->most)
-        drop(take_out(all, 0));
+        drop(take_out(all, find_oldest(all)));
     if (!h)
         rc = err_sys(e, ERR_LOCAL, ENOMEM, "no room for a connection");
     if (!rc) {

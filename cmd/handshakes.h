@@ -21,7 +21,7 @@ struct handshake_end {
     struct err e;       /* why it failed */
 };
 
-/* most: how many at once; beyond it the oldest is dropped. */
+/* most: how many at once; beyond it the oldest that has not ended is dropped. */
 int handshakes_open(struct handshakes **all, unsigned most, struct err *e);
 
 /* Begin one. What p points to stays the caller's until handshakes_close(); its cancel object is

@@ -80,7 +80,8 @@ static int secure(int fd, const char *name, const char *host, const struct pream
     return rc;
 }
 
-/* Control has no key and no expected fingerprint; the others have both, and a session. */
+/* Control has no key, and an expected fingerprint only if the peer was met before; the others have
+ * both, and a session. */
 static int check_params(const struct peer_params *p, struct err *e)
 {
     const bool control = p->lane == LANE_CONTROL;

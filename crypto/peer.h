@@ -17,7 +17,8 @@ struct peer_params {
     uint16_t lane;                    /* LANE_CONTROL, LANE_TRUNK or a number */
     const uint8_t *session;           /* PREAMBLE_SESSION_BYTES; NULL for a new migration */
     const uint8_t *key;               /* PEER_KEY_BYTES, for the proof; NULL for control */
-    const char *expected_fingerprint; /* the control connection's peer; NULL for control */
+    const char *expected_fingerprint; /* the control connection's peer; NULL: any that is trusted,
+                                       * only for control */
     const struct cancel *cancel;
     int64_t stall_ns;    /* silent peer */
     int64_t deadline_ns; /* to open and prove it */

@@ -154,8 +154,10 @@ static bool is_final(int rc)
 /* Set *e for judge_call()'s rc where it needs a text; under the lock. Returns rc. */
 static int explain_call(struct tls_stream *s, const char *doing, int rc, struct err *e)
 {
-    if (!is_final(rc) || rc == -ENODATA)
+    if (!is_final(rc))
         return rc;
+    if (rc == -ENODATA)
+        return err_set(e, ERR_PEER, ECONNRESET, "%s: %s: the peer said goodbye", s->ch.name, doing);
 
     const char *const reason = ERR_reason_error_string(ERR_peek_error());
 
@@ -183,6 +185,8 @@ static ssize_t write_out(struct tls_stream *s)
 
     if (piece.iov_len == 0)
         return 0;
+    if (s->is_cut)
+        return -EPIPE;
 
     const ssize_t n = io_writev_some(s->ch.fd, &iov, &count);
 
@@ -201,6 +205,18 @@ static size_t count_unwritten(struct tls_stream *s)
     const size_t n = s->out_end - s->out_begin;
     pthread_mutex_unlock(&s->lock);
     return n;
+}
+
+/* Whoever receives writes too (open_some()). So a failure counts only if bytes are left, and then
+ * none of them may ever leave: who is told that a message was not sent can rely on that. */
+static int cut_off(struct tls_stream *s, int rc)
+{
+    pthread_mutex_lock(&s->lock);
+    const bool is_left = s->out_begin < s->out_end;
+
+    s->is_cut |= is_left;
+    pthread_mutex_unlock(&s->lock);
+    return is_left ? rc : 0;
 }
 
 /* Write everything, unless no byte moves for stall_ns or the deadline passes. */
@@ -223,7 +239,7 @@ static int push_out(struct tls_stream *s, int64_t stall_ns, int64_t deadline_ns)
         const int rc = n == -EAGAIN ? channel_await_room(&s->ch, until_ns) : (int)n;
 
         if (rc)
-            return rc;
+            return cut_off(s, rc);
     }
 }
 
@@ -372,8 +388,9 @@ static int open_parts(struct tls_stream *s, struct iovec *iov, int count, int *a
         size_t n = 0;
 
         if (iov[*at].iov_len)
-            rc = explain_call(
-                s, "receiving", open_some(s, iov[*at].iov_base, iov[*at].iov_len, &n), e);
+            rc = open_some(s, iov[*at].iov_base, iov[*at].iov_len, &n);
+        if (rc != -ENODATA) /* a goodbye may be a clean end */
+            rc = explain_call(s, "receiving", rc, e);
         iov[*at].iov_base = (uint8_t *)iov[*at].iov_base + n;
         iov[*at].iov_len -= n;
         *at += !iov[*at].iov_len;

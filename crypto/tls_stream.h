@@ -38,6 +38,7 @@ struct tls_stream {
     size_t out_begin, out_end; /* sealed bytes that are not written yet */
     uint64_t sealed_bytes;     /* with the current key */
     bool is_deaf;              /* nothing is read yet */
+    bool is_cut;               /* what is not written never will be */
     int io_error;              /* of read(2) or write(2), -errno; 0: none */
     bool is_at_end;            /* the peer closed the connection */
     int peer_alert;            /* why the peer gave up, as TLS numbers it; 0: it did not say */

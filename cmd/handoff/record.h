@@ -41,8 +41,10 @@ struct journal_record {
     int port;
     bool insecure;
     char peer_journal[JOURNAL_ID_BYTES];
+    /* Both: the other end's fingerprint, of which alone a question or an answer is taken; empty:
+     * --insecure. */
+    char peer_key[JOURNAL_KEY_BYTES];
     /* Destination. */
-    char peer_key[JOURNAL_KEY_BYTES];  /* the source's fingerprint; empty: --insecure */
     char moved_to[JOURNAL_PEER_BYTES]; /* the host that it moved on to */
     pid_t supervisor;
     pid_t helper; /* 0: not known */

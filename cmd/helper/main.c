@@ -239,20 +239,33 @@ static int bring_guest_back(struct helper *h, struct err *e)
     return rc;
 }
 
-/* Nobody is left to tell: put the guest right, then let a new xmigrate put the rest right. */
-static int clean_after_toolstack(struct helper *h)
+/* A new xmigrate puts the rest right, when this process and its mappings are gone. */
+static void start_recovery(void)
 {
     struct err e = ERR_INIT;
     char program[PATHS_BYTES];
+
+    if (find_program("xmigrate", program, &e))
+        return;
+    unsetenv(LINK_ENV);
+    if (!fork()) {
+        execl(program, "xmigrate", "--recover", (char *)NULL);
+        _exit(EXIT_TOOLSTACK_GONE);
+    }
+}
+
+/* Nobody is left to tell: put the guest right, and have the rest put right. A libxl that was only
+ * late, and lives, must not take what was done here for a success: this process never ends well. */
+static int clean_after_toolstack(struct helper *h)
+{
+    struct err e = ERR_INIT;
 
     h->log = stderr_log();
     if (h->args.save && h->xen_is_open && bring_guest_back(h, &e))
         log_error(&h->log, "domain %u: %s", h->args.domid, e.text);
     domain_lock_release(&h->lock);
-    if (h->native.link_sock >= 0 && !find_program("xmigrate", program, &e)) {
-        unsetenv(LINK_ENV);
-        execl(program, "xmigrate", "--recover", (char *)NULL);
-    }
+    if (h->native.link_sock >= 0)
+        start_recovery();
     return EXIT_TOOLSTACK_GONE;
 }
 

@@ -102,6 +102,8 @@ static void fill_transfer(struct send *s)
     t->journal = &s->a.journal;
     snprintf(s->a.journal.now.peer, sizeof(s->a.journal.now.peer), "%s", s->a.where);
     message_session_text(s->a.accept.session, s->a.journal.now.session);
+    snprintf(
+        s->a.journal.now.peer_key, sizeof(s->a.journal.now.peer_key), "%s", s->a.peer.fingerprint);
 
     job->role = LINK_SOURCE;
     memcpy(job->session, s->a.accept.session, sizeof(job->session));

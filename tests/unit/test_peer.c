@@ -218,6 +218,28 @@ static void test_a_lane_to_another_trusted_host_is_refused(void **state)
     drop_host(&third);
 }
 
+static void test_control_may_be_for_one_trusted_host_alone(void **state)
+{
+    struct meeting *m = *state;
+    struct host third;
+
+    make_host_dir(&third);
+    open_host(&third);
+    let_trust(&third, &m->a);
+    let_trust(&m->a, &third);
+    aim(m, LANE_CONTROL);
+    m->client.p.expected_fingerprint = tls_own_fingerprint(m->b.tls);
+    meet(m);
+    assert_talk(m);
+    aim(m, LANE_CONTROL);
+    m->client.p.expected_fingerprint = tls_own_fingerprint(m->b.tls);
+    m->server.p.tls = third.tls;
+    meet(m);
+    assert_refused(m);
+    assert_says(&m->client.err, "somebody else answers there");
+    drop_host(&third);
+}
+
 static void test_what_the_acceptor_routed_wrongly_is_refused(void **state)
 {
     struct meeting *m = *state;
@@ -318,6 +340,7 @@ int main(void)
         MEETING(test_a_server_without_the_key_is_refused),
         MEETING(test_a_lane_from_another_trusted_host_is_refused),
         MEETING(test_a_lane_to_another_trusted_host_is_refused),
+        MEETING(test_control_may_be_for_one_trusted_host_alone),
         MEETING(test_what_the_acceptor_routed_wrongly_is_refused),
         MEETING(test_an_untrusted_host_gets_no_control),
         MEETING(test_plaintext_needs_both_ends_and_still_the_proof),

@@ -310,6 +310,46 @@ static void strangers_are_bounded(void **state)
     assert_int_equal(m->to.count, 0);
 }
 
+static void *run_source(void *arg)
+{
+    struct meeting *m = arg;
+    struct err e = ERR_INIT;
+    const int rc = session_lanes_connect(&m->from, &m->source, &m->at, NULL, NULL, &e);
+
+    return (void *)(intptr_t)rc;
+}
+
+/* It may be through, and its taker may not have come yet. */
+static void a_crowd_of_strangers_does_not_drop_what_is_proven(void **state)
+{
+    enum { STRANGERS = SESSION_LANES_WAITING, OURS = 4 };
+    struct meeting *m = *state;
+    struct err e = ERR_INIT;
+    int fd[STRANGERS];
+    uint16_t lane;
+    void *rc;
+
+    assert_int_equal(session_lanes_expect(&m->to, &e), 0);
+    assert_int_equal(pthread_create(&m->thread, NULL, run_source, m), 0);
+    for (unsigned i = 0; i < OURS; i++) {
+        assert_false(io_wait(m->listener, POLLIN, NULL, deadline_in(TEST_LIMIT_NS)));
+        accept_next(m);
+    }
+    pthread_join(m->thread, &rc);
+    assert_null(rc);
+    sleep_until_ns(deadline_in(100 * NS_PER_MS)); /* the last of its threads has ended */
+    for (unsigned i = 0; i < STRANGERS; i++) {
+        fd[i] = connect_stranger(m, 1, "", 0);
+        assert_false(io_wait(m->listener, POLLIN, NULL, deadline_in(TEST_LIMIT_NS)));
+        accept_next(m);
+    }
+    for (unsigned i = 0; i < OURS; i++)
+        assert_int_equal(session_lanes_settle(&m->to, &m->dest, &lane, &e), 1);
+    assert_true(session_lanes_are_all(&m->to, &m->dest));
+    for (unsigned i = 0; i < STRANGERS; i++)
+        close(fd[i]);
+}
+
 static void a_silent_stranger_is_given_up_after_a_while(void **state)
 {
     struct meeting *m = *state;
@@ -445,6 +485,7 @@ int main(void)
         ON_MEETING(a_stranger_leaves_the_place_free),
         ON_MEETING(silent_strangers_keep_nobody_waiting),
         ON_MEETING(strangers_are_bounded),
+        ON_MEETING(a_crowd_of_strangers_does_not_drop_what_is_proven),
         ON_MEETING(a_silent_stranger_is_given_up_after_a_while),
         ON_MEETING(a_destination_that_is_not_there_is_named),
         ON_MEETING(a_destination_that_says_nothing_is_given_up),

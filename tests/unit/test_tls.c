@@ -251,6 +251,27 @@ static void test_older_tls_is_refused(void **state)
     refuse_stranger(*state, TLS1_2_VERSION, "unsupported protocol");
 }
 
+/* Anybody on the way can send one: nothing of it is encrypted yet. */
+static void test_a_goodbye_within_the_handshake_is_no_success(void **state)
+{
+    static const uint8_t goodbye[] = {21, 3, 3, 0, 2, 1, SSL_AD_CLOSE_NOTIFY};
+    struct pair *p = *state;
+    struct end *const ends[] = {&p->client, &p->server};
+
+    for (int i = 0; i < 2; i++) {
+        struct end *const victim = ends[i];
+        const int fd = (aim_ends(p), ends[!i]->fd);
+
+        victim->params.deadline_ns = deadline_in(TEST_LIMIT_NS);
+        assert_int_equal(write(fd, goodbye, sizeof(goodbye)), sizeof(goodbye));
+        run_end(victim);
+        assert_true(victim->rc < 0);
+        assert_null(victim->ch);
+        assert_int_equal(victim->err.class, ERR_PEER);
+        close(fd);
+    }
+}
+
 static void test_what_is_not_tls_is_refused(void **state)
 {
     struct pair *p = *state;
@@ -661,6 +682,34 @@ static void test_a_peer_that_does_not_read_stalls_a_send(void **state)
     free(big);
 }
 
+/* A receive writes what it finds sealed, too. */
+static void test_what_a_send_could_not_write_never_leaves(void **state)
+{
+    enum { BIG_BYTES = 64 << 20 };
+    struct pair *p = *state;
+    struct err e = ERR_INIT;
+    uint8_t *big = calloc(1, BIG_BYTES);
+    struct iovec iov = {big, BIG_BYTES};
+    char got;
+
+    p->client.ch->stall_ns = 50 * NS_PER_MS;
+    assert_int_equal(channel_send(p->client.ch, &iov, 1, &e), -ETIMEDOUT);
+
+    const uint64_t sent_bytes = p->client.ch->sent_bytes;
+
+    /* Make room, and give it something to receive. */
+    while (read(p->server.ch->fd, big, BIG_BYTES) > 0 ||
+           !io_wait(p->server.ch->fd, POLLIN, NULL, deadline_in(50 * NS_PER_MS)))
+        continue;
+    send_bytes(p->server.ch, "x", 1);
+    e = (struct err)ERR_INIT;
+    assert_int_equal(receive(p->client.ch, &got, 1, &e), 0);
+    iov = (struct iovec){"y", 1};
+    assert_true(channel_send(p->client.ch, &iov, 1, &e) < 0);
+    assert_int_equal(p->client.ch->sent_bytes, sent_bytes);
+    free(big);
+}
+
 static void test_a_silent_peer_ends_a_receive_at_its_deadline(void **state)
 {
     struct pair *p = *state;
@@ -751,6 +800,7 @@ int main(void)
         ON_HOSTS(test_only_the_expected_key_is_accepted),
         ON_HOSTS(test_client_without_certificate_is_refused),
         ON_HOSTS(test_older_tls_is_refused),
+        ON_HOSTS(test_a_goodbye_within_the_handshake_is_no_success),
         ON_HOSTS(test_what_is_not_tls_is_refused),
         ON_PAIR(test_pieces_of_all_sizes_arrive_in_order),
         ON_PAIR(test_a_receiver_of_much_wakes_for_the_last_byte),
@@ -765,6 +815,7 @@ int main(void)
         ON_PAIR(test_goodbye_in_the_middle_is_an_error),
         ON_PAIR(test_end_without_goodbye_is_an_error),
         ON_PAIR(test_a_peer_that_does_not_read_stalls_a_send),
+        ON_PAIR(test_what_a_send_could_not_write_never_leaves),
         ON_PAIR(test_a_silent_peer_ends_a_receive_at_its_deadline),
         ON_HOSTS(test_a_silent_peer_ends_a_handshake_at_its_deadline),
         ON_PAIR(test_cancel_wakes_sender_and_receiver),
