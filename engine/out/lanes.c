@@ -252,6 +252,13 @@ static int start_listener(struct out_lanes *s, struct err *e)
     return 0;
 }
 
+static void join_listener(struct out_lanes *s)
+{
+    pthread_join(s->listener, NULL);
+    trunk_reader_destroy(&s->reader);
+    s->listens = false;
+}
+
 static int send_head(struct out_lanes *s, const struct guest *g, struct err *e)
 {
     struct trunk_head head = {
@@ -333,9 +340,14 @@ static int lanes_commit(struct out *out, enum out_commit commit, int64_t limit_n
     s->asked = true;
     pthread_mutex_unlock(&s->team.lock);
 
-    const int rc = trunk_send_end(s->trunk, e);
+    if (trunk_send_end(s->trunk, e))
+        return explain(s, e);
 
-    return rc ? explain(s, e) : await_result(s, deadline_in(limit_ns), arrival, e);
+    const int rc = await_result(s, deadline_in(limit_ns), arrival, e);
+
+    if (!rc)
+        join_listener(s); /* a result is the last that it reads */
+    return rc;
 }
 
 static uint64_t lanes_wire_bytes(const struct out *out)
@@ -371,8 +383,7 @@ static void lanes_close(struct out *out)
         if (!s->trunk_ended)
             channel_shutdown(s->trunk);
         pthread_mutex_unlock(&s->team.lock);
-        pthread_join(s->listener, NULL);
-        trunk_reader_destroy(&s->reader);
+        join_listener(s);
     }
     lane_team_destroy(&s->team);
     free(s->lanes);

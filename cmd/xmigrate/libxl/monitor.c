@@ -336,8 +336,10 @@ static int act(struct monitor *m, struct monitor_plan plan, struct err *e)
     /* Mostly a guest that is being moved and stands still: freeing libxl's context would take tens
      * of ms from those who move it. There is nothing to undo, and the lock goes with the process.
      */
-    if (plan.step == MONITOR_END)
+    if (plan.step == MONITOR_END) {
+        unwatch_death(m);
         _exit(EXIT_DONE);
+    }
     if (plan.step != MONITOR_DESTROY)
         refresh_config(m);
     unwatch_death(m);
