@@ -71,7 +71,7 @@ static int run_listener(const struct options *o, const struct log *log)
         .config_dir = o->config_dir,
         .insecure = o->insecure,
         .silent_ns = o->silent_ns,
-        .start_ns = o->start_ns,
+        .start_ns = o->start_ns ?: SLOW_START_NS,
     };
 
     return listen_main(&l, &work, log);

@@ -26,7 +26,7 @@
 #include "transport/control.h"
 
 /* How often each side says PING. */
-enum { MESSAGE_PING_S = 5 };
+enum { MESSAGE_PING_S = 1 };
 
 struct message_hello {
     unsigned major, minor;
