@@ -66,7 +66,7 @@ all: $(PROGRAMS)
 
 # Rooms that are programs or tests of their own bring their own rules.
 include $(wildcard xensim/xensim.mk tests/unit/unit.mk tests/e2e/e2e.mk tests/fuzz/fuzz.mk \
-                   tests/lab/lab.mk tests/model/model.mk tests/link/link.mk perf/perf.mk)
+                   tests/faults/faults.mk tests/lab/lab.mk tests/model/model.mk tests/link/link.mk perf/perf.mk)
 
 .PHONY: objects
 objects: $(LIB) $(call obj,$(CMD_SRC) $(HELP_SRC) $(BOTH_SRC))
@@ -110,7 +110,7 @@ deps:
 	$(call install_missing,$(DEPS))
 
 # Each suite ends with "N passed, N failed"; tests/sum adds them up.
-SUITES = check-layers check-unit $(if $(SAN),,check-model) $(if $(wildcard tests/e2e/e2e.mk),check-e2e)
+SUITES = check-layers check-unit $(if $(SAN),,check-model faults) $(if $(wildcard tests/e2e/e2e.mk),check-e2e)
 # Built on all cores, run one after the other; what does not build fails again, and counts, in its suite.
 build_tests = $(MAKE) --no-print-directory -j$$(nproc) unit-tests e2e-tests $(1)
 suites = tests/sum $(foreach s,$(SUITES),$(MAKE) --no-print-directory $(s) $(1) --)
