@@ -6,6 +6,7 @@
 #   make demo            a live migration on this machine, no Xen needed
 #   make check           unit and end-to-end tests
 #   make check-large     end-to-end tests with guests of 8 GiB
+#   make faults          moves with faults, from seeds: SEED=1001 N=200
 #   make check-fuzz      whatever reads what others wrote, 15 s each; FUZZ_SECONDS=1800 for longer
 #   make bench           how fast it is, beside others
 #   make bench-wan       the same over long links
@@ -122,7 +123,7 @@ check-layers:
 .PHONY: check check-asan check-tsan
 check: deps
 	-$(Q)$(call build_tests,)
-	$(Q)$(call suites,)
+	$(Q)$(call suites,FAULTS_SECONDS=90)
 check-asan: deps
 	-$(Q)$(call build_tests,SAN=asan)
 	$(Q)$(call suites,SAN=asan)

@@ -40,7 +40,7 @@ class Run:
         self.pair, self.plan, self.work = pair, plan, work
         self.events, self.struck = [], []  # (ns, what)
         self.timers = []
-        self.how = 'by itself'
+        self.how, self.ran_at = 'by itself', ''
         self.code = None
         self.calls = 0
         self.stopped = {}  # pid: when to go on
@@ -167,14 +167,34 @@ class Run:
             return False
         return len(a) + len(b) == 1 and {**a, **b} == {'g': 'running'}
 
+    def runs_at(self):
+        """Where the guest runs under its own name, or ''."""
+        try:
+            return next((h.name for h in (self.pair.a, self.pair.b)
+                         if h.domains().get('g') == 'running'), '')
+        except OSError:
+            return ''
+
+    def kills(self):
+        return any(f.what in ('SIGKILL', 'kill') for f in self.plan.faults)
+
+    def breaks_disk_of(self, side):
+        return any(f.kind == 'disk' and f.what.startswith('fail') and f.side == side
+                   for f in self.plan.faults)
+
     def settle(self):
         """As an administrator would, once both hosts are up and see each other."""
+        self.wait_until(BY_ITSELF_S if self.code in (2, 3) else 0, self.runs_at)
+        self.ran_at = self.runs_at()
         if self.wait_until(BY_ITSELF_S, self.is_settled):
             return
         for t in self.timers:
             t.join()
         self.wire.heal()
         self.how = 'by the listener'
+        if self.breaks_disk_of('b') and self.listener.poll() is None:
+            self.listener.kill()  # its disk is well again
+            self.listener.wait()
         if self.listener.poll() is not None:
             self.listen(False)
             if self.wait_until(8, self.is_settled):
@@ -201,16 +221,16 @@ class Run:
         if self.code == 0 and ('g' not in b or failed):
             raise Failed(f'it said that the guest is at b: a {a} b {b}')
         if self.code in (2, 3) and (len(failed) != 1 or failed[0]['guest'] != 'here'
-                                    or 'g' not in a or self.how != 'by itself'):
-            raise Failed(f'it ended with {self.code} and {failed}: {self.how}, a {a} b {b}')
+                                    or self.ran_at != 'a' or 'g' not in a):
+            raise Failed(f'it ended with {self.code} and {failed}: ran at {self.ran_at!r}, '
+                         f'a {a} b {b}')
         if self.code == 4 and (len(failed) != 1 or failed[0]['guest'] != 'unknown' or
                                not any('xmigrate --' in line for line in lines)):
             raise Failed(f'in doubt, and said {failed} {lines}')
         if failed and (not failed[0]['text'] or (failed[0]['side'] == 'unknown'
                                                  and failed[0]['class'] != 'peer')):
             raise Failed(f'no side: {failed}')
-        killed = any(f.what in ('SIGKILL', 'kill') for f in self.plan.faults)
-        if self.code not in (0, 2, 3, 4) and not killed:
+        if self.code not in (0, 2, 3, 4) and not self.kills():
             raise Failed(f'it ended with {self.code}: {lines[-3:]}')
 
     def check_guest(self):
@@ -233,8 +253,9 @@ class Run:
         self.listener.terminate()
         if not self.wait_until(10, lambda: self.listener.poll() is not None):
             raise Failed('the listener does not end')
-        if any(f.kind == 'disk' and f.what.startswith('fail') for f in self.plan.faults):
-            for host in (self.pair.a, self.pair.b):  # the disk is well again
+        # What was killed, or could not write, leaves files to the next one.
+        for host in (self.pair.a, self.pair.b):
+            if self.kills() or self.breaks_disk_of(host.name):
                 host.xmigrate('--recover')
         left = []
 
@@ -259,8 +280,10 @@ class Run:
 
     def pause_ns(self):
         """From the first fault to a running guest, counted from the suspend; None: it was not
-        suspended after it, or before it was over."""
+        suspended after it, or before it was over, or waited for the administrator."""
         w = self.watch
+        if self.how != 'by itself':
+            return None
         times = [ns for ns, _ in self.struck] + [ns for ns, *_ in self.strikes()]
         if not times or not w.suspended_ns or not w.again_ns or min(times) > w.again_ns:
             return None
@@ -352,6 +375,9 @@ class Campaign:
                 self.settled[run.how] += 1
             if not why and run.pause_ns() is not None:
                 self.pauses.append((run.pause_ns() / 1e9, plan.seed))
+            if (self.passed + self.failed) % 100 == 0:
+                print(f'{self.passed + self.failed} runs, the last of seed {plan.seed}: '
+                      f'{self.failed} failed', flush=True)
             if why or self.verbose:
                 print(f'{"FAILED" if why else "ok"} seed {plan.seed} ({seconds:.1f} s, ended with '
                       f'{run.code}, {run.how}{"" if struck else ", not struck"}) {plan}', flush=True)
@@ -425,8 +451,10 @@ def main():
         todo = every_call(campaign, o.guest, o.step) if o.every_call else map(
             plans.make, range(o.seed, o.seed + o.n))
         with ThreadPoolExecutor(o.jobs) as pool:
-            list(pool.map(lambda p: time.monotonic() < end and campaign.run(p), todo))
+            begun = list(pool.map(lambda p: time.monotonic() < end and campaign.run(p), todo))
         campaign.report()
+        if not all(begun):
+            print(f'{begun.count(False)} plans were not begun, for want of time')
     finally:
         while not campaign.pairs.empty():
             campaign.pairs.get().stop()

@@ -127,6 +127,7 @@ static int greet_helper(struct operation *op, struct err *e)
     if (sock < 0)
         return sock;
     close_fd(&op->listen_fd);
+    unlink(op->link_path); /* nobody else comes, and we may be killed */
     op->link_sock = sock;
     op->pidfd = link_peer_pidfd(sock, &op->helper);
 
