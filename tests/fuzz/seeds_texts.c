@@ -103,6 +103,7 @@ void make_texts(const char *dir)
         "\1"
         "1 5000000\n2 7\n1 9\n1 600000000000\n1 1\n1 2\n1 3\n");
     SAVE(dir, "trust", "some",
-        "# the rack\n\n" KEY_A "\thost1\n  # below\n" KEY_B "\n" KEY_C " b\n");
+        "# the rack\n\n" KEY_A "\thost1\n  # below\n" KEY_B " r receive\n" KEY_C
+        " b send,status\n");
     SAVE(dir, "trust", "names", KEY_A " " KEY_C "\n" KEY_C " " KEY_A "\n      \n");
 }
