@@ -267,7 +267,8 @@ static int lanes_next(struct in *in, struct in_event *event, struct err *e)
     if (rc)
         return rc;
     if (m->type == RECORD_STATE)
-        *event = (struct in_event){IN_STATE, m->state.v3_type, m->state.body, m->state.len_bytes};
+        *event = (struct in_event){
+            IN_STATE, m->state.v3_type, m->state.body, m->state.len_bytes, m->state.more};
     else
         *event = (struct in_event){.kind = m->type == RECORD_END ? IN_END : IN_PAGES};
     return 0;
@@ -375,6 +376,7 @@ int in_lanes_open(const struct in_lanes_params *p, struct in **in, struct err *e
         free(s);
         return rc;
     }
+    s->reader.in_parts = true;
     s->base = (struct in){.ops = &lanes_ops, .name = p->trunk->name};
     s->p = *p;
     s->phase = PHASE_HEAD_STATES;
