@@ -198,7 +198,7 @@ static unsigned find_pins(
         const unsigned level = v3_type_table_level(group->types[i]);
 
         if (level && (group->types[i] & V3_PAGE_PINNED))
-            pins[count++] = (struct build_pin){group->mfns[i], level};
+            pins[count++] = (struct build_pin){frame_group_mfn(group, i), level};
     }
     return count;
 }

@@ -5,7 +5,8 @@
  * are no more slots than a few for each page that the domain may have. As long as all extents have
  * a slot the slot is the extent. Else slots are given out in turn, so that those in use lie close
  * together, and a hash table, which only grows, says which is whose: any thread finds without a
- * lock, and adds under one. Its hash is drawn anew each time, so that nobody can choose extents that collide.
+ * lock, and adds under one. Its hash is drawn anew each time, so that nobody can choose extents
+ * that collide.
  */
 #ifndef ENGINE_IN_EXTENT_MAP_H
 #define ENGINE_IN_EXTENT_MAP_H

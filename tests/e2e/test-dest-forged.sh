@@ -4,6 +4,8 @@
 # page table comes to lie over frames that the domain does not own.
 # deadline: 200
 . "$E2E/lib.sh"
+export XMIGRATE_RUN_DIR=$T/run
+mkdir -m 700 run
 host a
 host b --fragment 30
 ours=$B/xmigrate-save-helper
@@ -53,5 +55,5 @@ refused cr3-plain "a vCPU's page table (cr3) is at frame"
 refused cr3-none "a vCPU's page table (cr3) is at frame"
 refused gdt "a vCPU's GDT is at frame"
 refused p2m 'a frame of the p2m is at frame'
-refused type ''
-refused pin ''
+refused type 'Xen refused the context of vCPU 0'
+refused pin 'Xen refused to pin'
