@@ -16,21 +16,10 @@
 #ifndef CMD_XMIGRATE_LIBXL_EARLY_DISKS_H
 #define CMD_XMIGRATE_LIBXL_EARLY_DISKS_H
 
+#include "base/disk_device.h"
+
 #include <libxl.h>
 #include <stdbool.h>
-
-/* What a disk's path is on this host. */
-enum disk_device {
-    DISK_DEVICE_WHOLE, /* a block device with nothing but block devices beneath it */
-    DISK_DEVICE_PARTITION,
-    DISK_DEVICE_LOOP, /* a loop device, or one built on one */
-    DISK_DEVICE_FILE, /* anything that is no block device */
-    DISK_DEVICE_MISSING,
-    DISK_DEVICE_UNKNOWN, /* a block device that sysfs does not know */
-};
-
-/* Asks the kernel, without opening the device. path may be NULL. */
-enum disk_device disk_device_at(const char *path);
 
 /* Pure. *why becomes a few words of English, constant: "it is a file". */
 bool disk_may_be_early(const libxl_device_disk *disk, enum disk_device device, const char **why);
