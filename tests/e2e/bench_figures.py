@@ -15,7 +15,7 @@ from bench.cases import (TABLE, Bout, grouped, memory_needed, size_bytes, small,
                          split_player)
 from bench.figures import Result, Turn, as_entry, ratios, turn_of  # noqa: E402
 from bench.players import PLAYERS  # noqa: E402
-from bench.wan import Case, all_met, last_line, rate_mbit  # noqa: E402
+from bench.wan import Case, all_met, last_line, missed, rate_mbit  # noqa: E402
 from bench.wan import Turn as WanTurn  # noqa: E402
 
 FLOOR = (Turn(2.0, 1.0), Turn(4.0, 1.0), Turn(1.0, 2.0))
@@ -40,10 +40,17 @@ class LongLinks(unittest.TestCase):
         good, bad = WanTurn(95, 100, 8, 2), WanTurn(94, 100, 8, 2)
         found = [(near, [good]), (far, [good, bad, bad]), (far, None)]
         self.assertEqual(last_line(found),
-                         "goal 0.95 of plain TCP: 200 Mb/s, 20 ms, 0.1 % loss, 1 lane: met; "
-                         "200 Mb/s, 100 ms, 4 lanes: NOT MET; 200 Mb/s, 100 ms, 4 lanes: FAILED")
+                         "goals 0.95 of plain TCP, <= 8 round trips before the first page, <= 2 in "
+                         "the pause: 200 Mb/s, 20 ms, 0.1 % loss, 1 lane: met; 200 Mb/s, 100 ms, "
+                         "4 lanes: NOT MET: speed; 200 Mb/s, 100 ms, 4 lanes: FAILED")
         self.assertTrue(all_met(found[:1]))
         self.assertFalse(all_met(found[:2]) or all_met([(far, None)]) or all_met([]))
+
+    def test_round_trips_are_goals_where_the_link_is_long(self):
+        near, far = Case(1000, 1, 0, 1, 64), Case(200, 100, 0, 4, 64)
+        slow = [WanTurn(100, 100, 8.1, 2.1)]
+        self.assertEqual(missed(far, slow), ["round trips before", "round trips in the pause"])
+        self.assertEqual(missed(near, slow), [])
 
 
 class Figures(unittest.TestCase):
