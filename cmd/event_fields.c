@@ -44,6 +44,7 @@ const struct field prediction_fields[] = {
 
 const struct field downtime_fields[] = {
     FIELD_COUNT("suspend_ns", struct downtime_report, suspend_ns),
+    FIELD_COUNT("clean_ns", struct downtime_report, clean_ns),
     FIELD_COUNT("last_round_ns", struct downtime_report, last_round_ns),
     FIELD_COUNT("state_ns", struct downtime_report, state_ns),
     FIELD_COUNT("receiver_ns", struct downtime_report, receiver_ns),

@@ -419,12 +419,14 @@ static int send_last_round(struct source *s, struct err *e)
 {
     const int64_t before_ns = now_ns();
     int rc = pending_collect_last(&s->pending, e);
+    const int64_t clean_ns = now_ns();
 
     if (!rc)
         rc = send_bitmap(s, s->pending.round, NULL, true, e);
     if (rc)
         return rc;
-    s->total->downtime.last_round_ns = now_ns() - before_ns;
+    s->total->downtime.clean_ns = clean_ns - before_ns;
+    s->total->downtime.last_round_ns = now_ns() - clean_ns;
     report_round(s);
     return 0;
 }

@@ -303,8 +303,8 @@ static void summarise(const struct send *s, struct summary *sum)
     const struct transfer *t = &s->transfer;
     const struct downtime_report *engine = &t->total.downtime;
     struct downtime_parts *d = &sum->downtime;
-    const int64_t engine_ns = engine->suspend_ns + engine->last_round_ns + engine->state_ns +
-                              engine->receiver_ns + engine->disks_ns;
+    const int64_t engine_ns = engine->suspend_ns + engine->clean_ns + engine->last_round_ns +
+                              engine->state_ns + engine->receiver_ns + engine->disks_ns;
 
     *sum = (struct summary){.name = s->a.domain.name,
         .host = s->a.where,

@@ -207,7 +207,8 @@ static int take_frame(
 
     switch (type) {
     case CONTROL_READY:
-        if (!t->stream_ended || t->ready_ns)
+        /* Whenever it comes: that the guest is whole there is what our engine was told. */
+        if (t->ready_ns)
             break;
         rc = message_parse_ready(body, len, &t->ready, e);
         if (!rc)
@@ -367,7 +368,7 @@ int transfer_until_ready(struct transfer *t, struct err *e)
 {
     int rc = 0;
 
-    while (!rc && !t->ready_ns)
+    while (!rc && !(t->ready_ns && t->stream_ended))
         rc = turn(t, DEADLINE_NEVER, e);
     return rc;
 }

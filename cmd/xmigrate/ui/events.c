@@ -10,6 +10,7 @@
 
 static const struct field done_downtime_fields[] = {
     FIELD_COUNT("suspend_ns", struct downtime_parts, engine.suspend_ns),
+    FIELD_COUNT("clean_ns", struct downtime_parts, engine.clean_ns),
     FIELD_COUNT("last_round_ns", struct downtime_parts, engine.last_round_ns),
     FIELD_COUNT("state_ns", struct downtime_parts, engine.state_ns),
     FIELD_COUNT("receiver_ns", struct downtime_parts, engine.receiver_ns),
