@@ -41,7 +41,7 @@ const char help_text[] =
 "  --start-timeout T     from its suspend to its start at the other host (30s)\n"
 "\n"
 "General:\n"
-"  --config-dir DIR      key.pem, cert.pem, trusted, ca.pem (/etc/xmigrate)\n"
+"  --config-dir DIR      key.pem, cert.pem, trusted, ca.pem, policy (/etc/xmigrate)\n"
 "  --insecure            no TLS; must be given at both ends\n"
 "  --json                events on stdout, one JSON object a line\n"
 "  -q, --quiet           errors only\n"
