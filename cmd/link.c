@@ -79,6 +79,7 @@ static const struct field job_fields[] = {
     FIELD_COUNT("suspend_estimate_ns", struct link_job, suspend_estimate_ns),
     FIELD_COUNT("receiver_estimate_ns", struct link_job, receiver_estimate_ns),
     FIELD_COUNT("result_ns", struct link_job, result_ns),
+    FIELD_COUNT("suspend_ns", struct link_job, suspend_ns),
     FIELD_COUNT("max_time_ns", struct link_job, limits.max_time_ns),
     FIELD_COUNT("max_bytes", struct link_job, limits.max_bytes),
     FIELD("on_stall", FIELD_WORD, struct link_job, limits.on_stall, .words = &stalls),

@@ -71,6 +71,8 @@ struct link_job {
     int64_t suspend_estimate_ns;
     int64_t receiver_estimate_ns;
     int64_t result_ns; /* last byte sent until the receiver's result */
+    /* How long the guest may take to suspend when the helper asks it; 0: libxl asks it. */
+    int64_t suspend_ns;
 };
 
 enum link_kind {

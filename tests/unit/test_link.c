@@ -71,6 +71,7 @@ static struct link_job sample_job(void)
         .suspend_estimate_ns = 3,
         .receiver_estimate_ns = 4,
         .result_ns = 5,
+        .suspend_ns = 6,
     };
 
     for (int i = 0; i < LINK_KEY_BYTES; i++)
