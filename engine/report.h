@@ -62,6 +62,7 @@ struct downtime_report {
     int64_t last_round_ns; /* the last pages */
     int64_t state_ns;      /* vCPUs and the rest */
     int64_t receiver_ns;   /* the receiver's engine from the last byte to complete, as it reports */
+    int64_t disks_ns;      /* for the disks' backends, beyond what the other parts took anyway */
 };
 
 /* What one lane at the source did, and where its thread spent its time. */

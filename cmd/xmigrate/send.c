@@ -302,7 +302,7 @@ static void summarise(const struct send *s, struct summary *sum)
     const struct downtime_report *engine = &t->total.downtime;
     struct downtime_parts *d = &sum->downtime;
     const int64_t engine_ns = engine->suspend_ns + engine->clean_ns + engine->last_round_ns +
-                              engine->state_ns + engine->receiver_ns;
+                              engine->state_ns + engine->receiver_ns + engine->disks_ns;
 
     *sum = (struct summary){.name = s->a.domain.name,
         .host = s->a.where,

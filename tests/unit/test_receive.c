@@ -55,6 +55,7 @@ static struct {
     libxl_domain_type type;
     struct xl_host host;
     bool unmovable;
+    bool unwelcome; /* by the policy */
     bool no_room;
     const char *taken; /* a domain of that name is here already */
     const char *taken_uuid;
@@ -262,6 +263,13 @@ int xl_config_check_movable(const libxl_domain_config *config, struct err *e)
 {
     (void)config;
     return now.unmovable ? err_set(e, ERR_REFUSED, EOPNOTSUPP, "it has a PCI device") : 0;
+}
+
+int xl_config_text(struct xl *xl, libxl_domain_config *config, char **text, struct err *e)
+{
+    (void)xl, (void)config, (void)e;
+    *text = strdup(now.unwelcome ? "{\"p9s\":[{\"path\":\"/\"}]}" : "{}");
+    return 0;
 }
 
 int xl_config_for_restore(libxl_domain_config *config, const char *name, struct err *e)
@@ -901,8 +909,10 @@ static void keep_error(void *arg, enum log_level level, const char *line)
 /* The exit code. */
 static int receive(void)
 {
+    static struct policy policy;
     const struct listen_options o = {
         .config_dir = "/nonexistent",
+        .policy = &policy,
         .insecure = true,
         .silent_ns = now.silent_ns,
         .start_ns = now.start_ns,
@@ -913,6 +923,7 @@ static int receive(void)
     struct channel *ch;
     int control[2], acceptor[2], code;
 
+    policy_init(&policy, "/etc/xmigrate/policy");
     assert_int_equal(
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, control), 0);
     assert_int_equal(
@@ -1053,6 +1064,10 @@ static void what_cannot_be_built_here_is_refused(void **state)
     now.source = source_only_offers;
     now.unmovable = true;
     expect_refused(ERR_REFUSED, "PCI");
+    set_up(NULL);
+    now.source = source_only_offers;
+    now.unwelcome = true;
+    expect_refused(ERR_REFUSED, "allow p9s");
     set_up(NULL);
     now.source = source_only_offers;
     now.no_room = true;
