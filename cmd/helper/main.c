@@ -138,8 +138,9 @@ static int save_domain(struct helper *h, struct err *e)
         .toolstack = &toolstack,
         .report = &report,
         .limits = {.max_downtime_ns = DEFAULT_DOWNTIME_NS, .max_rounds = DEFAULT_ROUNDS},
-        .suspend_estimate_ns = SUSPEND_ESTIMATE_NS,
-        .receiver_estimate_ns = RECEIVER_ESTIMATE_NS,
+        .costs = {.suspend_ns = SUSPEND_ESTIMATE_NS,
+            .state_ns = SOURCE_STATE_ESTIMATE_NS,
+            .receiver_ns = RECEIVER_ESTIMATE_NS},
     };
     struct source *left; /* on success, for the end of this process to free */
     const int rc = open_out(h, &p.out, e);
