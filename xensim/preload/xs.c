@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Xenstore, as far as libxl's context and the save helper need it under xensim: a handle that
- * opens and closes, one node (the name of the pool of CPUs), and the notices about domains, which
- * succeed if the domain exists. xensim's guests keep their names and configurations in the daemon
- * instead.
+ * opens and closes, the name of the pool of CPUs, the nodes of disks (xensim/device.h), and the
+ * notices about domains, which succeed if the domain exists. xensim's guests keep their names and
+ * configurations in the daemon instead.
  */
 #include "xensim/client.h"
 #include "xensim/preload/host.h"
@@ -30,6 +30,23 @@ EXPORT struct xs_handle *xs_open(unsigned long flags)
 EXPORT void xs_close(struct xs_handle *xsh)
 {
     free(xsh);
+}
+
+/* What the host says of a node, malloc'ed; NULL with errno set if there is none. */
+static char *ask_node(const char *verb, const char *path)
+{
+    struct err e = ERR_INIT;
+    char *text = NULL;
+    const int sock = host_connect(&e);
+    const int rc = sock < 0 ? sock : client_commandl(sock, &text, &e, "xenstore", verb, path, NULL);
+
+    if (sock >= 0)
+        close(sock);
+    if (!rc)
+        return text ? text : strdup("");
+    free(text);
+    errno = ENOENT;
+    return NULL;
 }
 
 static bool domain_exists(unsigned domid)
@@ -88,19 +105,38 @@ EXPORT void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, 
         *len = sizeof(pool_name) - 1;
         return strdup(pool_name);
     }
-    errno = ENOENT;
-    return NULL;
+
+    char *text = ask_node("read", path);
+
+    if (text)
+        *len = (unsigned)strlen(text);
+    return text;
 }
 
+/* One piece of memory, as libxenstore has it: pointers, then what they point to. */
 EXPORT char **xs_directory(
     struct xs_handle *h, xs_transaction_t t, const char *path, unsigned int *num)
 {
     (void)h;
     (void)t;
-    (void)path;
     *num = 0;
-    errno = ENOENT;
-    return NULL;
+
+    char *text = ask_node("list", path);
+
+    if (!text)
+        return NULL;
+
+    const size_t bytes = strlen(text) + 1;
+    char **list = malloc(bytes * sizeof(char *) + bytes), *rest = NULL;
+
+    if (list) {
+        char *names = memcpy(list + bytes, text, bytes);
+
+        for (char *name = strtok_r(names, "\n", &rest); name; name = strtok_r(NULL, "\n", &rest))
+            list[(*num)++] = name;
+    }
+    free(text);
+    return list;
 }
 
 EXPORT bool xs_write(
