@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/guest/run.h"
 #include "xensim/guest/balloon.h"
+#include "xensim/guest/disk.h"
 #include "xensim/guest/pagetables.h"
 #include "xensim/hypervisor/vcpu.h"
 
@@ -144,6 +145,7 @@ static void suspend(struct run *r)
 
     r->acknowledged = false;
     k->suspends++;
+    guest_leave_requests(g);
     guest_touch(g, INDEX_KERNEL);
     if (!d->hvm) {
         guest_unmap_foreign(g);
@@ -212,6 +214,7 @@ static void after_suspend(struct run *r)
         return;
     } else {
         k->resumes++;
+        guest_connect_disks(g);
         if (d->hvm) {
             d->hvm_params[HVM_PARAM_CALLBACK_IRQ] = 2ull << 56 | 0xf3;
         } else if (start_info_is_sound(g)) {
@@ -426,6 +429,8 @@ void guest_start(struct domain *d)
         crash_at_start(d, "its memory is not whole");
         return;
     }
+    if (!atomic_load(&r->resuming))
+        guest_connect_disks(&r->g);
     for (unsigned i = 0; i < k->nr_vcpus; i++) {
         struct vcpu *v = d->vcpus[i];
 

@@ -13,6 +13,7 @@
 #include "base/log.h"
 
 struct domain;
+struct devices;
 
 enum { MAX_DOMAINS = 1024, FIRST_DOMID = 1, NAME_BYTES = 64 };
 
@@ -41,6 +42,7 @@ struct host {
     pthread_rwlock_t domains_lock;
     struct domain *domains[MAX_DOMAINS];
     uint16_t next_domid;
+    struct devices *devices; /* the toolstack's (xensim/device.h), which Xen knows nothing of */
 
     /* Counts domains that come, go, shut down or resume; see host_await_change(). */
     pthread_mutex_t change_lock;
