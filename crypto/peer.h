@@ -31,6 +31,11 @@ struct peer_params {
 int peer_connect(const struct tcp_address *a, const struct peer_params *p, struct channel **ch,
     struct tls_peer *peer, struct err *e);
 
+/* As peer_connect(), and again a few times, within its deadline, when the other end turns the
+ * connection away before it has looked at who it is from: it has too many at once. */
+int peer_connect_patiently(const struct tcp_address *a, const struct peer_params *p,
+    struct channel **ch, struct tls_peer *peer, struct err *e);
+
 /* The other end: answers the preamble, which was read from fd and is passed in. Takes over fd, also
  * when it fails. */
 int peer_accept(int fd, const struct preamble *preamble, const struct peer_params *p,

@@ -82,7 +82,7 @@ static struct {
     enum control_type told_by;
 
     struct control control; /* the source's end */
-    int acceptor_sock;      /* the acceptor's end */
+    int router_sock;        /* the router's end */
     pthread_t thread;
 } now;
 
@@ -800,7 +800,7 @@ static void open_lane(uint16_t lane)
     memcpy(p.session, now.accept.session, sizeof(p.session));
     preamble_encode(&p, bytes);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    packet_send(now.acceptor_sock, bytes, sizeof(bytes), pair[0], NULL, deadline_in(LIMIT_NS));
+    packet_send(now.router_sock, bytes, sizeof(bytes), pair[0], NULL, deadline_in(LIMIT_NS));
     close(pair[0]);
     close(pair[1]);
 }
@@ -811,8 +811,8 @@ static void source_opens_its_lanes(void)
     open_lane(0);
     open_lane(1);
     /* No more will come; that is no reason to fail. */
-    close(now.acceptor_sock);
-    now.acceptor_sock = -1;
+    close(now.router_sock);
+    now.router_sock = -1;
     send_stream();
     assert_int_equal(hear(), CONTROL_READY);
     send_abort("enough");
@@ -821,14 +821,17 @@ static void source_opens_its_lanes(void)
 
 static void source_opens_lanes_early(void)
 {
-    uint8_t session[PREAMBLE_SESSION_BYTES];
+    uint8_t said[1 + PREAMBLE_SESSION_BYTES];
     int none;
 
     offer();
-    assert_int_equal(packet_recv(now.acceptor_sock, session, sizeof(session), &none, NULL,
-                         deadline_in(LIMIT_NS)),
-        sizeof(session));
-    assert_memory_equal(session, now.accept.session, sizeof(session));
+    /* That it knows its peer, then which connections are its own. */
+    assert_int_equal(
+        packet_recv(now.router_sock, said, sizeof(said), &none, NULL, deadline_in(LIMIT_NS)), 1);
+    assert_int_equal(
+        packet_recv(now.router_sock, said, sizeof(said), &none, NULL, deadline_in(LIMIT_NS)),
+        sizeof(said));
+    assert_memory_equal(said + 1, now.accept.session, sizeof(now.accept.session));
     source_opens_its_lanes();
 }
 
@@ -909,13 +912,13 @@ static int receive(void)
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, acceptor), 0);
     assert_int_equal(tcp_channel(control[0], "source", NULL, LIMIT_NS, &ch, &e), 0);
     control_init(&now.control, ch);
-    now.acceptor_sock = acceptor[0];
+    now.router_sock = acceptor[0];
     assert_int_equal(pthread_create(&now.thread, NULL, run_source, NULL), 0);
     code = receive_main(&o, &log, control[1], &preamble, acceptor[1]);
     pthread_join(now.thread, NULL);
     control_close(&now.control);
-    if (now.acceptor_sock >= 0)
-        close(now.acceptor_sock);
+    if (now.router_sock >= 0)
+        close(now.router_sock);
     assert_null(getenv(LINK_ENV));
     return code;
 }
