@@ -10,13 +10,12 @@
 #include <unistd.h>
 
 _Static_assert((int)PEER_KEY_BYTES == (int)PROOF_KEY_BYTES, "one key");
+_Static_assert((int)PEER_SESSION_BYTES == (int)PROOF_SESSION_BYTES, "one session");
 
 enum { WHERE_BYTES = CHANNEL_NAME_BYTES - 16, MOST_TRIES = 8 };
 
 #define FIRST_PAUSE_NS (100 * NS_PER_MS)
 #define MOST_PAUSE_NS  (400 * NS_PER_MS)
-
-static const uint8_t no_session[PREAMBLE_SESSION_BYTES];
 
 /* "lane 3 to host2:8002" */
 static void name_channel(
@@ -106,7 +105,7 @@ int peer_connect(const struct tcp_address *a, const struct peer_params *p, struc
     *ch = NULL;
     if (rc)
         return rc;
-    memcpy(preamble.session, p->session ? p->session : no_session, sizeof(preamble.session));
+    memcpy(preamble.token, p->token, sizeof(preamble.token));
     tcp_format_address(a, where);
     name_channel(p->lane, "to", where, name);
 
@@ -178,13 +177,12 @@ int peer_connect_patiently(const struct tcp_address *a, const struct peer_params
 /* The answer to a preamble; does not rely on the acceptor's routing. */
 static enum preamble_status judge(const struct preamble *preamble, const struct peer_params *p)
 {
-    const uint8_t *const session = p->session ? p->session : no_session;
     const enum preamble_status status = preamble_judge(preamble, !p->tls);
 
     if (status != PREAMBLE_OK)
         return status;
-    if (preamble->lane != p->lane || memcmp(preamble->session, session, PREAMBLE_SESSION_BYTES))
-        return PREAMBLE_UNKNOWN_SESSION;
+    if (preamble->lane != p->lane || memcmp(preamble->token, p->token, sizeof(p->token)))
+        return PREAMBLE_UNKNOWN_TOKEN;
     return PREAMBLE_OK;
 }
 

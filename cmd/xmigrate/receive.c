@@ -11,6 +11,7 @@
 #include "cmd/xmigrate/session/router.h"
 #include "cmd/xmigrate/session/measured.h"
 #include "cmd/signals.h"
+#include "crypto/token.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -63,6 +64,19 @@ static int make_secrets(struct receive *r, struct err *e)
     return 0;
 }
 
+/* Whoever shows the token of one of its connections gets here, once. */
+static int expect_connections(struct receive *r, bool has_trunk, struct err *e)
+{
+    uint8_t tokens[ROUTER_MAX_TOKENS][PREAMBLE_TOKEN_BYTES];
+    const unsigned count = r->accept.lanes + has_trunk;
+    int rc = 0;
+
+    for (unsigned i = 0; i < count && !rc; i++)
+        rc = lane_token(r->accept.key, r->accept.session,
+            i < r->accept.lanes ? (uint16_t)i : LANE_TRUNK, tokens[i], e);
+    return rc ? rc : router_register(r->build.lanes.router_sock, count, tokens[0], e);
+}
+
 /* Everything that the helper has to know except the domid, which libxl allocates. */
 static void fill_job(struct receive *r)
 {
@@ -93,7 +107,7 @@ static int prepare(struct receive *r, struct err *e)
     if (!rc)
         rc = build_prepare(&r->build, e);
     if (!rc)
-        rc = router_register(r->build.lanes.router_sock, r->accept.session, e);
+        rc = expect_connections(r, true, e);
     if (!rc)
         fill_job(r);
     return rc;
@@ -145,7 +159,7 @@ static int answer_measurement(struct receive *r, struct err *e)
     if (!rc)
         rc = make_secrets(r, e);
     if (!rc)
-        rc = router_register(r->build.lanes.router_sock, r->accept.session, e);
+        rc = expect_connections(r, false, e);
     if (!rc)
         rc = message_send_accept(&r->in.control, &r->accept, e);
     session.lanes = r->accept.lanes;

@@ -28,7 +28,7 @@
 #define LIMIT_NS    (10 * NS_PER_S)
 #define PREAMBLE_NS (500 * NS_PER_MS)
 
-enum { STRANGER = 0x7fff };
+enum { STRANGER = 0x7fff, LANES = 8 };
 
 struct fixture {
     pid_t pid;
@@ -53,19 +53,20 @@ static int tell(int fd, uint16_t lane, uint16_t serial)
     return rc;
 }
 
-/* The session of a test's migration: the lane of its first connection cannot carry one, so the
- * minor version of its preamble does. */
-static void make_session(uint16_t number, uint8_t session[static PREAMBLE_SESSION_BYTES])
+/* Of a test's migration: the lane of its first connection cannot carry its number, so the minor
+ * version of its preamble does. */
+static void make_token(uint16_t number, uint16_t lane, uint8_t token[static PREAMBLE_TOKEN_BYTES])
 {
-    memset(session, 0x5a, PREAMBLE_SESSION_BYTES);
-    memcpy(session, &number, sizeof(number));
+    memset(token, 0x5a, PREAMBLE_TOKEN_BYTES);
+    memcpy(token, &number, sizeof(number));
+    memcpy(token + sizeof(number), &lane, sizeof(lane));
 }
 
 /* In the child. Minor version 0: die at once; STRANGER: wait for it to prove itself, as TLS does.
  */
 static int serve(void *arg, int fd, const struct preamble *preamble, int router_sock)
 {
-    uint8_t session[PREAMBLE_SESSION_BYTES], bytes[PREAMBLE_BYTES];
+    uint8_t tokens[LANES][PREAMBLE_TOKEN_BYTES], bytes[PREAMBLE_BYTES];
     struct err e = ERR_INIT;
     uint16_t serial = 0;
 
@@ -76,9 +77,10 @@ static int serve(void *arg, int fd, const struct preamble *preamble, int router_
         io_wait(fd, POLLIN, NULL, deadline_in(LIMIT_NS));
         return 1;
     }
-    make_session(preamble->minor, session);
-    if (router_tell_admitted(router_sock, &e) || router_register(router_sock, session, &e) ||
-        tell(fd, preamble->lane, ++serial))
+    for (uint16_t i = 0; i < LANES; i++)
+        make_token(preamble->minor, i, tokens[i]);
+    if (router_tell_admitted(router_sock, &e) ||
+        router_register(router_sock, LANES, tokens[0], &e) || tell(fd, preamble->lane, ++serial))
         return 1;
     for (int conn; !router_next(router_sock, bytes, &conn, deadline_in(LIMIT_NS), &e);) {
         struct preamble p;
@@ -198,7 +200,7 @@ static struct preamble lane_of(uint16_t number, uint16_t lane)
 {
     struct preamble p = {.major = WIRE_MAJOR, .lane = lane};
 
-    make_session(number, p.session);
+    make_token(number, lane, p.token);
     return p;
 }
 
@@ -213,13 +215,13 @@ static void assert_serves(const struct fixture *f, uint16_t number)
     assert_int_equal(note.serial, 1);
 }
 
-static void lanes_reach_the_owner_of_their_session(void **arg)
+static void lanes_reach_the_owner_of_their_token(void **arg)
 {
     const struct fixture *f = *arg;
 
     assert_serves(f, 1);
     assert_serves(f, 2);
-    for (uint16_t i = 0; i < 8; i++)
+    for (uint16_t i = 0; i < LANES; i++)
         for (uint16_t number = 1; number <= 2; number++) {
             const struct preamble p = lane_of(number, i);
             struct err e = ERR_INIT;
@@ -231,7 +233,21 @@ static void lanes_reach_the_owner_of_their_session(void **arg)
         }
 }
 
-static void unknown_session_is_refused(void **arg)
+/* Whoever reads it on the network comes second. */
+static void token_is_good_for_one(void **arg)
+{
+    const struct preamble p = lane_of(1, 0);
+    struct err e = ERR_INIT;
+    struct note note;
+
+    assert_serves(*arg, 1);
+    assert_int_equal(ask(*arg, &p, &note, &e), 0);
+    for (int i = 0; i < 3; i++)
+        assert_true(ask(*arg, &p, &note, &e) < 0);
+    assert_int_equal(e.code, ENOENT);
+}
+
+static void unknown_token_is_refused(void **arg)
 {
     const struct preamble p = lane_of(7, 0);
     struct err e = ERR_INIT;
@@ -409,8 +425,9 @@ static void port_in_use_is_said(void **arg)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_ACCEPTOR(lanes_reach_the_owner_of_their_session),
-        WITH_ACCEPTOR(unknown_session_is_refused),
+        WITH_ACCEPTOR(lanes_reach_the_owner_of_their_token),
+        WITH_ACCEPTOR(token_is_good_for_one),
+        WITH_ACCEPTOR(unknown_token_is_refused),
         WITH_ACCEPTOR(dead_owner_is_forgotten),
         WITH_ACCEPTOR(other_version_is_refused_with_both),
         WITH_ACCEPTOR(plaintext_is_refused),

@@ -20,6 +20,7 @@
 #include "cmd/xmigrate/session/measured.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "crypto/peer.h"
+#include "crypto/token.h"
 #include "engine/xen/rescue.h"
 #include "tests/unit/fake_libxl.h"
 
@@ -795,9 +796,10 @@ static void open_lane(uint16_t lane)
 {
     struct preamble p = {.major = WIRE_MAJOR, .lane = lane};
     uint8_t bytes[PREAMBLE_BYTES];
+    struct err e = ERR_INIT;
     int pair[2];
 
-    memcpy(p.session, now.accept.session, sizeof(p.session));
+    assert_int_equal(lane_token(now.accept.key, now.accept.session, lane, p.token, &e), 0);
     preamble_encode(&p, bytes);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     packet_send(now.router_sock, bytes, sizeof(bytes), pair[0], NULL, deadline_in(LIMIT_NS));
@@ -821,7 +823,8 @@ static void source_opens_its_lanes(void)
 
 static void source_opens_lanes_early(void)
 {
-    uint8_t said[1 + PREAMBLE_SESSION_BYTES];
+    uint8_t said[1 + 4 * PREAMBLE_TOKEN_BYTES], token[PREAMBLE_TOKEN_BYTES];
+    struct err e = ERR_INIT;
     int none;
 
     offer();
@@ -830,8 +833,9 @@ static void source_opens_lanes_early(void)
         packet_recv(now.router_sock, said, sizeof(said), &none, NULL, deadline_in(LIMIT_NS)), 1);
     assert_int_equal(
         packet_recv(now.router_sock, said, sizeof(said), &none, NULL, deadline_in(LIMIT_NS)),
-        sizeof(said));
-    assert_memory_equal(said + 1, now.accept.session, sizeof(now.accept.session));
+        1 + 3 * sizeof(token));
+    assert_int_equal(lane_token(now.accept.key, now.accept.session, LANE_TRUNK, token, &e), 0);
+    assert_memory_equal(said + 1 + 2 * sizeof(token), token, sizeof(token));
     source_opens_its_lanes();
 }
 

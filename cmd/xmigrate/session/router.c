@@ -21,17 +21,17 @@
 
 enum { MAX_CHILDREN = ROUTER_MAX_HALF_OPEN + ROUTER_MAX_MIGRATIONS };
 
-/* What a child says: one of these, and a session behind REGISTER. */
+/* What a child says: one of these, and tokens behind REGISTER. */
 enum word { ADMITTED = 1, REGISTER = 2 };
-enum { MOST_SAID_BYTES = 1 + PREAMBLE_SESSION_BYTES };
+enum { MOST_SAID_BYTES = 1 + ROUTER_MAX_TOKENS * PREAMBLE_TOKEN_BYTES };
 
 struct child {
     int sock;
     pid_t pid;
     int conn; /* until it has said that it knows its peer; then -1 */
     struct crowd_address from;
-    bool registered;
-    uint8_t session[PREAMBLE_SESSION_BYTES];
+    unsigned token_count; /* that were not used yet */
+    uint8_t tokens[ROUTER_MAX_TOKENS][PREAMBLE_TOKEN_BYTES];
 };
 
 struct router {
@@ -58,12 +58,15 @@ int router_tell_admitted(int sock, struct err *e)
     return tell(sock, &said, sizeof(said), e);
 }
 
-int router_register(int sock, const uint8_t session[static PREAMBLE_SESSION_BYTES], struct err *e)
+int router_register(int sock, unsigned count, const uint8_t *tokens, struct err *e)
 {
     uint8_t said[MOST_SAID_BYTES] = {REGISTER};
+    const size_t len_bytes = count * PREAMBLE_TOKEN_BYTES;
 
-    memcpy(said + 1, session, PREAMBLE_SESSION_BYTES);
-    return tell(sock, said, sizeof(said), e);
+    if (count > ROUTER_MAX_TOKENS)
+        return err_set(e, ERR_INTERNAL, EINVAL, "more tokens than lanes");
+    memcpy(said + 1, tokens, len_bytes);
+    return tell(sock, said, 1 + len_bytes, e);
 }
 
 int router_next(
@@ -106,12 +109,18 @@ static void drop_child(struct router *r, unsigned i)
     memmove(r->children + i, r->children + i + 1, (r->count - i) * sizeof(r->children[0]));
 }
 
-static struct child *find_session(struct router *r, const uint8_t *session)
+/* Whose token it is; it is used up by that. */
+static const struct child *use_token(struct router *r, const uint8_t *token)
 {
-    for (unsigned i = 0; i < r->count; i++)
-        if (r->children[i].registered &&
-            !memcmp(r->children[i].session, session, PREAMBLE_SESSION_BYTES))
-            return &r->children[i];
+    for (unsigned i = 0; i < r->count; i++) {
+        struct child *c = &r->children[i];
+
+        for (unsigned j = 0; j < c->token_count; j++)
+            if (!memcmp(c->tokens[j], token, PREAMBLE_TOKEN_BYTES)) {
+                memcpy(c->tokens[j], c->tokens[--c->token_count], PREAMBLE_TOKEN_BYTES);
+                return c;
+            }
+    }
     return NULL;
 }
 
@@ -124,22 +133,21 @@ static unsigned count_migrations(const struct router *r)
     return count;
 }
 
-static bool heed(struct router *r, struct child *c, const uint8_t *said, size_t len_bytes)
+static bool heed(struct child *c, const uint8_t *said, size_t len_bytes)
 {
     if (said[0] == ADMITTED && len_bytes == 1) {
         let_go_of_conn(c);
         return true;
     }
-    if (said[0] != REGISTER || len_bytes != MOST_SAID_BYTES || is_half_open(c) || c->registered ||
-        find_session(r, said + 1))
+    if (said[0] != REGISTER || (len_bytes - 1) % PREAMBLE_TOKEN_BYTES || is_half_open(c))
         return false;
-    memcpy(c->session, said + 1, PREAMBLE_SESSION_BYTES);
-    c->registered = true;
+    c->token_count = (unsigned)(len_bytes - 1) / PREAMBLE_TOKEN_BYTES;
+    memcpy(c->tokens, said + 1, len_bytes - 1);
     return true;
 }
 
 /* False: the child is gone, or talks nonsense and might as well be. */
-static bool hear_child(struct router *r, struct child *c)
+static bool hear_child(struct child *c)
 {
     uint8_t said[MOST_SAID_BYTES];
     ssize_t n;
@@ -148,7 +156,7 @@ static bool hear_child(struct router *r, struct child *c)
     while ((n = packet_recv(c->sock, said, sizeof(said), &fd, NULL, now_ns())) > 0) {
         if (fd >= 0)
             close(fd);
-        if (!heed(r, c, said, (size_t)n))
+        if (!heed(c, said, (size_t)n))
             return false;
     }
     return n == -ETIMEDOUT;
@@ -157,7 +165,7 @@ static bool hear_child(struct router *r, struct child *c)
 static void hear_children(struct router *r)
 {
     for (unsigned i = r->count; i-- > 0;)
-        if (!hear_child(r, &r->children[i]))
+        if (!hear_child(&r->children[i]))
             drop_child(r, i);
 }
 
@@ -248,12 +256,12 @@ static enum preamble_status start_migration(
 }
 
 static enum preamble_status pass_on(
-    struct router *r, int fd, const uint8_t bytes[static PREAMBLE_BYTES], const uint8_t *session)
+    struct router *r, int fd, const uint8_t bytes[static PREAMBLE_BYTES], const uint8_t *token)
 {
-    const struct child *owner = find_session(r, session);
+    const struct child *owner = use_token(r, token);
 
     if (!owner)
-        return PREAMBLE_UNKNOWN_SESSION;
+        return PREAMBLE_UNKNOWN_TOKEN;
 
     const int rc = packet_send(
         owner->sock, bytes, PREAMBLE_BYTES, fd, NULL, deadline_in(SEND_LIMIT_NS));
@@ -262,14 +270,14 @@ static enum preamble_status pass_on(
         return PREAMBLE_OK;
     log_warn(
         r->p->log, "process %d does not take its connection: %s", (int)owner->pid, io_strerror(rc));
-    return rc == -ETIMEDOUT ? PREAMBLE_BUSY : PREAMBLE_UNKNOWN_SESSION;
+    return rc == -ETIMEDOUT ? PREAMBLE_BUSY : PREAMBLE_UNKNOWN_TOKEN;
 }
 
 static bool is_new(const struct preamble *p)
 {
-    static const uint8_t none[PREAMBLE_SESSION_BYTES];
+    static const uint8_t none[PREAMBLE_TOKEN_BYTES];
 
-    return p->lane == LANE_CONTROL && !memcmp(p->session, none, sizeof(none));
+    return p->lane == LANE_CONTROL && !memcmp(p->token, none, sizeof(none));
 }
 
 static enum preamble_status route(
@@ -279,11 +287,11 @@ static enum preamble_status route(
     struct preamble preamble;
 
     if (preamble_decode(bytes, &preamble, &e))
-        return PREAMBLE_UNKNOWN_SESSION;
+        return PREAMBLE_UNKNOWN_TOKEN;
     /* The owner registered before its peer could connect, but perhaps after the last poll. */
     hear_children(r);
     return is_new(&preamble) ? start_migration(r, fd, &preamble)
-                             : pass_on(r, *fd, bytes, preamble.session);
+                             : pass_on(r, *fd, bytes, preamble.token);
 }
 
 /* One connection, and the verdict: the acceptor waits for it. */

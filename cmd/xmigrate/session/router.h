@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The router: the listener's own loop. What the acceptor has read a preamble of comes here: it
- * forks a process for a new migration, or passes the connection to the process that owns its
- * session. It reads packets of our own processes, of fixed sizes, and nothing from the network.
+ * forks a process for a new migration, or passes the connection to the process whose token it
+ * shows. It reads packets of our own processes, of fixed sizes, and nothing from the network.
  *
  * Processes whose peer has not proven who it is are bounded (crowd.h); the connection of the one
  * that has to go is shut down, which ends it.
@@ -13,6 +13,7 @@
 #define CMD_XMIGRATE_SESSION_ROUTER_H
 
 #include "base/cancel.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "transport/preamble.h"
 
@@ -22,6 +23,7 @@ enum {
     ROUTER_MAX_HALF_OPEN = 64, /* processes whose peer is not known yet */
     ROUTER_MAX_HALF_OPEN_PER_ADDRESS = 16,
     ROUTER_MAX_MIGRATIONS = 64, /* the others */
+    ROUTER_MAX_TOKENS = MAX_LANES + 1,
 };
 
 struct router_params {
@@ -41,9 +43,9 @@ int router_run(const struct router_params *p, struct err *e);
 /* Child: the peer has proven who it is. An error: the router had no room for it. */
 int router_tell_admitted(int router_sock, struct err *e);
 
-/* Child: from now on connections with that session come to router_sock. */
-int router_register(
-    int router_sock, const uint8_t session[static PREAMBLE_SESSION_BYTES], struct err *e);
+/* Child: connections with these tokens, one behind the other, come to router_sock; each is good for
+ * one. */
+int router_register(int router_sock, unsigned count, const uint8_t *tokens, struct err *e);
 
 /* Child: the next connection, with its preamble as it was read. The descriptor is the caller's.
  * -ENODATA without an error: the router is gone and no more will come. -ETIMEDOUT: none yet. */
