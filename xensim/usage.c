@@ -27,7 +27,7 @@ static const struct option create_options[] = {
     {"--remap", "N", "0 to 1000000 a second", "0"},
     {"--fork", "N", "0 to 100000 a second", "0"},
     {"--balloon", "N", "0 to 1000000 a second", "0"},
-    {"--suspend", "HOW", "normal, refuse or slow:TIME", "normal"},
+    {"--suspend", "HOW", "normal, refuse, slow:TIME or late:TIME", "normal"},
     {"--seed", "N", "a whole number below 2^64", "1"},
     {"--name", "NAME", "1 to 63 characters", NULL},
     {"--paused", NULL, "do not start it", NULL},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whether this host takes a guest that is offered to it: the offer against its configuration,
- * libxl, Xen and the names in use here. Nothing is changed.
+ * Whether this host takes a guest that is offered to it: the offer against its configuration, this
+ * host's policy, libxl, Xen and the names in use here. Nothing is changed.
  */
 #ifndef CMD_XMIGRATE_ADMIT_H
 #define CMD_XMIGRATE_ADMIT_H
@@ -9,6 +9,7 @@
 #include "cmd/handoff/names.h"
 #include "cmd/xmigrate/libxl/config.h"
 #include "cmd/xmigrate/session/messages.h"
+#include "cmd/xmigrate/session/policy.h"
 
 /* What was found out, for the build. */
 struct admission {
@@ -19,7 +20,7 @@ struct admission {
 
 /* ERR_REFUSED says why not, ERR_PEER that the offer makes no sense. a->config is initialised by the
  * caller. */
-int admit_offer(
-    struct xl *xl, const struct message_offer *offer, struct admission *a, struct err *e);
+int admit_offer(struct xl *xl, const struct policy *policy, const struct message_offer *offer,
+    struct admission *a, struct err *e);
 
 #endif

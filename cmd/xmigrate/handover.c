@@ -236,7 +236,7 @@ int receive_await_go(struct receive *r, struct err *e)
     if (!rc)
         rc = take_step(r, HANDOFF_BUILT, e);
     if (!rc)
-        rc = incoming_expect(&r->in, CONTROL_GO, &body, &len_bytes, deadline_in(r->o->start_ns), e);
+        rc = build_await_go(&r->build, &body, &len_bytes, deadline_in(r->o->start_ns), e);
     return rc ? rc : take_go(r, body, len_bytes, e);
 }
 

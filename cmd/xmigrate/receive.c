@@ -31,7 +31,7 @@ static int check_offer(struct receive *r, struct err *e)
 {
     const int rc = xl_open(&r->xl, &r->in.log, deadline_in(XL_SHORT_NS), e);
 
-    return rc || r->in.asked ? rc : admit_offer(&r->xl, &r->in.offer, &r->admission, e);
+    return rc || r->in.asked ? rc : admit_offer(&r->xl, r->o->policy, &r->in.offer, &r->admission, e);
 }
 
 static int begin_state(struct receive *r, struct err *e)

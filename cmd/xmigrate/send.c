@@ -19,10 +19,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A guest that answered the suspend request too late may still stop: how long to wait for that. */
-#define LATE_SUSPEND_NS (15 * NS_PER_S)
-#define LATE_POLL_NS    (200 * NS_PER_MS)
-
 /* Meanwhile the guest is suspended and nobody pings the destination. */
 #define RENAME_NS (10 * NS_PER_S)
 
@@ -212,47 +208,18 @@ static int take_back(void *arg, struct err *e)
     return 0;
 }
 
-static int recover(struct send *s, struct err *e)
-{
-    return recover_guest(&s->a.xl, &s->a.journal.now, &s->found, e);
-}
-
-/* A suspend that was given up may still happen. */
-static int await_late_suspend(struct send *s, struct err *e)
-{
-    const int64_t deadline_ns = deadline_in(LATE_SUSPEND_NS);
-    struct xl_domain d;
-    struct err gone = ERR_INIT;
-
-    while (!deadline_passed(deadline_ns)) {
-        sleep_until_ns(deadline_in(LATE_POLL_NS));
-
-        const int rc = xl_look_at(&s->a.xl, s->a.domain.domid, s->a.domain.uuid, &d, &gone);
-
-        if (rc)
-            return rc == -ESRCH ? 0 : err_take(e, &gone);
-        if (xl_is_suspended(&d))
-            return recover(s, e);
-    }
-    return 0;
-}
-
 /* By what Xen says. A helper that refused before it touched the guest leaves nothing to undo, and
  * the log-dirty mode may be somebody else's. */
 static int resume(void *arg, struct err *e)
 {
     struct send *s = arg;
     const struct transfer *t = &s->transfer;
-    int rc;
 
     s->found = RECOVER_RUNNING;
     if (t->op.helper_error.class == ERR_REFUSED && !t->suspending_ns &&
         s->a.journal.now.cap == JOURNAL_NO_CAP)
         return 0;
-    rc = recover(s, e);
-    if (!rc && t->suspend_timed_out && s->found == RECOVER_RUNNING)
-        rc = await_late_suspend(s, e);
-    return rc;
+    return recover_guest(&s->a.xl, &s->a.journal.now, &s->found, e);
 }
 
 static int pass_on(void *arg, struct err *e)
@@ -336,8 +303,8 @@ static void summarise(const struct send *s, struct summary *sum)
     const struct transfer *t = &s->transfer;
     const struct downtime_report *engine = &t->total.downtime;
     struct downtime_parts *d = &sum->downtime;
-    const int64_t engine_ns = engine->suspend_ns + engine->last_round_ns + engine->state_ns +
-                              engine->receiver_ns;
+    const int64_t engine_ns = engine->suspend_ns + engine->clean_ns + engine->last_round_ns +
+                              engine->state_ns + engine->receiver_ns + engine->disks_ns;
 
     *sum = (struct summary){.name = s->a.domain.name,
         .host = s->a.where,

@@ -27,6 +27,16 @@ static void note(struct transfer *t, bool *what)
         log_warn(t->log, "%s", e.text);
 }
 
+/* Not worth a sync while the guest stands still: after a power loss it is gone anyway. */
+static void note_suspended(struct transfer *t)
+{
+    struct err e = ERR_INIT;
+
+    t->journal->now.suspended = true;
+    if (journal_note(t->journal, &e))
+        log_warn(t->log, "%s", e.text);
+}
+
 static void tell_cap(struct transfer *t, unsigned percent)
 {
     json_t *body = json_pack("{s:s, s:i}", "event", "cap", "cap_percent", (int)percent);
@@ -90,6 +100,8 @@ static void show_event(struct transfer *t, json_t *body)
     struct progress_report progress;
     struct round_report round;
 
+    if (!strcmp(name, "suspended"))
+        note_suspended(t);
     event_write(t->events, body);
     if (!strcmp(name, "progress") && event_read_progress(body, &progress)) {
         view_progress(t->view, &progress);
@@ -195,7 +207,8 @@ static int take_frame(
 
     switch (type) {
     case CONTROL_READY:
-        if (!t->stream_ended || t->ready_ns)
+        /* Whenever it comes: that the guest is whole there is what our engine was told. */
+        if (t->ready_ns)
             break;
         rc = message_parse_ready(body, len, &t->ready, e);
         if (!rc)
@@ -277,13 +290,11 @@ static int check_limits(struct transfer *t, struct err *e)
     /* Once it was given away, giving up gains nothing: the destination says what came of it. */
     if (!t->given && transfer_check_start_limit(t, e))
         return -e->code;
-    if (t->suspending_ns && !t->suspended_ns && deadline_passed(t->suspending_ns + o->suspend_ns)) {
-        t->suspend_timed_out = true;
+    if (t->suspending_ns && !t->suspended_ns && deadline_passed(t->suspending_ns + o->suspend_ns))
         return err_set(e, ERR_GUEST, ETIMEDOUT,
             "the guest did not suspend within %s (--suspend-timeout): is it alive, and can its "
             "kernel suspend (xenbus, PV drivers)?",
             format_duration(o->suspend_ns, limit));
-    }
     if (!deadline_passed(t->ping_ns))
         return 0;
     t->ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S);
@@ -357,7 +368,7 @@ int transfer_until_ready(struct transfer *t, struct err *e)
 {
     int rc = 0;
 
-    while (!rc && !t->ready_ns)
+    while (!rc && !(t->ready_ns && t->stream_ended))
         rc = turn(t, DEADLINE_NEVER, e);
     return rc;
 }

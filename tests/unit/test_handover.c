@@ -163,15 +163,15 @@ int history_record(const char *what, unsigned kind, int64_t took_ns, struct err 
 
 /* --- the conversation, and libxl's operation --- */
 
-int incoming_expect(struct incoming *in, enum control_type wanted, const void **body,
-    size_t *len_bytes, int64_t deadline_ns, struct err *e)
+int build_await_go(
+    struct build *b, const void **body, size_t *len_bytes, int64_t deadline_ns, struct err *e)
 {
     static char text[512];
     const struct receive *r = &now.r;
 
-    (void)in;
+    (void)b;
     (void)deadline_ns;
-    note("wait for %s (%s);", control_type_name(wanted), recorded());
+    note("wait for GO (%s);", recorded());
     snprintf(text, sizeof(text),
         "{\"journal\": \"%s\", \"boot\": \"%s\", \"clock_ns\": %lld, \"within_ns\": %lld}",
         r->mark.journal, r->mark.boot, (long long)r->mark.clock_ns + now.other_ready,

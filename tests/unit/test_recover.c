@@ -29,7 +29,8 @@
 static char run_dir[64];
 
 static struct {
-    bool starts_late; /* when its copy is held */
+    unsigned suspends_after; /* looks: it acts on its request as late as that; 0: never */
+    bool starts_late;        /* when its copy is held */
     bool gone, suspended, paused, has_run, no_resume, no_list;
     const char *name;  /* of our copy */
     const char *other; /* of another domain */
@@ -75,6 +76,8 @@ int xl_look_at(struct xl *xl, uint32_t domid, const char *uuid, struct xl_domain
     assert_string_equal(uuid, UUID);
     if (now.no_list)
         return err_set(e, ERR_LOCAL, EIO, "Xen does not answer");
+    if (now.suspends_after && !--now.suspends_after)
+        now.suspended = true;
     if (now.gone)
         return err_set(e, ERR_REFUSED, ESRCH, "no domain %u", domid);
     *d = (struct xl_domain){.domid = domid,
@@ -223,6 +226,7 @@ static void left(enum handoff_state state, bool touched)
         .cap = touched ? 150 : JOURNAL_NO_CAP,
         .logging = touched,
         .suspending = touched,
+        .suspended = touched,
         .domid = 7,
         .uuid = UUID,
         .name = "g",
@@ -289,6 +293,47 @@ static void a_guest_that_runs_on_gets_its_monitor_back(void **state)
     assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
     assert_string_equal(now.done, "log-dirty off;cap 150;monitor 7;");
     assert_false(is_left(HANDOFF_SOURCE));
+}
+
+static struct journal_record asked_to_suspend(void)
+{
+    return (struct journal_record){.role = HANDOFF_SOURCE,
+        .state = HANDOFF_LIVE,
+        .cap = JOURNAL_NO_CAP,
+        .suspending = true,
+        .domid = 7,
+        .uuid = UUID,
+        .name = "g"};
+}
+
+static void a_guest_that_suspends_later_is_resumed(void **state)
+{
+    (void)state;
+    const struct journal_record asked = asked_to_suspend();
+    struct xl xl = {.log = &log_to_test};
+    enum recover_found found;
+    struct err e = ERR_INIT;
+
+    now.suspends_after = 3;
+    assert_int_equal(recover_guest(&xl, &asked, &found, &e), 0);
+    assert_int_equal(found, RECOVER_RESUMED);
+    assert_string_equal(now.done, "resume 7;monitor 7;");
+    assert_non_null(strstr(now.said, "may still do so"));
+}
+
+static void a_guest_that_was_seen_suspended_and_runs_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct journal_record asked = asked_to_suspend();
+    struct xl xl = {.log = &log_to_test};
+    enum recover_found found;
+    struct err e = ERR_INIT;
+
+    asked.suspended = true;
+    now.suspends_after = 3;
+    assert_int_equal(recover_guest(&xl, &asked, &found, &e), 0);
+    assert_int_equal(found, RECOVER_RUNNING);
+    assert_string_equal(now.said, "");
 }
 
 static void a_guest_that_ended_leaves_nothing(void **state)
@@ -635,6 +680,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
         TEST(a_guest_that_was_not_given_away_is_resumed),
         TEST(a_guest_that_runs_on_gets_its_monitor_back),
+        TEST(a_guest_that_suspends_later_is_resumed),
+        TEST(a_guest_that_was_seen_suspended_and_runs_is_not_waited_for),
         TEST(a_guest_that_ended_leaves_nothing),
         TEST(what_could_not_be_done_is_kept_for_the_next_time),
         TEST(a_guest_that_was_given_away_is_left_as_it_is),

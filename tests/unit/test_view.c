@@ -16,6 +16,14 @@
 
 #include <cmocka.h>
 
+/* The last round is shown with its CLEAN. */
+#define DOWNTIME                                                                                   \
+    {                                                                                              \
+        .suspend_ns = 1 * NS_PER_MS, .clean_ns = NS_PER_MS / 2,                                    \
+        .last_round_ns = NS_PER_MS * 3 / 2, .state_ns = 3 * NS_PER_MS,                             \
+        .receiver_ns = 4 * NS_PER_MS                                                               \
+    }
+
 static const struct summary example = {
     .name = "g",
     .host = "hostB:8002",
@@ -29,8 +37,8 @@ static const struct summary example = {
             .suspend_ns = 50 * NS_PER_MS,
             .pages_ns = 80 * NS_PER_MS,
             .receiver_ns = 120 * NS_PER_MS},
-        .downtime = {1 * NS_PER_MS, 2 * NS_PER_MS, 3 * NS_PER_MS, 4 * NS_PER_MS}},
-    .downtime = {.engine = {1 * NS_PER_MS, 2 * NS_PER_MS, 3 * NS_PER_MS, 4 * NS_PER_MS},
+        .downtime = DOWNTIME},
+    .downtime = {.engine = DOWNTIME,
         .libxl_ns = 200 * NS_PER_MS,
         .hand_off_ns = 5 * NS_PER_MS,
         .whole_ns = 215 * NS_PER_MS},

@@ -21,7 +21,8 @@
 
 enum guest_type { GUEST_PVH, GUEST_PV64, GUEST_PV32 };
 enum guest_pattern { PATTERN_IDLE, PATTERN_UNIFORM, PATTERN_HOT, PATTERN_SEQUENTIAL, PATTERN_FILE };
-enum suspend_mode { SUSPEND_NORMAL, SUSPEND_REFUSE, SUSPEND_SLOW };
+/* Slow: it takes its time. Late: so, and once asked nothing keeps it from it. */
+enum suspend_mode { SUSPEND_NORMAL, SUSPEND_REFUSE, SUSPEND_SLOW, SUSPEND_LATE };
 enum p2m_layout { P2M_LIST, P2M_TREE };
 
 /* Fixed indices at the start of every guest. */

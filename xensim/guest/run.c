@@ -290,7 +290,7 @@ static bool suspend_if_wanted(struct run *r)
 
     if (!atomic_load(&r->suspend_wanted) || k->suspend_mode == SUSPEND_REFUSE)
         return false;
-    if (k->suspend_mode == SUSPEND_SLOW && now_ns() < r->suspend_at_ns)
+    if (k->suspend_mode >= SUSPEND_SLOW && now_ns() < r->suspend_at_ns)
         return false;
     atomic_store(&r->want_park, true);
     if (!all_parked(r))
@@ -427,7 +427,7 @@ void guest_withdraw_suspend(struct domain *d)
 
     struct run *r = d->guest;
 
-    if (r) {
+    if (r && r->g.kernel->suspend_mode != SUSPEND_LATE) {
         atomic_store(&r->suspend_wanted, false);
         if (!atomic_load(&r->resuming))
             release_parked(r);

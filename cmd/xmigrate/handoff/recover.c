@@ -21,6 +21,11 @@
 /* A helper whose supervisor was killed cleans up itself; it is given this long. */
 #define HELPER_LIMIT_NS (15 * NS_PER_S)
 
+/* A guest that has answered the request to suspend does so, even if nobody wants it to any more:
+ * how long to wait for that. */
+#define LATE_SUSPEND_NS (15 * NS_PER_S)
+#define LATE_POLL_NS    (200 * NS_PER_MS)
+
 static int log_dirty_off(const struct log *log, uint32_t domid, struct err *e)
 {
     struct xen x;
@@ -38,7 +43,8 @@ int recover_cap(struct xl *xl, const struct journal_record *left, struct err *e)
     return left->cap == JOURNAL_NO_CAP ? 0 : xl_set_cap(xl, left->domid, (unsigned)left->cap, e);
 }
 
-int recover_guest(
+/* As it is now. */
+static int recover_at_once(
     struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e)
 {
     const uint32_t domid = left->domid;
@@ -70,6 +76,40 @@ int recover_guest(
     *found = RECOVER_RESUMED;
     step = monitor_start(domid, left->uuid, e);
     return rc ? rc : step;
+}
+
+static int await_late_suspend(
+    struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e)
+{
+    const int64_t deadline_ns = deadline_in(LATE_SUSPEND_NS);
+    struct xl_domain d;
+    struct err gone = ERR_INIT;
+
+    log_info(xl->log, "\"%s\" was asked to suspend and may still do so: watching it for %d s",
+        left->name, (int)(LATE_SUSPEND_NS / NS_PER_S));
+    while (!deadline_passed(deadline_ns)) {
+        sleep_until_ns(deadline_in(LATE_POLL_NS));
+
+        const int rc = xl_look_at(xl, left->domid, left->uuid, &d, &gone);
+
+        if (rc == -ESRCH)
+            return 0;
+        if (rc)
+            return err_take(e, &gone);
+        if (xl_is_suspended(&d))
+            return recover_at_once(xl, left, found, e);
+    }
+    return 0;
+}
+
+int recover_guest(
+    struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e)
+{
+    const int rc = recover_at_once(xl, left, found, e);
+
+    if (rc || *found != RECOVER_RUNNING || !left->suspending || left->suspended)
+        return rc;
+    return await_late_suspend(xl, left, found, e);
 }
 
 /* --- xmigrate --recover --- */

@@ -7,8 +7,7 @@
  *   source                destination
  *   HELLO        →   ←    HELLO
  *   OFFER        →   ←    ACCEPT or REFUSE
- *   LIBXL_DATA … LIBXL_END →
- *                    ←    READY
+ *   LIBXL_DATA … LIBXL_END →  ← READY (neither waits for the other)
  *   GO           →   ←    STARTED or FAILED
  *   HEARD        →
  *

@@ -319,11 +319,12 @@ static int hear_acceptor(struct router *r, struct err *e)
 
 /* --- the loop --- */
 
-enum { POLL_CANCEL, POLL_ACCEPTOR, POLL_FIXED, POLL_MAX = POLL_FIXED + MAX_CHILDREN };
+enum { POLL_CANCEL, POLL_ACCEPTOR, POLL_WAKE, POLL_FIXED, POLL_MAX = POLL_FIXED + MAX_CHILDREN };
 
 static int wait_for_work(struct router *r)
 {
     struct pollfd fds[POLL_MAX] = {
+        [POLL_WAKE] = {.fd = r->p->wake ? r->p->wake_fd : -1, .events = POLLIN},
         [POLL_CANCEL] = {.fd = r->p->cancel->event_fd, .events = POLLIN},
         [POLL_ACCEPTOR] = {.fd = r->p->acceptor_sock, .events = POLLIN},
     };
@@ -331,7 +332,11 @@ static int wait_for_work(struct router *r)
 
     for (unsigned i = 0; i < r->count; i++)
         fds[n++] = (struct pollfd){.fd = r->children[i].sock, .events = POLLIN};
-    return poll(fds, n, deadline_poll_ms(DEADLINE_NEVER)) < 0 && errno != EINTR ? -errno : 0;
+    if (poll(fds, n, deadline_poll_ms(DEADLINE_NEVER)) < 0)
+        return errno == EINTR ? 0 : -errno;
+    if (fds[POLL_WAKE].revents)
+        r->p->wake(r->p->arg);
+    return 0;
 }
 
 int router_run(const struct router_params *p, struct err *e)
