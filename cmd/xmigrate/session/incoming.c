@@ -85,8 +85,7 @@ void incoming_ping(struct incoming *in)
     in->ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S);
 }
 
-/* The next frame but for the source's ABORT, which is its reason. */
-static int next_frame(struct incoming *in, enum control_type wanted, enum control_type *type,
+int incoming_next(struct incoming *in, enum control_type wanted, enum control_type *type,
     const void **body, size_t *len_bytes, int64_t deadline_ns, struct err *e)
 {
     for (;;) {
@@ -122,7 +121,7 @@ int incoming_expect(struct incoming *in, enum control_type wanted, const void **
     size_t *len_bytes, int64_t deadline_ns, struct err *e)
 {
     enum control_type type;
-    const int rc = next_frame(in, wanted, &type, body, len_bytes, deadline_ns, e);
+    const int rc = incoming_next(in, wanted, &type, body, len_bytes, deadline_ns, e);
 
     return rc || type == wanted ? rc : refuse_frame(in, type, wanted, e);
 }
@@ -147,7 +146,7 @@ static int hear_what_it_wants(struct incoming *in, int64_t deadline_ns, struct e
     enum control_type type;
     const void *body;
     size_t len_bytes;
-    const int rc = next_frame(in, CONTROL_OFFER, &type, &body, &len_bytes, deadline_ns, e);
+    const int rc = incoming_next(in, CONTROL_OFFER, &type, &body, &len_bytes, deadline_ns, e);
 
     if (rc)
         return rc;
@@ -157,6 +156,14 @@ static int hear_what_it_wants(struct incoming *in, int64_t deadline_ns, struct e
     if (type != CONTROL_OFFER)
         return refuse_frame(in, type, CONTROL_OFFER, e);
     return may_send(in, e) ? message_parse_offer(body, len_bytes, &in->offer, e) : -e->code;
+}
+
+int incoming_await_word(struct incoming *in, struct err *e)
+{
+    const int rc = io_wait(
+        mailbox_event_fd(in->box), POLLIN, in->cancel, deadline_in(OPEN_LIMIT_NS));
+
+    return rc ? err_set(e, ERR_PEER, -rc, "%s: no word from it: %s", in->who, io_strerror(rc)) : 0;
 }
 
 int incoming_hear_offer(struct incoming *in, struct err *e)

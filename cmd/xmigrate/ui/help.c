@@ -23,6 +23,7 @@ const char help_text[] =
 "                                       to it, and do what follows from that\n"
 "  xmigrate --resume DOM                let a domain run again that was left suspended; with\n"
 "                                       --force also one that was given away and may run there\n"
+"  xmigrate --dismiss DOM|UUID          forget what this host remembers of a domain that came here\n"
 "\n"
 "Moving:\n"
 "  --lanes N             connections and threads for the memory (default: cores, at most 8)\n"
