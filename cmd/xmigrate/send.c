@@ -118,6 +118,8 @@ static void fill_transfer(struct send *s)
     job->limits = o->limits;
     job->costs = s->a.costs;
     job->result_ns = o->start_ns;
+    /* A guest with a device model is libxl's to suspend, with that. */
+    job->suspend_limit_ns = s->a.domain.type == LIBXL_DOMAIN_TYPE_HVM ? 0 : o->suspend_ns;
 }
 
 static int tell_failure(struct send *s, struct err *why, int code, const char *guest)
@@ -217,7 +219,7 @@ static int resume(void *arg, struct err *e)
     if (t->op.helper_error.class == ERR_REFUSED && !t->suspending_ns &&
         s->a.journal.now.cap == JOURNAL_NO_CAP)
         return 0;
-    return recover_guest(&s->a.xl, &s->a.journal.now, &s->found, e);
+    return recover_guest(&s->a.xl, &s->a.journal.now, &s->a.lock, &s->found, e);
 }
 
 static int pass_on(void *arg, struct err *e)

@@ -223,10 +223,11 @@ void recover_pass_on(const struct log *log, const char *uuid, const char *where)
     assert_string_equal(uuid, UUID);
 }
 
-int recover_guest(
-    struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e)
+int recover_guest(struct xl *xl, const struct journal_record *left, const struct domain_lock *lock,
+    enum recover_found *found, struct err *e)
 {
     (void)xl;
+    assert_true(lock->fd >= 0);
     note("recover %u %s%s%s;", left->domid, left->name, left->logging ? " log-dirty" : "",
         left->cap == JOURNAL_NO_CAP ? "" : " cap");
     if (now.no_rescue)
@@ -498,8 +499,8 @@ static void *run_peer(void *arg)
     return NULL;
 }
 
-int peer_connect(const struct tcp_address *a, const struct peer_params *p, struct channel **ch,
-    struct tls_peer *peer, struct err *e)
+int peer_connect_patiently(const struct tcp_address *a, const struct peer_params *p,
+    struct channel **ch, struct tls_peer *peer, struct err *e)
 {
     struct channel *far;
     int fds[2];
@@ -672,7 +673,7 @@ static void a_refusal_after_the_suspend_is_a_failure(void **state)
     assert_string_equal(now.done, "suspend 7 live;recover 7 g;");
 }
 
-static void a_guest_that_does_not_suspend_in_time_is_brought_back(void **state)
+static void a_guest_that_does_not_suspend_is_brought_back(void **state)
 {
     (void)state;
     now.helper = helper_waits_for_the_guest;
@@ -834,7 +835,7 @@ int main(void)
         cmocka_unit_test_setup(a_signal_brings_the_guest_back, set_up),
         cmocka_unit_test_setup(a_helper_that_refuses_leaves_the_guest_untouched, set_up),
         cmocka_unit_test_setup(a_refusal_after_the_suspend_is_a_failure, set_up),
-        cmocka_unit_test_setup(a_guest_that_does_not_suspend_in_time_is_brought_back, set_up),
+        cmocka_unit_test_setup(a_guest_that_does_not_suspend_is_brought_back, set_up),
         cmocka_unit_test_setup(a_guest_that_cannot_be_brought_back_is_not_said_to_run, set_up),
         cmocka_unit_test_setup(refusals_change_nothing, set_up),
         cmocka_unit_test_setup(unfit_domains_are_refused_before_the_network, set_up),
