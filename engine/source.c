@@ -370,11 +370,7 @@ static int send_live_rounds(struct source *s, struct err *e)
     p->arg = s;
     p->begun_ns = s->start_ns;
     p->limits = s->p->limits;
-    p->costs = (struct decide_costs){
-        .suspend_ns = s->p->suspend_estimate_ns,
-        .state_ns = SOURCE_STATE_ESTIMATE_NS,
-        .receiver_ns = s->p->receiver_estimate_ns,
-    };
+    p->costs = s->p->costs;
     if (!s->pending.source->ops->peek)
         s->ops.peek = NULL;
     pending_fill(&s->pending);
@@ -419,12 +415,14 @@ static int send_last_round(struct source *s, struct err *e)
 {
     const int64_t before_ns = now_ns();
     int rc = pending_collect_last(&s->pending, e);
+    const int64_t clean_ns = now_ns();
 
     if (!rc)
         rc = send_bitmap(s, s->pending.round, NULL, true, e);
     if (rc)
         return rc;
-    s->total->downtime.last_round_ns = now_ns() - before_ns;
+    s->total->downtime.clean_ns = clean_ns - before_ns;
+    s->total->downtime.last_round_ns = now_ns() - clean_ns;
     report_round(s);
     return 0;
 }

@@ -64,6 +64,8 @@ static bool parse_suspend(const char *text, struct guest_params *p)
         p->suspend_mode = SUSPEND_REFUSE;
     else if (!strncmp(text, "slow:", 5) && parse_duration_ns(text + 5, &p->suspend_delay_ns))
         p->suspend_mode = SUSPEND_SLOW;
+    else if (!strncmp(text, "late:", 5) && parse_duration_ns(text + 5, &p->suspend_delay_ns))
+        p->suspend_mode = SUSPEND_LATE;
     else
         return false;
     return true;

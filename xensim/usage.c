@@ -27,7 +27,7 @@ static const struct option create_options[] = {
     {"--remap", "N", "0 to 1000000 a second", "0"},
     {"--fork", "N", "0 to 100000 a second", "0"},
     {"--balloon", "N", "0 to 1000000 a second", "0"},
-    {"--suspend", "HOW", "normal, refuse or slow:TIME", "normal"},
+    {"--suspend", "HOW", "normal, refuse, slow:TIME or late:TIME", "normal"},
     {"--disk", "DISK", "phy:PATH or qdisk:PATH, with ,script=SCRIPT if any; up to 8", NULL},
     {"--disk-delay", "TIME", "a time, or never", "0"},
     {"--vif", NULL, "one more", NULL},

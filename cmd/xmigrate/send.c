@@ -8,7 +8,6 @@
 #include "cmd/xmigrate/negotiate.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/ui/help.h"
-#include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/handoff/recover.h"
 #include "cmd/xmigrate/handoff/rescuer.h"
 #include "cmd/xmigrate/transfer.h"
@@ -18,10 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* A guest that answered the suspend request too late may still stop: how long to wait for that. */
-#define LATE_SUSPEND_NS (15 * NS_PER_S)
-#define LATE_POLL_NS    (200 * NS_PER_MS)
 
 /* Meanwhile the guest is suspended and nobody pings the destination. */
 #define RENAME_NS (10 * NS_PER_S)
@@ -109,7 +104,6 @@ static void fill_transfer(struct send *s)
     memcpy(job->session, s->a.accept.session, sizeof(job->session));
     memcpy(job->key, s->a.accept.key, sizeof(job->key));
     job->lanes = s->a.accept.lanes;
-    job->receiver_estimate_ns = s->a.accept.finish_ns;
     job->domid = s->a.domain.domid;
     job->insecure = o->insecure;
     job->verbose = o->log_level >= LOG_DEBUG;
@@ -122,8 +116,10 @@ static void fill_transfer(struct send *s)
     job->compress = o->compress;
     job->bandwidth_bits_per_s = o->bandwidth_bits_per_s;
     job->limits = o->limits;
-    job->suspend_estimate_ns = negotiate_suspend_estimate_ns(&s->a);
+    job->costs = s->a.costs;
     job->result_ns = o->start_ns;
+    /* A guest with a device model is libxl's to suspend, with that. */
+    job->suspend_ns = s->a.domain.type == LIBXL_DOMAIN_TYPE_HVM ? 0 : o->suspend_ns;
 }
 
 static int tell_failure(struct send *s, struct err *why, int code, const char *guest)
@@ -212,47 +208,18 @@ static int take_back(void *arg, struct err *e)
     return 0;
 }
 
-static int recover(struct send *s, struct err *e)
-{
-    return recover_guest(&s->a.xl, &s->a.journal.now, &s->found, e);
-}
-
-/* A suspend that was given up may still happen. */
-static int await_late_suspend(struct send *s, struct err *e)
-{
-    const int64_t deadline_ns = deadline_in(LATE_SUSPEND_NS);
-    struct xl_domain d;
-    struct err gone = ERR_INIT;
-
-    while (!deadline_passed(deadline_ns)) {
-        sleep_until_ns(deadline_in(LATE_POLL_NS));
-
-        const int rc = xl_look_at(&s->a.xl, s->a.domain.domid, s->a.domain.uuid, &d, &gone);
-
-        if (rc)
-            return rc == -ESRCH ? 0 : err_take(e, &gone);
-        if (xl_is_suspended(&d))
-            return recover(s, e);
-    }
-    return 0;
-}
-
 /* By what Xen says. A helper that refused before it touched the guest leaves nothing to undo, and
  * the log-dirty mode may be somebody else's. */
 static int resume(void *arg, struct err *e)
 {
     struct send *s = arg;
     const struct transfer *t = &s->transfer;
-    int rc;
 
     s->found = RECOVER_RUNNING;
     if (t->op.helper_error.class == ERR_REFUSED && !t->suspending_ns &&
         s->a.journal.now.cap == JOURNAL_NO_CAP)
         return 0;
-    rc = recover(s, e);
-    if (!rc && t->suspend_timed_out && s->found == RECOVER_RUNNING)
-        rc = await_late_suspend(s, e);
-    return rc;
+    return recover_guest(&s->a.xl, &s->a.journal.now, &s->a.lock, &s->found, e);
 }
 
 static int pass_on(void *arg, struct err *e)
@@ -336,8 +303,8 @@ static void summarise(const struct send *s, struct summary *sum)
     const struct transfer *t = &s->transfer;
     const struct downtime_report *engine = &t->total.downtime;
     struct downtime_parts *d = &sum->downtime;
-    const int64_t engine_ns = engine->suspend_ns + engine->last_round_ns + engine->state_ns +
-                              engine->receiver_ns + engine->disks_ns;
+    const int64_t engine_ns = engine->suspend_ns + engine->clean_ns + engine->last_round_ns +
+                              engine->state_ns + engine->receiver_ns + engine->disks_ns;
 
     *sum = (struct summary){.name = s->a.domain.name,
         .host = s->a.where,
@@ -351,6 +318,15 @@ static void summarise(const struct send *s, struct summary *sum)
     d->libxl_ns = d->whole_ns - d->hand_off_ns - engine_ns;
     if (d->libxl_ns < 0)
         d->libxl_ns = 0;
+}
+
+static void learn(const struct send *s, const struct downtime_parts *d)
+{
+    const int64_t after_ns = d->engine.receiver_ns + d->libxl_ns + d->hand_off_ns;
+    struct err e = ERR_INIT;
+
+    if (negotiate_learn(&s->a, d->engine.suspend_ns, after_ns, &e))
+        log_debug(&s->a.log, "%s", e.text);
 }
 
 static int conclude_done(struct send *s)
@@ -367,10 +343,8 @@ static int conclude_done(struct send *s)
         journal_keep(&s->a.journal);
     }
     e = (struct err)ERR_INIT;
-    if (history_record(
-            HISTORY_SUSPEND, s->a.domain.vcpus, s->transfer.total.downtime.suspend_ns, &e))
-        log_debug(&s->a.log, "%s", e.text);
     summarise(s, &sum);
+    learn(s, &sum.downtime);
     body = event_done(&sum);
     event_write(&s->events, body);
     json_decref(body);

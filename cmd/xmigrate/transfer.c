@@ -195,7 +195,8 @@ static int take_frame(
 
     switch (type) {
     case CONTROL_READY:
-        if (!t->stream_ended || t->ready_ns)
+        /* Whenever it comes: that the guest is whole there is what our engine was told. */
+        if (t->ready_ns)
             break;
         rc = message_parse_ready(body, len, &t->ready, e);
         if (!rc)
@@ -277,13 +278,11 @@ static int check_limits(struct transfer *t, struct err *e)
     /* Once it was given away, giving up gains nothing: the destination says what came of it. */
     if (!t->given && transfer_check_start_limit(t, e))
         return -e->code;
-    if (t->suspending_ns && !t->suspended_ns && deadline_passed(t->suspending_ns + o->suspend_ns)) {
-        t->suspend_timed_out = true;
+    if (t->suspending_ns && !t->suspended_ns && deadline_passed(t->suspending_ns + o->suspend_ns))
         return err_set(e, ERR_GUEST, ETIMEDOUT,
             "the guest did not suspend within %s (--suspend-timeout): is it alive, and can its "
             "kernel suspend (xenbus, PV drivers)?",
             format_duration(o->suspend_ns, limit));
-    }
     if (!deadline_passed(t->ping_ns))
         return 0;
     t->ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S);
@@ -357,7 +356,7 @@ int transfer_until_ready(struct transfer *t, struct err *e)
 {
     int rc = 0;
 
-    while (!rc && !t->ready_ns)
+    while (!rc && !(t->ready_ns && t->stream_ended))
         rc = turn(t, DEADLINE_NEVER, e);
     return rc;
 }

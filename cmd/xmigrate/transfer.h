@@ -44,7 +44,6 @@ struct transfer {
     int64_t started_ns;
     struct total_report total;
     json_t *lanes; /* of the total, as the helper told it; NULL until then */
-    bool suspend_timed_out;
     bool peer_failed; /* FAILED came: its copy is gone */
     bool peer_lost;   /* the control connection is no more */
     struct err peer_error;

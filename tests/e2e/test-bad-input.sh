@@ -71,7 +71,7 @@ usage "--p2m list2: it takes list or tree" "$X" create a --p2m list2
 usage "--remap 1000001: it takes 0 to 1000000 a second" "$X" create a --remap 1000001
 usage "--fork 100001: it takes 0 to 100000 a second" "$X" create a --fork 100001
 usage "--balloon 1000001: it takes 0 to 1000000 a second" "$X" create a --balloon 1000001
-usage "--suspend slow: it takes normal, refuse or slow:TIME" "$X" create a --suspend slow
+usage "--suspend slow: it takes normal, refuse, slow:TIME or late:TIME" "$X" create a --suspend slow
 usage "--seed x: it takes a whole number" "$X" create a --seed x
 usage "--name : it takes 1 to 63 characters" "$X" create a --name ""
 usage "--memory needs a value" "$X" create a --memory

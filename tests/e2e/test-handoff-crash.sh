@@ -18,7 +18,7 @@ while :; do
     # The rescuer asks the listener that the guest was given to, over TLS.
     "$X" list a | grep -q ' g ' || guest a g --type pvh --memory 32M
     nth=$((nth + 1))
-    FAULT_IN=--live FAULT='after:"suspended":kill' FAULT_NTH=$nth \
+    FAULT_IN=--live FAULT='after:"suspended",:kill' FAULT_NTH=$nth \
         xm a --live "127.0.0.1:$port" g --json >events 2>move
     code=$?
     [ $code -ne 0 ] || break
