@@ -6,6 +6,7 @@
 . "$E2E/lib.sh"
 . "$E2E/move.sh"
 two_hosts
+allows b disks.pdev_path
 listen b
 
 # disks: whole and in every shape of ring.
@@ -14,7 +15,7 @@ truncate -s 1M "$image"
 disks=()
 for _ in 1 2 3; do disks+=(--disk "qdisk:$image"); done
 
-# of: the number of a field of the last move's summary, in milliseconds.
+# How long the disks took in the last move, and its whole pause, in milliseconds.
 disks_ms() {
     python3 - "$T/done.json" <<'END'
 import json, sys

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Xenstore, as far as libxl's context, the save helper and the recovery need it under xensim: the
- * name of the pool of CPUs; each guest's control/shutdown, in or out of a transaction; a watch on
- * @releaseDomain; the nodes of disks (xensim/device.h); and the notices about domains, which
- * succeed if the domain exists. xensim's guests keep their names and configurations in the daemon
- * instead.
+ * name of the pool of CPUs; each guest's control/shutdown, in or out of a transaction; the nodes of
+ * disks (xensim/device.h); a watch on @releaseDomain; and the notices about domains, which succeed
+ * if the domain exists. xensim's guests keep their names and configurations in the daemon instead.
  */
 #include "xensim/client.h"
 #include "xensim/preload/host.h"
