@@ -135,7 +135,7 @@ static int judge_peer(struct tls_verdict *v, X509_STORE_CTX *chain, X509 *cert)
         strcpy(v->peer->name, "this host");
         return X509_V_OK;
     }
-    if (trust_find(v->config_dir, v->peer->fingerprint, &pinned, v->peer->name, &v->why_not))
+    if (trust_find_in(v->trusted, v->peer->fingerprint, &pinned, v->peer->name, &v->why_not))
         return REFUSED_BY_OURSELVES;
     if (pinned)
         return X509_V_OK;

@@ -171,6 +171,7 @@ static void test_trust_file_that_makes_no_sense_lets_nobody_in(void **state)
 
     let_trust(&p->a, &p->b);
     put_file(&p->b, "trusted", "# all\neverybody\n", 0600);
+    open_host_again(&p->b);
     aim_ends(p);
     shake_hands(&p->client, &p->server);
     assert_true(p->server.rc < 0 && p->client.rc < 0);
@@ -187,9 +188,9 @@ static void test_only_the_expected_key_is_accepted(void **state)
     let_trust(&p->a, &p->b);
     let_trust(&p->b, &p->a);
     let_trust(&p->b, &other);
+    let_trust(&other, &p->b);
     aim_ends(p);
     p->client.tls = other.tls;
-    let_trust(&other, &p->b);
     p->server.params.expected_fingerprint = tls_own_fingerprint(p->a.tls);
     shake_hands(&p->client, &p->server);
     assert_int_equal(p->server.rc, -EACCES);
