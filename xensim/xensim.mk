@@ -3,7 +3,7 @@
 
 XENSIM_SRC := $(wildcard xensim/*.c xensim/hypervisor/*.c xensim/guest/*.c)
 XENSIM_LIB_SRC := $(wildcard xensim/preload/*.c) xensim/wire.c xensim/client.c xensim/helper.c \
-                  $(addprefix base/,cancel.c deadline.c err.c io.c)
+                  $(addprefix base/,cancel.c deadline.c err.c io.c units.c)
 XENSIM_BASE := $(wildcard base/*.c)
 
 .PHONY: xensim
@@ -45,6 +45,11 @@ $(B)/tests/unit/test_xensim_region: COUNT_ALLOCATIONS :=
 
 # How fast it is itself: make bench-xensim.
 $(B)/xensim-bench: $(call obj,xensim/bench/bench.c xensim/client.c xensim/wire.c $(XENSIM_BASE))
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# What a round's mappings cost in it alone: make bench-pause.
+$(B)/xensim-mappings: $(call obj,xensim/bench/mappings.c) $(LIB)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 

@@ -176,14 +176,14 @@ static int hear_source(struct build *b, struct err *e)
 
 /* --- the loop --- */
 
-enum { CANCEL, MAILBOX, ACCEPTOR, OPERATION, SOURCES = OPERATION + OPERATION_FDS };
+enum { CANCEL, MAILBOX, ROUTER, OPERATION, SOURCES = OPERATION + OPERATION_FDS };
 
 static int wait_for_work(struct build *b, struct pollfd fds[static SOURCES], int64_t until_ns)
 {
     const int watched[OPERATION] = {
         [CANCEL] = b->in->cancel->event_fd,
         [MAILBOX] = mailbox_event_fd(b->in->box),
-        [ACCEPTOR] = b->lanes.acceptor_sock,
+        [ROUTER] = b->lanes.router_sock,
     };
     int64_t wake_ns = deadline_earlier(until_ns, b->in->ping_ns);
 
@@ -202,7 +202,7 @@ static int serve_source(struct build *b, const struct pollfd fds[static SOURCES]
 
     if (b->op.link_sock >= 0)
         rc = incoming_lanes_pass_on(&b->lanes, b->op.link_sock, e);
-    if (!rc && fds[ACCEPTOR].revents)
+    if (!rc && fds[ROUTER].revents)
         rc = incoming_lanes_take(&b->lanes, b->op.link_sock, e);
     if (!rc)
         rc = hear_source(b, e);
@@ -260,10 +260,25 @@ int build_until_done(struct build *b, struct err *e)
     b->stream_limit_ns = deadline_in(b->in->o->silent_ns);
     while (!rc && !over)
         rc = turn(b, DEADLINE_NEVER, &over, e);
-    /* READY says that the source's libxl is through, too. */
-    b->stream_limit_ns = deadline_in(b->in->o->silent_ns);
-    while (!rc && !b->stream_ended)
-        rc = turn(b, DEADLINE_NEVER, &over, e);
+    return rc;
+}
+
+int build_await_go(
+    struct build *b, const void **body, size_t *len_bytes, int64_t deadline_ns, struct err *e)
+{
+    enum control_type type;
+    int rc;
+
+    for (;;) {
+        rc = incoming_next(b->in, CONTROL_GO, &type, body, len_bytes, deadline_ns, e);
+        if (rc || type == CONTROL_GO)
+            break;
+        rc = take_frame(b, type, *body, *len_bytes, e);
+        if (rc)
+            return rc;
+    }
+    if (!rc && !b->stream_ended)
+        rc = err_set(e, ERR_PEER, EPROTO, "%s sent GO before LIBXL_END", b->in->who);
     return rc;
 }
 

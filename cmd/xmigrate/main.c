@@ -11,6 +11,7 @@
 #include "cmd/xmigrate/ui/options.h"
 #include "cmd/xmigrate/handoff/recover.h"
 #include "cmd/xmigrate/handoff/resume.h"
+#include "cmd/xmigrate/handoff/dismiss.h"
 #include "cmd/xmigrate/resolve.h"
 #include "cmd/xmigrate/receive.h"
 #include "cmd/xmigrate/send.h"
@@ -53,7 +54,7 @@ static int run_short(const struct options *o, struct err *e)
     case MODE_IDENTITY:
         return print_identity(o, e);
     case MODE_TRUST:
-        return trust_add(o->config_dir, o->peer, o->peer_name, e);
+        return trust_add(o->config_dir, o->peer, o->peer_name, o->peer_rights, e);
     case MODE_UNTRUST:
         return trust_remove(o->config_dir, o->peer, e);
     default:
@@ -70,6 +71,7 @@ static int run_listener(const struct options *o, const struct log *log)
         .port = o->address.port,
         .config_dir = o->config_dir,
         .insecure = o->insecure,
+        .as_root = o->as_root,
         .silent_ns = o->silent_ns,
         .start_ns = o->start_ns ?: SLOW_START_NS,
     };
@@ -101,6 +103,8 @@ int main(int argc, char **argv)
             return resolve_main(&o, &log);
         case MODE_RESUME:
             return resume_main(o.domain, o.force, &log);
+        case MODE_DISMISS:
+            return dismiss_main(o.domain, &log);
         case MODE_MONITOR:
             return monitor_main(o.monitor_domid, o.monitor_uuid);
         default:

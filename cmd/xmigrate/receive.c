@@ -4,13 +4,13 @@
 #include "base/deadline.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/answer.h"
-#include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "cmd/xmigrate/receive_private.h"
-#include "cmd/xmigrate/session/acceptor.h"
+#include "cmd/xmigrate/session/router.h"
 #include "cmd/xmigrate/session/measured.h"
 #include "cmd/signals.h"
+#include "crypto/token.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,18 +19,14 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-/* Assumed before any domain has arrived here: libxl's own work, and each device's hotplug
- * script. */
-#define FINISH_NS        (100 * NS_PER_MS)
-#define FINISH_DEVICE_NS (300 * NS_PER_MS)
-
 /* --- before anything is changed --- */
 
 static int check_offer(struct receive *r, struct err *e)
 {
     const int rc = xl_open(&r->xl, &r->in.log, deadline_in(XL_SHORT_NS), e);
 
-    return rc || r->in.asked ? rc : admit_offer(&r->xl, &r->in.offer, &r->admission, e);
+    return rc || r->in.asked ? rc
+                             : admit_offer(&r->xl, r->o->policy, &r->in.offer, &r->admission, e);
 }
 
 static int begin_state(struct receive *r, struct err *e)
@@ -54,13 +50,29 @@ static int begin_state(struct receive *r, struct err *e)
 static int make_secrets(struct receive *r, struct err *e)
 {
     r->accept.lanes = r->in.offer.lanes < MAX_LANES ? r->in.offer.lanes : MAX_LANES;
-    r->accept.finish_ns = history_estimate_ns(HISTORY_FINISH, r->admission.devices,
-        FINISH_NS + (int64_t)r->admission.devices * FINISH_DEVICE_NS);
+    const struct expect_guest guest = receive_expected(r);
+
+    r->accept.finish = expect_finish(&guest);
+    if (journal_id(r->accept.journal, e))
+        return -e->code;
     if (getrandom(r->accept.session, sizeof(r->accept.session), 0) !=
             (ssize_t)sizeof(r->accept.session) ||
         getrandom(r->accept.key, sizeof(r->accept.key), 0) != (ssize_t)sizeof(r->accept.key))
         return err_sys(e, ERR_LOCAL, errno, "no random numbers for the session");
     return 0;
+}
+
+/* Whoever shows the token of one of its connections gets here, once. */
+static int expect_connections(struct receive *r, bool has_trunk, struct err *e)
+{
+    uint8_t tokens[ROUTER_MAX_TOKENS][PREAMBLE_TOKEN_BYTES];
+    const unsigned count = r->accept.lanes + has_trunk;
+    int rc = 0;
+
+    for (unsigned i = 0; i < count && !rc; i++)
+        rc = lane_token(r->accept.key, r->accept.session,
+            i < r->accept.lanes ? (uint16_t)i : LANE_TRUNK, tokens[i], e);
+    return rc ? rc : router_register(r->build.lanes.router_sock, count, tokens[0], e);
 }
 
 /* Everything that the helper has to know except the domid, which libxl allocates. */
@@ -93,7 +105,7 @@ static int prepare(struct receive *r, struct err *e)
     if (!rc)
         rc = build_prepare(&r->build, e);
     if (!rc)
-        rc = acceptor_register(r->build.lanes.acceptor_sock, r->accept.session, e);
+        rc = expect_connections(r, true, e);
     if (!rc)
         fill_job(r);
     return rc;
@@ -127,7 +139,6 @@ static int receive_domain(struct receive *r, struct err *e)
 static int answer_measurement(struct receive *r, struct err *e)
 {
     struct session session = {
-        .tls = r->in.tls,
         .id = r->accept.session,
         .key = r->accept.key,
         .fingerprint = r->in.peer.fingerprint,
@@ -136,21 +147,24 @@ static int answer_measurement(struct receive *r, struct err *e)
         .connect_ns = r->o->silent_ns,
     };
     const struct measured_params p = {
-        .acceptor_sock = r->build.lanes.acceptor_sock,
+        .router_sock = r->build.lanes.router_sock,
         .session = &session,
         .log = &r->in.log,
     };
     int rc = signals_fire(&r->cancel, e);
 
+    if (!rc && !r->o->insecure)
+        rc = tls_open(&session.tls, r->o->config_dir, e);
     if (!rc)
         rc = make_secrets(r, e);
     if (!rc)
-        rc = acceptor_register(r->build.lanes.acceptor_sock, r->accept.session, e);
+        rc = expect_connections(r, false, e);
     if (!rc)
         rc = message_send_accept(&r->in.control, &r->accept, e);
     session.lanes = r->accept.lanes;
     if (!rc)
         rc = measured_lanes(&p, e);
+    tls_close(session.tls);
     if (rc) {
         log_error(&r->in.log, "%s, for an estimate: %s", r->in.who, e->text);
         incoming_tell_failure(&r->in, CONTROL_FAILED, e);
@@ -163,9 +177,9 @@ static int answer_measurement(struct receive *r, struct err *e)
 
 /* --- which of them --- */
 
-static int serve(struct receive *r, int fd, const struct preamble *preamble, struct err *e)
+static int serve(struct receive *r, int fd, const struct caller *caller, struct err *e)
 {
-    int rc = incoming_open(&r->in, fd, preamble, e);
+    int rc = incoming_open(&r->in, fd, caller, e);
 
     if (rc) {
         log_error(&r->in.log, "%s", e->text);
@@ -196,7 +210,7 @@ static void clean_up(struct receive *r)
 }
 
 int receive_main(const struct listen_options *o, const struct log *log, int fd,
-    const struct preamble *preamble, int acceptor_sock)
+    const struct caller *caller, int router_sock)
 {
     struct receive *r = calloc(1, sizeof(*r));
     struct err e = ERR_INIT;
@@ -211,7 +225,7 @@ int receive_main(const struct listen_options *o, const struct log *log, int fd,
             .xl = &r->xl,
             .admission = &r->admission,
             .journal = &r->journal,
-            .lanes = {.acceptor_sock = acceptor_sock},
+            .lanes = {.router_sock = router_sock},
             .lock = {.fd = -1}},
     };
     incoming_init(&r->in, o, log, &r->cancel);
@@ -221,7 +235,7 @@ int receive_main(const struct listen_options *o, const struct log *log, int fd,
         return EXIT_FAILED;
     }
 
-    int code = serve(r, fd, preamble, &e);
+    int code = serve(r, fd, caller, &e);
 
     /* A restore that did not end still uses what would be freed here. */
     if (r->build.op.async)

@@ -42,6 +42,7 @@ static int call(struct resolve *r, const struct journal_record *s, struct err *e
 {
     struct tcp_address a = {.port = (uint16_t)s->port};
     struct peer_params p = {
+        .rights = TRUST_RECEIVE | TRUST_STATUS,
         .lane = LANE_CONTROL,
         /* That another host is trusted, too, does not make its word that of the right one. */
         .expected_fingerprint = s->peer_key[0] ? s->peer_key : NULL,
@@ -55,7 +56,7 @@ static int call(struct resolve *r, const struct journal_record *s, struct err *e
     snprintf(a.host, sizeof(a.host), "%s", s->host);
     p.tls = r->tls;
     if (!rc)
-        rc = peer_connect(&a, &p, &ch, &peer, e);
+        rc = peer_connect_patiently(&a, &p, &ch, &peer, e);
     if (rc)
         return rc;
     control_init(&r->control, ch);

@@ -19,7 +19,7 @@
 #include "cmd/xmigrate/receive.h"
 #include "cmd/xmigrate/session/measured.h"
 #include "cmd/xmigrate/session/messages.h"
-#include "crypto/peer.h"
+#include "crypto/token.h"
 #include "engine/xen/rescue.h"
 #include "tests/unit/fake_libxl.h"
 
@@ -55,6 +55,7 @@ static struct {
     libxl_domain_type type;
     struct xl_host host;
     bool unmovable;
+    bool unwelcome; /* by the policy */
     bool no_room;
     const char *taken; /* a domain of that name is here already */
     const char *taken_uuid;
@@ -82,7 +83,7 @@ static struct {
     enum control_type told_by;
 
     struct control control; /* the source's end */
-    int acceptor_sock;      /* the acceptor's end */
+    int router_sock;        /* the router's end */
     pthread_t thread;
 } now;
 
@@ -264,6 +265,13 @@ int xl_config_check_movable(const libxl_domain_config *config, struct err *e)
     return now.unmovable ? err_set(e, ERR_REFUSED, EOPNOTSUPP, "it has a PCI device") : 0;
 }
 
+int xl_config_text(struct xl *xl, libxl_domain_config *config, char **text, struct err *e)
+{
+    (void)xl, (void)config, (void)e;
+    *text = strdup(now.unwelcome ? "{\"p9s\":[{\"path\":\"/\"}]}" : "{}");
+    return 0;
+}
+
 int xl_config_for_restore(libxl_domain_config *config, const char *name, struct err *e)
 {
     (void)e;
@@ -272,10 +280,10 @@ int xl_config_for_restore(libxl_domain_config *config, const char *name, struct 
     return 0;
 }
 
-unsigned xl_config_device_count(const libxl_domain_config *config)
+struct xl_devices xl_config_devices(const libxl_domain_config *config)
 {
     (void)config;
-    return 2;
+    return (struct xl_devices){.nics = 2};
 }
 
 int xl_config_check_memory(
@@ -623,12 +631,22 @@ static void source_ends_late(void)
     offer();
     send_head();
     note(await_built() ? "built;" : "not built;");
-    assert_int_equal(io_wait(now.control.ch->fd, POLLIN, NULL, deadline_in(SHORT_NS)), -ETIMEDOUT);
+    note(hear() == CONTROL_READY ? "ready;" : "not ready;");
+    sleep_until_ns(deadline_in(SHORT_NS));
     send_end(end_record, sizeof(end_record));
+    go();
+}
+
+static void source_goes_before_its_end(void)
+{
+    const struct message_go early = {.within_ns = LIMIT_NS};
+    struct err e = ERR_INIT;
+
+    offer();
+    send_head();
     if (hear() == CONTROL_READY)
-        go();
-    else
-        hear_out();
+        message_send_go(&now.control, &early, &e);
+    hear_out();
 }
 
 static void source_never_ends(void)
@@ -637,7 +655,7 @@ static void source_never_ends(void)
 
     offer();
     send_head();
-    await_built();
+    note(hear() == CONTROL_READY ? "ready;" : "not ready;");
     for (int i = 0; i < 40; i++) {
         message_send_empty(&now.control, CONTROL_PING, &e);
         sleep_until_ns(deadline_in(SHORT_NS / 3));
@@ -795,12 +813,13 @@ static void open_lane(uint16_t lane)
 {
     struct preamble p = {.major = WIRE_MAJOR, .lane = lane};
     uint8_t bytes[PREAMBLE_BYTES];
+    struct err e = ERR_INIT;
     int pair[2];
 
-    memcpy(p.session, now.accept.session, sizeof(p.session));
+    assert_int_equal(lane_token(now.accept.key, now.accept.session, lane, p.token, &e), 0);
     preamble_encode(&p, bytes);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    packet_send(now.acceptor_sock, bytes, sizeof(bytes), pair[0], NULL, deadline_in(LIMIT_NS));
+    packet_send(now.router_sock, bytes, sizeof(bytes), pair[0], NULL, deadline_in(LIMIT_NS));
     close(pair[0]);
     close(pair[1]);
 }
@@ -811,8 +830,8 @@ static void source_opens_its_lanes(void)
     open_lane(0);
     open_lane(1);
     /* No more will come; that is no reason to fail. */
-    close(now.acceptor_sock);
-    now.acceptor_sock = -1;
+    close(now.router_sock);
+    now.router_sock = -1;
     send_stream();
     assert_int_equal(hear(), CONTROL_READY);
     send_abort("enough");
@@ -821,14 +840,17 @@ static void source_opens_its_lanes(void)
 
 static void source_opens_lanes_early(void)
 {
-    uint8_t session[PREAMBLE_SESSION_BYTES];
+    uint8_t said[1 + 4 * PREAMBLE_TOKEN_BYTES], token[PREAMBLE_TOKEN_BYTES];
+    struct err e = ERR_INIT;
     int none;
 
     offer();
-    assert_int_equal(packet_recv(now.acceptor_sock, session, sizeof(session), &none, NULL,
-                         deadline_in(LIMIT_NS)),
-        sizeof(session));
-    assert_memory_equal(session, now.accept.session, sizeof(session));
+    /* Which connections are its own. */
+    assert_int_equal(
+        packet_recv(now.router_sock, said, sizeof(said), &none, NULL, deadline_in(LIMIT_NS)),
+        1 + 3 * sizeof(token));
+    assert_int_equal(lane_token(now.accept.key, now.accept.session, LANE_TRUNK, token, &e), 0);
+    assert_memory_equal(said + 1 + 2 * sizeof(token), token, sizeof(token));
     source_opens_its_lanes();
 }
 
@@ -848,15 +870,6 @@ static void *run_source(void *arg)
 }
 
 /* --- the stage --- */
-
-int peer_accept(int fd, const struct preamble *preamble, const struct peer_params *p,
-    struct channel **ch, struct tls_peer *peer, struct err *e)
-{
-    (void)preamble;
-    assert_null(p->tls);
-    *peer = (struct tls_peer){.name = "there"};
-    return tcp_channel(fd, "control", NULL, LIMIT_NS, ch, e);
-}
 
 static void play(struct xl_async *op)
 {
@@ -891,31 +904,34 @@ static void keep_error(void *arg, enum log_level level, const char *line)
 /* The exit code. */
 static int receive(void)
 {
+    static struct policy policy;
     const struct listen_options o = {
         .config_dir = "/nonexistent",
+        .policy = &policy,
         .insecure = true,
         .silent_ns = now.silent_ns,
         .start_ns = now.start_ns,
     };
     const struct log log = {now.log_level, keep_error, NULL};
-    const struct preamble preamble = {.lane = LANE_CONTROL};
+    const struct caller caller = {.peer = {.name = "there"}, .from = "source"};
     struct err e = ERR_INIT;
     struct channel *ch;
     int control[2], acceptor[2], code;
 
+    policy_init(&policy, "/etc/xmigrate/policy");
     assert_int_equal(
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, control), 0);
     assert_int_equal(
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, acceptor), 0);
     assert_int_equal(tcp_channel(control[0], "source", NULL, LIMIT_NS, &ch, &e), 0);
     control_init(&now.control, ch);
-    now.acceptor_sock = acceptor[0];
+    now.router_sock = acceptor[0];
     assert_int_equal(pthread_create(&now.thread, NULL, run_source, NULL), 0);
-    code = receive_main(&o, &log, control[1], &preamble, acceptor[1]);
+    code = receive_main(&o, &log, control[1], &caller, acceptor[1]);
     pthread_join(now.thread, NULL);
     control_close(&now.control);
-    if (now.acceptor_sock >= 0)
-        close(now.acceptor_sock);
+    if (now.router_sock >= 0)
+        close(now.router_sock);
     assert_null(getenv(LINK_ENV));
     return code;
 }
@@ -1045,6 +1061,10 @@ static void what_cannot_be_built_here_is_refused(void **state)
     expect_refused(ERR_REFUSED, "PCI");
     set_up(NULL);
     now.source = source_only_offers;
+    now.unwelcome = true;
+    expect_refused(ERR_REFUSED, "allow p9s");
+    set_up(NULL);
+    now.source = source_only_offers;
     now.no_room = true;
     expect_refused(ERR_REFUSED, "too little memory");
     set_up(NULL);
@@ -1155,23 +1175,26 @@ static void a_stream_that_never_begins_is_given_up(void **state)
     assert_string_equal(now.done, "");
 }
 
-/* The guest stands still meanwhile. READY waits for it all the same. */
-static void libxl_need_not_wait_for_the_sources_end(void **state)
+/* The guest stands still meanwhile. */
+static void neither_libxl_nor_ready_waits_for_the_sources_end(void **state)
 {
     (void)state;
     now.source = source_ends_late;
     receive();
     assert_string_equal(
-        now.done, "restore g--incoming;built;rename g--incoming g;unpause 5;started;");
+        now.done, "restore g--incoming;built;ready;rename g--incoming g;unpause 5;started;");
 }
 
-static void a_source_that_does_not_end_its_stream_gets_no_ready(void **state)
+static void a_source_that_does_not_end_its_stream_starts_nothing(void **state)
 {
     (void)state;
     now.source = source_never_ends;
-    now.silent_ns = LINK_ALIVE_S * NS_PER_S + SHORT_NS;
-    expect_failed(ERR_PEER, "did not go on with libxl's stream in time");
-    assert_true(now.built);
+    now.start_ns = SHORT_NS;
+    expect_failed(ERR_PEER, "did not send GO in time");
+    assert_string_equal(now.done, "restore g--incoming;ready;destroy 5;");
+    set_up(NULL);
+    now.source = source_goes_before_its_end;
+    expect_failed(ERR_PEER, "GO before LIBXL_END");
     assert_string_equal(now.done, "restore g--incoming;destroy 5;");
 }
 
@@ -1364,8 +1387,8 @@ int main(void)
         cmocka_unit_test_setup(a_crowd_of_strangers_does_not_end_it, set_up),
         cmocka_unit_test_setup(a_stream_that_makes_no_sense_begins_no_restore, set_up),
         cmocka_unit_test_setup(a_stream_that_never_begins_is_given_up, set_up),
-        cmocka_unit_test_setup(libxl_need_not_wait_for_the_sources_end, set_up),
-        cmocka_unit_test_setup(a_source_that_does_not_end_its_stream_gets_no_ready, set_up),
+        cmocka_unit_test_setup(neither_libxl_nor_ready_waits_for_the_sources_end, set_up),
+        cmocka_unit_test_setup(a_source_that_does_not_end_its_stream_starts_nothing, set_up),
         cmocka_unit_test_setup(any_other_end_of_the_stream_is_refused, set_up),
         cmocka_unit_test_setup(a_source_that_fails_after_result_leaves_no_copy, set_up),
         cmocka_unit_test_setup(a_device_models_records_are_passed_on, set_up),

@@ -3,7 +3,7 @@
 
 #include "base/deadline.h"
 #include "base/io.h"
-#include "crypto/peer.h"
+#include "crypto/recheck.h"
 #include "transport/tcp.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* TLS, hello and offer: a peer that means it needs a moment. */
+/* Hello and offer: a peer that means it needs a moment. */
 #define OPEN_LIMIT_NS (10 * NS_PER_S)
 
 static void log_below(void *arg, enum log_level level, const char *line)
@@ -42,34 +42,27 @@ static void name_peer(struct incoming *in)
         snprintf(in->who + len, sizeof(in->who) - len, " (%s)", in->peer.name);
 }
 
-int incoming_open(struct incoming *in, int fd, const struct preamble *preamble, struct err *e)
+int incoming_open(struct incoming *in, int fd, const struct caller *caller, struct err *e)
 {
-    struct peer_params params = {
-        .lane = LANE_CONTROL,
-        .stall_ns = in->o->silent_ns,
-        .deadline_ns = deadline_in(OPEN_LIMIT_NS),
-    };
+    char name[CHANNEL_NAME_BYTES];
     struct channel *ch;
-    int rc = 0;
+    int rc;
 
-    tcp_tune(fd, in->o->silent_ns);
-    tcp_describe_peer(fd, in->who, sizeof(in->who));
-    if (!in->o->insecure)
-        rc = tls_open(&in->tls, in->o->config_dir, e);
-    if (rc) {
-        close(fd);
-        return rc;
-    }
-    params.tls = in->tls;
-    rc = peer_accept(fd, preamble, &params, &ch, &in->peer, e);
+    in->peer = caller->peer;
+    snprintf(in->who, sizeof(in->who), "%s", caller->from);
+    snprintf(name, sizeof(name), "control from %s", caller->from);
+    rc = tcp_channel(fd, name, NULL, in->o->silent_ns, &ch, e);
     if (rc)
         return rc;
     control_init(&in->control, ch);
     rc = mailbox_start(&in->box, &in->control, in->o->silent_ns, e);
-    if (rc)
+    if (rc) {
         control_close(&in->control);
-    else
-        name_peer(in);
+        return rc;
+    }
+    if (!in->o->insecure)
+        rc = peer_recheck(in->o->config_dir, &in->peer, e);
+    name_peer(in);
     return rc;
 }
 
@@ -84,8 +77,7 @@ void incoming_ping(struct incoming *in)
     in->ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S);
 }
 
-/* The next frame but for the source's ABORT, which is its reason. */
-static int next_frame(struct incoming *in, enum control_type wanted, enum control_type *type,
+int incoming_next(struct incoming *in, enum control_type wanted, enum control_type *type,
     const void **body, size_t *len_bytes, int64_t deadline_ns, struct err *e)
 {
     for (;;) {
@@ -121,9 +113,24 @@ int incoming_expect(struct incoming *in, enum control_type wanted, const void **
     size_t *len_bytes, int64_t deadline_ns, struct err *e)
 {
     enum control_type type;
-    const int rc = next_frame(in, wanted, &type, body, len_bytes, deadline_ns, e);
+    const int rc = incoming_next(in, wanted, &type, body, len_bytes, deadline_ns, e);
 
     return rc || type == wanted ? rc : refuse_frame(in, type, wanted, e);
+}
+
+/* It was let in for something; is it this? */
+static bool may_send(const struct incoming *in, struct err *e)
+{
+    char rights[TRUST_RIGHTS_BYTES];
+
+    if (in->o->insecure || (in->peer.rights & TRUST_SEND))
+        return true;
+    err_set(e, ERR_REFUSED, EACCES,
+        "the destination trusts this host, but not to send guests; to change that, run there: "
+        "xmigrate --trust %s %s %s",
+        in->peer.fingerprint, in->peer.name,
+        trust_rights_text(in->peer.rights | TRUST_SEND, rights));
+    return false;
 }
 
 static int hear_what_it_wants(struct incoming *in, int64_t deadline_ns, struct err *e)
@@ -131,15 +138,16 @@ static int hear_what_it_wants(struct incoming *in, int64_t deadline_ns, struct e
     enum control_type type;
     const void *body;
     size_t len_bytes;
-    const int rc = next_frame(in, CONTROL_OFFER, &type, &body, &len_bytes, deadline_ns, e);
+    const int rc = incoming_next(in, CONTROL_OFFER, &type, &body, &len_bytes, deadline_ns, e);
 
     if (rc)
         return rc;
     in->asked = type == CONTROL_ASK;
     if (in->asked)
         return message_parse_ask(body, len_bytes, &in->ask, e);
-    return type == CONTROL_OFFER ? message_parse_offer(body, len_bytes, &in->offer, e)
-                                 : refuse_frame(in, type, CONTROL_OFFER, e);
+    if (type != CONTROL_OFFER)
+        return refuse_frame(in, type, CONTROL_OFFER, e);
+    return may_send(in, e) ? message_parse_offer(body, len_bytes, &in->offer, e) : -e->code;
 }
 
 int incoming_hear_offer(struct incoming *in, struct err *e)
@@ -202,7 +210,5 @@ void incoming_close(struct incoming *in)
         in->box = NULL;
         control_close(&in->control);
     }
-    tls_close(in->tls);
-    in->tls = NULL;
     message_offer_clear(&in->offer);
 }

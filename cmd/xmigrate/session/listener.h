@@ -1,26 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xmigrate --listen: the acceptor. It holds the port, reads each connection's preamble, forks a
- * process for a new migration and passes further connections to the process that owns their
- * session. It opens no libxl context, does no TLS and trusts nothing of what it reads.
+ * xmigrate --listen: it starts the acceptor, which holds the port, and routes what that passes on
+ * (router.h): a process for each new migration, and its further connections. It opens no libxl
+ * context, does no TLS and reads nothing from the network.
  */
 #ifndef CMD_XMIGRATE_SESSION_LISTENER_H
 #define CMD_XMIGRATE_SESSION_LISTENER_H
 
 #include "base/log.h"
-#include "transport/preamble.h"
-
-#include <stdbool.h>
-#include <stdint.h>
-
-struct listen_options {
-    const char *address; /* NULL: all */
-    uint16_t port;       /* 0: any free one */
-    const char *config_dir;
-    bool insecure;
-    int64_t silent_ns; /* a peer that says nothing for so long is dead */
-    int64_t start_ns;  /* READY to GO */
-};
+#include "cmd/xmigrate/session/caller.h"
+#include "cmd/xmigrate/session/listen_options.h"
 
 /* What is done in processes of its own; both return an exit code. */
 struct listen_work {
@@ -29,13 +18,14 @@ struct listen_work {
     /* Then, while connections are taken already: the other ends are asked about what that left
      * open. */
     int (*resolve)(const struct listen_options *o, const struct log *log);
-    /* With a new migration: its control connection, whose preamble was read, and where its other
+    /* With a new migration: its control connection, through its relay, and where its other
      * connections come from; both become the callee's. */
     int (*serve)(const struct listen_options *o, const struct log *log, int fd,
-        const struct preamble *preamble, int acceptor_sock);
+        const struct caller *caller, int router_sock);
 };
 
-/* Runs until SIGTERM or SIGINT; returns the exit code. Migrations under way go on. */
+/* Runs until SIGTERM or SIGINT, fails when the policy cannot be read; returns the exit code.
+ * Migrations under way go on. */
 int listen_main(
     const struct listen_options *o, const struct listen_work *work, const struct log *log);
 

@@ -33,6 +33,7 @@ enum option_id {
     OPT_RECOVER,
     OPT_RESOLVE,
     OPT_RESUME,
+    OPT_DISMISS,
     OPT_MONITOR,
     OPT_HELP,
     OPT_VERSION,
@@ -51,20 +52,22 @@ enum option_id {
     OPT_START_TIMEOUT,
     OPT_CONFIG_DIR,
     OPT_INSECURE,
+    OPT_AS_ROOT,
     OPT_FORCE,
     OPT_JSON,
     OPT_QUIET,
     OPT_VERBOSE,
 };
 
-#define IN(mode)   (1u << (mode))
-#define IN_SEND    (IN(MODE_LIVE) | IN(MODE_OFFLINE))
-#define IN_PLAN    (IN(MODE_LIVE) | IN(MODE_ESTIMATE))
-#define IN_REACH   (IN_SEND | IN(MODE_ESTIMATE))
-#define IN_MOVE    (IN_REACH | IN(MODE_LISTEN))
-#define IN_TRUST   (IN(MODE_IDENTITY) | IN(MODE_TRUST) | IN(MODE_UNTRUST))
-#define IN_ASK     (IN_REACH | IN(MODE_RESOLVE))
-#define IN_CHANGE  (IN_MOVE | IN(MODE_RECOVER) | IN(MODE_RESOLVE) | IN(MODE_RESUME))
+#define IN(mode) (1u << (mode))
+#define IN_SEND  (IN(MODE_LIVE) | IN(MODE_OFFLINE))
+#define IN_PLAN  (IN(MODE_LIVE) | IN(MODE_ESTIMATE))
+#define IN_REACH (IN_SEND | IN(MODE_ESTIMATE))
+#define IN_MOVE  (IN_REACH | IN(MODE_LISTEN))
+#define IN_TRUST (IN(MODE_IDENTITY) | IN(MODE_TRUST) | IN(MODE_UNTRUST))
+#define IN_ASK   (IN_REACH | IN(MODE_RESOLVE))
+#define IN_CHANGE                                                                                  \
+    (IN_MOVE | IN(MODE_RECOVER) | IN(MODE_RESOLVE) | IN(MODE_RESUME) | IN(MODE_DISMISS))
 #define MODE_OF(i) ((enum mode)((i) + 1 + MODE_NONE))
 
 _Static_assert(MODE_OF(OPT_LIVE) == MODE_LIVE && MODE_OF(OPT_LAST_MODE) == MODE_VERSION,
@@ -86,6 +89,7 @@ static const struct rule {
     [OPT_RECOVER] = {"recover", NULL, 0},
     [OPT_RESOLVE] = {"resolve", NULL, 0},
     [OPT_RESUME] = {"resume", NULL, 0},
+    [OPT_DISMISS] = {"dismiss", NULL, 0},
     [OPT_MONITOR] = {"monitor", NULL, 0},
     [OPT_HELP] = {"help", NULL, 0},
     [OPT_VERSION] = {"version", NULL, 0},
@@ -104,6 +108,7 @@ static const struct rule {
         IN_SEND | IN(MODE_LISTEN)},
     [OPT_CONFIG_DIR] = {"config-dir", "a directory", IN_MOVE | IN_ASK | IN_TRUST},
     [OPT_INSECURE] = {"insecure", NULL, IN_MOVE},
+    [OPT_AS_ROOT] = {"as-root", NULL, IN(MODE_LISTEN)},
     [OPT_FORCE] = {"force", NULL, IN(MODE_RESUME)},
     [OPT_JSON] = {"json", NULL, IN_REACH},
     [OPT_QUIET] = {"quiet", NULL, IN_CHANGE},
@@ -122,11 +127,12 @@ static const struct operands {
     [MODE_ESTIMATE] = {2, 2, "--estimate wants HOST[:PORT] and DOM"},
     [MODE_LISTEN] = {0, 1, "--listen takes at most one ADDR:PORT"},
     [MODE_IDENTITY] = {0, 0, "--identity takes no argument"},
-    [MODE_TRUST] = {1, 2, "--trust wants a fingerprint and perhaps a NAME"},
+    [MODE_TRUST] = {1, 3, "--trust wants a fingerprint, and perhaps a NAME and RIGHTS"},
     [MODE_UNTRUST] = {1, 1, "--untrust wants one fingerprint or name"},
     [MODE_RECOVER] = {0, 0, "--recover takes no argument"},
     [MODE_RESOLVE] = {0, 1, "--resolve takes at most one DOM"},
     [MODE_RESUME] = {1, 1, "--resume wants one DOM"},
+    [MODE_DISMISS] = {1, 1, "--dismiss wants one DOM or UUID"},
     [MODE_MONITOR] = {2, 2, "--monitor wants DOMID and UUID"},
     [MODE_HELP] = {0, 0, "--help takes no argument"},
     [MODE_VERSION] = {0, 0, "--version takes no argument"},
@@ -242,6 +248,9 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
     case OPT_INSECURE:
         o->insecure = true;
         return 0;
+    case OPT_AS_ROOT:
+        o->as_root = true;
+        return 0;
     case OPT_FORCE:
         o->force = true;
         return 0;
@@ -275,7 +284,8 @@ static int take_operands(struct options *o, char *const words[], unsigned count,
         return count ? tcp_parse_address(words[0], true, &o->address, e) : 0;
     case MODE_TRUST:
         o->peer = words[0];
-        o->peer_name = count == 2 ? words[1] : NULL;
+        o->peer_name = count > 1 ? words[1] : NULL;
+        o->peer_rights = count > 2 ? words[2] : NULL;
         return 0;
     case MODE_UNTRUST:
         o->peer = words[0];
@@ -284,6 +294,7 @@ static int take_operands(struct options *o, char *const words[], unsigned count,
         o->domain = count ? words[0] : NULL;
         return 0;
     case MODE_RESUME:
+    case MODE_DISMISS:
         o->domain = words[0];
         return 0;
     case MODE_MONITOR:

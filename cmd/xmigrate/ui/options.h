@@ -27,6 +27,7 @@ enum mode {
     MODE_RECOVER,
     MODE_RESOLVE,
     MODE_RESUME,
+    MODE_DISMISS,
     MODE_MONITOR,
     MODE_HELP,
     MODE_VERSION,
@@ -45,8 +46,9 @@ struct options {
     struct tcp_address address;
     const char *domain; /* those, MODE_RESUME, MODE_RESOLVE (NULL: all): name or number */
 
-    const char *peer;      /* MODE_TRUST: a fingerprint; MODE_UNTRUST: that or a name */
-    const char *peer_name; /* MODE_TRUST: NULL if none was given */
+    const char *peer;        /* MODE_TRUST: a fingerprint; MODE_UNTRUST: that or a name */
+    const char *peer_name;   /* MODE_TRUST: NULL if none was given */
+    const char *peer_rights; /* the same */
 
     const char *monitor_domid; /* MODE_MONITOR */
     const char *monitor_uuid;
@@ -63,6 +65,7 @@ struct options {
 
     const char *config_dir;
     bool insecure;
+    bool as_root;
     bool force;
     bool json;
     enum log_level log_level;
