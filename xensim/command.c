@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/command.h"
 #include "xensim/command_create.h"
+#include "xensim/command_device.h"
 #include "xensim/command_domain.h"
 #include "xensim/command_wait.h"
 #include "xensim/guest/run.h"
@@ -295,6 +296,7 @@ static const struct command {
     {"verify", .with_domain = act_verify},
     {"describe", .with_domain = act_describe},
     {"writes", .with_domain = act_writes},
+    {"dm", .with_domain = act_device},
 };
 
 /* The entry of the table, or NULL. */

@@ -16,7 +16,7 @@ static const struct option host_options[] = {
 };
 
 static const struct option create_options[] = {
-    {"--type", "TYPE", "pv, pv32 or pvh", "pvh"},
+    {"--type", "TYPE", "pv, pv32, pvh or hvm", "pvh"},
     {"--memory", "SIZE", "1M to 512G, a multiple of 4K", "256M"},
     {"--address-space", "SIZE", "8G to 2T, a multiple of 4K", NULL},
     {"--vcpus", "N", "1 to 64", "1"},
@@ -27,6 +27,7 @@ static const struct option create_options[] = {
     {"--remap", "N", "0 to 1000000 a second", "0"},
     {"--fork", "N", "0 to 100000 a second", "0"},
     {"--balloon", "N", "0 to 1000000 a second", "0"},
+    {"--dma", "N", "1 to 100000 a second", "20"},
     {"--suspend", "HOW", "normal, refuse, slow:TIME or late:TIME", "normal"},
     {"--seed", "N", "a whole number below 2^64", "1"},
     {"--name", "NAME", "1 to 63 characters", NULL},
@@ -83,6 +84,7 @@ const struct verb verbs[] = {
     {"rename", "HOST DOMAIN NAME", "1 to 63 characters", NULL},
     {"rate", "HOST DOMAIN PAGES_PER_S", "how fast it writes: 0 to 1000000000, or max", NULL},
     {"cap", "HOST DOMAIN [PERCENT]", "the scheduler's cap, of one CPU; 0: none", NULL},
+    {"dm", "HOST DOMAIN [ACTION]", "its device model, or what is to happen to it", NULL},
     {"save", "HOST DOMAIN FILE", "and destroy it here", save_options},
     {"restore", "HOST FILE", "what was saved", restore_options},
     {"migrate", "HOST DOMAIN HOST2", "without libxl", migrate_options},

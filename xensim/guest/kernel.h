@@ -19,7 +19,7 @@
 #include "xensim/guest/content.h"
 #include "xensim/hypervisor/domain.h"
 
-enum guest_type { GUEST_PVH, GUEST_PV64, GUEST_PV32 };
+enum guest_type { GUEST_PVH, GUEST_PV64, GUEST_PV32, GUEST_HVM };
 enum guest_pattern { PATTERN_IDLE, PATTERN_UNIFORM, PATTERN_HOT, PATTERN_SEQUENTIAL, PATTERN_FILE };
 /* Slow: it takes its time. Late: so, and once asked nothing keeps it from it. */
 enum suspend_mode { SUSPEND_NORMAL, SUSPEND_REFUSE, SUSPEND_SLOW, SUSPEND_LATE };
@@ -79,6 +79,7 @@ struct guest_kernel {
     struct guest_region shadow;  /* PV: what the window tables should hold */
     struct guest_region pool;    /* PV: pages that are page tables now and then */
     struct guest_region data;
+    struct guest_region ring;  /* HVM: what the device model writes to, and nobody else */
     uint64_t user_root;        /* PV64: index of the second root; 0 if none */
     uint64_t user_pages_first; /* what it maps */
     uint64_t window_tables[GUEST_NR_WINDOWS];

@@ -65,6 +65,7 @@ struct domain {
     uint16_t id;
     _Atomic uint32_t refs;
     bool hvm, hap, pv32;
+    bool emulated; /* HVM in the narrow sense: it has a device model */
     _Atomic bool dying;
     bool creation_finished;
     xen_domain_handle_t handle;
@@ -84,6 +85,7 @@ struct domain {
     uint64_t grant_mfns[MAX_GRANT_FRAMES];
     unsigned max_grant_frames;
     struct logdirty logdirty;
+    void *device; /* the device model, once it was started; opaque here (host_ops) */
 
     unsigned max_vcpus;
     struct vcpu *vcpus[MAX_VCPUS];
