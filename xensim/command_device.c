@@ -39,6 +39,12 @@ static int start(struct domain *d, const char *text)
     return device_start(d, &state, DEVICE_PAUSED);
 }
 
+/* Not the device model's, but what HVM guests alone have: pages that are not there yet. */
+static int set_pod(struct domain *d, const char *pages)
+{
+    return pages && parse_u64(pages, 0, UINT32_MAX, &d->pod_entries) ? 0 : -EINVAL;
+}
+
 static int act(struct domain *d, const char *action, const char *more, struct answer *a)
 {
     int64_t delay_ns;
@@ -59,6 +65,8 @@ static int act(struct domain *d, const char *action, const char *more, struct an
         return device_set_fault(d, DEVICE_REFUSES, 0);
     if (!strcmp(action, "ignore-log"))
         return device_set_fault(d, DEVICE_IGNORES_LOG, 0);
+    if (!strcmp(action, "pod"))
+        return set_pod(d, more);
     if (!strcmp(action, "obey"))
         return device_set_fault(d, DEVICE_SOUND, 0);
     if (!strncmp(action, "slow:", 5) && parse_duration_ns(action + 5, &delay_ns))
@@ -83,6 +91,6 @@ int act_device(struct domain *d, struct words *w, struct answer *a)
     default:
         return fail(a, EINVAL,
             "dm DOMAIN [cont, stop, log on, log off, state, start STATE, die, refuse, ignore-log, "
-            "obey, slow:TIME]");
+            "obey, slow:TIME, pod PAGES]");
     }
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/qmp.h"
 #include "xensim/guest/device.h"
+#include "xensim/proto.h"
 
 #include "base/deadline.h"
 #include "base/io.h"
@@ -111,11 +112,15 @@ static int greet(struct qmp *q)
     if (rc || !parse_u64(q->line, 0, MAX_DOMAINS - 1, &domid))
         return -EPIPE;
     q->domain = domain_get(q->host, (uint16_t)domid);
-    if (!q->domain || !is_alive(q->domain))
+    if (!q->domain || !is_alive(q->domain)) {
+        answer(q, q->domain && q->domain->emulated ? QMP_DEAD : QMP_NONE);
         return -EPIPE;
-    return answer(q,
-        "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}, "
-        "\"package\": \"xensim\"}, \"capabilities\": [\"oob\"]}}\r\n");
+    }
+    rc = answer(q, QMP_ALIVE);
+    return rc ? rc
+              : answer(q, "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, "
+                          "\"major\": 7}, "
+                          "\"package\": \"xensim\"}, \"capabilities\": [\"oob\"]}}\r\n");
 }
 
 static void *serve(void *arg)

@@ -2,7 +2,7 @@
 /*
  * QMP, as much of it as a toolstack says to a device model. One socket for all of a host's domains:
  * a client's first line is a domain's id (the preload library writes it), then it is the device
- * model of that domain that answers.
+ * model of that domain that answers, after a byte that says whether there is one.
  */
 #ifndef XENSIM_QMP_H
 #define XENSIM_QMP_H

@@ -84,7 +84,7 @@ const struct verb verbs[] = {
     {"rename", "HOST DOMAIN NAME", "1 to 63 characters", NULL},
     {"rate", "HOST DOMAIN PAGES_PER_S", "how fast it writes: 0 to 1000000000, or max", NULL},
     {"cap", "HOST DOMAIN [PERCENT]", "the scheduler's cap, of one CPU; 0: none", NULL},
-    {"dm", "HOST DOMAIN [ACTION]", "its device model, or what is to happen to it", NULL},
+    {"dm", "HOST DOMAIN [ACTION [MORE]]", "its device model, or what is to happen to it", NULL},
     {"save", "HOST DOMAIN FILE", "and destroy it here", save_options},
     {"restore", "HOST FILE", "what was saved", restore_options},
     {"migrate", "HOST DOMAIN HOST2", "without libxl", migrate_options},

@@ -4,15 +4,11 @@
 # the device model's log-dirty suppressed what it wrote is stale: the test sees that.
 # deadline: 120
 . "$E2E/lib.sh"
+. "$E2E/hvm.sh"
 needs_stock
 host a
 host b
 ours=$B/xmigrate-save-helper
-dm_is() { # HOST WORDS
-    local said
-    said=$("$X" dm "$1" g)
-    [ "$said" = "$2" ] || fail "the device model on $1: $said, not $2"
-}
 there_and_back() { # HELPER HELPER_TO
     must "$X" migrate a g b --live --helper "$1" --helper-to "$2" >/dev/null
     dm_is b 'running, log-dirty off'
@@ -37,14 +33,30 @@ must "$X" destroy b g
 
 # One that refuses, or is dead: the guest stays.
 guest a g --type hvm --memory 64M --dma 500
-for fault in refuse die; do
-    must "$X" dm a g $fault
-    must_say 'log-dirty' "$X" migrate a g b --live --helper "$ours"
-    state_is a g running
-    logdirty_is a g off
-    must "$X" dm a g obey
-done
+must "$X" dm a g refuse
+must_say 'device model' "$X" migrate a g b --live --helper "$ours"
+state_is a g running
+logdirty_is a g off
+must "$X" dm a g die
+must_say 'it is dead' "$X" migrate a g b --live --helper "$ours"
+state_is a g running
+logdirty_is a g off
 must "$X" destroy a g
+
+# The toolstack is killed while guest and device model stand still: the helper brings both back.
+guest a g --type hvm --memory 64M --dma 500
+must "$X" dm a g slow:2s
+launch out err "$X" migrate a g b --live --helper "$ours"
+wait_for 30 eval '"$X" dm a g | grep -q paused'
+state_is a g suspended
+kill -9 $launched
+wait_for 20 eval '"$X" list a | grep -q running'
+dm_is a 'running, log-dirty off'
+logdirty_is a g off
+must "$X" dm a g obey
+whole a g
+must "$X" destroy a g
+for id in $("$X" list b | awk 'NR > 1 { print $1 }'); do must "$X" destroy b $id; done
 
 guest a g --type hvm --memory 64M --dma 500
 must "$X" dm a g ignore-log

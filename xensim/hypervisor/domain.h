@@ -81,6 +81,7 @@ struct domain {
     uint64_t max_gpfn;      /* highest guest frame ever populated (HVM) */
     bool any_gpfn;
     uint64_t paging_pool_bytes;
+    uint64_t pod_entries; /* populate-on-demand, as tests say */
     uint64_t shared_info_mfn;
     uint64_t grant_mfns[MAX_GRANT_FRAMES];
     unsigned max_grant_frames;

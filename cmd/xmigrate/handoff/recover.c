@@ -8,6 +8,7 @@
 #include "cmd/handoff/names.h"
 #include "cmd/lock.h"
 #include "cmd/exit_codes.h"
+#include "cmd/xmigrate/handoff/hvm.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "engine/xen/rescue.h"
 
@@ -68,11 +69,19 @@ static int recover_at_once(
                : 0;
     if (!rc)
         rc = step;
-    if (!xl_is_suspended(&d))
-        return rc;
-    step = xl_resume(xl, domid, e);
+
+    bool suspended = xl_is_suspended(&d), was_paused;
+
+    step = suspended ? hvm_resume(xl, left, e) : 0;
     if (step)
         return step;
+    step = hvm_free_device_model(xl->log, left, &was_paused, e);
+    if (!rc)
+        rc = step;
+    if (!suspended) {
+        *found = was_paused ? RECOVER_CONTINUED : RECOVER_RUNNING;
+        return rc;
+    }
     *found = RECOVER_RESUMED;
     step = monitor_start(domid, left->uuid, e);
     return rc ? rc : step;
@@ -107,7 +116,8 @@ int recover_guest(
 {
     const int rc = recover_at_once(xl, left, found, e);
 
-    if (rc || *found != RECOVER_RUNNING || !left->suspending || left->suspended)
+    if (rc || *found == RECOVER_RESUMED || *found == RECOVER_GONE || !left->suspending ||
+        left->suspended)
         return rc;
     return await_late_suspend(xl, left, found, e);
 }
@@ -192,6 +202,10 @@ static void say_resumed(
         log_info(r->log,
             "\"%s\" (domain %u) was left suspended on its way to %s: it is resumed here", s->name,
             s->domid, s->peer);
+    else if (found == RECOVER_CONTINUED)
+        log_info(r->log,
+            "\"%s\" (domain %u) stays here; its device model was left paused and runs on", s->name,
+            s->domid);
     else
         log_info(r->log, "\"%s\" (domain %u) stays here%s", s->name, s->domid,
             !s->logging                ? ""
@@ -211,7 +225,7 @@ static int resume_left(void *arg, struct err *e)
         return rc;
     rc = recover_guest(r->xl, s, &found, e);
     /* Resumed by its helper, which starts no monitor. */
-    if (!rc && found == RECOVER_RUNNING && s->suspending)
+    if (!rc && (found == RECOVER_RUNNING || found == RECOVER_CONTINUED) && s->suspending)
         rc = monitor_start(s->domid, s->uuid, e);
     domain_lock_release(&lock);
     if (!rc)
