@@ -15,6 +15,7 @@ struct admission {
     libxl_domain_config config; /* of a domain named `name`; xl_config_dispose() */
     char name[XL_NAME_BYTES + sizeof(HANDOFF_INCOMING)];
     unsigned devices;
+    bool emulated; /* HVM: it has a device model */
 };
 
 /* ERR_REFUSED says why not, ERR_PEER that the offer makes no sense. a->config is initialised by the

@@ -263,7 +263,7 @@ int receive_hand_over(struct receive *r, int64_t ready_took_ns)
     r->why = &e;
     conclude(r);
     e = (struct err)ERR_INIT;
-    if (history_record(HISTORY_FINISH, r->admission.devices,
+    if (history_record(HISTORY_FINISH, history_kind(r->admission.devices, r->admission.emulated),
             r->build.engine_finish_ns + ready_took_ns + r->start_took_ns, &e))
         log_debug(&r->in.log, "%s", e.text);
     return EXIT_DONE;

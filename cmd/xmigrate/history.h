@@ -14,11 +14,18 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define HISTORY_FINISH  "finish"
 #define HISTORY_SUSPEND "suspend"
+
+/* HVM guests, whose device model stops and starts too, are kinds of their own. */
+static inline unsigned history_kind(unsigned kind, bool emulated)
+{
+    return emulated ? kind + 100000 : kind;
+}
 
 /* Never an error: otherwise_ns if nothing is recorded. */
 int64_t history_estimate_ns(const char *what, unsigned kind, int64_t otherwise_ns);

@@ -23,6 +23,8 @@
  * script. */
 #define FINISH_NS        (100 * NS_PER_MS)
 #define FINISH_DEVICE_NS (300 * NS_PER_MS)
+/* And QEMU's start. */
+#define FINISH_HVM_NS (600 * NS_PER_MS)
 
 /* --- before anything is changed --- */
 
@@ -54,8 +56,10 @@ static int begin_state(struct receive *r, struct err *e)
 static int make_secrets(struct receive *r, struct err *e)
 {
     r->accept.lanes = r->in.offer.lanes < MAX_LANES ? r->in.offer.lanes : MAX_LANES;
-    r->accept.finish_ns = history_estimate_ns(HISTORY_FINISH, r->admission.devices,
-        FINISH_NS + (int64_t)r->admission.devices * FINISH_DEVICE_NS);
+    r->accept.finish_ns = history_estimate_ns(HISTORY_FINISH,
+        history_kind(r->admission.devices, r->admission.emulated),
+        FINISH_NS + (r->admission.emulated ? FINISH_HVM_NS : 0) +
+            (int64_t)r->admission.devices * FINISH_DEVICE_NS);
     if (getrandom(r->accept.session, sizeof(r->accept.session), 0) !=
             (ssize_t)sizeof(r->accept.session) ||
         getrandom(r->accept.key, sizeof(r->accept.key), 0) != (ssize_t)sizeof(r->accept.key))

@@ -334,8 +334,9 @@ static int conclude_done(struct send *s)
         journal_keep(&s->a.journal);
     }
     e = (struct err)ERR_INIT;
-    if (history_record(
-            HISTORY_SUSPEND, s->a.domain.vcpus, s->transfer.total.downtime.suspend_ns, &e))
+    if (history_record(HISTORY_SUSPEND,
+            history_kind(s->a.domain.vcpus, s->a.domain.type == LIBXL_DOMAIN_TYPE_HVM),
+            s->transfer.total.downtime.suspend_ns, &e))
         log_debug(&s->a.log, "%s", e.text);
     summarise(s, &sum);
     body = event_done(&sum);
