@@ -9,6 +9,7 @@
 #   make check-fuzz      whatever reads what others wrote, 15 s each; FUZZ_SECONDS=1800 for longer
 #   make bench           how fast it is, beside others
 #   make bench-wan       the same over long links
+#   make bench-pause     where a guest's pause goes
 #   make install         DESTDIR and PREFIX are honoured
 #
 # SAN=asan or SAN=tsan builds the same things under build/asan or build/tsan. V=1 shows the
@@ -23,7 +24,7 @@ B       := build$(if $(SAN),/$(SAN))
 # What each may include is checked by tests/check-layers.
 ROOMS := base crypto transport dirtylog sched engine engine/guest engine/in engine/out engine/probe engine/xen
 
-LIBS_PKG := xencontrol xenforeignmemory xenguest xenlight xentoollog xenstore openssl liblz4 libzstd jansson
+LIBS_PKG := xencontrol xendevicemodel xenforeignmemory xenguest xenlight xentoollog xenstore openssl liblz4 libzstd jansson
 # Recursive on purpose: asked only when something is compiled, after `make deps` has run.
 PKG_CFLAGS = $(shell pkg-config --cflags $(LIBS_PKG))
 PKG_LIBS   = $(shell pkg-config --libs $(LIBS_PKG))

@@ -39,14 +39,17 @@ const struct field prediction_fields[] = {
     FIELD_COUNT("suspend_ns", struct prediction, suspend_ns),
     FIELD_COUNT("last_round_ns", struct prediction, pages_ns),
     FIELD_COUNT("finish_ns", struct prediction, receiver_ns),
+    FIELD_COUNT("network_ns", struct prediction, network_ns),
     FIELDS_END,
 };
 
 const struct field downtime_fields[] = {
     FIELD_COUNT("suspend_ns", struct downtime_report, suspend_ns),
+    FIELD_COUNT("clean_ns", struct downtime_report, clean_ns),
     FIELD_COUNT("last_round_ns", struct downtime_report, last_round_ns),
     FIELD_COUNT("state_ns", struct downtime_report, state_ns),
     FIELD_COUNT("receiver_ns", struct downtime_report, receiver_ns),
+    FIELD_COUNT("disks_ns", struct downtime_report, disks_ns),
     FIELDS_END,
 };
 

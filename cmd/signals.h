@@ -13,6 +13,8 @@
 
 /* SIGTERM, SIGINT and SIGHUP fire it. */
 int signals_fire(struct cancel *cancel, struct err *e);
+/* From now on SIGHUP adds to this eventfd instead. */
+int signals_reload(int event_fd, struct err *e);
 
 /* After a fork: the default actions again, and SIGCHLD too. */
 void signals_reset(void);

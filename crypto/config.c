@@ -86,6 +86,29 @@ int config_read(const char *path, char **text, size_t *len_bytes, struct stat *s
     return rc;
 }
 
+int config_read_ours(const char *path, const char *who_could, char **text, struct err *e)
+{
+    struct stat st;
+    size_t len_bytes;
+    int rc = config_read(path, text, &len_bytes, &st, e);
+
+    if (rc) {
+        *text = NULL;
+        return rc;
+    }
+    if (st.st_mode & (S_IWGRP | S_IWOTH))
+        rc = err_set(e, ERR_LOCAL, EPERM,
+            "%s can be written by others (mode %04o), who %s; run: chmod 600 %s", path,
+            st.st_mode & 07777, who_could, path);
+    else if (strlen(*text) != len_bytes)
+        rc = err_set(e, ERR_LOCAL, EINVAL, "%s is not a text file", path);
+    if (rc) {
+        free(*text);
+        *text = NULL;
+    }
+    return rc;
+}
+
 /* A rename or link survives a crash only once its directory is synced. */
 static int sync_dir_of(const char *path, struct err *e)
 {

@@ -28,6 +28,10 @@ int config_make_dir(const char *config_dir, struct err *e);
  * text when there is no such file. */
 int config_read(const char *path, char **text, size_t *len_bytes, struct stat *st, struct err *e);
 
+/* The same, of a text file; one that others can write to is refused, since they "could let anybody
+ * in" or whatever. */
+int config_read_ours(const char *path, const char *who_could, char **text, struct err *e);
+
 /* Write a file whole, mode 0600 or wider. With replace it takes the place of what was there;
  * without, -EEXIST (no text) when somebody else has made it. */
 int config_write(

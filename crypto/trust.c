@@ -58,31 +58,16 @@ struct entry {
 
 static int load(struct trusted *t, const char *config_dir, struct err *e)
 {
-    struct stat st;
-    size_t len_bytes;
     int rc = config_path(config_dir, "trusted", t->path, e);
 
     t->text = NULL;
     if (rc)
         return rc;
-    rc = config_read(t->path, &t->text, &len_bytes, &st, e);
-    if (rc == -ENOENT && !err_is_set(e)) {
-        t->text = calloc(1, 1);
-        return t->text ? 0 : err_sys(e, ERR_LOCAL, ENOMEM, "%s", t->path);
-    }
-    if (rc)
+    rc = config_read_ours(t->path, "could let anybody in", &t->text, e);
+    if (rc != -ENOENT || err_is_set(e))
         return rc;
-    if (st.st_mode & (S_IWGRP | S_IWOTH))
-        rc = err_set(e, ERR_LOCAL, EPERM,
-            "%s can be written by others (mode %04o), who could let anybody in; run: chmod 600 %s",
-            t->path, st.st_mode & 07777, t->path);
-    else if (strlen(t->text) != len_bytes)
-        rc = err_set(e, ERR_LOCAL, EINVAL, "%s is not a text file", t->path);
-    if (rc) {
-        free(t->text);
-        t->text = NULL;
-    }
-    return rc;
+    t->text = calloc(1, 1);
+    return t->text ? 0 : err_sys(e, ERR_LOCAL, ENOMEM, "%s", t->path);
 }
 
 /* The line at *at without its newline; moves *at behind it. False at the end. */

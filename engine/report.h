@@ -58,9 +58,11 @@ struct decision_report {
 /* The pause, in its parts, as far as the source's engine sees them. */
 struct downtime_report {
     int64_t suspend_ns;    /* asked to suspend until it was suspended */
-    int64_t last_round_ns; /* FINAL CLEAN and the last pages */
+    int64_t clean_ns;      /* the FINAL CLEAN */
+    int64_t last_round_ns; /* the last pages */
     int64_t state_ns;      /* vCPUs and the rest */
     int64_t receiver_ns;   /* the receiver's engine from the last byte to complete, as it reports */
+    int64_t disks_ns;      /* for the disks' backends, beyond what the other parts took anyway */
 };
 
 /* What one lane at the source did, and where its thread spent its time. */

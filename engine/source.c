@@ -5,6 +5,7 @@
 #include "base/deadline.h"
 #include "dirtylog/pending.h"
 #include "engine/batch.h"
+#include "engine/drain.h"
 #include "engine/guest/save.h"
 #include "engine/out/out.h"
 #include "engine/xen/logdirty.h"
@@ -25,6 +26,9 @@ _Static_assert(
 enum { SETTLE_TRIES = 8 };
 #define SETTLE_PAUSE_NS (50 * NS_PER_MS)
 
+/* How long the backends of the guest's disks may take to answer, once it is suspended. */
+#define DRAIN_LIMIT_NS (10 * NS_PER_S)
+
 struct source {
     const struct source_params *p; /* the caller's, until source_run() returns */
     struct total_report *total;    /* as above */
@@ -33,6 +37,7 @@ struct source {
     struct xen xen;
     struct guest *guest;
     struct pending pending;
+    struct drain *drain;
     struct out *out;
     bool qemu_logs;
 
@@ -126,10 +131,21 @@ static int start_logging(struct source *s, struct err *e)
     return rc;
 }
 
+static int watch_disks(struct source *s, struct err *e)
+{
+    const int64_t limit_ns = s->p->result_limit_ns
+                                 ? deadline_earlier(DRAIN_LIMIT_NS, s->p->result_limit_ns / 2)
+                                 : DRAIN_LIMIT_NS;
+
+    return drain_start(&s->drain, s->p->domid, limit_ns, s->p->log, e);
+}
+
 static int set_up(struct source *s, struct err *e)
 {
     int rc = xen_open(&s->xen, s->p->log, e);
 
+    if (!rc)
+        rc = watch_disks(s, e);
     if (!rc)
         rc = guest_open(&s->xen, s->p->domid, &s->guest, e);
     if (!rc)
@@ -354,11 +370,7 @@ static int send_live_rounds(struct source *s, struct err *e)
     p->arg = s;
     p->begun_ns = s->start_ns;
     p->limits = s->p->limits;
-    p->costs = (struct decide_costs){
-        .suspend_ns = s->p->suspend_estimate_ns,
-        .state_ns = SOURCE_STATE_ESTIMATE_NS,
-        .receiver_ns = s->p->receiver_estimate_ns,
-    };
+    p->costs = s->p->costs;
     if (!s->pending.source->ops->peek)
         s->ops.peek = NULL;
     pending_fill(&s->pending);
@@ -397,6 +409,8 @@ static int suspend_guest(struct source *s, const char *reason, struct err *e)
     s->total->predicted = s->precopy.decision.now;
     r->suspending(r->arg, reason, s->precopy.decision.now.whole_ns);
 
+    drain_suspending(s->drain);
+
     int rc = t->suspend(t->arg, e);
 
     if (rc)
@@ -405,6 +419,7 @@ static int suspend_guest(struct source *s, const char *reason, struct err *e)
         rc = domain_check_suspended(&s->xen, s->p->domid, e);
     if (rc)
         return rc;
+    drain_suspended(s->drain);
     s->total->downtime.suspend_ns = now_ns() - asked_ns;
     r->suspended(r->arg);
     return 0;
@@ -414,12 +429,14 @@ static int send_last_round(struct source *s, struct err *e)
 {
     const int64_t before_ns = now_ns();
     int rc = pending_collect_last(&s->pending, e);
+    const int64_t clean_ns = now_ns();
 
     if (!rc)
         rc = send_bitmap(s, s->pending.round, NULL, true, e);
     if (rc)
         return rc;
-    s->total->downtime.last_round_ns = now_ns() - before_ns;
+    s->total->downtime.clean_ns = clean_ns - before_ns;
+    s->total->downtime.last_round_ns = now_ns() - clean_ns;
     report_round(s);
     return 0;
 }
@@ -447,13 +464,23 @@ static int send_state(struct source *s, struct err *e)
     return rc;
 }
 
+static int await_disks(struct source *s, struct err *e)
+{
+    return drain_wait(s->drain, s->p->cancel, &s->total->downtime.disks_ns, e);
+}
+
+/* The receiver's toolstack opens the disks as soon as it has the image, so what this host still has
+ * of them in memory goes first. Requests in hand are awaited beside that: they have time until the
+ * guest is given away, which is after this process has said that it is done. */
 static int hand_over(struct source *s, struct err *e)
 {
-    struct arrival arrival;
-    const int rc = s->out->ops->commit(s->out, COMMIT_HANDOVER, s->p->result_limit_ns, &arrival, e);
+    struct arrival arrival = {0};
+    int rc = drain_is_cached(s->drain) ? await_disks(s, e) : 0;
 
+    if (!rc)
+        rc = s->out->ops->commit(s->out, COMMIT_HANDOVER, s->p->result_limit_ns, &arrival, e);
     s->total->downtime.receiver_ns = rc ? 0 : arrival.finish_ns;
-    return rc;
+    return rc ? rc : await_disks(s, e);
 }
 
 /* ---- cleanup ---- */
@@ -487,6 +514,7 @@ void source_close(struct source *s)
 
     if (log)
         log->ops->close(log);
+    drain_close(s->drain);
     s->out->ops->close(s->out);
     pending_destroy(&s->pending);
     if (s->guest)

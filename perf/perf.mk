@@ -7,6 +7,7 @@
 #   build/xmigrate-bench --help     parts of it
 #   make bench-wan                  over long links, beside plain TCP, as root for namespaces
 #   make bench-wan BENCH_ARGS=--quick
+#   make bench-pause                where a guest's pause goes; BENCH_ARGS=--quick within a minute
 
 PERF_SRC  := $(wildcard perf/*.c)
 PERF_BINS := $(patsubst perf/%.c,$(B)/perf/%,$(PERF_SRC))
@@ -41,6 +42,11 @@ bench-peers: stock-helper
 .PHONY: bench-wan
 bench-wan: perf $(B)/link/emulate
 	$(Q)perf/bench-wan --build $(B) $(BENCH_ARGS)
+
+# Where a guest's pause goes.
+.PHONY: bench-pause
+bench-pause: perf $(B)/xensim-mappings
+	$(Q)perf/bench-pause --build $(B) $(BENCH_ARGS)
 
 # How well migrations converge: the scheduler of sched/ beside others, in simulated time.
 CONVERGE_SRC := $(wildcard perf/converge/*.c)

@@ -23,6 +23,7 @@
 #include <xen/grant_table.h>
 #include <xen/features.h>
 #include <xen/hvm/params.h>
+#include <xen/hvm/dm_op.h>
 #include <xen/hvm/hvm_op.h>
 #include <xen/hvm/save.h>
 #include <xen/foreign/x86_32.h>

@@ -48,6 +48,11 @@ $(B)/xensim-bench: $(call obj,xensim/bench/bench.c xensim/client.c xensim/wire.c
 	$(call say,LD,$@)
 	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
+# What a round's mappings cost in it alone: make bench-pause.
+$(B)/xensim-mappings: $(call obj,xensim/bench/mappings.c) $(LIB)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
 .PHONY: bench-xensim
 bench-xensim: xensim $(B)/xensim-bench
 	$(Q)B=$(B) xensim/bench/run

@@ -55,9 +55,10 @@ enum handoff_event {
     HANDOFF_FOUND_NONE,    /* it is not there */
     HANDOFF_FOUND_RUNNING, /* it runs, or runs no more for another reason than us */
     HANDOFF_FOUND_STOPPED, /* it stands as we left it: suspended (source), paused (destination) */
-    /* A person: --resume, and with --force. */
+    /* A person: --resume, with --force, and --dismiss. */
     HANDOFF_RESUME_ASKED,
     HANDOFF_RESUME_FORCED,
+    HANDOFF_DISMISSED, /* nothing is left at the source that would have to ask */
     HANDOFF_EVENTS
 };
 

@@ -4,9 +4,11 @@
 #include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/emulator.h"
 #include "cmd/xmigrate/libxl/calls.h"
+#include "cmd/xmigrate/session/policy_check.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int check_name(struct xl *xl, const char *name, const char *offered_uuid, struct err *e)
@@ -47,8 +49,24 @@ static struct device_model_version version_of(const struct message_offer *offer)
     return v;
 }
 
-static int check_config(
-    struct xl *xl, const struct message_offer *offer, struct admission *a, struct err *e)
+static int check_policy(struct xl *xl, const struct policy *policy, const char *name,
+    libxl_domain_config *config, struct err *e)
+{
+    char *text;
+    int rc = xl_config_text(xl, config, &text, e);
+
+    if (rc)
+        return rc;
+    rc = policy_check(policy, text, name, e);
+    free(text);
+    for (int i = 0; i < config->num_disks && !rc; i++)
+        if (config->disks[i].pdev_path)
+            rc = policy_check_disk(policy, config->disks[i].pdev_path, name, e);
+    return rc;
+}
+
+static int check_config(struct xl *xl, const struct policy *policy,
+    const struct message_offer *offer, struct admission *a, struct err *e)
 {
     char uuid[XL_UUID_TEXT_BYTES];
     int rc = xl_config_parse(xl, offer->config, strlen(offer->config), &a->config, e);
@@ -61,23 +79,24 @@ static int check_config(
             "the offer and the configuration in it speak of different domains");
     rc = xl_config_check_movable(&a->config, e);
     if (!rc)
+        rc = check_policy(xl, policy, offer->name, &a->config, e);
+    if (!rc)
         rc = check_type(xl, a->config.c_info.type, e);
     if (!rc)
         rc = emulator_check(&a->config, version_of(offer), e);
     if (!rc)
         rc = xl_config_for_restore(&a->config, a->name, e);
-    a->devices = xl_config_device_count(&a->config);
-    a->emulated = a->config.c_info.type == LIBXL_DOMAIN_TYPE_HVM;
+    a->devices = xl_config_devices(&a->config);
     return rc;
 }
 
-int admit_offer(
-    struct xl *xl, const struct message_offer *offer, struct admission *a, struct err *e)
+int admit_offer(struct xl *xl, const struct policy *policy, const struct message_offer *offer,
+    struct admission *a, struct err *e)
 {
     int rc;
 
     snprintf(a->name, sizeof(a->name), "%s%s", offer->name, HANDOFF_INCOMING);
-    rc = check_config(xl, offer, a, e);
+    rc = check_config(xl, policy, offer, a, e);
     if (!rc)
         rc = check_name(xl, offer->name, offer->uuid, e);
     if (!rc)

@@ -257,10 +257,25 @@ int build_until_done(struct build *b, struct err *e)
     b->stream_limit_ns = deadline_in(b->in->o->silent_ns);
     while (!rc && !over)
         rc = turn(b, DEADLINE_NEVER, &over, e);
-    /* READY says that the source's libxl is through, too. */
-    b->stream_limit_ns = deadline_in(b->in->o->silent_ns);
-    while (!rc && !b->stream_ended)
-        rc = turn(b, DEADLINE_NEVER, &over, e);
+    return rc;
+}
+
+int build_await_go(
+    struct build *b, const void **body, size_t *len_bytes, int64_t deadline_ns, struct err *e)
+{
+    enum control_type type;
+    int rc;
+
+    for (;;) {
+        rc = incoming_next(b->in, CONTROL_GO, &type, body, len_bytes, deadline_ns, e);
+        if (rc || type == CONTROL_GO)
+            break;
+        rc = take_frame(b, type, *body, *len_bytes, e);
+        if (rc)
+            return rc;
+    }
+    if (!rc && !b->stream_ended)
+        rc = err_set(e, ERR_PEER, EPROTO, "%s sent GO before LIBXL_END", b->in->who);
     return rc;
 }
 

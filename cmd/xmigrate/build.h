@@ -39,15 +39,19 @@ struct build {
     /* Its own. */
     struct stream_head head;
     size_t end_bytes;        /* of END, where the source only confirms it (stream_end.h) */
-    int64_t stream_limit_ns; /* when the stream's head must be there, or its end */
+    int64_t stream_limit_ns; /* when the stream's head must be there */
     bool stopping;
 };
 
 /* Before any thread exists, as operation_prepare(). */
 int build_prepare(struct build *b, struct err *e);
 
-/* After ACCEPT: until libxl's restore is over and was well, and LIBXL_END came. */
+/* After ACCEPT: until libxl's restore is over and was well. */
 int build_until_done(struct build *b, struct err *e);
+
+/* After READY: until GO, before which the source says LIBXL_END, if it had not yet. */
+int build_await_go(
+    struct build *b, const void **body, size_t *len_bytes, int64_t deadline_ns, struct err *e);
 
 /* As operation_stop(). */
 bool build_stop(struct build *b, const struct err *why);

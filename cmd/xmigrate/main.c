@@ -11,6 +11,7 @@
 #include "cmd/xmigrate/ui/options.h"
 #include "cmd/xmigrate/handoff/recover.h"
 #include "cmd/xmigrate/handoff/resume.h"
+#include "cmd/xmigrate/handoff/dismiss.h"
 #include "cmd/xmigrate/resolve.h"
 #include "cmd/xmigrate/receive.h"
 #include "cmd/xmigrate/send.h"
@@ -101,6 +102,8 @@ int main(int argc, char **argv)
             return resolve_main(&o, &log);
         case MODE_RESUME:
             return resume_main(o.domain, o.force, &log);
+        case MODE_DISMISS:
+            return dismiss_main(o.domain, &log);
         case MODE_MONITOR:
             return monitor_main(o.monitor_domid, o.monitor_uuid);
         default:

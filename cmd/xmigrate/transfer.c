@@ -27,16 +27,6 @@ static void note(struct transfer *t, bool *what)
         log_warn(t->log, "%s", e.text);
 }
 
-/* Not worth a sync while the guest stands still: after a power loss it is gone anyway. */
-static void note_suspended(struct transfer *t)
-{
-    struct err e = ERR_INIT;
-
-    t->journal->now.suspended = true;
-    if (journal_note(t->journal, &e))
-        log_warn(t->log, "%s", e.text);
-}
-
 static void tell_cap(struct transfer *t, unsigned percent)
 {
     json_t *body = json_pack("{s:s, s:i}", "event", "cap", "cap_percent", (int)percent);
@@ -100,8 +90,6 @@ static void show_event(struct transfer *t, json_t *body)
     struct progress_report progress;
     struct round_report round;
 
-    if (!strcmp(name, "suspended"))
-        note_suspended(t);
     event_write(t->events, body);
     if (!strcmp(name, "progress") && event_read_progress(body, &progress)) {
         view_progress(t->view, &progress);
@@ -207,7 +195,8 @@ static int take_frame(
 
     switch (type) {
     case CONTROL_READY:
-        if (!t->stream_ended || t->ready_ns)
+        /* Whenever it comes: that the guest is whole there is what our engine was told. */
+        if (t->ready_ns)
             break;
         rc = message_parse_ready(body, len, &t->ready, e);
         if (!rc)
@@ -367,7 +356,7 @@ int transfer_until_ready(struct transfer *t, struct err *e)
 {
     int rc = 0;
 
-    while (!rc && !t->ready_ns)
+    while (!rc && !(t->ready_ns && t->stream_ended))
         rc = turn(t, DEADLINE_NEVER, e);
     return rc;
 }

@@ -43,7 +43,7 @@ struct transfer {
     struct message_ready ready;
     int64_t started_ns;
     struct total_report total;
-    json_t *lanes; /* of the total, as the helper told it; NULL until then */
+    json_t *lanes;    /* of the total, as the helper told it; NULL until then */
     bool peer_failed; /* FAILED came: its copy is gone */
     bool peer_lost;   /* the control connection is no more */
     struct err peer_error;

@@ -2,6 +2,7 @@
 #include "engine/xen/logdirty.h"
 
 #include "base/bitmap.h"
+#include "engine/xen/canary.h"
 #include "engine/xen/hbuf.h"
 
 #include <errno.h>
@@ -15,6 +16,11 @@ struct logdirty {
     bool pv;
     bool enabled;
     struct hbuf bits; /* what Xen fills; copied out, so that lanes read plain memory */
+
+    /* What the next CLEAN or PEEK has to show. */
+    struct canary canary; /* HVM containers */
+    uint64_t *peeked;     /* PV: what the last PEEK showed */
+    bool was_peeked;      /* since the last CLEAN */
 };
 
 int logdirty_explain(uint32_t domid, bool pv, int code, struct err *e)
@@ -53,7 +59,12 @@ static int logdirty_enable(struct dirty_source *base, struct err *e)
     if (code)
         return logdirty_explain(l->domid, l->pv, code, e);
     l->enabled = true;
-    return 0;
+    if (l->pv)
+        return 0;
+
+    const int rc = canary_place(&l->canary, e);
+
+    return rc ? rc : canary_mark(&l->canary, e);
 }
 
 /* Into l->bits. */
@@ -73,12 +84,41 @@ static int fetch(struct logdirty *l, unsigned op, unsigned mode, struct err *e)
     return 0;
 }
 
+static bool shows_peeked(const struct logdirty *l, const uint64_t *bitmap)
+{
+    for (size_t i = 0; l->was_peeked && i < bitmap_words(l->base.frames); i++)
+        if (l->peeked[i] & ~bitmap[i])
+            return false;
+    return true;
+}
+
+/* What has to be in the log is not only if somebody else has cleared it. */
+static int check_whole(struct logdirty *l, const uint64_t *bitmap, struct err *e)
+{
+    bool whole = shows_peeked(l, bitmap);
+    int rc = 0;
+
+    if (!l->pv)
+        rc = canary_look(&l->canary, bitmap, &whole, e);
+    if (rc || whole)
+        return rc;
+    return err_set(e, ERR_LOCAL, ESTALE,
+        "somebody switched log-dirty off for domain %u, or cleared it, while it was being moved "
+        "(another save?)",
+        l->domid);
+}
+
 static int logdirty_collect(struct dirty_source *base, uint64_t *bitmap, bool final, struct err *e)
 {
     struct logdirty *l = (struct logdirty *)base;
-    const int rc = fetch(
-        l, XEN_DOMCTL_SHADOW_OP_CLEAN, final ? XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL : 0, e);
+    int rc = fetch(l, XEN_DOMCTL_SHADOW_OP_CLEAN, final ? XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL : 0, e);
 
+    /* At once: only what happens between the two goes unnoticed. */
+    if (!rc && !final && !l->pv)
+        rc = canary_mark(&l->canary, e);
+    if (!rc)
+        rc = check_whole(l, l->bits.mem, e);
+    l->was_peeked = false;
     if (!rc)
         memcpy(bitmap, l->bits.mem, bitmap_words(base->frames) * sizeof(uint64_t));
     return rc;
@@ -88,11 +128,19 @@ static int logdirty_peek(struct dirty_source *base, uint64_t *bitmap, struct err
 {
     struct logdirty *l = (struct logdirty *)base;
     const uint64_t *bits = l->bits.mem;
-    const int rc = fetch(l, XEN_DOMCTL_SHADOW_OP_PEEK, 0, e);
+    int rc = fetch(l, XEN_DOMCTL_SHADOW_OP_PEEK, 0, e);
 
-    for (size_t i = 0; !rc && i < bitmap_words(base->frames); i++)
+    if (!rc)
+        rc = check_whole(l, bits, e);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < bitmap_words(base->frames); i++)
         __atomic_store_n(&bitmap[i], bits[i], __ATOMIC_RELAXED);
-    return rc;
+    if (!l->pv)
+        return 0;
+    memcpy(l->peeked, bits, bitmap_words(base->frames) * sizeof(uint64_t));
+    l->was_peeked = true;
+    return 0;
 }
 
 static int logdirty_check(struct dirty_source *base, struct err *e)
@@ -129,7 +177,9 @@ static void logdirty_close(struct dirty_source *base)
 {
     struct logdirty *l = (struct logdirty *)base;
 
+    canary_close(&l->canary);
     hbuf_free(l->x, &l->bits);
+    free(l->peeked);
     free(l);
 }
 
@@ -155,10 +205,15 @@ int logdirty_open(struct xen *x, uint32_t domid, bool pv, uint64_t frames,
     l->domid = domid;
     l->pv = pv;
 
-    const int rc = hbuf_alloc(x, &l->bits, bitmap_words(frames) * sizeof(uint64_t), e);
+    int rc = hbuf_alloc(x, &l->bits, bitmap_words(frames) * sizeof(uint64_t), e);
 
+    if (!rc && !pv)
+        rc = canary_open(&l->canary, x, domid, frames, e);
+    if (!rc && pv && !(l->peeked = bitmap_alloc(frames)))
+        rc = err_set(e, ERR_LOCAL, ENOMEM, "no memory for a bitmap of %llu frames",
+            (unsigned long long)frames);
     if (rc) {
-        free(l);
+        logdirty_close(&l->base);
         return rc;
     }
     *log = &l->base;

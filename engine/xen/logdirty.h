@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Xen's log-dirty mode as a source of dirty pages. The mode is one switch per domain, shared with
- * everybody: CLEAN with the mode off succeeds and returns zeros, so it is checked where that
- * would lose pages (see dirty_ops.check).
+ * everybody, and CLEAN succeeds and returns zeros with the mode off. That it is on is checked where
+ * that would lose pages (see dirty_ops.check), and each CLEAN, that it is the same log still: a
+ * canary (canary.h) is in it, or for PV guests, whom nobody can mark frames of, what PEEK showed.
  */
 #ifndef ENGINE_XEN_LOGDIRTY_H
 #define ENGINE_XEN_LOGDIRTY_H

@@ -9,5 +9,6 @@ hosts.py    simulated hosts and their guest
 players.py  the floor, xmigrate and its peers: each knows how to take one turn
 rounds.py   what a round costs when the guest is huge
 main.py     options, and the bouts
+pause.py    the same for perf/bench-pause: where a pause goes
 wan.py      the same for perf/bench-wan: xmigrate and plain TCP over long links
 """

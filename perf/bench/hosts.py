@@ -18,13 +18,14 @@ MIB = 1 << 20
 class Hosts:
     address = "127.0.0.1"  # where the other one is
 
-    def __init__(self, build, work, place, size):
+    def __init__(self, build, work, place, size, guests=1):
         self.build = build
         self.place = place
         self.size = size
         self.dir = work.path(f"hosts-{place or 'plain'}-{size}")
         self.environment = dict(os.environ, XENSIM_DIR=self.dir)
         self.environment.pop("XMIGRATE_RUN_DIR", None)
+        self.guests = guests  # of that size, that a host has room for
         self.guest = None  # (content, type) of the one there is
         self.names = ["a", "b"]  # where the guest is, where it goes
         os.mkdir(self.dir)
@@ -44,7 +45,7 @@ class Hosts:
                             f"{self.dir}/etc-{host}", *words)
 
     def start(self, name):
-        mem = size_bytes(self.size) * 9 // 8 + (64 << 20)  # its page tables, and the host's own
+        mem = self.guests * size_bytes(self.size) * 9 // 8 + (64 << 20)  # its page tables, and the host's own
         how = ["--fragment", "100"] if self.place == "fragmented" else []
         if self.place != "fresh" or name == "a":
             how.append("--prealloc")

@@ -74,13 +74,13 @@ class Xmigrate(Player):
         out.close()
         return listener, says()
 
-    def move(self, bout, codec, hosts):
-        """(events, CPU seconds) of one migration."""
+    def move(self, bout, codec, hosts, more=()):
+        """(events, CPU seconds) of one migration; more are options."""
         secure = [] if bout.tls else ["--insecure"]
         listener, port = self.listen(hosts, secure)
         before = ended_cpu_s() + process_cpu_s(listener.pid)
         options = ["--lanes", str(bout.lanes), "--json", "--compress",
-                   "none" if codec == "off" else codec, *secure]
+                   "none" if codec == "off" else codec, *secure, *more]
         if bout.link:
             options += ["--bandwidth", bout.link]
         said = run(hosts.xmigrate(hosts.names[0], "--live", f"{hosts.address}:{port}", GUEST, *options),

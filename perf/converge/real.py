@@ -128,7 +128,7 @@ def move(hosts, program, workload, ratio, link):
     begun_ns = first['elapsed_ns'] - first['clean_ns'] - first['duration_ns']
     from_step = guest.step(writes, begun_ns / 1e9)
     told = done['predicted']
-    fixed = sum(parts[k] for k in ('state_ns', 'receiver_ns', 'libxl_ns', 'hand_off_ns'))
+    fixed = sum(parts[k] for k in ('state_ns', 'receiver_ns', 'disks_ns', 'libxl_ns', 'hand_off_ns'))
     r['simulated_ms'] = beside(program, r, guest.own_mib, from_step,
                                (told['suspend_ns'], told['finish_ns']), (parts['suspend_ns'], fixed))
     hosts.sim('destroy', hosts.names[1], 'g')

@@ -14,8 +14,9 @@ from bench import goals, report  # noqa: E402
 from bench.cases import (TABLE, Bout, grouped, memory_needed, size_bytes, small,  # noqa: E402
                          split_player)
 from bench.figures import Result, Turn, as_entry, ratios, turn_of  # noqa: E402
+from bench import pause  # noqa: E402
 from bench.players import PLAYERS  # noqa: E402
-from bench.wan import Case, all_met, last_line, rate_mbit  # noqa: E402
+from bench.wan import Case, all_met, last_line, missed, rate_mbit  # noqa: E402
 from bench.wan import Turn as WanTurn  # noqa: E402
 
 FLOOR = (Turn(2.0, 1.0), Turn(4.0, 1.0), Turn(1.0, 2.0))
@@ -37,13 +38,66 @@ class LongLinks(unittest.TestCase):
 
     def test_the_last_line_names_every_goal(self):
         near, far = Case(200, 20, 0.1, 1, 64), Case(200, 100, 0, 4, 64)
-        good, bad = WanTurn(95, 100, 8, 2), WanTurn(94, 100, 8, 2)
+        good, bad = WanTurn(95, 100, 8, 2, 0.2), WanTurn(94, 100, 8, 2, -0.2)
         found = [(near, [good]), (far, [good, bad, bad]), (far, None)]
         self.assertEqual(last_line(found),
-                         "goal 0.95 of plain TCP: 200 Mb/s, 20 ms, 0.1 % loss, 1 lane: met; "
-                         "200 Mb/s, 100 ms, 4 lanes: NOT MET; 200 Mb/s, 100 ms, 4 lanes: FAILED")
+                         "goals 0.95 of plain TCP, <= 8 round trips before the first page, <= 2 in "
+                         "the pause, said within 20%: 200 Mb/s, 20 ms, 0.1 % loss, 1 lane: met; 200 Mb/s, 100 ms, "
+                         "4 lanes: NOT MET: speed; 200 Mb/s, 100 ms, 4 lanes: FAILED")
         self.assertTrue(all_met(found[:1]))
         self.assertFalse(all_met(found[:2]) or all_met([(far, None)]) or all_met([]))
+
+    def test_what_is_said_counts_once_a_host_has_moved_the_guest_before(self):
+        far = Case(200, 100, 0, 4, 64)
+        first, later = WanTurn(100, 100, 8, 2, 0.9), WanTurn(100, 100, 8, 2, -0.1)
+        self.assertEqual(missed(far, [first, first, later]), [])
+        self.assertEqual(missed(far, [first]), ["pause as said"])
+
+    def test_round_trips_are_goals_where_the_link_is_long(self):
+        near, far = Case(1000, 1, 0, 1, 64), Case(200, 100, 0, 4, 64)
+        slow = [WanTurn(100, 100, 8.1, 2.1, 0.21)]
+        self.assertEqual(missed(far, slow),
+                         ["round trips before", "round trips in the pause", "pause as said"])
+        self.assertEqual(missed(near, slow), [])
+
+
+class Pause(unittest.TestCase):
+    FAR, NEAR = pause.Case("pv", 1000, True, 1), pause.Case("pvh", 1000, False, 4)
+
+    @staticmethod
+    def turn(whole_ms, replay_ms=0):
+        return pause.Turn(1006, (0,) * len(pause.PARTS), whole_ms, replay_ms)
+
+    def test_scattered_pages_may_take_what_their_mappings_take_alone(self):
+        self.assertEqual(pause.verdict(self.FAR, [self.turn(29, 20)]), "met")
+        self.assertEqual(pause.verdict(self.FAR, [self.turn(31, 20)]), "NOT MET")
+        # Each turn beside its own replay: 1 over, 1 over, 5 below.
+        turns = [self.turn(41, 30), self.turn(31, 20), self.turn(15, 10)]
+        self.assertEqual(pause.verdict(self.FAR, turns), "NOT MET")
+
+    def test_only_a_thousand_pages_have_a_goal(self):
+        self.assertEqual(pause.verdict(pause.Case("pv", 100, False, 1), [self.turn(99)]), "")
+
+    def test_the_last_line_names_every_goal(self):
+        found = [(self.FAR, [self.turn(29, 20)]), (self.NEAR, [self.turn(10.1)]),
+                 (pause.Case("pv", 0, False, 8), []), (pause.Case("pv", 0, False, 1),
+                                                       [self.turn(1)])]
+        self.assertEqual(pause.last_line(found).split(": ", 1)[1],
+                         "10 ms, and the replay beside where they are scattered: pv 1,000 pages "
+                         "scattered 1 lane: met; pvh 1,000 pages contiguous 4 lanes: NOT MET; "
+                         "pv 0 pages 8 lanes: FAILED")
+        self.assertTrue(pause.all_met([found[0], found[3]]))
+        self.assertFalse(pause.all_met(found[:2]) or pause.all_met(found[2:]) or
+                         pause.all_met([]))
+
+    def test_parts_are_read_from_events(self):
+        parts = {f"{p}_ns": (i + 1) * 10**6 for i, p in enumerate(pause.PARTS)}
+        events = [{"event": "round", "last": False, "pages": 7},
+                  {"event": "round", "last": True, "pages": 5},
+                  {"event": "done", "downtime": parts, "downtime_ns": 28 * 10**6}]
+        turn = pause.turn_of(events, 3.5)
+        self.assertEqual((turn.pages, turn.whole_ms, turn.replay_ms), (5, 28, 3.5))
+        self.assertEqual(turn.parts_ms, (1, 2, 3, 4, 5, 6, 7))
 
 
 class Figures(unittest.TestCase):

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """hostile_source.py PORT CASE: a source that lies, stops or dies, to a listener with --insecure.
 
-Prints what the destination answered last: the frame's type and, for JSON, its text.
+Prints what the destination answered last: the frame's type and, for JSON, its text. asks-... may
+also be accepted, and then dies.
 """
 import hashlib
 import hmac
@@ -26,6 +27,36 @@ def config(**b_info):
     return {"c_info": {"type": "pvh", "name": "g", "uuid": UUID},
             "b_info": {"max_vcpus": 1, "max_memkb": 65536, "target_memkb": 65536, "type.pvh": {},
                        **b_info}}
+
+
+# What reaches the host, by its class.
+ASKS = {
+    "iomem": config(iomem=[{"start": 0xa0, "number": 1}]),
+    "ioports": config(ioports=[{"first": 0x3f8, "number": 8}]),
+    "irqs": config(irqs=[5]),
+    "dtdevs": {**config(), "dtdevs": [{"path": "/x"}]},
+    "p9s": {**config(), "p9s": [{"tag": "t", "path": "/", "security_model": "none"}]},
+    "vtpms": {**config(), "vtpms": [{"backend_domname": "x"}]},
+    "vdispls": {**config(), "vdispls": [{"backend_domname": "x"}]},
+    "channels": {**config(), "channels": [{"connection.socket": {"path": "/s"}}]},
+    "usbctrls": {**config(), "usbctrls": [{"type": "pv"}]},
+    "label": {**config(), "c_info": {**config()["c_info"], "ssid_label": "system_u:dom0"}},
+    "model": config(device_model="/tmp/anything"),
+    "model-args": config(extra=["-chardev"]),
+    "kernel": config(kernel="/etc/shadow"),
+    "ramdisk": config(ramdisk="/etc/shadow"),
+    "bootloader": config(bootloader="/tmp/anything"),
+    "shim": config(**{"type.pvh": {"pvshim_path": "/tmp/anything"}}),
+    "vif-script": {**config(), "nics": [{"script": "/tmp/anything", "bridge": "xenbr0"}]},
+    "disk-script": {**config(), "disks": [{"script": "../../../tmp/anything"}]},
+    "disk": {**config(), "disks": [{"pdev_path": "/dev/sda", "vdev": "xvda"}]},
+    "disk-tty": {**config(), "disks": [{"pdev_path": "/dev/pts/ptmx", "vdev": "xvda"}]},
+    "disk-backend": {**config(), "disks": [{"backend_domname": "x"}]},
+    "bridge": {**config(), "nics": [{"bridge": "br-mgmt"}]},
+    "vnc": {**config(), "vfbs": [{"vnc": {"enable": "True", "listen": "0.0.0.0"}}]},
+    "vcpus": config(max_vcpus=129),
+    "memory": config(max_memkb=131072, target_memkb=131072),
+}
 
 
 def offer(**change):
@@ -108,10 +139,10 @@ class Source:
             lanes[0].close()
             lanes[1].sendall(filler + struct.pack("<II", 0x13, 0))
 
-    def last(self):
+    def last(self, until=REFUSE):
         kind, body = None, b""
         try:
-            while kind not in (REFUSE, FAILED):
+            while kind not in (REFUSE, FAILED, until):
                 kind, body = self.hear()
         except (EOFError, ConnectionError):
             pass
@@ -147,6 +178,9 @@ def run(case, port):
             "offer-hvm": offer(config=json.dumps(config()).replace("pvh", "hvm")),
             "offer-pci": offer(config=json.dumps({**config(), "pcidevs": [{"dev": 1}]})),
         }[case])
+    elif case.startswith("asks-"):
+        s.say(HELLO, hello)
+        s.say(OFFER, offer(config=json.dumps(ASKS[case[5:]])))
     elif case.startswith("measure-"):
         s.measure(port, case)
     else:
@@ -177,7 +211,7 @@ def run(case, port):
             s.say(OFFER, offer())
         elif case != "silent":
             sys.exit("no case " + case)
-    s.last()
+    s.last(ACCEPT if case.startswith("asks-") else REFUSE)
 
 
 run(sys.argv[2], int(sys.argv[1]))

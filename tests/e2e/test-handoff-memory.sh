@@ -46,3 +46,22 @@ state_is c g running
 recorded moved_on
 grep -q '"moved_to": "127.0.0.1"' run-b/in-*.json || fail "not known where to: $(cat run-b/in-*.json)"
 nobody_revives
+
+# dismiss CODE WORDS HOST DOM
+dismiss() {
+    local code=$1 words=$2
+    on "$3" "$B/xmigrate" --dismiss "$4" >dismiss 2>&1
+    [ $? -eq "$code" ] && grep -q "$words" dismiss || fail "--dismiss $4 on $3: $(cat dismiss)"
+}
+dismiss 0 'is forgotten' b g
+! ls run-b/in-*.json run-b/past-*.json 2>/dev/null || fail "a record is left"
+dismiss 2 'remembers no arrival of "g"' b g
+in_doubt() {
+    guest a h --type pvh
+    wire after-go
+    xm a --live "127.0.0.1:$(cat wire.after-go)" h --insecure >move 2>&1
+    [ $? -eq 4 ] || fail "not in doubt: $(tail -n 3 move)"
+}
+listen b --insecure
+in_doubt
+dismiss 2 'is still open' a h

@@ -79,15 +79,29 @@ static void make_config(const char *dir)
         "\"type.pvh\":{}}}");
 }
 
+static void make_policy(const char *dir)
+{
+    SAVE(dir, "policy", "some",
+        "# ours\ndisk none\ndisk /dev/vg0/*\nbridge guests[0-9]\nscript block-iscsi\nkernel /k\n"
+        "bootloader /b\nmemory 64G\nvcpus 8\nallow vfbs.vnc.listen\n\0"
+        "{\"c_info\":{\"type\":\"pv\",\"driver_domain\":\"True\"},\"b_info\":{\"max_vcpus\":9,"
+        "\"max_memkb\":65536,\"iomem\":[{}],\"kernel\":\"/etc/shadow\",\"type.pv\":{}},"
+        "\"disks\":[{\"pdev_path\":\"/dev/sda\",\"vdev\":\"xvda\",\"script\":\"block\"}],\"nics\":"
+        "[{\"bridge\":\"br0\",\"script\":\"/etc/xen/scripts/vif-bridge\",\"ip\":\"10.0.0.1\"}],"
+        "\"vfbs\":[{\"vnc\":{\"listen\":\"0.0.0.0\"}}],\"p9s\":[{\"path\":\"/\"}]}");
+    SAVE(dir, "policy", "empty", "\0{\"nics\":[{}],\"new\":{\"a\":[1]}}");
+}
+
 void make_texts(const char *dir)
 {
     make_options(dir);
     make_helper(dir);
     make_long_line(dir);
     make_config(dir);
+    make_policy(dir);
     SAVE(dir, "history", "some",
-        "\1"
-        "1 5000000\n2 7\n1 9\n1 600000000000\n1 1\n1 2\n1 3\n");
+        "bk"
+        "b k 5000000\nb j 7\nc k 9\nb k 600000000000\nb k 1\nb k 2\nb k 3\n");
     SAVE(dir, "trust", "some",
         "# the rack\n\n" KEY_A "\thost1\n  # below\n" KEY_B "\n" KEY_C " b\n");
     SAVE(dir, "trust", "names", KEY_A " " KEY_C "\n" KEY_C " " KEY_A "\n      \n");

@@ -456,6 +456,13 @@ active proctype listening_there()
     bool once = true;
     do :: !there_up -> there_up = true; recover_there()
        :: there_up && once && (!receiver || there_over) -> once = false; recover_there()
+       /* --dismiss: the source has settled it, and only that was not heard here. */
+       :: atomic { there_up && lock_there == FREE && record_here == 0 &&
+                   (record_there == started || record_there == ended || record_there == moved_on ||
+                    record_there == gone) -> lock_there = PERSON };
+            d = record_there;
+            there_step(PERSON, dismissed);
+            atomic { RESET_THERE; if :: lock_there == PERSON -> lock_there = FREE :: else fi }
     od
 }
 

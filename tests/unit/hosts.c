@@ -23,7 +23,7 @@ void open_host(struct host *h)
 
 void drop_host(struct host *h)
 {
-    static const char *const names[] = {"key.pem", "cert.pem", "ca.pem", "trusted"};
+    static const char *const names[] = {"key.pem", "cert.pem", "ca.pem", "crl.pem", "trusted", "policy"};
     char path[CONFIG_PATH_BYTES];
 
     tls_close(h->tls);

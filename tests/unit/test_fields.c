@@ -193,7 +193,7 @@ static void totals_are_read_as_the_helper_told_them(void **state)
             .whole_ns = 15,
             .low_ns = 14,
             .high_ns = 16},
-        .downtime = {21, 22, 23, 24},
+        .downtime = {21, 22, 23, 24, 25},
         .lane_count = 2,
         .lanes = {{.batches = 7}, {.paced_ns = 8}},
     };

@@ -58,22 +58,26 @@ static const struct expected {
     {"destination", "taken", "found_running", "started", "record monitor"},
     {"destination", "taken", "found_stopped", "taken", "advise"},
     {"destination", "started", "heard_came", "started", "forget"},
+    {"destination", "started", "dismissed", "started", "forget"},
     {"destination", "started", "unheard", "started", "advise"},
     {"destination", "started", "passed_on", "moved_on", "record"},
     {"destination", "started", "found_none", "ended", "record"},
     {"destination", "started", "found_running", "started", "monitor"},
     {"destination", "started", "found_stopped", "started", ""},
     {"destination", "ended", "heard_came", "ended", "forget"},
+    {"destination", "ended", "dismissed", "ended", "forget"},
     {"destination", "ended", "unheard", "ended", ""},
     {"destination", "ended", "found_none", "ended", ""},
     {"destination", "ended", "found_running", "ended", ""},
     {"destination", "ended", "found_stopped", "ended", ""},
     {"destination", "moved_on", "heard_came", "moved_on", "forget"},
+    {"destination", "moved_on", "dismissed", "moved_on", "forget"},
     {"destination", "moved_on", "unheard", "moved_on", ""},
     {"destination", "moved_on", "found_none", "moved_on", ""},
     {"destination", "moved_on", "found_running", "moved_on", ""},
     {"destination", "moved_on", "found_stopped", "moved_on", ""},
     {"destination", "gone", "heard_came", "gone", "forget"},
+    {"destination", "gone", "dismissed", "gone", "forget"},
     {"destination", "gone", "unheard", "gone", ""},
     {"destination", "gone", "found_none", "gone", ""},
     {"destination", "gone", "found_running", "gone", ""},
@@ -183,6 +187,9 @@ static void check_rights(
             from == HANDOFF_LIVE ||
             (from == HANDOFF_GIVEN && (event == HANDOFF_GO_UNSENT || event == HANDOFF_FAILED_CAME ||
                                           event == HANDOFF_RESUME_FORCED)));
+    if (event == HANDOFF_DISMISSED && !(step.actions & HANDOFF_IMPOSSIBLE))
+        assert_true(step.actions == HANDOFF_FORGET &&
+                    handoff_role_of(from) == HANDOFF_DESTINATION && from > HANDOFF_TAKEN);
     if (step.actions & HANDOFF_UNPAUSE)
         assert_true(from == HANDOFF_READY && event == HANDOFF_GO_CAME);
     if (step.actions & HANDOFF_DESTROY)

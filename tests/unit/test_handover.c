@@ -7,7 +7,6 @@
 #include "base/deadline.h"
 #include "cmd/paths.h"
 #include "cmd/exit_codes.h"
-#include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/receive_private.h"
 #include "engine/xen/rescue.h"
 #include "transport/tcp.h"
@@ -152,10 +151,9 @@ int open_state_dir(char path[static PATHS_BYTES], struct err *e)
     return 0;
 }
 
-int history_record(const char *what, unsigned kind, int64_t took_ns, struct err *e)
+int expect_learn_finish(const struct expect_guest *g, int64_t took_ns, struct err *e)
 {
-    (void)what;
-    (void)kind;
+    (void)g;
     (void)took_ns;
     (void)e;
     return 0;
@@ -163,15 +161,15 @@ int history_record(const char *what, unsigned kind, int64_t took_ns, struct err 
 
 /* --- the conversation, and libxl's operation --- */
 
-int incoming_expect(struct incoming *in, enum control_type wanted, const void **body,
-    size_t *len_bytes, int64_t deadline_ns, struct err *e)
+int build_await_go(
+    struct build *b, const void **body, size_t *len_bytes, int64_t deadline_ns, struct err *e)
 {
     static char text[512];
     const struct receive *r = &now.r;
 
-    (void)in;
+    (void)b;
     (void)deadline_ns;
-    note("wait for %s (%s);", control_type_name(wanted), recorded());
+    note("wait for GO (%s);", recorded());
     snprintf(text, sizeof(text),
         "{\"journal\": \"%s\", \"boot\": \"%s\", \"clock_ns\": %lld, \"within_ns\": %lld}",
         r->mark.journal, r->mark.boot, (long long)r->mark.clock_ns + now.other_ready,

@@ -20,7 +20,6 @@ static const struct journal_record sample = {
     .state = HANDOFF_LIVE,
     .logging = true,
     .suspending = true,
-    .suspended = true,
     .cap = 150,
     .domid = 7,
     .uuid = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0",
@@ -78,7 +77,6 @@ static void text_comes_back(void **arg)
     assert_int_equal(got.state, sample.state);
     assert_true(got.logging);
     assert_true(got.suspending);
-    assert_true(got.suspended);
     assert_int_equal(got.cap, sample.cap);
     assert_int_equal(got.domid, sample.domid);
     assert_int_equal(got.supervisor, sample.supervisor);
@@ -141,7 +139,6 @@ static void garbage_is_refused(void **arg)
     refuse_with("\"live\"", "\"lively\"");
     refuse_with("\"logging\": true", "\"logging\": \"yes\"");
     refuse_with("\"suspending\": true", "\"suspending\": 1");
-    refuse_with("\"suspended\": true", "\"suspended\": 0");
     refuse_with("\"live\"", "\"taken\""); /* a source never takes */
     refuse_with("\"source\"", "1");
     refuse_with("0f1e2d3c-4b5a", "../../../etc");

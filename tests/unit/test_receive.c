@@ -55,6 +55,7 @@ static struct {
     libxl_domain_type type;
     struct xl_host host;
     bool unmovable;
+    bool unwelcome; /* by the policy */
     bool no_room;
     const char *taken; /* a domain of that name is here already */
     const char *taken_uuid;
@@ -264,6 +265,13 @@ int xl_config_check_movable(const libxl_domain_config *config, struct err *e)
     return now.unmovable ? err_set(e, ERR_REFUSED, EOPNOTSUPP, "it has a PCI device") : 0;
 }
 
+int xl_config_text(struct xl *xl, libxl_domain_config *config, char **text, struct err *e)
+{
+    (void)xl, (void)config, (void)e;
+    *text = strdup(now.unwelcome ? "{\"p9s\":[{\"path\":\"/\"}]}" : "{}");
+    return 0;
+}
+
 int xl_config_for_restore(libxl_domain_config *config, const char *name, struct err *e)
 {
     (void)e;
@@ -272,10 +280,10 @@ int xl_config_for_restore(libxl_domain_config *config, const char *name, struct 
     return 0;
 }
 
-unsigned xl_config_device_count(const libxl_domain_config *config)
+struct xl_devices xl_config_devices(const libxl_domain_config *config)
 {
     (void)config;
-    return 2;
+    return (struct xl_devices){.nics = 2};
 }
 
 int xl_config_check_memory(
@@ -623,12 +631,22 @@ static void source_ends_late(void)
     offer();
     send_head();
     note(await_built() ? "built;" : "not built;");
-    assert_int_equal(io_wait(now.control.ch->fd, POLLIN, NULL, deadline_in(SHORT_NS)), -ETIMEDOUT);
+    note(hear() == CONTROL_READY ? "ready;" : "not ready;");
+    sleep_until_ns(deadline_in(SHORT_NS));
     send_end(end_record, sizeof(end_record));
+    go();
+}
+
+static void source_goes_before_its_end(void)
+{
+    const struct message_go early = {.within_ns = LIMIT_NS};
+    struct err e = ERR_INIT;
+
+    offer();
+    send_head();
     if (hear() == CONTROL_READY)
-        go();
-    else
-        hear_out();
+        message_send_go(&now.control, &early, &e);
+    hear_out();
 }
 
 static void source_never_ends(void)
@@ -637,7 +655,7 @@ static void source_never_ends(void)
 
     offer();
     send_head();
-    await_built();
+    note(hear() == CONTROL_READY ? "ready;" : "not ready;");
     for (int i = 0; i < 40; i++) {
         message_send_empty(&now.control, CONTROL_PING, &e);
         sleep_until_ns(deadline_in(SHORT_NS / 3));
@@ -891,8 +909,10 @@ static void keep_error(void *arg, enum log_level level, const char *line)
 /* The exit code. */
 static int receive(void)
 {
+    static struct policy policy;
     const struct listen_options o = {
         .config_dir = "/nonexistent",
+        .policy = &policy,
         .insecure = true,
         .silent_ns = now.silent_ns,
         .start_ns = now.start_ns,
@@ -903,6 +923,7 @@ static int receive(void)
     struct channel *ch;
     int control[2], acceptor[2], code;
 
+    policy_init(&policy, "/etc/xmigrate/policy");
     assert_int_equal(
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, control), 0);
     assert_int_equal(
@@ -1045,6 +1066,10 @@ static void what_cannot_be_built_here_is_refused(void **state)
     expect_refused(ERR_REFUSED, "PCI");
     set_up(NULL);
     now.source = source_only_offers;
+    now.unwelcome = true;
+    expect_refused(ERR_REFUSED, "allow p9s");
+    set_up(NULL);
+    now.source = source_only_offers;
     now.no_room = true;
     expect_refused(ERR_REFUSED, "too little memory");
     set_up(NULL);
@@ -1155,23 +1180,26 @@ static void a_stream_that_never_begins_is_given_up(void **state)
     assert_string_equal(now.done, "");
 }
 
-/* The guest stands still meanwhile. READY waits for it all the same. */
-static void libxl_need_not_wait_for_the_sources_end(void **state)
+/* The guest stands still meanwhile. */
+static void neither_libxl_nor_ready_waits_for_the_sources_end(void **state)
 {
     (void)state;
     now.source = source_ends_late;
     receive();
     assert_string_equal(
-        now.done, "restore g--incoming;built;rename g--incoming g;unpause 5;started;");
+        now.done, "restore g--incoming;built;ready;rename g--incoming g;unpause 5;started;");
 }
 
-static void a_source_that_does_not_end_its_stream_gets_no_ready(void **state)
+static void a_source_that_does_not_end_its_stream_starts_nothing(void **state)
 {
     (void)state;
     now.source = source_never_ends;
-    now.silent_ns = LINK_ALIVE_S * NS_PER_S + SHORT_NS;
-    expect_failed(ERR_PEER, "did not go on with libxl's stream in time");
-    assert_true(now.built);
+    now.start_ns = SHORT_NS;
+    expect_failed(ERR_PEER, "did not send GO in time");
+    assert_string_equal(now.done, "restore g--incoming;ready;destroy 5;");
+    set_up(NULL);
+    now.source = source_goes_before_its_end;
+    expect_failed(ERR_PEER, "GO before LIBXL_END");
     assert_string_equal(now.done, "restore g--incoming;destroy 5;");
 }
 
@@ -1364,8 +1392,8 @@ int main(void)
         cmocka_unit_test_setup(a_crowd_of_strangers_does_not_end_it, set_up),
         cmocka_unit_test_setup(a_stream_that_makes_no_sense_begins_no_restore, set_up),
         cmocka_unit_test_setup(a_stream_that_never_begins_is_given_up, set_up),
-        cmocka_unit_test_setup(libxl_need_not_wait_for_the_sources_end, set_up),
-        cmocka_unit_test_setup(a_source_that_does_not_end_its_stream_gets_no_ready, set_up),
+        cmocka_unit_test_setup(neither_libxl_nor_ready_waits_for_the_sources_end, set_up),
+        cmocka_unit_test_setup(a_source_that_does_not_end_its_stream_starts_nothing, set_up),
         cmocka_unit_test_setup(any_other_end_of_the_stream_is_refused, set_up),
         cmocka_unit_test_setup(a_source_that_fails_after_result_leaves_no_copy, set_up),
         cmocka_unit_test_setup(a_device_models_records_are_passed_on, set_up),

@@ -21,7 +21,8 @@
 
 enum guest_type { GUEST_PVH, GUEST_PV64, GUEST_PV32, GUEST_HVM };
 enum guest_pattern { PATTERN_IDLE, PATTERN_UNIFORM, PATTERN_HOT, PATTERN_SEQUENTIAL, PATTERN_FILE };
-/* Slow: it takes its time. Late: so, and once asked nothing keeps it from it. */
+/* When it acknowledges a request to suspend, and when it suspends: both at once, neither ever, both
+ * later, or the suspend alone later. */
 enum suspend_mode { SUSPEND_NORMAL, SUSPEND_REFUSE, SUSPEND_SLOW, SUSPEND_LATE };
 enum p2m_layout { P2M_LIST, P2M_TREE };
 

@@ -67,6 +67,9 @@ void host_notify(struct host *h);
 /* Wait until something about domains changes, at most a tenth of a second. */
 void host_await_change(struct host *h);
 
+/* The same, but not for what changed since host->changes was seen; what it is now. */
+uint64_t host_await_change_after(struct host *h, uint64_t seen);
+
 /* Ask the host to end. Safe in a signal handler. 0 or -EIO. */
 int host_stop(struct host *h);
 

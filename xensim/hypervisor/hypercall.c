@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-enum { MAX_MULTICALLS = 256, MAX_MMUEXT_OPS = 4096 };
+enum { MAX_MULTICALLS = 256, MAX_MMUEXT_OPS = 4096, MAX_DIRTY_EXTENTS = 4096 };
 
 static int64_t do_mmuext_op(struct host *h, struct caller *caller, const uint64_t *arg)
 {
@@ -96,6 +96,67 @@ static int64_t do_hvm_op(struct host *h, struct caller *caller, const uint64_t *
         rc = set_hvm_param(d, a.index, a.value);
     else
         p->value = d->hvm_params[a.index];
+    domain_put(d);
+    return rc;
+}
+
+/* Frames without memory are passed over, as by Xen. */
+static int64_t modified_memory(struct caller *caller, struct domain *d,
+    const struct xen_dm_op_modified_memory *op, const xen_dm_op_buf_t *buf)
+{
+    const uint64_t bytes = (uint64_t)op->nr_extents *
+                           sizeof(struct xen_dm_op_modified_memory_extent);
+    const struct xen_dm_op_modified_memory_extent *extents = caller_pointer(
+        caller, (uint64_t)(uintptr_t)buf->h.p, bytes);
+
+    if (buf->size < bytes || op->opaque)
+        return -EINVAL;
+    if (!extents)
+        return -EFAULT;
+    if (op->nr_extents > MAX_DIRTY_EXTENTS)
+        return -E2BIG;
+    for (uint32_t i = 0; i < op->nr_extents; i++) {
+        const struct xen_dm_op_modified_memory_extent extent = extents[i];
+
+        if (extent.pad || extent.nr > MAX_PFNS || extent.first_pfn > MAX_PFNS)
+            return -EINVAL;
+        pthread_mutex_lock(&d->lock);
+        for (uint32_t n = 0; n < extent.nr; n++)
+            if (domain_gfn_to_mfn(d, extent.first_pfn + n))
+                domain_mark_dirty(d, extent.first_pfn + n);
+        pthread_mutex_unlock(&d->lock);
+    }
+    return 0;
+}
+
+static int64_t do_dm_op(struct host *h, struct caller *caller, const uint64_t *arg)
+{
+    const xen_dm_op_buf_t *bufs = caller_pointer(caller, arg[2], 2 * sizeof(*bufs));
+
+    if (arg[1] != 2 || !bufs)
+        return -EFAULT;
+
+    const xen_dm_op_buf_t buf = bufs[1];
+    const struct xen_dm_op *op = caller_pointer(
+        caller, (uint64_t)(uintptr_t)bufs[0].h.p, sizeof(*op));
+
+    if (!op)
+        return -EFAULT;
+
+    const struct xen_dm_op a = *op;
+
+    if (a.op != XEN_DMOP_modified_memory) {
+        host_log_rate(h, "dm_op %u is not modelled", a.op);
+        return -EOPNOTSUPP;
+    }
+
+    struct domain *d = domain_get(h, (uint16_t)arg[0]);
+
+    if (!d)
+        return -ESRCH;
+
+    const int64_t rc = d->hvm ? modified_memory(caller, d, &a.u.modified_memory, &buf) : -EINVAL;
+
     domain_put(d);
     return rc;
 }
@@ -279,6 +340,8 @@ int64_t hypercall(struct caller *caller, uint64_t op, const uint64_t *arg)
         return do_mmuext_op(h, caller, arg);
     case __HYPERVISOR_hvm_op:
         return do_hvm_op(h, caller, arg);
+    case __HYPERVISOR_dm_op:
+        return do_dm_op(h, caller, arg);
     case __HYPERVISOR_event_channel_op:
         return do_event_channel_op(h, caller, arg);
     case __HYPERVISOR_xen_version:

@@ -312,6 +312,7 @@ static bool accept_one(struct acceptor *a)
 enum {
     POLL_CANCEL,
     POLL_LISTEN,
+    POLL_WAKE,
     POLL_FIXED,
     POLL_MAX = POLL_FIXED + ACCEPTOR_MAX_CHILDREN + ACCEPTOR_MAX_PENDING
 };
@@ -324,6 +325,7 @@ static int wait_for_work(struct acceptor *a, int64_t accept_after_ns, struct pol
 
     fds[POLL_CANCEL] = (struct pollfd){.fd = a->p->cancel->event_fd, .events = POLLIN};
     fds[POLL_LISTEN] = (struct pollfd){.fd = accepting ? a->p->listen_fd : -1, .events = POLLIN};
+    fds[POLL_WAKE] = (struct pollfd){.fd = a->p->wake ? a->p->wake_fd : -1, .events = POLLIN};
     for (unsigned i = 0; i < a->child_count; i++)
         fds[n++] = (struct pollfd){.fd = a->children[i].sock, .events = POLLIN};
     for (unsigned i = 0; i < a->pending_count; i++) {
@@ -352,6 +354,8 @@ int acceptor_run(const struct acceptor_params *p, struct err *e)
             err_sys(e, ERR_LOCAL, -rc, "waiting for connections");
             break;
         }
+        if (fds[POLL_WAKE].revents)
+            p->wake(p->arg);
         hear_children(a);
         for (unsigned i = a->pending_count; i-- > 0;)
             (a->pending[i].refused ? read_refused : read_pending)(a, i);

@@ -32,6 +32,9 @@ struct acceptor_params {
     /* In the child, which has nothing else open: serve one migration on its first connection;
      * returns the exit code. Both descriptors are the child's. */
     int (*serve)(void *arg, int fd, const struct preamble *preamble, int acceptor_sock);
+    /* NULL, or what is to be done here whenever wake_fd is readable. */
+    void (*wake)(void *arg);
+    int wake_fd;
     void *arg;
 };
 

@@ -84,8 +84,7 @@ void incoming_ping(struct incoming *in)
     in->ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S);
 }
 
-/* The next frame but for the source's ABORT, which is its reason. */
-static int next_frame(struct incoming *in, enum control_type wanted, enum control_type *type,
+int incoming_next(struct incoming *in, enum control_type wanted, enum control_type *type,
     const void **body, size_t *len_bytes, int64_t deadline_ns, struct err *e)
 {
     for (;;) {
@@ -121,7 +120,7 @@ int incoming_expect(struct incoming *in, enum control_type wanted, const void **
     size_t *len_bytes, int64_t deadline_ns, struct err *e)
 {
     enum control_type type;
-    const int rc = next_frame(in, wanted, &type, body, len_bytes, deadline_ns, e);
+    const int rc = incoming_next(in, wanted, &type, body, len_bytes, deadline_ns, e);
 
     return rc || type == wanted ? rc : refuse_frame(in, type, wanted, e);
 }
@@ -131,7 +130,7 @@ static int hear_what_it_wants(struct incoming *in, int64_t deadline_ns, struct e
     enum control_type type;
     const void *body;
     size_t len_bytes;
-    const int rc = next_frame(in, CONTROL_OFFER, &type, &body, &len_bytes, deadline_ns, e);
+    const int rc = incoming_next(in, CONTROL_OFFER, &type, &body, &len_bytes, deadline_ns, e);
 
     if (rc)
         return rc;

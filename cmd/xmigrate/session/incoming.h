@@ -44,7 +44,11 @@ int incoming_open(struct incoming *in, int fd, const struct preamble *preamble, 
 /* HELLO both ways, and the offer, or a question. */
 int incoming_hear_offer(struct incoming *in, struct err *e);
 
-/* The next frame, which must be of that type. The source's ABORT is its reason. */
+/* The next frame; the source's ABORT is its reason. wanted: for the message when none comes. */
+int incoming_next(struct incoming *in, enum control_type wanted, enum control_type *type,
+    const void **body, size_t *len_bytes, int64_t deadline_ns, struct err *e);
+
+/* The same, and it must be of that type. */
 int incoming_expect(struct incoming *in, enum control_type wanted, const void **body,
     size_t *len_bytes, int64_t deadline_ns, struct err *e);
 

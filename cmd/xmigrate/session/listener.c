@@ -13,7 +13,10 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,7 +26,9 @@
 #define RECOVER_LIMIT_NS (120 * NS_PER_S)
 
 struct listener {
-    const struct listen_options *o;
+    struct listen_options o; /* as they were given, with our policy */
+    struct policy policy;
+    int reload_fd; /* SIGHUP makes it readable */
     const struct listen_work *work;
     const struct log *log;
 };
@@ -70,14 +75,36 @@ static void resolve_later(const struct listener *l, int listen_fd)
         return;
     signals_reset();
     close(listen_fd);
-    _exit(l->work->resolve(l->o, l->log));
+    _exit(l->work->resolve(&l->o, l->log));
 }
 
 static int serve(void *arg, int fd, const struct preamble *preamble, int acceptor_sock)
 {
     const struct listener *l = arg;
 
-    return l->work->serve(l->o, l->log, fd, preamble, acceptor_sock);
+    return l->work->serve(&l->o, l->log, fd, preamble, acceptor_sock);
+}
+
+/* For migrations to come; those under way have heard theirs. */
+static void reload(void *arg)
+{
+    struct listener *l = arg;
+    struct err e = ERR_INIT;
+    uint64_t count;
+
+    if (read(l->reload_fd, &count, sizeof(count)) < 0)
+        return;
+    if (policy_load(&l->policy, l->o.config_dir, &e))
+        log_error(l->log, "the policy stays as it was: %s", e.text);
+    else
+        log_info(l->log, "the policy of %s holds from now on", l->policy.path);
+}
+
+static int prepare_reload(struct listener *l, struct err *e)
+{
+    l->reload_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return l->reload_fd < 0 ? err_sys(e, ERR_LOCAL, errno, "cannot make an eventfd")
+                            : signals_reload(l->reload_fd, e);
 }
 
 /* The identity is made now, so that the first peer need not wait for it, and shown to be trusted
@@ -102,34 +129,39 @@ static int show_identity(const struct listen_options *o, struct err *e)
 
 static int listen_and_serve(struct listener *l, struct cancel *cancel, int *code, struct err *e)
 {
-    struct tcp_address address = {.port = l->o->port};
+    struct tcp_address address = {.port = l->o.port};
     struct acceptor_params p = {
-        .insecure = l->o->insecure,
+        .insecure = l->o.insecure,
         .preamble_ns = PREAMBLE_LIMIT_NS,
         .log = l->log,
         .cancel = cancel,
         .serve = serve,
+        .wake = reload,
         .arg = l,
     };
     uint16_t port;
     int rc;
 
-    snprintf(address.host, sizeof(address.host), "%s", l->o->address ? l->o->address : "");
+    snprintf(address.host, sizeof(address.host), "%s", l->o.address ? l->o.address : "");
     p.listen_fd = tcp_listen(&address, &port, e);
     if (p.listen_fd < 0)
         return p.listen_fd;
-    rc = show_identity(l->o, e);
+    rc = show_identity(&l->o, e);
     if (!rc)
         rc = recover_first(l, code, e);
     /* Anything but "no Xen here" was said and does not keep others from moving. */
     if (!rc && *code != EXIT_REFUSED) {
         *code = EXIT_DONE;
         resolve_later(l, p.listen_fd);
-        printf("listening on port %u\n", port);
-        fflush(stdout);
         rc = signals_fire(cancel, e);
         if (!rc)
-            rc = acceptor_run(&p, e);
+            rc = prepare_reload(l, e);
+    }
+    if (!rc && *code == EXIT_DONE) {
+        p.wake_fd = l->reload_fd;
+        printf("listening on port %u\n", port);
+        fflush(stdout);
+        rc = acceptor_run(&p, e);
     }
     close(p.listen_fd);
     return rc;
@@ -138,18 +170,28 @@ static int listen_and_serve(struct listener *l, struct cancel *cancel, int *code
 int listen_main(
     const struct listen_options *o, const struct listen_work *work, const struct log *log)
 {
-    struct listener l = {o, work, log};
+    struct listener *l = calloc(1, sizeof(*l));
     struct cancel cancel;
     struct err e = ERR_INIT;
     int code = EXIT_DONE;
-    int rc = xl_prepare_process(&e);
+    int rc;
 
+    if (!l)
+        return EXIT_REFUSED;
+    *l = (struct listener){.o = *o, .work = work, .log = log, .reload_fd = -1};
+    l->o.policy = &l->policy;
+    rc = policy_load(&l->policy, o->config_dir, &e);
+    if (!rc)
+        rc = xl_prepare_process(&e);
     if (!rc)
         rc = cancel_init(&cancel, &e);
     if (!rc) {
-        rc = listen_and_serve(&l, &cancel, &code, &e);
+        rc = listen_and_serve(l, &cancel, &code, &e);
         cancel_destroy(&cancel);
     }
+    if (l->reload_fd >= 0)
+        close(l->reload_fd);
+    free(l);
     if (!rc)
         return code;
     log_error(log, "%s", e.text);

@@ -8,6 +8,7 @@
 #define CMD_XMIGRATE_SESSION_LISTENER_H
 
 #include "base/log.h"
+#include "cmd/xmigrate/session/policy.h"
 #include "transport/preamble.h"
 
 #include <stdbool.h>
@@ -18,8 +19,9 @@ struct listen_options {
     uint16_t port;       /* 0: any free one */
     const char *config_dir;
     bool insecure;
-    int64_t silent_ns; /* a peer that says nothing for so long is dead */
-    int64_t start_ns;  /* READY to GO */
+    int64_t silent_ns;           /* a peer that says nothing for so long is dead */
+    int64_t start_ns;            /* READY to GO */
+    const struct policy *policy; /* the listener sets it, and reads it anew on SIGHUP */
 };
 
 /* What is done in processes of its own; both return an exit code. */
@@ -35,7 +37,8 @@ struct listen_work {
         const struct preamble *preamble, int acceptor_sock);
 };
 
-/* Runs until SIGTERM or SIGINT; returns the exit code. Migrations under way go on. */
+/* Runs until SIGTERM or SIGINT, fails when the policy cannot be read; returns the exit code.
+ * Migrations under way go on. */
 int listen_main(
     const struct listen_options *o, const struct listen_work *work, const struct log *log);
 

@@ -10,9 +10,11 @@
 
 static const struct field done_downtime_fields[] = {
     FIELD_COUNT("suspend_ns", struct downtime_parts, engine.suspend_ns),
+    FIELD_COUNT("clean_ns", struct downtime_parts, engine.clean_ns),
     FIELD_COUNT("last_round_ns", struct downtime_parts, engine.last_round_ns),
     FIELD_COUNT("state_ns", struct downtime_parts, engine.state_ns),
     FIELD_COUNT("receiver_ns", struct downtime_parts, engine.receiver_ns),
+    FIELD_COUNT("disks_ns", struct downtime_parts, engine.disks_ns),
     FIELD_COUNT("libxl_ns", struct downtime_parts, libxl_ns),
     FIELD_COUNT("hand_off_ns", struct downtime_parts, hand_off_ns),
     FIELDS_END,
@@ -25,6 +27,7 @@ static const struct field done_predicted_fields[] = {
     FIELD_COUNT("suspend_ns", struct prediction, suspend_ns),
     FIELD_COUNT("last_round_ns", struct prediction, pages_ns),
     FIELD_COUNT("finish_ns", struct prediction, receiver_ns),
+    FIELD_COUNT("network_ns", struct prediction, network_ns),
     FIELDS_END,
 };
 

@@ -34,6 +34,7 @@ enum option_id {
     OPT_RECOVER,
     OPT_RESOLVE,
     OPT_RESUME,
+    OPT_DISMISS,
     OPT_MONITOR,
     OPT_HELP,
     OPT_VERSION,
@@ -58,14 +59,15 @@ enum option_id {
     OPT_VERBOSE,
 };
 
-#define IN(mode)   (1u << (mode))
-#define IN_SEND    (IN(MODE_LIVE) | IN(MODE_OFFLINE))
-#define IN_PLAN    (IN(MODE_LIVE) | IN(MODE_ESTIMATE))
-#define IN_REACH   (IN_SEND | IN(MODE_ESTIMATE))
-#define IN_MOVE    (IN_REACH | IN(MODE_LISTEN))
-#define IN_TRUST   (IN(MODE_IDENTITY) | IN(MODE_TRUST) | IN(MODE_UNTRUST))
-#define IN_ASK     (IN_REACH | IN(MODE_RESOLVE))
-#define IN_CHANGE  (IN_MOVE | IN(MODE_RECOVER) | IN(MODE_RESOLVE) | IN(MODE_RESUME))
+#define IN(mode) (1u << (mode))
+#define IN_SEND  (IN(MODE_LIVE) | IN(MODE_OFFLINE))
+#define IN_PLAN  (IN(MODE_LIVE) | IN(MODE_ESTIMATE))
+#define IN_REACH (IN_SEND | IN(MODE_ESTIMATE))
+#define IN_MOVE  (IN_REACH | IN(MODE_LISTEN))
+#define IN_TRUST (IN(MODE_IDENTITY) | IN(MODE_TRUST) | IN(MODE_UNTRUST))
+#define IN_ASK   (IN_REACH | IN(MODE_RESOLVE))
+#define IN_CHANGE                                                                                  \
+    (IN_MOVE | IN(MODE_RECOVER) | IN(MODE_RESOLVE) | IN(MODE_RESUME) | IN(MODE_DISMISS))
 #define MODE_OF(i) ((enum mode)((i) + 1 + MODE_NONE))
 
 _Static_assert(MODE_OF(OPT_LIVE) == MODE_LIVE && MODE_OF(OPT_LAST_MODE) == MODE_VERSION,
@@ -87,6 +89,7 @@ static const struct rule {
     [OPT_RECOVER] = {"recover", NULL, 0},
     [OPT_RESOLVE] = {"resolve", NULL, 0},
     [OPT_RESUME] = {"resume", NULL, 0},
+    [OPT_DISMISS] = {"dismiss", NULL, 0},
     [OPT_MONITOR] = {"monitor", NULL, 0},
     [OPT_HELP] = {"help", NULL, 0},
     [OPT_VERSION] = {"version", NULL, 0},
@@ -128,6 +131,7 @@ static const struct operands {
     [MODE_RECOVER] = {0, 0, "--recover takes no argument"},
     [MODE_RESOLVE] = {0, 1, "--resolve takes at most one DOM"},
     [MODE_RESUME] = {1, 1, "--resume wants one DOM"},
+    [MODE_DISMISS] = {1, 1, "--dismiss wants one DOM or UUID"},
     [MODE_MONITOR] = {2, 2, "--monitor wants DOMID and UUID"},
     [MODE_HELP] = {0, 0, "--help takes no argument"},
     [MODE_VERSION] = {0, 0, "--version takes no argument"},
@@ -285,6 +289,7 @@ static int take_operands(struct options *o, char *const words[], unsigned count,
         o->domain = count ? words[0] : NULL;
         return 0;
     case MODE_RESUME:
+    case MODE_DISMISS:
         o->domain = words[0];
         return 0;
     case MODE_MONITOR:

@@ -27,6 +27,7 @@ enum mode {
     MODE_RECOVER,
     MODE_RESOLVE,
     MODE_RESUME,
+    MODE_DISMISS,
     MODE_MONITOR,
     MODE_HELP,
     MODE_VERSION,
