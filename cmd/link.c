@@ -83,7 +83,7 @@ static const struct field job_fields[] = {
     FIELD_COUNT("fixed_low_ns", struct link_job, costs.low_ns),
     FIELD_COUNT("fixed_high_ns", struct link_job, costs.high_ns),
     FIELD_COUNT("result_ns", struct link_job, result_ns),
-    FIELD_COUNT("suspend_ns", struct link_job, suspend_ns),
+    FIELD_COUNT("suspend_limit_ns", struct link_job, suspend_limit_ns),
     FIELD_COUNT("max_time_ns", struct link_job, limits.max_time_ns),
     FIELD_COUNT("max_bytes", struct link_job, limits.max_bytes),
     FIELD("on_stall", FIELD_WORD, struct link_job, limits.on_stall, .words = &stalls),

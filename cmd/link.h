@@ -71,7 +71,7 @@ struct link_job {
     struct decide_costs costs;
     int64_t result_ns; /* last byte sent until the receiver's result */
     /* How long the guest may take to suspend when the helper asks it; 0: libxl asks it. */
-    int64_t suspend_ns;
+    int64_t suspend_limit_ns;
 };
 
 enum link_kind {

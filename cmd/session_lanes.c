@@ -2,13 +2,14 @@
 #include "cmd/session_lanes.h"
 
 #include "base/deadline.h"
+#include "crypto/token.h"
 #include "engine/paced.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <unistd.h>
 
-_Static_assert((int)LINK_SESSION_BYTES == (int)PREAMBLE_SESSION_BYTES, "sessions travel whole");
+_Static_assert((int)LINK_SESSION_BYTES == (int)PEER_SESSION_BYTES, "sessions travel whole");
 _Static_assert((int)LINK_KEY_BYTES == (int)PEER_KEY_BYTES, "keys travel whole");
 
 /* A source's part in a handshake takes a few round trips; whoever has accepted a connection need
@@ -16,9 +17,10 @@ _Static_assert((int)LINK_KEY_BYTES == (int)PEER_KEY_BYTES, "keys travel whole");
 #define ANSWER_LIMIT_NS (5 * NS_PER_S)
 enum { ANSWER_LIMIT_ROUND_TRIPS = 12 };
 
-static struct peer_params connection_params(const struct session *s, uint16_t lane)
+static int connection_params(
+    const struct session *s, uint16_t lane, struct peer_params *p, struct err *e)
 {
-    return (struct peer_params){
+    *p = (struct peer_params){
         .tls = s->tls,
         .lane = lane,
         .session = s->id,
@@ -28,6 +30,7 @@ static struct peer_params connection_params(const struct session *s, uint16_t la
         .stall_ns = s->stall_ns,
         .deadline_ns = deadline_in(s->connect_ns),
     };
+    return lane_token(s->key, s->id, lane, p->token, e);
 }
 
 static unsigned count_places(const struct session *s)
@@ -86,9 +89,11 @@ static int begin_all(
 
     for (unsigned i = 0; i < count_places(s) && !rc; i++) {
         const uint16_t lane = i < s->lanes ? (uint16_t)i : LANE_TRUNK;
-        const struct peer_params p = connection_params(s, lane);
+        struct peer_params p;
 
-        rc = handshakes_connect(l->under_way, a, &p, e);
+        rc = connection_params(s, lane, &p, e);
+        if (!rc)
+            rc = handshakes_connect(l->under_way, a, &p, e);
     }
     return rc;
 }
@@ -128,15 +133,16 @@ int session_lanes_expect(struct session_lanes *l, struct err *e)
 int session_lanes_accept(struct session_lanes *l, const struct session *s, int fd,
     const struct preamble *preamble, struct err *e)
 {
-    struct peer_params p = connection_params(s, preamble->lane);
     const int64_t trips_ns = ANSWER_LIMIT_ROUND_TRIPS * tcp_round_trip_ns(fd);
+    struct peer_params p;
+    int rc = connection_params(s, preamble->lane, &p, e);
 
     p.deadline_ns = deadline_earlier(
         p.deadline_ns, deadline_in(trips_ns > ANSWER_LIMIT_NS ? trips_ns : ANSWER_LIMIT_NS));
-    if (find_place(l, s, preamble->lane))
+    if (!rc && find_place(l, s, preamble->lane))
         return handshakes_accept(l->under_way, fd, preamble, &p, e);
     close(fd);
-    return refuse_lane(preamble->lane, e);
+    return rc ? rc : refuse_lane(preamble->lane, e);
 }
 
 int session_lanes_settle(

@@ -3,8 +3,8 @@
  * The connections of a session beside control: trunk and lanes of a move, or the lanes that an
  * estimate measures. A source connects them all at once; a destination is given connections whose
  * preamble was read, and proves them side by side. A place is taken by a connection that has proven
- * to belong to the session and by nothing else: session ids travel in clear, and anybody may use
- * one. One thread owns all of it.
+ * to belong to the session and by nothing else: the tokens that lead connections here travel in
+ * clear. One thread owns all of it.
  */
 #ifndef CMD_SESSION_LANES_H
 #define CMD_SESSION_LANES_H
@@ -23,7 +23,7 @@ enum { SESSION_LANES_WAITING = 2 * (MAX_LANES + 1) };
 /* Who they belong to; all of it stays the caller's and outlives them. */
 struct session {
     struct tls_context *tls; /* NULL: --insecure */
-    const uint8_t *id;       /* PREAMBLE_SESSION_BYTES */
+    const uint8_t *id;       /* PEER_SESSION_BYTES */
     const uint8_t *key;      /* PEER_KEY_BYTES */
     const char *fingerprint; /* the peer's, as seen on control */
     struct cancel *cancel;   /* fired: stop */

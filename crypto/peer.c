@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "crypto/peer.h"
 
+#include "base/io.h"
 #include "crypto/proof.h"
 
 #include <errno.h>
@@ -9,10 +10,12 @@
 #include <unistd.h>
 
 _Static_assert((int)PEER_KEY_BYTES == (int)PROOF_KEY_BYTES, "one key");
+_Static_assert((int)PEER_SESSION_BYTES == (int)PROOF_SESSION_BYTES, "one session");
 
-enum { WHERE_BYTES = CHANNEL_NAME_BYTES - 16 };
+enum { WHERE_BYTES = CHANNEL_NAME_BYTES - 16, MOST_TRIES = 8 };
 
-static const uint8_t no_session[PREAMBLE_SESSION_BYTES];
+#define FIRST_PAUSE_NS (100 * NS_PER_MS)
+#define MOST_PAUSE_NS  (400 * NS_PER_MS)
 
 /* "lane 3 to host2:8002" */
 static void name_channel(
@@ -102,7 +105,7 @@ int peer_connect(const struct tcp_address *a, const struct peer_params *p, struc
     *ch = NULL;
     if (rc)
         return rc;
-    memcpy(preamble.session, p->session ? p->session : no_session, sizeof(preamble.session));
+    memcpy(preamble.token, p->token, sizeof(preamble.token));
     tcp_format_address(a, where);
     name_channel(p->lane, "to", where, name);
 
@@ -121,16 +124,65 @@ int peer_connect(const struct tcp_address *a, const struct peer_params *p, struc
     return secure(fd, name, a->host, NULL, NULL, p, ch, peer, e);
 }
 
+/* It said so, or made room by closing connections whose other end was not known yet. */
+static bool is_turned_away(const struct err *e)
+{
+    switch (e->code) {
+    case EBUSY:
+        return true;
+    case ENODATA:
+    case EBADMSG:
+    case ECONNRESET:
+    case EPIPE:
+        return e->class == ERR_PEER;
+    default:
+        return false;
+    }
+}
+
+/* Before another try; not all who were turned away come back at the same moment. False: the
+ * deadline comes first, or it was cancelled. */
+static bool pause_for(int64_t most_ns, const struct peer_params *p)
+{
+    const int64_t until_ns = deadline_in(most_ns / 2 + now_ns() % (most_ns / 2));
+
+    return until_ns < p->deadline_ns && io_wait(-1, 0, p->cancel, until_ns) == -ETIMEDOUT;
+}
+
+int peer_connect_patiently(const struct tcp_address *a, const struct peer_params *p,
+    struct channel **ch, struct tls_peer *peer, struct err *e)
+{
+    const int64_t begin_ns = now_ns();
+    int64_t pause_ns = FIRST_PAUSE_NS;
+    unsigned tries = 1;
+
+    for (;;) {
+        struct err here = ERR_INIT;
+        const int rc = peer_connect(a, p, ch, peer, &here);
+
+        if (!rc)
+            return 0;
+        if (is_turned_away(&here) && tries < MOST_TRIES && pause_for(pause_ns, p)) {
+            tries++;
+            pause_ns = pause_ns < MOST_PAUSE_NS ? 2 * pause_ns : MOST_PAUSE_NS;
+            continue;
+        }
+        if (tries == 1)
+            return err_take(e, &here);
+        return err_set(e, here.class, here.code, "%s (tried %u times within %.1f s)", here.text,
+            tries, (double)(now_ns() - begin_ns) / NS_PER_S);
+    }
+}
+
 /* The answer to a preamble; does not rely on the acceptor's routing. */
 static enum preamble_status judge(const struct preamble *preamble, const struct peer_params *p)
 {
-    const uint8_t *const session = p->session ? p->session : no_session;
     const enum preamble_status status = preamble_judge(preamble, !p->tls);
 
     if (status != PREAMBLE_OK)
         return status;
-    if (preamble->lane != p->lane || memcmp(preamble->session, session, PREAMBLE_SESSION_BYTES))
-        return PREAMBLE_UNKNOWN_SESSION;
+    if (preamble->lane != p->lane || memcmp(preamble->token, p->token, sizeof(p->token)))
+        return PREAMBLE_UNKNOWN_TOKEN;
     return PREAMBLE_OK;
 }
 

@@ -10,13 +10,14 @@
 #include "transport/preamble.h"
 #include "transport/tcp.h"
 
-enum { PEER_KEY_BYTES = 32 };
+enum { PEER_KEY_BYTES = 32, PEER_SESSION_BYTES = 16 };
 
 struct peer_params {
-    struct tls_context *tls;          /* NULL: --insecure, plaintext at both ends */
-    uint16_t lane;                    /* LANE_CONTROL, LANE_TRUNK or a number */
-    const uint8_t *session;           /* PREAMBLE_SESSION_BYTES; NULL for a new migration */
-    const uint8_t *key;               /* PEER_KEY_BYTES, for the proof; NULL for control */
+    struct tls_context *tls;             /* NULL: --insecure, plaintext at both ends */
+    uint16_t lane;                       /* LANE_CONTROL, LANE_TRUNK or a number */
+    uint8_t token[PREAMBLE_TOKEN_BYTES]; /* what its preamble shows; zero for control */
+    const uint8_t *session;              /* PEER_SESSION_BYTES; NULL for control */
+    const uint8_t *key;                  /* PEER_KEY_BYTES, for the proof; NULL for control */
     const char *expected_fingerprint; /* the control connection's peer; NULL: any that is trusted,
                                        * only for control */
     const struct cancel *cancel;
@@ -30,6 +31,11 @@ struct peer_params {
 /* Connect. *peer says who it is; empty with --insecure. */
 int peer_connect(const struct tcp_address *a, const struct peer_params *p, struct channel **ch,
     struct tls_peer *peer, struct err *e);
+
+/* As peer_connect(), and again a few times, within its deadline, when the other end turns the
+ * connection away before it has looked at who it is from: it has too many at once. */
+int peer_connect_patiently(const struct tcp_address *a, const struct peer_params *p,
+    struct channel **ch, struct tls_peer *peer, struct err *e);
 
 /* The other end: answers the preamble, which was read from fd and is passed in. Takes over fd, also
  * when it fails. */

@@ -16,12 +16,12 @@ _Static_assert(sizeof(CLIENT_LABEL) == sizeof(SERVER_LABEL), "the two have one l
 
 enum {
     LABEL_BYTES = sizeof(CLIENT_LABEL) - 1,
-    SUBJECT_BYTES = LABEL_BYTES + PREAMBLE_SESSION_BYTES + 2 + CHANNEL_BINDING_BYTES,
+    SUBJECT_BYTES = LABEL_BYTES + PROOF_SESSION_BYTES + 2 + CHANNEL_BINDING_BYTES,
 };
 
 struct proof_subject {
     const uint8_t *key;     /* PROOF_KEY_BYTES */
-    const uint8_t *session; /* PREAMBLE_SESSION_BYTES */
+    const uint8_t *session; /* PROOF_SESSION_BYTES */
     uint16_t lane;
     uint8_t binding[CHANNEL_BINDING_BYTES];
 };
@@ -34,7 +34,7 @@ static int make_proof(
     struct bytes_out o = bytes_out_init(subject, sizeof(subject));
 
     bytes_out_copy(&o, server ? SERVER_LABEL : CLIENT_LABEL, LABEL_BYTES);
-    bytes_out_copy(&o, s->session, PREAMBLE_SESSION_BYTES);
+    bytes_out_copy(&o, s->session, PROOF_SESSION_BYTES);
     bytes_out_u16(&o, s->lane);
     bytes_out_copy(&o, s->binding, CHANNEL_BINDING_BYTES);
 

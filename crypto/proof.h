@@ -12,7 +12,7 @@
 #include "transport/channel.h"
 #include "transport/preamble.h"
 
-enum { PROOF_BYTES = 32, PROOF_KEY_BYTES = 32 };
+enum { PROOF_BYTES = 32, PROOF_KEY_BYTES = 32, PROOF_SESSION_BYTES = 16 };
 
 /* The client goes first and sends its own. Then either checks the other's; a server that is
  * convinced sends its own, and one that is not says nothing. */

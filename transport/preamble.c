@@ -24,7 +24,7 @@ void preamble_encode(const struct preamble *p, uint8_t out[static PREAMBLE_BYTES
     bytes_out_u16(&o, p->minor);
     bytes_out_u16(&o, p->insecure ? FLAG_INSECURE : 0);
     bytes_out_u16(&o, p->lane);
-    bytes_out_copy(&o, p->session, PREAMBLE_SESSION_BYTES);
+    bytes_out_copy(&o, p->token, PREAMBLE_TOKEN_BYTES);
 }
 
 int preamble_decode(const uint8_t in[static PREAMBLE_BYTES], struct preamble *p, struct err *e)
@@ -42,7 +42,7 @@ int preamble_decode(const uint8_t in[static PREAMBLE_BYTES], struct preamble *p,
         return err_set(e, ERR_PEER, EPROTO, "a preamble with unknown flags (0x%04x)", flags);
     p->insecure = flags & FLAG_INSECURE;
     p->lane = bytes_in_u16(&i);
-    memcpy(p->session, bytes_in_take(&i, PREAMBLE_SESSION_BYTES), PREAMBLE_SESSION_BYTES);
+    memcpy(p->token, bytes_in_take(&i, PREAMBLE_TOKEN_BYTES), PREAMBLE_TOKEN_BYTES);
     return 0;
 }
 
@@ -78,7 +78,7 @@ void preamble_explain_refusal(const struct preamble *p, enum preamble_status sta
             "the peer wants TLS, this end was started with --insecure: it must be given at both "
             "ends or at neither");
         return;
-    case PREAMBLE_UNKNOWN_SESSION:
+    case PREAMBLE_UNKNOWN_TOKEN:
         err_set(e, ERR_REFUSED, ENOENT, "the peer's connection belongs to no migration here");
         return;
     case PREAMBLE_BUSY:
@@ -135,7 +135,7 @@ static int explain_answer(
             "%s listens with --insecure, without TLS: restart its listener without it, or give "
             "--insecure here too",
             host);
-    case PREAMBLE_UNKNOWN_SESSION:
+    case PREAMBLE_UNKNOWN_TOKEN:
         return err_set(e, ERR_PEER, ENOENT, "%s no longer knows this migration", host);
     case PREAMBLE_BUSY:
         return err_set(

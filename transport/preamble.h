@@ -3,7 +3,7 @@
  * The preamble: what a connection says in clear before TLS, so that the acceptor can route it
  * (docs/wire.md). Nothing in it is trusted for anything else.
  *
- *   client: 32 bytes  magic, major, minor, flags, lane, session     answer: 16 bytes
+ *   client: 32 bytes  magic, major, minor, flags, lane, token       answer: 16 bytes
  */
 #ifndef TRANSPORT_PREAMBLE_H
 #define TRANSPORT_PREAMBLE_H
@@ -17,7 +17,7 @@
 enum {
     PREAMBLE_BYTES = 32,
     PREAMBLE_ANSWER_BYTES = 16,
-    PREAMBLE_SESSION_BYTES = 16,
+    PREAMBLE_TOKEN_BYTES = 16,
     WIRE_MAJOR = 3,
     WIRE_MINOR = 0,
     LANE_CONTROL = 0xffff,
@@ -26,9 +26,9 @@ enum {
 
 struct preamble {
     uint16_t major, minor;
-    bool insecure;                           /* wants plaintext */
-    uint16_t lane;                           /* LANE_CONTROL, LANE_TRUNK or a lane's number */
-    uint8_t session[PREAMBLE_SESSION_BYTES]; /* zero: a new migration */
+    bool insecure;                       /* wants plaintext */
+    uint16_t lane;                       /* LANE_CONTROL, LANE_TRUNK or a lane's number */
+    uint8_t token[PREAMBLE_TOKEN_BYTES]; /* zero: a new migration */
 };
 
 enum preamble_status {
@@ -36,7 +36,7 @@ enum preamble_status {
     PREAMBLE_OTHER_VERSION = 1,
     PREAMBLE_NEEDS_TLS = 2,       /* the client wants plaintext, the server does not */
     PREAMBLE_NEEDS_PLAINTEXT = 3, /* the server was started with --insecure, the client was not */
-    PREAMBLE_UNKNOWN_SESSION = 4,
+    PREAMBLE_UNKNOWN_TOKEN = 4,
     PREAMBLE_BUSY = 5,
 };
 

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 enum {
-    LISTEN_BACKLOG = 128,
+    LISTEN_BACKLOG = 4096, /* the kernel caps it; a full queue costs a client a second */
     KEEPALIVE_IDLE_S = 10,
     KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_PROBES = 4,

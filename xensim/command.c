@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/command.h"
 #include "xensim/command_create.h"
-#include "xensim/command_device.h"
+#include "xensim/command_emulator.h"
 #include "xensim/command_domain.h"
 #include "xensim/command_wait.h"
+#include "xensim/device.h"
 #include "xensim/guest/run.h"
 #include "xensim/guest/verify.h"
 #include "xensim/hypervisor/domctl.h"
@@ -60,10 +61,12 @@ static int with_domain(struct host *h, struct words *w, struct answer *a,
     return rc;
 }
 
+/* As libxl does: with its devices. */
 static int act_destroy(struct domain *d, struct words *w, struct answer *a)
 {
     (void)w;
     (void)a;
+    device_detach(d->host, d->id, NULL);
     return domain_destroy(d);
 }
 
@@ -296,6 +299,10 @@ static const struct command {
     {"info", .plain = do_info},
     {"stop", .plain = do_stop},
     {"dominfo", .plain = do_dominfo},
+    {"attach", .plain = do_attach},
+    {"detach", .plain = do_detach},
+    {"devices", .plain = do_devices},
+    {"xenstore", .plain = do_xenstore},
     {"suspend", .waits = do_suspend},
     {"await", .waits = do_await},
     {"changes", .waits = do_changes},
@@ -314,7 +321,7 @@ static const struct command {
     {"verify", .with_domain = act_verify},
     {"describe", .with_domain = act_describe},
     {"writes", .with_domain = act_writes},
-    {"dm", .with_domain = act_device},
+    {"dm", .with_domain = act_emulator},
 };
 
 /* The entry of the table, or NULL. */

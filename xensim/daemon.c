@@ -2,7 +2,8 @@
 #include "xensim/daemon.h"
 #include "xensim/client.h"
 #include "xensim/conn.h"
-#include "xensim/guest/device.h"
+#include "xensim/guest/emulator.h"
+#include "xensim/device.h"
 #include "xensim/guest/run.h"
 #include "xensim/qmp.h"
 #include "xensim/usage.h"
@@ -41,8 +42,8 @@ struct daemon {
 static const struct host_ops host_ops = {.sweep_mappings = sessions_sweep_mappings,
     .start_guest = guest_start,
     .free_guest = guest_free,
-    .stop_device = device_stop,
-    .free_device = device_free};
+    .stop_emulator = emulator_stop,
+    .free_emulator = emulator_free};
 
 static bool parse_scheduler(const char *name, uint32_t *id)
 {
@@ -225,6 +226,9 @@ static int init_host(struct daemon *d, const struct options *o, struct err *e)
     h->scheduler = o->scheduler;
     h->ops = &host_ops;
     h->ops_arg = &d->sessions;
+    h->devices = devices_new();
+    if (!h->devices)
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
     sessions_init(&d->sessions, h);
     setrlimit(RLIMIT_NOFILE, &files);
     machine.dir = d->dir;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/qmp.h"
-#include "xensim/guest/device.h"
+#include "xensim/guest/emulator.h"
 #include "xensim/proto.h"
 
 #include "base/deadline.h"
@@ -26,10 +26,10 @@ struct qmp {
 
 static bool is_alive(struct domain *d)
 {
-    enum device_status status;
+    enum emulator_status status;
     bool logging;
 
-    return !device_query(d, &status, &logging) && status != DEVICE_DEAD;
+    return !emulator_query(d, &status, &logging) && status != EMULATOR_DEAD;
 }
 
 /* Into q->line, without its end. The connection of a device model that dies is closed. */
@@ -65,16 +65,16 @@ static bool asks(const struct qmp *q, const char *command)
 
 static int query_status(struct qmp *q)
 {
-    enum device_status status;
+    enum emulator_status status;
     bool logging;
     char text[128];
 
-    if (device_query(q->domain, &status, &logging))
+    if (emulator_query(q->domain, &status, &logging))
         return -EPIPE;
     snprintf(text, sizeof(text),
         "{\"return\": {\"status\": \"%s\", \"singlestep\": false, \"running\": %s}}\r\n",
-        status == DEVICE_RUNNING ? "running" : "paused",
-        status == DEVICE_RUNNING ? "true" : "false");
+        status == EMULATOR_RUNNING ? "running" : "paused",
+        status == EMULATOR_RUNNING ? "true" : "false");
     return answer(q, text);
 }
 
@@ -88,11 +88,11 @@ static int obey(struct qmp *q)
     else if (asks(q, "query-status"))
         return query_status(q);
     else if (asks(q, "cont"))
-        rc = device_continue(q->domain);
+        rc = emulator_continue(q->domain);
     else if (asks(q, "stop"))
-        rc = device_pause(q->domain);
+        rc = emulator_pause(q->domain);
     else if (asks(q, "xen-set-global-dirty-log"))
-        rc = device_log(q->domain, strstr(q->line, "true"));
+        rc = emulator_log(q->domain, strstr(q->line, "true"));
     if (rc == -EPIPE || rc == -ESRCH)
         return rc;
     if (rc)

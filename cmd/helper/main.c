@@ -74,7 +74,7 @@ static int switch_qemu_logdirty(void *arg, bool enable, struct err *e)
 /* The deadline is a backstop for a supervisor that says nothing: it has the limit. */
 static int ask_guest(struct helper *h, bool *pending, struct err *e)
 {
-    const int64_t limit_ns = h->native.job.suspend_ns + SUSPEND_BACKSTOP_NS;
+    const int64_t limit_ns = h->native.job.suspend_limit_ns + SUSPEND_BACKSTOP_NS;
     const int rc = suspend_open(&h->suspend, h->args.domid, e);
 
     *pending = false;
@@ -85,7 +85,7 @@ static int ask_guest(struct helper *h, bool *pending, struct err *e)
 static int suspend_guest(void *arg, struct err *e)
 {
     struct helper *h = arg;
-    const bool by_us = h->native.link_sock >= 0 && h->native.job.suspend_ns;
+    const bool by_us = h->native.link_sock >= 0 && h->native.job.suspend_limit_ns;
     bool pending;
     int rc;
 

@@ -173,14 +173,14 @@ static int hear_source(struct build *b, struct err *e)
 
 /* --- the loop --- */
 
-enum { CANCEL, MAILBOX, ACCEPTOR, OPERATION, SOURCES = OPERATION + OPERATION_FDS };
+enum { CANCEL, MAILBOX, ROUTER, OPERATION, SOURCES = OPERATION + OPERATION_FDS };
 
 static int wait_for_work(struct build *b, struct pollfd fds[static SOURCES], int64_t until_ns)
 {
     const int watched[OPERATION] = {
         [CANCEL] = b->in->cancel->event_fd,
         [MAILBOX] = mailbox_event_fd(b->in->box),
-        [ACCEPTOR] = b->lanes.acceptor_sock,
+        [ROUTER] = b->lanes.router_sock,
     };
     int64_t wake_ns = deadline_earlier(until_ns, b->in->ping_ns);
 
@@ -199,7 +199,7 @@ static int serve_source(struct build *b, const struct pollfd fds[static SOURCES]
 
     if (b->op.link_sock >= 0)
         rc = incoming_lanes_pass_on(&b->lanes, b->op.link_sock, e);
-    if (!rc && fds[ACCEPTOR].revents)
+    if (!rc && fds[ROUTER].revents)
         rc = incoming_lanes_take(&b->lanes, b->op.link_sock, e);
     if (!rc)
         rc = hear_source(b, e);

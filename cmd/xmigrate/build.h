@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The destination's counterpart of transfer.h: libxl's restore with the save helper
- * (libxl/operation.h), and the poll loop between that, the source and the acceptor. It relays
+ * (libxl/operation.h), and the poll loop between that, the source and the router. It relays
  * libxl's own stream, hands trunk and lanes to the helper, pings, and keeps the time limits. What
  * becomes of the domain is for receive.c to say.
  *

@@ -207,7 +207,7 @@ static int open_connection(struct negotiation *a, struct err *e)
         .speak_arg = a,
     };
     struct channel *ch;
-    int rc = peer_connect(&o->address, &p, &ch, &a->peer, e);
+    int rc = peer_connect_patiently(&o->address, &p, &ch, &a->peer, e);
 
     if (rc)
         return rc;

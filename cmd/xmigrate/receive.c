@@ -7,9 +7,10 @@
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "cmd/xmigrate/receive_private.h"
-#include "cmd/xmigrate/session/acceptor.h"
+#include "cmd/xmigrate/session/router.h"
 #include "cmd/xmigrate/session/measured.h"
 #include "cmd/signals.h"
+#include "crypto/token.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -59,6 +60,19 @@ static int make_secrets(struct receive *r, struct err *e)
     return 0;
 }
 
+/* Whoever shows the token of one of its connections gets here, once. */
+static int expect_connections(struct receive *r, bool has_trunk, struct err *e)
+{
+    uint8_t tokens[ROUTER_MAX_TOKENS][PREAMBLE_TOKEN_BYTES];
+    const unsigned count = r->accept.lanes + has_trunk;
+    int rc = 0;
+
+    for (unsigned i = 0; i < count && !rc; i++)
+        rc = lane_token(r->accept.key, r->accept.session,
+            i < r->accept.lanes ? (uint16_t)i : LANE_TRUNK, tokens[i], e);
+    return rc ? rc : router_register(r->build.lanes.router_sock, count, tokens[0], e);
+}
+
 /* Everything that the helper has to know except the domid, which libxl allocates. */
 static void fill_job(struct receive *r)
 {
@@ -89,7 +103,7 @@ static int prepare(struct receive *r, struct err *e)
     if (!rc)
         rc = build_prepare(&r->build, e);
     if (!rc)
-        rc = acceptor_register(r->build.lanes.acceptor_sock, r->accept.session, e);
+        rc = expect_connections(r, true, e);
     if (!rc)
         fill_job(r);
     return rc;
@@ -132,7 +146,7 @@ static int answer_measurement(struct receive *r, struct err *e)
         .connect_ns = r->o->silent_ns,
     };
     const struct measured_params p = {
-        .acceptor_sock = r->build.lanes.acceptor_sock,
+        .router_sock = r->build.lanes.router_sock,
         .session = &session,
         .log = &r->in.log,
     };
@@ -141,7 +155,7 @@ static int answer_measurement(struct receive *r, struct err *e)
     if (!rc)
         rc = make_secrets(r, e);
     if (!rc)
-        rc = acceptor_register(r->build.lanes.acceptor_sock, r->accept.session, e);
+        rc = expect_connections(r, false, e);
     if (!rc)
         rc = message_send_accept(&r->in.control, &r->accept, e);
     session.lanes = r->accept.lanes;
@@ -159,9 +173,19 @@ static int answer_measurement(struct receive *r, struct err *e)
 
 /* --- which of them --- */
 
-static int serve(struct receive *r, int fd, const struct preamble *preamble, struct err *e)
+/* The other end is who it says: TLS has shown it, or, without, it speaks. */
+static int meet(struct receive *r, int fd, const struct preamble *preamble, struct err *e)
 {
     int rc = incoming_open(&r->in, fd, preamble, e);
+
+    if (!rc && r->o->insecure)
+        rc = incoming_await_word(&r->in, e);
+    return rc ? rc : router_tell_admitted(r->build.lanes.router_sock, e);
+}
+
+static int serve(struct receive *r, int fd, const struct preamble *preamble, struct err *e)
+{
+    int rc = meet(r, fd, preamble, e);
 
     if (rc) {
         log_error(&r->in.log, "%s", e->text);
@@ -192,7 +216,7 @@ static void clean_up(struct receive *r)
 }
 
 int receive_main(const struct listen_options *o, const struct log *log, int fd,
-    const struct preamble *preamble, int acceptor_sock)
+    const struct preamble *preamble, int router_sock)
 {
     struct receive *r = calloc(1, sizeof(*r));
     struct err e = ERR_INIT;
@@ -207,7 +231,7 @@ int receive_main(const struct listen_options *o, const struct log *log, int fd,
             .xl = &r->xl,
             .admission = &r->admission,
             .journal = &r->journal,
-            .lanes = {.acceptor_sock = acceptor_sock},
+            .lanes = {.router_sock = router_sock},
             .lock = {.fd = -1}},
     };
     incoming_init(&r->in, o, log, &r->cancel);

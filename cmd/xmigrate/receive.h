@@ -14,9 +14,9 @@
 #include "cmd/xmigrate/session/listener.h"
 #include "transport/preamble.h"
 
-/* Takes over fd (the new migration's control connection, its preamble read) and acceptor_sock.
+/* Takes over fd (the new migration's control connection, its preamble read) and router_sock.
  * Returns an exit code; does not return when it becomes the monitor. */
 int receive_main(const struct listen_options *o, const struct log *log, int fd,
-    const struct preamble *preamble, int acceptor_sock);
+    const struct preamble *preamble, int router_sock);
 
 #endif

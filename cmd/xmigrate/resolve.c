@@ -55,7 +55,7 @@ static int call(struct resolve *r, const struct journal_record *s, struct err *e
     snprintf(a.host, sizeof(a.host), "%s", s->host);
     p.tls = r->tls;
     if (!rc)
-        rc = peer_connect(&a, &p, &ch, &peer, e);
+        rc = peer_connect_patiently(&a, &p, &ch, &peer, e);
     if (rc)
         return rc;
     control_init(&r->control, ch);

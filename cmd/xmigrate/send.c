@@ -119,7 +119,7 @@ static void fill_transfer(struct send *s)
     job->costs = s->a.costs;
     job->result_ns = o->start_ns;
     /* A guest with a device model is libxl's to suspend, with that. */
-    job->suspend_ns = s->a.domain.type == LIBXL_DOMAIN_TYPE_HVM ? 0 : o->suspend_ns;
+    job->suspend_limit_ns = s->a.domain.type == LIBXL_DOMAIN_TYPE_HVM ? 0 : o->suspend_ns;
 }
 
 static int tell_failure(struct send *s, struct err *why, int code, const char *guest)

@@ -5,15 +5,15 @@
 Prints its own port. It passes everything on until the source sends GO on the control connection
 (of xmigrate --insecure): then the wire is cut before GO went through, or after, so that no answer
 comes back. A mute wire takes all connections but control without a word; a slow one lets each of
-them wait for two seconds first. On a tapped one a stranger reads along: with each preamble but
-control's he connects, too, before and after, and then says nothing.
+them wait for two seconds first. On a tapped one a stranger reads along: after each preamble but
+control's he connects with it, too, and then says nothing.
 """
 import asyncio
 import struct
 import sys
 
 PREAMBLE, CONTROL, GO = 32, 0xffff, 7
-STRANGERS = 2  # before each connection, and after it
+STRANGERS = 4  # with each connection
 strangers = []
 
 
@@ -64,9 +64,8 @@ async def serve(port, mode):
             return
         if not control and mode == 'slow':
             await asyncio.sleep(2)
-        if not control and mode == 'tapped':
-            await intrude(port, preamble)
         far_writer.write(preamble)
+        await far_writer.drain()
         if not control and mode == 'tapped':
             await intrude(port, preamble)
         if control and mode in ('before-go', 'after-go'):

@@ -107,8 +107,10 @@ class Source:
     def open_lane(self, port, accept, lane):
         """Its proof is right; what comes then need not be."""
         session, key = bytes.fromhex(accept["session"]), bytes.fromhex(accept["key"])
+        named = b"xmigrate lane token" + session + struct.pack("<H", lane)
+        token = hmac.new(key, named, hashlib.sha256).digest()[:16]
         sock = socket.create_connection(("127.0.0.1", port), timeout=60)
-        sock.sendall(b"\x8fxmigr\r\n" + struct.pack("<HHHH", MAJOR, 0, 1, lane) + session)
+        sock.sendall(b"\x8fxmigr\r\n" + struct.pack("<HHHH", MAJOR, 0, 1, lane) + token)
         said = b"xmigrate lane client" + session + struct.pack("<H", lane) + bytes(32)
         sock.recv(16, socket.MSG_WAITALL)
         sock.sendall(hmac.new(key, said, hashlib.sha256).digest())

@@ -15,7 +15,7 @@ grep -q 'save helper hangs' moving.err || fail "not said: $(cat moving.err)"
 ! kill -0 "$helper" 2>/dev/null || fail "the hanging helper is still there"
 untouched a b g
 moving a g --bandwidth 100M --silent-timeout 6s
-receiver=$(pgrep -P $listener)
+receiver=$(pgrep -x -P $listener xmigrate)
 kill -STOP $receiver
 ended 3
 kill -CONT $receiver

@@ -12,8 +12,8 @@ victims() {
     case $1 in
     sender) echo $mover ;;
     sender-helper) pgrep -P "$mover" -f save-helper ;;
-    receiver) pgrep -P "$listener" ;;
-    receiver-helper) for p in $(pgrep -P "$listener"); do pgrep -P "$p"; done ;;
+    receiver) pgrep -x -P "$listener" xmigrate ;;
+    receiver-helper) for p in $(pgrep -x -P "$listener" xmigrate); do pgrep -P "$p"; done ;;
     esac
 }
 # strike WHO STAGE: read events until that one comes, and kill at once. Whom, is looked up when

@@ -16,7 +16,7 @@ launch said err "${command[@]}"
 mover=$launched
 wait_for 20 grep -q '"progress"' said
 state_is a g suspended
-kill -KILL "$(pgrep -P "$listener")" || fail "no receiver to kill"
+kill -KILL "$(pgrep -x -P "$listener" xmigrate)" || fail "no receiver to kill"
 wait $mover
 [ $? -eq 3 ] || fail "ended with $?, not 3: $(cat err)"
 untouched a b g

@@ -23,7 +23,7 @@ for type in pv pvh; do
     moving a g --bandwidth 1G --lanes 64 --compress auto
     wait_for 60 grep -q '"round":2' moving.json
     under source 1 $mover "$(helper)"
-    receiver=$(pgrep -n -P $listener)
+    receiver=$(pgrep -n -x -P $listener xmigrate)
     under destination 10 "$receiver" "$(pgrep -P "$receiver")"
     kill -TERM $mover
     ended 3

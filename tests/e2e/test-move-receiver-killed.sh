@@ -8,7 +8,7 @@
 two_hosts
 listen b
 guest a g --type pv --memory 256M
-receiver() { pgrep -n -P "$listener"; } # the last one may still say goodbye
+receiver() { pgrep -n -x -P "$listener" xmigrate; } # the last one may still say goodbye
 their_helper() { pgrep -P "$(receiver)" -f save-helper; }
 for signal in TERM KILL; do
     moving a g --bandwidth 100M

@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Who reads along on the network knows the session's number: his silent connections, opened beside
-# all that belong to a move, neither stop it nor keep it waiting, and the same for an estimate.
+# Who reads along on the network sees the tokens of trunk and lanes: his silent connections, opened with
+# them beside all that belong to a move, neither stop it nor keep it waiting, and the same for an
+# estimate.
 . "$E2E/lib.sh"
 . "$E2E/move.sh"
 two_hosts

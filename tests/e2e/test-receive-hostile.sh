@@ -17,7 +17,7 @@ port=$(sed -n 's/.*port \([0-9]*\).*/\1/p;q' out)
 nothing_left() {
     for _ in $(seq 300); do
         [ "$("$X" list b | wc -l)" -eq 1 ] && ! ls run | grep -q -e '^in-' -e '^link-' &&
-            [ -z "$(pgrep -P "$(head -n 1 pids)")" ] &&
+            [ -z "$(pgrep -x -P "$(head -n 1 pids)" xmigrate)" ] &&
             return 0
         sleep 0.1
     done

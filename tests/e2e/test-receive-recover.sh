@@ -20,7 +20,7 @@ ended() {
 }
 
 receivers() {
-    pgrep -P $listener
+    pgrep -x -P $listener xmigrate
 }
 
 helpers() {

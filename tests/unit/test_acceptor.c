@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The acceptor with hostile and with honest connections, no Xen: its children here only say what
- * they got.
+ * Acceptor and router with hostile and with honest connections, no Xen: its children here only say
+ * what they got.
  */
 #include "cmd/xmigrate/session/acceptor.h"
+#include "cmd/xmigrate/session/router.h"
 
 #include "base/deadline.h"
 #include "base/io.h"
@@ -18,6 +19,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +27,8 @@
 
 #define LIMIT_NS    (10 * NS_PER_S)
 #define PREAMBLE_NS (500 * NS_PER_MS)
+
+enum { STRANGER = 0x7fff, LANES = 8 };
 
 struct fixture {
     pid_t pid;
@@ -49,28 +53,36 @@ static int tell(int fd, uint16_t lane, uint16_t serial)
     return rc;
 }
 
-/* The session of a test's migration: the lane of its first connection cannot carry one, so the
- * minor version of its preamble does. */
-static void make_session(uint16_t number, uint8_t session[static PREAMBLE_SESSION_BYTES])
+/* Of a test's migration: the lane of its first connection cannot carry its number, so the minor
+ * version of its preamble does. */
+static void make_token(uint16_t number, uint16_t lane, uint8_t token[static PREAMBLE_TOKEN_BYTES])
 {
-    memset(session, 0x5a, PREAMBLE_SESSION_BYTES);
-    memcpy(session, &number, sizeof(number));
+    memset(token, 0x5a, PREAMBLE_TOKEN_BYTES);
+    memcpy(token, &number, sizeof(number));
+    memcpy(token + sizeof(number), &lane, sizeof(lane));
 }
 
-/* In the child. Minor version 0: die at once. */
-static int serve(void *arg, int fd, const struct preamble *preamble, int acceptor_sock)
+/* In the child. Minor version 0: die at once; STRANGER: wait for it to prove itself, as TLS does.
+ */
+static int serve(void *arg, int fd, const struct preamble *preamble, int router_sock)
 {
-    uint8_t session[PREAMBLE_SESSION_BYTES], bytes[PREAMBLE_BYTES];
+    uint8_t tokens[LANES][PREAMBLE_TOKEN_BYTES], bytes[PREAMBLE_BYTES];
     struct err e = ERR_INIT;
     uint16_t serial = 0;
 
     (void)arg;
     if (!preamble->minor)
         return 1;
-    make_session(preamble->minor, session);
-    if (acceptor_register(acceptor_sock, session, &e) || tell(fd, preamble->lane, ++serial))
+    if (preamble->minor == STRANGER) {
+        io_wait(fd, POLLIN, NULL, deadline_in(LIMIT_NS));
         return 1;
-    for (int conn; !acceptor_next(acceptor_sock, bytes, &conn, deadline_in(LIMIT_NS), &e);) {
+    }
+    for (uint16_t i = 0; i < LANES; i++)
+        make_token(preamble->minor, i, tokens[i]);
+    if (router_tell_admitted(router_sock, &e) ||
+        router_register(router_sock, LANES, tokens[0], &e) || tell(fd, preamble->lane, ++serial))
+        return 1;
+    for (int conn; !router_next(router_sock, bytes, &conn, deadline_in(LIMIT_NS), &e);) {
         struct preamble p;
 
         if (preamble_decode(bytes, &p, &e) || tell(conn, p.lane, ++serial))
@@ -86,21 +98,47 @@ static void drop_line(void *arg, enum log_level level, const char *line)
     (void)line;
 }
 
-static int run_acceptor(int listen_fd)
+static const struct log silent = {.max = LOG_ERROR, .write = drop_line};
+
+static int run_acceptor(int listen_fd, int router_sock)
 {
-    const struct log log = {.max = LOG_ERROR, .write = drop_line};
-    struct cancel cancel;
     struct err e = ERR_INIT;
     const struct acceptor_params p = {
         .listen_fd = listen_fd,
         .preamble_ns = PREAMBLE_NS,
-        .log = &log,
-        .cancel = &cancel,
-        .serve = serve,
+        .log = &silent,
+        .router_sock = router_sock,
     };
 
+    return acceptor_run(&p, &e);
+}
+
+/* Both, each in a process of its own, as the listener has them. */
+static int run_listener(int listen_fd)
+{
+    struct cancel cancel;
+    struct err e = ERR_INIT;
+    struct router_params p = {.log = &silent, .cancel = &cancel, .serve = serve};
+    int pair[2], rc;
+    pid_t acceptor;
+
     alarm(60); /* a test that dies leaves nothing behind */
-    return cancel_init(&cancel, &e) || signals_fire(&cancel, &e) || acceptor_run(&p, &e);
+    if (cancel_init(&cancel, &e) || signals_fire(&cancel, &e) ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair))
+        return 1;
+    acceptor = fork();
+    if (!acceptor) {
+        signals_reset();
+        close(pair[0]);
+        _exit(run_acceptor(listen_fd, pair[1]));
+    }
+    close(listen_fd);
+    close(pair[1]);
+    p.acceptor_sock = pair[0];
+    rc = router_run(&p, &e);
+    close(pair[0]);
+    waitpid(acceptor, NULL, 0);
+    return rc;
 }
 
 static int start(void **arg)
@@ -114,7 +152,7 @@ static int start(void **arg)
         return -1;
     f->pid = fork();
     if (!f->pid)
-        _exit(run_acceptor(fd));
+        _exit(run_listener(fd));
     close(fd);
     *arg = f;
     return 0;
@@ -162,7 +200,7 @@ static struct preamble lane_of(uint16_t number, uint16_t lane)
 {
     struct preamble p = {.major = WIRE_MAJOR, .lane = lane};
 
-    make_session(number, p.session);
+    make_token(number, lane, p.token);
     return p;
 }
 
@@ -177,13 +215,13 @@ static void assert_serves(const struct fixture *f, uint16_t number)
     assert_int_equal(note.serial, 1);
 }
 
-static void lanes_reach_the_owner_of_their_session(void **arg)
+static void lanes_reach_the_owner_of_their_token(void **arg)
 {
     const struct fixture *f = *arg;
 
     assert_serves(f, 1);
     assert_serves(f, 2);
-    for (uint16_t i = 0; i < 8; i++)
+    for (uint16_t i = 0; i < LANES; i++)
         for (uint16_t number = 1; number <= 2; number++) {
             const struct preamble p = lane_of(number, i);
             struct err e = ERR_INIT;
@@ -195,7 +233,21 @@ static void lanes_reach_the_owner_of_their_session(void **arg)
         }
 }
 
-static void unknown_session_is_refused(void **arg)
+/* Whoever reads it on the network comes second. */
+static void token_is_good_for_one(void **arg)
+{
+    const struct preamble p = lane_of(1, 0);
+    struct err e = ERR_INIT;
+    struct note note;
+
+    assert_serves(*arg, 1);
+    assert_int_equal(ask(*arg, &p, &note, &e), 0);
+    for (int i = 0; i < 3; i++)
+        assert_true(ask(*arg, &p, &note, &e) < 0);
+    assert_int_equal(e.code, ENOENT);
+}
+
+static void unknown_token_is_refused(void **arg)
 {
     const struct preamble p = lane_of(7, 0);
     struct err e = ERR_INIT;
@@ -212,7 +264,7 @@ static void dead_owner_is_forgotten(void **arg)
     struct err e = ERR_INIT;
     struct note note;
 
-    for (int i = 0; i < 2 * ACCEPTOR_MAX_STARTING; i++)
+    for (int i = 0; i < 2 * ROUTER_MAX_HALF_OPEN; i++)
         assert_true(ask(*arg, &dies, &note, &e) < 0);
     assert_serves(*arg, 1);
 }
@@ -272,8 +324,8 @@ static void slow_preamble_is_dropped_in_time(void **arg)
 {
     uint8_t bytes[PREAMBLE_BYTES];
     const struct preamble p = new_migration(1);
-    const int fd = dial(*arg);
     const int64_t begin_ns = now_ns();
+    const int fd = dial(*arg);
     int rc = -ETIMEDOUT;
     char byte;
 
@@ -299,6 +351,28 @@ static void crowd_of_idlers_does_not_shut_others_out(void **arg)
     assert_serves(*arg, 1);
     assert_true(now_ns() - begin_ns < PREAMBLE_NS);
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+        close(fds[i]);
+}
+
+/* They have sent a preamble, and then say nothing. */
+static void crowd_of_strangers_does_not_shut_others_out(void **arg)
+{
+    const struct preamble stranger = new_migration(STRANGER);
+    int fds[2 * ROUTER_MAX_HALF_OPEN_PER_ADDRESS];
+    const size_t count = sizeof(fds) / sizeof(fds[0]);
+    uint8_t bytes[PREAMBLE_BYTES];
+
+    preamble_encode(&stranger, bytes);
+    for (size_t i = 0; i < count; i++) {
+        fds[i] = dial(*arg);
+        assert_int_equal(
+            io_write_full(fds[i], bytes, sizeof(bytes), NULL, deadline_in(LIMIT_NS)), 0);
+    }
+    /* The oldest were closed, and no more than that; the last one who came still waits. */
+    assert_int_equal(io_wait(fds[0], POLLIN, NULL, deadline_in(LIMIT_NS)), 0);
+    assert_serves(*arg, 1);
+    assert_int_equal(io_wait(fds[count - 1], POLLIN, NULL, now_ns()), -ETIMEDOUT);
+    for (size_t i = 0; i < count; i++)
         close(fds[i]);
 }
 
@@ -329,7 +403,7 @@ static void children_outlive_the_acceptor(void **arg)
     assert_true(again >= 0);
     f->pid = fork();
     if (!f->pid)
-        _exit(run_acceptor(again));
+        _exit(run_listener(again));
     close(again);
     assert_serves(f, 2);
 }
@@ -351,8 +425,9 @@ static void port_in_use_is_said(void **arg)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_ACCEPTOR(lanes_reach_the_owner_of_their_session),
-        WITH_ACCEPTOR(unknown_session_is_refused),
+        WITH_ACCEPTOR(lanes_reach_the_owner_of_their_token),
+        WITH_ACCEPTOR(token_is_good_for_one),
+        WITH_ACCEPTOR(unknown_token_is_refused),
         WITH_ACCEPTOR(dead_owner_is_forgotten),
         WITH_ACCEPTOR(other_version_is_refused_with_both),
         WITH_ACCEPTOR(plaintext_is_refused),
@@ -360,6 +435,7 @@ int main(void)
         WITH_ACCEPTOR(stranger_is_dropped_at_once),
         WITH_ACCEPTOR(slow_preamble_is_dropped_in_time),
         WITH_ACCEPTOR(crowd_of_idlers_does_not_shut_others_out),
+        WITH_ACCEPTOR(crowd_of_strangers_does_not_shut_others_out),
         WITH_ACCEPTOR(children_outlive_the_acceptor),
         WITH_ACCEPTOR(port_in_use_is_said),
     };

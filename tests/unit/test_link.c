@@ -75,7 +75,7 @@ static struct link_job sample_job(void)
             .low_ns = 9,
             .high_ns = 10},
         .result_ns = 5,
-        .suspend_ns = 6,
+        .suspend_limit_ns = 6,
     };
 
     for (int i = 0; i < LINK_KEY_BYTES; i++)

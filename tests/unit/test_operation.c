@@ -85,7 +85,7 @@ static int give_job(void *arg, struct link_job *job, int *lock_fd, struct err *e
     if (s->no_job)
         return err_set(e, ERR_LOCAL, ESRCH, "no job for it");
     *job = (struct link_job){
-        .role = LINK_SOURCE, .domid = 7, .lanes = 3, .suspend_ns = s->helper_suspends ? 1 : 0};
+        .role = LINK_SOURCE, .domid = 7, .lanes = 3, .suspend_limit_ns = s->helper_suspends ? 1 : 0};
     *lock_fd = STDIN_FILENO;
     return 0;
 }

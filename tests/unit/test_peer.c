@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-static const uint8_t session[PREAMBLE_SESSION_BYTES] = {1, 2, 3};
-static const uint8_t other_session[PREAMBLE_SESSION_BYTES] = {1, 2, 4};
+static const uint8_t session[PEER_SESSION_BYTES] = {1, 2, 3};
+static const uint8_t other_session[PEER_SESSION_BYTES] = {1, 2, 4};
 static const uint8_t key[PEER_KEY_BYTES] = {9, 8, 7};
 static const uint8_t other_key[PEER_KEY_BYTES] = {9, 8, 6};
 
@@ -78,6 +78,7 @@ static struct side side_of(struct tls_context *tls, const struct host *peer, uin
 
     if (lane == LANE_CONTROL)
         return s;
+    memset(s.p.token, 0x5a, sizeof(s.p.token));
     s.p.session = session;
     s.p.key = key;
     s.p.expected_fingerprint = tls ? tls_own_fingerprint(peer->tls) : NULL;
@@ -174,6 +175,18 @@ static void test_a_lane_without_the_key_is_refused(void **state)
 }
 
 /* The server that holds another key says nothing, so the client does not talk to it either. */
+/* Somebody between the two may swap the tokens of two lanes. */
+static void test_a_lane_of_another_session_is_refused(void **state)
+{
+    struct meeting *m = *state;
+
+    aim(m, 3);
+    m->client.p.session = other_session;
+    meet(m);
+    assert_refused(m);
+    assert_says(&m->server.err, "does not prove that it belongs to this migration");
+}
+
 static void test_a_server_without_the_key_is_refused(void **state)
 {
     struct meeting *m = *state;
@@ -245,7 +258,7 @@ static void test_what_the_acceptor_routed_wrongly_is_refused(void **state)
     struct meeting *m = *state;
 
     aim(m, 3);
-    m->client.p.session = other_session;
+    m->client.p.token[0] ^= 1;
     meet(m);
     assert_refused(m);
     assert_says(&m->client.err, "no longer knows this migration");
@@ -337,6 +350,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         MEETING(test_control_trunk_and_lanes_open),
         MEETING(test_a_lane_without_the_key_is_refused),
+        MEETING(test_a_lane_of_another_session_is_refused),
         MEETING(test_a_server_without_the_key_is_refused),
         MEETING(test_a_lane_from_another_trusted_host_is_refused),
         MEETING(test_a_lane_to_another_trusted_host_is_refused),

@@ -22,8 +22,8 @@ static struct preamble sample(void)
 {
     struct preamble p = {.major = WIRE_MAJOR, .minor = WIRE_MINOR, .insecure = true, .lane = 3};
 
-    for (unsigned i = 0; i < PREAMBLE_SESSION_BYTES; i++)
-        p.session[i] = (uint8_t)(0xa0 + i);
+    for (unsigned i = 0; i < PREAMBLE_TOKEN_BYTES; i++)
+        p.token[i] = (uint8_t)(0xa0 + i);
     return p;
 }
 
@@ -41,7 +41,7 @@ static void test_bytes_are_those_of_the_page(void **state)
     assert_int_equal(back.major, WIRE_MAJOR);
     assert_true(back.insecure);
     assert_int_equal(back.lane, 3);
-    assert_memory_equal(back.session, p.session, sizeof(p.session));
+    assert_memory_equal(back.token, p.token, sizeof(p.token));
 }
 
 static void test_reserved_flags_are_an_error_in_our_version_only(void **state)
@@ -190,7 +190,7 @@ static void test_each_refusal_says_what_to_do(void **state)
     } refusals[] = {
         {PREAMBLE_NEEDS_TLS, "leave --insecure away"},
         {PREAMBLE_NEEDS_PLAINTEXT, "listens with --insecure"},
-        {PREAMBLE_UNKNOWN_SESSION, "no longer knows this migration"},
+        {PREAMBLE_UNKNOWN_TOKEN, "no longer knows this migration"},
         {PREAMBLE_BUSY, "too many connections"},
     };
     int *ends = *state;

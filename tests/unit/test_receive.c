@@ -20,6 +20,7 @@
 #include "cmd/xmigrate/session/measured.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "crypto/peer.h"
+#include "crypto/token.h"
 #include "engine/xen/rescue.h"
 #include "tests/unit/fake_libxl.h"
 
@@ -83,7 +84,7 @@ static struct {
     enum control_type told_by;
 
     struct control control; /* the source's end */
-    int acceptor_sock;      /* the acceptor's end */
+    int router_sock;        /* the router's end */
     pthread_t thread;
 } now;
 
@@ -813,12 +814,13 @@ static void open_lane(uint16_t lane)
 {
     struct preamble p = {.major = WIRE_MAJOR, .lane = lane};
     uint8_t bytes[PREAMBLE_BYTES];
+    struct err e = ERR_INIT;
     int pair[2];
 
-    memcpy(p.session, now.accept.session, sizeof(p.session));
+    assert_int_equal(lane_token(now.accept.key, now.accept.session, lane, p.token, &e), 0);
     preamble_encode(&p, bytes);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    packet_send(now.acceptor_sock, bytes, sizeof(bytes), pair[0], NULL, deadline_in(LIMIT_NS));
+    packet_send(now.router_sock, bytes, sizeof(bytes), pair[0], NULL, deadline_in(LIMIT_NS));
     close(pair[0]);
     close(pair[1]);
 }
@@ -829,8 +831,8 @@ static void source_opens_its_lanes(void)
     open_lane(0);
     open_lane(1);
     /* No more will come; that is no reason to fail. */
-    close(now.acceptor_sock);
-    now.acceptor_sock = -1;
+    close(now.router_sock);
+    now.router_sock = -1;
     send_stream();
     assert_int_equal(hear(), CONTROL_READY);
     send_abort("enough");
@@ -839,14 +841,19 @@ static void source_opens_its_lanes(void)
 
 static void source_opens_lanes_early(void)
 {
-    uint8_t session[PREAMBLE_SESSION_BYTES];
+    uint8_t said[1 + 4 * PREAMBLE_TOKEN_BYTES], token[PREAMBLE_TOKEN_BYTES];
+    struct err e = ERR_INIT;
     int none;
 
     offer();
-    assert_int_equal(packet_recv(now.acceptor_sock, session, sizeof(session), &none, NULL,
-                         deadline_in(LIMIT_NS)),
-        sizeof(session));
-    assert_memory_equal(session, now.accept.session, sizeof(session));
+    /* That it knows its peer, then which connections are its own. */
+    assert_int_equal(
+        packet_recv(now.router_sock, said, sizeof(said), &none, NULL, deadline_in(LIMIT_NS)), 1);
+    assert_int_equal(
+        packet_recv(now.router_sock, said, sizeof(said), &none, NULL, deadline_in(LIMIT_NS)),
+        1 + 3 * sizeof(token));
+    assert_int_equal(lane_token(now.accept.key, now.accept.session, LANE_TRUNK, token, &e), 0);
+    assert_memory_equal(said + 1 + 2 * sizeof(token), token, sizeof(token));
     source_opens_its_lanes();
 }
 
@@ -930,13 +937,13 @@ static int receive(void)
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, acceptor), 0);
     assert_int_equal(tcp_channel(control[0], "source", NULL, LIMIT_NS, &ch, &e), 0);
     control_init(&now.control, ch);
-    now.acceptor_sock = acceptor[0];
+    now.router_sock = acceptor[0];
     assert_int_equal(pthread_create(&now.thread, NULL, run_source, NULL), 0);
     code = receive_main(&o, &log, control[1], &preamble, acceptor[1]);
     pthread_join(now.thread, NULL);
     control_close(&now.control);
-    if (now.acceptor_sock >= 0)
-        close(now.acceptor_sock);
+    if (now.router_sock >= 0)
+        close(now.router_sock);
     assert_null(getenv(LINK_ENV));
     return code;
 }

@@ -499,8 +499,8 @@ static void *run_peer(void *arg)
     return NULL;
 }
 
-int peer_connect(const struct tcp_address *a, const struct peer_params *p, struct channel **ch,
-    struct tls_peer *peer, struct err *e)
+int peer_connect_patiently(const struct tcp_address *a, const struct peer_params *p,
+    struct channel **ch, struct tls_peer *peer, struct err *e)
 {
     struct channel *far;
     int fds[2];

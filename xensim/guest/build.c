@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/guest/build.h"
-#include "xensim/guest/device.h"
+#include "xensim/guest/emulator.h"
+#include "xensim/guest/disk.h"
 #include "xensim/guest/pagetables.h"
 #include "xensim/hypervisor/pagetype.h"
 #include "xensim/hypervisor/physmap.h"
@@ -99,6 +100,7 @@ static int lay_out(struct build *b)
     k->mix = p->mix;
     k->suspend_mode = (uint8_t)p->suspend_mode;
     k->suspend_delay_ns = p->suspend_delay_ns;
+    k->disk_delay_ns = p->disk_delay_ns;
     k->pages_per_s = p->pages_per_s;
     k->remaps_per_s = d->hvm ? 0 : p->remaps_per_s;
     k->forks_per_s = d->hvm ? 0 : p->forks_per_s;
@@ -122,10 +124,11 @@ static int lay_out(struct build *b)
         k->shadow = take(&next, GUEST_NR_WINDOWS);
     }
     if (d->emulated)
-        k->ring = take(&next, DEVICE_RING_PAGES);
+        k->dma = take(&next, EMULATOR_RING_PAGES);
     k->table = take(&next, div_up(k->nr_pages, 1024));
     k->trace_length = p->pattern == PATTERN_FILE ? trace_count(p->trace) : 0;
     k->trace = take(&next, div_up(k->trace_length, 512));
+    k->rings = take(&next, (uint64_t)GUEST_DISK_PAGES * p->disks);
     if (next + 64ull * p->vcpus > k->nr_pages)
         return err_set(b->e, ERR_USAGE, EINVAL,
             "--memory is too small: this guest needs %llu KiB for its own tables and 256 KiB of "
@@ -328,8 +331,10 @@ static void fill_data(struct build *b)
         content_fill(page(b, index), &k->mix, k->seed, index, 1);
         ((uint32_t *)page(b, k->table.first + index / 1024))[index % 1024] = 1;
     }
-    for (uint64_t i = 0; i < k->ring.count; i++)
-        content_fill(page(b, k->ring.first + i), &k->mix, k->seed, k->ring.first + i, 1);
+    for (uint64_t i = 0; i < k->dma.count; i++)
+        content_fill(page(b, k->dma.first + i), &k->mix, k->seed, k->dma.first + i, 1);
+    for (uint64_t i = 0; i < k->rings.count; i++)
+        memset(page(b, k->rings.first + i), 0, PAGE_BYTES);
     k->initial_sum = k->data.count;
     for (uint64_t i = 0; i < k->trace_length; i++) {
         uint64_t *slot = (uint64_t *)page(b, k->trace.first + i / 512) + i % 512;
@@ -441,18 +446,18 @@ static int set_pv_state(struct build *b)
 }
 
 /* Its ring lies below the hole, where indices are frame numbers. */
-static int start_device(const struct build *b)
+static int start_emulator(const struct build *b)
 {
     const struct guest_kernel *k = &b->k;
-    const struct device_state state = {
+    const struct emulator_state state = {
         .seed = k->seed,
-        .first_index = k->ring.first,
-        .first_pfn = guest_pfn(k, k->ring.first),
-        .count = k->ring.count,
+        .first_index = k->dma.first,
+        .first_pfn = guest_pfn(k, k->dma.first),
+        .count = k->dma.count,
         .mix = k->mix,
         .writes_per_s = b->p->dma_per_s,
     };
-    const int rc = device_start(b->d, &state, DEVICE_RUNNING);
+    const int rc = emulator_start(b->d, &state, EMULATOR_RUNNING);
 
     return rc ? err_sys(b->e, ERR_LOCAL, -rc, "cannot start the device model") : 0;
 }
@@ -493,5 +498,5 @@ int guest_build(struct domain *d, const struct guest_params *p, struct err *e)
         memcpy(page(&b, INDEX_KERNEL), &b.k, sizeof(b.k));
     pthread_mutex_unlock(&d->lock);
     free(g.mfns);
-    return rc || !d->emulated ? rc : start_device(&b);
+    return rc || !d->emulated ? rc : start_emulator(&b);
 }

@@ -70,6 +70,8 @@ struct guest_kernel {
     uint8_t suspend_mode, pad[4];
     int64_t pages_per_s;
     int64_t suspend_delay_ns;
+    int64_t
+        disk_delay_ns; /* what backends take to answer a guest that suspends; 0: all is answered */
     uint32_t remaps_per_s, forks_per_s, balloons_per_s, nr_faults;
     struct guest_region table; /* versions, 1024 a page */
     struct guest_region trace; /* indices, 512 a page */
@@ -79,8 +81,9 @@ struct guest_kernel {
     struct guest_region tables;  /* PV: page tables, the root first */
     struct guest_region shadow;  /* PV: what the window tables should hold */
     struct guest_region pool;    /* PV: pages that are page tables now and then */
+    struct guest_region rings;   /* two pages for each disk (disk.h) */
     struct guest_region data;
-    struct guest_region ring;  /* HVM: what the device model writes to, and nobody else */
+    struct guest_region dma;   /* HVM: what the device model writes to, and nobody else */
     uint64_t user_root;        /* PV64: index of the second root; 0 if none */
     uint64_t user_pages_first; /* what it maps */
     uint64_t window_tables[GUEST_NR_WINDOWS];

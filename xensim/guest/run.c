@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/guest/run.h"
 #include "xensim/guest/balloon.h"
-#include "xensim/guest/device.h"
+#include "xensim/guest/emulator.h"
+#include "xensim/guest/disk.h"
 #include "xensim/guest/pagetables.h"
 #include "xensim/hypervisor/vcpu.h"
 
@@ -91,15 +92,14 @@ static void check_ring(struct guest *g, unsigned cpu)
 {
     const struct guest_kernel *k = g->kernel;
     struct domain *d = g->domain;
-    const uint64_t slot = guest_random(g->kernel, cpu) % k->ring.count,
-                   index = k->ring.first + slot;
+    const uint64_t slot = guest_random(g->kernel, cpu) % k->dma.count, index = k->dma.first + slot;
 
     pthread_mutex_lock(&d->lock);
 
-    const struct device *device = d->device;
-    const uint32_t version = device ? device_version(&device->state, slot) : 0;
+    const struct emulator *emulator = d->emulator;
+    const uint32_t version = emulator ? emulator_version(&emulator->state, slot) : 0;
 
-    if (device && !content_matches(guest_page(g, index), &k->mix, k->seed, index, version))
+    if (emulator && !content_matches(guest_page(g, index), &k->mix, k->seed, index, version))
         guest_fault(g, "page %#llx of the device's ring is not what version %u of it was",
             (unsigned long long)slot, version);
     pthread_mutex_unlock(&d->lock);
@@ -164,6 +164,7 @@ static void suspend(struct run *r)
 
     r->acknowledged = false;
     k->suspends++;
+    guest_leave_requests(g);
     guest_touch(g, INDEX_KERNEL);
     if (!d->hvm) {
         guest_unmap_foreign(g);
@@ -232,6 +233,7 @@ static void after_suspend(struct run *r)
         return;
     } else {
         k->resumes++;
+        guest_connect_disks(g);
         if (d->hvm) {
             d->hvm_params[HVM_PARAM_CALLBACK_IRQ] = 2ull << 56 | 0xf3;
         } else if (start_info_is_sound(g)) {
@@ -284,7 +286,7 @@ static bool operate(struct guest *g, unsigned cpu, struct pace *p)
         guest_fork(g, cpu);
     if (due(now, &p->balloon_ns, k->balloons_per_s / k->nr_vcpus))
         guest_balloon(g, cpu);
-    if (k->ring.count && due(now, &p->ring_ns, RING_CHECKS_PER_S))
+    if (k->dma.count && due(now, &p->ring_ns, RING_CHECKS_PER_S))
         check_ring(g, cpu);
     if (k->pattern == PATTERN_IDLE || !rate)
         return false;
@@ -450,6 +452,8 @@ void guest_start(struct domain *d)
         crash_at_start(d, "its memory is not whole");
         return;
     }
+    if (!atomic_load(&r->resuming))
+        guest_connect_disks(&r->g);
     for (unsigned i = 0; i < k->nr_vcpus; i++) {
         struct vcpu *v = d->vcpus[i];
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/guest/verify.h"
 #include "xensim/guest/build.h"
-#include "xensim/guest/device.h"
+#include "xensim/guest/emulator.h"
 #include "xensim/guest/pagetables.h"
 #include "xensim/hypervisor/pagetype.h"
 #include "xensim/hypervisor/vcpu.h"
@@ -97,13 +97,13 @@ static uint64_t check_data(struct check *c)
 static void check_ring(struct check *c)
 {
     const struct guest_kernel *k = c->g.kernel;
-    const struct device *device = c->g.domain->device;
+    const struct emulator *emulator = c->g.domain->emulator;
 
-    if (!device && k->ring.count)
+    if (!emulator && k->dma.count)
         problem(c, "the guest has no device model, and had one");
-    for (uint64_t slot = 0; device && slot < k->ring.count; slot++) {
-        const uint64_t index = k->ring.first + slot;
-        const uint32_t version = device_version(&device->state, slot);
+    for (uint64_t slot = 0; emulator && slot < k->dma.count; slot++) {
+        const uint64_t index = k->dma.first + slot;
+        const uint32_t version = emulator_version(&emulator->state, slot);
 
         c->report->pages++;
         if (!content_matches(guest_page(&c->g, index), &k->mix, k->seed, index, version))

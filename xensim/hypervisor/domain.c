@@ -27,7 +27,7 @@ static void domain_free(struct domain *d)
     for (unsigned i = 0; i < MAX_VCPUS; i++)
         free(d->vcpus[i]);
     free(d->config_json);
-    d->host->ops->free_device(d->device);
+    d->host->ops->free_emulator(d->emulator);
     pthread_mutex_destroy(&d->lock);
     pthread_mutex_destroy(&d->guest_lock);
     free(d);
@@ -189,7 +189,7 @@ int domain_destroy(struct domain *d)
     pthread_rwlock_unlock(&h->domains_lock);
 
     stop_vcpus(d);
-    h->ops->stop_device(d);
+    h->ops->stop_emulator(d);
     pthread_mutex_lock(&d->guest_lock);
     if (d->guest)
         h->ops->free_guest(d->guest);
@@ -370,4 +370,18 @@ uint64_t domain_alloc_special(struct domain *d)
     if (mfn)
         d->machine->frames[mfn].flags |= FRAME_SPECIAL;
     return mfn;
+}
+
+int domain_grant_frame(struct domain *d, uint64_t i, uint64_t *mfn)
+{
+    if (i >= d->max_grant_frames)
+        return -EINVAL;
+    if (!d->grant_mfns[i]) {
+        d->grant_mfns[i] = domain_alloc_special(d);
+        if (!d->grant_mfns[i])
+            return -ENOMEM;
+        memset(frame_ptr(d->machine, d->grant_mfns[i]), 0, PAGE_BYTES);
+    }
+    *mfn = d->grant_mfns[i];
+    return 0;
 }

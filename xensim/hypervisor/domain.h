@@ -86,7 +86,7 @@ struct domain {
     uint64_t grant_mfns[MAX_GRANT_FRAMES];
     unsigned max_grant_frames;
     struct logdirty logdirty;
-    void *device; /* the device model, once it was started; opaque here (host_ops) */
+    void *emulator; /* the device model, once it was started; opaque here (host_ops) */
 
     unsigned max_vcpus;
     struct vcpu *vcpus[MAX_VCPUS];
@@ -163,6 +163,10 @@ uint64_t domain_gfn_to_mfn(struct domain *d, uint64_t gfn);
 
 /* An extra frame that Xen shares with the domain; not part of its memory. d->lock held. */
 uint64_t domain_alloc_special(struct domain *d);
+
+/* A frame of its grant table, made when it is first asked for. Caller holds d->lock. 0 or -errno.
+ */
+int domain_grant_frame(struct domain *d, uint64_t i, uint64_t *mfn);
 
 /* Log-dirty, from any thread and without a lock. */
 static inline void domain_mark_dirty(struct domain *d, uint64_t pfn)

@@ -13,6 +13,7 @@
 #include "base/log.h"
 
 struct domain;
+struct devices;
 
 enum { MAX_DOMAINS = 1024, FIRST_DOMID = 1, NAME_BYTES = 64 };
 
@@ -25,9 +26,9 @@ struct host_ops {
     void (*start_guest)(struct domain *d);
     /* Free d->guest, whose vCPU threads have ended. d->guest_lock is held. */
     void (*free_guest)(void *guest);
-    /* End the thread of d->device, if it has one; free it, when the domain is. */
-    void (*stop_device)(struct domain *d);
-    void (*free_device)(void *device);
+    /* End the thread of d->emulator, if it has one; free it, when the domain is. */
+    void (*stop_emulator)(struct domain *d);
+    void (*free_emulator)(void *emulator);
 };
 
 struct host {
@@ -44,6 +45,7 @@ struct host {
     pthread_rwlock_t domains_lock;
     struct domain *domains[MAX_DOMAINS];
     uint16_t next_domid;
+    struct devices *devices; /* the toolstack's (xensim/device.h), which Xen knows nothing of */
 
     /* Counts domains that come, go, shut down or resume; see host_await_change(). */
     pthread_mutex_t change_lock;

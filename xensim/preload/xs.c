@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Xenstore, as far as libxl's context, the save helper and the recovery need it under xensim: the
- * name of the pool of CPUs; each guest's control/shutdown, in or out of a transaction; a watch on
- * @releaseDomain; and the notices about domains, which succeed if the domain exists. xensim's
- * guests keep their names and configurations in the daemon instead.
+ * name of the pool of CPUs; each guest's control/shutdown, in or out of a transaction; the nodes of
+ * disks (xensim/device.h); a watch on @releaseDomain; and the notices about domains, which succeed
+ * if the domain exists. xensim's guests keep their names and configurations in the daemon instead.
  */
 #include "xensim/client.h"
 #include "xensim/preload/host.h"
@@ -48,6 +48,23 @@ EXPORT void xs_close(struct xs_handle *xsh)
     if (xsh->watch_sock >= 0)
         close(xsh->watch_sock);
     free(xsh);
+}
+
+/* What the host says of a node, malloc'ed; NULL with errno set if there is none. */
+static char *ask_node(const char *verb, const char *path)
+{
+    struct err e = ERR_INIT;
+    char *text = NULL;
+    const int sock = host_connect(&e);
+    const int rc = sock < 0 ? sock : client_commandl(sock, &text, &e, "xenstore", verb, path, NULL);
+
+    if (sock >= 0)
+        close(sock);
+    if (!rc)
+        return text ? text : strdup("");
+    free(text);
+    errno = ENOENT;
+    return NULL;
 }
 
 static bool domain_exists(unsigned domid)
@@ -166,21 +183,36 @@ EXPORT void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, 
     else if (is_shutdown_node(path, &domid))
         value = read_shutdown_node(t ? &h->t : NULL, domid);
     else
-        errno = ENOENT;
+        value = ask_node("read", path);
     if (value)
         *len = (unsigned)strlen(value);
     return value;
 }
 
+/* One piece of memory, as libxenstore has it: pointers, then what they point to. */
 EXPORT char **xs_directory(
     struct xs_handle *h, xs_transaction_t t, const char *path, unsigned int *num)
 {
     (void)h;
     (void)t;
-    (void)path;
     *num = 0;
-    errno = ENOENT;
-    return NULL;
+
+    char *text = ask_node("list", path);
+
+    if (!text)
+        return NULL;
+
+    const size_t bytes = strlen(text) + 1;
+    char **list = malloc(bytes * sizeof(char *) + bytes), *rest = NULL;
+
+    if (list) {
+        char *names = memcpy(list + bytes, text, bytes);
+
+        for (char *name = strtok_r(names, "\n", &rest); name; name = strtok_r(NULL, "\n", &rest))
+            list[(*num)++] = name;
+    }
+    free(text);
+    return list;
 }
 
 EXPORT bool xs_write(

@@ -129,7 +129,7 @@ static int greet_helper(struct operation *op, struct err *e)
 
     int rc = op->owner->give_job(op->arg, &job, &lock_fd, e);
 
-    op->libxl_suspends = !job.suspend_ns;
+    op->libxl_suspends = !job.suspend_limit_ns;
     if (!rc)
         rc = link_send_job(sock, &job, lock_fd, e);
     explicit_bzero(job.key, sizeof(job.key));

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The acceptor: one poll loop that holds the port. Of each connection it reads the preamble and
- * nothing else, with a deadline and a bounded number waiting; then it forks a process for a new
- * migration, or passes the connection to the process that owns its session.
- *
- * It runs single-threaded and opens nothing that does not survive a fork.
+ * The acceptor: a process with one poll loop that holds the port. Of each connection it reads the
+ * preamble and nothing else, with a deadline and a bounded number waiting (crowd.h); whole, it goes
+ * to the router with its preamble, which says what becomes of it. It decides nothing, opens
+ * nothing and starts nobody.
  */
 #ifndef CMD_XMIGRATE_SESSION_ACCEPTOR_H
 #define CMD_XMIGRATE_SESSION_ACCEPTOR_H
 
-#include "base/cancel.h"
 #include "base/log.h"
 #include "transport/preamble.h"
 
@@ -17,9 +15,9 @@
 #include <stdint.h>
 
 enum {
-    ACCEPTOR_MAX_PENDING = 64,  /* connections whose preamble is not complete; the oldest goes */
-    ACCEPTOR_MAX_STARTING = 16, /* processes that have not registered a session yet */
-    ACCEPTOR_MAX_CHILDREN = 64, /* those and migrations under way */
+    /* Connections whose preamble is not complete, or that still read why they were refused. */
+    ACCEPTOR_MAX_PENDING = 128,
+    ACCEPTOR_MAX_PENDING_PER_ADDRESS = 32,
 };
 
 struct acceptor_params {
@@ -27,27 +25,10 @@ struct acceptor_params {
     bool insecure;
     int64_t preamble_ns; /* a preamble must be there within this */
     const struct log *log;
-    struct cancel *cancel; /* ends the loop */
-
-    /* In the child, which has nothing else open: serve one migration on its first connection;
-     * returns the exit code. Both descriptors are the child's. */
-    int (*serve)(void *arg, int fd, const struct preamble *preamble, int acceptor_sock);
-    /* NULL, or what is to be done here whenever wake_fd is readable. */
-    void (*wake)(void *arg);
-    int wake_fd;
-    void *arg;
+    int router_sock; /* its end ends the loop */
 };
 
-/* Until cancelled. 0 or -errno. Children live on. */
+/* Until the router is gone. 0 or -errno. */
 int acceptor_run(const struct acceptor_params *p, struct err *e);
-
-/* Child: from now on connections with that session come to acceptor_sock. */
-int acceptor_register(
-    int acceptor_sock, const uint8_t session[static PREAMBLE_SESSION_BYTES], struct err *e);
-
-/* Child: the next connection, with its preamble as it was read. The descriptor is the caller's.
- * -ENODATA without an error: the acceptor is gone and no more will come. -ETIMEDOUT: none yet. */
-int acceptor_next(int acceptor_sock, uint8_t preamble[static PREAMBLE_BYTES], int *fd,
-    int64_t deadline_ns, struct err *e);
 
 #endif

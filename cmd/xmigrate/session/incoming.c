@@ -141,6 +141,14 @@ static int hear_what_it_wants(struct incoming *in, int64_t deadline_ns, struct e
                                  : refuse_frame(in, type, CONTROL_OFFER, e);
 }
 
+int incoming_await_word(struct incoming *in, struct err *e)
+{
+    const int rc = io_wait(
+        mailbox_event_fd(in->box), POLLIN, in->cancel, deadline_in(OPEN_LIMIT_NS));
+
+    return rc ? err_set(e, ERR_PEER, -rc, "%s: no word from it: %s", in->who, io_strerror(rc)) : 0;
+}
+
 int incoming_hear_offer(struct incoming *in, struct err *e)
 {
     const int64_t deadline_ns = deadline_in(OPEN_LIMIT_NS);

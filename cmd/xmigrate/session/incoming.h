@@ -41,6 +41,9 @@ void incoming_init(struct incoming *in, const struct listen_options *o, const st
 /* Owns fd, whose preamble was read. Until TLS is done nobody can be told of a failure. */
 int incoming_open(struct incoming *in, int fd, const struct preamble *preamble, struct err *e);
 
+/* Until it says anything at all. */
+int incoming_await_word(struct incoming *in, struct err *e);
+
 /* HELLO both ways, and the offer, or a question. */
 int incoming_hear_offer(struct incoming *in, struct err *e);
 

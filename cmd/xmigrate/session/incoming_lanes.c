@@ -2,7 +2,7 @@
 #include "cmd/xmigrate/session/incoming_lanes.h"
 
 #include "base/deadline.h"
-#include "cmd/xmigrate/session/acceptor.h"
+#include "cmd/xmigrate/session/router.h"
 
 #include <errno.h>
 #include <string.h>
@@ -34,11 +34,11 @@ int incoming_lanes_pass_on(struct incoming_lanes *l, int link_sock, struct err *
     return rc;
 }
 
-static void close_acceptor(struct incoming_lanes *l)
+static void close_router(struct incoming_lanes *l)
 {
-    if (l->acceptor_sock >= 0)
-        close(l->acceptor_sock);
-    l->acceptor_sock = -1;
+    if (l->router_sock >= 0)
+        close(l->router_sock);
+    l->router_sock = -1;
 }
 
 static void drop_oldest(struct incoming_lanes *l)
@@ -59,10 +59,10 @@ static void keep(struct incoming_lanes *l, const struct incoming_lane *lane)
 int incoming_lanes_take(struct incoming_lanes *l, int link_sock, struct err *e)
 {
     struct incoming_lane lane;
-    const int rc = acceptor_next(l->acceptor_sock, lane.preamble, &lane.fd, now_ns(), e);
+    const int rc = router_next(l->router_sock, lane.preamble, &lane.fd, now_ns(), e);
 
     if (rc == -ENODATA)
-        close_acceptor(l); /* no new connections; those that are there go on */
+        close_router(l); /* no new connections; those that are there go on */
     if (rc)
         return rc == -ENODATA || rc == -ETIMEDOUT ? 0 : rc;
     if (link_sock >= 0)
@@ -76,5 +76,5 @@ void incoming_lanes_close(struct incoming_lanes *l)
     for (unsigned i = 0; i < l->kept_count; i++)
         close(l->kept[i].fd);
     l->kept_count = 0;
-    close_acceptor(l);
+    close_router(l);
 }

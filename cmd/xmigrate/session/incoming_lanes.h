@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The trunk and the lanes of one migration that comes here, on their way from the acceptor to the
+ * The trunk and the lanes of one migration that comes here, on their way from the router to the
  * save helper: a source may connect them before the helper is there, and then they are kept, and so
  * are a stranger's, who cannot be told apart yet.
  */
@@ -16,12 +16,12 @@ struct incoming_lane {
 };
 
 struct incoming_lanes {
-    int acceptor_sock; /* readable when one comes; -1: the acceptor is gone, and none will */
+    int router_sock; /* readable when one comes; -1: the router is gone, and none will */
     struct incoming_lane kept[SESSION_LANES_WAITING];
     unsigned kept_count;
 };
 
-/* The next one from the acceptor: over the link, or kept while there is none (-1). */
+/* The next one from the router: over the link, or kept while there is none (-1). */
 int incoming_lanes_take(struct incoming_lanes *l, int link_sock, struct err *e);
 
 /* The helper has come: it gets those that were kept. */

@@ -2,8 +2,10 @@
 #include "cmd/xmigrate/session/listener.h"
 
 #include "base/deadline.h"
+#include "base/packet.h"
 #include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/session/acceptor.h"
+#include "cmd/xmigrate/session/router.h"
 #include "cmd/exit_codes.h"
 #include "cmd/signals.h"
 #include "cmd/xmigrate/libxl/context.h"
@@ -18,12 +20,16 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define PREAMBLE_LIMIT_NS (10 * NS_PER_S)
 /* Resuming a guest and destroying a half-built one take seconds. */
 #define RECOVER_LIMIT_NS (120 * NS_PER_S)
+/* The acceptor ends at once; then nobody holds the port any more. */
+#define ACCEPTOR_LIMIT_NS (2 * NS_PER_S)
 
 struct listener {
     struct listen_options o; /* as they were given, with our policy */
@@ -31,7 +37,27 @@ struct listener {
     int reload_fd; /* SIGHUP makes it readable */
     const struct listen_work *work;
     const struct log *log;
+    pid_t acceptor;
+    int acceptor_sock; /* -1: none was started */
 };
+
+/* A child of ours: killed when it has not ended by then. Its status; 0 if nobody knows. */
+static int await_end(pid_t pid, int64_t deadline_ns)
+{
+    const int fd = pidfd_open(pid, 0);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int status = 0;
+
+    while (fd >= 0 && poll(&p, 1, deadline_poll_ms(deadline_ns)) < 0 && errno == EINTR)
+        continue;
+    if (fd < 0 || !p.revents)
+        kill(pid, SIGKILL);
+    if (fd >= 0)
+        close(fd);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    return status;
+}
 
 /* What an earlier run left. In a process of its own: a libxl context here would not survive the
  * forks to come. *code is its exit code. */
@@ -46,19 +72,8 @@ static int recover_first(const struct listener *l, int *code, struct err *e)
         _exit(l->work->recover(l->log));
     }
 
-    const int fd = pidfd_open(pid, 0);
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    const int64_t deadline_ns = deadline_in(RECOVER_LIMIT_NS);
-    int status;
+    const int status = await_end(pid, deadline_in(RECOVER_LIMIT_NS));
 
-    while (fd >= 0 && poll(&p, 1, deadline_poll_ms(deadline_ns)) < 0 && errno == EINTR)
-        continue;
-    if (fd < 0 || !p.revents)
-        kill(pid, SIGKILL);
-    if (fd >= 0)
-        close(fd);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        continue;
     if (!WIFEXITED(status))
         return err_set(e, ERR_LOCAL, ETIMEDOUT,
             "looking for what earlier migrations left did not end: is xenstored running?");
@@ -67,22 +82,85 @@ static int recover_first(const struct listener *l, int *code, struct err *e)
 }
 
 /* In a process of its own, that nobody waits for: a host may be out of reach. */
-static void resolve_later(const struct listener *l, int listen_fd)
+static void resolve_later(const struct listener *l)
 {
     const pid_t pid = journal_any(HANDOFF_SOURCE) ? fork() : -1;
 
     if (pid)
         return;
     signals_reset();
-    close(listen_fd);
+    close(l->acceptor_sock);
     _exit(l->work->resolve(&l->o, l->log));
 }
 
-static int serve(void *arg, int fd, const struct preamble *preamble, int acceptor_sock)
+/* --- the acceptor --- */
+
+/* It begins when it is told to, and ends when the listener does. */
+static int accept_until_told(const struct listener *l, int listen_fd, int router_sock)
+{
+    const struct acceptor_params p = {
+        .listen_fd = listen_fd,
+        .insecure = l->o.insecure,
+        .preamble_ns = PREAMBLE_LIMIT_NS,
+        .log = l->log,
+        .router_sock = router_sock,
+    };
+    struct err e = ERR_INIT;
+    uint8_t begin;
+    int none;
+
+    setsid();
+    prctl(PR_SET_NAME, "xmigrate-accept");
+    if (packet_recv(router_sock, &begin, sizeof(begin), &none, NULL, DEADLINE_NEVER) < 0)
+        return EXIT_DONE;
+    if (!acceptor_run(&p, &e))
+        return EXIT_DONE;
+    log_error(l->log, "%s", e.text);
+    return EXIT_REFUSED;
+}
+
+/* First of all: what comes after it, and this process's memory, is none of its business. It has
+ * listen_fd from here on. */
+static int start_acceptor(struct listener *l, int listen_fd, struct err *e)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair))
+        return err_sys(e, ERR_LOCAL, errno, "cannot make a socket pair");
+    l->acceptor = fork();
+    if (!l->acceptor) {
+        close(pair[0]);
+        _exit(accept_until_told(l, listen_fd, pair[1]));
+    }
+    close(pair[1]);
+    l->acceptor_sock = pair[0];
+    return l->acceptor > 0 ? 0 : err_sys(e, ERR_LOCAL, errno, "cannot start a process");
+}
+
+static int begin_accepting(const struct listener *l, struct err *e)
+{
+    const uint8_t begin = 1;
+    const int rc = packet_send(
+        l->acceptor_sock, &begin, sizeof(begin), -1, NULL, deadline_in(ACCEPTOR_LIMIT_NS));
+
+    return rc ? err_set(e, ERR_INTERNAL, -rc, "the process that accepts connections is gone") : 0;
+}
+
+static void stop_acceptor(struct listener *l)
+{
+    if (l->acceptor_sock >= 0)
+        close(l->acceptor_sock);
+    if (l->acceptor > 0)
+        await_end(l->acceptor, deadline_in(ACCEPTOR_LIMIT_NS));
+}
+
+/* --- the listener --- */
+
+static int serve(void *arg, int fd, const struct preamble *preamble, int router_sock)
 {
     const struct listener *l = arg;
 
-    return l->work->serve(&l->o, l->log, fd, preamble, acceptor_sock);
+    return l->work->serve(&l->o, l->log, fd, preamble, router_sock);
 }
 
 /* For migrations to come; those under way have heard theirs. */
@@ -127,43 +205,56 @@ static int show_identity(const struct listen_options *o, struct err *e)
     return rc;
 }
 
-static int listen_and_serve(struct listener *l, struct cancel *cancel, int *code, struct err *e)
+static int serve_all(struct listener *l, uint16_t port, struct cancel *cancel, struct err *e)
 {
-    struct tcp_address address = {.port = l->o.port};
-    struct acceptor_params p = {
-        .insecure = l->o.insecure,
-        .preamble_ns = PREAMBLE_LIMIT_NS,
+    struct router_params p = {
+        .acceptor_sock = l->acceptor_sock,
         .log = l->log,
         .cancel = cancel,
         .serve = serve,
         .wake = reload,
         .arg = l,
     };
+    int rc;
+
+    resolve_later(l);
+    rc = signals_fire(cancel, e);
+    if (!rc)
+        rc = prepare_reload(l, e);
+    if (!rc)
+        rc = begin_accepting(l, e);
+    if (rc)
+        return rc;
+    p.wake_fd = l->reload_fd;
+    printf("listening on port %u\n", port);
+    fflush(stdout);
+    return router_run(&p, e);
+}
+
+static int listen_and_serve(struct listener *l, struct cancel *cancel, int *code, struct err *e)
+{
+    struct tcp_address address = {.port = l->o.port};
     uint16_t port;
     int rc;
 
     snprintf(address.host, sizeof(address.host), "%s", l->o.address ? l->o.address : "");
-    p.listen_fd = tcp_listen(&address, &port, e);
-    if (p.listen_fd < 0)
-        return p.listen_fd;
-    rc = show_identity(&l->o, e);
+
+    const int listen_fd = tcp_listen(&address, &port, e);
+
+    if (listen_fd < 0)
+        return listen_fd;
+    rc = start_acceptor(l, listen_fd, e);
+    close(listen_fd);
+    if (!rc)
+        rc = show_identity(&l->o, e);
     if (!rc)
         rc = recover_first(l, code, e);
     /* Anything but "no Xen here" was said and does not keep others from moving. */
     if (!rc && *code != EXIT_REFUSED) {
         *code = EXIT_DONE;
-        resolve_later(l, p.listen_fd);
-        rc = signals_fire(cancel, e);
-        if (!rc)
-            rc = prepare_reload(l, e);
+        rc = serve_all(l, port, cancel, e);
     }
-    if (!rc && *code == EXIT_DONE) {
-        p.wake_fd = l->reload_fd;
-        printf("listening on port %u\n", port);
-        fflush(stdout);
-        rc = acceptor_run(&p, e);
-    }
-    close(p.listen_fd);
+    stop_acceptor(l);
     return rc;
 }
 
@@ -178,7 +269,7 @@ int listen_main(
 
     if (!l)
         return EXIT_REFUSED;
-    *l = (struct listener){.o = *o, .work = work, .log = log, .reload_fd = -1};
+    *l = (struct listener){.o = *o, .work = work, .log = log, .reload_fd = -1, .acceptor_sock = -1};
     l->o.policy = &l->policy;
     rc = policy_load(&l->policy, o->config_dir, &e);
     if (!rc)

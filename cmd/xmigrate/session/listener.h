@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xmigrate --listen: the acceptor. It holds the port, reads each connection's preamble, forks a
- * process for a new migration and passes further connections to the process that owns their
- * session. It opens no libxl context, does no TLS and trusts nothing of what it reads.
+ * xmigrate --listen: it starts the acceptor, which holds the port, and routes what that passes on
+ * (router.h): a process for each new migration, and its further connections. It opens no libxl
+ * context, does no TLS and reads nothing from the network.
  */
 #ifndef CMD_XMIGRATE_SESSION_LISTENER_H
 #define CMD_XMIGRATE_SESSION_LISTENER_H
@@ -34,7 +34,7 @@ struct listen_work {
     /* With a new migration: its control connection, whose preamble was read, and where its other
      * connections come from; both become the callee's. */
     int (*serve)(const struct listen_options *o, const struct log *log, int fd,
-        const struct preamble *preamble, int acceptor_sock);
+        const struct preamble *preamble, int router_sock);
 };
 
 /* Runs until SIGTERM or SIGINT, fails when the policy cannot be read; returns the exit code.

@@ -2,7 +2,7 @@
 #include "cmd/xmigrate/session/measured.h"
 
 #include "base/deadline.h"
-#include "cmd/xmigrate/session/acceptor.h"
+#include "cmd/xmigrate/session/router.h"
 #include "engine/probe/link_probe.h"
 
 #include <errno.h>
@@ -44,14 +44,14 @@ static int start_lane(struct lane *l, struct channel *ch, struct cancel *cancel,
 }
 
 /* The next connection, if one is there: it begins to prove itself. What is not the source's is
- * turned away and changes nothing. -ENODATA: the acceptor is gone. */
+ * turned away and changes nothing. -ENODATA: the router is gone. */
 static int take_connection(
     const struct measured_params *p, struct measured *m, struct err *refused, struct err *e)
 {
     uint8_t bytes[PREAMBLE_BYTES];
     struct preamble preamble;
     int fd;
-    const int rc = acceptor_next(p->acceptor_sock, bytes, &fd, now_ns(), e);
+    const int rc = router_next(p->router_sock, bytes, &fd, now_ns(), e);
 
     if (rc)
         return rc == -ETIMEDOUT ? 0 : rc;
@@ -85,17 +85,17 @@ static int start_lanes(
 static int take_lanes(const struct measured_params *p, struct measured *m, struct err *e)
 {
     const int64_t deadline_ns = deadline_in(p->session->stall_ns);
-    int acceptor_sock = p->acceptor_sock;
+    int router_sock = p->router_sock;
     int rc = session_lanes_expect(&m->channels, e);
 
     while (!rc && !session_lanes_are_all(&m->channels, p->session)) {
         struct err refused = ERR_INIT;
 
-        rc = session_lanes_wait(&m->channels, p->session, acceptor_sock, deadline_ns, e);
-        if (!rc && acceptor_sock >= 0)
+        rc = session_lanes_wait(&m->channels, p->session, router_sock, deadline_ns, e);
+        if (!rc && router_sock >= 0)
             rc = take_connection(p, m, &refused, e);
         if (rc == -ENODATA) {
-            acceptor_sock = -1; /* no new ones, but those that are there go on */
+            router_sock = -1; /* no new ones, but those that are there go on */
             rc = 0;
         }
         if (!rc)

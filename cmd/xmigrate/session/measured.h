@@ -10,7 +10,7 @@
 #include "cmd/session_lanes.h"
 
 struct measured_params {
-    int acceptor_sock;             /* where connections of the session come, which is registered */
+    int router_sock;               /* where connections of the session come, which is registered */
     const struct session *session; /* its cancel: the first lane that fails fires it too */
     const struct log *log;
 };

@@ -6,8 +6,9 @@ SCENARIOS+=(sender_dies receiver_and_acceptor_die)
 
 helpers='$(pidof xmigrate-save-helper)'
 supervisors='$(pidof xmigrate)'
-# The receiver: the acceptor's child for this migration.
-receivers='$(pidof xmigrate | tr " " "\n" | grep -vx "$(cat /tmp/listen.pid)")'
+# The receiver: the listener's child for this migration, and not the one that accepts connections.
+receivers='$(for pid in $(pidof xmigrate); do grep -qx xmigrate /proc/$pid/comm &&
+    [ $pid != "$(cat /tmp/listen.pid)" ] && echo $pid; done)'
 
 # dies HOST SIGNAL WHO CODE [AFTERWARDS]: WHO on HOST gets the signal while g moves from A to B; the
 # sender ends with CODE; AFTERWARDS is a command for HOST.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "xensim/command_device.h"
-#include "xensim/guest/device.h"
+#include "xensim/command_emulator.h"
+#include "xensim/guest/emulator.h"
 
 #include "base/units.h"
 
@@ -10,9 +10,9 @@
 static int say_status(struct domain *d, struct answer *a)
 {
     static const char *const names[] = {"running", "paused", "dead"};
-    enum device_status status;
+    enum emulator_status status;
     bool logging;
-    const int rc = device_query(d, &status, &logging);
+    const int rc = emulator_query(d, &status, &logging);
 
     if (!rc)
         say(a, "%s, log-dirty %s\n", names[status], logging ? "on" : "off");
@@ -21,8 +21,8 @@ static int say_status(struct domain *d, struct answer *a)
 
 static int say_state(struct domain *d, struct answer *a)
 {
-    char text[DEVICE_STATE_BYTES];
-    const int rc = device_read_state(d, text);
+    char text[EMULATOR_STATE_BYTES];
+    const int rc = emulator_read_state(d, text);
 
     if (!rc)
         say(a, "%s", text);
@@ -32,11 +32,11 @@ static int say_state(struct domain *d, struct answer *a)
 /* As libxl starts one with a state that came along: it does nothing before it is told to. */
 static int start(struct domain *d, const char *text)
 {
-    struct device_state state;
+    struct emulator_state state;
 
-    if (!text || !d->emulated || !device_parse_state(text, &state))
+    if (!text || !d->emulated || !emulator_parse_state(text, &state))
         return -EINVAL;
-    return device_start(d, &state, DEVICE_PAUSED);
+    return emulator_start(d, &state, EMULATOR_PAUSED);
 }
 
 /* Not the device model's, but what HVM guests alone have: pages that are not there yet. */
@@ -50,31 +50,31 @@ static int act(struct domain *d, const char *action, const char *more, struct an
     int64_t delay_ns;
 
     if (!strcmp(action, "stop"))
-        return device_pause(d);
+        return emulator_pause(d);
     if (!strcmp(action, "cont"))
-        return device_continue(d);
+        return emulator_continue(d);
     if (!strcmp(action, "log"))
-        return more ? device_log(d, !strcmp(more, "on")) : -EINVAL;
+        return more ? emulator_log(d, !strcmp(more, "on")) : -EINVAL;
     if (!strcmp(action, "state"))
         return say_state(d, a);
     if (!strcmp(action, "start"))
         return start(d, more);
     if (!strcmp(action, "die"))
-        return device_kill(d);
+        return emulator_kill(d);
     if (!strcmp(action, "refuse"))
-        return device_set_fault(d, DEVICE_REFUSES, 0);
+        return emulator_set_fault(d, EMULATOR_REFUSES, 0);
     if (!strcmp(action, "ignore-log"))
-        return device_set_fault(d, DEVICE_IGNORES_LOG, 0);
+        return emulator_set_fault(d, EMULATOR_IGNORES_LOG, 0);
     if (!strcmp(action, "pod"))
         return set_pod(d, more);
     if (!strcmp(action, "obey"))
-        return device_set_fault(d, DEVICE_SOUND, 0);
+        return emulator_set_fault(d, EMULATOR_SOUND, 0);
     if (!strncmp(action, "slow:", 5) && parse_duration_ns(action + 5, &delay_ns))
-        return device_set_fault(d, DEVICE_SOUND, delay_ns);
+        return emulator_set_fault(d, EMULATOR_SOUND, delay_ns);
     return -EINVAL;
 }
 
-int act_device(struct domain *d, struct words *w, struct answer *a)
+int act_emulator(struct domain *d, struct words *w, struct answer *a)
 {
     const char *action = next_word(w), *more = next_word(w);
     const int rc = action ? act(d, action, more, a) : say_status(d, a);

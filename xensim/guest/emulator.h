@@ -8,33 +8,33 @@
  * Its state is not in the guest's memory: it travels in libxl's stream, as QEMU's does. The guest
  * reads the ring again and again and knows from the device how often each page was written.
  *
- * Everything in struct device is guarded by its domain's lock.
+ * Everything in struct emulator is guarded by its domain's lock.
  */
-#ifndef XENSIM_GUEST_DEVICE_H
-#define XENSIM_GUEST_DEVICE_H
+#ifndef XENSIM_GUEST_EMULATOR_H
+#define XENSIM_GUEST_EMULATOR_H
 
 #include "xensim/guest/content.h"
 #include "xensim/hypervisor/domain.h"
 
-enum { DEVICE_RING_PAGES = 64, DEVICE_STATE_BYTES = 160 };
+enum { EMULATOR_RING_PAGES = 64, EMULATOR_STATE_BYTES = 160 };
 
 /* What moves with it. */
-struct device_state {
+struct emulator_state {
     uint64_t seed, first_index, first_pfn, count;
     struct content_mix mix;
     uint64_t writes_per_s;
     uint64_t written; /* pages, one after the other around the ring */
 };
 
-enum device_status { DEVICE_RUNNING, DEVICE_PAUSED, DEVICE_DEAD };
+enum emulator_status { EMULATOR_RUNNING, EMULATOR_PAUSED, EMULATOR_DEAD };
 /* What goes wrong with it. Ignores: says that its log-dirty is on, and it is not. */
-enum device_fault { DEVICE_SOUND, DEVICE_REFUSES, DEVICE_IGNORES_LOG };
+enum emulator_fault { EMULATOR_SOUND, EMULATOR_REFUSES, EMULATOR_IGNORES_LOG };
 
-struct device {
+struct emulator {
     struct domain *domain;
-    struct device_state state;
-    enum device_status status;
-    enum device_fault fault;
+    struct emulator_state state;
+    enum emulator_status status;
+    enum emulator_fault fault;
     bool logging, stopping;
     int64_t delay_ns; /* before it answers */
     pthread_cond_t changed;
@@ -42,26 +42,27 @@ struct device {
 };
 
 /* Start one for d, which has none. 0 or -errno. */
-int device_start(struct domain *d, const struct device_state *state, enum device_status status);
+int emulator_start(
+    struct domain *d, const struct emulator_state *state, enum emulator_status status);
 /* host_ops: end its thread; free it, when nobody can ask for it any more. */
-void device_stop(struct domain *d);
-void device_free(void *device);
+void emulator_stop(struct domain *d);
+void emulator_free(void *emulator);
 
 /* What a toolstack may ask of it. Each takes the domain's lock and answers 0, -ESRCH (there is
  * none), -EPIPE (it is dead) or -EACCES (it refuses). */
-int device_pause(struct domain *d);
-int device_continue(struct domain *d);
-int device_log(struct domain *d, bool enable);
-int device_query(struct domain *d, enum device_status *status, bool *logging);
-int device_read_state(struct domain *d, char text[static DEVICE_STATE_BYTES]);
-bool device_parse_state(const char *text, struct device_state *state);
+int emulator_pause(struct domain *d);
+int emulator_continue(struct domain *d);
+int emulator_log(struct domain *d, bool enable);
+int emulator_query(struct domain *d, enum emulator_status *status, bool *logging);
+int emulator_read_state(struct domain *d, char text[static EMULATOR_STATE_BYTES]);
+bool emulator_parse_state(const char *text, struct emulator_state *state);
 
 /* For tests. */
-int device_set_fault(struct domain *d, enum device_fault fault, int64_t delay_ns);
-int device_kill(struct domain *d);
+int emulator_set_fault(struct domain *d, enum emulator_fault fault, int64_t delay_ns);
+int emulator_kill(struct domain *d);
 
 /* How often it has written to a page of the ring, counted from the 1 of its first content. The
  * domain's lock is held. */
-uint32_t device_version(const struct device_state *s, uint64_t slot);
+uint32_t emulator_version(const struct emulator_state *s, uint64_t slot);
 
 #endif

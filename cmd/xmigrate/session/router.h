@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The router: the listener's own loop. What the acceptor has read a preamble of comes here: it
+ * forks a process for a new migration, or passes the connection to the process whose token it
+ * shows. It reads packets of our own processes, of fixed sizes, and nothing from the network.
+ *
+ * Processes whose peer has not proven who it is are bounded (crowd.h); the connection of the one
+ * that has to go is shut down, which ends it.
+ *
+ * It runs single-threaded and opens nothing that does not survive a fork.
+ */
+#ifndef CMD_XMIGRATE_SESSION_ROUTER_H
+#define CMD_XMIGRATE_SESSION_ROUTER_H
+
+#include "base/cancel.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "transport/preamble.h"
+
+#include <stdint.h>
+
+enum {
+    ROUTER_MAX_HALF_OPEN = 64, /* processes whose peer is not known yet */
+    ROUTER_MAX_HALF_OPEN_PER_ADDRESS = 16,
+    ROUTER_MAX_MIGRATIONS = 64, /* the others */
+    ROUTER_MAX_TOKENS = MAX_LANES + 1,
+};
+
+struct router_params {
+    int acceptor_sock; /* where connections come from; its end is an error */
+    const struct log *log;
+    struct cancel *cancel; /* ends the loop */
+
+    /* In the child, which has nothing else open: serve one migration on its first connection;
+     * returns the exit code. Both descriptors are the child's. */
+    int (*serve)(void *arg, int fd, const struct preamble *preamble, int router_sock);
+    /* NULL, or what is to be done here whenever wake_fd is readable. */
+    void (*wake)(void *arg);
+    int wake_fd;
+    void *arg;
+};
+
+/* Until cancelled. 0 or -errno. Children live on. */
+int router_run(const struct router_params *p, struct err *e);
+
+/* Child: the peer has proven who it is. An error: the router had no room for it. */
+int router_tell_admitted(int router_sock, struct err *e);
+
+/* Child: connections with these tokens, one behind the other, come to router_sock; each is good for
+ * one. */
+int router_register(int router_sock, unsigned count, const uint8_t *tokens, struct err *e);
+
+/* Child: the next connection, with its preamble as it was read. The descriptor is the caller's.
+ * -ENODATA without an error: the router is gone and no more will come. -ETIMEDOUT: none yet. */
+int router_next(int router_sock, uint8_t preamble[static PREAMBLE_BYTES], int *fd,
+    int64_t deadline_ns, struct err *e);
+
+#endif
