@@ -560,11 +560,14 @@ int source_run(
 
     const int rc = tell_story(s, e);
 
+    /* The peer may have seen it fail first, and had us stopped. */
+    if (rc && s->xen.xch)
+        domain_explain_end(&s->xen, p->domid, e);
     stop_logging(s);
     add_up(s);
     if (rc)
         source_close(s);
     else
         *left = s;
-    return rc;
+    return rc ? -e->code : 0;
 }

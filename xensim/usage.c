@@ -84,6 +84,7 @@ const struct verb verbs[] = {
     {"unpause", "HOST DOMAIN", "let it run again", NULL},
     {"suspend", "HOST DOMAIN [LIMIT]", "ask it to suspend and wait for it (60s)", NULL},
     {"resume", "HOST DOMAIN", "let it go on as after a move that failed", NULL},
+    {"end", "HOST DOMAIN HOW", "it ends by itself: poweroff, reboot or crash", NULL},
     {"verify", "HOST DOMAIN", "is its memory what it last wrote?", NULL},
     {"rename", "HOST DOMAIN NAME", "1 to 63 characters", NULL},
     {"rate", "HOST DOMAIN PAGES_PER_S", "how fast it writes: 0 to 1000000000, or max", NULL},
