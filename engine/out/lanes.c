@@ -336,7 +336,7 @@ static int lanes_commit(struct out *out, enum out_commit commit, int64_t limit_n
     s->asked = true;
     pthread_mutex_unlock(&s->team.lock);
 
-    if (trunk_send_end(s->trunk, e))
+    if (trunk_send_end(s->trunk, e) || channel_finish(s->trunk, e))
         return explain(s, e);
 
     const int rc = await_result(s, deadline_in(limit_ns), arrival, e);
