@@ -21,6 +21,7 @@ struct listen_options {
     bool insecure;
     int64_t silent_ns;           /* a peer that says nothing for so long is dead */
     int64_t start_ns;            /* READY to GO */
+    bool announce;               /* tell the network of guests that have arrived */
     const struct policy *policy; /* the listener sets it, and reads it anew on SIGHUP */
 };
 

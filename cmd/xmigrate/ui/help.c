@@ -46,6 +46,7 @@ const char help_text[] =
 "  --config-dir DIR      key.pem, cert.pem, trusted, ca.pem, crl.pem, policy\n"
 "                        (/etc/xmigrate)\n"
 "  --insecure            no TLS; must be given at both ends\n"
+"  --no-announce         with --listen: do not tell the network (RARP) that a domain is here now\n"
 "  --json                events on stdout, one JSON object a line\n"
 "  -q, --quiet           errors only\n"
 "  -v, --verbose         everything, libxl's lines too\n"
