@@ -2,6 +2,7 @@
 /* Waiting for a guest to connect its interfaces, whose states change between two looks. */
 #include "base/deadline.h"
 #include "engine/xen/vif.h"
+#include "tests/unit/fake_xenstore.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -11,9 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-#include <xenstore.h>
 
 #include <cmocka.h>
 
@@ -24,32 +22,7 @@ static struct {
     unsigned reads;
     unsigned connects_at[VIFS]; /* a read of any: then it does */
     unsigned watches;
-    int events;
 } now;
-
-static void wake(void)
-{
-    const uint64_t one = 1;
-
-    assert_int_equal(write(now.events, &one, sizeof(one)), sizeof(one));
-}
-
-struct xs_handle {
-    int unused;
-};
-
-struct xs_handle *xs_open(unsigned long flags)
-{
-    static struct xs_handle handle;
-
-    (void)flags;
-    return &handle;
-}
-
-void xs_close(struct xs_handle *xsh)
-{
-    (void)xsh;
-}
 
 bool xs_watch(struct xs_handle *h, const char *path, const char *token)
 {
@@ -59,25 +32,8 @@ bool xs_watch(struct xs_handle *h, const char *path, const char *token)
     (void)token;
     snprintf(want, sizeof(want), "/local/domain/0/backend/vif/7/%u/state", now.watches++);
     assert_string_equal(path, want);
-    wake();
+    fake_xenstore_fire();
     return true;
-}
-
-int xs_fileno(struct xs_handle *h)
-{
-    (void)h;
-    return now.events;
-}
-
-char **xs_check_watch(struct xs_handle *h)
-{
-    uint64_t count;
-
-    (void)h;
-    if (read(now.events, &count, sizeof(count)) == (ssize_t)sizeof(count))
-        return calloc(2, sizeof(char *));
-    errno = EAGAIN;
-    return NULL;
 }
 
 void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigned int *len)
@@ -94,7 +50,7 @@ void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigne
     for (unsigned i = 0; i < VIFS; i++)
         if (now.reads == now.connects_at[i]) {
             now.states[i] = "4";
-            wake();
+            fake_xenstore_fire();
         }
     *len = state ? (unsigned)strlen(state) : 0;
     return state;
@@ -104,14 +60,13 @@ static int set_up(void **state)
 {
     (void)state;
     memset(&now, 0, sizeof(now));
-    now.events = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return now.events < 0;
+    return fake_xenstore_begin();
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    return close(now.events);
+    return fake_xenstore_end();
 }
 
 static int await(int64_t limit_ns)
