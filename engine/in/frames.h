@@ -88,7 +88,7 @@ int frames_populate_named(
  */
 void frames_note_absent(struct frames *f, uint64_t pfn);
 
-/* Take back the memory of all absent frames, while no lane runs. */
+/* Take back the memory of all absent frames; of a PV guest while no lane runs. */
 int frames_release_absent(struct frames *f, struct xen *x, struct err *e);
 
 /* PV: the group of a populated frame. */
