@@ -2,6 +2,7 @@
 #include "base/deadline.h"
 #include "cmd/handoff/advice.h"
 #include "cmd/exit_codes.h"
+#include "cmd/xmigrate/announce.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/receive_private.h"
 #include "engine/xen/rescue.h"
@@ -152,12 +153,22 @@ static int send_failed(void *arg, struct err *e)
     return 0;
 }
 
+/* It runs, whatever becomes of our word. */
+static void announce(struct receive *r)
+{
+    struct err e = ERR_INIT;
+
+    if (r->o->announce && announce_start(r->build.domid, &r->admission.config, &e))
+        log_warn(&r->in.log, "%s", e.text);
+}
+
 static int send_started(void *arg, struct err *e)
 {
     struct receive *r = arg;
     const struct message_started started = {.domid = r->build.domid, .start_ns = r->start_took_ns};
     const int rc = message_send_started(&r->in.control, &started, e);
 
+    announce(r);
     if (!rc)
         r->heard = incoming_await_heard(&r->in);
     return rc;

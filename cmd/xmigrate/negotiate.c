@@ -154,6 +154,9 @@ static int take_hold(struct negotiation *a, struct err *e)
     first.insecure = a->options->insecure;
     rc = journal_begin(&a->journal, &first, e);
     a->journal_begun = !rc;
+    /* What is left of another guest that had this number. */
+    if (!rc)
+        domain_lock_note_asked(&a->lock, false);
     return rc;
 }
 

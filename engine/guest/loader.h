@@ -45,7 +45,8 @@ struct loader {
     const struct loader_ops *ops;
     const struct loader_params *p;
     struct xen xen;
-    struct domain domain;
+    struct domain domain; /* max_pages: while it is built */
+    uint64_t max_pages;   /* that it may have in the end */
     struct frames frames; /* ready once load_check_ready() says so */
     bool static_done;     /* STATIC_DATA_END was there */
     struct blob cpuid, msrs;

@@ -88,6 +88,8 @@ static int populate_entries(
     for (unsigned i = 0; i < count; i++)
         if (v3_type_is_populated(v3_entry_type(entries[i])))
             p->pfns[n++] = v3_entry_pfn(entries[i]);
+        else if (!p->verify)
+            frames_note_absent(p->frames, v3_entry_pfn(entries[i]));
     if (n)
         rc = frames_populate(p->frames, &p->xen, p->pfns, n, e);
     if (!rc && p->frames->levels && !p->verify)
@@ -103,7 +105,7 @@ static int populate_targets(struct placer *p, const uint64_t *table, struct err 
     for (unsigned i = 0; i < PTES_PER_PAGE; i++)
         if ((table[i] & PTE_PRESENT) && !frames_is_populated(p->frames, pte_frame(table[i])))
             p->pfns[n++] = pte_frame(table[i]);
-    return n ? frames_populate(p->frames, &p->xen, p->pfns, n, e) : 0;
+    return n ? frames_populate_named(p->frames, &p->xen, p->pfns, n, e) : 0;
 }
 
 static bool find_mfn(void *arg, uint64_t pfn, uint64_t *mfn)

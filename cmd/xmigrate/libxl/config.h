@@ -28,6 +28,20 @@ int xl_config_for_restore(libxl_domain_config *config, const char *name, struct 
 /* ERR_REFUSED, in one line, for what cannot be moved: assigned devices, vNUMA, a device model. */
 int xl_config_check_movable(const libxl_domain_config *config, struct err *e);
 
+enum { XL_MAC_BYTES = 6, XL_IFNAME_BYTES = 16, XL_MAX_VIFS = 32 };
+
+/* A network interface that the script vif-bridge puts on a bridge of this host. */
+struct xl_vif {
+    unsigned devid;
+    uint8_t mac[XL_MAC_BYTES];
+    char bridge[XL_IFNAME_BYTES];
+    char name[XL_IFNAME_BYTES]; /* of its end in this host */
+};
+
+/* Those that the domain of that number has; of more than fit, the first. */
+unsigned xl_config_bridged_vifs(
+    const libxl_domain_config *config, uint32_t domid, struct xl_vif vifs[static XL_MAX_VIFS]);
+
 /* Devices for which libxl starts a backend, by what that takes. */
 struct xl_devices {
     unsigned phy_disks;   /* block devices without a script */
