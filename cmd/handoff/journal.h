@@ -35,6 +35,7 @@ struct journal {
     struct journal_record now; /* change it, then journal_save() */
     char path[JOURNAL_PATH_BYTES];
     int lock_fd;
+    int64_t slowest_save_ns; /* how long the disk took at most */
 };
 
 /* This host's boot id, and the journal's own, made when there is none. */
