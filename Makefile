@@ -24,7 +24,7 @@ B       := build$(if $(SAN),/$(SAN))
 # What each may include is checked by tests/check-layers.
 ROOMS := base crypto transport dirtylog sched engine engine/guest engine/in engine/out engine/probe engine/xen
 
-LIBS_PKG := xencontrol xendevicemodel xenforeignmemory xenguest xenlight xentoollog xenstore openssl liblz4 libzstd jansson
+LIBS_PKG := xencontrol xendevicemodel xenforeignmemory xenguest xenlight xentoollog xenstore openssl liblz4 libzstd jansson libseccomp
 # Recursive on purpose: asked only when something is compiled, after `make deps` has run.
 PKG_CFLAGS = $(shell pkg-config --cflags $(LIBS_PKG))
 PKG_LIBS   = $(shell pkg-config --libs $(LIBS_PKG))
@@ -91,9 +91,9 @@ $(B)/obj/%.o: %.c
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
-# Debian packages, installed only when something is missing.
+# Debian packages, installed only when something is missing, and the user that --listen needs.
 DEPS := gcc libc6-dev pkg-config libxen-dev libssl-dev liblz4-dev libzstd-dev libjansson-dev \
-        libcmocka-dev python3 procps openssl spin
+        libseccomp-dev libcmocka-dev python3 procps openssl spin
 define install_missing
 	@missing=; for p in $(1); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
@@ -109,6 +109,9 @@ endef
 .PHONY: deps
 deps:
 	$(call install_missing,$(DEPS))
+	@getent passwd _xmigrate >/dev/null || \
+	    useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin _xmigrate || \
+	    { echo "make deps: could not add the user _xmigrate (are you root?)" >&2; exit 1; }
 
 # Each suite ends with "N passed, N failed"; tests/sum adds them up.
 SUITES = check-layers check-unit $(if $(SAN),,check-model) $(if $(wildcard tests/e2e/e2e.mk),check-e2e)

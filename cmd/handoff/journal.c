@@ -115,21 +115,21 @@ static int change_names(const char *spare, const char *path, struct err *e)
     return err_sys(e, ERR_LOCAL, errno, "cannot replace %s", path);
 }
 
-static int write_record(const struct journal *f, const char *spare, bool sync, struct err *e)
+static int write_record(const struct journal_record *s, const char *spare, bool sync, struct err *e)
 {
     char text[JOURNAL_FILE_BYTES];
-    char *json = journal_text(&f->now);
+    char *json = journal_text(s);
     const size_t len = json ? strlen(json) : 0;
 
     if (!json)
-        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for %s", f->path);
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for %s", spare);
     if (len < sizeof(text)) {
         memcpy(text, json, len);
         memset(text + len, '\n', sizeof(text) - len);
     }
     free(json);
     if (len >= sizeof(text))
-        return err_set(e, ERR_LOCAL, E2BIG, "%s would be too long", f->path);
+        return err_set(e, ERR_LOCAL, E2BIG, "%s would be too long", spare);
 
     const int fd = open_spare(spare, e);
 
@@ -150,10 +150,35 @@ static int replace_record(struct journal *f, bool sync, struct err *e)
     int rc = journal_boot(f->now.boot, e);
 
     sibling(f->path, "new", spare);
-    if (!rc)
-        rc = write_record(f, spare, sync, e);
+    /* It was copied byte by byte: if the same was said in other bytes, it is only written again. */
+    if (!rc && !(f->prepared && !memcmp(&f->next, &f->now, sizeof(f->now))))
+        rc = write_record(&f->now, spare, sync, e);
+    f->prepared = false;
     if (!rc)
         rc = change_names(spare, f->path, e);
+    return rc;
+}
+
+static void note_save(struct journal *f, int64_t begun_ns)
+{
+    const int64_t took_ns = now_ns() - begun_ns;
+
+    f->slowest_save_ns = took_ns > f->slowest_save_ns ? took_ns : f->slowest_save_ns;
+}
+
+int journal_prepare(struct journal *f, enum handoff_state state, struct err *e)
+{
+    const int64_t begun_ns = now_ns();
+    char spare[JOURNAL_PATH_BYTES];
+    int rc = journal_boot(f->now.boot, e);
+
+    memcpy(&f->next, &f->now, sizeof(f->next));
+    f->next.state = state;
+    sibling(f->path, "new", spare);
+    if (!rc)
+        rc = write_record(&f->next, spare, true, e);
+    f->prepared = !rc;
+    note_save(f, begun_ns);
     return rc;
 }
 
@@ -165,9 +190,7 @@ int journal_save(struct journal *f, struct err *e)
     if (!rc)
         rc = sync_dir(f->path, e);
 
-    const int64_t took_ns = now_ns() - begun_ns;
-
-    f->slowest_save_ns = took_ns > f->slowest_save_ns ? took_ns : f->slowest_save_ns;
+    note_save(f, begun_ns);
     return rc;
 }
 

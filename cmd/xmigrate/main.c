@@ -71,6 +71,7 @@ static int run_listener(const struct options *o, const struct log *log)
         .port = o->address.port,
         .config_dir = o->config_dir,
         .insecure = o->insecure,
+        .as_root = o->as_root,
         .silent_ns = o->silent_ns,
         .start_ns = o->start_ns,
     };

@@ -46,6 +46,7 @@ const char help_text[] =
 "  --config-dir DIR      key.pem, cert.pem, trusted, ca.pem, crl.pem, policy\n"
 "                        (/etc/xmigrate)\n"
 "  --insecure            no TLS; must be given at both ends\n"
+"  --as-root             --listen without the user _xmigrate: what strangers can reach is root\n"
 "  --json                events on stdout, one JSON object a line\n"
 "  -q, --quiet           errors only\n"
 "  -v, --verbose         everything, libxl's lines too\n"

@@ -53,6 +53,7 @@ enum option_id {
     OPT_START_TIMEOUT,
     OPT_CONFIG_DIR,
     OPT_INSECURE,
+    OPT_AS_ROOT,
     OPT_FORCE,
     OPT_JSON,
     OPT_QUIET,
@@ -108,6 +109,7 @@ static const struct rule {
         IN_SEND | IN(MODE_LISTEN)},
     [OPT_CONFIG_DIR] = {"config-dir", "a directory", IN_MOVE | IN_ASK | IN_TRUST},
     [OPT_INSECURE] = {"insecure", NULL, IN_MOVE},
+    [OPT_AS_ROOT] = {"as-root", NULL, IN(MODE_LISTEN)},
     [OPT_FORCE] = {"force", NULL, IN(MODE_RESUME)},
     [OPT_JSON] = {"json", NULL, IN_REACH},
     [OPT_QUIET] = {"quiet", NULL, IN_CHANGE},
@@ -246,6 +248,9 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
         return 0;
     case OPT_INSECURE:
         o->insecure = true;
+        return 0;
+    case OPT_AS_ROOT:
+        o->as_root = true;
         return 0;
     case OPT_FORCE:
         o->force = true;

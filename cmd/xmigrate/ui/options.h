@@ -60,6 +60,7 @@ struct options {
 
     const char *config_dir;
     bool insecure;
+    bool as_root;
     bool force;
     bool json;
     enum log_level log_level;
