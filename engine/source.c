@@ -26,6 +26,11 @@ _Static_assert(
 enum { SETTLE_TRIES = 8 };
 #define SETTLE_PAUSE_NS (50 * NS_PER_MS)
 
+/* Before the suspend: how long what was sent may wait for the network, and how often that is asked.
+ */
+#define UNSENT_LIMIT_NS (2 * NS_PER_S)
+#define UNSENT_POLL_NS  NS_PER_MS
+
 /* How long the backends of the guest's disks may take to answer, once it is suspended. */
 #define DRAIN_LIMIT_NS (10 * NS_PER_S)
 
@@ -386,6 +391,30 @@ static int send_live_rounds(struct source *s, struct err *e)
 
 /* ---- the pause ---- */
 
+/* libxl says yes or no: the vCPUs may have stopped, and the device model not. */
+static void explain_suspend(struct source *s, struct err *e)
+{
+    struct err none = ERR_INIT;
+
+    if (e->code != ETIMEDOUT || domain_check_suspended(&s->xen, s->p->domid, &none))
+        return;
+    *e = (struct err)ERR_INIT;
+    err_set(e, ERR_LOCAL, EIO,
+        "the guest suspended, but libxl could not stop its device model (QEMU) and save its state");
+}
+
+/* On a long link a round may end half a second before its pages have left this host. The last pages
+ * queue behind them: better while the guest runs. */
+static void await_network(const struct source *s)
+{
+    const struct out_ops *ops = s->out->ops;
+    const int64_t deadline_ns = deadline_in(UNSENT_LIMIT_NS);
+
+    while (ops->unsent_bytes && ops->unsent_bytes(s->out) && !deadline_passed(deadline_ns) &&
+           !cancel_is_fired(s->p->cancel))
+        sleep_until_ns(deadline_in(UNSENT_POLL_NS));
+}
+
 static int suspend_guest(struct source *s, const char *reason, struct err *e)
 {
     const struct source_toolstack *t = s->p->toolstack;
@@ -401,6 +430,8 @@ static int suspend_guest(struct source *s, const char *reason, struct err *e)
 
     int rc = t->suspend(t->arg, e);
 
+    if (rc)
+        explain_suspend(s, e);
     if (!rc)
         rc = domain_check_suspended(&s->xen, s->p->domid, e);
     if (rc)
@@ -518,6 +549,8 @@ static int tell_story(struct source *s, struct err *e)
         rc = send_head(s, e);
     if (!rc && p->live)
         rc = send_live_rounds(s, e);
+    if (!rc && p->live)
+        await_network(s);
     if (!rc)
         rc = suspend_guest(s, p->live ? reason_name(s->precopy.decision.reason) : "offline", e);
     if (!rc)
@@ -546,11 +579,14 @@ int source_run(
 
     const int rc = tell_story(s, e);
 
+    /* The peer may have seen it fail first, and had us stopped. */
+    if (rc && s->xen.xch)
+        domain_explain_end(&s->xen, p->domid, e);
     stop_logging(s);
     add_up(s);
     if (rc)
         source_close(s);
     else
         *left = s;
-    return rc;
+    return rc ? -e->code : 0;
 }

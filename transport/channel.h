@@ -128,6 +128,9 @@ int channel_fail(const struct channel *ch, const char *doing, int rc, struct err
 void channel_throttle(struct channel *ch, size_t bytes);
 size_t channel_slice(const struct channel *ch, size_t bytes); /* how many to send at once */
 int channel_await_room(struct channel *ch, int64_t deadline_ns);
+/* Of what was sent, the bytes that still wait in this host for the network to take them; 0 if that
+ * is not known. Any thread. */
+size_t channel_unsent_bytes(const struct channel *ch);
 /* limit_unsent of channels whose fd is a TCP socket. */
 void channel_limit_socket(struct channel *ch, bool limited);
 /* Wait until least_bytes (1 or more), or enough of them to be worth a wake-up, or the end of the

@@ -356,6 +356,16 @@ static uint64_t lanes_wire_bytes(const struct out *out)
     return bytes;
 }
 
+static uint64_t lanes_unsent_bytes(const struct out *out)
+{
+    const struct out_lanes *s = (const struct out_lanes *)out;
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < s->started_lanes; i++)
+        bytes += channel_unsent_bytes(s->lanes[i].ch);
+    return bytes;
+}
+
 static void lanes_profile(const struct out *out, struct total_report *total)
 {
     const struct out_lanes *s = (const struct out_lanes *)out;
@@ -393,6 +403,7 @@ static const struct out_ops lanes_ops = {
     .commit = lanes_commit,
     .profile = lanes_profile,
     .wire_bytes = lanes_wire_bytes,
+    .unsent_bytes = lanes_unsent_bytes,
     .close = lanes_close,
 };
 

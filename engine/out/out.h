@@ -87,6 +87,8 @@ struct out_ops {
     void (*profile)(const struct out *out, struct total_report *total);
     /* Sent so far. */
     uint64_t (*wire_bytes)(const struct out *out);
+    /* Of these, what still waits in this host for the network. NULL: not known. */
+    uint64_t (*unsent_bytes)(const struct out *out);
     /* Also after a failure, and when nothing was begun. */
     void (*close)(struct out *out);
 };
