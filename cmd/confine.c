@@ -60,9 +60,9 @@ static int set_limits(void)
 {
     const struct rlimit none = {0, 0};
 
-    /* Its memory holds keys. */
-    return setrlimit(RLIMIT_CORE, &none) || setrlimit(RLIMIT_FSIZE, &none) ||
-           prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    /* Its memory holds keys. The size of files is not limited: its log may be one, and no other can
+     * be opened. */
+    return setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 /* All three user ids: then the kernel takes the capabilities, too. */

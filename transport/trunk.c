@@ -328,7 +328,9 @@ static int recv_at(struct trunk_reader *r, size_t at_bytes, uint32_t *type, size
 
     if (!rc)
         rc = grow(r, at_bytes + *len_bytes, e);
-    return rc ? rc : record_recv_body(r->ch, *type, r->body + at_bytes, *len_bytes, e);
+    if (!rc)
+        rc = record_recv_body(r->ch, *type, r->body + at_bytes, *len_bytes, e);
+    return rc ? rc : record_recv_end(r->ch, *type, e);
 }
 
 /*

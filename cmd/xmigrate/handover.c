@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/deadline.h"
+#include "base/units.h"
 #include "cmd/handoff/advice.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/announce.h"
@@ -10,6 +11,9 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+
+/* A disk that takes so long is what made it late. */
+#define SLOW_SAVE_NS NS_PER_S
 
 /* --- what the machine may ask for --- */
 
@@ -77,8 +81,15 @@ static int check_limit(void *arg, struct err *e)
 {
     struct receive *r = arg;
 
+    char took[UNITS_TEXT_BYTES];
+
     if (boottime_ns() <= r->start_limit_ns)
         return 0;
+    if (r->journal.slowest_save_ns >= SLOW_SAVE_NS)
+        return err_set(e, ERR_PEER, ETIMEDOUT,
+            "it could not be started within the limit (--start-timeout) and was given back: the "
+            "destination's disk took %s to sync %s",
+            format_duration(r->journal.slowest_save_ns, took), r->journal.path);
     return err_set(e, ERR_PEER, ETIMEDOUT,
         "it could not be started within the limit (--start-timeout) and was given back");
 }
