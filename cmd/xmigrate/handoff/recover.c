@@ -436,24 +436,34 @@ static void recover_one(void *arg, struct journal *j)
     journal_keep(j); /* unless it was forgotten */
 }
 
-/* The meeting places of supervisors and helpers that were killed: link-PID. */
-static void remove_dead_links(void)
+/* PREFIX and a process's number, of processes that were killed. */
+static void remove_of_dead(const char *dir, const char *prefix)
 {
-    char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
-    struct err ignored = ERR_INIT;
-    DIR *d = open_run_dir(dir, &ignored) ? NULL : opendir(dir);
+    const size_t len = strlen(prefix);
+    DIR *d = opendir(dir);
 
     for (const struct dirent *entry; d && (entry = readdir(d));) {
         uint64_t pid;
 
-        if (!strncmp(entry->d_name, "link-", 5) &&
-            parse_u64(entry->d_name + 5, 1, INT32_MAX, &pid) && kill((pid_t)pid, 0) &&
-            errno == ESRCH &&
-            snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path))
-            unlink(path);
+        if (!strncmp(entry->d_name, prefix, len) &&
+            parse_u64(entry->d_name + len, 1, INT32_MAX, &pid) && kill((pid_t)pid, 0) &&
+            errno == ESRCH)
+            unlinkat(dirfd(d), entry->d_name, 0);
     }
     if (d)
         closedir(d);
+}
+
+/* The meeting places of supervisors and helpers, and a journal's id that was not yet its. */
+static void remove_files_of_dead(void)
+{
+    struct err ignored = ERR_INIT;
+    char dir[PATHS_BYTES];
+
+    if (!open_run_dir(dir, &ignored))
+        remove_of_dead(dir, "link-");
+    if (!open_state_dir(dir, &ignored))
+        remove_of_dead(dir, "id.");
 }
 
 int recover_answer(struct xl *xl, const struct log *log, struct journal *j, struct err *e)
@@ -540,7 +550,7 @@ static int recover_with(const struct recover_peer *peer, const char *dom, const 
     if (!rc) {
         rc = recover_all(&r, dom, &e);
         xl_close(&xl);
-        remove_dead_links();
+        remove_files_of_dead();
     }
     if (!rc)
         return r.exit_code;

@@ -25,7 +25,7 @@
 #include "transport/control.h"
 
 /* How often each side says PING. */
-enum { MESSAGE_PING_S = 5 };
+enum { MESSAGE_PING_S = 1 };
 
 /* Nobody means more by it. */
 #define MESSAGE_MAX_FINISH_NS (24 * 3600 * NS_PER_S)
