@@ -44,6 +44,7 @@ static bool is_for_us(enum control_type type)
     case CONTROL_ABORT:
     case CONTROL_LIBXL_END:
     case CONTROL_HEARD:
+    case CONTROL_SUSPENDED:
     case CONTROL_ASK:
         return true;
     default:
