@@ -13,7 +13,8 @@ listen b
 for how in live offline; do
     for lanes in 1 4; do
         hvm_guest a g
-        must xm a --$how "127.0.0.1:$port" g --lanes $lanes >said 2>&1
+        xm a --$how "127.0.0.1:$port" g --lanes $lanes >said 2>&1 ||
+            fail "$how, lanes: $lanes: $(tail -n 5 said "$T/listen-b.err")"
         dm_is b 'running, log-dirty off'
         moved a b g
         must "$X" destroy b g

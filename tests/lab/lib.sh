@@ -87,7 +87,7 @@ create_hvm() {
 name=\"$name\"
 type=\"hvm\"
 firmware_override=\"/boot/hvm-guest\"
-memory=32
+memory=12
 vcpus=1
 serial=\"pty\"
 vga=\"none\"
