@@ -68,9 +68,10 @@ struct link_job {
     enum codec compress;
     uint64_t bandwidth_bits_per_s; /* 0: no cap */
     struct decide_limits limits;
-    int64_t suspend_estimate_ns;
-    int64_t receiver_estimate_ns;
+    struct decide_costs costs;
     int64_t result_ns; /* last byte sent until the receiver's result */
+    /* How long the guest may take to suspend when the helper asks it; 0: libxl asks it. */
+    int64_t suspend_limit_ns;
 };
 
 enum link_kind {

@@ -10,7 +10,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { HOLDER_BYTES = 64 };
+/* The file: who holds it, padded, and then nothing or ASKED. */
+enum { HOLDER_BYTES = 64, ASKED = 'A' };
 
 /* The holder, by its own account; an old or empty text is no reason to fail. */
 static void read_holder(int fd, char holder[static HOLDER_BYTES])
@@ -23,11 +24,27 @@ static void read_holder(int fd, char holder[static HOLDER_BYTES])
 
 static void write_holder(int fd)
 {
-    char holder[HOLDER_BYTES];
-    const int len = snprintf(holder, sizeof(holder), "process %d\n", (int)getpid());
+    char holder[HOLDER_BYTES] = "";
 
-    if (ftruncate(fd, 0) || pwrite(fd, holder, (size_t)len, 0) != len)
+    snprintf(holder, sizeof(holder), "process %d\n", (int)getpid());
+    if (pwrite(fd, holder, sizeof(holder), 0) != (ssize_t)sizeof(holder))
         return; /* only messages use it */
+}
+
+void domain_lock_note_asked(const struct domain_lock *lock, bool asked)
+{
+    const char mark = ASKED;
+
+    /* Of use only if we are killed. */
+    if (asked ? pwrite(lock->fd, &mark, 1, HOLDER_BYTES) != 1 : ftruncate(lock->fd, HOLDER_BYTES))
+        return;
+}
+
+bool domain_lock_is_asked(const struct domain_lock *lock)
+{
+    char mark;
+
+    return pread(lock->fd, &mark, 1, HOLDER_BYTES) == 1 && mark == ASKED;
 }
 
 int domain_lock_take(struct domain_lock *lock, uint32_t domid, struct err *e)

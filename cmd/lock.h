@@ -3,12 +3,17 @@
  * One engine per domain: a lock file in the run directory, flock'ed on an open file description.
  * The supervisor hands its helper a duplicate, so the lock is free only when both have closed it or
  * died. The file stays; its text names the last holder, for messages.
+ *
+ * It also says whether the domain is asked to suspend and has not been seen to: what whoever holds
+ * the lock next has to settle if all who held it were killed. That needs no disk, because a guest
+ * does not outlive its host.
  */
 #ifndef CMD_LOCK_H
 #define CMD_LOCK_H
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct domain_lock {
@@ -17,6 +22,10 @@ struct domain_lock {
 
 /* ERR_REFUSED (EBUSY) with the holder's name when another process has it. */
 int domain_lock_take(struct domain_lock *lock, uint32_t domid, struct err *e);
+
+/* Before the guest is asked; and when it has suspended or the request is taken back. */
+void domain_lock_note_asked(const struct domain_lock *lock, bool asked);
+bool domain_lock_is_asked(const struct domain_lock *lock);
 
 /* A lock that came with a descriptor (-1: none). */
 struct domain_lock domain_lock_adopt(int fd);

@@ -30,10 +30,12 @@ int peer_recheck(const char *config_dir, struct tls_peer *peer, struct err *e)
 {
     char name[TRUST_NAME_BYTES];
     bool good = false;
-    int rc = trust_find(config_dir, peer->fingerprint, &good, name, e);
+    int rc = trust_find(config_dir, peer->fingerprint, &good, name, &peer->rights, e);
 
     if (!rc && good)
         memcpy(peer->name, name, sizeof(peer->name));
+    if (!rc && !good)
+        peer->rights = TRUST_ALL; /* this host's, and a CA's: `trusted` does not limit them */
     if (!rc && !good)
         rc = is_this_host(config_dir, peer->fingerprint, &good, e);
     if (!rc && !good)

@@ -370,11 +370,7 @@ static int send_live_rounds(struct source *s, struct err *e)
     p->arg = s;
     p->begun_ns = s->start_ns;
     p->limits = s->p->limits;
-    p->costs = (struct decide_costs){
-        .suspend_ns = s->p->suspend_estimate_ns,
-        .state_ns = SOURCE_STATE_ESTIMATE_NS,
-        .receiver_ns = s->p->receiver_estimate_ns,
-    };
+    p->costs = s->p->costs;
     if (!s->pending.source->ops->peek)
         s->ops.peek = NULL;
     pending_fill(&s->pending);

@@ -46,9 +46,8 @@ struct source_params {
 
     /* For sched/decide.h. */
     struct decide_limits limits;
-    int64_t suspend_estimate_ns;  /* assumed for the suspend, before there was one */
-    int64_t receiver_estimate_ns; /* the receiver's whole finish (engine and libxl), as it says */
-    int64_t result_limit_ns;      /* from the last byte sent to the receiver's result */
+    struct decide_costs costs;
+    int64_t result_limit_ns; /* from the last byte sent to the receiver's result */
 };
 
 /* Assumed for reading and sending a guest's state, before that was measured. */

@@ -88,7 +88,43 @@ int64_t prediction_last_round_ns(const struct prediction *p)
 
 static int64_t fixed_ns(const struct prediction *p)
 {
-    return add(add(p->suspend_ns, p->clean_ns), add(p->state_ns, p->receiver_ns));
+    return add(
+        add(add(p->suspend_ns, p->clean_ns), add(p->state_ns, p->receiver_ns)), p->network_ns);
+}
+
+static int64_t share_ns(int64_t ns, double share)
+{
+    return clamp_ns((double)ns * share);
+}
+
+struct decide_costs decide_costs_of(const struct likely *suspend, int64_t state_ns,
+    const struct likely *receiver, int64_t network_ns)
+{
+    const int64_t rest_ns = add(state_ns, network_ns);
+
+    return (struct decide_costs){
+        .suspend_ns = suspend->ns,
+        .state_ns = state_ns,
+        .receiver_ns = receiver->ns,
+        .network_ns = network_ns,
+        .low_ns = add(add(suspend->low_ns, receiver->low_ns), share_ns(rest_ns, 1 - FIXED_SPREAD)),
+        .high_ns = add(
+            add(suspend->high_ns, receiver->high_ns), share_ns(rest_ns, 1 + FIXED_SPREAD)),
+    };
+}
+
+/* The parts that are not pages, at least and at most. */
+static void fixed_range(
+    const struct prediction *p, const struct decide_costs *c, double *low, double *high)
+{
+    const double fixed = (double)fixed_ns(p), clean = (double)p->clean_ns;
+
+    *low = fixed * (1 - FIXED_SPREAD);
+    *high = fixed * (1 + FIXED_SPREAD);
+    if (!c->high_ns)
+        return;
+    *low = (double)c->low_ns + clean * (1 - FIXED_SPREAD);
+    *high = (double)c->high_ns + clean * (1 + FIXED_SPREAD);
 }
 
 /* A guest that is asked to suspend is no longer slowed down: meanwhile it writes as much as it
@@ -140,14 +176,17 @@ static struct prediction predict(
         .pages_ns = pages_ns(pages, s->send_pages_per_s),
         .state_ns = c->state_ns,
         .receiver_ns = c->receiver_ns,
+        .network_ns = c->network_ns,
     };
-    const double fixed = (double)fixed_ns(&p);
+    const double least = (double)pages_ns(left, s->send_pages_per_s * (1 + spread));
+    const double most = (double)pages_ns(pages + late, s->send_pages_per_s * (1 - spread));
+    double fixed_low, fixed_high;
 
+    fixed_range(&p, c, &fixed_low, &fixed_high);
     p.whole_ns = add(fixed_ns(&p), p.pages_ns);
-    p.low_ns = clamp_ns(
-        fixed * (1 - FIXED_SPREAD) + (double)pages_ns(left, s->send_pages_per_s * (1 + spread)));
-    p.high_ns = clamp_ns(fixed * (1 + FIXED_SPREAD) +
-                         (double)pages_ns(pages + late, s->send_pages_per_s * (1 - spread)));
+    p.low_ns = clamp_ns(fixed_low + least);
+    p.high_ns = clamp_ns(fixed_high + most);
+    p.careful_ns = clamp_ns((double)fixed_ns(&p) * (1 + FIXED_SPREAD) + most);
     return p;
 }
 
@@ -408,7 +447,7 @@ struct decision decide(
     const enum reason limit = find_limit(s, l, &d.next);
 
     /* Close to the limit the pause may turn out longer: better shorten it further, if possible. */
-    if (within && (d.now.high_ns <= l->max_downtime_ns || !shorter || limit != REASON_SHORTER)) {
+    if (within && (d.now.careful_ns <= l->max_downtime_ns || !shorter || limit != REASON_SHORTER)) {
         d.action = ACT_SUSPEND;
         d.reason = REASON_DOWNTIME;
         return d;

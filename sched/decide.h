@@ -45,18 +45,28 @@ struct decide_limits {
     enum on_stall on_stall;
 };
 
+/* What is thought of something that is not known yet: what it takes, and what it takes at least and
+ * at most. */
+struct likely {
+    int64_t ns, low_ns, high_ns;
+};
+
 /* The parts of the pause that do not depend on pages, as measured or estimated. */
 struct decide_costs {
     int64_t suspend_ns;
     int64_t state_ns;
     int64_t receiver_ns;
+    int64_t network_ns; /* round trips: of the last bytes, and of the hand-off */
+    /* All of them together at least and at most; both 0: not far from their sum. */
+    int64_t low_ns, high_ns;
 };
 
 struct prediction {
     uint64_t pages; /* of the last round */
-    int64_t suspend_ns, clean_ns, pages_ns, state_ns, receiver_ns;
+    int64_t suspend_ns, clean_ns, pages_ns, state_ns, receiver_ns, network_ns;
     int64_t whole_ns;        /* their sum; INT64_MAX when no speed is known and pages are left */
     int64_t low_ns, high_ns; /* it should lie between these */
+    int64_t careful_ns;      /* the same as high_ns, but for what no round can shorten */
 };
 
 /* The FINAL CLEAN and the pages: what the last round takes. */
@@ -100,6 +110,10 @@ enum { DECIDE_PATIENCE = 3 };
 
 /* With a lower --max-rounds the guest would be suspended before it could be slowed down. */
 enum { DECIDE_THROTTLE_ROUNDS = DECIDE_PATIENCE + 1 };
+
+/* Their sums, and both ends of what they may come to. */
+struct decide_costs decide_costs_of(const struct likely *suspend, int64_t state_ns,
+    const struct likely *receiver, int64_t network_ns);
 
 struct decision decide(
     const struct stats *s, const struct decide_limits *l, const struct decide_costs *c);

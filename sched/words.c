@@ -9,7 +9,8 @@
 struct figures {
     char left[UNITS_TEXT_BYTES], rate[UNITS_TEXT_BYTES];
     char now[UNITS_TEXT_BYTES], low[UNITS_TEXT_BYTES], high[UNITS_TEXT_BYTES];
-    char next[UNITS_TEXT_BYTES], asked[UNITS_TEXT_BYTES], pages[UNITS_TEXT_BYTES];
+    char careful[UNITS_TEXT_BYTES], next[UNITS_TEXT_BYTES], asked[UNITS_TEXT_BYTES],
+        pages[UNITS_TEXT_BYTES];
 };
 
 static void format_time(int64_t ns, char out[static UNITS_TEXT_BYTES])
@@ -33,6 +34,7 @@ static struct figures figure_out(
     format_time(d->now.whole_ns, f.now);
     format_time(d->now.low_ns, f.low);
     format_time(d->now.high_ns, f.high);
+    format_time(d->now.careful_ns, f.careful);
     format_time(d->now.pages_ns, f.pages);
     format_time(d->next.whole_ns, f.next);
     format_time(l->max_downtime_ns, f.asked);
@@ -81,7 +83,7 @@ void decision_words(const struct stats *s, const struct decide_limits *l, const 
             snprintf(out, DECISION_WORDS_BYTES,
                 "%s left at %s: downtime would be %s, but may reach %s, over the %s asked; another "
                 "round should make it %s",
-                f.left, f.rate, f.now, f.high, f.asked, f.next);
+                f.left, f.rate, f.now, f.careful, f.asked, f.next);
             break;
         }
         snprintf(out, DECISION_WORDS_BYTES,

@@ -51,6 +51,10 @@ void tcp_linger(int fd, const struct cancel *cancel);
 /* As the kernel has measured it; 0: not known. */
 int64_t tcp_round_trip_ns(int fd);
 
+/* The shortest that it has seen lately: the way's own, without what waits in queues; 0: not known.
+ */
+int64_t tcp_least_round_trip_ns(int fd);
+
 /* "192.0.2.1:41234" or "[2001:db8::1]:41234"; "?" if the socket has no peer. */
 void tcp_describe_peer(int fd, char *buf, size_t cap);
 

@@ -3,6 +3,7 @@
 #include "xensim/command_create.h"
 #include "xensim/command_domain.h"
 #include "xensim/command_wait.h"
+#include "xensim/device.h"
 #include "xensim/guest/run.h"
 #include "xensim/guest/verify.h"
 #include "xensim/hypervisor/domctl.h"
@@ -59,10 +60,12 @@ static int with_domain(struct host *h, struct words *w, struct answer *a,
     return rc;
 }
 
+/* As libxl does: with its devices. */
 static int act_destroy(struct domain *d, struct words *w, struct answer *a)
 {
     (void)w;
     (void)a;
+    device_detach(d->host, d->id, NULL);
     return domain_destroy(d);
 }
 
@@ -238,7 +241,6 @@ static int act_id(struct domain *d, struct words *w, struct answer *a)
  * Nothing to do for a guest that runs. */
 static int resume(struct domain *d, unsigned return_code)
 {
-    guest_withdraw_suspend(d);
     if (!domain_is_suspended(d))
         return 0;
     vcpu_reg_set(d->vcpus[0], REG_AX, return_code);
@@ -260,6 +262,23 @@ static int act_resume_slowly(struct domain *d, struct words *w, struct answer *a
     return resume(d, 0);
 }
 
+/* Xenstore's control/shutdown, for preload/xs.c: its version and what it says; with VALUE, write
+ * that, if the version still is VERSION. */
+static int act_shutdown_node(struct domain *d, struct words *w, struct answer *a)
+{
+    const char *value = next_word(w), *version = next_word(w);
+    const bool suspend = value && !strcmp(value, "suspend");
+    const struct shutdown_node node = guest_shutdown_node(d);
+    uint64_t only;
+
+    if ((value && value[0] && !suspend) || (version && !parse_u64(version, 0, UINT64_MAX, &only)))
+        return fail(a, EINVAL, "shutdown-node DOMAIN [VALUE [VERSION]], VALUE suspend or nothing");
+    if (value)
+        return guest_write_shutdown_node(d, suspend, version ? &only : NULL);
+    say(a, "%llu %s", (unsigned long long)node.version, node.suspend ? "suspend" : "");
+    return 0;
+}
+
 static int do_stop(struct host *h, struct words *w, struct answer *a)
 {
     (void)w;
@@ -279,8 +298,13 @@ static const struct command {
     {"info", .plain = do_info},
     {"stop", .plain = do_stop},
     {"dominfo", .plain = do_dominfo},
+    {"attach", .plain = do_attach},
+    {"detach", .plain = do_detach},
+    {"devices", .plain = do_devices},
+    {"xenstore", .plain = do_xenstore},
     {"suspend", .waits = do_suspend},
     {"await", .waits = do_await},
+    {"changes", .waits = do_changes},
     {"destroy", .with_domain = act_destroy},
     {"pause", .with_domain = act_pause},
     {"unpause", .with_domain = act_unpause},
@@ -290,6 +314,7 @@ static const struct command {
     {"config", .with_domain = act_config},
     {"set-config", .with_domain = act_set_config},
     {"rename", .with_domain = act_rename},
+    {"shutdown-node", .with_domain = act_shutdown_node},
     {"rate", .with_domain = act_rate},
     {"cap", .with_domain = act_cap},
     {"verify", .with_domain = act_verify},

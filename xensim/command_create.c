@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/command_create.h"
 #include "xensim/command_domain.h"
+#include "xensim/device.h"
 #include "xensim/guest/build.h"
+#include "xensim/guest/disk.h"
 #include "xensim/guest/run.h"
 #include "xensim/usage.h"
 
@@ -108,6 +110,8 @@ struct create_options {
     struct guest_params p;
     char trace_path[512];
     bool paused;
+    char disks[GUEST_MAX_DISKS][DEVICE_TEXT_BYTES]; /* as device_attach() wants them */
+    unsigned vifs;
 };
 
 static bool take_number(const char *value, uint64_t min, uint64_t max, unsigned *number)
@@ -138,6 +142,25 @@ static bool take_layout(const char *value, enum p2m_layout *layout)
 {
     *layout = strcmp(value, "tree") ? P2M_LIST : P2M_TREE;
     return *layout == P2M_TREE || !strcmp(value, "list");
+}
+
+static bool take_disk(struct create_options *o, const char *value)
+{
+    char kind[8], path[400], script[64] = "";
+    const int n = sscanf(value, "%7[^:]:%399[^,],script=%63s", kind, path, script);
+
+    if (n < 2 || o->p.disks == GUEST_MAX_DISKS || (strcmp(kind, "phy") && strcmp(kind, "qdisk")))
+        return false;
+    snprintf(o->disks[o->p.disks++], DEVICE_TEXT_BYTES, "%s %s %s", kind, path, script);
+    return true;
+}
+
+static bool take_disk_delay(const char *value, int64_t *delay_ns)
+{
+    if (strcmp(value, "never"))
+        return parse_duration_ns(value, delay_ns);
+    *delay_ns = GUEST_DISK_NEVER;
+    return true;
 }
 
 /* False if the option takes no such value (usage.c says which it takes). */
@@ -171,6 +194,12 @@ static bool take_create_option(struct create_options *o, const char *option, con
         return take_number(value, 0, 1000000, &p->balloons_per_s);
     if (!strcmp(option, "--suspend"))
         return parse_suspend(value, p);
+    if (!strcmp(option, "--disk"))
+        return take_disk(o, value);
+    if (!strcmp(option, "--disk-delay"))
+        return take_disk_delay(value, &p->disk_delay_ns);
+    if (!strcmp(option, "--vif"))
+        return ++o->vifs;
     if (!strcmp(option, "--seed"))
         return parse_u64(value, 0, UINT64_MAX, &p->seed);
     return !strcmp(option, "--name") && take_name(value, p->name);
@@ -235,6 +264,22 @@ static int make_domain(struct host *h, enum guest_type type, unsigned vcpus, con
     return 0;
 }
 
+static int attach_devices(struct domain *d, const struct create_options *o)
+{
+    char name[DEVICE_NAME_BYTES];
+    int rc = 0;
+
+    for (unsigned i = 0; i < o->p.disks && !rc; i++) {
+        snprintf(name, sizeof(name), "xvd%c", 'a' + i);
+        rc = device_attach(d->host, d->id, name, o->disks[i]);
+    }
+    for (unsigned i = 0; i < o->vifs && !rc; i++) {
+        snprintf(name, sizeof(name), "vif%u", i);
+        rc = device_attach(d->host, d->id, name, "");
+    }
+    return rc;
+}
+
 int do_create(struct host *h, struct words *w, struct answer *a)
 {
     struct create_options o;
@@ -254,6 +299,8 @@ int do_create(struct host *h, struct words *w, struct answer *a)
         if (rc) {
             say(a, "%s", e.text);
             domain_destroy(d);
+        } else {
+            rc = attach_devices(d, &o);
         }
     }
     free(o.p.trace);

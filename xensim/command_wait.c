@@ -32,22 +32,34 @@ int do_suspend(struct host *h, int sock, struct words *w, struct answer *a)
     int64_t deadline = deadline_in(wait_ns);
     int rc = 0;
 
-    guest_request_suspend(d);
+    guest_write_shutdown_node(d, true, NULL);
     while (!domain_is_suspended(d) && !rc) {
         if (d->dying || d->is_shut_down)
             rc = fail(a, ESRCH, "domain %s is %s", d->name, domain_state_name(d));
         else if (hung_up(sock))
-            rc = -EPIPE;
-        else if (deadline_passed(deadline))
+            rc = -EPIPE; /* a toolstack that is dead takes nothing back */
+        else if (deadline_passed(deadline) && guest_withdraw_suspend(d))
             rc = fail(a, ETIMEDOUT, "domain %s did not suspend within %s", d->name,
                 limit ? limit : "60s");
         else
             host_await_change(h);
     }
-    if (rc)
-        guest_withdraw_suspend(d);
     domain_put(d);
     return rc;
+}
+
+int do_changes(struct host *h, int sock, struct words *w, struct answer *a)
+{
+    const char *last = next_word(w);
+    uint64_t seen = UINT64_MAX, changes;
+
+    if (last && !parse_u64(last, 0, UINT64_MAX, &seen))
+        return fail(a, EINVAL, "changes [LAST]");
+    do {
+        changes = host_await_change_after(h, seen);
+    } while (changes == seen && !hung_up(sock));
+    say(a, "%llu", (unsigned long long)changes);
+    return 0;
 }
 
 int do_await(struct host *h, int sock, struct words *w, struct answer *a)

@@ -12,4 +12,8 @@ int do_suspend(struct host *h, int sock, struct words *w, struct answer *a);
 /* Wait until a domain is shut down or gone. */
 int do_await(struct host *h, int sock, struct words *w, struct answer *a);
 
+/* For xenstore's @releaseDomain (preload/xs.c): say how often something about domains has changed,
+ * once that is not LAST. */
+int do_changes(struct host *h, int sock, struct words *w, struct answer *a);
+
 #endif

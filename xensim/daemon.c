@@ -2,6 +2,7 @@
 #include "xensim/daemon.h"
 #include "xensim/client.h"
 #include "xensim/conn.h"
+#include "xensim/device.h"
 #include "xensim/guest/run.h"
 #include "xensim/usage.h"
 
@@ -218,6 +219,9 @@ static int init_host(struct daemon *d, const struct options *o, struct err *e)
     h->scheduler = o->scheduler;
     h->ops = &host_ops;
     h->ops_arg = &d->sessions;
+    h->devices = devices_new();
+    if (!h->devices)
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
     sessions_init(&d->sessions, h);
     setrlimit(RLIMIT_NOFILE, &files);
     machine.dir = d->dir;

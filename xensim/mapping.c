@@ -240,21 +240,6 @@ int64_t mappings_map_pages(
     return slot;
 }
 
-/* A grant frame, made when it is first asked for. Caller holds d->lock. -errno, or 0. */
-static int grant_frame(struct domain *d, uint64_t i, uint64_t *mfn)
-{
-    if (i >= d->max_grant_frames)
-        return -EINVAL;
-    if (!d->grant_mfns[i]) {
-        d->grant_mfns[i] = domain_alloc_special(d);
-        if (!d->grant_mfns[i])
-            return -ENOMEM;
-        memset(frame_ptr(d->machine, d->grant_mfns[i]), 0, PAGE_BYTES);
-    }
-    *mfn = d->grant_mfns[i];
-    return 0;
-}
-
 int64_t mappings_map_grants(
     struct mappings *m, struct domain *d, uint64_t first, uint64_t count, uint64_t *mfns)
 {
@@ -267,7 +252,7 @@ int64_t mappings_map_grants(
     map.domain = domain_hold(d);
     pthread_mutex_lock(&d->lock);
     for (uint64_t i = 0; i < count && !rc; i++) {
-        rc = grant_frame(d, first + i, &mfns[i]);
+        rc = domain_grant_frame(d, first + i, &mfns[i]);
         if (rc)
             break;
         map.mfns[i] = (uint32_t)mfns[i];

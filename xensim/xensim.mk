@@ -3,7 +3,7 @@
 
 XENSIM_SRC := $(wildcard xensim/*.c xensim/hypervisor/*.c xensim/guest/*.c)
 XENSIM_LIB_SRC := $(wildcard xensim/preload/*.c) xensim/wire.c xensim/client.c xensim/helper.c \
-                  $(addprefix base/,cancel.c deadline.c err.c io.c)
+                  $(addprefix base/,cancel.c deadline.c err.c io.c units.c)
 XENSIM_BASE := $(wildcard base/*.c)
 
 .PHONY: xensim

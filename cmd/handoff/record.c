@@ -73,7 +73,6 @@ static bool read_fields(const json_t *o, struct journal_record *s)
         !take_int(o, "helper", 0, INT32_MAX, &helper) ||
         !json_is_boolean(json_object_get(o, "logging")) ||
         !json_is_boolean(json_object_get(o, "suspending")) ||
-        !json_is_boolean(json_object_get(o, "suspended")) ||
         !take_text(o, "uuid", s->uuid, sizeof(s->uuid)) || !journal_is_uuid(s->uuid) ||
         !take_text(o, "name", s->name, sizeof(s->name)) ||
         !take_text(o, "peer", s->peer, sizeof(s->peer)) ||
@@ -98,7 +97,6 @@ static bool read_fields(const json_t *o, struct journal_record *s)
     s->state = (enum handoff_state)state;
     s->logging = json_is_true(json_object_get(o, "logging"));
     s->suspending = json_is_true(json_object_get(o, "suspending"));
-    s->suspended = json_is_true(json_object_get(o, "suspended"));
     s->insecure = json_is_true(json_object_get(o, "insecure"));
     s->domid = domid < 0 ? JOURNAL_NO_DOMID : (uint32_t)domid;
     s->supervisor = supervisor;
@@ -122,10 +120,9 @@ int journal_parse(const char *text, size_t len_bytes, struct journal_record *s, 
 
 char *journal_text(const struct journal_record *s)
 {
-    json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:b, s:b, s:i, s:I, s:s, s:s, s:s, s:i, s:i}",
-        "version", JOURNAL_VERSION, "role", handoff_role_name(s->role), "phase",
-        handoff_state_name(s->state), "logging", s->logging, "suspending", s->suspending,
-        "suspended", s->suspended, "cap", s->cap, "domid",
+    json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:b, s:i, s:I, s:s, s:s, s:s, s:i, s:i}", "version",
+        JOURNAL_VERSION, "role", handoff_role_name(s->role), "phase", handoff_state_name(s->state),
+        "logging", s->logging, "suspending", s->suspending, "cap", s->cap, "domid",
         s->domid == JOURNAL_NO_DOMID ? (json_int_t)-1 : (json_int_t)s->domid, "uuid", s->uuid,
         "name", s->name, "peer", s->peer, "supervisor", (int)s->supervisor, "helper",
         (int)s->helper);

@@ -29,7 +29,6 @@ struct journal_record {
     enum handoff_state state; /* one that is recorded */
     bool logging;             /* source: log-dirty may be on, and by us */
     bool suspending; /* source: the guest was asked to suspend; whoever monitored it has left */
-    bool suspended;  /* source: and it did: one that runs was resumed */
     int cap; /* source: the guest's own, to be put back for one of ours; JOURNAL_NO_CAP: it is */
     uint32_t domid; /* JOURNAL_NO_DOMID: not known yet */
     char uuid[JOURNAL_UUID_BYTES];

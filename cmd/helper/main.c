@@ -24,6 +24,7 @@
 #include "engine/out/plain.h"
 #include "engine/source.h"
 #include "engine/xen/rescue.h"
+#include "engine/xen/suspend.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -35,6 +36,8 @@
 #define RECEIVER_ESTIMATE_NS (100 * NS_PER_MS)
 #define DEFAULT_DOWNTIME_NS  (300 * NS_PER_MS)
 
+#define SUSPEND_BACKSTOP_NS (10 * NS_PER_S)
+
 enum { DEFAULT_ROUNDS = 30, EXIT_TOOLSTACK_GONE = 1, EXIT_BAD_START = 2 };
 
 struct helper {
@@ -45,8 +48,9 @@ struct helper {
     struct native native; /* link_sock is -1 in drop-in use */
     struct events events;
     struct domain_lock lock;
-    struct xen xen; /* for the rescue only: the engine has its own handles */
+    struct xen xen; /* for suspend and rescue: the engine has its own handles */
     bool xen_is_open;
+    struct suspend suspend;
     uint8_t uuid[16];
     struct total_report total;
     struct dest_result result;
@@ -64,11 +68,34 @@ static int switch_qemu_logdirty(void *arg, bool enable, struct err *e)
     return toolstack_switch_qemu_logdirty(&h->toolstack, h->args.domid, enable, e);
 }
 
+/* The deadline is a backstop for a supervisor that says nothing: it has the limit. */
+static int ask_guest(struct helper *h, bool *pending, struct err *e)
+{
+    const int64_t limit_ns = h->native.job.suspend_limit_ns + SUSPEND_BACKSTOP_NS;
+    const int rc = suspend_open(&h->suspend, h->args.domid, e);
+
+    *pending = false;
+    return rc ? rc
+              : suspend_ask(&h->suspend, &h->xen, &h->cancel, deadline_in(limit_ns), pending, e);
+}
+
 static int suspend_guest(void *arg, struct err *e)
 {
     struct helper *h = arg;
+    const bool by_us = h->native.link_sock >= 0 && h->native.job.suspend_limit_ns;
+    bool pending;
+    int rc;
 
-    return toolstack_suspend(&h->toolstack, e);
+    domain_lock_note_asked(&h->lock, true);
+    if (by_us) {
+        rc = ask_guest(h, &pending, e);
+    } else {
+        rc = toolstack_suspend(&h->toolstack, e);
+        pending = rc != 0; /* for all we know */
+    }
+    if (!pending)
+        domain_lock_note_asked(&h->lock, false);
+    return rc;
 }
 
 /* The supervisor does it: it keeps account of what the cap was, and takes it back. */
@@ -111,8 +138,9 @@ static int save_domain(struct helper *h, struct err *e)
         .toolstack = &toolstack,
         .report = &report,
         .limits = {.max_downtime_ns = DEFAULT_DOWNTIME_NS, .max_rounds = DEFAULT_ROUNDS},
-        .suspend_estimate_ns = SUSPEND_ESTIMATE_NS,
-        .receiver_estimate_ns = RECEIVER_ESTIMATE_NS,
+        .costs = {.suspend_ns = SUSPEND_ESTIMATE_NS,
+            .state_ns = SOURCE_STATE_ESTIMATE_NS,
+            .receiver_ns = RECEIVER_ESTIMATE_NS},
     };
     struct source *left; /* on success, for the end of this process to free */
     const int rc = open_out(h, &p.out, e);
@@ -234,8 +262,13 @@ static int bring_guest_back(struct helper *h, struct err *e)
     if (h->events.logging)
         rc = rescue_log_dirty_off(&h->xen, h->args.domid, e);
     /* A guest that stands still is helped even if that went wrong. */
+    if (found == HANDOFF_FOUND_RUNNING && domain_lock_is_asked(&h->lock) &&
+        (suspend_end(h->args.domid, SUSPEND_ACKNOWLEDGED_NS, e) || find_guest(h, &found, e)))
+        rc = -e->code;
     if (found == HANDOFF_FOUND_STOPPED && rescue_resume(&h->xen, h->args.domid, e))
         rc = -e->code;
+    if (!rc)
+        domain_lock_note_asked(&h->lock, false);
     return rc;
 }
 
@@ -307,6 +340,7 @@ int main(int argc, char **argv)
     if (!err_is_set(&e))
         _exit(0);
     domain_lock_release(&h->lock);
+    suspend_close(&h->suspend);
     if (h->xen_is_open)
         xen_close(&h->xen);
     return 0;

@@ -229,7 +229,6 @@ void native_fill_source(const struct native *n, struct source_params *p)
     if (n->link_sock < 0)
         return;
     p->limits = n->job.limits;
-    p->suspend_estimate_ns = n->job.suspend_estimate_ns;
-    p->receiver_estimate_ns = n->job.receiver_estimate_ns;
+    p->costs = n->job.costs;
     p->result_limit_ns = n->job.result_ns;
 }

@@ -75,7 +75,7 @@ static int check_config(struct xl *xl, const struct policy *policy,
         rc = check_type(xl, a->config.c_info.type, e);
     if (!rc)
         rc = xl_config_for_restore(&a->config, a->name, e);
-    a->devices = xl_config_device_count(&a->config);
+    a->devices = xl_config_devices(&a->config);
     return rc;
 }
 

@@ -15,7 +15,7 @@
 struct admission {
     libxl_domain_config config; /* of a domain named `name`; xl_config_dispose() */
     char name[XL_NAME_BYTES + sizeof(HANDOFF_INCOMING)];
-    unsigned devices;
+    struct xl_devices devices;
 };
 
 /* ERR_REFUSED says why not, ERR_PEER that the offer makes no sense. a->config is initialised by the

@@ -160,9 +160,7 @@ static void make_forecasts(struct estimate *t)
         .send_spread = t->link.spread,
         .page_bytes = t->survey.page[t->codec].bytes,
         .limits = t->a.options->limits,
-        .costs = {.suspend_ns = negotiate_suspend_estimate_ns(&t->a),
-            .state_ns = SOURCE_STATE_ESTIMATE_NS,
-            .receiver_ns = t->a.accept.finish_ns},
+        .costs = t->a.costs,
     };
 
     for (enum on_stall o = 0; o < ON_STALLS; o++) {
@@ -177,13 +175,15 @@ static json_t *describe_outcome(const struct forecast *f, enum on_stall o)
 {
     const struct prediction *p = &f->last.now;
 
-    return json_pack("{s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}",
+    return json_pack(
+        "{s:s, s:b, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}",
         "on_stall", on_stall_name(o), "met", f->met, "action", action_name(f->last.action),
         "reason", reason_name(f->last.reason), "downtime_ns", (json_int_t)p->whole_ns, "low_ns",
         (json_int_t)p->low_ns, "high_ns", (json_int_t)p->high_ns, "suspend_ns",
         (json_int_t)p->suspend_ns, "last_round_ns", (json_int_t)prediction_last_round_ns(p),
-        "finish_ns", (json_int_t)(p->state_ns + p->receiver_ns), "total_ns", (json_int_t)f->time_ns,
-        "wire_bytes", (json_int_t)f->bytes, "rounds", (json_int_t)f->rounds, "cap_percent",
+        "finish_ns", (json_int_t)(p->state_ns + p->receiver_ns), "network_ns",
+        (json_int_t)p->network_ns, "total_ns", (json_int_t)f->time_ns, "wire_bytes",
+        (json_int_t)f->bytes, "rounds", (json_int_t)f->rounds, "cap_percent",
         (json_int_t)f->cap_percent, "text", f->words);
 }
 

@@ -2,7 +2,6 @@
 #include "base/deadline.h"
 #include "cmd/handoff/advice.h"
 #include "cmd/exit_codes.h"
-#include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/receive_private.h"
 #include "engine/xen/rescue.h"
@@ -227,6 +226,15 @@ static int take_go(struct receive *r, const void *body, size_t len_bytes, struct
     return 0;
 }
 
+/* While GO is on its way. */
+static void prepare_taken(struct receive *r)
+{
+    struct err e = ERR_INIT;
+
+    if (journal_prepare(&r->journal, HANDOFF_TAKEN, &e))
+        log_debug(&r->in.log, "%s", e.text);
+}
+
 int receive_await_go(struct receive *r, struct err *e)
 {
     const void *body;
@@ -235,6 +243,8 @@ int receive_await_go(struct receive *r, struct err *e)
 
     if (!rc)
         rc = take_step(r, HANDOFF_BUILT, e);
+    if (!rc)
+        prepare_taken(r);
     if (!rc)
         rc = build_await_go(&r->build, &body, &len_bytes, deadline_in(r->o->start_ns), e);
     return rc ? rc : take_go(r, body, len_bytes, e);
@@ -263,8 +273,11 @@ int receive_hand_over(struct receive *r, int64_t ready_took_ns)
     r->why = &e;
     conclude(r);
     e = (struct err)ERR_INIT;
-    if (history_record(HISTORY_FINISH, r->admission.devices,
-            r->build.engine_finish_ns + ready_took_ns + r->start_took_ns, &e))
+
+    const struct expect_guest guest = receive_expected(r);
+
+    if (expect_learn_finish(
+            &guest, r->build.engine_finish_ns + ready_took_ns + r->start_took_ns, &e))
         log_debug(&r->in.log, "%s", e.text);
     return EXIT_DONE;
 }

@@ -15,8 +15,9 @@
 
 enum {
     NEWEST = 5,
-    LINE_BYTES = 64,
-    READ_BYTES = 4096,
+    WORD_BYTES = 80,
+    LINE_BYTES = 2 * WORD_BYTES + 24,
+    READ_BYTES = 16384,
     FILE_MAX_BYTES = 65536,
     HISTORY_PATH_BYTES = PATHS_BYTES + 16
 };
@@ -24,54 +25,97 @@ enum {
 /* Nothing takes longer: a greater figure comes from a broken file. */
 #define LIMIT_NS (600 * NS_PER_S)
 
-static int write_line(char line[static LINE_BYTES], unsigned kind, int64_t took_ns)
+/* How far the next may lie beyond what was seen, as a share: so far after one, a fifth of that
+ * after five; of other hosts always as after one. */
+#define SPREAD 0.5
+
+struct seen {
+    unsigned count;
+    int64_t sorted_ns[NEWEST];
+};
+
+static const char *as_word(const char *text)
 {
-    return snprintf(line, LINE_BYTES, "%u %" PRId64 "\n", kind, took_ns);
+    return *text ? text : "-";
 }
 
+/* What does not fit in is recorded of nobody. */
+static int write_line(
+    char line[static LINE_BYTES], const char *who, const char *kind, int64_t took_ns)
+{
+    const char *w = strlen(who) < WORD_BYTES ? as_word(who) : "-";
+    const char *k = strlen(kind) < WORD_BYTES ? as_word(kind) : "-";
+
+    return snprintf(line, LINE_BYTES, "%s %s %" PRId64 "\n", w, k, took_ns);
+}
+
+struct line {
+    char who[WORD_BYTES], kind[WORD_BYTES];
+    int64_t took_ns;
+};
+
 /* A line that is not exactly as history_record() writes it was cut short, or torn by a crash. */
-static bool read_line(const char *line, size_t len_bytes, unsigned *kind, int64_t *took_ns)
+static bool read_line(const char *text, size_t len_bytes, struct line *l)
 {
     char copy[LINE_BYTES], again[LINE_BYTES];
 
     if (len_bytes >= sizeof(copy))
         return false;
-    memcpy(copy, line, len_bytes);
+    memcpy(copy, text, len_bytes);
     copy[len_bytes] = '\0';
-    if (sscanf(copy, "%9u %18" SCNd64, kind, took_ns) != 2 || *took_ns < 0 || *took_ns > LIMIT_NS)
+    if (sscanf(copy, "%79s %79s %18" SCNd64, l->who, l->kind, &l->took_ns) != 3 || l->took_ns < 0 ||
+        l->took_ns > LIMIT_NS)
         return false;
-    return (size_t)write_line(again, *kind, *took_ns) == len_bytes &&
-           !memcmp(again, line, len_bytes);
+    return (size_t)write_line(again, l->who, l->kind, l->took_ns) == len_bytes &&
+           !memcmp(again, text, len_bytes);
 }
 
-static void insert_sorted(int64_t *times_ns, unsigned count, int64_t time_ns)
+static void add(struct seen *s, int64_t time_ns)
 {
-    unsigned i = count;
+    unsigned i = s->count;
 
-    for (; i > 0 && times_ns[i - 1] > time_ns; i--)
-        times_ns[i] = times_ns[i - 1];
-    times_ns[i] = time_ns;
+    if (s->count == NEWEST)
+        return;
+    for (; i > 0 && s->sorted_ns[i - 1] > time_ns; i--)
+        s->sorted_ns[i] = s->sorted_ns[i - 1];
+    s->sorted_ns[i] = time_ns;
+    s->count++;
 }
 
-int64_t history_from_text(const char *text, size_t len_bytes, unsigned kind, int64_t otherwise_ns)
+static struct likely judge(const struct seen *s, double spread)
+{
+    return (struct likely){
+        .ns = s->sorted_ns[s->count / 2],
+        .low_ns = (int64_t)((double)s->sorted_ns[0] * (1 - spread)),
+        .high_ns = (int64_t)((double)s->sorted_ns[s->count - 1] * (1 + spread)),
+    };
+}
+
+enum history_match history_from_text(
+    const char *text, size_t len_bytes, const struct history_key *key, struct likely *likely)
 {
     const char *end = text + len_bytes;
-    int64_t newest_ns[NEWEST];
-    unsigned found = 0;
+    struct seen same = {0}, alike = {0};
 
     /* From the newest line back. */
-    while (end > text && found < NEWEST) {
+    while (end > text && same.count < NEWEST) {
         const char *line = end - 1;
-        unsigned line_kind;
-        int64_t took_ns;
+        struct line l;
 
         while (line > text && line[-1] != '\n')
             line--;
-        if (read_line(line, (size_t)(end - line), &line_kind, &took_ns) && line_kind == kind)
-            insert_sorted(newest_ns, found++, took_ns);
+        if (read_line(line, (size_t)(end - line), &l) && !strcmp(l.kind, as_word(key->kind))) {
+            add(&alike, l.took_ns);
+            if (!strcmp(l.who, as_word(key->who)))
+                add(&same, l.took_ns);
+        }
         end = line;
     }
-    return found ? newest_ns[found / 2] : otherwise_ns;
+    if (same.count)
+        *likely = judge(&same, SPREAD / same.count);
+    else if (alike.count)
+        *likely = judge(&alike, SPREAD);
+    return same.count ? HISTORY_BOTH : alike.count ? HISTORY_KIND : HISTORY_NONE;
 }
 
 static int open_file(const char *what, int flags, struct err *e)
@@ -88,7 +132,8 @@ static int open_file(const char *what, int flags, struct err *e)
     return fd >= 0 ? fd : err_sys(e, ERR_LOCAL, errno, "cannot open %s", path);
 }
 
-int64_t history_estimate_ns(const char *what, unsigned kind, int64_t otherwise_ns)
+enum history_match history_look_up(
+    const char *what, const struct history_key *key, struct likely *likely)
 {
     struct err ignored = ERR_INIT;
     char text[READ_BYTES];
@@ -101,10 +146,10 @@ int64_t history_estimate_ns(const char *what, unsigned kind, int64_t otherwise_n
         n = pread(fd, text, sizeof(text), size > READ_BYTES ? size - READ_BYTES : 0);
         close(fd);
     }
-    return history_from_text(text, n > 0 ? (size_t)n : 0, kind, otherwise_ns);
+    return history_from_text(text, n > 0 ? (size_t)n : 0, key, likely);
 }
 
-int history_record(const char *what, unsigned kind, int64_t took_ns, struct err *e)
+int history_record(const char *what, const struct history_key *key, int64_t took_ns, struct err *e)
 {
     char line[LINE_BYTES];
     struct stat st;
@@ -114,7 +159,7 @@ int history_record(const char *what, unsigned kind, int64_t took_ns, struct err 
         return fd;
 
     /* Several processes may append; a line is one write. */
-    const int len = write_line(line, kind, took_ns);
+    const int len = write_line(line, key->who, key->kind, took_ns);
     int rc = 0;
 
     if (!fstat(fd, &st) && st.st_size > FILE_MAX_BYTES && ftruncate(fd, 0))

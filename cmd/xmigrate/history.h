@@ -1,32 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How long earlier migrations took on this host: in the run directory, a file for each thing
- * measured, with lines of "KIND NANOSECONDS". Two parts of the predicted downtime cannot be
- * measured beforehand:
+ * measured, with lines of "WHO KIND NANOSECONDS". What they stand for says expect.h, their only
+ * user.
  *
- *   finish    receiving: a domain, once the last byte is there; KIND is the number of its devices.
- *             The source is told.
- *   suspend   sending: a guest, from the request until it stands still; KIND is the number of its
- *             vCPUs.
+ * What was seen with the same WHO counts; if nothing was, what was seen of that KIND; and before
+ * that, what the caller thinks. The more was seen, the narrower is the estimate.
  */
 #ifndef CMD_XMIGRATE_HISTORY_H
 #define CMD_XMIGRATE_HISTORY_H
 
 #include "base/err.h"
+#include "sched/decide.h"
 
 #include <stddef.h>
-#include <stdint.h>
 
-#define HISTORY_FINISH  "finish"
-#define HISTORY_SUSPEND "suspend"
+/* Words without blanks; "" is written as "-". */
+struct history_key {
+    const char *who, *kind;
+};
 
-/* Never an error: otherwise_ns if nothing is recorded. */
-int64_t history_estimate_ns(const char *what, unsigned kind, int64_t otherwise_ns);
+enum history_match {
+    HISTORY_NONE, /* nothing that fits */
+    HISTORY_KIND, /* of that kind, with others */
+    HISTORY_BOTH, /* of that kind, with the same */
+};
 
-int history_record(const char *what, unsigned kind, int64_t took_ns, struct err *e);
+/* *likely stays as it is if nothing was recorded. Never an error. */
+enum history_match history_look_up(
+    const char *what, const struct history_key *key, struct likely *likely);
 
-/* Pure: the median of the newest few of that kind, from the file's text, so that one move on a busy
- * host does not spoil the next predictions. */
-int64_t history_from_text(const char *text, size_t len_bytes, unsigned kind, int64_t otherwise_ns);
+int history_record(const char *what, const struct history_key *key, int64_t took_ns, struct err *e);
+
+/* Pure: from the file's text. The median of the newest few, so that one move on a busy host does
+ * not spoil the next predictions; and between what the next one should lie. */
+enum history_match history_from_text(
+    const char *text, size_t len_bytes, const struct history_key *key, struct likely *likely);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "base/deadline.h"
 #include "cmd/handoff/names.h"
-#include "cmd/xmigrate/history.h"
+#include "cmd/xmigrate/expect.h"
 #include "cmd/signals.h"
 #include "cmd/xmigrate/libxl/config.h"
 #include "crypto/peer.h"
@@ -13,9 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* Before any guest was seen to suspend here. */
-#define SUSPEND_ESTIMATE_NS (50 * NS_PER_MS)
 
 /* Names travel in JSON, which is UTF-8. */
 static bool is_utf8(const char *text)
@@ -95,6 +92,7 @@ static int find_domain(struct negotiation *a, struct err *e)
     if (rc)
         return rc;
     a->domain.type = config.c_info.type; /* Xen itself does not tell PVH from HVM */
+    a->devices = xl_config_devices(&config);
     rc = xl_config_check_movable(&config, e);
     if (!rc)
         rc = xl_config_text(&a->xl, &config, &a->config, e);
@@ -166,6 +164,7 @@ static int open_connection(struct negotiation *a, struct err *e)
 {
     const struct options *o = a->options;
     const struct peer_params p = {
+        .rights = TRUST_RECEIVE,
         .tls = a->tls,
         .lane = LANE_CONTROL,
         .cancel = &a->cancel,
@@ -241,6 +240,17 @@ static int await_accept(struct negotiation *a, struct err *e)
     return rc;
 }
 
+static struct expect_guest expected(const struct negotiation *a)
+{
+    return (struct expect_guest){
+        .uuid = a->domain.uuid,
+        .type = xl_type_name(a->domain.type),
+        .vcpus = a->domain.vcpus,
+        .devices = &a->devices,
+        .peer = a->peer.fingerprint,
+    };
+}
+
 int negotiate_begin(struct negotiation *a, struct err *e)
 {
     int rc = xl_prepare_process(e);
@@ -265,12 +275,23 @@ int negotiate_ask(struct negotiation *a, struct err *e)
         rc = open_connection(a, e);
     if (!rc)
         rc = await_hello(a, e);
-    return rc ? rc : await_accept(a, e);
+    if (!rc)
+        rc = await_accept(a, e);
+    if (rc)
+        return rc;
+
+    const struct expect_guest guest = expected(a);
+
+    a->costs = expect_pause(&guest, &a->accept.finish, tcp_least_round_trip_ns(a->control.ch->fd));
+    return 0;
 }
 
-int64_t negotiate_suspend_estimate_ns(const struct negotiation *a)
+int negotiate_learn(
+    const struct negotiation *a, int64_t suspend_ns, int64_t after_ns, struct err *e)
 {
-    return history_estimate_ns(HISTORY_SUSPEND, a->domain.vcpus, SUSPEND_ESTIMATE_NS);
+    const struct expect_guest guest = expected(a);
+
+    return expect_learn_pause(&guest, &a->costs, suspend_ns, after_ns, e);
 }
 
 void negotiate_end(struct negotiation *a, const struct err *why)

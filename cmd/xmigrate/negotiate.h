@@ -14,6 +14,7 @@
 #include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "cmd/xmigrate/libxl/calls.h"
+#include "cmd/xmigrate/libxl/config.h"
 #include "crypto/tls.h"
 
 struct negotiation {
@@ -26,6 +27,7 @@ struct negotiation {
     struct xl xl;
     struct xl_domain domain;
     char *config;
+    struct xl_devices devices;
     struct domain_lock lock;
     struct journal journal;
     bool journal_begun;
@@ -37,6 +39,7 @@ struct negotiation {
     bool connected;
     struct mailbox *mailbox;
     struct message_accept accept;
+    struct decide_costs costs; /* that the pause is expected to have */
 };
 
 int negotiate_begin(struct negotiation *a, struct err *e);
@@ -49,8 +52,9 @@ void negotiate_end(struct negotiation *a, const struct err *why);
 void negotiate_read_reason(
     const struct negotiation *a, const void *body, size_t len_bytes, struct err *why);
 
-/* What the guest's suspend is thought to take. */
-int64_t negotiate_suspend_estimate_ns(const struct negotiation *a);
+/* For the next prediction: what the guest's suspend took, and all from the last byte to STARTED. */
+int negotiate_learn(
+    const struct negotiation *a, int64_t suspend_ns, int64_t after_ns, struct err *e);
 
 void negotiate_release(struct negotiation *a);
 

@@ -4,7 +4,6 @@
 #include "base/deadline.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/answer.h"
-#include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "cmd/xmigrate/receive_private.h"
@@ -19,11 +18,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
-
-/* Assumed before any domain has arrived here: libxl's own work, and each device's hotplug
- * script. */
-#define FINISH_NS        (100 * NS_PER_MS)
-#define FINISH_DEVICE_NS (300 * NS_PER_MS)
 
 /* --- before anything is changed --- */
 
@@ -56,8 +50,11 @@ static int begin_state(struct receive *r, struct err *e)
 static int make_secrets(struct receive *r, struct err *e)
 {
     r->accept.lanes = r->in.offer.lanes < MAX_LANES ? r->in.offer.lanes : MAX_LANES;
-    r->accept.finish_ns = history_estimate_ns(HISTORY_FINISH, r->admission.devices,
-        FINISH_NS + (int64_t)r->admission.devices * FINISH_DEVICE_NS);
+    const struct expect_guest guest = receive_expected(r);
+
+    r->accept.finish = expect_finish(&guest);
+    if (journal_id(r->accept.journal, e))
+        return -e->code;
     if (getrandom(r->accept.session, sizeof(r->accept.session), 0) !=
             (ssize_t)sizeof(r->accept.session) ||
         getrandom(r->accept.key, sizeof(r->accept.key), 0) != (ssize_t)sizeof(r->accept.key))

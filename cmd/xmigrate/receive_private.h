@@ -7,6 +7,7 @@
 #define CMD_XMIGRATE_RECEIVE_PRIVATE_H
 
 #include "cmd/xmigrate/build.h"
+#include "cmd/xmigrate/expect.h"
 
 struct receive {
     const struct listen_options *o;
@@ -27,6 +28,12 @@ struct receive {
     int64_t start_limit_ns;   /* CLOCK_BOOTTIME: GO is good until then */
     int64_t start_took_ns;    /* from GO to running */
 };
+
+/* What decides how long it takes here. */
+static inline struct expect_guest receive_expected(const struct receive *r)
+{
+    return (struct expect_guest){.devices = &r->admission.devices, .peer = r->in.peer.fingerprint};
+}
 
 /* --- handover.c: who has the guest, as cmd/handoff/machine.h decides --- */
 

@@ -8,7 +8,6 @@
 #include "cmd/xmigrate/negotiate.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/ui/help.h"
-#include "cmd/xmigrate/history.h"
 #include "cmd/xmigrate/handoff/recover.h"
 #include "cmd/xmigrate/handoff/rescuer.h"
 #include "cmd/xmigrate/transfer.h"
@@ -98,6 +97,8 @@ static void fill_transfer(struct send *s)
     t->journal = &s->a.journal;
     snprintf(s->a.journal.now.peer, sizeof(s->a.journal.now.peer), "%s", s->a.where);
     message_session_text(s->a.accept.session, s->a.journal.now.session);
+    snprintf(s->a.journal.now.peer_journal, sizeof(s->a.journal.now.peer_journal), "%s",
+        s->a.accept.journal);
     snprintf(
         s->a.journal.now.peer_key, sizeof(s->a.journal.now.peer_key), "%s", s->a.peer.fingerprint);
 
@@ -105,7 +106,6 @@ static void fill_transfer(struct send *s)
     memcpy(job->session, s->a.accept.session, sizeof(job->session));
     memcpy(job->key, s->a.accept.key, sizeof(job->key));
     job->lanes = s->a.accept.lanes;
-    job->receiver_estimate_ns = s->a.accept.finish_ns;
     job->domid = s->a.domain.domid;
     job->insecure = o->insecure;
     job->verbose = o->log_level >= LOG_DEBUG;
@@ -118,8 +118,10 @@ static void fill_transfer(struct send *s)
     job->compress = o->compress;
     job->bandwidth_bits_per_s = o->bandwidth_bits_per_s;
     job->limits = o->limits;
-    job->suspend_estimate_ns = negotiate_suspend_estimate_ns(&s->a);
+    job->costs = s->a.costs;
     job->result_ns = o->start_ns;
+    /* A guest with a device model is libxl's to suspend, with that. */
+    job->suspend_limit_ns = s->a.domain.type == LIBXL_DOMAIN_TYPE_HVM ? 0 : o->suspend_ns;
 }
 
 static int tell_failure(struct send *s, struct err *why, int code, const char *guest)
@@ -219,7 +221,7 @@ static int resume(void *arg, struct err *e)
     if (t->op.helper_error.class == ERR_REFUSED && !t->suspending_ns &&
         s->a.journal.now.cap == JOURNAL_NO_CAP)
         return 0;
-    return recover_guest(&s->a.xl, &s->a.journal.now, &s->found, e);
+    return recover_guest(&s->a.xl, &s->a.journal.now, &s->a.lock, &s->found, e);
 }
 
 static int pass_on(void *arg, struct err *e)
@@ -320,6 +322,15 @@ static void summarise(const struct send *s, struct summary *sum)
         d->libxl_ns = 0;
 }
 
+static void learn(const struct send *s, const struct downtime_parts *d)
+{
+    const int64_t after_ns = d->engine.receiver_ns + d->libxl_ns + d->hand_off_ns;
+    struct err e = ERR_INIT;
+
+    if (negotiate_learn(&s->a, d->engine.suspend_ns, after_ns, &e))
+        log_debug(&s->a.log, "%s", e.text);
+}
+
 static int conclude_done(struct send *s)
 {
     struct summary sum;
@@ -334,10 +345,8 @@ static int conclude_done(struct send *s)
         journal_keep(&s->a.journal);
     }
     e = (struct err)ERR_INIT;
-    if (history_record(
-            HISTORY_SUSPEND, s->a.domain.vcpus, s->transfer.total.downtime.suspend_ns, &e))
-        log_debug(&s->a.log, "%s", e.text);
     summarise(s, &sum);
+    learn(s, &sum.downtime);
     body = event_done(&sum);
     event_write(&s->events, body);
     json_decref(body);

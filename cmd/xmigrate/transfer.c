@@ -27,14 +27,13 @@ static void note(struct transfer *t, bool *what)
         log_warn(t->log, "%s", e.text);
 }
 
-/* Not worth a sync while the guest stands still: after a power loss it is gone anyway. */
-static void note_suspended(struct transfer *t)
+/* The guest stands still when it is saved; until then there is time, while the last pages go. */
+static void prepare_given(struct transfer *t)
 {
     struct err e = ERR_INIT;
 
-    t->journal->now.suspended = true;
-    if (journal_note(t->journal, &e))
-        log_warn(t->log, "%s", e.text);
+    if (journal_prepare(t->journal, HANDOFF_GIVEN, &e))
+        log_debug(t->log, "%s", e.text);
 }
 
 static void tell_cap(struct transfer *t, unsigned percent)
@@ -100,8 +99,6 @@ static void show_event(struct transfer *t, json_t *body)
     struct progress_report progress;
     struct round_report round;
 
-    if (!strcmp(name, "suspended"))
-        note_suspended(t);
     event_write(t->events, body);
     if (!strcmp(name, "progress") && event_read_progress(body, &progress)) {
         view_progress(t->view, &progress);
@@ -119,6 +116,7 @@ static void show_event(struct transfer *t, json_t *body)
         t->suspended_ns = now_ns();
         if (t->options->mode == MODE_LIVE)
             t->start_limit_ns = t->suspended_ns + t->options->start_ns;
+        prepare_given(t);
         log_debug(t->log, "the guest is suspended");
     }
 }

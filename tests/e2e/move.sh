@@ -49,6 +49,11 @@ two_hosts() {
     trust b a
 }
 
+# allows HOST FIELD: so its policy says, where the test is about something else. Before it listens.
+allows() {
+    (umask 077 && echo "allow $2" >>"$T/etc-$1/policy")
+}
+
 # listen HOST [OPTION...]: starts its listener; $port is where and $listener is its pid.
 listen() {
     listen_at "$1" 127.0.0.1:0 "${@:2}"

@@ -82,7 +82,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(config.c_info.name && config.c_info.name[0]);
     if (xl_config_check_movable(&config, &refused))
         must(refused.class == ERR_REFUSED);
-    must(xl_config_device_count(&config) <= size);
+
+    const struct xl_devices d = xl_config_devices(&config);
+
+    must((uint64_t)d.phy_disks + d.other_disks + d.nics + d.others <= size);
     must(xl_config_text(xl, &config, &text, &e) == 0);
     must(xl_config_parse(xl, text, strlen(text), &again, &e) == 0);
     must(xl_config_text(xl, &again, &text_again, &e) == 0);

@@ -167,12 +167,12 @@ void fake_send_event(int sock, const char *event)
 
 json_t *fake_totals(void)
 {
-    return json_pack(
-        "{s:i, s:i, s:i, s:i, s:i, s:{s:i, s:i, s:i, s:i, s:i, s:i}, s:{s:i, s:i, s:i, s:i, s:i, s:i}}",
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:{s:i, "
+                     "s:i, s:i, s:i, s:i, s:i}}",
         "rounds", 2, "data_pages", 10, "zero_pages", 1, "wire_bytes", 4096, "total_ns", 5,
         "predicted", "downtime_ns", 6, "low_ns", 5, "high_ns", 7, "suspend_ns", 1, "last_round_ns",
-        2, "finish_ns", 3, "downtime", "suspend_ns", 1, "clean_ns", 1, "last_round_ns", 2,
-        "state_ns", 3, "receiver_ns", 4, "disks_ns", 0);
+        2, "finish_ns", 3, "network_ns", 0, "downtime", "suspend_ns", 1, "clean_ns", 1,
+        "last_round_ns", 2, "state_ns", 3, "receiver_ns", 4, "disks_ns", 0);
 }
 
 void fake_libxl_fails(struct xl_async *op)

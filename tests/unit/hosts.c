@@ -40,7 +40,7 @@ void let_trust(struct host *who, const struct host *whom)
 {
     struct err e = ERR_INIT;
 
-    assert_int_equal(trust_add(who->dir, tls_own_fingerprint(whom->tls), "peer", &e), 0);
+    assert_int_equal(trust_add(who->dir, tls_own_fingerprint(whom->tls), "peer", NULL, &e), 0);
     open_host_again(who);
 }
 

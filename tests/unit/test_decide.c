@@ -536,7 +536,7 @@ static void test_words_do_not_call_a_downtime_longer_than_it_is(void **state)
     const struct decide_limits limits = {.max_downtime_ns = 300 * NS_PER_MS};
     struct decision d = {.action = ACT_ROUND,
         .reason = REASON_SHORTER,
-        .now = {.whole_ns = 226 * NS_PER_MS, .high_ns = 330 * NS_PER_MS},
+        .now = {.whole_ns = 226 * NS_PER_MS, .careful_ns = 330 * NS_PER_MS},
         .next = {.whole_ns = 184 * NS_PER_MS}};
     char words[DECISION_WORDS_BYTES];
 

@@ -68,9 +68,14 @@ static struct link_job sample_job(void)
             .max_rounds = 30,
             .max_bytes = 1ull << 40,
             .on_stall = ON_STALL_ABORT},
-        .suspend_estimate_ns = 3,
-        .receiver_estimate_ns = 4,
+        .costs = {.suspend_ns = 3,
+            .state_ns = 7,
+            .receiver_ns = 4,
+            .network_ns = 8,
+            .low_ns = 9,
+            .high_ns = 10},
         .result_ns = 5,
+        .suspend_limit_ns = 6,
     };
 
     for (int i = 0; i < LINK_KEY_BYTES; i++)

@@ -65,6 +65,7 @@ struct stage {
     char warnings[256];
     char heard[256]; /* kinds, in order */
     bool no_job;
+    bool helper_suspends;
     unsigned turns;
     struct err e;
 };
@@ -83,7 +84,8 @@ static int give_job(void *arg, struct link_job *job, int *lock_fd, struct err *e
 
     if (s->no_job)
         return err_set(e, ERR_LOCAL, ESRCH, "no job for it");
-    *job = (struct link_job){.role = LINK_SOURCE, .domid = 7, .lanes = 3};
+    *job = (struct link_job){
+        .role = LINK_SOURCE, .domid = 7, .lanes = 3, .suspend_limit_ns = s->helper_suspends ? 1 : 0};
     *lock_fd = STDIN_FILENO;
     return 0;
 }
@@ -298,6 +300,14 @@ static void guest_answers_late(struct xl_async *op)
     assert_int_equal(link_recv(sock, &m, NULL, deadline_in(2 * SHORT_NS), &e), -ETIMEDOUT);
     close(sock);
     fake_libxl_fails(op);
+}
+
+static void helper_asks_the_guest(struct xl_async *op)
+{
+    const int sock = fake_join(op);
+
+    fake_send_event(sock, "suspending");
+    fake_obey(op, sock);
 }
 
 static void guest_is_suspended(struct xl_async *op)
@@ -669,6 +679,20 @@ static void libxl_is_not_robbed_of_its_helper_while_it_suspends(void **state)
     end(s);
 }
 
+static void a_helper_that_asks_the_guest_itself_is_stopped_at_once(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_asks_the_guest);
+
+    s->helper_suspends = true;
+    s->op.patience.asked_ns = LIMIT_NS;
+    assert_int_equal(run_until(s, "event"), 0);
+    stop(s);
+    assert_string_equal(s->warnings, "");
+    assert_true(s->op.failed);
+    end(s);
+}
+
 static void a_suspended_guest_need_not_be_waited_for(void **state)
 {
     (void)state;
@@ -722,6 +746,7 @@ int main(void)
         cmocka_unit_test(stopping_before_the_helper_came),
         cmocka_unit_test(a_helper_is_asked_first),
         cmocka_unit_test(libxl_is_not_robbed_of_its_helper_while_it_suspends),
+        cmocka_unit_test(a_helper_that_asks_the_guest_itself_is_stopped_at_once),
         cmocka_unit_test(a_suspended_guest_need_not_be_waited_for),
         cmocka_unit_test(libxl_is_aborted_after_its_helper_was_done),
         cmocka_unit_test(libxl_that_does_not_come_back_is_said_so),

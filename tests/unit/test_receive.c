@@ -280,10 +280,10 @@ int xl_config_for_restore(libxl_domain_config *config, const char *name, struct 
     return 0;
 }
 
-unsigned xl_config_device_count(const libxl_domain_config *config)
+struct xl_devices xl_config_devices(const libxl_domain_config *config)
 {
     (void)config;
-    return 2;
+    return (struct xl_devices){.nics = 2};
 }
 
 int xl_config_check_memory(

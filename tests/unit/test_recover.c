@@ -12,6 +12,7 @@
 #include "cmd/xmigrate/handoff/resume.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "engine/xen/rescue.h"
+#include "engine/xen/suspend.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -29,11 +30,11 @@
 static char run_dir[64];
 
 static struct {
-    unsigned suspends_after; /* looks: it acts on its request as late as that; 0: never */
-    bool starts_late;        /* when its copy is held */
+    bool starts_late; /* when its copy is held */
     bool gone, suspended, paused, has_run, no_resume, no_list;
-    const char *name;  /* of our copy */
-    const char *other; /* of another domain */
+    bool will_suspend, will_go; /* when that it is asked to suspend is settled */
+    const char *name;           /* of our copy */
+    const char *other;          /* of another domain */
     char done[512];
     char said[4096];
 } now;
@@ -76,8 +77,6 @@ int xl_look_at(struct xl *xl, uint32_t domid, const char *uuid, struct xl_domain
     assert_string_equal(uuid, UUID);
     if (now.no_list)
         return err_set(e, ERR_LOCAL, EIO, "Xen does not answer");
-    if (now.suspends_after && !--now.suspends_after)
-        now.suspended = true;
     if (now.gone)
         return err_set(e, ERR_REFUSED, ESRCH, "no domain %u", domid);
     *d = (struct xl_domain){.domid = domid,
@@ -168,6 +167,16 @@ int rescue_log_dirty_off(struct xen *x, uint32_t domid, struct err *e)
     return 0;
 }
 
+int suspend_end(uint32_t domid, int64_t wait_ns, struct err *e)
+{
+    (void)e;
+    assert_int_equal(wait_ns, SUSPEND_ACKNOWLEDGED_NS);
+    note("end suspend %u;", domid);
+    now.suspended |= now.will_suspend;
+    now.gone |= now.will_go;
+    return 0;
+}
+
 int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e)
 {
     (void)x;
@@ -226,7 +235,6 @@ static void left(enum handoff_state state, bool touched)
         .cap = touched ? 150 : JOURNAL_NO_CAP,
         .logging = touched,
         .suspending = touched,
-        .suspended = touched,
         .domid = 7,
         .uuid = UUID,
         .name = "g",
@@ -295,45 +303,70 @@ static void a_guest_that_runs_on_gets_its_monitor_back(void **state)
     assert_false(is_left(HANDOFF_SOURCE));
 }
 
-static struct journal_record asked_to_suspend(void)
+/* Everybody who held the lock was killed. */
+static void left_asked(void)
 {
-    return (struct journal_record){.role = HANDOFF_SOURCE,
-        .state = HANDOFF_LIVE,
-        .cap = JOURNAL_NO_CAP,
-        .suspending = true,
-        .domid = 7,
-        .uuid = UUID,
-        .name = "g"};
-}
-
-static void a_guest_that_suspends_later_is_resumed(void **state)
-{
-    (void)state;
-    const struct journal_record asked = asked_to_suspend();
-    struct xl xl = {.log = &log_to_test};
-    enum recover_found found;
+    struct domain_lock lock;
     struct err e = ERR_INIT;
 
-    now.suspends_after = 3;
-    assert_int_equal(recover_guest(&xl, &asked, &found, &e), 0);
-    assert_int_equal(found, RECOVER_RESUMED);
+    left(HANDOFF_LIVE, false);
+    assert_int_equal(domain_lock_take(&lock, 7, &e), 0);
+    domain_lock_note_asked(&lock, true);
+    domain_lock_release(&lock);
+}
+
+static bool is_asked(void)
+{
+    struct domain_lock lock;
+    struct err e = ERR_INIT;
+
+    assert_int_equal(domain_lock_take(&lock, 7, &e), 0);
+
+    const bool asked = domain_lock_is_asked(&lock);
+
+    domain_lock_release(&lock);
+    return asked;
+}
+
+static void a_request_to_suspend_that_is_taken_back_leaves_the_guest_running(void **state)
+{
+    (void)state;
+    left_asked();
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "end suspend 7;");
+    assert_false(is_asked());
+    assert_false(is_left(HANDOFF_SOURCE));
+}
+
+static void a_guest_that_suspends_late_is_resumed(void **state)
+{
+    (void)state;
+    left_asked();
+    now.will_suspend = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "end suspend 7;resume 7;monitor 7;");
+    assert_false(is_asked());
+}
+
+static void a_guest_that_ends_instead_of_suspending_leaves_nothing(void **state)
+{
+    (void)state;
+    left_asked();
+    now.will_go = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_non_null(strstr(now.said, "is gone"));
+    assert_false(is_left(HANDOFF_SOURCE));
+}
+
+/* Nothing is waited for. */
+static void a_guest_that_is_suspended_already_is_resumed_at_once(void **state)
+{
+    (void)state;
+    left_asked();
+    now.suspended = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
     assert_string_equal(now.done, "resume 7;monitor 7;");
-    assert_non_null(strstr(now.said, "may still do so"));
-}
-
-static void a_guest_that_was_seen_suspended_and_runs_is_not_waited_for(void **state)
-{
-    (void)state;
-    struct journal_record asked = asked_to_suspend();
-    struct xl xl = {.log = &log_to_test};
-    enum recover_found found;
-    struct err e = ERR_INIT;
-
-    asked.suspended = true;
-    now.suspends_after = 3;
-    assert_int_equal(recover_guest(&xl, &asked, &found, &e), 0);
-    assert_int_equal(found, RECOVER_RUNNING);
-    assert_string_equal(now.said, "");
+    assert_false(is_asked());
 }
 
 static void a_guest_that_ended_leaves_nothing(void **state)
@@ -680,8 +713,10 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
         TEST(a_guest_that_was_not_given_away_is_resumed),
         TEST(a_guest_that_runs_on_gets_its_monitor_back),
-        TEST(a_guest_that_suspends_later_is_resumed),
-        TEST(a_guest_that_was_seen_suspended_and_runs_is_not_waited_for),
+        TEST(a_request_to_suspend_that_is_taken_back_leaves_the_guest_running),
+        TEST(a_guest_that_suspends_late_is_resumed),
+        TEST(a_guest_that_ends_instead_of_suspending_leaves_nothing),
+        TEST(a_guest_that_is_suspended_already_is_resumed_at_once),
         TEST(a_guest_that_ended_leaves_nothing),
         TEST(what_could_not_be_done_is_kept_for_the_next_time),
         TEST(a_guest_that_was_given_away_is_left_as_it_is),

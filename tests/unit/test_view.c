@@ -34,9 +34,12 @@ static const struct summary example = {
         .wire_bytes = 100 << 20,
         .total_ns = 4 * NS_PER_S,
         .predicted = {.whole_ns = 250 * NS_PER_MS,
+            .low_ns = 200 * NS_PER_MS,
+            .high_ns = 400 * NS_PER_MS,
             .suspend_ns = 50 * NS_PER_MS,
             .pages_ns = 80 * NS_PER_MS,
-            .receiver_ns = 120 * NS_PER_MS},
+            .receiver_ns = 110 * NS_PER_MS,
+            .network_ns = 10 * NS_PER_MS},
         .downtime = DOWNTIME},
     .downtime = {.engine = DOWNTIME,
         .libxl_ns = 200 * NS_PER_MS,
@@ -112,7 +115,7 @@ static void the_summary_has_every_part(void **state)
 {
     (void)state;
     static const char *const lines[] = {"g runs on hostB:8002\n", "total time     5.00 s\n",
-        "downtime       215 ms (predicted 250 ms)\n", "suspend      1.00 ms (50.0 ms)\n",
+        "downtime       215 ms (predicted 250 ms, 200 ms to 400 ms)\n", "suspend      1.00 ms (50.0 ms)\n",
         "last round   2.00 ms (80.0 ms)\n", "state        3.00 ms\n", "receiver     4.00 ms\n",
         "libxl        200 ms (both ends)\n", "hand-off     5.00 ms (120 ms for these four)\n",
         "on the wire    100 MiB\n", "rounds         3, 70000 pages with data, 1000 zero"};
@@ -158,7 +161,7 @@ static void done_carries_what_the_summary_shows(void **state)
         4 * NS_PER_MS);
     assert_int_equal(
         json_integer_value(json_object_get(json_object_get(o, "predicted"), "finish_ns")),
-        120 * NS_PER_MS);
+        110 * NS_PER_MS);
     assert_int_equal(
         json_integer_value(json_object_get(json_object_get(o, "downtime"), "libxl_ns")),
         200 * NS_PER_MS);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/guest/build.h"
+#include "xensim/guest/disk.h"
 #include "xensim/guest/pagetables.h"
 #include "xensim/hypervisor/pagetype.h"
 #include "xensim/hypervisor/physmap.h"
@@ -98,6 +99,7 @@ static int lay_out(struct build *b)
     k->mix = p->mix;
     k->suspend_mode = (uint8_t)p->suspend_mode;
     k->suspend_delay_ns = p->suspend_delay_ns;
+    k->disk_delay_ns = p->disk_delay_ns;
     k->pages_per_s = p->pages_per_s;
     k->remaps_per_s = d->hvm ? 0 : p->remaps_per_s;
     k->forks_per_s = d->hvm ? 0 : p->forks_per_s;
@@ -123,6 +125,7 @@ static int lay_out(struct build *b)
     k->table = take(&next, div_up(k->nr_pages, 1024));
     k->trace_length = p->pattern == PATTERN_FILE ? trace_count(p->trace) : 0;
     k->trace = take(&next, div_up(k->trace_length, 512));
+    k->rings = take(&next, (uint64_t)GUEST_DISK_PAGES * p->disks);
     if (next + 64ull * p->vcpus > k->nr_pages)
         return err_set(b->e, ERR_USAGE, EINVAL,
             "--memory is too small: this guest needs %llu KiB for its own tables and 256 KiB of "
@@ -325,6 +328,8 @@ static void fill_data(struct build *b)
         content_fill(page(b, index), &k->mix, k->seed, index, 1);
         ((uint32_t *)page(b, k->table.first + index / 1024))[index % 1024] = 1;
     }
+    for (uint64_t i = 0; i < k->rings.count; i++)
+        memset(page(b, k->rings.first + i), 0, PAGE_BYTES);
     k->initial_sum = k->data.count;
     for (uint64_t i = 0; i < k->trace_length; i++) {
         uint64_t *slot = (uint64_t *)page(b, k->trace.first + i / 512) + i % 512;

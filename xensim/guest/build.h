@@ -27,6 +27,8 @@ struct guest_params {
     unsigned balloons_per_s; /* pages given back or taken again */
     enum suspend_mode suspend_mode;
     int64_t suspend_delay_ns;
+    unsigned disks;
+    int64_t disk_delay_ns; /* or GUEST_DISK_NEVER */
     uint64_t seed;
     char name[NAME_BYTES];
     char *trace; /* PATTERN_FILE: numbers, one a line */

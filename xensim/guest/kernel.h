@@ -21,7 +21,8 @@
 
 enum guest_type { GUEST_PVH, GUEST_PV64, GUEST_PV32 };
 enum guest_pattern { PATTERN_IDLE, PATTERN_UNIFORM, PATTERN_HOT, PATTERN_SEQUENTIAL, PATTERN_FILE };
-/* Slow: it takes its time. Late: so, and once asked nothing keeps it from it. */
+/* When it acknowledges a request to suspend, and when it suspends: both at once, neither ever, both
+ * later, or the suspend alone later. */
 enum suspend_mode { SUSPEND_NORMAL, SUSPEND_REFUSE, SUSPEND_SLOW, SUSPEND_LATE };
 enum p2m_layout { P2M_LIST, P2M_TREE };
 
@@ -69,6 +70,8 @@ struct guest_kernel {
     uint8_t suspend_mode, pad[4];
     int64_t pages_per_s;
     int64_t suspend_delay_ns;
+    int64_t
+        disk_delay_ns; /* what backends take to answer a guest that suspends; 0: all is answered */
     uint32_t remaps_per_s, forks_per_s, balloons_per_s, nr_faults;
     struct guest_region table; /* versions, 1024 a page */
     struct guest_region trace; /* indices, 512 a page */
@@ -78,6 +81,7 @@ struct guest_kernel {
     struct guest_region tables;  /* PV: page tables, the root first */
     struct guest_region shadow;  /* PV: what the window tables should hold */
     struct guest_region pool;    /* PV: pages that are page tables now and then */
+    struct guest_region rings;   /* two pages for each disk (disk.h) */
     struct guest_region data;
     uint64_t user_root;        /* PV64: index of the second root; 0 if none */
     uint64_t user_pages_first; /* what it maps */

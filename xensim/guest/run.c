@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/guest/run.h"
 #include "xensim/guest/balloon.h"
+#include "xensim/guest/disk.h"
 #include "xensim/guest/pagetables.h"
 #include "xensim/hypervisor/vcpu.h"
 
 #include "base/deadline.h"
 
+#include <errno.h>
 #include <time.h>
 
 enum { SLICE_NS = 5 * 1000 * 1000, CAP_PERIOD_NS = 50 * 1000 * 1000 };
@@ -13,10 +15,11 @@ enum { SLICE_NS = 5 * 1000 * 1000, CAP_PERIOD_NS = 50 * 1000 * 1000 };
 /* A guest that runs: domain->guest. */
 struct run {
     struct guest g;
-    _Atomic bool suspend_wanted;
-    int64_t suspend_at_ns; /* a slow guest suspends no earlier */
-    _Atomic bool resuming; /* vCPU 0 has work to do before any other runs */
-    bool suspended_here;   /* the suspend was in this domain: not in a restored guest's */
+    _Atomic uint64_t shutdown_node; /* struct shutdown_node, folded */
+    _Atomic int64_t suspend_at_ns;  /* a slow guest suspends no earlier */
+    bool acknowledged;              /* vCPU 0's: it will suspend */
+    _Atomic bool resuming;          /* vCPU 0 has work to do before any other runs */
+    bool suspended_here;            /* the suspend was in this domain: not in a restored guest's */
 
     pthread_mutex_t lock; /* stop-machine: parked, want_park */
     pthread_cond_t cond;
@@ -140,8 +143,9 @@ static void suspend(struct run *r)
     struct guest_kernel *k = g->kernel;
     uint64_t sum = guest_sum(k);
 
-    atomic_store(&r->suspend_wanted, false);
+    r->acknowledged = false;
     k->suspends++;
+    guest_leave_requests(g);
     guest_touch(g, INDEX_KERNEL);
     if (!d->hvm) {
         guest_unmap_foreign(g);
@@ -210,6 +214,7 @@ static void after_suspend(struct run *r)
         return;
     } else {
         k->resumes++;
+        guest_connect_disks(g);
         if (d->hvm) {
             d->hvm_params[HVM_PARAM_CALLBACK_IRQ] = 2ull << 56 | 0xf3;
         } else if (start_info_is_sound(g)) {
@@ -283,14 +288,38 @@ static bool operate(struct guest *g, unsigned cpu, struct pace *p)
     return true;
 }
 
+static struct shutdown_node unfold(uint64_t folded)
+{
+    return (struct shutdown_node){.version = folded >> 1, .suspend = folded & 1};
+}
+
+/* What it becomes when somebody writes to it. */
+static uint64_t written(uint64_t folded, bool suspend)
+{
+    return ((folded >> 1) + 1) << 1 | suspend;
+}
+
+/* On vCPU 0: as a driver of xenbus does, which reads the node and writes "" in one transaction.
+ * From then on the suspend cannot be taken back. */
+static void acknowledge_if_wanted(struct run *r)
+{
+    const struct guest_kernel *k = r->g.kernel;
+    uint64_t now = atomic_load(&r->shutdown_node);
+
+    if (!unfold(now).suspend || k->suspend_mode == SUSPEND_REFUSE)
+        return;
+    if (k->suspend_mode == SUSPEND_SLOW && now_ns() < atomic_load(&r->suspend_at_ns))
+        return;
+    r->acknowledged = atomic_compare_exchange_strong(&r->shutdown_node, &now, written(now, false));
+}
+
 /* On vCPU 0: suspend the guest if that was requested and is due. True if it was suspended. */
 static bool suspend_if_wanted(struct run *r)
 {
-    const struct guest_kernel *k = r->g.kernel;
-
-    if (!atomic_load(&r->suspend_wanted) || k->suspend_mode == SUSPEND_REFUSE)
-        return false;
-    if (k->suspend_mode >= SUSPEND_SLOW && now_ns() < r->suspend_at_ns)
+    if (!r->acknowledged)
+        acknowledge_if_wanted(r);
+    if (!r->acknowledged ||
+        (r->g.kernel->suspend_mode == SUSPEND_LATE && now_ns() < atomic_load(&r->suspend_at_ns)))
         return false;
     atomic_store(&r->want_park, true);
     if (!all_parked(r))
@@ -400,6 +429,8 @@ void guest_start(struct domain *d)
         crash_at_start(d, "its memory is not whole");
         return;
     }
+    if (!atomic_load(&r->resuming))
+        guest_connect_disks(&r->g);
     for (unsigned i = 0; i < k->nr_vcpus; i++) {
         struct vcpu *v = d->vcpus[i];
 
@@ -408,31 +439,50 @@ void guest_start(struct domain *d)
     }
 }
 
-void guest_request_suspend(struct domain *d)
+struct shutdown_node guest_shutdown_node(struct domain *d)
 {
+    struct shutdown_node node = {0};
+
+    pthread_mutex_lock(&d->guest_lock);
+
+    struct run *r = d->guest;
+
+    if (r)
+        node = unfold(atomic_load(&r->shutdown_node));
+    pthread_mutex_unlock(&d->guest_lock);
+    return node;
+}
+
+int guest_write_shutdown_node(struct domain *d, bool suspend, const uint64_t *only_version)
+{
+    bool is_written = true;
+
     pthread_mutex_lock(&d->guest_lock);
 
     struct run *r = d->guest;
 
     if (r) {
-        r->suspend_at_ns = deadline_in(r->g.kernel->suspend_delay_ns);
-        atomic_store(&r->suspend_wanted, true);
+        uint64_t now = atomic_load(&r->shutdown_node);
+
+        if (suspend)
+            atomic_store(&r->suspend_at_ns, deadline_in(r->g.kernel->suspend_delay_ns));
+        do {
+            is_written = !only_version || unfold(now).version == *only_version;
+        } while (is_written &&
+                 !atomic_compare_exchange_weak(&r->shutdown_node, &now, written(now, suspend)));
     }
     pthread_mutex_unlock(&d->guest_lock);
+    return is_written ? 0 : -EAGAIN;
 }
 
-void guest_withdraw_suspend(struct domain *d)
+bool guest_withdraw_suspend(struct domain *d)
 {
-    pthread_mutex_lock(&d->guest_lock);
+    struct shutdown_node node;
 
-    struct run *r = d->guest;
-
-    if (r && r->g.kernel->suspend_mode != SUSPEND_LATE) {
-        atomic_store(&r->suspend_wanted, false);
-        if (!atomic_load(&r->resuming))
-            release_parked(r);
-    }
-    pthread_mutex_unlock(&d->guest_lock);
+    do {
+        node = guest_shutdown_node(d);
+    } while (node.suspend && guest_write_shutdown_node(d, false, &node.version));
+    return node.suspend;
 }
 
 uint64_t guest_memory_kib(struct domain *d)

@@ -21,9 +21,20 @@ void guest_start(struct domain *d);
 /* host_ops.free_guest */
 void guest_free(void *guest);
 
-/* Ask it to suspend, as control/shutdown does, or withdraw that. Returns at once. */
-void guest_request_suspend(struct domain *d);
-void guest_withdraw_suspend(struct domain *d);
+/* Its control/shutdown in xenstore: "suspend" or "". Version counts the writes. */
+struct shutdown_node {
+    uint64_t version;
+    bool suspend;
+};
+
+struct shutdown_node guest_shutdown_node(struct domain *d);
+
+/* Write "suspend" or "". -EAGAIN: it is no longer of that version (NULL: any). The guest writes ""
+ * itself when it acknowledges, and then it will suspend, whatever the tools do. */
+int guest_write_shutdown_node(struct domain *d, bool suspend, const uint64_t *only_version);
+
+/* Take a request to suspend back. False if there is none, or the guest has acknowledged it. */
+bool guest_withdraw_suspend(struct domain *d);
 
 /* The guest's memory as it sees it, in KiB; 0 if no guest runs. */
 uint64_t guest_memory_kib(struct domain *d);

@@ -369,3 +369,17 @@ uint64_t domain_alloc_special(struct domain *d)
         d->machine->frames[mfn].flags |= FRAME_SPECIAL;
     return mfn;
 }
+
+int domain_grant_frame(struct domain *d, uint64_t i, uint64_t *mfn)
+{
+    if (i >= d->max_grant_frames)
+        return -EINVAL;
+    if (!d->grant_mfns[i]) {
+        d->grant_mfns[i] = domain_alloc_special(d);
+        if (!d->grant_mfns[i])
+            return -ENOMEM;
+        memset(frame_ptr(d->machine, d->grant_mfns[i]), 0, PAGE_BYTES);
+    }
+    *mfn = d->grant_mfns[i];
+    return 0;
+}

@@ -161,6 +161,10 @@ uint64_t domain_gfn_to_mfn(struct domain *d, uint64_t gfn);
 /* An extra frame that Xen shares with the domain; not part of its memory. d->lock held. */
 uint64_t domain_alloc_special(struct domain *d);
 
+/* A frame of its grant table, made when it is first asked for. Caller holds d->lock. 0 or -errno.
+ */
+int domain_grant_frame(struct domain *d, uint64_t i, uint64_t *mfn);
+
 /* Log-dirty, from any thread and without a lock. */
 static inline void domain_mark_dirty(struct domain *d, uint64_t pfn)
 {

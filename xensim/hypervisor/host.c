@@ -42,18 +42,32 @@ void host_notify(struct host *h)
     pthread_mutex_unlock(&h->change_lock);
 }
 
-void host_await_change(struct host *h)
+/* change_lock is held. */
+static uint64_t await_change(struct host *h, uint64_t seen)
 {
     const int64_t until_ns = deadline_in(100 * NS_PER_MS);
 
-    pthread_mutex_lock(&h->change_lock);
-
-    uint64_t before = h->changes;
-
-    while (h->changes == before)
+    while (h->changes == seen)
         if (deadline_cond_wait(&h->change_cond, &h->change_lock, until_ns))
             break;
+    return h->changes;
+}
+
+void host_await_change(struct host *h)
+{
+    pthread_mutex_lock(&h->change_lock);
+    await_change(h, h->changes);
     pthread_mutex_unlock(&h->change_lock);
+}
+
+uint64_t host_await_change_after(struct host *h, uint64_t seen)
+{
+    pthread_mutex_lock(&h->change_lock);
+
+    const uint64_t changes = await_change(h, seen);
+
+    pthread_mutex_unlock(&h->change_lock);
+    return changes;
 }
 
 int host_stop(struct host *h)

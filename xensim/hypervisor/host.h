@@ -13,6 +13,7 @@
 #include "base/log.h"
 
 struct domain;
+struct devices;
 
 enum { MAX_DOMAINS = 1024, FIRST_DOMID = 1, NAME_BYTES = 64 };
 
@@ -41,6 +42,7 @@ struct host {
     pthread_rwlock_t domains_lock;
     struct domain *domains[MAX_DOMAINS];
     uint16_t next_domid;
+    struct devices *devices; /* the toolstack's (xensim/device.h), which Xen knows nothing of */
 
     /* Counts domains that come, go, shut down or resume; see host_await_change(). */
     pthread_mutex_t change_lock;
@@ -63,6 +65,9 @@ void host_notify(struct host *h);
 
 /* Wait until something about domains changes, at most a tenth of a second. */
 void host_await_change(struct host *h);
+
+/* The same, but not for what changed since host->changes was seen; what it is now. */
+uint64_t host_await_change_after(struct host *h, uint64_t seen);
 
 /* Ask the host to end. Safe in a signal handler. 0 or -EIO. */
 int host_stop(struct host *h);

@@ -225,6 +225,23 @@ static int64_t do_event_channel_op(struct host *h, struct caller *caller, const 
     }
 }
 
+static int64_t do_grant_table_op(struct host *h, struct caller *caller, const uint64_t *arg)
+{
+    if (arg[0] != GNTTABOP_get_version || arg[2] != 1) {
+        host_log_rate(h, "grant_table_op %llu is not modelled", (unsigned long long)arg[0]);
+        return -ENOSYS;
+    }
+
+    struct gnttab_get_version *p = caller_pointer(caller, arg[1], sizeof(*p));
+    struct domain *d = p ? domain_get(h, p->dom) : NULL;
+
+    if (!d)
+        return p ? -ESRCH : -EFAULT;
+    p->version = 1;
+    domain_put(d);
+    return 0;
+}
+
 static int64_t copy_out(struct caller *caller, uint64_t va, const void *data, size_t bytes)
 {
     void *p = caller_pointer(caller, va, bytes);
@@ -344,6 +361,8 @@ int64_t hypercall(struct caller *caller, uint64_t op, const uint64_t *arg)
         return do_dm_op(h, caller, arg);
     case __HYPERVISOR_event_channel_op:
         return do_event_channel_op(h, caller, arg);
+    case __HYPERVISOR_grant_table_op:
+        return do_grant_table_op(h, caller, arg);
     case __HYPERVISOR_xen_version:
         return do_xen_version(h, caller, arg);
     case __HYPERVISOR_sched_op:

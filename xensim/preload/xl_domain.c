@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/preload/xl_domain.h"
 #include "xensim/preload/interpose.h"
+#include "xensim/preload/xl_device.h"
 
 #include <libxl_utils.h>
 #include <stdio.h>
@@ -149,7 +150,7 @@ static int default_config(libxl_ctx *ctx, const struct dominfo *i, libxl_domain_
         return ERROR_NOMEM;
     for (int v = 0; v < (int)i->vcpus; v++)
         REAL(libxl_bitmap_set)(&b->avail_vcpus, v);
-    return 0;
+    return xl_devices_describe(xl_of(ctx), i->domid, config);
 }
 
 EXPORT int libxl_retrieve_domain_configuration(

@@ -7,6 +7,7 @@
 #include "xensim/helper.h"
 #include "xensim/preload/host.h"
 #include "xensim/preload/interpose.h"
+#include "xensim/preload/xl_device.h"
 #include "xensim/preload/xl_domain.h"
 #include "xensim/preload/xl_event.h"
 
@@ -248,6 +249,8 @@ static int restore_domain(struct operation *op)
         rc = run_helper(op);
     if (!rc)
         rc = read_end(op);
+    if (!rc)
+        rc = xl_devices_attach(op->xl, op->domid, op->config, &op->async.cancel);
     if (!rc)
         rc = keep_config(op);
     if (rc && made)

@@ -10,6 +10,7 @@
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "engine/xen/rescue.h"
+#include "engine/xen/suspend.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,12 +20,7 @@
 #include <unistd.h>
 
 /* A helper whose supervisor was killed cleans up itself; it is given this long. */
-#define HELPER_LIMIT_NS (15 * NS_PER_S)
-
-/* A guest that has answered the request to suspend does so, even if nobody wants it to any more:
- * how long to wait for that. */
-#define LATE_SUSPEND_NS (15 * NS_PER_S)
-#define LATE_POLL_NS    (200 * NS_PER_MS)
+#define HELPER_LIMIT_NS (SUSPEND_END_NS + 15 * NS_PER_S)
 
 static int log_dirty_off(const struct log *log, uint32_t domid, struct err *e)
 {
@@ -43,73 +39,71 @@ int recover_cap(struct xl *xl, const struct journal_record *left, struct err *e)
     return left->cap == JOURNAL_NO_CAP ? 0 : xl_set_cap(xl, left->domid, (unsigned)left->cap, e);
 }
 
-/* As it is now. */
-static int recover_at_once(
-    struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e)
+/* What it had before, as far as that is possible. */
+static int put_back(
+    struct xl *xl, const struct journal_record *left, const struct xl_domain *d, struct err *e)
 {
     const uint32_t domid = left->domid;
+    int rc = left->logging ? log_dirty_off(xl->log, domid, e) : 0;
+
+    if (recover_cap(xl, left, e) && !rc)
+        rc = -e->code;
+    if (strcmp(d->name, left->name) &&
+        xl_rename(xl, domid, d->name, left->name, deadline_in(XL_SHORT_NS), e) && !rc)
+        rc = -e->code;
+    return rc;
+}
+
+/* It shall not suspend when everybody has left. *d is what it is then. */
+static int end_suspend(
+    struct xl *xl, const struct journal_record *left, struct xl_domain *d, struct err *e)
+{
+    struct err gone = ERR_INIT;
+    int rc;
+
+    log_info(xl->log,
+        "\"%s\" was asked to suspend: taking that back, or waiting for it (up to %d s)", left->name,
+        (int)(SUSPEND_ACKNOWLEDGED_NS / NS_PER_S));
+    rc = suspend_end(left->domid, SUSPEND_ACKNOWLEDGED_NS, e);
+
+    if (rc)
+        return rc;
+    rc = xl_look_at(xl, left->domid, left->uuid, d, &gone);
+    if (rc == -ESRCH)
+        d->dying = true;
+    return rc && rc != -ESRCH ? err_take(e, &gone) : 0;
+}
+
+static int resume(struct xl *xl, const struct journal_record *left, struct err *e)
+{
+    const int rc = xl_resume(xl, left->domid, e);
+
+    return rc ? rc : monitor_start(left->domid, left->uuid, e);
+}
+
+int recover_guest(struct xl *xl, const struct journal_record *left, const struct domain_lock *lock,
+    enum recover_found *found, struct err *e)
+{
     struct err gone = ERR_INIT;
     struct xl_domain d;
-    int rc = xl_look_at(xl, domid, left->uuid, &d, &gone);
+    int rc = xl_look_at(xl, left->domid, left->uuid, &d, &gone);
 
     *found = RECOVER_GONE;
     if (rc)
         return rc == -ESRCH ? 0 : err_take(e, &gone);
-    *found = RECOVER_RUNNING;
-    rc = left->logging ? log_dirty_off(xl->log, domid, e) : 0;
-
+    rc = put_back(xl, left, &d, e);
     /* A suspended guest is resumed even if an earlier step failed. */
-    int step = recover_cap(xl, left, e);
-
-    if (!rc)
-        rc = step;
-    step = strcmp(d.name, left->name)
-               ? xl_rename(xl, domid, d.name, left->name, deadline_in(XL_SHORT_NS), e)
-               : 0;
-    if (!rc)
-        rc = step;
-    if (!xl_is_suspended(&d))
-        return rc;
-    step = xl_resume(xl, domid, e);
-    if (step)
-        return step;
-    *found = RECOVER_RESUMED;
-    step = monitor_start(domid, left->uuid, e);
-    return rc ? rc : step;
-}
-
-static int await_late_suspend(
-    struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e)
-{
-    const int64_t deadline_ns = deadline_in(LATE_SUSPEND_NS);
-    struct xl_domain d;
-    struct err gone = ERR_INIT;
-
-    log_info(xl->log, "\"%s\" was asked to suspend and may still do so: watching it for %d s",
-        left->name, (int)(LATE_SUSPEND_NS / NS_PER_S));
-    while (!deadline_passed(deadline_ns)) {
-        sleep_until_ns(deadline_in(LATE_POLL_NS));
-
-        const int rc = xl_look_at(xl, left->domid, left->uuid, &d, &gone);
-
-        if (rc == -ESRCH)
-            return 0;
-        if (rc)
-            return err_take(e, &gone);
-        if (xl_is_suspended(&d))
-            return recover_at_once(xl, left, found, e);
+    if (!d.shut_down && domain_lock_is_asked(lock) && end_suspend(xl, left, &d, e))
+        rc = -e->code;
+    *found = d.dying ? RECOVER_GONE : RECOVER_RUNNING;
+    if (xl_is_suspended(&d)) {
+        if (resume(xl, left, e))
+            return -e->code;
+        *found = RECOVER_RESUMED;
     }
-    return 0;
-}
-
-int recover_guest(
-    struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e)
-{
-    const int rc = recover_at_once(xl, left, found, e);
-
-    if (rc || *found != RECOVER_RUNNING || !left->suspending || left->suspended)
-        return rc;
-    return await_late_suspend(xl, left, found, e);
+    if (!rc)
+        domain_lock_note_asked(lock, false);
+    return rc;
 }
 
 /* --- xmigrate --recover --- */
@@ -209,7 +203,7 @@ static int resume_left(void *arg, struct err *e)
 
     if (rc)
         return rc;
-    rc = recover_guest(r->xl, s, &found, e);
+    rc = recover_guest(r->xl, s, &lock, &found, e);
     /* Resumed by its helper, which starts no monitor. */
     if (!rc && found == RECOVER_RUNNING && s->suspending)
         rc = monitor_start(s->domid, s->uuid, e);

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "cmd/handoff/journal.h"
+#include "cmd/lock.h"
 #include "cmd/xmigrate/libxl/calls.h"
 
 enum recover_found {
@@ -18,10 +19,10 @@ enum recover_found {
 
 /* The source's guest, not given away (or given back): its own name and cap back, and if it is
  * suspended, resumed and a monitor started. Its log-dirty mode is switched off if we may have
- * switched it on (left->logging): somebody else's migration would lose pages by it. The caller
- * holds the domain's lock. */
-int recover_guest(
-    struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e);
+ * switched it on (left->logging): somebody else's migration would lose pages by it. If the lock,
+ * which the caller holds, says that it is asked to suspend, that is taken back, or waited for. */
+int recover_guest(struct xl *xl, const struct journal_record *left, const struct domain_lock *lock,
+    enum recover_found *found, struct err *e);
 
 /* Give the guest its own cap back, if it was slowed down. */
 int recover_cap(struct xl *xl, const struct journal_record *left, struct err *e);

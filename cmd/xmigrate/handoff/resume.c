@@ -73,7 +73,7 @@ static int resume_guest(void *arg, struct err *e)
     rc = domain_lock_take(&lock, left.domid, e);
     if (rc)
         return rc;
-    rc = recover_guest(r->xl, &left, &found, e);
+    rc = recover_guest(r->xl, &left, &lock, &found, e);
     if (!rc && found == RECOVER_RESUMED)
         log_info(r->log, "\"%s\" (domain %u) runs again", left.name, left.domid);
     domain_lock_release(&lock);

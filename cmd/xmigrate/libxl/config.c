@@ -169,14 +169,22 @@ int xl_config_check_movable(const libxl_domain_config *config, struct err *e)
     return 0;
 }
 
-unsigned xl_config_device_count(const libxl_domain_config *config)
+struct xl_devices xl_config_devices(const libxl_domain_config *config)
 {
-    const int count = config->num_disks + config->num_nics + config->num_vfbs + config->num_vkbs +
-                      config->num_vtpms + config->num_p9s + config->num_pvcallsifs +
-                      config->num_vdispls + config->num_vsnds + config->num_channels +
-                      config->num_usbctrls;
+    const int others = config->num_vfbs + config->num_vkbs + config->num_vtpms + config->num_p9s +
+                       config->num_pvcallsifs + config->num_vdispls + config->num_vsnds +
+                       config->num_channels + config->num_usbctrls;
+    struct xl_devices d = {.nics = (unsigned)config->num_nics, .others = (unsigned)others};
 
-    return count > 0 ? (unsigned)count : 0;
+    for (int i = 0; i < config->num_disks; i++) {
+        const libxl_device_disk *disk = &config->disks[i];
+
+        if (disk->backend == LIBXL_DISK_BACKEND_PHY && !disk->script)
+            d.phy_disks++;
+        else
+            d.other_disks++;
+    }
+    return d;
 }
 
 int xl_config_check_memory(

@@ -28,8 +28,15 @@ int xl_config_for_restore(libxl_domain_config *config, const char *name, struct 
 /* ERR_REFUSED, in one line, for what cannot be moved: assigned devices, vNUMA, a device model. */
 int xl_config_check_movable(const libxl_domain_config *config, struct err *e);
 
-/* Disks, network interfaces and the rest for which libxl starts a backend. */
-unsigned xl_config_device_count(const libxl_domain_config *config);
+/* Devices for which libxl starts a backend, by what that takes. */
+struct xl_devices {
+    unsigned phy_disks;   /* block devices without a script */
+    unsigned other_disks; /* files, and what needs a process or a script */
+    unsigned nics;
+    unsigned others;
+};
+
+struct xl_devices xl_config_devices(const libxl_domain_config *config);
 
 /* ERR_REFUSED when the host has not the memory that libxl would need to build it; name is what
  * people know it by. */

@@ -129,6 +129,7 @@ static int greet_helper(struct operation *op, struct err *e)
 
     int rc = op->owner->give_job(op->arg, &job, &lock_fd, e);
 
+    op->libxl_suspends = !job.suspend_limit_ns;
     if (!rc)
         rc = link_send_job(sock, &job, lock_fd, e);
     explicit_bzero(job.key, sizeof(job.key));
@@ -150,7 +151,7 @@ static void note_suspend(struct operation *op, const json_t *event)
     const char *name = json_string_value(json_object_get(event, "event"));
 
     if (name && !strcmp(name, "suspending"))
-        op->suspending = true;
+        op->suspending = op->libxl_suspends;
     else if (name && !strcmp(name, "suspended"))
         op->suspending = false;
 }

@@ -64,7 +64,8 @@ struct operation {
     int libxl_fd;           /* libxl's end of the stream, closed when the operation is over */
     struct xl_async *ended; /* to be freed: the guest stands still when it is over */
     int64_t heard_ns;
-    bool suspending; /* libxl waits for the guest to suspend */
+    bool libxl_suspends; /* not the helper */
+    bool suspending;     /* libxl waits for the guest to suspend */
     bool stopping;
 };
 

@@ -52,7 +52,11 @@ static const struct field accept_fields[] = {
     FIELD("session", FIELD_BYTES, struct message_accept, session),
     FIELD("key", FIELD_BYTES, struct message_accept, key),
     FIELD_BETWEEN("lanes", struct message_accept, lanes, 1, MAX_LANES),
-    FIELD_COUNT("finish_ns", struct message_accept, finish_ns),
+    FIELD("journal", FIELD_LINE, struct message_accept, journal),
+    FIELD_BETWEEN("finish_ns", struct message_accept, finish.ns, 0, MESSAGE_MAX_FINISH_NS),
+    FIELD_BETWEEN("finish_low_ns", struct message_accept, finish.low_ns, 0, MESSAGE_MAX_FINISH_NS),
+    FIELD_BETWEEN(
+        "finish_high_ns", struct message_accept, finish.high_ns, 0, MESSAGE_MAX_FINISH_NS),
     FIELDS_END,
 };
 
@@ -254,7 +258,13 @@ void message_offer_clear(struct message_offer *offer)
 int message_parse_accept(
     const void *body, size_t len_bytes, struct message_accept *accept, struct err *e)
 {
-    return parse(body, len_bytes, CONTROL_ACCEPT, accept_fields, accept, e);
+    const int rc = parse(body, len_bytes, CONTROL_ACCEPT, accept_fields, accept, e);
+    const struct likely *finish = &accept->finish;
+
+    if (!rc && (finish->low_ns > finish->ns || finish->ns > finish->high_ns ||
+                   !journal_is_id(accept->journal)))
+        return err_set(e, ERR_PEER, EBADMSG, "an ACCEPT that makes no sense");
+    return rc;
 }
 
 int message_parse_ready(

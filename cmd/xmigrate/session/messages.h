@@ -27,6 +27,9 @@
 /* How often each side says PING. */
 enum { MESSAGE_PING_S = 5 };
 
+/* Nobody means more by it. */
+#define MESSAGE_MAX_FINISH_NS (24 * 3600 * NS_PER_S)
+
 struct message_hello {
     unsigned major, minor;
     unsigned max_lanes;
@@ -45,8 +48,9 @@ struct message_offer {
 struct message_accept {
     uint8_t session[LINK_SESSION_BYTES];
     uint8_t key[LINK_KEY_BYTES];
-    unsigned lanes;    /* at most what was wanted */
-    int64_t finish_ns; /* how long it thinks to need from the last byte to READY */
+    unsigned lanes;       /* at most what was wanted */
+    struct likely finish; /* what it thinks to need from the last byte until the guest runs */
+    char journal[JOURNAL_ID_BYTES]; /* as READY will have it */
 };
 
 /* Which READY a GO answers: of which journal, since which boot, when by that host's clock. */

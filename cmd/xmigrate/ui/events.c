@@ -27,6 +27,7 @@ static const struct field done_predicted_fields[] = {
     FIELD_COUNT("suspend_ns", struct prediction, suspend_ns),
     FIELD_COUNT("last_round_ns", struct prediction, pages_ns),
     FIELD_COUNT("finish_ns", struct prediction, receiver_ns),
+    FIELD_COUNT("network_ns", struct prediction, network_ns),
     FIELDS_END,
 };
 

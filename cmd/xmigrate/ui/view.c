@@ -77,12 +77,12 @@ void format_summary(const struct summary *s, char out[static VIEW_SUMMARY_BYTES]
     const struct downtime_parts *d = &s->downtime;
     const struct total_report *t = &s->total;
     const struct prediction *p = &t->predicted;
-    char b[13][UNITS_TEXT_BYTES], disks[UNITS_TEXT_BYTES + 32];
+    char b[15][UNITS_TEXT_BYTES], disks[UNITS_TEXT_BYTES + 32];
 
     snprintf(out, VIEW_SUMMARY_BYTES,
         "%s runs on %s\n"
         "  total time     %s\n"
-        "  downtime       %s (predicted %s)\n"
+        "  downtime       %s (predicted %s, %s to %s)\n"
         "    suspend      %s (%s)\n"
         "    last round   %s (%s)\n"
         "    state        %s\n"
@@ -93,14 +93,15 @@ void format_summary(const struct summary *s, char out[static VIEW_SUMMARY_BYTES]
         "  on the wire    %s\n"
         "  rounds         %u, %" PRIu64 " pages with data, %" PRIu64 " zero",
         s->name, s->host, format_duration(s->whole_ns, b[0]), format_duration(d->whole_ns, b[1]),
-        format_duration(p->whole_ns, b[2]), format_duration(d->engine.suspend_ns, b[3]),
+        format_duration(p->whole_ns, b[2]), format_duration(p->low_ns, b[13]),
+        format_duration(p->high_ns, b[14]), format_duration(d->engine.suspend_ns, b[3]),
         format_duration(p->suspend_ns, b[10]),
         format_duration(d->engine.clean_ns + d->engine.last_round_ns, b[4]),
         format_duration(p->pages_ns, b[11]), format_duration(d->engine.state_ns, b[5]),
         format_duration(d->engine.receiver_ns, b[6]), format_disks(d->engine.disks_ns, disks),
         format_duration(d->libxl_ns, b[7]), format_duration(d->hand_off_ns, b[8]),
-        format_duration(p->receiver_ns, b[12]), format_bytes(t->wire_bytes, b[9]), t->rounds,
-        t->data_pages, t->zero_pages);
+        format_duration(p->receiver_ns + p->network_ns, b[12]), format_bytes(t->wire_bytes, b[9]),
+        t->rounds, t->data_pages, t->zero_pages);
 }
 
 void view_init(struct view *v, bool quiet)

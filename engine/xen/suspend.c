@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/xen/suspend.h"
+
+#include "base/io.h"
+#include "base/limited.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char word[] = "suspend";
+
+enum { PATH_BYTES = 64, TRANSACTION_TRIES = 100 };
+
+static int xenstore_error(struct err *e, const char *what)
+{
+    return err_sys(e, ERR_LOCAL, errno, "xenstore: cannot %s", what);
+}
+
+static void shutdown_path(uint32_t domid, char path[static PATH_BYTES])
+{
+    snprintf(path, PATH_BYTES, "/local/domain/%u/control/shutdown", domid);
+}
+
+/* Without a watch. */
+static int connect_xenstore(struct suspend *s, uint32_t domid, struct err *e)
+{
+    *s = (struct suspend){.domid = domid, .xs = xs_open(0)};
+    return s->xs ? 0 : xenstore_error(e, "reach xenstored");
+}
+
+static int watch(struct suspend *s, struct err *e)
+{
+    return xs_watch(s->xs, "@releaseDomain", "") ? 0
+                                                 : xenstore_error(e, "watch for a domain's end");
+}
+
+int suspend_open(struct suspend *s, uint32_t domid, struct err *e)
+{
+    int rc = connect_xenstore(s, domid, e);
+
+    if (!rc)
+        rc = watch(s, e);
+    if (rc)
+        suspend_close(s);
+    return rc;
+}
+
+void suspend_close(struct suspend *s)
+{
+    if (s->xs)
+        xs_close(s->xs);
+    s->xs = NULL;
+}
+
+/* 1: shut down, or gone. */
+static int is_down(const struct suspend *s, struct xen *x, struct err *e)
+{
+    xc_domaininfo_t info;
+    const int n = xc_domain_getinfolist(x->xch, s->domid, 1, &info);
+
+    if (n < 0)
+        return err_sys(e, ERR_LOCAL, errno, "cannot ask Xen about domain %u", s->domid);
+    return n == 0 || info.domain != s->domid || (info.flags & XEN_DOMINF_shutdown) ||
+           (info.flags & XEN_DOMINF_dying);
+}
+
+static int drain_events(struct suspend *s, struct err *e)
+{
+    char **event;
+
+    while ((event = xs_check_watch(s->xs)))
+        free(event);
+    return errno == EAGAIN ? 0 : xenstore_error(e, "hear of domains");
+}
+
+/* The watch was there before anybody looked, so nothing is missed between two looks. */
+static int await(struct suspend *s, struct xen *x, const struct cancel *cancel, int64_t deadline_ns,
+    struct err *e)
+{
+    for (;;) {
+        int rc = is_down(s, x, e);
+
+        if (rc)
+            return rc < 0 ? rc : 0;
+        rc = io_wait(xs_fileno(s->xs), POLLIN, cancel, deadline_ns);
+        if (!rc)
+            rc = drain_events(s, e);
+        if (rc)
+            return rc;
+    }
+}
+
+/* 1: committed; 0: it reads something else, and nothing was written; -EAGAIN: somebody was faster.
+ */
+static int clear_once(struct suspend *s, const char *path, struct err *e)
+{
+    const xs_transaction_t t = xs_transaction_start(s->xs);
+    unsigned len = 0;
+
+    if (t == XBT_NULL)
+        return xenstore_error(e, "begin a transaction");
+
+    char *value = xs_read(s->xs, t, path, &len);
+    const bool asked = value && len == sizeof(word) - 1 && !memcmp(value, word, len);
+
+    free(value);
+    if (!asked || !xs_write(s->xs, t, path, "", 0)) {
+        const int rc = asked ? xenstore_error(e, "take the request to suspend back") : 0;
+
+        xs_transaction_end(s->xs, t, true);
+        return rc;
+    }
+    if (xs_transaction_end(s->xs, t, false))
+        return 1;
+    return errno == EAGAIN ? -EAGAIN : xenstore_error(e, "end a transaction");
+}
+
+/* 1: the guest will not suspend for it. 0: there was none, or the guest has acknowledged it. */
+static int take_back(struct suspend *s, struct err *e)
+{
+    char path[PATH_BYTES];
+    int rc = -EAGAIN;
+
+    shutdown_path(s->domid, path);
+    for (int i = 0; i < TRANSACTION_TRIES && rc == -EAGAIN; i++)
+        rc = clear_once(s, path, e);
+    return rc == -EAGAIN ? err_set(e, ERR_LOCAL, EAGAIN, "xenstore: no transaction succeeds") : rc;
+}
+
+int suspend_ask(struct suspend *s, struct xen *x, const struct cancel *cancel, int64_t deadline_ns,
+    bool *pending, struct err *e)
+{
+    struct err ignored = ERR_INIT;
+    char path[PATH_BYTES];
+
+    *pending = false;
+    shutdown_path(s->domid, path);
+    if (!xs_write(s->xs, XBT_NULL, path, word, sizeof(word) - 1))
+        return xenstore_error(e, "ask the guest to suspend");
+
+    const int rc = await(s, x, cancel, deadline_ns, e);
+
+    *pending = rc && take_back(s, &ignored) != 1;
+    if (rc == -ECANCELED)
+        err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
+    else if (rc == -ETIMEDOUT)
+        err_set(e, ERR_GUEST, ETIMEDOUT, "the guest did not suspend");
+    return rc;
+}
+
+/* ---- with a limit ---- */
+
+/* A thread's, when it is left behind. */
+struct ending {
+    uint32_t domid;
+    int64_t wait_ns;
+    struct log log;
+    int rc;
+    struct err e;
+};
+
+static int end_now(struct suspend *s, struct xen *x, const struct ending *j, struct err *e)
+{
+    int rc = take_back(s, e);
+
+    if (rc)
+        return rc < 0 ? rc : 0;
+    rc = watch(s, e);
+    if (!rc)
+        rc = await(s, x, NULL, deadline_in(j->wait_ns), e);
+    return rc == -ETIMEDOUT ? 0 : rc;
+}
+
+static void make_end(void *arg)
+{
+    struct ending *j = arg;
+    struct suspend s;
+    struct xen x;
+
+    j->rc = xen_open(&x, &j->log, &j->e);
+    if (j->rc)
+        return;
+    j->rc = connect_xenstore(&s, j->domid, &j->e);
+    if (!j->rc)
+        j->rc = end_now(&s, &x, j, &j->e);
+    suspend_close(&s);
+    xen_close(&x);
+}
+
+static void leave_end(void *arg)
+{
+    (void)arg;
+}
+
+int suspend_end(uint32_t domid, int64_t wait_ns, struct err *e)
+{
+    static const struct limited_call steps = {make_end, leave_end, free};
+    struct ending *j = calloc(1, sizeof(*j));
+
+    if (!j)
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+    *j = (struct ending){.domid = domid,
+        .wait_ns = wait_ns,
+        .log = {LOG_ERROR, log_to_stderr, "xmigrate"},
+        .e = ERR_INIT};
+
+    int rc = limited_run(
+        &steps, j, deadline_in(wait_ns + (SUSPEND_END_NS - SUSPEND_ACKNOWLEDGED_NS)));
+
+    if (rc == -ETIMEDOUT)
+        return err_set(e, ERR_LOCAL, ETIMEDOUT,
+            "domain %u was asked to suspend and may still do so: xenstored does not answer", domid);
+    rc = rc ? err_sys(e, ERR_LOCAL, -rc, "cannot start a thread") : j->rc;
+    if (err_is_set(&j->e))
+        err_take(e, &j->e);
+    free(j);
+    return rc;
+}

@@ -1,0 +1,77 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# No old write after the move: the guest is given away only when the backends of its disks have
+# answered everything, and if they do not, it runs on. Devices go along and nothing of them is left.
+# deadline: 300
+. "$E2E/lib.sh"
+. "$E2E/move.sh"
+two_hosts
+allows b disks.pdev_path
+listen b
+
+# disks: whole and in every shape of ring.
+image=$T/disk.img
+truncate -s 1M "$image"
+disks=()
+for _ in 1 2 3; do disks+=(--disk "qdisk:$image"); done
+
+# How long the disks took in the last move, and its whole pause, in milliseconds.
+disks_ms() {
+    python3 - "$T/done.json" <<'END'
+import json, sys
+for line in open(sys.argv[1]):
+    event = json.loads(line)
+    if event['event'] == 'done':
+        print(event['downtime']['disks_ns'] // 10**6, event['downtime_ns'] // 10**6)
+END
+}
+
+attached() { # HOST NAME...: what is attached there
+    local host=$1
+    shift
+    [ "$("$X" devices "$host" | awk '{ print $2 }' | xargs)" = "$*" ] ||
+        fail "on $host is attached: $("$X" devices "$host")"
+}
+
+move_with() { # NAME TYPE
+    xm a --live "127.0.0.1:$port" "$1" --json >"$T/done.json" 2>"$T/move" ||
+        fail "moving $1 failed ($?): $(tail -n 5 "$T/move")"
+    moved a b "$1"
+    attached a
+}
+
+for type in pv pvh; do
+    # Everything is answered: it costs nothing.
+    guest a "quick-$type" --type $type "${disks[@]}" --vif
+    attached a xvda xvdb xvdc vif0
+    move_with "quick-$type"
+    attached b xvda xvdb xvdc vif0
+    read -r waited pause < <(disks_ms)
+    [ "$waited" -lt 200 ] || fail "waited for disks that owed nothing: $waited ms"
+    must "$X" destroy b "quick-$type"
+    attached b
+
+    # Answered after a second and a half: so long lasts the pause, and no longer than it has to.
+    guest a "slow-$type" --type $type "${disks[@]}" --disk-delay 1500ms
+    move_with "slow-$type"
+    read -r waited pause < <(disks_ms)
+    [ "$pause" -ge 1500 ] || fail "$type was started $pause ms after the suspend began, before its disks were done"
+    [ "$waited" -ge 500 ] || fail "the summary says $waited ms for the disks of $pause"
+    must "$X" destroy b "slow-$type"
+done
+
+# Never answered, in one ring of many: it runs on here, and nothing is left there.
+guest a stuck --type pvh --disk "qdisk:$image" --vif --disk-delay never
+xm a --live "127.0.0.1:$port" stuck --start-timeout 6s >"$T/said" 2>&1
+[ $? -eq 3 ] || fail "ended with $?, not 3: $(cat "$T/said")"
+grep -q 'disk xvda has not answered all requests within 3.00 s of the suspend (3 are open)' "$T/said" ||
+    fail "said $(cat "$T/said")"
+stayed a b stuck
+attached a xvda vif0
+attached b
+
+# A second try meets what the first left open.
+xm a --live "127.0.0.1:$port" stuck --start-timeout 4s >"$T/said" 2>&1
+[ $? -eq 3 ] || fail "ended with $?, not 3: $(cat "$T/said")"
+grep -q '(6 are open)' "$T/said" || fail "said $(cat "$T/said")"
+stayed a b stuck
