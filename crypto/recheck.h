@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A peer that another process of ours has met in a handshake, and that is less trusted than this
- * one: is it a peer that this host trusts? Its key is looked up, and its name taken from our own
- * list. Whether a CA vouches for a key only the handshake can tell; then its word is taken.
+ * one: is it a peer that this host trusts? Its key is looked up, and its name and rights taken from our
+ * own list. Whether a CA vouches for a key only the handshake can tell; then its word is taken.
  */
 #ifndef CRYPTO_RECHECK_H
 #define CRYPTO_RECHECK_H

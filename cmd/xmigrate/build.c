@@ -144,6 +144,9 @@ static int take_frame(
         return take_records(b, body, len_bytes, e);
     case CONTROL_LIBXL_END:
         return take_end(b, e);
+    case CONTROL_SUSPENDED:
+        operation_hurry(&b->op);
+        return 0;
     case CONTROL_ABORT:
         message_parse_error(body, len_bytes, e);
         return -e->code;

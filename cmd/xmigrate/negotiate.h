@@ -27,6 +27,7 @@ struct negotiation {
     struct xl xl;
     struct xl_domain domain;
     char *config;
+    char device_model[16]; /* of an HVM guest: the version of its QEMU */
     struct xl_devices devices;
     struct domain_lock lock;
     struct journal journal;
