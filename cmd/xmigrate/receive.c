@@ -51,6 +51,7 @@ static int make_secrets(struct receive *r, struct err *e)
     r->accept.lanes = r->in.offer.lanes < MAX_LANES ? r->in.offer.lanes : MAX_LANES;
     const struct expect_guest guest = receive_expected(r);
 
+    r->accept.early = r->admission.early;
     r->accept.finish = expect_finish(&guest);
     if (getrandom(r->accept.session, sizeof(r->accept.session), 0) !=
             (ssize_t)sizeof(r->accept.session) ||

@@ -36,6 +36,9 @@ struct loader_ops {
         struct loader *l, uint32_t type, const void *body, size_t len_bytes, struct err *e);
     /* What pages of this guest type need besides (PV: the size of its p2m). */
     int (*check_ready)(struct loader *l, struct err *e);
+    /* While pages still come: what libxl needs to build the rest around the domain. Once; the rings
+     * stay where they are then. NULL: this type cannot. */
+    int (*prepare)(struct loader *l, struct guest_rings *rings, struct err *e);
     int (*complete)(struct loader *l, struct guest_rings *rings, struct err *e);
     /* Called exactly once, also after a failure. */
     void (*destroy)(struct loader *l);
@@ -48,6 +51,7 @@ struct loader {
     struct domain domain;
     struct frames frames; /* ready once load_check_ready() says so */
     bool static_done;     /* STATIC_DATA_END was there */
+    bool prepared;        /* PREPARE was there */
     struct blob cpuid, msrs;
     void *guest; /* the ops' own */
 };

@@ -40,9 +40,11 @@ struct in_event {
     size_t len_bytes;
 };
 
-/* Called after each batch of pages, on the thread that put it in place. */
 struct in_hook {
+    /* After each batch of pages, on the thread that put it in place. */
     void (*placed)(void *arg);
+    /* Between pages, on the story's thread: all but memory and vCPUs is to be built now. */
+    int (*prepare)(void *arg, struct err *e);
     void *arg;
 };
 

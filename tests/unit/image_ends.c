@@ -200,6 +200,15 @@ static void ignore_placed(void *arg)
     (void)arg;
 }
 
+static int note_prepare(void *arg, struct err *e)
+{
+    struct image_ends *x = arg;
+
+    (void)e;
+    x->prepares++;
+    return 0;
+}
+
 static void keep_checkpoint(struct image_ends *x)
 {
     const size_t bytes = (size_t)ENDS_FRAMES * FAKE_PAGE_BYTES;
@@ -213,7 +222,7 @@ static void keep_checkpoint(struct image_ends *x)
 
 static int handle_event(struct image_ends *x, const struct in_event *event, struct err *e)
 {
-    const struct in_hook hook = {ignore_placed, NULL};
+    const struct in_hook hook = {ignore_placed, note_prepare, x};
 
     switch (event->kind) {
     case IN_STATE:

@@ -42,7 +42,7 @@ struct image_ends {
     bool receives;
     struct frames frames;
     uint32_t states[ENDS_MAX_STATES];
-    unsigned state_count, page_events, checkpoints;
+    unsigned state_count, page_events, prepares, checkpoints;
     uint8_t *at_checkpoint; /* its memory at the last checkpoint */
     struct arrival arrival; /* as it was told */
     struct err in_error;    /* why it failed */
