@@ -58,6 +58,7 @@ static int secure(int fd, const char *name, const char *host, const struct pream
         .server = !host,
         .host = host,
         .expected_fingerprint = p->expected_fingerprint,
+        .rights = p->rights,
         .name = name,
         .cancel = p->cancel,
         .stall_ns = p->stall_ns,

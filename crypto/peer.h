@@ -20,6 +20,7 @@ struct peer_params {
     const uint8_t *key;                  /* PEER_KEY_BYTES, for the proof; NULL for control */
     const char *expected_fingerprint; /* the control connection's peer; NULL: any that is trusted,
                                        * only for control */
+    unsigned rights; /* trust.h: what the peer must be trusted with, one of them; control only */
     const struct cancel *cancel;
     int64_t stall_ns;    /* silent peer */
     int64_t deadline_ns; /* to open and prove it */

@@ -65,26 +65,41 @@ static int load_identity(struct tls_context *ctx, struct err *e)
     return rc;
 }
 
-static int load_ca(struct tls_context *ctx, struct err *e)
+/* 1: the store has what is in that file; 0: there is no such file. */
+static int load_store(const struct tls_context *ctx, X509_STORE *store, const char *name,
+    const char *what, struct err *e)
 {
     char path[CONFIG_PATH_BYTES];
-    X509_STORE *store;
-    int rc = config_path(ctx->config_dir, "ca.pem", path, e);
+    const int rc = config_path(ctx->config_dir, name, path, e);
 
     if (rc)
         return rc;
     if (access(path, F_OK))
         return errno == ENOENT ? 0 : err_sys(e, ERR_LOCAL, errno, "cannot read %s", path);
-    store = X509_STORE_new();
-    if (store && X509_STORE_load_file(store, path) == 1) {
+    return X509_STORE_load_file(store, path) == 1
+               ? 1
+               : err_set(e, ERR_LOCAL, EINVAL, "%s holds no usable %s in PEM: %s", path, what,
+                     openssl_reason());
+}
+
+/* With a list of revoked certificates every one in a chain is looked up, and has to be covered. */
+static int load_ca(struct tls_context *ctx, struct err *e)
+{
+    X509_STORE *store = X509_STORE_new();
+    int rc, crl = 0;
+
+    if (!store)
+        return err_sys(e, ERR_LOCAL, ENOMEM, "cannot set up TLS");
+    rc = load_store(ctx, store, "ca.pem", "CA certificate", e);
+    ctx->has_ca = rc > 0;
+    if (ctx->has_ca) {
+        rc = crl = load_store(ctx, store, "crl.pem", "list of revoked certificates", e);
         SSL_CTX_set1_cert_store(ctx->ssl_ctx, store);
-        ctx->has_ca = true;
-    } else {
-        rc = err_set(e, ERR_LOCAL, EINVAL, "%s holds no usable CA certificate in PEM: %s", path,
-            openssl_reason());
     }
+    if (crl > 0)
+        X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
     X509_STORE_free(store);
-    return rc;
+    return rc < 0 ? rc : 0;
 }
 
 int tls_open(struct tls_context **ctx, const char *config_dir, struct err *e)

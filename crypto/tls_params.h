@@ -15,12 +15,14 @@
 struct tls_peer {
     char fingerprint[FINGERPRINT_BYTES];
     char name[TRUST_NAME_BYTES]; /* as `trusted` has it, or "CA: " and the certificate's subject */
+    unsigned rights;             /* TRUST_SEND and so on */
 };
 
 struct tls_params {
     bool server;
     const char *host; /* client: what the certificate must be for, with a CA; and for messages */
     const char *expected_fingerprint; /* NULL, or the only key that is accepted */
+    unsigned rights;                  /* some of these are needed; 0: they were looked at before */
     const char *name;                 /* of the channel */
     const struct cancel *cancel;
     int64_t stall_ns;    /* of the channel */

@@ -17,6 +17,7 @@ enum { SUBJECT_TEXT_BYTES = 96, DATE_TEXT_BYTES = 32 };
 enum {
     REFUSED_UNTRUSTED = X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, /* unknown_ca */
     REFUSED_OTHER_KEY = X509_V_ERR_APPLICATION_VERIFICATION,          /* handshake_failure */
+    REFUSED_RIGHTS = X509_V_ERR_INVALID_PURPOSE,                      /* unsupported_certificate */
     REFUSED_BY_OURSELVES = X509_V_ERR_UNSPECIFIED,                    /* our files, not the peer */
 };
 
@@ -100,6 +101,21 @@ static int refuse_certificate(struct tls_verdict *v, X509 *cert, int reason)
             "its key by whatever name: xmigrate%s --trust %s",
             v->host, subject, v->params->host, dir_option, v->peer->fingerprint);
         return reason;
+    case X509_V_ERR_CERT_REVOKED:
+        err_set(&v->why_not, ERR_REFUSED, EACCES,
+            "the certificate of %s (%s) has been revoked, as crl.pem says; the host needs a new "
+            "one",
+            v->host, subject);
+        return reason;
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+        err_set(&v->why_not, ERR_LOCAL, EACCES,
+            "crl.pem here does not tell whether the certificate of %s (%s) was revoked: %s; renew "
+            "crl.pem",
+            v->host, subject, X509_verify_cert_error_string(reason));
+        return REFUSED_BY_OURSELVES;
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
@@ -114,6 +130,23 @@ static int refuse_certificate(struct tls_verdict *v, X509 *cert, int reason)
             v->peer->fingerprint);
         return reason;
     }
+}
+
+static int check_rights(struct tls_verdict *v)
+{
+    const unsigned wanted = v->params->rights;
+    char has[TRUST_RIGHTS_BYTES], wants[TRUST_RIGHTS_BYTES], all[TRUST_RIGHTS_BYTES];
+    char option[CONFIG_PATH_BYTES];
+
+    if (!wanted || (v->peer->rights & wanted))
+        return X509_V_OK;
+    err_set(&v->why_not, ERR_REFUSED, EACCES,
+        "%s (%s) is trusted here for %s, not for %s; to change that run: xmigrate%s --trust %s %s "
+        "%s",
+        v->host, v->peer->name, trust_rights_text(v->peer->rights, has),
+        trust_rights_text(wanted, wants), config_dir_option(v->config_dir, option),
+        v->peer->fingerprint, v->peer->name, trust_rights_text(v->peer->rights | wanted, all));
+    return REFUSED_RIGHTS;
 }
 
 /* X509_V_OK, or what to tell OpenSSL; then why_not is set. */
@@ -133,12 +166,14 @@ static int judge_peer(struct tls_verdict *v, X509_STORE_CTX *chain, X509 *cert)
     /* A move within one host: whoever has our key is us. */
     if (!strcmp(v->peer->fingerprint, v->own_fingerprint)) {
         strcpy(v->peer->name, "this host");
+        v->peer->rights = TRUST_ALL;
         return X509_V_OK;
     }
-    if (trust_find(v->config_dir, v->peer->fingerprint, &pinned, v->peer->name, &v->why_not))
+    if (trust_find(v->config_dir, v->peer->fingerprint, &pinned, v->peer->name, &v->peer->rights,
+            &v->why_not))
         return REFUSED_BY_OURSELVES;
     if (pinned)
-        return X509_V_OK;
+        return check_rights(v);
     if (!v->has_ca)
         return refuse_untrusted(v, cert);
     if (X509_verify_cert(chain) != 1)
@@ -148,6 +183,7 @@ static int judge_peer(struct tls_verdict *v, X509_STORE_CTX *chain, X509 *cert)
 
     describe_subject(cert, subject);
     snprintf(v->peer->name, sizeof(v->peer->name), "CA: %s", subject);
+    v->peer->rights = TRUST_ALL;
     return X509_V_OK;
 }
 
@@ -205,6 +241,15 @@ int tls_explain_refusal(int alert, const char *host, const char *own_fingerprint
             "%s refused this host's certificate, as it is not for the name or not valid yet; on %s "
             "run: xmigrate --trust %s %s",
             host, host, own_fingerprint, own_name);
+    case SSL_AD_CERTIFICATE_REVOKED:
+        return err_set(e, ERR_REFUSED, EACCES,
+            "%s refused this host's certificate, which has been revoked; it needs a new cert.pem",
+            host);
+    case SSL_AD_UNSUPPORTED_CERTIFICATE:
+        return err_set(e, ERR_REFUSED, EACCES,
+            "%s trusts this host's identity %s, but not for this; on %s run: xmigrate --trust %s "
+            "%s send,receive,status",
+            host, own_fingerprint, host, own_fingerprint, own_name);
     case SSL_AD_HANDSHAKE_FAILURE:
         return err_set(e, ERR_REFUSED, EACCES,
             "%s refused this connection: its migration is not with %s, or no cipher is common",

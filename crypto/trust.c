@@ -44,6 +44,43 @@ static bool is_name(const char *text)
     return len > 0 && len < TRUST_NAME_BYTES && text[0] != '#';
 }
 
+static const struct {
+    const char *word;
+    unsigned right;
+} rights_words[] = {{"send", TRUST_SEND}, {"receive", TRUST_RECEIVE}, {"status", TRUST_STATUS}};
+
+enum { RIGHTS_WORDS = sizeof(rights_words) / sizeof(rights_words[0]) };
+
+const char *trust_rights_text(unsigned rights, char out[static TRUST_RIGHTS_BYTES])
+{
+    out[0] = '\0';
+    for (unsigned i = 0; i < RIGHTS_WORDS; i++)
+        if (rights & rights_words[i].right) {
+            strcat(out, out[0] ? "," : "");
+            strcat(out, rights_words[i].word);
+        }
+    return out;
+}
+
+/* 0: it makes no sense. */
+static unsigned parse_rights(const char *text)
+{
+    unsigned rights = 0, i;
+
+    while (*text) {
+        const size_t len = strcspn(text, ",");
+
+        for (i = 0; i < RIGHTS_WORDS; i++)
+            if (strlen(rights_words[i].word) == len && !strncmp(rights_words[i].word, text, len))
+                break;
+        if (i == RIGHTS_WORDS || (text[len] && !text[len + 1]))
+            return 0;
+        rights |= rights_words[i].right;
+        text += len + (text[len] == ',');
+    }
+    return rights;
+}
+
 /* The file's text, read line by line */
 
 struct trusted {
@@ -54,6 +91,7 @@ struct trusted {
 struct entry {
     char fingerprint[FINGERPRINT_BYTES];
     char name[TRUST_NAME_BYTES];
+    unsigned rights;
 };
 
 static int load(struct trusted *t, const char *config_dir, struct err *e)
@@ -85,7 +123,8 @@ enum line_kind { LINE_COMMENT, LINE_ENTRY, LINE_NONSENSE };
 
 static enum line_kind parse_line(const char *line, size_t len, struct entry *entry)
 {
-    char copy[FINGERPRINT_BYTES + TRUST_NAME_BYTES], *rest, *fingerprint, *name;
+    char copy[FINGERPRINT_BYTES + TRUST_NAME_BYTES + TRUST_RIGHTS_BYTES];
+    char *rest, *fingerprint, *name, *rights;
     const size_t indent = strspn(line, " \t\r");
 
     if (indent >= len || line[indent] == '#')
@@ -96,7 +135,9 @@ static enum line_kind parse_line(const char *line, size_t len, struct entry *ent
     copy[len] = '\0';
     fingerprint = strtok_r(copy, " \t\r", &rest);
     name = strtok_r(NULL, " \t\r", &rest);
-    if (!trust_is_fingerprint(fingerprint) || (name && !is_name(name)) ||
+    rights = strtok_r(NULL, " \t\r", &rest);
+    entry->rights = rights ? parse_rights(rights) : TRUST_ALL;
+    if (!trust_is_fingerprint(fingerprint) || (name && !is_name(name)) || !entry->rights ||
         strtok_r(NULL, " \t\r", &rest))
         return LINE_NONSENSE;
     snprintf(entry->fingerprint, sizeof(entry->fingerprint), "%s", fingerprint);
@@ -107,13 +148,14 @@ static enum line_kind parse_line(const char *line, size_t len, struct entry *ent
 static int refuse_line(const struct trusted *t, unsigned number, struct err *e)
 {
     return err_set(e, ERR_LOCAL, EINVAL,
-        "%s line %u makes no sense: a line is \"SHA256:... NAME\", or a comment after #", t->path,
-        number);
+        "%s line %u makes no sense: a line is \"SHA256:... NAME\", perhaps with rights such as "
+        "\"send,status\", or a comment after #",
+        t->path, number);
 }
 
 /* Keys are compared as public text: there is no secret to leak by timing. */
 int trust_find(const char *config_dir, const char *fingerprint, bool *found,
-    char name[static TRUST_NAME_BYTES], struct err *e)
+    char name[static TRUST_NAME_BYTES], unsigned *rights, struct err *e)
 {
     struct trusted t;
     struct entry entry;
@@ -122,6 +164,7 @@ int trust_find(const char *config_dir, const char *fingerprint, bool *found,
     int rc = load(&t, config_dir, e);
 
     *found = false;
+    *rights = 0;
     name[0] = '\0';
     if (rc)
         return rc;
@@ -135,11 +178,13 @@ int trust_find(const char *config_dir, const char *fingerprint, bool *found,
             rc = refuse_line(&t, number, e);
         } else if (kind == LINE_ENTRY && !*found && !strcmp(entry.fingerprint, fingerprint)) {
             *found = true;
+            *rights = entry.rights;
             memcpy(name, entry.name, TRUST_NAME_BYTES);
         }
     }
     if (rc) {
         *found = false;
+        *rights = 0;
         name[0] = '\0';
     }
     free(t.text);
@@ -174,9 +219,9 @@ static bool is_same(const struct entry *entry, const char *fingerprint_or_name)
     return strcmp(entry->name, NO_NAME) && !strcmp(entry->name, fingerprint_or_name);
 }
 
-/* Copy the file without the entries that match (and count those). */
-static int copy_others(
-    const struct trusted *t, const char *whom, FILE *out, unsigned *dropped, struct err *e)
+/* Copy the file without the entries that match (and count those; the first's rights held). */
+static int copy_others(const struct trusted *t, const char *whom, FILE *out, unsigned *dropped,
+    unsigned *rights, struct err *e)
 {
     const char *at = t->text, *line;
     struct entry entry;
@@ -188,19 +233,29 @@ static int copy_others(
         if (kind == LINE_NONSENSE)
             return refuse_line(t, number, e);
         if (kind == LINE_ENTRY && is_same(&entry, whom))
-            ++*dropped;
+            *rights = (*dropped)++ ? *rights : entry.rights;
         else
             fprintf(out, "%.*s\n", (int)len, line);
     }
     return 0;
 }
 
-/* Drop whom, then append added unless it is NULL. */
+static void write_entry(const struct entry *entry, unsigned rights, FILE *out)
+{
+    char text[TRUST_RIGHTS_BYTES];
+
+    fprintf(out, "%s %s", entry->fingerprint, entry->name);
+    if (rights != TRUST_ALL)
+        fprintf(out, " %s", trust_rights_text(rights, text));
+    fputc('\n', out);
+}
+
+/* Drop whom, then append added unless it is NULL. Without rights it keeps those that it had. */
 static int rewrite(
     const char *config_dir, const char *whom, const struct entry *added, struct err *e)
 {
     struct trusted t;
-    unsigned dropped = 0;
+    unsigned dropped = 0, rights = TRUST_ALL;
     char *text = NULL;
     size_t len_bytes = 0;
     int rc = load(&t, config_dir, e);
@@ -210,9 +265,10 @@ static int rewrite(
 
     FILE *out = open_memstream(&text, &len_bytes);
 
-    rc = out ? copy_others(&t, whom, out, &dropped, e) : err_sys(e, ERR_LOCAL, errno, "%s", t.path);
+    rc = out ? copy_others(&t, whom, out, &dropped, &rights, e)
+             : err_sys(e, ERR_LOCAL, errno, "%s", t.path);
     if (!rc && added)
-        fprintf(out, "%s %s\n", added->fingerprint, added->name);
+        write_entry(added, added->rights ? added->rights : rights, out);
     if (out && fclose(out) && !rc)
         rc = err_sys(e, ERR_LOCAL, errno, "%s", t.path);
     if (!rc && !added && !dropped)
@@ -238,9 +294,10 @@ static int rewrite_locked(
     return rc;
 }
 
-int trust_add(const char *config_dir, const char *fingerprint, const char *name, struct err *e)
+int trust_add(const char *config_dir, const char *fingerprint, const char *name, const char *rights,
+    struct err *e)
 {
-    struct entry entry;
+    struct entry entry = {.rights = rights ? parse_rights(rights) : 0};
 
     if (!trust_is_fingerprint(fingerprint))
         return err_set(e, ERR_USAGE, EINVAL,
@@ -250,6 +307,11 @@ int trust_add(const char *config_dir, const char *fingerprint, const char *name,
     if (name && !is_name(name))
         return err_set(
             e, ERR_USAGE, EINVAL, "\"%s\" is not a name: one word, not beginning with #", name);
+    if (rights && !entry.rights)
+        return err_set(e, ERR_USAGE, EINVAL,
+            "\"%s\" are no rights: wanted are some of send, receive and status, with commas "
+            "between",
+            rights);
     snprintf(entry.fingerprint, sizeof(entry.fingerprint), "%s", fingerprint);
     snprintf(entry.name, sizeof(entry.name), "%s", name ? name : NO_NAME);
     return rewrite_locked(config_dir, fingerprint, &entry, e);

@@ -75,7 +75,7 @@ static int handle_event(struct dest *d, const struct in_event *event, struct err
     case IN_STATE:
         if (event->v3_type == V3_STATIC_DATA_END)
             return finish_static_data(d, e);
-        return load_state(&d->loader, event->v3_type, event->body, event->len_bytes, e);
+        return load_state(&d->loader, event, e);
     case IN_PAGES:
         return load_pages(d, e);
     case IN_CHECKPOINT:

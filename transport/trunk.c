@@ -166,8 +166,7 @@ int trunk_send_result(struct channel *ch, const struct trunk_result *result, str
 
 int trunk_reader_init(struct trunk_reader *r, struct channel *ch, struct err *e)
 {
-    r->ch = ch;
-    r->cap_bytes = READER_FIRST_BYTES;
+    *r = (struct trunk_reader){.ch = ch, .cap_bytes = READER_FIRST_BYTES};
     r->body = malloc(r->cap_bytes);
     if (!r->body)
         return err_set(e, ERR_LOCAL, ENOMEM, "%s: no memory for a record", ch->name);
@@ -396,15 +395,58 @@ static int collect_state(
     return 0;
 }
 
+static bool is_taken_in_parts(const struct trunk_reader *r, size_t len_bytes)
+{
+    return r->in_parts && len_bytes >= STATE_HEADER_BYTES &&
+           get_le32(r->body) == V3_X86_PV_P2M_FRAMES;
+}
+
+/* One STATE record of such a state, as it came. */
+static int take_part(
+    struct trunk_reader *r, size_t len_bytes, struct trunk_message *m, struct err *e)
+{
+    const uint32_t flags = get_le32(r->body + 4);
+    const bool more = flags & STATE_FLAG_MORE;
+
+    if (flags & ~(uint32_t)STATE_FLAG_MORE)
+        return bad_message(r, RECORD_STATE, "reserved bits are set", e);
+    if (more && (len_bytes == STATE_HEADER_BYTES || len_bytes % 8))
+        return bad_message(r, RECORD_STATE, "a part that is empty, or not of whole words", e);
+    r->part_bytes += len_bytes - STATE_HEADER_BYTES;
+    if ((int64_t)r->part_bytes > v3_limit_bytes(V3_X86_PV_P2M_FRAMES))
+        return bad_message(r, RECORD_STATE, "X86_PV_P2M_FRAMES is too long", e);
+    m->state.v3_type = V3_X86_PV_P2M_FRAMES;
+    m->state.body = r->body + STATE_HEADER_BYTES;
+    m->state.len_bytes = len_bytes - STATE_HEADER_BYTES;
+    m->state.more = more;
+    if (!more)
+        r->part_bytes = 0;
+    return 0;
+}
+
+static int take_state(
+    struct trunk_reader *r, size_t len_bytes, struct trunk_message *m, struct err *e)
+{
+    m->state.more = false;
+    return is_taken_in_parts(r, len_bytes) ? take_part(r, len_bytes, m, e)
+                                           : collect_state(r, len_bytes, m, e);
+}
+
 int trunk_recv(struct trunk_reader *r, struct trunk_message *m, int64_t deadline_ns, struct err *e)
 {
+    const bool goes_on = r->part_bytes > 0;
     const char *wrong = NULL;
     uint32_t type;
     size_t len_bytes;
-    const int rc = recv_at(r, 0, &type, &len_bytes, deadline_ns, e);
+    const int rc = recv_at(
+        r, 0, &type, &len_bytes, goes_on ? deadline_in(r->ch->stall_ns) : deadline_ns, e);
 
+    if (rc == -ENODATA && goes_on)
+        return bad_message(r, RECORD_STATE, "the connection ended inside a state", e);
     if (rc)
         return rc;
+    if (goes_on && (type != RECORD_STATE || !is_taken_in_parts(r, len_bytes)))
+        return bad_message(r, RECORD_STATE, "not continued", e);
 
     m->type = type;
     switch (type) {
@@ -412,7 +454,7 @@ int trunk_recv(struct trunk_reader *r, struct trunk_message *m, int64_t deadline
         wrong = decode_head(r->body, len_bytes, &m->head);
         break;
     case RECORD_STATE:
-        return collect_state(r, len_bytes, m, e);
+        return take_state(r, len_bytes, m, e);
     case RECORD_ROUND:
         wrong = decode_round(r->body, len_bytes, &m->round);
         break;

@@ -54,6 +54,7 @@ struct trunk_message {
             uint32_t v3_type;
             const void *body; /* 8-byte aligned, the reader's: valid until the next call */
             size_t len_bytes;
+            bool more; /* the next message is its continuation */
         } state;
         struct trunk_round round;
         struct trunk_lanes_done lanes_done;
@@ -64,7 +65,9 @@ struct trunk_message {
 /* One per receiving end of a trunk; owned by the thread that receives. */
 struct trunk_reader {
     struct channel *ch;
-    uint8_t *body; /* the record, or the state being put together; grows part by part */
+    bool in_parts; /* X86_PV_P2M_FRAMES, of which a small guest may have much, comes as it is cut */
+    size_t part_bytes; /* of one that is not through: what came so far */
+    uint8_t *body;     /* the record, or the state being put together; grows part by part */
     size_t cap_bytes;
 };
 

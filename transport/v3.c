@@ -124,7 +124,7 @@ void v3_encode_p2m_frames(
     put_le32(out + 4, end_pfn);
 }
 
-int v3_decode_p2m_frames(const void *body, size_t len_bytes, unsigned guest_width,
+int v3_decode_p2m_frames(const void *body, size_t len_bytes, bool more, unsigned guest_width,
     struct v3_p2m_frames *frames, struct err *e)
 {
     if (len_bytes < V3_P2M_FRAMES_BYTES)
@@ -136,7 +136,8 @@ int v3_decode_p2m_frames(const void *body, size_t len_bytes, unsigned guest_widt
             "bad X86_PV_P2M_FRAMES record: from pfn %#" PRIx32 " to %#" PRIx32, frames->start_pfn,
             frames->end_pfn);
     frames->count = v3_p2m_frame_count(frames->start_pfn, frames->end_pfn, guest_width);
-    if (len_bytes != V3_P2M_FRAMES_BYTES + frames->count * 8)
+    frames->here = (len_bytes - V3_P2M_FRAMES_BYTES) / 8;
+    if (len_bytes % 8 || (more ? frames->here > frames->count : frames->here != frames->count))
         return bad_length(V3_X86_PV_P2M_FRAMES, len_bytes, e);
     frames->pfns = (const uint64_t *)((const uint8_t *)body + V3_P2M_FRAMES_BYTES);
     return 0;

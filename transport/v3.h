@@ -131,13 +131,15 @@ struct v3_p2m_frames {
     uint32_t start_pfn, end_pfn;
     uint64_t count;
     const uint64_t *pfns; /* decoding only; body must be 8-byte aligned */
+    uint64_t here;        /* how many of count are in it; decoding only */
 };
 enum { V3_P2M_FRAMES_BYTES = 8 };
 /* How many p2m frames that is: 512 or 1024 PFNs a frame, by width. */
 uint64_t v3_p2m_frame_count(uint32_t start_pfn, uint32_t end_pfn, unsigned guest_width);
 void v3_encode_p2m_frames(
     uint32_t start_pfn, uint32_t end_pfn, uint8_t out[static V3_P2M_FRAMES_BYTES]);
-int v3_decode_p2m_frames(const void *body, size_t len_bytes, unsigned guest_width,
+/* more: this is its first part. All parts but the last are whole words. */
+int v3_decode_p2m_frames(const void *body, size_t len_bytes, bool more, unsigned guest_width,
     struct v3_p2m_frames *frames, struct err *e);
 
 /* The four X86_PV_VCPU records; the blob follows. */

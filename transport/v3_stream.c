@@ -264,9 +264,26 @@ static int skip_body(struct v3_stream *s, size_t len_bytes, const char *what, st
     return 0;
 }
 
+/* The next part of what was begun, with the padding behind the last one. */
+static int read_part(struct v3_stream *s, struct v3_record *record, struct err *e)
+{
+    const char *what = v3_name(s->part_type);
+    const size_t part = s->left_bytes < PIECE_BYTES ? s->left_bytes : PIECE_BYTES;
+    uint8_t padding[RECORD_ALIGN];
+    int rc = read_body(s, part, what, e);
+
+    if (!rc && part == s->left_bytes)
+        rc = read_more(s, padding, padding_bytes(part), what, e);
+    s->left_bytes -= part;
+    *record = (struct v3_record){s->part_type, s->body, part, s->left_bytes > 0};
+    return rc;
+}
+
 int v3_read_record(
     struct v3_stream *s, struct v3_record *record, int64_t deadline_ns, struct err *e)
 {
+    if (s->left_bytes)
+        return read_part(s, record, e);
     for (;;) {
         uint8_t header[V3_RECORD_HEADER_BYTES], padding[RECORD_ALIGN];
         int rc = read_head(s, header, sizeof(header), "the next record", deadline_ns, e);
@@ -286,6 +303,12 @@ int v3_read_record(
             return err_set(e, ERR_PEER, EPROTO,
                 "%s: %s record of %zu bytes, at most %" PRId64 " are allowed", s->name,
                 v3_name(type), len_bytes, limit_bytes);
+
+        if (s->in_parts && type == V3_X86_PV_P2M_FRAMES && len_bytes) {
+            s->part_type = type;
+            s->left_bytes = len_bytes;
+            return read_part(s, record, e);
+        }
 
         const bool skip = type & V3_OPTIONAL;
 

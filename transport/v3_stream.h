@@ -26,7 +26,12 @@ struct v3_stream {
     int64_t stall_ns; /* within a record: no progress for this long is an error */
     const char *name; /* for messages: "the stream on descriptor 7" */
     uint64_t moved_bytes;
-    /* Reading: the body; grows as its bytes arrive, kept from record to record. */
+    /* Reading: X86_PV_P2M_FRAMES, of which a small guest may have much, comes in parts. Set before
+     * the first record. */
+    bool in_parts;
+    uint32_t part_type; /* of the record whose next part is due; left_bytes of it have not come */
+    size_t left_bytes;
+    /* The body; grows as its bytes arrive, kept from record to record. */
     uint8_t *body;
     size_t cap_bytes;
 };
@@ -58,6 +63,7 @@ struct v3_record {
     uint32_t type;
     const void *body; /* 8-byte aligned, the stream's: valid until the next read */
     size_t len_bytes;
+    bool more; /* the next one is its continuation */
 };
 /* The next record with its padding; never a byte after it. Unknown optional records are skipped.
  * The header may take until deadline_ns, the rest may pause for stall_ns. The end of the

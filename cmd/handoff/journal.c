@@ -127,21 +127,21 @@ static int change_names(const char *spare, const char *path, struct err *e)
     return err_sys(e, ERR_LOCAL, errno, "cannot replace %s", path);
 }
 
-static int write_record(const struct journal *f, const char *spare, bool sync, struct err *e)
+static int write_record(const struct journal_record *s, const char *spare, bool sync, struct err *e)
 {
     char text[JOURNAL_FILE_BYTES];
-    char *json = journal_text(&f->now);
+    char *json = journal_text(s);
     const size_t len = json ? strlen(json) : 0;
 
     if (!json)
-        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for %s", f->path);
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for %s", spare);
     if (len < sizeof(text)) {
         memcpy(text, json, len);
         memset(text + len, '\n', sizeof(text) - len);
     }
     free(json);
     if (len >= sizeof(text))
-        return err_set(e, ERR_LOCAL, E2BIG, "%s would be too long", f->path);
+        return err_set(e, ERR_LOCAL, E2BIG, "%s would be too long", spare);
 
     const int fd = open_spare(spare, e);
 
@@ -162,10 +162,26 @@ static int replace_record(struct journal *f, bool sync, struct err *e)
     int rc = journal_boot(f->now.boot, e);
 
     sibling(f->path, "new", spare);
-    if (!rc)
-        rc = write_record(f, spare, sync, e);
+    /* It was copied byte by byte: if the same was said in other bytes, it is only written again. */
+    if (!rc && !(f->prepared && !memcmp(&f->next, &f->now, sizeof(f->now))))
+        rc = write_record(&f->now, spare, sync, e);
+    f->prepared = false;
     if (!rc)
         rc = change_names(spare, f->path, e);
+    return rc;
+}
+
+int journal_prepare(struct journal *f, enum handoff_state state, struct err *e)
+{
+    char spare[JOURNAL_PATH_BYTES];
+    int rc = journal_boot(f->now.boot, e);
+
+    memcpy(&f->next, &f->now, sizeof(f->next));
+    f->next.state = state;
+    sibling(f->path, "new", spare);
+    if (!rc)
+        rc = write_record(&f->next, spare, true, e);
+    f->prepared = !rc;
     return rc;
 }
 

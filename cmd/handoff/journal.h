@@ -35,6 +35,8 @@ struct journal {
     struct journal_record now; /* change it, then journal_save() */
     char path[JOURNAL_PATH_BYTES];
     int lock_fd;
+    struct journal_record next; /* what journal_prepare() wrote, */
+    bool prepared;              /* if nothing else was written since */
 };
 
 /* This host's boot id, and the journal's own, made when there is none. */
@@ -57,6 +59,10 @@ bool journal_is_past(const struct journal *f);
 
 /* Anything of that role is recorded. */
 bool journal_any(enum handoff_role role);
+
+/* What is likely to be saved next is written beforehand, while nobody waits: a journal_save() of
+ * just that has only the names to change. Nothing is lost when this fails. */
+int journal_prepare(struct journal *f, enum handoff_state state, struct err *e);
 
 /* On disk when it returns 0. */
 int journal_save(struct journal *f, struct err *e);

@@ -21,7 +21,7 @@ enum { WORD_BYTES = 64 };
 /* Before anything was seen. The low ends were seen on quick machines, the high ones on slow ones
  * (emulated, or busy): libxl's own work, each device's backend and hotplug script. */
 static const struct likely suspend_prior = MS(50, 1, 400);
-static const struct likely finish_prior = MS(150, 5, 900);
+static const struct likely finish_prior = MS(100, 5, 900);
 static const struct likely phy_prior = MS(150, 20, 600);
 static const struct likely disk_prior = MS(250, 30, 1000);
 static const struct likely nic_prior = MS(150, 20, 600);

@@ -226,6 +226,15 @@ static int take_go(struct receive *r, const void *body, size_t len_bytes, struct
     return 0;
 }
 
+/* While GO is on its way. */
+static void prepare_taken(struct receive *r)
+{
+    struct err e = ERR_INIT;
+
+    if (journal_prepare(&r->journal, HANDOFF_TAKEN, &e))
+        log_debug(&r->in.log, "%s", e.text);
+}
+
 int receive_await_go(struct receive *r, struct err *e)
 {
     const void *body;
@@ -234,6 +243,8 @@ int receive_await_go(struct receive *r, struct err *e)
 
     if (!rc)
         rc = take_step(r, HANDOFF_BUILT, e);
+    if (!rc)
+        prepare_taken(r);
     if (!rc)
         rc = build_await_go(&r->build, &body, &len_bytes, deadline_in(r->o->start_ns), e);
     return rc ? rc : take_go(r, body, len_bytes, e);

@@ -54,7 +54,7 @@ static int run_short(const struct options *o, struct err *e)
     case MODE_IDENTITY:
         return print_identity(o, e);
     case MODE_TRUST:
-        return trust_add(o->config_dir, o->peer, o->peer_name, e);
+        return trust_add(o->config_dir, o->peer, o->peer_name, o->peer_rights, e);
     case MODE_UNTRUST:
         return trust_remove(o->config_dir, o->peer, e);
     default:

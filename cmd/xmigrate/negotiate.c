@@ -168,6 +168,7 @@ static int open_connection(struct negotiation *a, struct err *e)
 {
     const struct options *o = a->options;
     const struct peer_params p = {
+        .rights = TRUST_RECEIVE,
         .tls = a->tls,
         .lane = LANE_CONTROL,
         .cancel = &a->cancel,

@@ -25,7 +25,8 @@ static int check_offer(struct receive *r, struct err *e)
 {
     const int rc = xl_open(&r->xl, &r->in.log, deadline_in(XL_SHORT_NS), e);
 
-    return rc || r->in.asked ? rc : admit_offer(&r->xl, r->o->policy, &r->in.offer, &r->admission, e);
+    return rc || r->in.asked ? rc
+                             : admit_offer(&r->xl, r->o->policy, &r->in.offer, &r->admission, e);
 }
 
 static int begin_state(struct receive *r, struct err *e)
@@ -53,6 +54,8 @@ static int make_secrets(struct receive *r, struct err *e)
 
     r->accept.early = r->admission.early;
     r->accept.finish = expect_finish(&guest);
+    if (journal_id(r->accept.journal, e))
+        return -e->code;
     if (getrandom(r->accept.session, sizeof(r->accept.session), 0) !=
             (ssize_t)sizeof(r->accept.session) ||
         getrandom(r->accept.key, sizeof(r->accept.key), 0) != (ssize_t)sizeof(r->accept.key))

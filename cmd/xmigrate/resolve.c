@@ -42,6 +42,7 @@ static int call(struct resolve *r, const struct journal_record *s, struct err *e
 {
     struct tcp_address a = {.port = (uint16_t)s->port};
     struct peer_params p = {
+        .rights = TRUST_RECEIVE | TRUST_STATUS,
         .lane = LANE_CONTROL,
         /* That another host is trusted, too, does not make its word that of the right one. */
         .expected_fingerprint = s->peer_key[0] ? s->peer_key : NULL,

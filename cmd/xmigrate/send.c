@@ -98,6 +98,8 @@ static void fill_transfer(struct send *s)
     t->whole_stream = s->a.domain.type == LIBXL_DOMAIN_TYPE_HVM;
     snprintf(s->a.journal.now.peer, sizeof(s->a.journal.now.peer), "%s", s->a.where);
     message_session_text(s->a.accept.session, s->a.journal.now.session);
+    snprintf(s->a.journal.now.peer_journal, sizeof(s->a.journal.now.peer_journal), "%s",
+        s->a.accept.journal);
     snprintf(
         s->a.journal.now.peer_key, sizeof(s->a.journal.now.peer_key), "%s", s->a.peer.fingerprint);
 

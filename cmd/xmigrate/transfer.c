@@ -29,6 +29,15 @@ static void note(struct transfer *t, bool *what)
         log_warn(t->log, "%s", e.text);
 }
 
+/* The guest stands still when it is saved; until then there is time, while the last pages go. */
+static void prepare_given(struct transfer *t)
+{
+    struct err e = ERR_INIT;
+
+    if (journal_prepare(t->journal, HANDOFF_GIVEN, &e))
+        log_debug(t->log, "%s", e.text);
+}
+
 static void tell_cap(struct transfer *t, unsigned percent)
 {
     json_t *body = json_pack("{s:s, s:i}", "event", "cap", "cap_percent", (int)percent);
@@ -109,6 +118,7 @@ static void show_event(struct transfer *t, json_t *body)
         t->suspended_ns = now_ns();
         if (t->options->mode == MODE_LIVE)
             t->start_limit_ns = t->suspended_ns + t->options->start_ns;
+        prepare_given(t);
         log_debug(t->log, "the guest is suspended");
     }
 }

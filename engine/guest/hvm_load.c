@@ -61,18 +61,18 @@ static int load_params(struct loader *l, const void *body, size_t len_bytes, str
     return count < 0 ? count : 0;
 }
 
-static int load_record(
-    struct loader *l, uint32_t type, const void *body, size_t len_bytes, struct err *e)
+static int load_record(struct loader *l, const struct in_event *state, struct err *e)
 {
     struct hvm_state *s = l->guest;
+    const uint32_t type = state->v3_type;
     int rc;
 
     switch (type) {
     case V3_HVM_CONTEXT:
-        rc = v3_check_blob(type, len_bytes, e);
-        return rc ? rc : blob_keep(&s->context, body, len_bytes, e);
+        rc = v3_check_blob(type, state->len_bytes, e);
+        return rc ? rc : blob_keep(&s->context, state->body, state->len_bytes, e);
     case V3_HVM_PARAMS:
-        return load_params(l, body, len_bytes, e);
+        return load_params(l, state->body, state->len_bytes, e);
     default:
         return err_set(
             e, ERR_PEER, EPROTO, "a %s record has no place in an HVM or PVH guest", v3_name(type));

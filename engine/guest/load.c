@@ -45,8 +45,12 @@ void load_close(struct loader *l)
     xen_close(&l->xen);
 }
 
-int load_state(struct loader *l, uint32_t type, const void *body, size_t len_bytes, struct err *e)
+int load_state(struct loader *l, const struct in_event *state, struct err *e)
 {
+    const uint32_t type = state->v3_type;
+    const void *body = state->body;
+    const size_t len_bytes = state->len_bytes;
+
     switch (type) {
     case V3_X86_CPUID_POLICY:
     case V3_X86_MSR_POLICY:
@@ -54,7 +58,7 @@ int load_state(struct loader *l, uint32_t type, const void *body, size_t len_byt
     case V3_X86_TSC_INFO:
         return load_tsc_info(l, body, len_bytes, e);
     default:
-        return l->ops->state(l, type, body, len_bytes, e);
+        return l->ops->state(l, state, e);
     }
 }
 

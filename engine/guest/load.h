@@ -16,7 +16,7 @@ int load_open(struct loader *l, const struct loader_params *p, uint32_t v3_guest
 void load_close(struct loader *l);
 
 /* One state record of either guest type, in order. Not for page data and stream control. */
-int load_state(struct loader *l, uint32_t type, const void *body, size_t len_bytes, struct err *e);
+int load_state(struct loader *l, const struct in_event *state, struct err *e);
 
 /* At STATIC_DATA_END, once: hand the policies to Xen. *missing: CPU_POLICY_NO_..., those that did
  * not come. */

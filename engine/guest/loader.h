@@ -12,6 +12,7 @@
 
 #include "base/blob.h"
 #include "engine/in/frames.h"
+#include "engine/in/in.h"
 #include "engine/xen/domain.h"
 
 struct loader;
@@ -32,8 +33,7 @@ struct guest_rings {
 struct loader_ops {
     /* A state record of this guest type alone. Its place in the order was checked. One that comes
      * again replaces what came before. */
-    int (*state)(
-        struct loader *l, uint32_t type, const void *body, size_t len_bytes, struct err *e);
+    int (*state)(struct loader *l, const struct in_event *state, struct err *e);
     /* What pages of this guest type need besides (PV: the size of its p2m). */
     int (*check_ready)(struct loader *l, struct err *e);
     /* While pages still come: what libxl needs to build the rest around the domain. Once; the rings

@@ -56,7 +56,8 @@ static int load_info(struct loader *l, const void *body, size_t len_bytes, struc
     return 0;
 }
 
-static int load_p2m_frames(struct loader *l, const void *body, size_t len_bytes, struct err *e)
+/* Frames are named from the first part on; no pages come before the last. */
+static int begin_p2m_frames(struct loader *l, const struct in_event *part, struct err *e)
 {
     struct pv_state *s = l->guest;
     struct v3_p2m_frames p2m;
@@ -64,22 +65,37 @@ static int load_p2m_frames(struct loader *l, const void *body, size_t len_bytes,
     if (!s->have_info)
         return err_set(e, ERR_PEER, EPROTO, "X86_PV_P2M_FRAMES came before X86_PV_INFO");
 
-    const int rc = v3_decode_p2m_frames(body, len_bytes, s->width_bytes, &p2m, e);
+    const int rc = v3_decode_p2m_frames(
+        part->body, part->len_bytes, part->more, s->width_bytes, &p2m, e);
 
     if (rc)
         return rc;
-    if (s->p2m_pfns || p2m.start_pfn)
-        return err_set(e, ERR_PEER, EPROTO, "X86_PV_P2M_FRAMES came twice, or in parts");
+    if (p2m.start_pfn)
+        return err_set(e, ERR_PEER, EPROTO, "X86_PV_P2M_FRAMES does not begin with frame 0");
     if (!l->static_done)
         return err_set(e, ERR_PEER, EPROTO, "X86_PV_P2M_FRAMES came before STATIC_DATA_END");
-    s->p2m_pfns = malloc(p2m.count * sizeof(uint64_t));
-    if (!s->p2m_pfns)
-        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
-    memcpy(s->p2m_pfns, p2m.pfns, p2m.count * sizeof(uint64_t));
-    s->p2m_frames = p2m.count;
+    p2m_list_init(&s->p2m, l->domain.max_pages);
+    s->p2m_count = p2m.count;
     s->max_pfn = p2m.end_pfn;
+    if (p2m_list_add(&s->p2m, p2m.pfns, p2m.here, e))
+        return -e->code;
     return frames_init(
         &l->frames, l->p->domid, s->levels, (uint64_t)p2m.end_pfn + 1, l->domain.max_pages, e);
+}
+
+static int load_p2m_frames(struct loader *l, const struct in_event *part, struct err *e)
+{
+    struct pv_state *s = l->guest;
+    const uint64_t count = part->len_bytes / sizeof(uint64_t);
+
+    if (!s->p2m_count)
+        return begin_p2m_frames(l, part, e);
+    if (s->p2m.count == s->p2m_count)
+        return err_set(e, ERR_PEER, EPROTO, "X86_PV_P2M_FRAMES came twice");
+    if (part->len_bytes % sizeof(uint64_t) || count > s->p2m_count - s->p2m.count ||
+        (!part->more && count < s->p2m_count - s->p2m.count))
+        return err_set(e, ERR_PEER, EPROTO, "X86_PV_P2M_FRAMES is not as long as it says");
+    return p2m_list_add(&s->p2m, part->body, count, e);
 }
 
 static int load_vcpu(
@@ -101,17 +117,19 @@ static int load_vcpu(
     return blob_keep(find_blob(&s->vcpus[vcpu.vcpu_id], type), vcpu.blob, vcpu.blob_bytes, e);
 }
 
-static int load_record(
-    struct loader *l, uint32_t type, const void *body, size_t len_bytes, struct err *e)
+static int load_record(struct loader *l, const struct in_event *state, struct err *e)
 {
     struct pv_state *s = l->guest;
+    const uint32_t type = state->v3_type;
+    const void *body = state->body;
+    const size_t len_bytes = state->len_bytes;
     int rc;
 
     switch (type) {
     case V3_X86_PV_INFO:
         return load_info(l, body, len_bytes, e);
     case V3_X86_PV_P2M_FRAMES:
-        return load_p2m_frames(l, body, len_bytes, e);
+        return load_p2m_frames(l, state, e);
     case V3_SHARED_INFO:
         rc = v3_check_blob(type, len_bytes, e);
         return rc ? rc : blob_keep(&s->shared_info, body, len_bytes, e);
@@ -130,7 +148,7 @@ static int check_ready(struct loader *l, struct err *e)
 {
     const struct pv_state *s = l->guest;
 
-    if (!s->p2m_pfns)
+    if (!s->p2m_count || s->p2m.count < s->p2m_count)
         return err_set(e, ERR_PEER, EPROTO, "pages came before X86_PV_P2M_FRAMES");
     return 0;
 }
@@ -180,7 +198,7 @@ static unsigned find_pins(
         const unsigned level = v3_type_table_level(group->types[i]);
 
         if (level && (group->types[i] & V3_PAGE_PINNED))
-            pins[count++] = (struct build_pin){group->mfns[i], level};
+            pins[count++] = (struct build_pin){frame_group_mfn(group, i), level};
     }
     return count;
 }
@@ -225,8 +243,8 @@ static void fill_p2m_page(const struct frames *f, unsigned width, uint64_t first
     }
 }
 
-static int put_p2m_batch(
-    struct loader *l, uint64_t first, const uint64_t *mfns, unsigned count, struct err *e)
+static int put_p2m_batch(struct loader *l, const struct p2m_run *runs, const uint64_t *mfns,
+    unsigned count, struct err *e)
 {
     const struct pv_state *s = l->guest;
     const unsigned per_page = XC_PAGE_SIZE / s->width_bytes;
@@ -237,24 +255,25 @@ static int put_p2m_batch(
         return -e->code;
     for (unsigned i = 0; i < count; i++)
         fill_p2m_page(
-            &l->frames, s->width_bytes, (first + i) * per_page, map + (size_t)i * XC_PAGE_SIZE);
+            &l->frames, s->width_bytes, runs[i].last * per_page, map + (size_t)i * XC_PAGE_SIZE);
     foreign_unmap(&l->xen, map, count);
     return 0;
 }
 
+/* A frame in several places holds what the last of them says: of a run that is its last one. */
 static int put_guest_p2m(struct loader *l, struct err *e)
 {
     const struct pv_state *s = l->guest;
     int rc = 0;
 
-    for (uint64_t done = 0, n; done < s->p2m_frames && !rc; done += n) {
+    for (size_t done = 0, n; done < s->p2m.run_count && !rc; done += n) {
+        const struct p2m_run *runs = s->p2m.runs + done;
         uint64_t mfns[P2M_BATCH];
 
-        for (n = 0; n < P2M_BATCH && done + n < s->p2m_frames && !rc; n++)
-            rc = pv_find_frame(
-                l, "a frame of the p2m", s->p2m_pfns[done + n], V3_PAGE_NOTAB, &mfns[n], e);
+        for (n = 0; n < P2M_BATCH && done + n < s->p2m.run_count && !rc; n++)
+            rc = pv_find_frame(l, "a frame of the p2m", runs[n].pfn, V3_PAGE_NOTAB, &mfns[n], e);
         if (!rc)
-            rc = put_p2m_batch(l, done, mfns, (unsigned)n, e);
+            rc = put_p2m_batch(l, runs, mfns, (unsigned)n, e);
     }
     return rc;
 }
@@ -283,7 +302,7 @@ static void destroy(struct loader *l)
         blob_free(&s->vcpus[id].msrs);
     }
     free(s->vcpus);
-    free(s->p2m_pfns);
+    p2m_list_free(&s->p2m);
     blob_free(&s->shared_info);
     free(s);
 }

@@ -7,6 +7,7 @@
 #define ENGINE_GUEST_PV_STATE_H
 
 #include "engine/guest/loader.h"
+#include "engine/guest/p2m_list.h"
 
 /* What one vCPU was at the source. Empty: nothing came, so nothing is set. */
 struct vcpu_state {
@@ -16,9 +17,9 @@ struct vcpu_state {
 struct pv_state {
     bool have_info;
     unsigned width_bytes;
-    unsigned levels;    /* of page tables */
-    uint64_t *p2m_pfns; /* frames of the guest's own p2m */
-    uint64_t p2m_frames;
+    unsigned levels;     /* of page tables */
+    struct p2m_list p2m; /* the guest's own */
+    uint64_t p2m_count;  /* frames that it is to have; 0: not known */
     uint64_t max_pfn;
     struct blob shared_info;
     struct vcpu_state *vcpus;

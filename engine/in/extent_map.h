@@ -3,15 +3,17 @@
  * Where what is kept of an extent lies: a slot for each extent that has memory. Frame numbers are
  * the source's to choose, and a guest of 64 MiB may rightly have its last one at 2^32; so there
  * are no more slots than a few for each page that the domain may have. As long as all extents have
- * a slot the slot is the extent. Else it is a hash table, which only grows: any thread finds and
- * adds without a lock. Its hash is drawn anew each time, so that nobody can choose extents that
- * collide.
+ * a slot the slot is the extent. Else slots are given out in turn, so that those in use lie close
+ * together, and a hash table, which only grows, says which is whose: any thread finds without a
+ * lock, and adds under one. Its hash is drawn anew each time, so that nobody can choose extents
+ * that collide.
  */
 #ifndef ENGINE_IN_EXTENT_MAP_H
 #define ENGINE_IN_EXTENT_MAP_H
 
 #include "base/err.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -20,11 +22,12 @@
 struct extent_map {
     uint64_t max_pages;
     uint32_t slot_count;
-    uint32_t max_extents; /* that may be added; a few more for threads that add the same at once */
-    atomic_uint added;
+    pthread_mutex_t add_lock; /* guards added */
+    uint32_t added;
+    uint32_t place_count;   /* of the hash table, a power of two */
     uint64_t multiplier;    /* of the hash; odd */
-    unsigned shift;         /* of the product, to a slot */
-    _Atomic uint64_t *keys; /* extent + 1; 0: free. NULL: the slot is the extent */
+    unsigned shift;         /* of the product, to a place */
+    _Atomic uint64_t *keys; /* slot << 32 | extent + 1; 0: free. NULL: the slot is the extent */
 };
 
 /* Extents of frames below frame_count, of which no more than max_pages have memory. */
@@ -41,7 +44,7 @@ static inline uint32_t extent_map_find(const struct extent_map *m, uint64_t exte
     return m->keys ? extent_map_search(m, extent) : (uint32_t)extent;
 }
 
-/* The same, added if it was not there. EXTENT_NO_SLOT: more than max_extents. */
+/* The same, added if it was not there. EXTENT_NO_SLOT: there are no more. */
 uint32_t extent_map_add(struct extent_map *m, uint64_t extent);
 
 #endif

@@ -108,8 +108,12 @@ static void publish(struct frames *f, uint32_t slot, uint64_t pfn, uint64_t mfn)
 {
     const unsigned index = pfn % EXTENT_FRAMES;
 
-    if (f->levels)
-        make_group(f, slot, index / FRAMES_PER_GROUP)->mfns[index % FRAMES_PER_GROUP] = mfn;
+    if (f->levels) {
+        struct frame_group *group = make_group(f, slot, index / FRAMES_PER_GROUP);
+
+        group->mfns_low[index % FRAMES_PER_GROUP] = (uint32_t)mfn;
+        group->mfns_high[index % FRAMES_PER_GROUP] = (uint8_t)(mfn >> 32);
+    }
     atomic_fetch_or_explicit(&f->populated[slot * (size_t)EXTENT_WORDS + index / 64],
         1ull << (index % 64), memory_order_release);
 }

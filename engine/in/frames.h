@@ -32,9 +32,16 @@ enum { FRAMES_MAX_FOREIGN = 4 };
 
 /* PV: an aligned run of frames, one of which at least has memory. */
 struct frame_group {
-    uint64_t mfns[FRAMES_PER_GROUP];
+    /* Machine frames have 40 bits: low and high. */
+    uint32_t mfns_low[FRAMES_PER_GROUP];
+    uint8_t mfns_high[FRAMES_PER_GROUP];
     uint8_t types[FRAMES_PER_GROUP]; /* libxc page types; 0 where there is no memory */
 };
+
+static inline uint64_t frame_group_mfn(const struct frame_group *group, unsigned i)
+{
+    return (uint64_t)group->mfns_high[i] << 32 | group->mfns_low[i];
+}
 
 struct frames {
     uint32_t domid;
@@ -90,7 +97,7 @@ static inline bool frames_is_foreign(const struct frames *f, uint64_t pfn)
 /* What a mapping wants: the MFN of a PV guest's populated frame, the frame itself of others. */
 static inline uint64_t frames_gfn(const struct frames *f, uint64_t pfn)
 {
-    return f->levels ? frames_group(f, pfn)->mfns[pfn % FRAMES_PER_GROUP] : pfn;
+    return f->levels ? frame_group_mfn(frames_group(f, pfn), pfn % FRAMES_PER_GROUP) : pfn;
 }
 
 /* PV: a populated frame's type. */

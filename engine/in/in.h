@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "engine/arrival.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,7 @@ struct in_event {
     uint32_t v3_type;
     const void *body;
     size_t len_bytes;
+    bool more; /* the next event is its continuation; X86_PV_P2M_FRAMES alone comes in parts */
 };
 
 struct in_hook {

@@ -106,8 +106,8 @@ static int receive_barrier(struct lane *l, struct channel *ch, size_t len_bytes,
     return rc;
 }
 
-/* Behind LANE_END there is nothing but the connection's end, at once. */
-static int await_clean_end(struct channel *ch, struct err *e)
+/* Behind LANE_END, and behind END, there is nothing but the connection's end, at once. */
+static int await_clean_end(struct channel *ch, enum record_type last, struct err *e)
 {
     uint32_t type;
     size_t len_bytes;
@@ -117,8 +117,8 @@ static int await_clean_end(struct channel *ch, struct err *e)
     if (rc == -ENODATA)
         return 0;
     return rc ? rc
-              : err_set(
-                    e, ERR_PEER, EPROTO, "%s: %s came after LANE_END", ch->name, record_name(type));
+              : err_set(e, ERR_PEER, EPROTO, "%s: %s came after %s", ch->name, record_name(type),
+                    record_name(last));
 }
 
 static int receive_end(struct lane *l, struct channel *ch, size_t len_bytes, struct err *e)
@@ -133,7 +133,7 @@ static int receive_end(struct lane *l, struct channel *ch, size_t len_bytes, str
         rc = barrier_end(&l->owner->barrier, l->index, e);
     if (!rc)
         rc = lane_compare_totals(l->index, &sent, &l->totals, e);
-    return rc ? rc : await_clean_end(ch, e);
+    return rc ? rc : await_clean_end(ch, RECORD_LANE_END, e);
 }
 
 static int receive_lane(struct lane *l, struct err *e)
@@ -262,12 +262,15 @@ static int lanes_next(struct in *in, struct in_event *event, struct err *e)
 {
     struct in_lanes *s = lanes_of(in);
     const struct trunk_message *m = &s->message;
-    const int rc = receive_message(s, e);
+    int rc = receive_message(s, e);
 
+    if (!rc && m->type == RECORD_END)
+        rc = await_clean_end(s->p.trunk, RECORD_END, e);
     if (rc)
         return rc;
     if (m->type == RECORD_STATE)
-        *event = (struct in_event){IN_STATE, m->state.v3_type, m->state.body, m->state.len_bytes};
+        *event = (struct in_event){
+            IN_STATE, m->state.v3_type, m->state.body, m->state.len_bytes, m->state.more};
     else
         *event = (struct in_event){.kind = m->type == RECORD_END ? IN_END : IN_PAGES};
     return 0;
@@ -378,6 +381,7 @@ int in_lanes_open(const struct in_lanes_params *p, struct in **in, struct err *e
         free(s);
         return rc;
     }
+    s->reader.in_parts = true;
     s->base = (struct in){.ops = &lanes_ops, .name = p->trunk->name};
     s->p = *p;
     s->phase = PHASE_HEAD_STATES;

@@ -95,7 +95,7 @@ static int sort_record(struct in_plain *s, struct in_event *event, struct err *e
     case V3_TOOLSTACK:
         return err_set(e, ERR_PEER, EPROTO, "%s: a TOOLSTACK record has no place in it", s->name);
     default:
-        *event = (struct in_event){IN_STATE, r->type, r->body, r->len_bytes};
+        *event = (struct in_event){IN_STATE, r->type, r->body, r->len_bytes, r->more};
         return 0;
     }
 }
@@ -202,6 +202,7 @@ int in_plain_open(
     snprintf(s->name, sizeof(s->name), "the stream on descriptor %d", fd);
     s->base = (struct in){.ops = &plain_ops, .name = s->name};
     v3_stream_init(&s->stream, fd, cancel, STALL_NS, s->name);
+    s->stream.in_parts = true;
     *in = &s->base;
     return 0;
 }

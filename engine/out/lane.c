@@ -222,7 +222,7 @@ static int send_round(struct lane *l, const struct round_job *job, struct err *e
     codec_begin(&l->choice, now_ns());
     while (!rc && (n = frame_walk_next(&walk, pfns, batch_pages(l, job))) > 0) {
         if (atomic_load_explicit(&l->team->stop, memory_order_relaxed))
-            return 0; /* somebody else has the cause */
+            return -ECANCELED; /* somebody else has the cause */
         if (cancel_is_fired(l->team->cancel))
             return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
 
@@ -274,9 +274,7 @@ static void *run_lane(void *arg)
         const enum lane_order order = await_order(l->team, &generation, &job);
         const uint64_t allocations = allocations_count();
 
-        if (order == LANE_ROUND)
-            send_round(l, &job, &e);
-        else if (order == LANE_FINISH)
+        if (order == LANE_ROUND && !send_round(l, &job, &e) && job.last)
             finish_lane(l, &e);
         complete_profile(l, allocations);
         report_done(l, &e);

@@ -6,6 +6,8 @@
  *
  * The story commands all lanes through one struct lane_team, whose lock guards everything in it
  * that changes. A round is a new generation; each lane counts busy_lanes down when it is through.
+ * With the last round it also ends its connection: the guest stands still, and no order is waited
+ * for.
  */
 #ifndef ENGINE_OUT_LANE_H
 #define ENGINE_OUT_LANE_H
@@ -23,7 +25,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum lane_order { LANE_ROUND, LANE_FINISH, LANE_QUIT };
+enum lane_order { LANE_ROUND, LANE_QUIT };
 
 struct lane_team {
     /* The same for all lanes; not changed while any runs. */

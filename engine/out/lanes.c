@@ -175,20 +175,16 @@ static int await_lanes(struct out_lanes *s, const struct round_hook *hook, struc
     return rc ? explain(s, e) : 0;
 }
 
-/* After the last round, tell what each lane has sent: first on the lane, then on the trunk. */
-static int finish_lanes(struct out_lanes *s, const struct round_hook *hook, struct err *e)
+/* After the last round each lane has told what it sent; now the trunk does. */
+static int send_lanes_done(struct out_lanes *s, struct err *e)
 {
     struct trunk_lanes_done done = {.lane_count = s->started_lanes};
 
-    lane_team_order(&s->team, LANE_FINISH, NULL, s->started_lanes);
-
-    int rc = await_lanes(s, hook, e);
-
-    if (rc)
-        return rc;
     for (unsigned i = 0; i < s->started_lanes; i++)
         done.lanes[i] = s->lanes[i].totals;
-    rc = trunk_send_lanes_done(s->trunk, &done, e);
+
+    const int rc = trunk_send_lanes_done(s->trunk, &done, e);
+
     return rc ? explain(s, e) : 0;
 }
 
@@ -212,7 +208,7 @@ static int lanes_round(
     lane_team_order(&s->team, LANE_ROUND, job, s->started_lanes);
     rc = await_lanes(s, &job->hook, e);
     *counts = add_up(s, true);
-    return rc || !job->last ? rc : finish_lanes(s, &job->hook, e);
+    return rc || !job->last ? rc : send_lanes_done(s, e);
 }
 
 /* ---- begin ---- */
@@ -347,7 +343,7 @@ static int lanes_commit(struct out *out, enum out_commit commit, int64_t limit_n
     s->asked = true;
     pthread_mutex_unlock(&s->team.lock);
 
-    if (trunk_send_end(s->trunk, e))
+    if (trunk_send_end(s->trunk, e) || channel_finish(s->trunk, e))
         return explain(s, e);
 
     const int rc = await_result(s, deadline_in(limit_ns), arrival, e);

@@ -7,8 +7,9 @@
  *
  * DAMAGE is what goes wrong on the way: cut-lane, cut-trunk, garble (a record's count), pte (a
  * table names a frame beyond the guest), totals (a lane's end lies), early (vCPUs before the
- * pages), twice (an extent comes on two lanes), border (on one lane alone), cancel. Prints what the
- * source was told and what dest_run() said; exits 0 when it succeeded.
+ * pages), twice (an extent comes on two lanes), border (on one lane alone), after-end (END comes
+ * twice), cancel. Prints what the source was told and what dest_run() said; exits 0 when it
+ * succeeded.
  */
 #include "base/deadline.h"
 #include "engine/dest.h"
@@ -163,13 +164,22 @@ static int send_state(struct replay *r, uint32_t type, const void *body, size_t 
     return rc ? rc : trunk_send_state(r->trunk, type, &(struct iovec){(void *)body, len}, 1, e);
 }
 
+static int end_trunk(struct replay *r, struct err *e)
+{
+    const int rc = trunk_send_end(r->trunk, e);
+
+    if (rc)
+        return rc;
+    return damaged_by(r, "after-end") ? trunk_send_end(r->trunk, e) : channel_finish(r->trunk, e);
+}
+
 static int send_record(struct replay *r, const struct v3_record *record, struct err *e)
 {
     struct v3_page_data d;
     int rc;
 
     if (record->type == V3_END)
-        return trunk_send_end(r->trunk, e);
+        return end_trunk(r, e);
     if (record->type != V3_PAGE_DATA)
         return send_state(r, record->type, record->body, record->len_bytes, e);
     if (damaged_by(r, "early") && !r->in_pages) {

@@ -51,6 +51,7 @@ refused pv cut-trunk "ended before END"
 refused pvh early "X86_TSC_INFO has no place before the pages"
 refused pv twice "comes on two lanes in one round"
 refused pvh border "do not end in the same round"
+refused pvh after-end "END came after END"
 refused pv cancel "cancelled"
 
 # Too little memory: said with what was there.

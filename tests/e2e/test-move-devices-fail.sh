@@ -9,6 +9,7 @@ two_hosts
 allows b disks
 guest a web --disk phy:/dev/vg/web,script=block-x --disk "qdisk:$T/image" --vif
 truncate -s 1M "$T/image"
+printf '%s\n' 'script block-x' 'disk /dev/vg/web' "disk $T/image" >"$T/etc-b/policy"
 before=$("$X" devices a)
 
 # refuses DEVICES WORDS [OPTION...]: the move fails while the destination's devices are like that.

@@ -15,7 +15,7 @@ truncate -s 1M "$image"
 disks=()
 for _ in 1 2 3; do disks+=(--disk "qdisk:$image"); done
 
-# of: the number of a field of the last move's summary, in milliseconds.
+# How long the disks took in the last move, and its whole pause, in milliseconds.
 disks_ms() {
     python3 - "$T/done.json" <<'END'
 import json, sys

@@ -93,9 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (a == *who)
             note(&same, (int64_t)took_ns);
     }
-    must(match == (same.count    ? HISTORY_BOTH
-                   : alike.count ? HISTORY_KIND
-                                 : HISTORY_NONE));
+    must(match == (same.count ? HISTORY_BOTH : alike.count ? HISTORY_KIND : HISTORY_NONE));
     if (match == HISTORY_NONE)
         must(!memcmp(&got, &otherwise, sizeof(got)));
     else

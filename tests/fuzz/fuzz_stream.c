@@ -30,7 +30,7 @@ static int decode(const struct v3_record *r, struct err *e)
     case V3_X86_PV_INFO:
         return v3_decode_pv_info(r->body, r->len_bytes, &info, e);
     case V3_X86_PV_P2M_FRAMES:
-        if (v3_decode_p2m_frames(r->body, r->len_bytes, 8, &frames, e))
+        if (v3_decode_p2m_frames(r->body, r->len_bytes, false, 8, &frames, e))
             return -1;
         must(8 + frames.count * 8 == r->len_bytes);
         return 0;

@@ -22,6 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memory_channel_reset(&m);
     memory_channel_put(&m, data, size);
     must(trunk_reader_init(&r, &m.ch, &e) == 0);
+    r.in_parts = size & 1;
     while ((rc = trunk_recv(&r, &got, DEADLINE_NEVER, &e)) == 0) {
         must(!err_is_set(&e));
         if (got.type == RECORD_STATE) {

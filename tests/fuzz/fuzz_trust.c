@@ -50,8 +50,9 @@ static bool find(const char *fingerprint, char name[static TRUST_NAME_BYTES])
 {
     struct err e = ERR_INIT;
     bool found;
+    unsigned rights;
 
-    must(trust_find(dir, fingerprint, &found, name, &e) == 0 && !err_is_set(&e));
+    must(trust_find(dir, fingerprint, &found, name, &rights, &e) == 0 && !err_is_set(&e));
     return found;
 }
 
@@ -60,7 +61,7 @@ static void check_changes(bool theirs_found)
     char name[TRUST_NAME_BYTES];
     struct err e = ERR_INIT;
 
-    must(trust_add(dir, OURS, "web1", &e) == 0);
+    must(trust_add(dir, OURS, "web1", NULL, &e) == 0);
     must(find(OURS, name) && !strcmp(name, "web1"));
     must(find(THEIRS, name) == theirs_found);
     must(trust_remove(dir, OURS, &e) == 0);
@@ -73,14 +74,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char name[TRUST_NAME_BYTES];
     struct err e = ERR_INIT;
     bool found;
+    unsigned rights;
 
     if (!path[0])
         make_dir();
     write_file(data, size);
-    if (trust_find(dir, THEIRS, &found, name, &e)) {
-        must(err_is_set(&e) && !found && !name[0]);
+    if (trust_find(dir, THEIRS, &found, name, &rights, &e)) {
+        must(err_is_set(&e) && !rights && !found && !name[0]);
         return 0;
     }
+    must(found == (rights != 0) && rights <= TRUST_ALL);
     must(!found || is_in(data, size, THEIRS));
     must(!found || (name[0] && is_in(data, size, strcmp(name, "-") ? name : THEIRS)));
     /* Changes sync files: one execution in eight is enough. */

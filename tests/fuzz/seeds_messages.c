@@ -45,8 +45,11 @@ static void make_control_messages(const char *dir)
     offer.measure = true;
     check(message_send_offer(&c, &offer, &e), &e);
     save_message(dir, &m, 1, "offer-measure");
-    check(
-        message_send_accept(&c, &(struct message_accept){.lanes = 3, .finish = {5, 4, 6}}, &e), &e);
+    check(message_send_accept(&c,
+              &(struct message_accept){
+                  .lanes = 3, .finish = {5, 4, 6}, .journal = "00112233445566778899aabbccddeeff"},
+              &e),
+        &e);
     save_message(dir, &m, 2, "accept");
     check(message_send_ready(&c, &ready, &e), &e);
     save_message(dir, &m, 3, "ready");

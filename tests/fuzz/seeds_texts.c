@@ -103,6 +103,7 @@ void make_texts(const char *dir)
         "bk"
         "b k 5000000\nb j 7\nc k 9\nb k 600000000000\nb k 1\nb k 2\nb k 3\n");
     SAVE(dir, "trust", "some",
-        "# the rack\n\n" KEY_A "\thost1\n  # below\n" KEY_B "\n" KEY_C " b\n");
+        "# the rack\n\n" KEY_A "\thost1\n  # below\n" KEY_B " r receive\n" KEY_C
+        " b send,status\n");
     SAVE(dir, "trust", "names", KEY_A " " KEY_C "\n" KEY_C " " KEY_A "\n      \n");
 }

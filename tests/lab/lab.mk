@@ -2,7 +2,7 @@
 # The lab: two real Xen hosts in QEMU (docs/lab.md). `make check-lab SCENARIO=name` runs one
 # scenario, `XEN=path` takes another hypervisor.
 
-LAB_DEPS := qemu-system-x86 ipxe-qemu seabios cpio kmod socat util-linux python3-minimal \
+LAB_DEPS := qemu-system-x86 ipxe-qemu seabios cpio kmod socat dmsetup util-linux python3-minimal \
             libpython3-stdlib liblzo2-2 libnl-route-3-200
 
 .PHONY: deps-lab

@@ -38,7 +38,7 @@ void let_trust(const struct host *who, const struct host *whom)
 {
     struct err e = ERR_INIT;
 
-    assert_int_equal(trust_add(who->dir, tls_own_fingerprint(whom->tls), "peer", &e), 0);
+    assert_int_equal(trust_add(who->dir, tls_own_fingerprint(whom->tls), "peer", NULL, &e), 0);
 }
 
 void make_tcp_pair(int ends[2])

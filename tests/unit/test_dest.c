@@ -72,12 +72,12 @@ void load_close(struct loader *l)
     note(&(struct err)ERR_INIT, "unload");
 }
 
-int load_state(struct loader *l, uint32_t type, const void *body, size_t len_bytes, struct err *e)
+int load_state(struct loader *l, const struct in_event *state, struct err *e)
 {
     (void)l;
-    assert_int_equal(len_bytes, 3);
-    assert_memory_equal(body, "abc", 3);
-    return note(e, v3_name(type));
+    assert_int_equal(state->len_bytes, 3);
+    assert_memory_equal(state->body, "abc", 3);
+    return note(e, v3_name(state->v3_type));
 }
 
 int load_static_done(struct loader *l, unsigned *missing, struct err *e)
@@ -191,12 +191,12 @@ static void tell_progress(void *arg, uint64_t populated_pages, uint64_t wire_byt
 
 #define STATE(type)                                                                                \
     {                                                                                              \
-        IN_STATE, (type), "abc", 3                                                                 \
+        IN_STATE, (type), "abc", 3, false                                                          \
     }
 
 static const struct in_event whole_image[] = {
     STATE(V3_X86_CPUID_POLICY),
-    {IN_STATE, V3_STATIC_DATA_END, NULL, 0},
+    {.kind = IN_STATE, .v3_type = V3_STATIC_DATA_END},
     {.kind = IN_PAGES},
     STATE(V3_HVM_CONTEXT),
     {.kind = IN_END},
@@ -337,7 +337,7 @@ static void test_pages_may_come_in_pieces(void **state)
 {
     (void)state;
     static const struct in_event script[] = {
-        {IN_STATE, V3_STATIC_DATA_END, NULL, 0},
+        {.kind = IN_STATE, .v3_type = V3_STATIC_DATA_END},
         {.kind = IN_PAGES},
         {.kind = IN_PAGES},
         {.kind = IN_END},
@@ -353,7 +353,7 @@ static void test_a_checkpoint_is_refused(void **state)
 {
     (void)state;
     static const struct in_event script[] = {
-        {IN_STATE, V3_STATIC_DATA_END, NULL, 0},
+        {.kind = IN_STATE, .v3_type = V3_STATIC_DATA_END},
         {.kind = IN_PAGES},
         {.kind = IN_CHECKPOINT},
         {.kind = IN_END},

@@ -108,6 +108,12 @@ static void send_lanes_done(void)
     assert_int_equal(trunk_send_lanes_done(f.x.out_trunk, &f.done, &f.e), 0);
 }
 
+static void send_end(void)
+{
+    assert_int_equal(trunk_send_end(f.x.out_trunk, &f.e), 0);
+    assert_int_equal(channel_finish(f.x.out_trunk, &f.e), 0);
+}
+
 static void begin_pages(void)
 {
     send_head_of(LANES);
@@ -162,7 +168,7 @@ static void test_an_extent_may_change_lanes_between_rounds(void **state)
         send_lane_end(lane);
     }
     send_lanes_done();
-    assert_int_equal(trunk_send_end(f.x.out_trunk, &f.e), 0);
+    send_end();
     ends_join(&f.x);
     assert_false(err_is_set(&f.x.in_error));
     check_page(100, 2);
@@ -178,7 +184,7 @@ static void test_there_need_be_no_round(void **state)
     for (unsigned lane = 0; lane < LANES; lane++)
         send_lane_end(lane);
     send_lanes_done();
-    assert_int_equal(trunk_send_end(f.x.out_trunk, &f.e), 0);
+    send_end();
     ends_join(&f.x);
     assert_false(err_is_set(&f.x.in_error));
     assert_int_equal(f.x.page_events, 1);
@@ -265,6 +271,18 @@ static void test_a_lane_that_goes_on_behind_its_end(void **state)
     expect_lanes_failure("PAGES came after LANE_END");
 }
 
+static void test_a_trunk_that_goes_on_behind_its_end(void **state)
+{
+    (void)state;
+    begin_pages();
+    for (unsigned lane = 0; lane < LANES; lane++)
+        send_lane_end(lane);
+    send_lanes_done();
+    assert_int_equal(trunk_send_end(f.x.out_trunk, &f.e), 0);
+    send_round_mark(2);
+    expect_failure(ERR_PEER, "ROUND came after END");
+}
+
 static void test_another_number_of_lanes(void **state)
 {
     (void)state;
@@ -305,6 +323,7 @@ int main(void)
         TEST(test_a_lane_that_lies_about_what_it_sent),
         TEST(test_a_trunk_that_lies_about_what_a_lane_sent),
         TEST(test_a_lane_that_goes_on_behind_its_end),
+        TEST(test_a_trunk_that_goes_on_behind_its_end),
         TEST(test_another_number_of_lanes),
         TEST(test_states_in_the_wrong_place),
         TEST(test_a_lane_that_cannot_start),

@@ -311,6 +311,90 @@ static void a_record_has_its_place_before_it_is_needed(void **arg)
     assert_false(err_is_set(&e));
 }
 
+/* What is on disk under the record's own name. */
+static struct journal_record on_disk(const struct journal *f)
+{
+    struct journal_record s;
+    struct err e = ERR_INIT;
+    char text[16384];
+    const int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    const ssize_t n = read(fd, text, sizeof(text));
+
+    close(fd);
+    assert_true(n > 0);
+    assert_int_equal(journal_parse(text, (size_t)n, &s, &e), 0);
+    return s;
+}
+
+static struct timespec spare_written(const struct journal *f)
+{
+    char path[sizeof(f->path) + 8];
+    struct stat st;
+
+    snprintf(path, sizeof(path), "%.*snew", (int)strlen(f->path) - 4, f->path);
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mtim;
+}
+
+static struct timespec record_written(const struct journal *f)
+{
+    struct stat st;
+
+    assert_int_equal(stat(f->path, &st), 0);
+    return st.st_mtim;
+}
+
+static void what_was_prepared_is_not_written_again(void **arg)
+{
+    struct journal f;
+    struct err e = ERR_INIT;
+
+    (void)arg;
+    assert_int_equal(journal_begin(&f, &sample, &e), 0);
+    assert_int_equal(journal_prepare(&f, HANDOFF_GIVEN, &e), 0);
+    assert_int_equal(on_disk(&f).state, HANDOFF_LIVE);
+
+    const struct timespec prepared = spare_written(&f);
+
+    usleep(20000); /* a file's time may be that coarse */
+    f.now.state = HANDOFF_GIVEN;
+    assert_int_equal(journal_save(&f, &e), 0);
+    assert_int_equal(on_disk(&f).state, HANDOFF_GIVEN);
+
+    const struct timespec saved = record_written(&f);
+
+    assert_memory_equal(&saved, &prepared, sizeof(saved));
+    journal_remove(&f);
+}
+
+static void what_was_prepared_is_saved_only_as_it_is(void **arg)
+{
+    struct journal f;
+    struct err e = ERR_INIT;
+
+    (void)arg;
+    assert_int_equal(journal_begin(&f, &sample, &e), 0);
+    /* Something else changed. */
+    assert_int_equal(journal_prepare(&f, HANDOFF_GIVEN, &e), 0);
+    f.now.state = HANDOFF_GIVEN;
+    f.now.cap = 77;
+    assert_int_equal(journal_save(&f, &e), 0);
+    assert_int_equal(on_disk(&f).state, HANDOFF_GIVEN);
+    assert_int_equal(on_disk(&f).cap, 77);
+    /* Another state was recorded in between: the files have changed places. */
+    f.now.state = HANDOFF_LIVE;
+    assert_int_equal(journal_prepare(&f, HANDOFF_GIVEN, &e), 0);
+    f.now.domid = 99;
+    assert_int_equal(journal_note(&f, &e), 0);
+    assert_int_equal(on_disk(&f).state, HANDOFF_LIVE);
+    assert_int_equal(on_disk(&f).domid, 99);
+    f.now.state = HANDOFF_GIVEN;
+    assert_int_equal(journal_save(&f, &e), 0);
+    assert_int_equal(on_disk(&f).state, HANDOFF_GIVEN);
+    assert_int_equal(on_disk(&f).domid, 99);
+    journal_remove(&f);
+}
+
 static void a_journal_keeps_its_id(void **arg)
 {
     char id[JOURNAL_ID_BYTES], again[JOURNAL_ID_BYTES], other[JOURNAL_ID_BYTES];
@@ -405,6 +489,10 @@ int main(void)
             what_is_not_acknowledged_is_set_aside_for_another_source, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(
             incoming_of_another_boot_may_have_been_ready, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(
+            what_was_prepared_is_not_written_again, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(
+            what_was_prepared_is_saved_only_as_it_is, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(only_orphans_are_visited, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(senseless_file_is_left_alone, make_dir, remove_dir),
     };

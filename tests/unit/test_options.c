@@ -176,6 +176,9 @@ static void other_modes_take_their_words(void **state)
     assert_parses(&o, "--trust SHA256:abc hostB --config-dir /x", buf);
     assert_string_equal(o.peer, "SHA256:abc");
     assert_string_equal(o.peer_name, "hostB");
+    assert_null(o.peer_rights);
+    assert_parses(&o, "--trust SHA256:abc hostB send,status", buf);
+    assert_string_equal(o.peer_rights, "send,status");
     assert_parses(&o, "--trust SHA256:abc", buf);
     assert_null(o.peer_name);
     assert_parses(&o, "--untrust hostB", buf);

@@ -337,6 +337,69 @@ static void test_a_large_state_is_cut_and_put_together(void **state)
     free(body);
 }
 
+/* As it is cut, so that nobody has to have the whole of it in memory. */
+static void test_a_long_p2m_list_is_taken_in_parts(void **state)
+{
+    struct fixture *f = *state;
+    const size_t total = 8 + (64 << 20);
+    uint8_t *body = malloc(total);
+    const struct iovec part = {body, total};
+    size_t at = 0;
+
+    for (size_t i = 0; i < total; i++)
+        body[i] = (uint8_t)(i * 2654435761u >> 24);
+    assert_int_equal(trunk_send_state(&f->m.ch, V3_X86_PV_P2M_FRAMES, &part, 1, &f->e), 0);
+    f->reader.in_parts = true;
+    do {
+        assert_received(f, RECORD_STATE);
+        assert_int_equal(f->got.state.v3_type, V3_X86_PV_P2M_FRAMES);
+        assert_memory_equal(f->got.state.body, body + at, f->got.state.len_bytes);
+        at += f->got.state.len_bytes;
+    } while (f->got.state.more);
+    assert_int_equal(at, total);
+    assert_int_equal(receive(f), -ENODATA);
+    assert_true(f->reader.cap_bytes <= 2 << 20);
+    free(body);
+}
+
+static void test_parts_that_do_not_follow_each_other_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        uint32_t type, flags, len_bytes;
+        const char *says;
+    } second[] = {
+        {V3_X86_PV_INFO, 0, 8, "not continued"},
+        {V3_X86_PV_P2M_FRAMES, 2, 8, "reserved bits"},
+        {V3_X86_PV_P2M_FRAMES, 1, 0, "empty"},
+        {V3_X86_PV_P2M_FRAMES, 1, 12, "whole words"},
+        {0, 0, 0, "ended inside a state"},
+    };
+
+    f->reader.in_parts = true;
+    for (size_t i = 0; i < sizeof(second) / sizeof(second[0]); i++) {
+        uint8_t bytes[64] = {2, 0, 0, 0, 16, 0, 0, 0, V3_X86_PV_P2M_FRAMES, 0, 0, 0, 1};
+        size_t n = 24;
+
+        memory_channel_reset(&f->m);
+        if (second[i].type) {
+            put_le32(bytes + 24, 2);
+            put_le32(bytes + 28, 8 + second[i].len_bytes);
+            put_le32(bytes + 32, second[i].type);
+            put_le32(bytes + 36, second[i].flags);
+            n = 40 + second[i].len_bytes;
+        }
+        memory_channel_put(&f->m, bytes, n);
+        assert_received(f, RECORD_STATE);
+        assert_true(f->got.state.more);
+        assert_int_equal(receive(f), -EPROTO);
+        if (!strstr(f->e.text, second[i].says))
+            fail_msg("\"%s\" does not say \"%s\"", f->e.text, second[i].says);
+        f->e = (struct err)ERR_INIT;
+        f->reader.part_bytes = 0;
+    }
+}
+
 static void test_states_beyond_their_limit_are_not_sent(void **state)
 {
     struct fixture *f = *state;
@@ -591,6 +654,8 @@ int main(void)
         TEST(test_bad_results_are_refused),
         TEST(test_a_state_arrives_as_it_was),
         TEST(test_a_large_state_is_cut_and_put_together),
+        TEST(test_a_long_p2m_list_is_taken_in_parts),
+        TEST(test_parts_that_do_not_follow_each_other_are_refused),
         TEST(test_states_beyond_their_limit_are_not_sent),
         TEST(test_bad_states_are_refused),
         TEST(test_states_that_do_not_go_on_are_refused),

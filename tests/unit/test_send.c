@@ -440,7 +440,8 @@ static void greet(void)
 
 static void accept_offer(void)
 {
-    const struct message_accept accept = {.lanes = 2, .finish = {12345, 1234, 123456}};
+    const struct message_accept accept = {
+        .lanes = 2, .finish = {12345, 1234, 123456}, .journal = "0123456789abcdef0123456789abcdef"};
     struct err e = ERR_INIT;
 
     greet();
@@ -457,7 +458,8 @@ static void peer_refuses(void)
 
 static void peer_wants_too_many_lanes(void)
 {
-    const struct message_accept accept = {.lanes = 3};
+    const struct message_accept accept = {
+        .lanes = 3, .journal = "0123456789abcdef0123456789abcdef"};
     struct err e = ERR_INIT;
 
     greet();

@@ -150,6 +150,46 @@ static void test_untrusted_client_is_refused_in_words_at_both_ends(void **state)
     assert_null(p->server.ch);
 }
 
+/* The client is trusted, but not to do what the server's connection is for. */
+static void test_a_peer_without_the_right_is_refused_in_words_at_both_ends(void **state)
+{
+    struct pair *p = *state;
+    struct err e = ERR_INIT;
+    char command[160];
+
+    let_trust(&p->a, &p->b);
+    assert_int_equal(trust_add(p->b.dir, tls_own_fingerprint(p->a.tls), "host1", "receive", &e), 0);
+    aim_ends(p);
+    p->server.params.rights = TRUST_SEND | TRUST_STATUS;
+    shake_hands(&p->client, &p->server);
+    assert_int_equal(p->server.rc, -EACCES);
+    assert_int_equal(p->server.err.class, ERR_REFUSED);
+    assert_says(&p->server.err, "(host1) is trusted here for receive, not for send,status");
+    snprintf(command, sizeof(command), "--trust %s host1 send,receive,status",
+        tls_own_fingerprint(p->a.tls));
+    assert_says(&p->server.err, command);
+    assert_int_equal(p->client.rc, -EACCES);
+    assert_says(&p->client.err, "trusts this host's identity");
+    assert_says(&p->client.err, "but not for this");
+}
+
+static void test_one_of_the_rights_is_enough(void **state)
+{
+    struct pair *p = *state;
+    struct err e = ERR_INIT;
+
+    let_trust(&p->a, &p->b);
+    assert_int_equal(trust_add(p->b.dir, tls_own_fingerprint(p->a.tls), "host1", "status", &e), 0);
+    aim_ends(p);
+    p->server.params.rights = TRUST_SEND | TRUST_STATUS;
+    p->client.params.rights = TRUST_RECEIVE;
+    shake_hands(&p->client, &p->server);
+    if (p->client.rc || p->server.rc)
+        fail_msg("%s / %s", p->client.err.text, p->server.err.text);
+    assert_int_equal(p->server.peer.rights, TRUST_STATUS);
+    assert_int_equal(p->client.peer.rights, TRUST_ALL);
+}
+
 static void test_untrusted_server_is_refused_in_words_at_both_ends(void **state)
 {
     struct pair *p = *state;
@@ -796,6 +836,8 @@ int main(void)
         ON_PAIR(test_binding_is_of_the_connection),
         ON_HOSTS(test_untrusted_client_is_refused_in_words_at_both_ends),
         ON_HOSTS(test_untrusted_server_is_refused_in_words_at_both_ends),
+        ON_HOSTS(test_a_peer_without_the_right_is_refused_in_words_at_both_ends),
+        ON_HOSTS(test_one_of_the_rights_is_enough),
         ON_HOSTS(test_trust_file_that_makes_no_sense_lets_nobody_in),
         ON_HOSTS(test_only_the_expected_key_is_accepted),
         ON_HOSTS(test_client_without_certificate_is_refused),

@@ -40,13 +40,19 @@ static void add_extension(X509 *cert, int nid, const char *value)
     X509_EXTENSION_free(ext);
 }
 
+/* Of a host its last digit. */
+static long serial_of(const char *name, const struct authority *by)
+{
+    return by->cert ? name[strlen(name) - 1] : 1;
+}
+
 static X509 *certify(EVP_PKEY *subject_key, const struct words *w, const struct authority *by)
 {
     X509 *cert = X509_new();
     X509_NAME *name = X509_get_subject_name(cert);
 
     X509_set_version(cert, X509_VERSION_3);
-    ASN1_INTEGER_set(X509_get_serialNumber(cert), 7);
+    ASN1_INTEGER_set(X509_get_serialNumber(cert), serial_of(w->name, by));
     X509_gmtime_adj(X509_getm_notBefore(cert), w->from_s);
     X509_gmtime_adj(X509_getm_notAfter(cert), w->to_s);
     X509_set_pubkey(cert, subject_key);
@@ -103,6 +109,39 @@ static void certify_host(struct host *h, const struct authority *ca, const struc
     put_certificate(h, "ca.pem", ca->cert);
     X509_free(cert);
     identity_close(&id);
+}
+
+/* h is told what ca revoked by the end of that time: the certificate of that host. */
+static void put_crl(
+    const struct host *h, const struct authority *ca, const char *revoked, long until_s)
+{
+    char path[CONFIG_PATH_BYTES];
+    X509_CRL *crl = X509_CRL_new();
+    X509_REVOKED *entry = X509_REVOKED_new();
+    ASN1_INTEGER *serial = ASN1_INTEGER_new();
+    ASN1_TIME *from = X509_gmtime_adj(NULL, -5 * DAY_S), *until = X509_gmtime_adj(NULL, until_s);
+    struct err e = ERR_INIT;
+
+    X509_CRL_set_version(crl, X509_CRL_VERSION_2);
+    X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca->cert));
+    X509_CRL_set1_lastUpdate(crl, from);
+    X509_CRL_set1_nextUpdate(crl, until);
+    ASN1_INTEGER_set(serial, serial_of(revoked, ca));
+    X509_REVOKED_set_serialNumber(entry, serial);
+    X509_REVOKED_set_revocationDate(entry, from);
+    X509_CRL_add0_revoked(crl, entry);
+    assert_true(X509_CRL_sign(crl, ca->key, EVP_sha256()) > 0);
+    config_path(h->dir, "crl.pem", path, &e);
+
+    FILE *f = fopen(path, "we");
+
+    assert_non_null(f);
+    assert_int_equal(PEM_write_X509_CRL(f, crl), 1);
+    fclose(f);
+    ASN1_TIME_free(from);
+    ASN1_TIME_free(until);
+    ASN1_INTEGER_free(serial);
+    X509_CRL_free(crl);
 }
 
 static const struct words good_client = {"host1", "DNS:host1", -DAY_S, DAY_S};
@@ -243,6 +282,69 @@ static void test_a_pin_asks_for_neither_date_nor_name(void **state)
     assert_string_equal(p->client.peer.name, "peer");
 }
 
+static void test_a_revoked_certificate_is_refused(void **state)
+{
+    struct pair *p = *state;
+
+    certify_both(p, &good_client, &good_server);
+    put_crl(&p->b, &p->ca, "host1", DAY_S);
+    meet(p, "127.0.0.1");
+    assert_int_equal(p->server.rc, -EACCES);
+    assert_says(&p->server.err, "has been revoked, as crl.pem says");
+    assert_int_equal(p->client.rc, -EACCES);
+    assert_says(&p->client.err, "which has been revoked; it needs a new cert.pem");
+}
+
+static void test_another_revoked_certificate_bothers_nobody(void **state)
+{
+    struct pair *p = *state;
+
+    certify_both(p, &good_client, &good_server);
+    put_crl(&p->b, &p->ca, "host3", DAY_S);
+    put_crl(&p->a, &p->ca, "host1", DAY_S);
+    meet(p, "127.0.0.1");
+    assert_met(p);
+}
+
+/* What it does not tell today may have been revoked since. */
+static void test_an_old_list_lets_nobody_in(void **state)
+{
+    struct pair *p = *state;
+
+    certify_both(p, &good_client, &good_server);
+    put_crl(&p->b, &p->ca, "host3", -DAY_S);
+    meet(p, "127.0.0.1");
+    assert_int_equal(p->server.rc, -EACCES);
+    assert_says(&p->server.err, "crl.pem here does not tell whether");
+    assert_true(p->client.rc < 0);
+}
+
+static void test_a_list_of_another_authority_lets_nobody_in(void **state)
+{
+    struct pair *p = *state;
+    struct authority other = new_authority("another CA");
+
+    certify_both(p, &good_client, &good_server);
+    put_crl(&p->b, &other, "host3", DAY_S);
+    meet(p, "127.0.0.1");
+    assert_int_equal(p->server.rc, -EACCES);
+    assert_says(&p->server.err, "crl.pem here does not tell whether");
+    drop_authority(&other);
+}
+
+static void test_a_list_that_is_none_stops_everything(void **state)
+{
+    struct pair *p = *state;
+    struct tls_context *ctx;
+    struct err e = ERR_INIT;
+
+    certify_both(p, &good_client, &good_server);
+    put_file(&p->a, "crl.pem", "nothing\n", 0644);
+    assert_true(tls_open(&ctx, p->a.dir, &e) < 0);
+    assert_null(ctx);
+    assert_says(&e, "crl.pem holds no usable list of revoked certificates");
+}
+
 static void test_another_authority_is_refused(void **state)
 {
     struct pair *p = *state;
@@ -294,6 +396,11 @@ int main(void)
         ON_PAIR(test_an_expired_client_is_refused),
         ON_PAIR(test_a_certificate_of_tomorrow_is_refused),
         ON_PAIR(test_a_pin_asks_for_neither_date_nor_name),
+        ON_PAIR(test_a_revoked_certificate_is_refused),
+        ON_PAIR(test_another_revoked_certificate_bothers_nobody),
+        ON_PAIR(test_an_old_list_lets_nobody_in),
+        ON_PAIR(test_a_list_of_another_authority_lets_nobody_in),
+        ON_PAIR(test_a_list_that_is_none_stops_everything),
         ON_PAIR(test_another_authority_is_refused),
         ON_PAIR(test_a_self_signed_stranger_is_refused),
         ON_PAIR(test_a_ca_file_that_is_none_stops_everything),

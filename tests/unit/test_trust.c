@@ -29,7 +29,7 @@ static void add(const struct host *h, const char *fingerprint, const char *name)
 {
     struct err e = ERR_INIT;
 
-    if (trust_add(h->dir, fingerprint, name, &e))
+    if (trust_add(h->dir, fingerprint, name, NULL, &e))
         fail_msg("%s", e.text);
 }
 
@@ -52,8 +52,9 @@ static void assert_name(const struct host *h, const char *fingerprint, const cha
     char name[TRUST_NAME_BYTES];
     struct err e = ERR_INIT;
     bool found = !wanted;
+    unsigned rights;
 
-    if (trust_find(h->dir, fingerprint, &found, name, &e))
+    if (trust_find(h->dir, fingerprint, &found, name, &rights, &e))
         fail_msg("%s", e.text);
     assert_int_equal(found, wanted != NULL);
     if (wanted)
@@ -149,35 +150,92 @@ static void test_bad_words_are_refused_and_change_nothing(void **state)
         const char *name = i ? bad_names[i - 1] : long_name;
         struct err e = ERR_INIT;
 
-        assert_int_equal(trust_add(h->dir, KEY_B, name, &e), -EINVAL);
+        assert_int_equal(trust_add(h->dir, KEY_B, name, NULL, &e), -EINVAL);
         assert_int_equal(e.class, ERR_USAGE);
     }
 
     struct err e = ERR_INIT;
 
-    assert_int_equal(trust_add(h->dir, "host2", "host2", &e), -EINVAL);
+    assert_int_equal(trust_add(h->dir, "host2", "host2", NULL, &e), -EINVAL);
     assert_says(&e, "\"host2\" is not a fingerprint");
     assert_file(h, KEY_A " host1\n");
+}
+
+/* What the file lets that key do. */
+static unsigned rights_of(const struct host *h, const char *fingerprint)
+{
+    char name[TRUST_NAME_BYTES];
+    struct err e = ERR_INIT;
+    unsigned rights;
+    bool found;
+
+    if (trust_find(h->dir, fingerprint, &found, name, &rights, &e))
+        fail_msg("%s", e.text);
+    return rights;
+}
+
+static void add_for(
+    const struct host *h, const char *fingerprint, const char *name, const char *rights)
+{
+    struct err e = ERR_INIT;
+
+    if (trust_add(h->dir, fingerprint, name, rights, &e))
+        fail_msg("%s", e.text);
+}
+
+static void test_rights_are_kept_until_they_are_changed(void **state)
+{
+    const struct host *h = *state;
+
+    add_for(h, KEY_A, "host1", "status,send");
+    add_for(h, KEY_B, NULL, "receive");
+    add(h, KEY_C, "host3");
+    assert_file(h, KEY_A " host1 send,status\n" KEY_B " - receive\n" KEY_C " host3\n");
+    assert_int_equal(rights_of(h, KEY_A), TRUST_SEND | TRUST_STATUS);
+    assert_int_equal(rights_of(h, KEY_B), TRUST_RECEIVE);
+    assert_int_equal(rights_of(h, KEY_C), TRUST_ALL);
+    add(h, KEY_A, "host7");
+    assert_int_equal(rights_of(h, KEY_A), TRUST_SEND | TRUST_STATUS);
+    add_for(h, KEY_A, "host7", "send,receive,status");
+    assert_file(h, KEY_B " - receive\n" KEY_C " host3\n" KEY_A " host7\n");
+}
+
+static void test_rights_that_nobody_knows_are_refused(void **state)
+{
+    static const char *const bad[] = {
+        "", "all", "send,", ",send", "send,,status", "sends", "sen", "send status", "SEND"};
+
+    add(*state, KEY_A, "host1");
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        const struct host *h = *state;
+        struct err e = ERR_INIT;
+
+        assert_int_equal(trust_add(h->dir, KEY_A, "host1", bad[i], &e), -EINVAL);
+        assert_int_equal(e.class, ERR_USAGE);
+        assert_says(&e, "are no rights");
+        assert_file(h, KEY_A " host1\n");
+    }
 }
 
 static void refuse_all(const struct host *h, const char *says)
 {
     char name[TRUST_NAME_BYTES];
+    unsigned rights;
     struct err find = ERR_INIT, change = ERR_INIT;
     bool found = true;
 
-    assert_true(trust_find(h->dir, KEY_A, &found, name, &find) < 0);
+    assert_true(trust_find(h->dir, KEY_A, &found, name, &rights, &find) < 0);
     assert_false(found);
     assert_string_equal(name, "");
     assert_says(&find, says);
-    assert_true(trust_add(h->dir, KEY_B, "host2", &change) < 0);
+    assert_true(trust_add(h->dir, KEY_B, "host2", NULL, &change) < 0);
     assert_says(&change, says);
 }
 
 static void test_a_line_that_makes_no_sense_closes_the_door(void **state)
 {
-    static const char *const lines[] = {
-        "host1", "SHA256:short host1", KEY_A " host1 extra", KEY_A "= host1", "host1 " KEY_A};
+    static const char *const lines[] = {"host1", "SHA256:short host1", KEY_A " host1 extra",
+        KEY_A " host1 send, receive", KEY_A " host1 send status", KEY_A "= host1", "host1 " KEY_A};
     char text[512];
 
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
@@ -211,7 +269,7 @@ static void *run_adder(void *arg)
     struct adder *a = arg;
     struct err e = ERR_INIT;
 
-    a->rc = trust_add(a->h->dir, a->fingerprint, "host", &e);
+    a->rc = trust_add(a->h->dir, a->fingerprint, "host", NULL, &e);
     return NULL;
 }
 
@@ -246,6 +304,8 @@ int main(void)
         IN_DIR(test_a_key_as_a_name_means_its_owner),
         IN_DIR(test_comments_and_blank_lines_stay),
         IN_DIR(test_bad_words_are_refused_and_change_nothing),
+        IN_DIR(test_rights_are_kept_until_they_are_changed),
+        IN_DIR(test_rights_that_nobody_knows_are_refused),
         IN_DIR(test_a_line_that_makes_no_sense_closes_the_door),
         IN_DIR(test_a_file_that_others_can_write_closes_the_door),
         IN_DIR(test_changes_at_once_are_all_kept),

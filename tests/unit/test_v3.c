@@ -175,6 +175,36 @@ static void test_a_stream_that_ends_early_is_an_error(void **state)
     }
 }
 
+/* A record of 3 MiB and 16 bytes; the next one is not touched. */
+static void test_a_long_p2m_list_comes_in_parts(void **state)
+{
+    struct fixture *f = *state;
+    const size_t total = (3 << 20) + 16;
+    uint8_t *bytes = calloc(1, 8 + total + 16);
+    struct v3_record record;
+    size_t at = 0;
+
+    put_le32(bytes, V3_X86_PV_P2M_FRAMES);
+    put_le32(bytes + 4, (uint32_t)total);
+    for (size_t i = 0; i < total; i++)
+        bytes[8 + i] = (uint8_t)(i * 2654435761u >> 24);
+    put_le32(bytes + 8 + total, V3_VERIFY);
+    put(f, bytes, 8 + total + 8);
+    f->s.in_parts = true;
+    do {
+        assert_int_equal(v3_read_record(&f->s, &record, DEADLINE_NEVER, &f->e), 0);
+        assert_int_equal(record.type, V3_X86_PV_P2M_FRAMES);
+        assert_memory_equal(record.body, bytes + 8 + at, record.len_bytes);
+        at += record.len_bytes;
+    } while (record.more);
+    assert_int_equal(at, total);
+    assert_true(f->s.cap_bytes <= 1 << 20);
+    assert_int_equal(v3_read_record(&f->s, &record, DEADLINE_NEVER, &f->e), 0);
+    assert_int_equal(record.type, V3_VERIFY);
+    assert_false(record.more);
+    free(bytes);
+}
+
 static void test_unknown_records_are_skipped_only_when_optional(void **state)
 {
     struct fixture *f = *state;
@@ -326,19 +356,20 @@ static void test_p2m_frames(void **state)
     v3_encode_p2m_frames(500, 1600, (uint8_t *)words);
     for (uint64_t i = 1; i < 5; i++)
         words[i] = i << 40;
-    assert_int_equal(v3_decode_p2m_frames(words, 40, 8, &frames, &f->e), 0);
+    assert_int_equal(v3_decode_p2m_frames(words, 40, false, 8, &frames, &f->e), 0);
     assert_int_equal(frames.start_pfn, 500);
     assert_int_equal(frames.end_pfn, 1600);
     assert_int_equal(frames.count, 4);
     assert_int_equal(frames.pfns[3], 4ull << 40);
-    assert_refuses(f, v3_decode_p2m_frames(words, 39, 8, &frames, &f->e), "39 bytes");
-    assert_refuses(f, v3_decode_p2m_frames(words, 32, 8, &frames, &f->e), "32 bytes");
-    assert_refuses(f, v3_decode_p2m_frames(words, 7, 8, &frames, &f->e), "7 bytes");
-    assert_refuses(f, v3_decode_p2m_frames(words, 40, 4, &frames, &f->e), "40 bytes");
+    assert_refuses(f, v3_decode_p2m_frames(words, 39, false, 8, &frames, &f->e), "39 bytes");
+    assert_refuses(f, v3_decode_p2m_frames(words, 32, false, 8, &frames, &f->e), "32 bytes");
+    assert_refuses(f, v3_decode_p2m_frames(words, 7, false, 8, &frames, &f->e), "7 bytes");
+    assert_refuses(f, v3_decode_p2m_frames(words, 40, false, 4, &frames, &f->e), "40 bytes");
     v3_encode_p2m_frames(0, UINT32_MAX, (uint8_t *)words);
-    assert_refuses(f, v3_decode_p2m_frames(words, 40, 8, &frames, &f->e), "40 bytes");
+    assert_refuses(f, v3_decode_p2m_frames(words, 40, false, 8, &frames, &f->e), "40 bytes");
     v3_encode_p2m_frames(2, 1, (uint8_t *)words);
-    assert_refuses(f, v3_decode_p2m_frames(words, 16, 8, &frames, &f->e), "from pfn 0x2 to 0x1");
+    assert_refuses(
+        f, v3_decode_p2m_frames(words, 16, false, 8, &frames, &f->e), "from pfn 0x2 to 0x1");
 }
 
 static void test_vcpu_records(void **state)
@@ -515,6 +546,7 @@ int main(void)
         TEST(test_other_headers_are_refused),
         TEST(test_records_are_padded_and_read_without_reading_ahead),
         TEST(test_a_stream_that_ends_early_is_an_error),
+        TEST(test_a_long_p2m_list_comes_in_parts),
         TEST(test_unknown_records_are_skipped_only_when_optional),
         TEST(test_lengths_are_checked_before_anything_is_read),
         TEST(test_page_data_is_what_xen_writes),

@@ -46,6 +46,7 @@ int incoming_open(struct incoming *in, int fd, const struct preamble *preamble, 
 {
     struct peer_params params = {
         .lane = LANE_CONTROL,
+        .rights = TRUST_SEND | TRUST_STATUS,
         .stall_ns = in->o->silent_ns,
         .deadline_ns = deadline_in(OPEN_LIMIT_NS),
     };
@@ -125,6 +126,21 @@ int incoming_expect(struct incoming *in, enum control_type wanted, const void **
     return rc || type == wanted ? rc : refuse_frame(in, type, wanted, e);
 }
 
+/* It was let in for something; is it this? */
+static bool may_send(const struct incoming *in, struct err *e)
+{
+    char rights[TRUST_RIGHTS_BYTES];
+
+    if (!in->tls || (in->peer.rights & TRUST_SEND))
+        return true;
+    err_set(e, ERR_REFUSED, EACCES,
+        "the destination trusts this host, but not to send guests; to change that, run there: "
+        "xmigrate --trust %s %s %s",
+        in->peer.fingerprint, in->peer.name,
+        trust_rights_text(in->peer.rights | TRUST_SEND, rights));
+    return false;
+}
+
 static int hear_what_it_wants(struct incoming *in, int64_t deadline_ns, struct err *e)
 {
     enum control_type type;
@@ -137,8 +153,9 @@ static int hear_what_it_wants(struct incoming *in, int64_t deadline_ns, struct e
     in->asked = type == CONTROL_ASK;
     if (in->asked)
         return message_parse_ask(body, len_bytes, &in->ask, e);
-    return type == CONTROL_OFFER ? message_parse_offer(body, len_bytes, &in->offer, e)
-                                 : refuse_frame(in, type, CONTROL_OFFER, e);
+    if (type != CONTROL_OFFER)
+        return refuse_frame(in, type, CONTROL_OFFER, e);
+    return may_send(in, e) ? message_parse_offer(body, len_bytes, &in->offer, e) : -e->code;
 }
 
 int incoming_await_word(struct incoming *in, struct err *e)

@@ -54,6 +54,7 @@ static const struct field accept_fields[] = {
     FIELD("key", FIELD_BYTES, struct message_accept, key),
     FIELD_BETWEEN("lanes", struct message_accept, lanes, 1, MAX_LANES),
     FIELD("early", FIELD_BOOL, struct message_accept, early),
+    FIELD("journal", FIELD_LINE, struct message_accept, journal),
     FIELD_BETWEEN("finish_ns", struct message_accept, finish.ns, 0, MESSAGE_MAX_FINISH_NS),
     FIELD_BETWEEN("finish_low_ns", struct message_accept, finish.low_ns, 0, MESSAGE_MAX_FINISH_NS),
     FIELD_BETWEEN(
@@ -262,8 +263,9 @@ int message_parse_accept(
     const int rc = parse(body, len_bytes, CONTROL_ACCEPT, accept_fields, accept, e);
     const struct likely *finish = &accept->finish;
 
-    if (!rc && (finish->low_ns > finish->ns || finish->ns > finish->high_ns))
-        return err_set(e, ERR_PEER, EBADMSG, "an ACCEPT whose finish_ns is not in its own range");
+    if (!rc && (finish->low_ns > finish->ns || finish->ns > finish->high_ns ||
+                   !journal_is_id(accept->journal)))
+        return err_set(e, ERR_PEER, EBADMSG, "an ACCEPT that makes no sense");
     return rc;
 }
 

@@ -52,6 +52,7 @@ struct message_accept {
     unsigned lanes;       /* at most what was wanted */
     bool early;           /* they will be: PREPARE is welcome */
     struct likely finish; /* what it thinks to need from the last byte until the guest runs */
+    char journal[JOURNAL_ID_BYTES]; /* as READY will have it */
 };
 
 /* Which READY a GO answers: of which journal, since which boot, when by that host's clock. */

@@ -126,7 +126,7 @@ static const struct operands {
     [MODE_ESTIMATE] = {2, 2, "--estimate wants HOST[:PORT] and DOM"},
     [MODE_LISTEN] = {0, 1, "--listen takes at most one ADDR:PORT"},
     [MODE_IDENTITY] = {0, 0, "--identity takes no argument"},
-    [MODE_TRUST] = {1, 2, "--trust wants a fingerprint and perhaps a NAME"},
+    [MODE_TRUST] = {1, 3, "--trust wants a fingerprint, and perhaps a NAME and RIGHTS"},
     [MODE_UNTRUST] = {1, 1, "--untrust wants one fingerprint or name"},
     [MODE_RECOVER] = {0, 0, "--recover takes no argument"},
     [MODE_RESOLVE] = {0, 1, "--resolve takes at most one DOM"},
@@ -280,7 +280,8 @@ static int take_operands(struct options *o, char *const words[], unsigned count,
         return count ? tcp_parse_address(words[0], true, &o->address, e) : 0;
     case MODE_TRUST:
         o->peer = words[0];
-        o->peer_name = count == 2 ? words[1] : NULL;
+        o->peer_name = count > 1 ? words[1] : NULL;
+        o->peer_rights = count > 2 ? words[2] : NULL;
         return 0;
     case MODE_UNTRUST:
         o->peer = words[0];

@@ -41,8 +41,9 @@ struct options {
     struct tcp_address address;
     const char *domain; /* those, MODE_RESUME, MODE_RESOLVE (NULL: all): name or number */
 
-    const char *peer;      /* MODE_TRUST: a fingerprint; MODE_UNTRUST: that or a name */
-    const char *peer_name; /* MODE_TRUST: NULL if none was given */
+    const char *peer;        /* MODE_TRUST: a fingerprint; MODE_UNTRUST: that or a name */
+    const char *peer_name;   /* MODE_TRUST: NULL if none was given */
+    const char *peer_rights; /* the same */
 
     const char *monitor_domid; /* MODE_MONITOR */
     const char *monitor_uuid;

@@ -15,7 +15,7 @@
  * seventh version is a page of zeros, so pages go from data to zero and back.
  *
  * Arguments name=number: mem (MiB rewritten), still (MiB written once), rate (pages a second), fpu
- * (0 or 1), threads. Commands on stdin, a line each: reboot, poweroff, crash, rate N, map REF (a
+ * (0 or 1), threads, count (1: the disk is used to count). Commands on stdin, a line each: reboot, poweroff, crash, rate N, map REF (a
  * page that dom0 grants), unmap.
  *
  * Each worker owns its slice of both regions alone; counters are atomics, written by one thread
@@ -189,6 +189,29 @@ static void fill_block(uint8_t *block, unsigned slot, uint32_t version)
         write_page((uint64_t *)(void *)(block + i), slot, version * 7 + 1);
 }
 
+/* One page over and over, read back after a while: whether anybody else writes to it. */
+static void *count_on_disk(void *arg)
+{
+    static uint64_t page[PAGE_WORDS] __attribute__((aligned(PAGE_BYTES)));
+    const int fd = open(arg, O_RDWR | O_DIRECT | O_CLOEXEC);
+    uint64_t count = 0;
+
+    for (;;) {
+        page[0] = ++count;
+
+        const bool wrote = pwrite(fd, page, sizeof(page), 0) == sizeof(page);
+
+        sleep_ms(100);
+        page[0] = 0;
+        if ((!wrote || pread(fd, page, sizeof(page), 0) != sizeof(page) || page[0] != count) &&
+            atomic_fetch_add(&guest.disk_bad, 1) < 5)
+            printf("DISK BAD %llu and not %llu\n", (unsigned long long)page[0],
+                (unsigned long long)count);
+        atomic_fetch_add(&guest.disk_rounds, 1);
+    }
+    return NULL;
+}
+
 /* Rewrites one block and reads another back, a few times a second, past the guest's page cache. */
 static void *use_disk(void *arg)
 {
@@ -357,7 +380,7 @@ int main(int argc, char **argv)
     if (argument(argc, argv, "fpu", 0) != 0)
         start(hold_registers, NULL);
     if (access(disk, F_OK) == 0)
-        start(use_disk, disk);
+        start(argument(argc, argv, "count", 0) != 0 ? count_on_disk : use_disk, disk);
 
     for (unsigned long tick = 1;; tick++) {
         unsigned long passes = ~0ul, bad = 0, wrote = 0;

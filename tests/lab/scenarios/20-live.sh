@@ -2,8 +2,8 @@
 # Guests that move while they run, and those that Xen can only move suspended.
 
 SCENARIOS+=(pvh_live pvh_one_lane_and_offline pvh_live_two_vcpus_and_same_host pvh_live_devices
-            pv_offline pv_live)
-LONG+=(pv_offline_five_times pvh_live_five_times pvh_throttled)
+            pvh_late_write pv_offline pv_live)
+LONG+=(pv_offline_five_times pvh_live_five_times pvh_disk_count_six_times pvh_throttled)
 
 there_and_back() { # MODE TURNS
     local turn
@@ -105,6 +105,36 @@ scenario_pvh_live_devices() {
     whole B g 0 1
     disk_works B
     vif_works B
+}
+
+# Writes take 4 s at the source, longer than the rest of the pause: what is open when the guest is
+# suspended must not land on top of what it has written since.
+scenario_pvh_late_write() {
+    local log=$LAB_DIR/log/late_write_move
+    must A "echo 4000 >/run/disk-delay"
+    create A g pvh memory=176 devices=1 load="mem=4 still=4 rate=250 count=1"
+    listen B
+    pulse A g
+    move A g --live >"$log" || exit 1
+    cat "$log"
+    echo "report: $(grep -E '^ +(downtime|disks) ' "$log" | xargs)"
+    lived_on B g
+    disk_works B
+    only_on B g
+}
+
+# What was on the disk when it was suspended is what it reads there.
+scenario_pvh_disk_count_six_times() {
+    create A g pvh memory=176 devices=1 load="mem=4 still=4 rate=250 count=1"
+    listen A
+    listen B
+    local turn
+    for turn in 1 2 3; do
+        disk_works A
+        moves A g
+        disk_works B
+        moves B g
+    done
 }
 
 cap_is() { # HOST PERCENT
