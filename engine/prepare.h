@@ -12,6 +12,7 @@
 #include "base/deadline.h"
 #include "base/log.h"
 #include "engine/guest/guest.h"
+#include "engine/xen/devices.h"
 
 /* A guest that only waits for the destination writes all the time: so often it gets another round.
  */
@@ -28,7 +29,9 @@ struct preparation {
     bool (*is_done)(void *arg); /* has the destination said so? */
     void *arg;
 
-    int64_t limit_ns; /* until when it must be done; 0: PREPARE was not said */
+    struct xs_handle *xs;             /* NULL: not open */
+    char devices[DEVICES_TEXT_BYTES]; /* when the image began */
+    int64_t limit_ns;                 /* until when it must be done; 0: PREPARE was not said */
 };
 
 /* With the head of the image. */
@@ -46,5 +49,8 @@ int prepare_check_time(const struct preparation *r, struct err *e);
 /* With the guest suspended: ERR_GUEST if the domain is no longer what was prepared for. What the
  * guest's type sent ahead is looked at with its state. */
 int prepare_check_unchanged(const struct preparation *r, struct err *e);
+
+/* At any time, also of one that is all zero. */
+void prepare_end(struct preparation *r);
 
 #endif

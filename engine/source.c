@@ -543,6 +543,7 @@ void source_close(struct source *s)
     drain_close(s->drain);
     s->out->ops->close(s->out);
     pending_destroy(&s->pending);
+    prepare_end(&s->preparation);
     if (s->guest)
         s->guest->ops->close(s->guest);
     xen_close(&s->xen);

@@ -96,6 +96,15 @@ grep -q 'an HVM parameter of domain .* changed' "$T/moving.err" || fail "$(cat "
 on a "$POKE" "$id" param 34 0 >/dev/null
 lived_on
 
+# --- a disk that is attached meanwhile
+
+prepares time=2s
+must "$X" attach a "$id" xvdb phy:/dev/other
+ended 3
+grep -q 'other devices' "$T/moving.err" || fail "$(cat "$T/moving.err")"
+must "$X" detach a "$id" xvdb
+lived_on
+
 # --- a device that cannot be attached, and one that takes for ever
 
 prepares fail=vif0

@@ -248,6 +248,8 @@ static int receive(struct image_ends *x, struct err *e)
 
     if (!rc)
         rc = frames_init(&x->frames, FAKE_DEST, 0, ENDS_FRAMES, ENDS_FRAMES, e);
+    if (!rc && x->foreign)
+        x->frames.foreign[x->frames.foreign_count++] = x->foreign;
     while (!rc) {
         rc = x->in->ops->next(x->in, &event, e);
         if (!rc)

@@ -265,6 +265,24 @@ static void test_a_whole_image(void **state)
     assert_true(f.arrival.finish_ns >= 0);
 }
 
+/* What libxl builds around the guest is not waited for. */
+static void test_a_guest_is_prepared_while_pages_come(void **state)
+{
+    (void)state;
+    f.prepares = true;
+    assert_int_equal(run(whole_image), 0);
+    assert_non_null(strstr(f.calls, "told next ready prepare build pages next"));
+    assert_int_equal(f.result.rings.store_gfn, 11);
+    tear_down(state);
+
+    set_up(state);
+    f.prepares = true;
+    f.fails = "prepare";
+    assert_int_equal(run(whole_image), -EIO);
+    assert_null(strstr(f.calls, "build"));
+    assert_string_equal(f.answered.text, "prepare failed");
+}
+
 /* What the story would have done up to and with that call; then it only cleans up. */
 static void check_story_until(const char *name)
 {
@@ -384,6 +402,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_whole_image),
         TEST(test_each_failure_ends_it_and_is_answered),
+        TEST(test_a_guest_is_prepared_while_pages_come),
         TEST(test_the_first_cause_is_kept),
         TEST(test_a_failure_keeps_its_side),
         TEST(test_an_answer_that_cannot_be_given_is_a_failure),
