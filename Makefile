@@ -6,6 +6,7 @@
 #   make demo            a live migration on this machine, no Xen needed
 #   make check           unit and end-to-end tests
 #   make check-large     end-to-end tests with guests of 8 GiB
+#   make faults          moves with faults, from seeds: SEED=1001 N=200
 #   make check-fuzz      whatever reads what others wrote, 15 s each; FUZZ_SECONDS=1800 for longer
 #   make bench           how fast it is, beside others
 #   make bench-wan       the same over long links
@@ -24,7 +25,7 @@ B       := build$(if $(SAN),/$(SAN))
 # What each may include is checked by tests/check-layers.
 ROOMS := base crypto transport dirtylog sched engine engine/guest engine/in engine/out engine/probe engine/xen
 
-LIBS_PKG := xencontrol xendevicemodel xenforeignmemory xenguest xenlight xentoollog xenstore openssl liblz4 libzstd jansson
+LIBS_PKG := xencontrol xendevicemodel xenforeignmemory xenguest xenlight xentoollog xenstore openssl liblz4 libzstd jansson libseccomp
 # Recursive on purpose: asked only when something is compiled, after `make deps` has run.
 PKG_CFLAGS = $(shell pkg-config --cflags $(LIBS_PKG))
 PKG_LIBS   = $(shell pkg-config --libs $(LIBS_PKG))
@@ -67,7 +68,7 @@ all: $(PROGRAMS)
 
 # Rooms that are programs or tests of their own bring their own rules.
 include $(wildcard xensim/xensim.mk tests/unit/unit.mk tests/e2e/e2e.mk tests/fuzz/fuzz.mk \
-                   tests/lab/lab.mk tests/model/model.mk tests/link/link.mk perf/perf.mk)
+                   tests/faults/faults.mk tests/lab/lab.mk tests/model/model.mk tests/link/link.mk perf/perf.mk)
 
 .PHONY: objects
 objects: $(LIB) $(call obj,$(CMD_SRC) $(HELP_SRC) $(BOTH_SRC))
@@ -91,9 +92,9 @@ $(B)/obj/%.o: %.c
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
-# Debian packages, installed only when something is missing.
+# Debian packages, installed only when something is missing, and the user that --listen needs.
 DEPS := gcc libc6-dev pkg-config libxen-dev libssl-dev liblz4-dev libzstd-dev libjansson-dev \
-        libcmocka-dev python3 procps openssl spin
+        libseccomp-dev libcmocka-dev python3 procps openssl spin
 define install_missing
 	@missing=; for p in $(1); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$p"; \
@@ -109,9 +110,12 @@ endef
 .PHONY: deps
 deps:
 	$(call install_missing,$(DEPS))
+	@getent passwd _xmigrate >/dev/null || \
+	    useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin _xmigrate || \
+	    { echo "make deps: could not add the user _xmigrate (are you root?)" >&2; exit 1; }
 
 # Each suite ends with "N passed, N failed"; tests/sum adds them up.
-SUITES = check-layers check-unit $(if $(SAN),,check-model) $(if $(wildcard tests/e2e/e2e.mk),check-e2e)
+SUITES = check-layers check-unit $(if $(SAN),,check-model faults) $(if $(wildcard tests/e2e/e2e.mk),check-e2e)
 # Built on all cores, run one after the other; what does not build fails again, and counts, in its suite.
 build_tests = $(MAKE) --no-print-directory -j$$(nproc) unit-tests e2e-tests $(1)
 suites = tests/sum $(foreach s,$(SUITES),$(MAKE) --no-print-directory $(s) $(1) --)
@@ -123,7 +127,7 @@ check-layers:
 .PHONY: check check-asan check-tsan
 check: deps
 	-$(Q)$(call build_tests,)
-	$(Q)$(call suites,)
+	$(Q)$(call suites,FAULTS_SECONDS=90)
 check-asan: deps
 	-$(Q)$(call build_tests,SAN=asan)
 	$(Q)$(call suites,SAN=asan)

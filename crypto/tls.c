@@ -26,6 +26,7 @@ enum { CONFIRM_BYTE = 0x01, PEER_TEXT_BYTES = 288 };
 struct tls_context {
     SSL_CTX *ssl_ctx;
     bool has_ca;
+    struct trusted *trusted;
     char config_dir[CONFIG_PATH_BYTES];
     char fingerprint[FINGERPRINT_BYTES];
 };
@@ -125,6 +126,8 @@ int tls_open(struct tls_context **ctx, const char *config_dir, struct err *e)
     }
     if (!rc)
         rc = load_ca(c, e);
+    if (!rc)
+        rc = trust_load(config_dir, &c->trusted, e);
     if (rc)
         tls_close(c);
     else
@@ -137,6 +140,7 @@ void tls_close(struct tls_context *ctx)
     if (!ctx)
         return;
     SSL_CTX_free(ctx->ssl_ctx);
+    trust_free(ctx->trusted);
     free(ctx);
 }
 
@@ -215,6 +219,7 @@ int tls_channel(struct tls_context *ctx, int fd, const struct tls_params *p, str
     struct tls_stream *s;
     struct tls_verdict verdict = {
         .config_dir = ctx->config_dir,
+        .trusted = ctx->trusted,
         .own_fingerprint = ctx->fingerprint,
         .has_ca = ctx->has_ca,
         .params = p,

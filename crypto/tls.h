@@ -14,7 +14,9 @@
 #include "crypto/tls_params.h"
 #include "transport/channel.h"
 
-struct tls_context; /* identity and CA; read-only once open, shared by threads */
+/* Identity, CA and whom the host trusts: all that a handshake asks for, so that no file is opened
+ * later. Read-only once open, shared by threads. */
+struct tls_context;
 
 int tls_open(struct tls_context **ctx, const char *config_dir, struct err *e);
 void tls_close(struct tls_context *ctx);

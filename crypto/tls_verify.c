@@ -169,7 +169,7 @@ static int judge_peer(struct tls_verdict *v, X509_STORE_CTX *chain, X509 *cert)
         v->peer->rights = TRUST_ALL;
         return X509_V_OK;
     }
-    if (trust_find(v->config_dir, v->peer->fingerprint, &pinned, v->peer->name, &v->peer->rights,
+    if (trust_find_in(v->trusted, v->peer->fingerprint, &pinned, v->peer->name, &v->peer->rights,
             &v->why_not))
         return REFUSED_BY_OURSELVES;
     if (pinned)

@@ -11,7 +11,8 @@
 #include <openssl/ssl.h>
 
 struct tls_verdict {
-    const char *config_dir;
+    const char *config_dir; /* for messages */
+    const struct trusted *trusted;
     const char *own_fingerprint;
     bool has_ca;
     const struct tls_params *params;

@@ -153,29 +153,47 @@ static int refuse_line(const struct trusted *t, unsigned number, struct err *e)
         t->path, number);
 }
 
+int trust_load(const char *config_dir, struct trusted **out, struct err *e)
+{
+    struct trusted *t = malloc(sizeof(*t));
+    int rc;
+
+    *out = NULL;
+    if (!t)
+        return err_sys(e, ERR_LOCAL, ENOMEM, "the list of trusted hosts");
+    rc = load(t, config_dir, e);
+    if (rc)
+        free(t);
+    else
+        *out = t;
+    return rc;
+}
+
+void trust_free(struct trusted *t)
+{
+    if (!t)
+        return;
+    free(t->text);
+    free(t);
+}
+
 /* Keys are compared as public text: there is no secret to leak by timing. */
-int trust_find(const char *config_dir, const char *fingerprint, bool *found,
+int trust_find_in(const struct trusted *t, const char *fingerprint, bool *found,
     char name[static TRUST_NAME_BYTES], unsigned *rights, struct err *e)
 {
-    struct trusted t;
     struct entry entry;
-    const char *line;
+    const char *at = t->text, *line;
     size_t len;
-    int rc = load(&t, config_dir, e);
+    int rc = 0;
 
     *found = false;
     *rights = 0;
     name[0] = '\0';
-    if (rc)
-        return rc;
-
-    const char *at = t.text;
-
     for (unsigned number = 1; !rc && next_line(&at, &line, &len); number++) {
         const enum line_kind kind = parse_line(line, len, &entry);
 
         if (kind == LINE_NONSENSE) {
-            rc = refuse_line(&t, number, e);
+            rc = refuse_line(t, number, e);
         } else if (kind == LINE_ENTRY && !*found && !strcmp(entry.fingerprint, fingerprint)) {
             *found = true;
             *rights = entry.rights;
@@ -187,7 +205,21 @@ int trust_find(const char *config_dir, const char *fingerprint, bool *found,
         *rights = 0;
         name[0] = '\0';
     }
-    free(t.text);
+    return rc;
+}
+
+int trust_find(const char *config_dir, const char *fingerprint, bool *found,
+    char name[static TRUST_NAME_BYTES], unsigned *rights, struct err *e)
+{
+    struct trusted *t;
+    int rc = trust_load(config_dir, &t, e);
+
+    *found = false;
+    *rights = 0;
+    name[0] = '\0';
+    if (!rc)
+        rc = trust_find_in(t, fingerprint, found, name, rights, e);
+    trust_free(t);
     return rc;
 }
 

@@ -4,7 +4,7 @@
  *   SHA256:43-characters-of-base64 NAME [RIGHTS]
  * RIGHTS, such as "send,status", say what that peer may do here; without them, everything.
  * Blank lines and lines that begin with # are kept as they are. A changed file replaces the old
- * one whole. Read anew for every connection, so that a change works at once.
+ * one whole. Read anew for every migration, so that a change works at once.
  */
 #ifndef CRYPTO_TRUST_H
 #define CRYPTO_TRUST_H
@@ -36,8 +36,17 @@ int trust_add(const char *config_dir, const char *fingerprint, const char *name,
     struct err *e);
 /* Remove by fingerprint or by name; ERR_REFUSED (-ENOENT) when there is none. */
 int trust_remove(const char *config_dir, const char *fingerprint_or_name, struct err *e);
-/* Is it trusted? name gets what the file calls it, *rights what it may do. -errno only when the
- * file cannot be read or a line makes no sense. */
+/* The list as it is now, for a process that will not be able to read it later. */
+struct trusted;
+int trust_load(const char *config_dir, struct trusted **t, struct err *e);
+void trust_free(struct trusted *t); /* NULL is allowed */
+
+/* Is it trusted? name gets what the file calls it, *rights what it may do. -errno only
+ * when the file cannot be read or
+ * a line makes no sense. */
+int trust_find_in(const struct trusted *t, const char *fingerprint, bool *found,
+    char name[static TRUST_NAME_BYTES], unsigned *rights, struct err *e);
+/* The same in the list as it is now. */
 int trust_find(const char *config_dir, const char *fingerprint, bool *found,
     char name[static TRUST_NAME_BYTES], unsigned *rights, struct err *e);
 

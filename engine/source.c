@@ -426,6 +426,18 @@ static int send_live_rounds(struct source *s, struct err *e)
 
 /* ---- the pause ---- */
 
+/* libxl says yes or no: the vCPUs may have stopped, and the device model not. */
+static void explain_suspend(struct source *s, struct err *e)
+{
+    struct err none = ERR_INIT;
+
+    if (e->code != ETIMEDOUT || domain_check_suspended(&s->xen, s->p->domid, &none))
+        return;
+    *e = (struct err)ERR_INIT;
+    err_set(e, ERR_LOCAL, EIO,
+        "the guest suspended, but libxl could not stop its device model (QEMU) and save its state");
+}
+
 static int suspend_guest(struct source *s, const char *reason, struct err *e)
 {
     const struct source_toolstack *t = s->p->toolstack;
@@ -441,6 +453,8 @@ static int suspend_guest(struct source *s, const char *reason, struct err *e)
 
     int rc = t->suspend(t->arg, e);
 
+    if (rc)
+        explain_suspend(s, e);
     if (!rc)
         rc = domain_check_suspended(&s->xen, s->p->domid, e);
     if (rc)
@@ -589,11 +603,14 @@ int source_run(
 
     const int rc = tell_story(s, e);
 
+    /* The peer may have seen it fail first, and had us stopped. */
+    if (rc && s->xen.xch)
+        domain_explain_end(&s->xen, p->domid, e);
     stop_logging(s);
     add_up(s);
     if (rc)
         source_close(s);
     else
         *left = s;
-    return rc;
+    return rc ? -e->code : 0;
 }

@@ -26,6 +26,7 @@ static const struct type_rule rules[] = {
     [CONTROL_HEARD] = {"HEARD", 0},
     [CONTROL_ASK] = {"ASK", CONTROL_MAX_JSON_BYTES},
     [CONTROL_ANSWER] = {"ANSWER", CONTROL_MAX_JSON_BYTES},
+    [CONTROL_SUSPENDED] = {"SUSPENDED", 0},
     [CONTROL_PREPARED] = {"PREPARED", 0},
 };
 

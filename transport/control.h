@@ -27,7 +27,8 @@ enum control_type {
     CONTROL_HEARD = 13,     /* empty: what STARTED or FAILED told is on the source's disk */
     CONTROL_ASK = 14,       /* JSON: what became of a session? instead of OFFER */
     CONTROL_ANSWER = 15,    /* JSON */
-    CONTROL_PREPARED = 16,  /* empty: all but memory and vCPUs is built, the pause may come */
+    CONTROL_SUSPENDED = 16, /* empty: of a live move, the guest stands still */
+    CONTROL_PREPARED = 17,  /* empty: all but memory and vCPUs is built, the pause may come */
 };
 
 enum {

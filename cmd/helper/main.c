@@ -10,6 +10,7 @@
  */
 #include "base/deadline.h"
 #include "base/io.h"
+#include "cmd/device_model.h"
 #include "cmd/handoff/machine.h"
 #include "cmd/helper/args.h"
 #include "cmd/helper/events.h"
@@ -55,6 +56,8 @@ struct helper {
     struct domain_lock lock;
     struct xen xen; /* for suspend and rescue: the engine has its own handles */
     bool xen_is_open;
+    /* For the rescue as well, and open from the start: of a guest that has one. */
+    struct device_model device_model;
     struct suspend suspend;
     uint8_t uuid[16];
     struct total_report total;
@@ -267,6 +270,23 @@ static int tell_outcome(struct helper *h, const struct err *outcome, struct err 
     return h->built ? 0 : tell_libxl(h, outcome, e);
 }
 
+/* libxl could not save a dead one, and would find that out in the pause. One that is only busy may
+ * answer libxl, on the other socket. */
+static int hold_device_model(struct helper *h, struct err *e)
+{
+    struct err busy = ERR_INIT;
+    const int rc = device_model_open(&h->device_model, h->args.domid, &busy);
+
+    if (!rc || rc == -ENOENT)
+        return 0;
+    if (rc == -ECONNREFUSED) {
+        busy.class = ERR_REFUSED;
+        return err_take(e, &busy);
+    }
+    log_warn(&h->log, "%s", busy.text);
+    return 0;
+}
+
 /* Who the guest is, so that a domid used again is never mistaken for it. */
 static int remember_guest(struct helper *h, struct err *e)
 {
@@ -275,7 +295,8 @@ static int remember_guest(struct helper *h, struct err *e)
     if (rc)
         return rc;
     h->xen_is_open = true;
-    return rescue_read_uuid(&h->xen, h->args.domid, h->uuid, e);
+    rc = rescue_read_uuid(&h->xen, h->args.domid, h->uuid, e);
+    return rc || !h->args.save ? rc : hold_device_model(h, e);
 }
 
 static int find_guest(struct helper *h, enum handoff_event *found, struct err *e)
@@ -294,6 +315,21 @@ static int find_guest(struct helper *h, enum handoff_event *found, struct err *e
     return rc;
 }
 
+/* libxl stops it when the vCPUs have stopped, and would let it run on before they do. */
+static int continue_device_model(struct helper *h, struct err *e)
+{
+    struct device_model *m = &h->device_model;
+    int rc = 0;
+
+    if (m->sock < 0)
+        rc = device_model_open(m, h->args.domid, e);
+    if (rc)
+        return rc == -ENOENT ? 0 : rc;
+    if (h->events.logging)
+        rc = device_model_log_off(m, e);
+    return device_model_continue(m, e) ? -e->code : rc;
+}
+
 /* GO comes after the supervisor was told "done": the guest was not given away. What the journal has
  * to forget is left to --recover. */
 static int bring_guest_back(struct helper *h, struct err *e)
@@ -308,6 +344,8 @@ static int bring_guest_back(struct helper *h, struct err *e)
     /* A guest that stands still is helped even if that went wrong. */
     if (found == HANDOFF_FOUND_RUNNING && domain_lock_is_asked(&h->lock) &&
         (suspend_end(h->args.domid, SUSPEND_ACKNOWLEDGED_NS, e) || find_guest(h, &found, e)))
+        rc = -e->code;
+    if (continue_device_model(h, e))
         rc = -e->code;
     if (found == HANDOFF_FOUND_STOPPED && rescue_resume(&h->xen, h->args.domid, e))
         rc = -e->code;
@@ -340,6 +378,7 @@ static int clean_after_toolstack(struct helper *h)
     h->log = stderr_log();
     if (h->args.save && h->xen_is_open && !h->told_done && bring_guest_back(h, &e))
         log_error(&h->log, "domain %u: %s", h->args.domid, e.text);
+    device_model_close(&h->device_model);
     domain_lock_release(&h->lock);
     if (h->native.link_sock >= 0)
         start_recovery();
@@ -348,8 +387,10 @@ static int clean_after_toolstack(struct helper *h)
 
 int main(int argc, char **argv)
 {
-    static struct helper helper = {
-        .native = {.link_sock = -1, .lock_fd = -1}, .shim = {.release_fd = -1}, .lock = {.fd = -1}};
+    static struct helper helper = {.native = {.link_sock = -1, .lock_fd = -1},
+        .shim = {.release_fd = -1},
+        .lock = {.fd = -1},
+        .device_model = {.sock = -1}};
     struct helper *h = &helper;
     struct err e = ERR_INIT, telling = ERR_INIT;
     enum watch_cause cause = WATCH_NONE;
@@ -385,6 +426,7 @@ int main(int argc, char **argv)
      * connections end with it. */
     if (!err_is_set(&e))
         _exit(0);
+    device_model_close(&h->device_model);
     domain_lock_release(&h->lock);
     suspend_close(&h->suspend);
     if (h->xen_is_open)

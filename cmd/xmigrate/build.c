@@ -149,6 +149,9 @@ static int take_frame(
             break;
         take_end(b);
         return 0;
+    case CONTROL_SUSPENDED:
+        operation_hurry(&b->op);
+        return 0;
     case CONTROL_ABORT:
         message_parse_error(body, len_bytes, e);
         return -e->code;

@@ -71,8 +71,9 @@ static int run_listener(const struct options *o, const struct log *log)
         .port = o->address.port,
         .config_dir = o->config_dir,
         .insecure = o->insecure,
+        .as_root = o->as_root,
         .silent_ns = o->silent_ns,
-        .start_ns = o->start_ns,
+        .start_ns = o->start_ns ?: SLOW_START_NS,
     };
 
     return listen_main(&l, &work, log);

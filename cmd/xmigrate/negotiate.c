@@ -2,6 +2,7 @@
 #include "cmd/xmigrate/negotiate.h"
 
 #include "base/deadline.h"
+#include "cmd/device_model.h"
 #include "cmd/handoff/names.h"
 #include "cmd/xmigrate/expect.h"
 #include "cmd/signals.h"
@@ -80,6 +81,36 @@ static int check_throttle(struct negotiation *a, struct err *e)
     return rc;
 }
 
+/* libxl could not stop a dead one, and a paused one was left so by a move that failed. */
+static int check_device_model(struct negotiation *a, struct err *e)
+{
+    const struct xl_domain *d = &a->domain;
+    struct device_model m;
+    bool paused = false;
+
+    if (d->type != LIBXL_DOMAIN_TYPE_HVM)
+        return 0;
+
+    int rc = device_model_open(&m, d->domid, e);
+
+    if (!rc)
+        rc = device_model_is_paused(&m, &paused, e);
+    device_model_close(&m);
+    if (rc == -ENOENT)
+        err_set(e, ERR_LOCAL, ENOENT, "\"%s\" is an HVM guest and libxl gave it no QMP socket",
+            d->name);
+    if (rc) {
+        e->class = ERR_REFUSED;
+        return rc;
+    }
+    if (paused)
+        return err_set(e, ERR_REFUSED, EINVAL,
+            "the device model (QEMU) of \"%s\" is paused: xmigrate --resume %u lets it run on",
+            d->name, d->domid);
+    snprintf(a->device_model, sizeof(a->device_model), "%u.%u", m.version.major, m.version.minor);
+    return 0;
+}
+
 static int find_domain(struct negotiation *a, struct err *e)
 {
     libxl_domain_config config;
@@ -102,6 +133,8 @@ static int find_domain(struct negotiation *a, struct err *e)
     xl_config_dispose(&config);
     if (!rc)
         rc = check_log_dirty(a, e);
+    if (!rc)
+        rc = check_device_model(a, e);
     return rc ? rc : check_throttle(a, e);
 }
 
@@ -148,6 +181,7 @@ static int send_offer(struct negotiation *a, struct err *e)
 
     snprintf(offer.name, sizeof(offer.name), "%s", a->domain.name);
     snprintf(offer.uuid, sizeof(offer.uuid), "%s", a->domain.uuid);
+    snprintf(offer.device_model, sizeof(offer.device_model), "%s", a->device_model);
     snprintf(offer.type, sizeof(offer.type), "%s", xl_type_name(a->domain.type));
     return message_send_offer(&a->control, &offer, e);
 }

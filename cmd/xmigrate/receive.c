@@ -140,7 +140,6 @@ static int receive_domain(struct receive *r, struct err *e)
 static int answer_measurement(struct receive *r, struct err *e)
 {
     struct session session = {
-        .tls = r->in.tls,
         .id = r->accept.session,
         .key = r->accept.key,
         .fingerprint = r->in.peer.fingerprint,
@@ -155,6 +154,8 @@ static int answer_measurement(struct receive *r, struct err *e)
     };
     int rc = signals_fire(&r->cancel, e);
 
+    if (!rc && !r->o->insecure)
+        rc = tls_open(&session.tls, r->o->config_dir, e);
     if (!rc)
         rc = make_secrets(r, e);
     if (!rc)
@@ -164,6 +165,7 @@ static int answer_measurement(struct receive *r, struct err *e)
     session.lanes = r->accept.lanes;
     if (!rc)
         rc = measured_lanes(&p, e);
+    tls_close(session.tls);
     if (rc) {
         log_error(&r->in.log, "%s, for an estimate: %s", r->in.who, e->text);
         incoming_tell_failure(&r->in, CONTROL_FAILED, e);
@@ -176,19 +178,9 @@ static int answer_measurement(struct receive *r, struct err *e)
 
 /* --- which of them --- */
 
-/* The other end is who it says: TLS has shown it, or, without, it speaks. */
-static int meet(struct receive *r, int fd, const struct preamble *preamble, struct err *e)
+static int serve(struct receive *r, int fd, const struct caller *caller, struct err *e)
 {
-    int rc = incoming_open(&r->in, fd, preamble, e);
-
-    if (!rc && r->o->insecure)
-        rc = incoming_await_word(&r->in, e);
-    return rc ? rc : router_tell_admitted(r->build.lanes.router_sock, e);
-}
-
-static int serve(struct receive *r, int fd, const struct preamble *preamble, struct err *e)
-{
-    int rc = meet(r, fd, preamble, e);
+    int rc = incoming_open(&r->in, fd, caller, e);
 
     if (rc) {
         log_error(&r->in.log, "%s", e->text);
@@ -219,7 +211,7 @@ static void clean_up(struct receive *r)
 }
 
 int receive_main(const struct listen_options *o, const struct log *log, int fd,
-    const struct preamble *preamble, int router_sock)
+    const struct caller *caller, int router_sock)
 {
     struct receive *r = calloc(1, sizeof(*r));
     struct err e = ERR_INIT;
@@ -244,7 +236,7 @@ int receive_main(const struct listen_options *o, const struct log *log, int fd,
         return EXIT_FAILED;
     }
 
-    int code = serve(r, fd, preamble, &e);
+    int code = serve(r, fd, caller, &e);
 
     /* A restore that did not end still uses what would be freed here. */
     if (r->build.op.async)

@@ -12,11 +12,11 @@
 
 #include "base/log.h"
 #include "cmd/xmigrate/session/listener.h"
-#include "transport/preamble.h"
+#include "cmd/xmigrate/session/caller.h"
 
-/* Takes over fd (the new migration's control connection, its preamble read) and router_sock.
+/* Takes over fd (the new migration's control connection, through its relay) and router_sock.
  * Returns an exit code; does not return when it becomes the monitor. */
 int receive_main(const struct listen_options *o, const struct log *log, int fd,
-    const struct preamble *preamble, int router_sock);
+    const struct caller *caller, int router_sock);
 
 #endif

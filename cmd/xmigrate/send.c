@@ -18,6 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A destination that expects to need longer has many devices, or slow ones. */
+#define SLOW_FINISH_NS (2 * NS_PER_S)
+
 /* Meanwhile the guest is suspended and nobody pings the destination. */
 #define RENAME_NS (10 * NS_PER_S)
 
@@ -78,6 +81,15 @@ static void tell_step(struct send *s, const char *name)
     json_decref(body);
 }
 
+/* The destination's estimate is of what libxl and devices take. */
+static int64_t usual_start_ns(const struct send *s)
+{
+    const bool slow = s->a.domain.type == LIBXL_DOMAIN_TYPE_HVM ||
+                      s->a.accept.finish.high_ns > SLOW_FINISH_NS;
+
+    return slow ? SLOW_START_NS : START_NS;
+}
+
 static void fill_transfer(struct send *s)
 {
     const struct options *o = s->a.options;
@@ -121,7 +133,8 @@ static void fill_transfer(struct send *s)
     job->limits = o->limits;
     job->costs = s->a.costs;
     job->early = s->a.accept.early;
-    job->result_ns = o->start_ns;
+    t->start_ns = o->start_ns ?: usual_start_ns(s);
+    job->result_ns = t->start_ns;
     /* A guest with a device model is libxl's to suspend, with that. */
     job->suspend_limit_ns = s->a.domain.type == LIBXL_DOMAIN_TYPE_HVM ? 0 : o->suspend_ns;
 }

@@ -95,6 +95,18 @@ static void put_cap_back(struct transfer *t)
     now->cap = JOURNAL_NO_CAP;
 }
 
+/* Nobody has as much time as before. A destination that is lost is noticed elsewhere. */
+static void hurry(struct transfer *t)
+{
+    struct err ignored = ERR_INIT;
+
+    t->hurried = true;
+    t->start_limit_ns = t->suspended_ns + t->start_ns;
+    t->ping_ns = now_ns();
+    operation_hurry(&t->op);
+    message_send_empty(t->control, CONTROL_SUSPENDED, &ignored);
+}
+
 static void show_event(struct transfer *t, json_t *body)
 {
     const char *name = event_name(body);
@@ -117,7 +129,7 @@ static void show_event(struct transfer *t, json_t *body)
     } else if (!strcmp(name, "suspended")) {
         t->suspended_ns = now_ns();
         if (t->options->mode == MODE_LIVE)
-            t->start_limit_ns = t->suspended_ns + t->options->start_ns;
+            hurry(t);
         prepare_given(t);
         log_debug(t->log, "the guest is suspended");
     }
@@ -131,7 +143,7 @@ static int take_total(struct transfer *t, const json_t *total, struct err *e)
     /* Suspended first and copied then, the whole copy lies in the pause: only the rest is limited.
      */
     if (t->options->mode == MODE_OFFLINE)
-        t->start_limit_ns = now_ns() + t->options->start_ns;
+        t->start_limit_ns = now_ns() + t->start_ns;
     return 0;
 }
 
@@ -298,6 +310,15 @@ static int read_mailbox(struct transfer *t, struct err *e)
 
 /* --- the loop --- */
 
+/* Of the destination, while the guest stands still. */
+static int64_t silence_limit_ns(const struct transfer *t)
+{
+    const int64_t heard_ns = mailbox_heard_ns(t->mailbox);
+    const int64_t since_ns = heard_ns > t->suspended_ns ? heard_ns : t->suspended_ns;
+
+    return t->hurried && !t->given ? since_ns + t->op.patience.hurried_ns : DEADLINE_NEVER;
+}
+
 static int64_t next_limit(const struct transfer *t)
 {
     int64_t limit_ns = operation_limit_ns(&t->op);
@@ -307,6 +328,7 @@ static int64_t next_limit(const struct transfer *t)
     limit_ns = deadline_earlier(limit_ns, t->ping_ns);
     if (!t->given)
         limit_ns = deadline_earlier(limit_ns, t->start_limit_ns);
+    limit_ns = deadline_earlier(limit_ns, silence_limit_ns(t));
     if (t->suspending_ns && !t->suspended_ns)
         limit_ns = deadline_earlier(limit_ns, t->suspending_ns + t->options->suspend_ns);
     return limit_ns;
@@ -320,7 +342,7 @@ int transfer_check_start_limit(const struct transfer *t, struct err *e)
         return 0;
     return err_set(e, ERR_PEER, ETIMEDOUT,
         "the guest was suspended for %s (--start-timeout) and is not started on %s yet",
-        format_duration(t->options->start_ns, limit), t->options->address.host);
+        format_duration(t->start_ns, limit), t->options->address.host);
 }
 
 static int check_limits(struct transfer *t, struct err *e)
@@ -338,6 +360,10 @@ static int check_limits(struct transfer *t, struct err *e)
             "the guest did not suspend within %s (--suspend-timeout): is it alive, and can its "
             "kernel suspend (xenbus, PV drivers)?",
             format_duration(o->suspend_ns, limit));
+    if (deadline_passed(silence_limit_ns(t)))
+        return err_set(e, ERR_PEER, ETIMEDOUT,
+            "%s says nothing for %s while the guest is suspended", t->options->address.host,
+            format_duration(t->op.patience.hurried_ns, limit));
     if (!deadline_passed(t->ping_ns))
         return 0;
     t->ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S);

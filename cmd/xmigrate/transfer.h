@@ -38,6 +38,7 @@ struct transfer {
     struct journal *journal; /* told of log-dirty, the guest's cap and its suspend */
     struct link_job job;
     bool whole_stream; /* the guest has a device model, whose records are in libxl's stream */
+    int64_t start_ns;  /* from the guest's suspend to its start at the destination */
 
     /* What came of it. Points in time are 0 until they came. */
     int64_t suspending_ns;
@@ -46,7 +47,7 @@ struct transfer {
     struct message_ready ready;
     int64_t started_ns;
     struct total_report total;
-    json_t *lanes; /* of the total, as the helper told it; NULL until then */
+    json_t *lanes;    /* of the total, as the helper told it; NULL until then */
     bool peer_failed; /* FAILED came: its copy is gone */
     bool peer_lost;   /* the control connection is no more */
     struct err peer_error;
@@ -59,6 +60,7 @@ struct transfer {
     bool stream_ended; /* libxl's stream is over, and ended well */
     bool prepared;     /* PREPARED came */
     bool given;        /* GO was sent */
+    bool hurried;      /* of a live move: the guest stands still */
     bool stopping;     /* nothing more is said to the destination */
     int64_t ping_ns;   /* when to send the next one */
     int64_t start_limit_ns;

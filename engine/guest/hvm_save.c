@@ -161,6 +161,11 @@ static const struct guest_ops hvm_ops = {
 
 int hvm_save_open(struct xen *xen, const struct domain *dom, struct guest **g, struct err *e)
 {
+    const int rc = hvm_check_pod(xen, dom->domid, e);
+
+    if (rc)
+        return rc;
+
     struct hvm_guest *n = calloc(1, sizeof(*n));
 
     if (!n)

@@ -40,10 +40,11 @@ logdirty_is a g off
 "$X" list b | grep -q 'g--incoming' || fail "nothing was left to recover: $("$X" list b)"
 kill -TERM $listener
 wait $listener
+: >run-b/id.2000000000 # a process was killed while it made the journal's id
 listen b
 grep -q 'half-built' listen-b.err || fail "the new listener said nothing: $(cat listen-b.err)"
 stayed a b g
-[ -z "$(ls run-b | grep -e '^in-.*json' -e '^link-')" ] || fail "something is left: $(ls run-b)"
+[ -z "$(ls run-b | grep -e '^in-.*json' -e '^link-' -e '^id\.')" ] || fail "something is left: $(ls run-b)"
 
 # Only the receiving process: its helper sees to it, nobody has to come.
 begin --bandwidth 40M

@@ -23,7 +23,8 @@ void open_host(struct host *h)
 
 void drop_host(struct host *h)
 {
-    static const char *const names[] = {"key.pem", "cert.pem", "ca.pem", "crl.pem", "trusted", "policy"};
+    static const char *const names[] = {
+        "key.pem", "cert.pem", "ca.pem", "crl.pem", "trusted", "policy"};
     char path[CONFIG_PATH_BYTES];
 
     tls_close(h->tls);
@@ -34,11 +35,19 @@ void drop_host(struct host *h)
     assert_int_equal(rmdir(h->dir), 0);
 }
 
-void let_trust(const struct host *who, const struct host *whom)
+/* The context of one that is open already has read its files. */
+void let_trust(struct host *who, const struct host *whom)
 {
     struct err e = ERR_INIT;
 
     assert_int_equal(trust_add(who->dir, tls_own_fingerprint(whom->tls), "peer", NULL, &e), 0);
+    open_host_again(who);
+}
+
+void open_host_again(struct host *h)
+{
+    tls_close(h->tls);
+    open_host(h);
 }
 
 void make_tcp_pair(int ends[2])

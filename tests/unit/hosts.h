@@ -30,7 +30,9 @@ void make_host_dir(struct host *h);
 void open_host(struct host *h);
 /* Fails if anything but the known files was left in it. */
 void drop_host(struct host *h);
-void let_trust(const struct host *who, const struct host *whom);
+/* Its files have changed. */
+void open_host_again(struct host *h);
+void let_trust(struct host *who, const struct host *whom);
 /* dir/name holds text now. */
 void put_file(const struct host *h, const char *name, const char *text, mode_t mode);
 

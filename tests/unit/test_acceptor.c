@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -62,13 +63,12 @@ static void make_token(uint16_t number, uint16_t lane, uint8_t token[static PREA
     memcpy(token + sizeof(number), &lane, sizeof(lane));
 }
 
-/* In the child. Minor version 0: die at once; STRANGER: wait for it to prove itself, as TLS does.
+/* Lets everybody in but minor version 0, where it dies, and STRANGER, who does not prove himself.
  */
-static int serve(void *arg, int fd, const struct preamble *preamble, int router_sock)
+static int relay(void *arg, int fd, const struct preamble *preamble, int router_sock)
 {
-    uint8_t tokens[LANES][PREAMBLE_TOKEN_BYTES], bytes[PREAMBLE_BYTES];
+    struct caller c = {.from = ""};
     struct err e = ERR_INIT;
-    uint16_t serial = 0;
 
     (void)arg;
     if (!preamble->minor)
@@ -77,10 +77,22 @@ static int serve(void *arg, int fd, const struct preamble *preamble, int router_
         io_wait(fd, POLLIN, NULL, deadline_in(LIMIT_NS));
         return 1;
     }
+    snprintf(c.from, sizeof(c.from), "%u", preamble->minor);
+    return router_admit(router_sock, &c, fd, &e) != 0;
+}
+
+/* In the child. */
+static int serve(void *arg, int fd, const struct caller *caller, int router_sock)
+{
+    uint8_t tokens[LANES][PREAMBLE_TOKEN_BYTES], bytes[PREAMBLE_BYTES];
+    const uint16_t number = (uint16_t)atoi(caller->from);
+    struct err e = ERR_INIT;
+    uint16_t serial = 0;
+
+    (void)arg;
     for (uint16_t i = 0; i < LANES; i++)
-        make_token(preamble->minor, i, tokens[i]);
-    if (router_tell_admitted(router_sock, &e) ||
-        router_register(router_sock, LANES, tokens[0], &e) || tell(fd, preamble->lane, ++serial))
+        make_token(number, i, tokens[i]);
+    if (router_register(router_sock, LANES, tokens[0], &e) || tell(fd, LANE_CONTROL, ++serial))
         return 1;
     for (int conn; !router_next(router_sock, bytes, &conn, deadline_in(LIMIT_NS), &e);) {
         struct preamble p;
@@ -118,7 +130,7 @@ static int run_listener(int listen_fd)
 {
     struct cancel cancel;
     struct err e = ERR_INIT;
-    struct router_params p = {.log = &silent, .cancel = &cancel, .serve = serve};
+    struct router_params p = {.log = &silent, .cancel = &cancel, .relay = relay, .serve = serve};
     int pair[2], rc;
     pid_t acceptor;
 

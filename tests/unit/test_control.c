@@ -112,6 +112,7 @@ static void test_headers_are_refused_before_their_bodies(void **state)
     refuse(p, CONTROL_PING, 1, 0);
     refuse(p, CONTROL_PING, 0, 1);
     refuse(p, CONTROL_HEARD, 0, 1);
+    refuse(p, CONTROL_SUSPENDED, 0, 1);
     refuse(p, CONTROL_LIBXL_DATA, 0, CONTROL_MAX_DATA_BYTES + 1);
     refuse(p, CONTROL_OFFER, 0, CONTROL_MAX_JSON_BYTES + 1);
     refuse(p, CONTROL_OFFER, 0, UINT32_MAX);

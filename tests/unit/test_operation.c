@@ -148,7 +148,8 @@ static struct stage *prepare(void (*play)(struct xl_async *))
     s->log = (struct log){LOG_INFO, note_warning, s};
     s->op.log = &s->log;
     s->op.silent_ns = LIMIT_NS;
-    s->op.patience = (struct operation_patience){LIMIT_NS, SHORT_NS, SHORT_NS, LIMIT_NS};
+    s->op.patience = (struct operation_patience){
+        LIMIT_NS, SHORT_NS, SHORT_NS, LIMIT_NS, LIMIT_NS};
     assert_int_equal(operation_prepare(&s->op, &s->e), 0);
     return s;
 }

@@ -106,7 +106,7 @@ static void live_has_the_documented_defaults(void **state)
     assert_int_equal(o.connect_ns, 10 * NS_PER_S);
     assert_int_equal(o.silent_ns, 30 * NS_PER_S);
     assert_int_equal(o.suspend_ns, 60 * NS_PER_S);
-    assert_int_equal(o.start_ns, 30 * NS_PER_S);
+    assert_int_equal(o.start_ns, 0);
     assert_string_equal(o.config_dir, "/etc/xmigrate");
     assert_int_equal(o.log_level, LOG_INFO);
 }

@@ -275,6 +275,7 @@ static void test_an_untrusted_host_gets_no_control(void **state)
     struct err e = ERR_INIT;
 
     assert_int_equal(trust_remove(m->b.dir, "peer", &e), 0);
+    open_host_again(&m->b);
     aim(m, LANE_CONTROL);
     meet(m);
     assert_refused(m);

@@ -19,7 +19,6 @@
 #include "cmd/xmigrate/receive.h"
 #include "cmd/xmigrate/session/measured.h"
 #include "cmd/xmigrate/session/messages.h"
-#include "crypto/peer.h"
 #include "crypto/token.h"
 #include "engine/xen/rescue.h"
 #include "tests/unit/fake_libxl.h"
@@ -923,9 +922,7 @@ static void source_opens_lanes_early(void)
     int none;
 
     offer();
-    /* That it knows its peer, then which connections are its own. */
-    assert_int_equal(
-        packet_recv(now.router_sock, said, sizeof(said), &none, NULL, deadline_in(LIMIT_NS)), 1);
+    /* Which connections are its own. */
     assert_int_equal(
         packet_recv(now.router_sock, said, sizeof(said), &none, NULL, deadline_in(LIMIT_NS)),
         1 + 3 * sizeof(token));
@@ -950,15 +947,6 @@ static void *run_source(void *arg)
 }
 
 /* --- the stage --- */
-
-int peer_accept(int fd, const struct preamble *preamble, const struct peer_params *p,
-    struct channel **ch, struct tls_peer *peer, struct err *e)
-{
-    (void)preamble;
-    assert_null(p->tls);
-    *peer = (struct tls_peer){.name = "there"};
-    return tcp_channel(fd, "control", NULL, LIMIT_NS, ch, e);
-}
 
 static void play(struct xl_async *op)
 {
@@ -1002,7 +990,7 @@ static int receive(void)
         .start_ns = now.start_ns,
     };
     const struct log log = {now.log_level, keep_error, NULL};
-    const struct preamble preamble = {.lane = LANE_CONTROL};
+    const struct caller caller = {.peer = {.name = "there"}, .from = "source"};
     struct err e = ERR_INIT;
     struct channel *ch;
     int control[2], acceptor[2], code;
@@ -1016,7 +1004,7 @@ static int receive(void)
     control_init(&now.control, ch);
     now.router_sock = acceptor[0];
     assert_int_equal(pthread_create(&now.thread, NULL, run_source, NULL), 0);
-    code = receive_main(&o, &log, control[1], &preamble, acceptor[1]);
+    code = receive_main(&o, &log, control[1], &caller, acceptor[1]);
     pthread_join(now.thread, NULL);
     control_close(&now.control);
     if (now.router_sock >= 0)

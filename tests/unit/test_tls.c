@@ -159,6 +159,7 @@ static void test_a_peer_without_the_right_is_refused_in_words_at_both_ends(void 
 
     let_trust(&p->a, &p->b);
     assert_int_equal(trust_add(p->b.dir, tls_own_fingerprint(p->a.tls), "host1", "receive", &e), 0);
+    open_host_again(&p->b);
     aim_ends(p);
     p->server.params.rights = TRUST_SEND | TRUST_STATUS;
     shake_hands(&p->client, &p->server);
@@ -180,6 +181,7 @@ static void test_one_of_the_rights_is_enough(void **state)
 
     let_trust(&p->a, &p->b);
     assert_int_equal(trust_add(p->b.dir, tls_own_fingerprint(p->a.tls), "host1", "status", &e), 0);
+    open_host_again(&p->b);
     aim_ends(p);
     p->server.params.rights = TRUST_SEND | TRUST_STATUS;
     p->client.params.rights = TRUST_RECEIVE;
@@ -211,6 +213,7 @@ static void test_trust_file_that_makes_no_sense_lets_nobody_in(void **state)
 
     let_trust(&p->a, &p->b);
     put_file(&p->b, "trusted", "# all\neverybody\n", 0600);
+    open_host_again(&p->b);
     aim_ends(p);
     shake_hands(&p->client, &p->server);
     assert_true(p->server.rc < 0 && p->client.rc < 0);
@@ -227,9 +230,9 @@ static void test_only_the_expected_key_is_accepted(void **state)
     let_trust(&p->a, &p->b);
     let_trust(&p->b, &p->a);
     let_trust(&p->b, &other);
+    let_trust(&other, &p->b);
     aim_ends(p);
     p->client.tls = other.tls;
-    let_trust(&other, &p->b);
     p->server.params.expected_fingerprint = tls_own_fingerprint(p->a.tls);
     shake_hands(&p->client, &p->server);
     assert_int_equal(p->server.rc, -EACCES);

@@ -178,6 +178,20 @@ static void guest_stays_suspended(struct xl_async *op)
     fake_obey(op, sock);
 }
 
+/* It lives, and the guest stands still. */
+static void helper_waits_suspended(struct xl_async *op)
+{
+    const int sock = take_job(op);
+    struct err e = ERR_INIT;
+
+    if (sock < 0)
+        return;
+    fake_send_event(sock, "suspended");
+    for (int i = 0; i < 20 && !link_send_alive(sock, &e); i++)
+        sleep_until_ns(deadline_in(50 * NS_PER_MS));
+    fake_obey(op, sock);
+}
+
 /* --- the destination --- */
 
 struct peer {
@@ -352,6 +366,18 @@ static void peer_never_starts(struct peer *p)
     hear_out(p);
 }
 
+static void peer_pings(struct peer *p)
+{
+    struct err e = ERR_INIT;
+
+    assert_int_equal(hear(p), CONTROL_SUSPENDED);
+    for (int i = 0; i < 12 && !p->aborted; i++) {
+        message_send_empty(&p->control, CONTROL_PING, &e);
+        sleep_until_ns(deadline_in(50 * NS_PER_MS));
+    }
+    hear_out(p);
+}
+
 /* --- the stage --- */
 
 struct stage {
@@ -379,10 +405,11 @@ static struct stage *begin(void (*helper)(struct xl_async *), void (*peer)(struc
     helper_joined = helper_done = libxl_lingers = false;
     rest = stream_end_record;
     rest_bytes = STREAM_END_BYTES;
-    s->options = (struct options){.mode = MODE_LIVE,
+    s->options = (struct options){
+        .mode = MODE_LIVE,
         .silent_ns = 60 * NS_PER_S,
         .suspend_ns = 60 * NS_PER_S,
-        .start_ns = 60 * NS_PER_S};
+    };
     snprintf(s->options.address.host, sizeof(s->options.address.host), "there");
     view_init(&s->view, true);
     s->log = (struct log){LOG_ERROR, view_log, &s->view};
@@ -409,6 +436,7 @@ static struct stage *begin(void (*helper)(struct xl_async *), void (*peer)(struc
         .control = &s->control,
         .domid = 7,
         .lock_fd = STDIN_FILENO,
+        .start_ns = 60 * NS_PER_S,
         .job = {.role = LINK_SOURCE, .domid = 7, .lanes = 3}};
     assert_int_equal(transfer_prepare(&s->t, &s->e), 0);
     assert_int_equal(mailbox_start(&s->mailbox, &s->control, LIMIT_NS, &s->e), 0);
@@ -595,7 +623,39 @@ static void a_suspended_guest_is_not_kept_waiting(void **state)
     (void)state;
     struct stage *s = begin(guest_stays_suspended, hear_out);
 
-    s->options.start_ns = 200 * NS_PER_MS;
+    s->t.start_ns = 200 * NS_PER_MS;
+    expect_failure(s, ERR_PEER, "--start-timeout");
+    end(s);
+}
+
+static void while_it_stands_still_a_silent_helper_is_given_up_sooner(void **state)
+{
+    (void)state;
+    struct stage *s = begin(guest_stays_suspended, hear_out);
+
+    s->t.op.patience.hurried_ns = 300 * NS_PER_MS;
+    expect_failure(s, ERR_LOCAL, "the save helper hangs");
+    end(s);
+}
+
+static void while_it_stands_still_a_silent_peer_is_given_up_sooner(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_waits_suspended, hear_out);
+
+    s->t.op.patience.hurried_ns = 300 * NS_PER_MS;
+    expect_failure(s, ERR_PEER, "says nothing for 300 ms while the guest is suspended");
+    assert_true(now_ns() - s->t.suspended_ns < 4 * NS_PER_S); /* it takes its time to end */
+    end(s);
+}
+
+static void a_peer_that_pings_is_not_silent(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_waits_suspended, peer_pings);
+
+    s->t.op.patience.hurried_ns = 300 * NS_PER_MS;
+    s->t.start_ns = 500 * NS_PER_MS;
     expect_failure(s, ERR_PEER, "--start-timeout");
     end(s);
 }
@@ -606,7 +666,7 @@ static void offline_counts_from_the_end_of_the_copy(void **state)
     struct stage *s = begin(helper_is_well, peer_never_starts);
 
     s->options.mode = MODE_OFFLINE;
-    s->options.start_ns = 300 * NS_PER_MS;
+    s->t.start_ns = 300 * NS_PER_MS;
     assert_int_equal(until_ready(s), 0);
     assert_true(transfer_until_started(&s->t, &s->e) < 0);
     assert_false(s->t.peer_failed);
@@ -696,6 +756,9 @@ int main(void)
         cmocka_unit_test(a_helper_that_never_comes_is_noticed),
         cmocka_unit_test(a_guest_that_does_not_suspend_is_given_up),
         cmocka_unit_test(a_suspended_guest_is_not_kept_waiting),
+        cmocka_unit_test(while_it_stands_still_a_silent_helper_is_given_up_sooner),
+        cmocka_unit_test(while_it_stands_still_a_silent_peer_is_given_up_sooner),
+        cmocka_unit_test(a_peer_that_pings_is_not_silent),
         cmocka_unit_test(offline_counts_from_the_end_of_the_copy),
         cmocka_unit_test(the_peers_failure_is_the_cause),
         cmocka_unit_test(the_peers_reason_beats_a_broken_lane),

@@ -8,6 +8,7 @@
 #include "cmd/handoff/names.h"
 #include "cmd/lock.h"
 #include "cmd/exit_codes.h"
+#include "cmd/xmigrate/handoff/hvm.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "engine/xen/rescue.h"
 #include "engine/xen/suspend.h"
@@ -76,9 +77,20 @@ static int end_suspend(
 
 static int resume(struct xl *xl, const struct journal_record *left, struct err *e)
 {
-    const int rc = xl_resume(xl, left->domid, e);
+    const int rc = hvm_resume(xl, left, e);
 
     return rc ? rc : monitor_start(left->domid, left->uuid, e);
+}
+
+static int free_device_model(
+    struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e)
+{
+    bool was_paused;
+    const int rc = hvm_free_device_model(xl->log, left, &was_paused, e);
+
+    if (was_paused && *found == RECOVER_RUNNING)
+        *found = RECOVER_CONTINUED;
+    return rc;
 }
 
 int recover_guest(struct xl *xl, const struct journal_record *left, const struct domain_lock *lock,
@@ -101,6 +113,8 @@ int recover_guest(struct xl *xl, const struct journal_record *left, const struct
             return -e->code;
         *found = RECOVER_RESUMED;
     }
+    if (*found != RECOVER_GONE && free_device_model(xl, left, found, e))
+        rc = -e->code;
     if (!rc)
         domain_lock_note_asked(lock, false);
     return rc;
@@ -186,6 +200,10 @@ static void say_resumed(
         log_info(r->log,
             "\"%s\" (domain %u) was left suspended on its way to %s: it is resumed here", s->name,
             s->domid, s->peer);
+    else if (found == RECOVER_CONTINUED)
+        log_info(r->log,
+            "\"%s\" (domain %u) stays here; its device model was left paused and runs on", s->name,
+            s->domid);
     else
         log_info(r->log, "\"%s\" (domain %u) stays here%s", s->name, s->domid,
             !s->logging                ? ""
@@ -205,7 +223,7 @@ static int resume_left(void *arg, struct err *e)
         return rc;
     rc = recover_guest(r->xl, s, &lock, &found, e);
     /* Resumed by its helper, which starts no monitor. */
-    if (!rc && found == RECOVER_RUNNING && s->suspending)
+    if (!rc && (found == RECOVER_RUNNING || found == RECOVER_CONTINUED) && s->suspending)
         rc = monitor_start(s->domid, s->uuid, e);
     domain_lock_release(&lock);
     if (!rc)
@@ -418,24 +436,34 @@ static void recover_one(void *arg, struct journal *j)
     journal_keep(j); /* unless it was forgotten */
 }
 
-/* The meeting places of supervisors and helpers that were killed: link-PID. */
-static void remove_dead_links(void)
+/* PREFIX and a process's number, of processes that were killed. */
+static void remove_of_dead(const char *dir, const char *prefix)
 {
-    char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
-    struct err ignored = ERR_INIT;
-    DIR *d = open_run_dir(dir, &ignored) ? NULL : opendir(dir);
+    const size_t len = strlen(prefix);
+    DIR *d = opendir(dir);
 
     for (const struct dirent *entry; d && (entry = readdir(d));) {
         uint64_t pid;
 
-        if (!strncmp(entry->d_name, "link-", 5) &&
-            parse_u64(entry->d_name + 5, 1, INT32_MAX, &pid) && kill((pid_t)pid, 0) &&
-            errno == ESRCH &&
-            snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path))
-            unlink(path);
+        if (!strncmp(entry->d_name, prefix, len) &&
+            parse_u64(entry->d_name + len, 1, INT32_MAX, &pid) && kill((pid_t)pid, 0) &&
+            errno == ESRCH)
+            unlinkat(dirfd(d), entry->d_name, 0);
     }
     if (d)
         closedir(d);
+}
+
+/* The meeting places of supervisors and helpers, and a journal's id that was not yet its. */
+static void remove_files_of_dead(void)
+{
+    struct err ignored = ERR_INIT;
+    char dir[PATHS_BYTES];
+
+    if (!open_run_dir(dir, &ignored))
+        remove_of_dead(dir, "link-");
+    if (!open_state_dir(dir, &ignored))
+        remove_of_dead(dir, "id.");
 }
 
 int recover_answer(struct xl *xl, const struct log *log, struct journal *j, struct err *e)
@@ -522,7 +550,7 @@ static int recover_with(const struct recover_peer *peer, const char *dom, const 
     if (!rc) {
         rc = recover_all(&r, dom, &e);
         xl_close(&xl);
-        remove_dead_links();
+        remove_files_of_dead();
     }
     if (!rc)
         return r.exit_code;

@@ -143,14 +143,45 @@ int xl_config_for_restore(libxl_domain_config *config, const char *name, struct 
     return 0;
 }
 
+static bool is_on(libxl_defbool choice)
+{
+    return !libxl_defbool_is_default(choice) && libxl_defbool_val(choice);
+}
+
+/* What goes with HVM guests alone. */
+static int check_hvm(const libxl_domain_build_info *b, const char *name, struct err *e)
+{
+    if (b->device_model_version == LIBXL_DEVICE_MODEL_VERSION_QEMU_XEN_TRADITIONAL)
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "%s has the old device model (qemu-xen-traditional), which is not moved: give it "
+            "device_model_version=\"qemu-xen\" and start it anew",
+            name);
+    if (is_on(b->device_model_stubdomain))
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "%s has its device model in a stub domain, which is not moved: use xl migrate", name);
+    if (is_on(b->nested_hvm) || is_on(b->u.hvm.nested_hvm))
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "%s may run guests of its own (nestedhvm), and Xen does not save their state: shut it "
+            "down here and start it there",
+            name);
+    if (b->altp2m != LIBXL_ALTP2M_MODE_DISABLED || is_on(b->u.hvm.altp2m))
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "%s has alternate views of its memory (altp2m), which Xen does not save: shut it down "
+            "here and start it there",
+            name);
+    return 0;
+}
+
 int xl_config_check_movable(const libxl_domain_config *config, struct err *e)
 {
     const char *name = config->c_info.name ? config->c_info.name : "?";
 
-    if (config->c_info.type == LIBXL_DOMAIN_TYPE_HVM)
+    if (config->c_info.type == LIBXL_DOMAIN_TYPE_HVM && check_hvm(&config->b_info, name, e))
+        return -e->code;
+    if (config->num_vtpms)
         return err_set(e, ERR_REFUSED, EOPNOTSUPP,
-            "%s is an HVM guest with a device model (QEMU): xmigrate moves PV and PVH guests only; "
-            "use xl migrate",
+            "%s has a virtual TPM, whose state does not move with it: detach it first "
+            "(xl vtpm-detach), then move the guest",
             name);
     if (config->num_pcidevs || config->num_dtdevs || config->num_rdms)
         return err_set(e, ERR_REFUSED, EOPNOTSUPP,

@@ -18,6 +18,8 @@
 #define SUSPEND_ANSWER_NS (130 * NS_PER_S)
 /* A connection that poll(2) has seen, a packet too. */
 #define THERE_NS NS_PER_S
+/* For a helper, or libxl, to end while the guest stands still. */
+#define HURRIED_PATIENCE_NS NS_PER_S
 
 #define HELPER_ENV "LIBXL_SAVE_HELPER"
 
@@ -41,7 +43,8 @@ void operation_init(struct operation *op, const struct operation_owner *owner, v
         .patience = {.suspend_ns = SUSPEND_ANSWER_NS,
             .asked_ns = 10 * NS_PER_S,
             .aborted_ns = 10 * NS_PER_S,
-            .killed_ns = 30 * NS_PER_S},
+            .killed_ns = 30 * NS_PER_S,
+            .hurried_ns = 5 * NS_PER_S},
     };
 }
 
@@ -124,6 +127,7 @@ static int greet_helper(struct operation *op, struct err *e)
     if (sock < 0)
         return sock;
     close_fd(&op->listen_fd);
+    unlink(op->link_path); /* nobody else comes, and we may be killed */
     op->link_sock = sock;
     op->pidfd = link_peer_pidfd(sock, &op->helper);
 
@@ -278,6 +282,13 @@ int operation_finish(struct operation *op, uint32_t *domid, struct err *e)
         rc = err_set(e, ERR_LOCAL, EPROTO,
             "libxl was through without xmigrate's save helper (LIBXL_SAVE_HELPER)");
     return rc;
+}
+
+void operation_hurry(struct operation *op)
+{
+    op->silent_ns = deadline_earlier(op->silent_ns, op->patience.hurried_ns);
+    op->patience.asked_ns = deadline_earlier(op->patience.asked_ns, HURRIED_PATIENCE_NS);
+    op->patience.aborted_ns = deadline_earlier(op->patience.aborted_ns, HURRIED_PATIENCE_NS);
 }
 
 /* --- stopping --- */

@@ -42,6 +42,7 @@ struct operation_patience {
     int64_t asked_ns;   /* the helper, asked over the link */
     int64_t aborted_ns; /* libxl, told to abort */
     int64_t killed_ns;  /* the kernel, and libxl after that */
+    int64_t hurried_ns; /* anybody, to say something while the guest of a live move stands still */
 };
 
 struct operation {
@@ -80,6 +81,9 @@ void operation_init(struct operation *op, const struct operation_owner *owner, v
 /* Before any thread exists: the environment for libxl and the helper (there is one of it in a
  * process, so one operation at a time), and where they will meet us. */
 int operation_prepare(struct operation *op, struct err *e);
+
+/* From now on the guest stands still: a helper is given up, and ended, sooner. */
+void operation_hurry(struct operation *op);
 
 int operation_suspend(struct operation *op, uint32_t domid, bool live, struct err *e);
 /* As xl_async_restore(). */

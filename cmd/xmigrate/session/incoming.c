@@ -3,7 +3,7 @@
 
 #include "base/deadline.h"
 #include "base/io.h"
-#include "crypto/peer.h"
+#include "crypto/recheck.h"
 #include "transport/tcp.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* TLS, hello and offer: a peer that means it needs a moment. */
+/* Hello and offer: a peer that means it needs a moment. */
 #define OPEN_LIMIT_NS (10 * NS_PER_S)
 
 static void log_below(void *arg, enum log_level level, const char *line)
@@ -42,35 +42,27 @@ static void name_peer(struct incoming *in)
         snprintf(in->who + len, sizeof(in->who) - len, " (%s)", in->peer.name);
 }
 
-int incoming_open(struct incoming *in, int fd, const struct preamble *preamble, struct err *e)
+int incoming_open(struct incoming *in, int fd, const struct caller *caller, struct err *e)
 {
-    struct peer_params params = {
-        .lane = LANE_CONTROL,
-        .rights = TRUST_SEND | TRUST_STATUS,
-        .stall_ns = in->o->silent_ns,
-        .deadline_ns = deadline_in(OPEN_LIMIT_NS),
-    };
+    char name[CHANNEL_NAME_BYTES];
     struct channel *ch;
-    int rc = 0;
+    int rc;
 
-    tcp_tune(fd, in->o->silent_ns);
-    tcp_describe_peer(fd, in->who, sizeof(in->who));
-    if (!in->o->insecure)
-        rc = tls_open(&in->tls, in->o->config_dir, e);
-    if (rc) {
-        close(fd);
-        return rc;
-    }
-    params.tls = in->tls;
-    rc = peer_accept(fd, preamble, &params, &ch, &in->peer, e);
+    in->peer = caller->peer;
+    snprintf(in->who, sizeof(in->who), "%s", caller->from);
+    snprintf(name, sizeof(name), "control from %s", caller->from);
+    rc = tcp_channel(fd, name, NULL, in->o->silent_ns, &ch, e);
     if (rc)
         return rc;
     control_init(&in->control, ch);
     rc = mailbox_start(&in->box, &in->control, in->o->silent_ns, e);
-    if (rc)
+    if (rc) {
         control_close(&in->control);
-    else
-        name_peer(in);
+        return rc;
+    }
+    if (!in->o->insecure)
+        rc = peer_recheck(in->o->config_dir, &in->peer, e);
+    name_peer(in);
     return rc;
 }
 
@@ -131,7 +123,7 @@ static bool may_send(const struct incoming *in, struct err *e)
 {
     char rights[TRUST_RIGHTS_BYTES];
 
-    if (!in->tls || (in->peer.rights & TRUST_SEND))
+    if (in->o->insecure || (in->peer.rights & TRUST_SEND))
         return true;
     err_set(e, ERR_REFUSED, EACCES,
         "the destination trusts this host, but not to send guests; to change that, run there: "
@@ -156,14 +148,6 @@ static int hear_what_it_wants(struct incoming *in, int64_t deadline_ns, struct e
     if (type != CONTROL_OFFER)
         return refuse_frame(in, type, CONTROL_OFFER, e);
     return may_send(in, e) ? message_parse_offer(body, len_bytes, &in->offer, e) : -e->code;
-}
-
-int incoming_await_word(struct incoming *in, struct err *e)
-{
-    const int rc = io_wait(
-        mailbox_event_fd(in->box), POLLIN, in->cancel, deadline_in(OPEN_LIMIT_NS));
-
-    return rc ? err_set(e, ERR_PEER, -rc, "%s: no word from it: %s", in->who, io_strerror(rc)) : 0;
 }
 
 int incoming_hear_offer(struct incoming *in, struct err *e)
@@ -226,7 +210,5 @@ void incoming_close(struct incoming *in)
         in->box = NULL;
         control_close(&in->control);
     }
-    tls_close(in->tls);
-    in->tls = NULL;
     message_offer_clear(&in->offer);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The destination's half of the conversation: the control connection of one migration that comes
- * here, from its preamble to the source's goodbye.
+ * here, from its first frame to the source's goodbye.
  *
  * Everything here belongs to one thread, the story's; the mailbox has its own beside it.
  */
@@ -10,11 +10,10 @@
 
 #include "base/cancel.h"
 #include "base/log.h"
-#include "cmd/xmigrate/session/listener.h"
+#include "cmd/xmigrate/session/listen_options.h"
 #include "cmd/xmigrate/session/mailbox.h"
 #include "cmd/xmigrate/session/messages.h"
-#include "crypto/tls.h"
-#include "transport/preamble.h"
+#include "cmd/xmigrate/session/caller.h"
 
 struct incoming {
     const struct listen_options *o;
@@ -24,8 +23,7 @@ struct incoming {
     char prefix[XL_NAME_BYTES + 4];
     char who[128]; /* the source, for messages */
 
-    struct tls_context *tls; /* NULL: --insecure */
-    struct tls_peer peer;
+    struct tls_peer peer; /* empty with --insecure */
     struct control control;
     struct mailbox *box; /* NULL: not open */
     int64_t ping_ns;     /* when the next one is due */
@@ -38,11 +36,9 @@ struct incoming {
 void incoming_init(struct incoming *in, const struct listen_options *o, const struct log *log,
     const struct cancel *cancel);
 
-/* Owns fd, whose preamble was read. Until TLS is done nobody can be told of a failure. */
-int incoming_open(struct incoming *in, int fd, const struct preamble *preamble, struct err *e);
-
-/* Until it says anything at all. */
-int incoming_await_word(struct incoming *in, struct err *e);
+/* Owns fd, which a relay passes the peer's frames through. Does not believe the relay who that
+ * is. */
+int incoming_open(struct incoming *in, int fd, const struct caller *caller, struct err *e);
 
 /* HELLO both ways, and the offer, or a question. */
 int incoming_hear_offer(struct incoming *in, struct err *e);

@@ -5,6 +5,7 @@
 #include "base/packet.h"
 #include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/session/acceptor.h"
+#include "cmd/xmigrate/session/relay.h"
 #include "cmd/xmigrate/session/router.h"
 #include "cmd/exit_codes.h"
 #include "cmd/signals.h"
@@ -34,7 +35,8 @@
 struct listener {
     struct listen_options o; /* as they were given, with our policy */
     struct policy policy;
-    int reload_fd; /* SIGHUP makes it readable */
+    struct confinement confinement; /* of the acceptor and the relays */
+    int reload_fd;                  /* SIGHUP makes it readable */
     const struct listen_work *work;
     const struct log *log;
     pid_t acceptor;
@@ -107,13 +109,16 @@ static int accept_until_told(const struct listener *l, int listen_fd, int router
     };
     struct err e = ERR_INIT;
     uint8_t begin;
-    int none;
+    int none, rc;
 
     setsid();
     prctl(PR_SET_NAME, "xmigrate-accept");
-    if (packet_recv(router_sock, &begin, sizeof(begin), &none, NULL, DEADLINE_NEVER) < 0)
+    rc = confine_self(&l->confinement, &e);
+    if (!rc && packet_recv(router_sock, &begin, sizeof(begin), &none, NULL, DEADLINE_NEVER) < 0)
         return EXIT_DONE;
-    if (!acceptor_run(&p, &e))
+    if (!rc)
+        rc = acceptor_run(&p, &e);
+    if (!rc)
         return EXIT_DONE;
     log_error(l->log, "%s", e.text);
     return EXIT_REFUSED;
@@ -156,11 +161,18 @@ static void stop_acceptor(struct listener *l)
 
 /* --- the listener --- */
 
-static int serve(void *arg, int fd, const struct preamble *preamble, int router_sock)
+static int relay(void *arg, int fd, const struct preamble *preamble, int router_sock)
 {
     const struct listener *l = arg;
 
-    return l->work->serve(&l->o, l->log, fd, preamble, router_sock);
+    return relay_main(&l->o, l->log, fd, preamble, router_sock);
+}
+
+static int serve(void *arg, int fd, const struct caller *caller, int router_sock)
+{
+    const struct listener *l = arg;
+
+    return l->work->serve(&l->o, l->log, fd, caller, router_sock);
 }
 
 /* For migrations to come; those under way have heard theirs. */
@@ -211,6 +223,7 @@ static int serve_all(struct listener *l, uint16_t port, struct cancel *cancel, s
         .acceptor_sock = l->acceptor_sock,
         .log = l->log,
         .cancel = cancel,
+        .relay = relay,
         .serve = serve,
         .wake = reload,
         .arg = l,
@@ -271,7 +284,10 @@ int listen_main(
         return EXIT_REFUSED;
     *l = (struct listener){.o = *o, .work = work, .log = log, .reload_fd = -1, .acceptor_sock = -1};
     l->o.policy = &l->policy;
+    l->o.confinement = &l->confinement;
     rc = policy_load(&l->policy, o->config_dir, &e);
+    if (!rc && !o->as_root)
+        rc = confine_prepare(&l->confinement, &e);
     if (!rc)
         rc = xl_prepare_process(&e);
     if (!rc)

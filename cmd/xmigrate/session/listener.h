@@ -8,21 +8,8 @@
 #define CMD_XMIGRATE_SESSION_LISTENER_H
 
 #include "base/log.h"
-#include "cmd/xmigrate/session/policy.h"
-#include "transport/preamble.h"
-
-#include <stdbool.h>
-#include <stdint.h>
-
-struct listen_options {
-    const char *address; /* NULL: all */
-    uint16_t port;       /* 0: any free one */
-    const char *config_dir;
-    bool insecure;
-    int64_t silent_ns;           /* a peer that says nothing for so long is dead */
-    int64_t start_ns;            /* READY to GO */
-    const struct policy *policy; /* the listener sets it, and reads it anew on SIGHUP */
-};
+#include "cmd/xmigrate/session/caller.h"
+#include "cmd/xmigrate/session/listen_options.h"
 
 /* What is done in processes of its own; both return an exit code. */
 struct listen_work {
@@ -31,10 +18,10 @@ struct listen_work {
     /* Then, while connections are taken already: the other ends are asked about what that left
      * open. */
     int (*resolve)(const struct listen_options *o, const struct log *log);
-    /* With a new migration: its control connection, whose preamble was read, and where its other
+    /* With a new migration: its control connection, through its relay, and where its other
      * connections come from; both become the callee's. */
     int (*serve)(const struct listen_options *o, const struct log *log, int fd,
-        const struct preamble *preamble, int router_sock);
+        const struct caller *caller, int router_sock);
 };
 
 /* Runs until SIGTERM or SIGINT, fails when the policy cannot be read; returns the exit code.

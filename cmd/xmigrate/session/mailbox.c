@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -15,6 +16,7 @@ struct mailbox {
     struct control *control;
     int64_t silent_ns;
     int event_fd;
+    atomic_int_fast64_t heard_ns; /* the thread writes it */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t taken;
@@ -58,6 +60,8 @@ static void *run(void *arg)
         do {
             box->result = control_recv(box->control, &box->type, box->bodies[box->filled],
                 &box->len_bytes, deadline_in(box->silent_ns), &box->e);
+            if (!box->result)
+                atomic_store(&box->heard_ns, now_ns());
         } while (!box->result && box->type == CONTROL_PING);
         if (box->result == -ENODATA)
             err_set(&box->e, ERR_PEER, ECONNRESET, "%s: closed by the other end",
@@ -74,6 +78,7 @@ int mailbox_start(struct mailbox **out, struct control *control, int64_t silent_
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for the control connection");
     box->control = control;
     box->silent_ns = silent_ns;
+    atomic_init(&box->heard_ns, now_ns());
     box->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (box->event_fd < 0) {
         const int rc = err_sys(e, ERR_LOCAL, errno, "cannot make an eventfd");
@@ -95,6 +100,11 @@ int mailbox_start(struct mailbox **out, struct control *control, int64_t silent_
     }
     *out = box;
     return 0;
+}
+
+int64_t mailbox_heard_ns(const struct mailbox *box)
+{
+    return atomic_load(&box->heard_ns);
 }
 
 int mailbox_event_fd(const struct mailbox *box)

@@ -17,6 +17,9 @@ struct mailbox;
 /* The connection stays the caller's, who still sends on it and closes it after the stop. */
 int mailbox_start(struct mailbox **box, struct control *control, int64_t silent_ns, struct err *e);
 
+/* When the last frame came, PINGs too. */
+int64_t mailbox_heard_ns(const struct mailbox *box);
+
 /* Readable while mailbox_take() has something to say. */
 int mailbox_event_fd(const struct mailbox *box);
 

@@ -25,7 +25,7 @@
 #include "transport/control.h"
 
 /* How often each side says PING. */
-enum { MESSAGE_PING_S = 5 };
+enum { MESSAGE_PING_S = 1 };
 
 /* Nobody means more by it. */
 #define MESSAGE_MAX_FINISH_NS (24 * 3600 * NS_PER_S)
@@ -40,10 +40,11 @@ struct message_offer {
     char uuid[XL_UUID_TEXT_BYTES];
     char type[8]; /* "pv", "pvh", "hvm" */
     bool live;
-    bool measure;   /* only what a migration would meet */
-    bool early;     /* the devices may be connected while the guest runs, as far as we know */
-    unsigned lanes; /* wanted */
-    char *config;   /* libxl's JSON; malloc'ed when parsed: message_offer_clear() */
+    bool measure;          /* only what a migration would meet */
+    bool early;            /* devices may be connected while the guest runs, as far as we know */
+    unsigned lanes;        /* wanted */
+    char device_model[16]; /* an HVM guest's: its version, "7.2"; "" otherwise */
+    char *config;          /* libxl's JSON; malloc'ed when parsed: message_offer_clear() */
 };
 
 struct message_accept {

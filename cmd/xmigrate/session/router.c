@@ -7,6 +7,7 @@
 #include "cmd/signals.h"
 #include "cmd/xmigrate/session/crowd.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -21,14 +22,19 @@
 
 enum { MAX_CHILDREN = ROUTER_MAX_HALF_OPEN + ROUTER_MAX_MIGRATIONS };
 
-/* What a child says: one of these, and tokens behind REGISTER. */
-enum word { ADMITTED = 1, REGISTER = 2 };
-enum { MOST_SAID_BYTES = 1 + ROUTER_MAX_TOKENS * PREAMBLE_TOKEN_BYTES };
+/* What a child says: one of these, then a struct caller or tokens. */
+enum word { ADMIT = 1, REGISTER = 2 };
+enum {
+    ADMIT_BYTES = 1 + sizeof(struct caller),
+    REGISTER_BYTES = 1 + ROUTER_MAX_TOKENS * PREAMBLE_TOKEN_BYTES,
+    MOST_SAID_BYTES = (int)ADMIT_BYTES > (int)REGISTER_BYTES ? (int)ADMIT_BYTES
+                                                             : (int)REGISTER_BYTES,
+};
 
 struct child {
     int sock;
     pid_t pid;
-    int conn; /* until it has said that it knows its peer; then -1 */
+    int conn; /* a relay's, whose peer is not known yet; -1: it is a migration */
     struct crowd_address from;
     unsigned token_count; /* that were not used yet */
     uint8_t tokens[ROUTER_MAX_TOKENS][PREAMBLE_TOKEN_BYTES];
@@ -42,20 +48,21 @@ struct router {
 
 /* --- the child's side --- */
 
-static int tell(int sock, const void *said, size_t len_bytes, struct err *e)
+static int tell(int sock, const void *said, size_t len_bytes, int fd, struct err *e)
 {
-    const int rc = packet_send(sock, said, len_bytes, -1, NULL, deadline_in(SEND_LIMIT_NS));
+    const int rc = packet_send(sock, said, len_bytes, fd, NULL, deadline_in(SEND_LIMIT_NS));
 
     return rc ? err_set(e, ERR_LOCAL, -rc, "cannot tell the listener of the connection: %s",
                     io_strerror(rc))
               : 0;
 }
 
-int router_tell_admitted(int sock, struct err *e)
+int router_admit(int sock, const struct caller *a, int fd, struct err *e)
 {
-    const uint8_t said = ADMITTED;
+    uint8_t said[ADMIT_BYTES] = {ADMIT};
 
-    return tell(sock, &said, sizeof(said), e);
+    memcpy(said + 1, a, sizeof(*a));
+    return tell(sock, said, sizeof(said), fd, e);
 }
 
 int router_register(int sock, unsigned count, const uint8_t *tokens, struct err *e)
@@ -66,7 +73,7 @@ int router_register(int sock, unsigned count, const uint8_t *tokens, struct err 
     if (count > ROUTER_MAX_TOKENS)
         return err_set(e, ERR_INTERNAL, EINVAL, "more tokens than lanes");
     memcpy(said + 1, tokens, len_bytes);
-    return tell(sock, said, 1 + len_bytes, e);
+    return tell(sock, said, 1 + len_bytes, -1, e);
 }
 
 int router_next(
@@ -117,7 +124,7 @@ static const struct child *use_token(struct router *r, const uint8_t *token)
 
         for (unsigned j = 0; j < c->token_count; j++)
             if (!memcmp(c->tokens[j], token, PREAMBLE_TOKEN_BYTES)) {
-                memcpy(c->tokens[j], c->tokens[--c->token_count], PREAMBLE_TOKEN_BYTES);
+                memmove(c->tokens[j], c->tokens[--c->token_count], PREAMBLE_TOKEN_BYTES);
                 return c;
             }
     }
@@ -133,42 +140,6 @@ static unsigned count_migrations(const struct router *r)
     return count;
 }
 
-static bool heed(struct child *c, const uint8_t *said, size_t len_bytes)
-{
-    if (said[0] == ADMITTED && len_bytes == 1) {
-        let_go_of_conn(c);
-        return true;
-    }
-    if (said[0] != REGISTER || (len_bytes - 1) % PREAMBLE_TOKEN_BYTES || is_half_open(c))
-        return false;
-    c->token_count = (unsigned)(len_bytes - 1) / PREAMBLE_TOKEN_BYTES;
-    memcpy(c->tokens, said + 1, len_bytes - 1);
-    return true;
-}
-
-/* False: the child is gone, or talks nonsense and might as well be. */
-static bool hear_child(struct child *c)
-{
-    uint8_t said[MOST_SAID_BYTES];
-    ssize_t n;
-    int fd;
-
-    while ((n = packet_recv(c->sock, said, sizeof(said), &fd, NULL, now_ns())) > 0) {
-        if (fd >= 0)
-            close(fd);
-        if (!heed(c, said, (size_t)n))
-            return false;
-    }
-    return n == -ETIMEDOUT;
-}
-
-static void hear_children(struct router *r)
-{
-    for (unsigned i = r->count; i-- > 0;)
-        if (!hear_child(&r->children[i]))
-            drop_child(r, i);
-}
-
 /* Everything of the router's that a child has no business with. */
 static void close_inherited(struct router *r)
 {
@@ -177,9 +148,8 @@ static void close_inherited(struct router *r)
         drop_child(r, r->count - 1);
 }
 
-/* fd stays the caller's. */
-static int start_child(struct router *r, int fd, const struct preamble *preamble,
-    const struct crowd_address *from, struct err *e)
+/* A process with a socket to here. 0 in it, with *sock as its end; its pid here, with ours. */
+static pid_t fork_child(struct router *r, int *sock, struct err *e)
 {
     int pair[2];
 
@@ -195,18 +165,111 @@ static int start_child(struct router *r, int fd, const struct preamble *preamble
         close(pair[1]);
         return rc;
     }
+    *sock = pair[!pid];
+    close(pair[!!pid]);
     if (!pid) {
         signals_reset();
         setsid(); /* it outlives the listener and its terminal */
         close_inherited(r);
-        close(pair[0]);
-        _exit(r->p->serve(r->p->arg, fd, preamble, pair[1]));
     }
-    close(pair[1]);
-    r->children[r->count++] = (struct child){
-        .sock = pair[0], .pid = pid, .conn = fd, .from = *from};
+    return pid;
+}
+
+/* fd is the router's as long as it is half-open. */
+static int start_relay(struct router *r, int fd, const struct preamble *preamble,
+    const struct crowd_address *from, struct err *e)
+{
+    int sock;
+    const pid_t pid = fork_child(r, &sock, e);
+
+    if (pid < 0)
+        return pid;
+    if (!pid)
+        _exit(r->p->relay(r->p->arg, fd, preamble, sock));
+    r->children[r->count++] = (struct child){.sock = sock, .pid = pid, .conn = fd, .from = *from};
     log_debug(r->p->log, "process %d takes care of a new connection", (int)pid);
     return 0;
+}
+
+static int start_serving(struct router *r, int fd, const struct caller *caller, struct err *e)
+{
+    int sock;
+    const pid_t pid = fork_child(r, &sock, e);
+
+    if (pid < 0)
+        return pid;
+    if (!pid)
+        _exit(r->p->serve(r->p->arg, fd, caller, sock));
+    r->children[r->count++] = (struct child){.sock = sock, .pid = pid, .conn = -1};
+    return 0;
+}
+
+/* --- what children say --- */
+
+static bool is_text(const char *text, size_t size)
+{
+    size_t len = 0;
+
+    while (len < size && isprint((unsigned char)text[len]))
+        len++;
+    return len < size && !text[len];
+}
+
+/* A relay has let somebody in; its part here is over. */
+static void admit(struct router *r, const struct caller *a, int fd)
+{
+    struct err e = ERR_INIT;
+
+    if (!is_text(a->from, sizeof(a->from)) || !is_text(a->peer.name, sizeof(a->peer.name)) ||
+        !is_text(a->peer.fingerprint, sizeof(a->peer.fingerprint)))
+        log_error(r->p->log, "a relay talks nonsense");
+    else if (count_migrations(r) >= ROUTER_MAX_MIGRATIONS)
+        log_error(r->p->log, "%s: too many migrations at once", a->from);
+    else if (start_serving(r, fd, a, &e))
+        log_error(r->p->log, "%s: %s", a->from, e.text);
+}
+
+/* False: there is nothing more to hear from that child, or it talks nonsense. */
+static bool heed(struct router *r, unsigned i, const uint8_t *said, size_t len_bytes, int fd)
+{
+    struct child *c = &r->children[i];
+    struct caller a;
+
+    if (said[0] == ADMIT && len_bytes == ADMIT_BYTES && is_half_open(c) && fd >= 0) {
+        memcpy(&a, said + 1, sizeof(a));
+        admit(r, &a, fd);
+        return false;
+    }
+    if (said[0] != REGISTER || len_bytes > REGISTER_BYTES ||
+        (len_bytes - 1) % PREAMBLE_TOKEN_BYTES || is_half_open(c))
+        return false;
+    c->token_count = (unsigned)(len_bytes - 1) / PREAMBLE_TOKEN_BYTES;
+    memcpy(c->tokens, said + 1, len_bytes - 1);
+    return true;
+}
+
+static bool hear_child(struct router *r, unsigned i)
+{
+    uint8_t said[MOST_SAID_BYTES];
+    bool more = true;
+    ssize_t n = 0;
+    int fd;
+
+    while (more &&
+           (n = packet_recv(r->children[i].sock, said, sizeof(said), &fd, NULL, now_ns())) > 0) {
+        more = heed(r, i, said, (size_t)n, fd);
+        if (fd >= 0)
+            close(fd);
+    }
+    return more && n == -ETIMEDOUT;
+}
+
+/* Those that come meanwhile are behind the others, and have said nothing. */
+static void hear_children(struct router *r)
+{
+    for (unsigned i = r->count; i-- > 0;)
+        if (!hear_child(r, i))
+            drop_child(r, i);
 }
 
 /* --- connections --- */
@@ -247,7 +310,7 @@ static enum preamble_status start_migration(
     if (count_migrations(r) >= ROUTER_MAX_MIGRATIONS)
         return PREAMBLE_BUSY;
     make_room(r, &from);
-    if (start_child(r, *fd, preamble, &from, &e)) {
+    if (start_relay(r, *fd, preamble, &from, &e)) {
         log_error(r->p->log, "%s", e.text);
         return PREAMBLE_BUSY;
     }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The router: the listener's own loop. What the acceptor has read a preamble of comes here: it
- * forks a process for a new migration, or passes the connection to the process whose token it
- * shows. It reads packets of our own processes, of fixed sizes, and nothing from the network.
+ * forks a relay for a new migration, and its process once that has let it in, or passes the
+ * connection to the process whose token it shows. It reads packets of our own processes, of fixed
+ * sizes, and nothing from the network.
  *
  * Processes whose peer has not proven who it is are bounded (crowd.h); the connection of the one
  * that has to go is shut down, which ends it.
@@ -15,6 +16,7 @@
 #include "base/cancel.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "cmd/xmigrate/session/caller.h"
 #include "transport/preamble.h"
 
 #include <stdint.h>
@@ -31,9 +33,11 @@ struct router_params {
     const struct log *log;
     struct cancel *cancel; /* ends the loop */
 
-    /* In the child, which has nothing else open: serve one migration on its first connection;
-     * returns the exit code. Both descriptors are the child's. */
-    int (*serve)(void *arg, int fd, const struct preamble *preamble, int router_sock);
+    /* In a child, which has nothing else open; both return the exit code, and the descriptors are
+     * the child's. A new control connection, whose preamble was read: */
+    int (*relay)(void *arg, int fd, const struct preamble *preamble, int router_sock);
+    /* One that a relay has let in; fd carries its frames. */
+    int (*serve)(void *arg, int fd, const struct caller *caller, int router_sock);
     /* NULL, or what is to be done here whenever wake_fd is readable. */
     void (*wake)(void *arg);
     int wake_fd;
@@ -43,14 +47,14 @@ struct router_params {
 /* Until cancelled. 0 or -errno. Children live on. */
 int router_run(const struct router_params *p, struct err *e);
 
-/* Child: the peer has proven who it is. An error: the router had no room for it. */
-int router_tell_admitted(int router_sock, struct err *e);
+/* Relay: the peer has proven who it is. The migration's process gets a duplicate of fd. */
+int router_admit(int router_sock, const struct caller *a, int fd, struct err *e);
 
-/* Child: connections with these tokens, one behind the other, come to router_sock; each is good for
- * one. */
+/* Migration: connections with these tokens, one behind the other, come to router_sock; each is good
+ * for one. */
 int router_register(int router_sock, unsigned count, const uint8_t *tokens, struct err *e);
 
-/* Child: the next connection, with its preamble as it was read. The descriptor is the caller's.
+/* Migration: the next connection, with its preamble as it was read. The descriptor is the caller's.
  * -ENODATA without an error: the router is gone and no more will come. -ETIMEDOUT: none yet. */
 int router_next(int router_sock, uint8_t preamble[static PREAMBLE_BYTES], int *fd,
     int64_t deadline_ns, struct err *e);

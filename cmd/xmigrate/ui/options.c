@@ -16,9 +16,8 @@ enum { DEFAULT_MAX_LANES = 8, DEFAULT_MAX_ROUNDS = 30 };
 #define DEFAULT_CONNECT_NS  (10 * NS_PER_S)
 #define DEFAULT_SILENT_NS   (30 * NS_PER_S)
 #define DEFAULT_SUSPEND_NS  (60 * NS_PER_S)
-#define DEFAULT_START_NS    (30 * NS_PER_S)
 
-/* Both ends speak every 5 s: below that a healthy peer would count as dead. */
+/* Below that a healthy peer or helper on a busy machine would count as dead. */
 #define LEAST_SILENT_NS (6 * NS_PER_S)
 #define LEAST_LIMIT_NS  (100 * NS_PER_MS)
 #define MOST_LIMIT_NS   (24 * 3600 * NS_PER_S)
@@ -53,6 +52,7 @@ enum option_id {
     OPT_START_TIMEOUT,
     OPT_CONFIG_DIR,
     OPT_INSECURE,
+    OPT_AS_ROOT,
     OPT_FORCE,
     OPT_JSON,
     OPT_QUIET,
@@ -108,6 +108,7 @@ static const struct rule {
         IN_SEND | IN(MODE_LISTEN)},
     [OPT_CONFIG_DIR] = {"config-dir", "a directory", IN_MOVE | IN_ASK | IN_TRUST},
     [OPT_INSECURE] = {"insecure", NULL, IN_MOVE},
+    [OPT_AS_ROOT] = {"as-root", NULL, IN(MODE_LISTEN)},
     [OPT_FORCE] = {"force", NULL, IN(MODE_RESUME)},
     [OPT_JSON] = {"json", NULL, IN_REACH},
     [OPT_QUIET] = {"quiet", NULL, IN_CHANGE},
@@ -247,6 +248,9 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
     case OPT_INSECURE:
         o->insecure = true;
         return 0;
+    case OPT_AS_ROOT:
+        o->as_root = true;
+        return 0;
     case OPT_FORCE:
         o->force = true;
         return 0;
@@ -357,7 +361,6 @@ int options_parse(struct options *o, int argc, char *const argv[], unsigned core
         .connect_ns = DEFAULT_CONNECT_NS,
         .silent_ns = DEFAULT_SILENT_NS,
         .suspend_ns = DEFAULT_SUSPEND_NS,
-        .start_ns = DEFAULT_START_NS,
         .config_dir = CONFIG_DIR_DEFAULT,
         .log_level = LOG_INFO,
     };

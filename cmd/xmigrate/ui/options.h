@@ -33,6 +33,11 @@ enum mode {
     MODE_VERSION,
 };
 
+/* From the guest's suspend to its start at the other host: usually, and where libxl takes long (a
+ * device model, many devices). What a receiver allows a source is the longer one. */
+#define START_NS      (10 * NS_PER_S)
+#define SLOW_START_NS (30 * NS_PER_S)
+
 /* Strings without an array of their own point into argv. */
 struct options {
     enum mode mode;
@@ -56,10 +61,11 @@ struct options {
     int64_t connect_ns; /* limit for the first connection */
     int64_t silent_ns;  /* a peer or helper that is silent for this long is dead */
     int64_t suspend_ns; /* asked to suspend until suspended */
-    int64_t start_ns;   /* suspended until started at the destination */
+    int64_t start_ns; /* suspended until started at the destination; 0: as is usual for the guest */
 
     const char *config_dir;
     bool insecure;
+    bool as_root;
     bool force;
     bool json;
     enum log_level log_level;

@@ -1,14 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A library to preload into xmigrate: at a call that a test names, the process is killed, or the
- * call waits or fails.
+ * A library to preload into xmigrate: at a call that a test names, the process is killed or
+ * stopped, or the call waits or fails. It stands before xensim's library, so it sees hypercalls and
+ * libxl too.
  *
  * FAULT_IN  a word of the command line (--live, --listen): other processes are left alone
  * FAULT     CALL:WORD:WHAT, where CALL is
  *             write   the bytes written hold WORD (events on standard output, frames in clear)
  *             fsync   the file holds WORD
  *             after   like write; WHAT comes at the N-th call of any kind behind it (FAULT_NTH)
- *           and WHAT is kill, fail, or sleep=SECONDS
+ *             call    WORD is the call's name (below; any: all of them); WHAT comes at the N-th,
+ * and with FAULT_LAST=M at all others up to the M-th and WHAT is kill, stop, fail, fail=ERRNO,
+ * sleep=SECONDS, or page: of the frames that are mapped one is missing
+ *
+ * For `call`, files that several processes share:
+ * FAULT_GATE   calls count once it is there
+ * FAULT_OPENS  whoever writes this word makes it, wherever FAULT_IN is
+ * FAULT_COUNT  eight bytes: how many calls were counted
+ * FAULT_LOG    a line for each strike: CLOCK_MONOTONIC's ns, process, call
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -20,15 +29,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
+#include <xen/xen.h>
+#include <xen/sys/privcmd.h>
 
 static struct {
-    bool on;
+    bool on, by_name;
     char call[16], word[64], what[32];
-    long nth;
+    long nth, last;
+    const char *gate, *opens, *log, *state_dir;
+    _Atomic int64_t *count; /* of the calls; shared by all processes if FAULT_COUNT is given */
 } fault;
+
+static _Atomic int64_t own_count;
 
 static atomic_long since = -1; /* calls behind the word; -1: it was not written yet */
 
@@ -48,24 +68,98 @@ __attribute__((constructor)) static void read_environment(void)
     const char *text = getenv("FAULT"), *in = getenv("FAULT_IN");
 
     fault.nth = atol(getenv("FAULT_NTH") ?: "1");
+    fault.last = atol(getenv("FAULT_LAST") ?: "0");
+    fault.gate = getenv("FAULT_GATE");
+    fault.opens = getenv("FAULT_OPENS");
+    fault.log = getenv("FAULT_LOG");
+    fault.state_dir = getenv("XMIGRATE_STATE_DIR") ?: getenv("XMIGRATE_RUN_DIR") ?: "/none";
+    fault.count = &own_count;
     fault.on = text && in &&
                sscanf(text, "%15[^:]:%63[^:]:%31[^:]", fault.call, fault.word, fault.what) == 3 &&
                is_in_command_line(in);
+    fault.by_name = fault.on && !strcmp(fault.call, "call");
+    if (fault.by_name && getenv("FAULT_COUNT")) {
+        const int fd = open(getenv("FAULT_COUNT"), O_RDWR | O_CLOEXEC);
+        void *map = fd < 0 ? MAP_FAILED : mmap(NULL, 8, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+        if (map != MAP_FAILED)
+            fault.count = map;
+        if (fd >= 0)
+            close(fd);
+    }
 }
 
-/* True: the call is to fail. */
+static void log_strike(const char *call)
+{
+    const int fd = fault.log ? open(fault.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)
+                             : -1;
+    struct timespec t;
+
+    if (fd < 0)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    dprintf(fd, "%lld %d %s\n", t.tv_sec * 1000000000ll + t.tv_nsec, (int)getpid(), call);
+    close(fd);
+}
+
+/* True: the call is to fail, with errno as it is now. */
 static bool strike(void)
 {
+    errno = EIO;
+    if (!strncmp(fault.what, "fail=", 5))
+        errno = atoi(fault.what + 5);
+    if (!strcmp(fault.what, "stop"))
+        kill(getpid(), SIGSTOP);
     if (!strcmp(fault.what, "kill"))
         kill(getpid(), SIGKILL);
     if (!strncmp(fault.what, "sleep=", 6))
         usleep((useconds_t)(atof(fault.what + 6) * 1e6));
-    return !strcmp(fault.what, "fail");
+    return !strncmp(fault.what, "fail", 4) || !strcmp(fault.what, "page");
 }
 
-static bool has_word(const void *data, size_t len)
+static bool gate_is_open(void)
 {
-    return memmem(data, len, fault.word, strlen(fault.word));
+    static atomic_bool open;
+
+    if (!open && (!fault.gate || !access(fault.gate, F_OK)))
+        open = true;
+    return open;
+}
+
+static bool pass_call(const char *name, const char *other)
+{
+    if (!fault.by_name || !gate_is_open() ||
+        (strcmp(fault.word, "any") && strcmp(fault.word, name) &&
+            (!other || strcmp(fault.word, other))))
+        return false;
+
+    const int64_t n = ++*fault.count;
+
+    if (n != fault.nth && (n < fault.nth || n > fault.last))
+        return false;
+    log_strike(name);
+    return strike();
+}
+
+/* Is it a file of the journal? */
+static bool is_state(int fd, const char *path)
+{
+    char text[512], link[64];
+
+    if (!path) {
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+
+        const ssize_t n = readlink(link, text, sizeof(text) - 1);
+
+        text[n < 0 ? 0 : n] = '\0';
+        path = text;
+    }
+    return !strncmp(path, fault.state_dir, strlen(fault.state_dir));
+}
+
+static const char *disk(int fd, const char *path)
+{
+    return fault.by_name && !strcmp(fault.word, "disk") && is_state(fd, path) ? "disk" : NULL;
 }
 
 /* Every call that is watched comes by here. */
@@ -74,14 +168,35 @@ static bool pass(void)
     return fault.on && since >= 0 && ++since == fault.nth && strike();
 }
 
-static bool pass_data(const struct iovec *iov, int count)
+static bool has_text(const struct iovec *iov, int count, const char *word)
 {
-    bool found = false, fails = pass();
-
-    if (!fault.on)
-        return false;
     for (int i = 0; i < count; i++)
-        found |= has_word(iov[i].iov_base, iov[i].iov_len);
+        if (memmem(iov[i].iov_base, iov[i].iov_len, word, strlen(word)))
+            return true;
+    return false;
+}
+
+static void open_gate(const struct iovec *iov, int count)
+{
+    if (!fault.opens || !fault.gate || !has_text(iov, count, fault.opens))
+        return;
+
+    const int fd = open(fault.gate, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    if (fd >= 0)
+        close(fd);
+}
+
+static bool pass_data(int fd, const struct iovec *iov, int count)
+{
+    bool fails = pass() || pass_call("write", disk(fd, NULL));
+
+    open_gate(iov, count);
+    if (!fault.on || fault.by_name)
+        return fails;
+
+    const bool found = has_text(iov, count, fault.word);
+
     if (found && !strcmp(fault.call, "write"))
         fails |= strike();
     if (found && !strcmp(fault.call, "after") && since < 0)
@@ -92,7 +207,7 @@ static bool pass_data(const struct iovec *iov, int count)
 static bool pass_file(int fd)
 {
     char path[64], text[16384];
-    bool fails = pass();
+    bool fails = pass() || pass_call("fsync", disk(fd, NULL));
 
     if (!fault.on || strcmp(fault.call, "fsync"))
         return fails;
@@ -103,37 +218,54 @@ static bool pass_file(int fd)
 
     if (again >= 0)
         close(again);
-    return (n > 0 && has_word(text, (size_t)n) && strike()) || fails;
+    return (n > 0 && memmem(text, (size_t)n, fault.word, strlen(fault.word)) && strike()) || fails;
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
-#define FAIL       (errno = EIO, -1)
+#define FAIL       (errno = errno ?: EIO, -1)
 
 ssize_t write(int fd, const void *buf, size_t len)
 {
     const struct iovec iov = {(void *)buf, len};
 
-    return pass_data(&iov, 1) ? FAIL : REAL(write)(fd, buf, len);
+    return pass_data(fd, &iov, 1) ? FAIL : REAL(write)(fd, buf, len);
+}
+
+ssize_t send(int fd, const void *buf, size_t len, int flags)
+{
+    const struct iovec iov = {(void *)buf, len};
+
+    return pass_data(fd, &iov, 1) ? FAIL : REAL(send)(fd, buf, len, flags);
 }
 
 ssize_t writev(int fd, const struct iovec *iov, int count)
 {
-    return pass_data(iov, count) ? FAIL : REAL(writev)(fd, iov, count);
+    return pass_data(fd, iov, count) ? FAIL : REAL(writev)(fd, iov, count);
 }
 
 ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
-    return pass_data(m->msg_iov, (int)m->msg_iovlen) ? FAIL : REAL(sendmsg)(fd, m, flags);
+    return pass_data(fd, m->msg_iov, (int)m->msg_iovlen) ? FAIL : REAL(sendmsg)(fd, m, flags);
+}
+
+ssize_t read(int fd, void *buf, size_t len)
+{
+    return pass_call("read", NULL) ? FAIL : REAL(read)(fd, buf, len);
+}
+
+ssize_t recv(int fd, void *buf, size_t len, int flags)
+{
+    return pass_call("read", NULL) ? FAIL : REAL(recv)(fd, buf, len, flags);
 }
 
 ssize_t recvmsg(int fd, struct msghdr *m, int flags)
 {
-    return pass() ? FAIL : REAL(recvmsg)(fd, m, flags);
+    return pass() || pass_call("read", NULL) ? FAIL : REAL(recvmsg)(fd, m, flags);
 }
 
 int poll(struct pollfd *fds, nfds_t count, int ms)
 {
-    return pass() ? FAIL : REAL(poll)(fds, count, ms);
+    return pass() || pass_call("poll", NULL) ? FAIL : REAL(poll)(fds, count, ms);
 }
 
 int fsync(int fd)
@@ -141,17 +273,94 @@ int fsync(int fd)
     return pass_file(fd) ? FAIL : REAL(fsync)(fd);
 }
 
+int posix_fallocate(int fd, off_t offset, off_t len)
+{
+    return pass_call("fallocate", disk(fd, NULL)) ? errno : REAL(posix_fallocate)(fd, offset, len);
+}
+
 int rename(const char *from, const char *to)
 {
-    return pass() ? FAIL : REAL(rename)(from, to);
+    return pass() || pass_call("rename", disk(-1, from)) ? FAIL : REAL(rename)(from, to);
 }
 
 int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
 {
-    return pass() ? FAIL : REAL(renameat2)(from_dir, from, to_dir, to, flags);
+    return pass() || pass_call("rename", disk(-1, from))
+               ? FAIL
+               : REAL(renameat2)(from_dir, from, to_dir, to, flags);
 }
 
 int unlink(const char *path)
 {
-    return pass() ? FAIL : REAL(unlink)(path);
+    return pass() || pass_call("unlink", disk(-1, path)) ? FAIL : REAL(unlink)(path);
 }
+
+/* Reading is never refused. */
+int open(const char *path, int flags, ...)
+{
+    const bool writes = flags & (O_CREAT | O_WRONLY | O_RDWR);
+    mode_t mode = 0;
+    va_list args;
+
+    va_start(args, flags);
+    if (flags & (O_CREAT | O_TMPFILE))
+        mode = va_arg(args, mode_t);
+    va_end(args);
+    return writes && pass_call("open", disk(-1, path)) ? FAIL : REAL(open)(path, flags, mode);
+}
+
+/* Of a domctl, which: domctl_N. */
+static bool pass_hypercall(const privcmd_hypercall_t *h)
+{
+    char name[32] = "hypercall";
+
+    if (!fault.by_name)
+        return false;
+    if (h->op == __HYPERVISOR_domctl)
+        snprintf(name, sizeof(name), "domctl_%u", *(const uint32_t *)(uintptr_t)h->arg[0]);
+    else
+        snprintf(name, sizeof(name), "hypercall_%llu", (unsigned long long)h->op);
+    return pass_call(name, "hypercall");
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+    va_list args;
+    void *arg;
+
+    va_start(args, request);
+    arg = va_arg(args, void *);
+    va_end(args);
+    if (request == IOCTL_PRIVCMD_HYPERCALL && pass_hypercall(arg))
+        return FAIL;
+    if (request != IOCTL_PRIVCMD_MMAPBATCH_V2 || !pass_call("map", NULL))
+        return REAL(ioctl)(fd, request, arg);
+    if (strcmp(fault.what, "page"))
+        return FAIL;
+
+    const privcmd_mmapbatch_v2_t *batch = arg;
+    const int rc = REAL(ioctl)(fd, request, arg);
+
+    if (!rc && batch->num)
+        batch->err[batch->num / 2] = -EINVAL;
+    return rc;
+}
+
+/* libxl's, by registers and stack: none has more arguments. */
+#define LIBXL(name)                                                                                \
+    int name(long a, long b, long c, long d, long e, long f, long g, long h);                      \
+    int name(long a, long b, long c, long d, long e, long f, long g, long h)                       \
+    {                                                                                              \
+        return pass_call(#name, "libxl") ? -3 : REAL(name)(a, b, c, d, e, f, g, h);                \
+    }
+
+LIBXL(libxl_domain_info)
+LIBXL(libxl_name_to_domid)
+LIBXL(libxl_retrieve_domain_configuration)
+LIBXL(libxl_domain_suspend)
+LIBXL(libxl_domain_create_restore)
+LIBXL(libxl_domain_rename)
+LIBXL(libxl_domain_unpause)
+LIBXL(libxl_domain_resume)
+LIBXL(libxl_domain_destroy)
+LIBXL(libxl_get_physinfo)

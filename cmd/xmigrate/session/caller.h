@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Whom a relay has let in: what it tells the router, and the router the migration's process. */
+#ifndef CMD_XMIGRATE_SESSION_CALLER_H
+#define CMD_XMIGRATE_SESSION_CALLER_H
+
+#include "crypto/tls_params.h"
+
+enum { CALLER_FROM_BYTES = 64 };
+
+struct caller {
+    struct tls_peer peer;         /* empty with --insecure */
+    char from[CALLER_FROM_BYTES]; /* its address, for messages */
+};
+
+#endif

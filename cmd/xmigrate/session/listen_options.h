@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* How --listen was called, for all the processes that come of it. */
+#ifndef CMD_XMIGRATE_SESSION_LISTEN_OPTIONS_H
+#define CMD_XMIGRATE_SESSION_LISTEN_OPTIONS_H
+
+#include "cmd/confine.h"
+#include "cmd/xmigrate/session/policy.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct listen_options {
+    const char *address; /* NULL: all */
+    uint16_t port;       /* 0: any free one */
+    const char *config_dir;
+    bool insecure;
+    bool as_root;                          /* processes that strangers can reach are not confined */
+    int64_t silent_ns;                     /* a peer that says nothing for so long is dead */
+    int64_t start_ns;                      /* READY to GO */
+    const struct confinement *confinement; /* the listener sets it */
+    const struct policy *policy;           /* the listener sets it, and reads it anew on SIGHUP */
+};
+
+#endif

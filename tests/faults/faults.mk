@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+# Moves with faults, on xensim.
+#
+#   make faults                     60 plans; SEED=1001 N=200 others; part of make check
+#   make check-faults               5,000 of them, hours; a part is SEED=2001 N=1000
+#   make faults-every-call          every process killed at each call from the suspend on
+#   make soak N=2000                moves there and back, eight at once: nothing may grow
+
+SEED ?= 1
+N ?=
+FAULTS_SECONDS ?= 0
+FAULTS := B=$(B) tests/faults/campaign.py
+
+.PHONY: faults check-faults faults-every-call soak
+faults: e2e-tests
+	$(Q)$(FAULTS) --seed $(SEED) --n $(or $(N),60) --seconds $(FAULTS_SECONDS)
+check-faults: e2e-tests
+	$(Q)$(FAULTS) --seed $(SEED) --n $(or $(N),5000)
+faults-every-call: e2e-tests
+	$(Q)$(FAULTS) --every-call
+soak: e2e-tests
+	$(Q)B=$(B) tests/faults/soak.py --n $(or $(N),2000)
