@@ -19,6 +19,7 @@ enum record_type {
     RECORD_LANES_DONE = 0x04,
     RECORD_END = 0x05,
     RECORD_RESULT = 0x06,
+    RECORD_PREPARE = 0x07,
     RECORD_PAGES = 0x10,
     RECORD_LANE_END = 0x11,
     RECORD_FILLER = 0x12,

@@ -110,6 +110,16 @@ int load_check_ready(struct loader *l, struct err *e)
     return l->ops->check_ready(l, e);
 }
 
+int load_prepare(struct loader *l, struct guest_rings *rings, struct err *e)
+{
+    if (!l->ops->prepare)
+        return err_set(e, ERR_PEER, EPROTO, "a PREPARE for a PV guest");
+    if (l->prepared)
+        return err_set(e, ERR_PEER, EPROTO, "PREPARE came twice");
+    l->prepared = true;
+    return l->ops->prepare(l, rings, e);
+}
+
 int load_complete(struct loader *l, struct guest_rings *rings, struct err *e)
 {
     const int rc = restore_limit(l, e);

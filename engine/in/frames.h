@@ -34,6 +34,8 @@
 
 enum { FRAMES_STRIPES = 64, FRAMES_PER_GROUP = 32, EXTENT_GROUPS = EXTENT_FRAMES / 32 };
 
+enum { FRAMES_MAX_FOREIGN = 4 };
+
 /* PV: an aligned run of frames, one of which at least has memory. */
 struct frame_group {
     /* Machine frames have 40 bits: low and high. */
@@ -64,6 +66,10 @@ struct frames {
     atomic_uint group_count;
     atomic_uint_fast64_t populated_pages;
     atomic_uint_fast64_t superpages;
+    /* Frames that belong to whoever has them mapped here (rings): what a stream has for them is
+     * dropped. Set before there are lanes. */
+    uint64_t foreign[FRAMES_MAX_FOREIGN];
+    unsigned foreign_count;
     pthread_mutex_t stripes[FRAMES_STRIPES]; /* of extents: extent mod FRAMES_STRIPES */
 };
 
@@ -99,6 +105,14 @@ static inline struct frame_group *frames_group(const struct frames *f, uint64_t 
     return &f->groups[f->group_of[slot * (size_t)EXTENT_GROUPS +
                                   pfn % EXTENT_FRAMES / FRAMES_PER_GROUP] -
                       1];
+}
+
+static inline bool frames_is_foreign(const struct frames *f, uint64_t pfn)
+{
+    for (unsigned i = 0; i < f->foreign_count; i++)
+        if (f->foreign[i] == pfn)
+            return true;
+    return false;
 }
 
 /* What a mapping wants: the MFN of a PV guest's populated frame, the frame itself of others. */

@@ -306,8 +306,11 @@ static int lanes_pages(
 
     int rc = start_lanes(s, &own);
 
-    while (!rc && s->message.type != RECORD_LANES_DONE)
+    while (!rc && s->message.type != RECORD_LANES_DONE) {
         rc = receive_message(s, &own);
+        if (!rc && s->message.type == RECORD_PREPARE)
+            rc = hook->prepare(hook->arg, &own);
+    }
     if (rc)
         fail(s, &own);
     join_lanes(s);

@@ -300,6 +300,13 @@ static int lanes_state(
     return rc ? explain(s, e) : 0;
 }
 
+static int lanes_prepare(struct out *out, struct err *e)
+{
+    struct out_lanes *s = lanes_of(out);
+
+    return trunk_send_prepare(s->trunk, e) ? explain(s, e) : 0;
+}
+
 /* The receiver's word, or why there is none. */
 static int await_result(
     struct out_lanes *s, int64_t deadline_ns, struct arrival *arrival, struct err *e)
@@ -400,6 +407,7 @@ static const struct out_ops lanes_ops = {
     .begin = lanes_begin,
     .state = lanes_state,
     .round = lanes_round,
+    .prepare = lanes_prepare,
     .commit = lanes_commit,
     .profile = lanes_profile,
     .wire_bytes = lanes_wire_bytes,

@@ -73,6 +73,8 @@ struct out_ops {
     /* Returns when every frame of the job is sent or deferred. */
     int (*round)(
         struct out *out, const struct round_job *job, struct round_counts *counts, struct err *e);
+    /* Between rounds: the receiver is to build all but memory and vCPUs now. NULL: cannot. */
+    int (*prepare)(struct out *out, struct err *e);
     /*
      * All that was sent so far is a whole image, and in place at the other end when this returns,
      * as far as that end can tell: lanes wait for its result, within limit_ns of the last byte, and

@@ -85,7 +85,7 @@ ASKS = {
 
 
 def offer(**change):
-    body = {"name": "g", "uuid": UUID, "type": "pvh", "live": True, "lanes": 2,
+    body = {"name": "g", "uuid": UUID, "type": "pvh", "live": True, "early": True, "lanes": 2,
             "config": json.dumps(config())}
     body.update(change)
     return body

@@ -7,6 +7,7 @@
  *   poke 0 identical: how many frames of guests are numbered as the guest numbers them, and how
  *     many follow the frame of the guest's page before theirs
  *   poke DOMID flip-lapic: change one byte of vCPU 0's LAPIC (PVH), and with the next call back
+ *   poke DOMID param INDEX [VALUE]: an HVM parameter, as it is or set
  *   poke DOMID find FILE: the FRAME that holds just that
  *   poke DOMID tables SECONDS: looks again and again, as the tools do, at the leaf page tables in
  *     which a PV guest maps what Xen shares with it
@@ -248,6 +249,19 @@ static int copy(uint32_t domid, int to_guest, xen_pfn_t frame, const char *path)
     return n != 4096;
 }
 
+static int param(uint32_t domid, uint32_t index, const char *set)
+{
+    uint64_t value = set ? strtoul(set, NULL, 0) : 0;
+    const int rc = set ? xc_hvm_param_set(xch, domid, index, value)
+                       : xc_hvm_param_get(xch, domid, index, &value);
+
+    if (rc)
+        perror("HVM parameter");
+    else
+        printf("%llu\n", (unsigned long long)value);
+    return rc != 0;
+}
+
 int main(int argc, char **argv)
 {
     uint32_t domid;
@@ -283,6 +297,8 @@ int main(int argc, char **argv)
         sleep((unsigned)atoi(argv[4]));
         return 0;
     }
+    if (!strcmp(argv[2], "param") && (argc == 4 || argc == 5))
+        return param(domid, (uint32_t)frame, argc == 5 ? argv[4] : NULL);
     if (!strcmp(argv[2], "populate") && argc == 5)
         return populate(domid, frame, strtoul(argv[4], NULL, 0));
     return argc == 5 ? copy(domid, !strcmp(argv[2], "write"), frame, argv[4]) : 2;

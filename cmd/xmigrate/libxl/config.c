@@ -3,6 +3,7 @@
 
 #include "base/units.h"
 #include "cmd/xmigrate/libxl/calls.h"
+#include "cmd/xmigrate/libxl/early_disks.h"
 #include "cmd/xmigrate/libxl/limited.h"
 
 #include <errno.h>
@@ -252,6 +253,23 @@ struct xl_devices xl_config_devices(const libxl_domain_config *config)
             d.other_disks++;
     }
     return d;
+}
+
+bool xl_config_builds_early(const libxl_domain_config *config, const char **why)
+{
+    for (int i = 0; i < config->num_disks; i++) {
+        const libxl_device_disk *disk = &config->disks[i];
+
+        if (!disk_may_be_early(disk, disk_device_at(disk->pdev_path), why))
+            return false;
+    }
+    if (config->c_info.type != LIBXL_DOMAIN_TYPE_PVH)
+        *why = "it is not a PVH guest";
+    else if (xl_config_devices(config).others)
+        *why = "it has a device that is neither a disk nor a network interface";
+    else
+        return true;
+    return false;
 }
 
 int xl_config_check_memory(

@@ -9,6 +9,7 @@
 
 #include "cmd/xmigrate/libxl/context.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 void xl_config_init(libxl_domain_config *config);
@@ -51,6 +52,11 @@ struct xl_devices {
 };
 
 struct xl_devices xl_config_devices(const libxl_domain_config *config);
+
+/* May libxl build all but memory and vCPUs, with the devices, while the guest still runs elsewhere?
+ * If not, *why becomes a few words, constant, that say why. It depends on the host where that is to
+ * be (early_disks.h). */
+bool xl_config_builds_early(const libxl_domain_config *config, const char **why);
 
 /* ERR_REFUSED when the host has not the memory that libxl would need to build it; name is what
  * people know it by. */
