@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/command.h"
 #include "xensim/command_create.h"
+#include "xensim/command_emulator.h"
 #include "xensim/command_domain.h"
 #include "xensim/command_wait.h"
 #include "xensim/device.h"
@@ -247,6 +248,24 @@ static int resume(struct domain *d, unsigned return_code)
     return domain_resume(d);
 }
 
+/* What a guest may do by itself at any time. */
+static int act_end(struct domain *d, struct words *w, struct answer *a)
+{
+    static const char *const reasons[] = {
+        [SHUTDOWN_poweroff] = "poweroff",
+        [SHUTDOWN_reboot] = "reboot",
+        [SHUTDOWN_crash] = "crash",
+    };
+    const char *reason = next_word(w);
+
+    for (unsigned i = 0; reason && i < sizeof(reasons) / sizeof(reasons[0]); i++)
+        if (reasons[i] && !strcmp(reason, reasons[i])) {
+            domain_shutdown(d, i);
+            return 0;
+        }
+    return fail(a, EINVAL, "end DOMAIN poweroff, reboot or crash");
+}
+
 static int act_resume(struct domain *d, struct words *w, struct answer *a)
 {
     (void)w;
@@ -309,6 +328,7 @@ static const struct command {
     {"pause", .with_domain = act_pause},
     {"unpause", .with_domain = act_unpause},
     {"resume", .with_domain = act_resume},
+    {"end", .with_domain = act_end},
     {"resume-slowly", .with_domain = act_resume_slowly},
     {"id", .with_domain = act_id},
     {"config", .with_domain = act_config},
@@ -320,6 +340,7 @@ static const struct command {
     {"verify", .with_domain = act_verify},
     {"describe", .with_domain = act_describe},
     {"writes", .with_domain = act_writes},
+    {"dm", .with_domain = act_emulator},
 };
 
 /* The entry of the table, or NULL. */

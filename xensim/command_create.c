@@ -21,6 +21,8 @@ static bool parse_guest_type(const char *text, enum guest_type *type)
         *type = GUEST_PV64;
     else if (!strcmp(text, "pv32"))
         *type = GUEST_PV32;
+    else if (!strcmp(text, "hvm"))
+        *type = GUEST_HVM;
     else
         return false;
     return true;
@@ -192,6 +194,8 @@ static bool take_create_option(struct create_options *o, const char *option, con
         return take_number(value, 0, 100000, &p->forks_per_s);
     if (!strcmp(option, "--balloon"))
         return take_number(value, 0, 1000000, &p->balloons_per_s);
+    if (!strcmp(option, "--dma"))
+        return take_number(value, 1, 100000, &p->dma_per_s);
     if (!strcmp(option, "--suspend"))
         return parse_suspend(value, p);
     if (!strcmp(option, "--disk"))
@@ -216,6 +220,7 @@ static int parse_create(struct create_options *o, struct words *w, struct err *e
                                      .pattern = PATTERN_UNIFORM,
                                      .pages_per_s = 1000,
                                      .mix = {25, 50, 25},
+                                     .dma_per_s = 20,
                                      .seed = 1}};
     while ((word = next_word(w))) {
         const char *value = w->next < w->count ? w->word[w->next] : NULL;
@@ -227,8 +232,8 @@ static int parse_create(struct create_options *o, struct words *w, struct err *e
             return option_refused(option, value, e);
         w->next += option->value != NULL;
     }
-    if (o->p.address_bytes && o->p.type != GUEST_PVH)
-        return err_set(e, ERR_USAGE, EINVAL, "--address-space is for pvh guests");
+    if (o->p.address_bytes && o->p.type != GUEST_PVH && o->p.type != GUEST_HVM)
+        return err_set(e, ERR_USAGE, EINVAL, "--address-space is for pvh and hvm guests");
     return 0;
 }
 
@@ -241,7 +246,7 @@ static int make_domain(struct host *h, enum guest_type type, unsigned vcpus, con
         .max_maptrack_frames = 1024};
     int rc;
 
-    if (type == GUEST_PVH) {
+    if (type == GUEST_PVH || type == GUEST_HVM) {
         c.flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap;
         c.arch.emulation_flags = XEN_X86_EMU_LAPIC;
     }
@@ -254,6 +259,7 @@ static int make_domain(struct host *h, enum guest_type type, unsigned vcpus, con
     rc = domain_create(h, 0, &c, d);
     if (rc)
         return fail(a, -rc, "cannot create a domain: %s", strerror(-rc));
+    (*d)->emulated = type == GUEST_HVM;
     if (name[0])
         strcpy((*d)->name, name);
     rc = domain_set_max_vcpus(*d, vcpus);

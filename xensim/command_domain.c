@@ -32,7 +32,7 @@ struct domain *find_domain(struct host *h, struct words *w, struct answer *a)
 
 const char *domain_type_name(const struct domain *d)
 {
-    return d->hvm ? "pvh" : d->pv32 ? "pv32" : "pv";
+    return d->emulated ? "hvm" : d->hvm ? "pvh" : d->pv32 ? "pv32" : "pv";
 }
 
 bool domain_name_is_taken(struct host *h, const char *name)

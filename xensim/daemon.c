@@ -2,8 +2,10 @@
 #include "xensim/daemon.h"
 #include "xensim/client.h"
 #include "xensim/conn.h"
+#include "xensim/guest/emulator.h"
 #include "xensim/device.h"
 #include "xensim/guest/run.h"
+#include "xensim/qmp.h"
 #include "xensim/usage.h"
 
 #include "base/deadline.h"
@@ -34,12 +36,14 @@ struct daemon {
     struct host host;
     struct sessions sessions;
     char dir[400];
-    int log_fd, listen_fd;
+    int log_fd, listen_fd, qmp_fd;
 };
 
 static const struct host_ops host_ops = {.sweep_mappings = sessions_sweep_mappings,
     .start_guest = guest_start,
-    .free_guest = guest_free};
+    .free_guest = guest_free,
+    .stop_emulator = emulator_stop,
+    .free_emulator = emulator_free};
 
 static bool parse_scheduler(const char *name, uint32_t *id)
 {
@@ -137,22 +141,25 @@ static int take_lock(const struct daemon *d, struct err *e)
     return fd;
 }
 
-static int listen_socket(struct daemon *d, struct err *e)
+/* A socket in the host's directory, or -errno. */
+static int listen_at(const struct daemon *d, const char *name, int type, struct err *e)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     char path[440];
 
-    snprintf(path, sizeof(path), "%s/socket", d->dir);
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/%s", d->dir, name);
     if (strlen(path) >= sizeof(addr.sun_path))
         return err_set(e, ERR_USAGE, ENAMETOOLONG,
             "%s: too long for a socket; set XENSIM_DIR to a shorter directory", path);
     strcpy(addr.sun_path, path);
     unlink(path);
-    d->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (d->listen_fd < 0 || bind(d->listen_fd, (struct sockaddr *)&addr, sizeof(addr)) ||
-        chmod(path, 0600) || listen(d->listen_fd, 64))
+    fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || chmod(path, 0600) ||
+        listen(fd, 64))
         return err_sys(e, ERR_LOCAL, errno, "cannot listen on %s", path);
-    return 0;
+    return fd;
 }
 
 static void log_to_file(void *arg, enum log_level level, const char *line)
@@ -229,7 +236,10 @@ static int init_host(struct daemon *d, const struct options *o, struct err *e)
     if (rc)
         return rc;
     take_signals(h);
-    return listen_socket(d, e);
+    d->listen_fd = listen_at(d, "socket", SOCK_SEQPACKET, e);
+    if (d->listen_fd >= 0)
+        d->qmp_fd = listen_at(d, "qmp", SOCK_STREAM, e);
+    return err_is_set(e) ? -e->code : 0;
 }
 
 static void write_pid(const struct daemon *d)
@@ -260,23 +270,28 @@ static void remove_files(const struct daemon *d)
     nftw(d->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
 }
 
+static int accept_client(struct daemon *d, int listen_fd)
+{
+    const int sock = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+    if (sock < 0)
+        return 0;
+    return listen_fd == d->qmp_fd ? qmp_start(&d->host, sock) : conn_start(&d->sessions, sock);
+}
+
 static int accept_clients(struct daemon *d, struct err *e)
 {
     struct host *h = &d->host;
-    struct pollfd fds[2] = {
-        {.fd = d->listen_fd, .events = POLLIN}, {.fd = h->stop_fd, .events = POLLIN}};
+    struct pollfd fds[3] = {{.fd = d->listen_fd, .events = POLLIN},
+        {.fd = h->stop_fd, .events = POLLIN}, {.fd = d->qmp_fd, .events = POLLIN}};
 
     for (;;) {
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+        if (poll(fds, 3, -1) < 0 && errno != EINTR)
             return err_sys(e, ERR_LOCAL, errno, "host %s: poll", h->name);
         if (fds[1].revents)
             break;
-        if (!(fds[0].revents & POLLIN))
-            continue;
-
-        int sock = accept4(d->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-
-        if (sock >= 0 && conn_start(&d->sessions, sock))
+        if ((fds[0].revents & POLLIN && accept_client(d, d->listen_fd)) ||
+            (fds[2].revents & POLLIN && accept_client(d, d->qmp_fd)))
             host_log(h, "cannot serve a client: out of memory or threads");
     }
     host_log(h, "stopping");

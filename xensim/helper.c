@@ -143,7 +143,14 @@ static int handle(struct helper *h, const uint8_t *body, size_t bytes)
     }
     case MSG_SUSPEND:
         return reply(h, job->ops->suspend(job->arg, h->from) ? 1 : 0);
-    case MSG_SWITCH_QEMU_LOGDIRTY: /* these guests have no QEMU */
+    case MSG_SWITCH_QEMU_LOGDIRTY: {
+        const uint32_t domid = bytes_in_u32(&in);
+        const bool enable = bytes_in_u32(&in);
+
+        if (domid != job->domid || !bytes_in_done(&in))
+            return -EBADMSG;
+        return reply(h, !job->ops->switch_log || job->ops->switch_log(job->arg, enable) ? 0 : -1);
+    }
     case MSG_STATIC_DATA_DONE:
         return reply(h, 0);
     case MSG_RESTORE_RESULTS:

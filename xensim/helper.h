@@ -18,6 +18,8 @@ struct helper_ops {
     /* Suspend the domain; true if it is suspended now. Gives up when helper_fd hangs up: the helper
      * has ended. */
     bool (*suspend)(void *arg, int helper_fd);
+    /* The device model's log-dirty; NULL: these guests have none. */
+    bool (*switch_log)(void *arg, bool enable);
     /* level as in xentoollog; errno_value -1 for none. */
     void (*log)(void *arg, unsigned level, int errno_value, const char *context, const char *text);
     void (*progress)(

@@ -5,7 +5,6 @@
 #include "xensim/transfer.h"
 #include "xensim/usage.h"
 
-
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>

@@ -7,9 +7,9 @@
  * when it goes the daemon drops every mapping the process had. Shared with the daemon are
  *   the arena   memory that /dev/xen/hypercall hands out: every pointer in a hypercall lies in it;
  *   releases    one byte per mapping slot: the client sets it after munmap, the daemon sweeps
- *               when it matters. A client's own state, as its page tables are; nothing else is shared
- *               writable but guest memory itself.
- * A *connection* is one open of /dev/xen/privcmd, with a window for bulk arguments.
+ *               when it matters. A client's own state, as its page tables are; nothing else is
+ * shared writable but guest memory itself. A *connection* is one open of /dev/xen/privcmd, with a
+ * window for bulk arguments.
  */
 #ifndef XENSIM_PROTO_H
 #define XENSIM_PROTO_H
@@ -39,6 +39,11 @@ enum proto_op {
 };
 
 enum { PROTO_MAX_DATA = 60000 };
+
+/* The first byte that a connection to a device model (qmp.h) brings. */
+#define QMP_ALIVE "a"
+#define QMP_DEAD  "d"
+#define QMP_NONE  "n"
 
 struct proto_request {
     uint32_t op;

@@ -21,6 +21,8 @@ struct side {
     const char *host;
     const struct transfer_options *o;
     char domain[64]; /* id, in words */
+    bool emulated;   /* it has a device model, whose state is: */
+    char device[256];
     uint16_t domid;
     int sock; /* commands to the host */
     int io_fd;
@@ -44,6 +46,34 @@ static void on_log(
         fprintf(stderr, "%s: %s: %s\n", s->host, context, text);
 }
 
+/* One command about the domain; its answer goes into text, if that is given. */
+static int command(struct side *s, const char *verb, const char *word, const char *more, char *text,
+    size_t bytes, struct err *e)
+{
+    char *answer = NULL;
+    const int rc = client_commandl(s->sock, &answer, e, verb, s->domain, word, more, NULL);
+
+    if (!rc && text)
+        snprintf(text, bytes, "%s", answer ? answer : "");
+    free(answer);
+    return rc;
+}
+
+static int save_device(struct side *s, struct err *e)
+{
+    int rc = command(s, "dm", "stop", NULL, NULL, 0, e);
+
+    return rc ? rc : command(s, "dm", "state", NULL, s->device, sizeof(s->device), e);
+}
+
+static bool on_switch_log(void *arg, bool enable)
+{
+    struct side *s = arg;
+    struct err e = ERR_INIT;
+
+    return !s->emulated || !command(s, "dm", "log", enable ? "on" : "off", NULL, 0, &e);
+}
+
 static bool on_suspend(void *arg, int helper_fd)
 {
     struct side *s = arg;
@@ -54,12 +84,15 @@ static bool on_suspend(void *arg, int helper_fd)
     (void)helper_fd; /* a helper that dies here is noticed when the guest has answered */
 
     free(text);
+    if (!rc && s->emulated)
+        rc = save_device(s, &e);
     if (rc && !s->last_error[0])
         snprintf(s->last_error, sizeof(s->last_error), "%s", e.text);
     return rc == 0;
 }
 
-static const struct helper_ops ops = {.suspend = on_suspend, .log = on_log};
+static const struct helper_ops ops = {
+    .suspend = on_suspend, .switch_log = on_switch_log, .log = on_log};
 
 static int open_side(struct side *s, const char *host, const struct transfer_options *o)
 {
@@ -101,6 +134,7 @@ static int describe(struct side *s, const char *domain, char *words, size_t byte
 
     if (!rc) {
         snprintf(words, bytes, "%s", text ? text : "");
+        s->emulated = !strncmp(words, "hvm ", 4);
         free(text);
         text = NULL;
         rc = client_commandl(s->sock, &text, &s->err, "id", domain, NULL);
@@ -119,8 +153,9 @@ static int create_empty(struct side *s, const char *words)
     char *text = NULL;
     int rc;
 
-    if (sscanf(words, "%15s %15s %31s %63s", type, vcpus, kib, name) != 4)
+    if (sscanf(words, "%15s %15s %31s %63s %255s", type, vcpus, kib, name, s->device) < 4)
         return err_set(&s->err, ERR_LOCAL, EBADMSG, "%s: not a domain's description", words);
+    s->emulated = !strcmp(type, "hvm");
     rc = client_commandl(s->sock, &text, &s->err, "create-empty", type, vcpus, kib,
         s->o->name ? s->o->name : name, NULL);
     if (!rc) {
@@ -134,10 +169,24 @@ static int create_empty(struct side *s, const char *words)
 static void tell(struct side *s, const char *verb)
 {
     struct err ignored = ERR_INIT;
-    char *text = NULL;
 
-    client_commandl(s->sock, &text, &ignored, verb, s->domain, NULL);
-    free(text);
+    command(s, verb, NULL, NULL, NULL, 0, &ignored);
+}
+
+/* Run on: the device model first, as libxl does. */
+static void go_on(struct side *s, const char *verb)
+{
+    struct err ignored = ERR_INIT;
+
+    if (s->emulated)
+        command(s, "dm", "cont", NULL, NULL, 0, &ignored);
+    tell(s, verb);
+}
+
+/* What libxl does after its helper, with the state that came from the other side. */
+static int start_device(struct side *s, const char *state)
+{
+    return s->emulated ? command(s, "dm", "start", state, NULL, 0, &s->err) : 0;
 }
 
 static void *run_side(void *arg)
@@ -197,7 +246,7 @@ int transfer_save(const char *host, const char *domain, const char *file,
     const struct transfer_options *o, struct err *e)
 {
     struct side s;
-    char words[256];
+    char words[512];
     int rc = open_side(&s, host, o);
 
     if (!rc)
@@ -212,8 +261,13 @@ int transfer_save(const char *host, const char *domain, const char *file,
     if (!rc) {
         run_side(&s);
         rc = s.rc;
+        if (!rc && s.emulated) {
+            words[strcspn(words, "\n")] = '\0';
+            snprintf(words + strlen(words), sizeof(words) - strlen(words), " %s", s.device);
+            rc = write_description(file, words, &s.err);
+        }
         if (rc)
-            tell(&s, "resume");
+            go_on(&s, "resume");
         else
             tell(&s, "destroy");
     }
@@ -225,7 +279,7 @@ int transfer_restore(
     const char *host, const char *file, const struct transfer_options *o, struct err *e)
 {
     struct side s;
-    char words[256];
+    char words[512];
     int rc = open_side(&s, host, o);
 
     if (!rc)
@@ -240,11 +294,11 @@ int transfer_restore(
     if (!rc) {
         s.restore = true;
         run_side(&s);
-        rc = s.rc;
+        rc = s.rc ? s.rc : start_device(&s, s.device);
         if (rc)
             tell(&s, "destroy");
         else if (!o->paused)
-            tell(&s, "unpause");
+            go_on(&s, "unpause");
         if (!rc)
             printf("%s\n", s.domain);
     }
@@ -282,13 +336,18 @@ int transfer_migrate(const char *host, const char *domain, const char *to_host,
         } else {
             run_side(&from);
             pthread_join(thread, NULL);
-            rc = from.rc ? from.rc : to.rc ? err_take(&from.err, &to.err) : 0;
+            rc = from.rc ? from.rc : to.rc ? to.rc : start_device(&to, from.device);
+            if (rc)
+                err_take(&from.err, &to.err);
         }
-        tell(&from, rc ? "resume" : "destroy");
-        if (rc)
+        if (rc) {
+            go_on(&from, "resume");
             tell(&to, "destroy");
-        else if (!o->paused)
-            tell(&to, "unpause");
+        } else {
+            tell(&from, "destroy");
+            if (!o->paused)
+                go_on(&to, "unpause");
+        }
         if (!rc)
             printf("%s\n", to.domain);
     }

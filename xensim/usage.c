@@ -16,7 +16,7 @@ static const struct option host_options[] = {
 };
 
 static const struct option create_options[] = {
-    {"--type", "TYPE", "pv, pv32 or pvh", "pvh"},
+    {"--type", "TYPE", "pv, pv32, pvh or hvm", "pvh"},
     {"--memory", "SIZE", "1M to 512G, a multiple of 4K", "256M"},
     {"--address-space", "SIZE", "8G to 2T, a multiple of 4K", NULL},
     {"--vcpus", "N", "1 to 64", "1"},
@@ -27,6 +27,7 @@ static const struct option create_options[] = {
     {"--remap", "N", "0 to 1000000 a second", "0"},
     {"--fork", "N", "0 to 100000 a second", "0"},
     {"--balloon", "N", "0 to 1000000 a second", "0"},
+    {"--dma", "N", "1 to 100000 a second", "20"},
     {"--suspend", "HOW", "normal, refuse, slow:TIME or late:TIME", "normal"},
     {"--disk", "DISK", "phy:PATH or qdisk:PATH, with ,script=SCRIPT if any; up to 8", NULL},
     {"--disk-delay", "TIME", "a time, or never", "0"},
@@ -83,10 +84,12 @@ const struct verb verbs[] = {
     {"unpause", "HOST DOMAIN", "let it run again", NULL},
     {"suspend", "HOST DOMAIN [LIMIT]", "ask it to suspend and wait for it (60s)", NULL},
     {"resume", "HOST DOMAIN", "let it go on as after a move that failed", NULL},
+    {"end", "HOST DOMAIN HOW", "it ends by itself: poweroff, reboot or crash", NULL},
     {"verify", "HOST DOMAIN", "is its memory what it last wrote?", NULL},
     {"rename", "HOST DOMAIN NAME", "1 to 63 characters", NULL},
     {"rate", "HOST DOMAIN PAGES_PER_S", "how fast it writes: 0 to 1000000000, or max", NULL},
     {"cap", "HOST DOMAIN [PERCENT]", "the scheduler's cap, of one CPU; 0: none", NULL},
+    {"dm", "HOST DOMAIN [ACTION [MORE]]", "its device model, or what is to happen to it", NULL},
     {"save", "HOST DOMAIN FILE", "and destroy it here", save_options},
     {"restore", "HOST FILE", "what was saved", restore_options},
     {"migrate", "HOST DOMAIN HOST2", "without libxl", migrate_options},

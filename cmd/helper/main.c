@@ -10,10 +10,12 @@
  */
 #include "base/deadline.h"
 #include "base/io.h"
+#include "cmd/device_model.h"
 #include "cmd/handoff/machine.h"
 #include "cmd/helper/args.h"
 #include "cmd/helper/events.h"
 #include "cmd/helper/native.h"
+#include "cmd/helper/shim.h"
 #include "cmd/helper/toolstack.h"
 #include "cmd/helper/watch.h"
 #include "cmd/link.h"
@@ -43,6 +45,10 @@ enum { DEFAULT_ROUNDS = 30, EXIT_TOOLSTACK_GONE = 1, EXIT_BAD_START = 2 };
 struct helper {
     struct helper_args args;
     struct toolstack toolstack;
+    struct shim shim;
+    bool built;          /* libxl was told "complete" while the guest still came */
+    bool told_done;      /* the supervisor may give the guest away: it is not ours to resume */
+    struct watch *watch; /* while it runs */
     struct log log;
     struct cancel cancel;
     struct native native; /* link_sock is -1 in drop-in use */
@@ -50,6 +56,8 @@ struct helper {
     struct domain_lock lock;
     struct xen xen; /* for suspend and rescue: the engine has its own handles */
     bool xen_is_open;
+    /* For the rescue as well, and open from the start: of a guest that has one. */
+    struct device_model device_model;
     struct suspend suspend;
     uint8_t uuid[16];
     struct total_report total;
@@ -113,6 +121,31 @@ static int tell_static_data(void *arg, unsigned missing, struct err *e)
     return toolstack_static_data_done(&h->toolstack, missing, e);
 }
 
+static bool is_prepared(void *arg)
+{
+    const struct helper *h = arg;
+
+    return cancel_is_fired(&h->watch->prepared);
+}
+
+/* From here on the supervisor looks after the domain and after this process: libxl is through with
+ * it, and gets nothing more to log. */
+static int let_libxl_build(void *arg, const struct guest_rings *rings, struct err *e)
+{
+    struct helper *h = arg;
+    int rc = toolstack_restore_results(&h->toolstack, rings->store_gfn, rings->console_gfn, e);
+
+    watch_forget_libxl(h->watch);
+    if (!rc)
+        rc = toolstack_complete(&h->toolstack, 0, 0, e);
+    if (rc)
+        return rc;
+    h->built = true;
+    toolstack_end(&h->toolstack);
+    rc = link_send_build(h->native.link_sock, e);
+    return rc ? rc : shim_release(&h->shim, e);
+}
+
 static int open_out(struct helper *h, struct out **out, struct err *e)
 {
     return h->native.link_sock >= 0 ? native_open_out(&h->native, &h->cancel, &h->log, out, e)
@@ -127,7 +160,8 @@ static int open_in(struct helper *h, struct in **in, struct err *e)
 
 static int save_domain(struct helper *h, struct err *e)
 {
-    const struct source_toolstack toolstack = {suspend_guest, switch_qemu_logdirty, cap_guest, h};
+    const struct source_toolstack toolstack = {
+        suspend_guest, switch_qemu_logdirty, cap_guest, is_prepared, h};
     const struct report_ops report = events_source_ops(&h->events);
     struct source_params p = {
         .domid = h->args.domid,
@@ -151,7 +185,7 @@ static int save_domain(struct helper *h, struct err *e)
 
 static int restore_domain(struct helper *h, struct err *e)
 {
-    const struct dest_toolstack toolstack = {tell_static_data, h};
+    const struct dest_toolstack toolstack = {tell_static_data, let_libxl_build, h};
     const struct dest_report_ops report = events_dest_ops(&h->events);
     struct dest_params p = {
         .guest =
@@ -193,6 +227,7 @@ static int work(struct helper *h, enum watch_cause *cause, struct err *e)
         return rc;
     h->events.cancel = &h->cancel;
     h->events.noted = &watch.noted;
+    h->watch = &watch;
     rc = h->args.save ? save_domain(h, e) : restore_domain(h, e);
     *cause = watch_stop(&watch, e);
     return err_is_set(e) ? -e->code : rc;
@@ -203,24 +238,53 @@ static json_t *describe_done(const struct helper *h)
     return h->args.save ? describe_total(&h->total) : describe_dest_result(&h->result);
 }
 
-/* Say how it went, to the supervisor and to libxl. Fails only when libxl is gone. */
-static int tell_outcome(struct helper *h, const struct err *outcome, struct err *e)
+/* A supervisor that was told gives the guest away when the other host is ready, so nobody but it
+ * or --recover, which ask the journal, may resume it after that. */
+static void tell_supervisor(struct helper *h, const struct err *outcome)
 {
     struct err ignored = ERR_INIT;
 
-    if (err_is_set(outcome)) {
-        if (h->native.link_sock >= 0)
-            link_send_failed(h->native.link_sock, outcome, &ignored);
-        else
-            log_error(&h->log, "%s", outcome->text);
+    if (err_is_set(outcome))
+        link_send_failed(h->native.link_sock, outcome, &ignored);
+    else
+        h->told_done = !link_send_done(h->native.link_sock, describe_done(h), &ignored);
+}
+
+static int tell_libxl(struct helper *h, const struct err *outcome, struct err *e)
+{
+    if (err_is_set(outcome))
         return toolstack_complete(&h->toolstack, -1, outcome->code, e);
-    }
-    if (h->native.link_sock >= 0)
-        link_send_done(h->native.link_sock, describe_done(h), &ignored);
     if (!h->args.save && toolstack_restore_results(&h->toolstack, h->result.rings.store_gfn,
                              h->result.rings.console_gfn, e))
         return -e->code;
     return toolstack_complete(&h->toolstack, 0, 0, e);
+}
+
+/* Say how it went, to the supervisor and to libxl. Fails only when libxl is gone. */
+static int tell_outcome(struct helper *h, const struct err *outcome, struct err *e)
+{
+    if (h->native.link_sock >= 0)
+        tell_supervisor(h, outcome);
+    else if (err_is_set(outcome))
+        log_error(&h->log, "%s", outcome->text);
+    return h->built ? 0 : tell_libxl(h, outcome, e);
+}
+
+/* libxl could not save a dead one, and would find that out in the pause. One that is only busy may
+ * answer libxl, on the other socket. */
+static int hold_device_model(struct helper *h, struct err *e)
+{
+    struct err busy = ERR_INIT;
+    const int rc = device_model_open(&h->device_model, h->args.domid, &busy);
+
+    if (!rc || rc == -ENOENT)
+        return 0;
+    if (rc == -ECONNREFUSED) {
+        busy.class = ERR_REFUSED;
+        return err_take(e, &busy);
+    }
+    log_warn(&h->log, "%s", busy.text);
+    return 0;
 }
 
 /* Who the guest is, so that a domid used again is never mistaken for it. */
@@ -231,7 +295,8 @@ static int remember_guest(struct helper *h, struct err *e)
     if (rc)
         return rc;
     h->xen_is_open = true;
-    return rescue_read_uuid(&h->xen, h->args.domid, h->uuid, e);
+    rc = rescue_read_uuid(&h->xen, h->args.domid, h->uuid, e);
+    return rc || !h->args.save ? rc : hold_device_model(h, e);
 }
 
 static int find_guest(struct helper *h, enum handoff_event *found, struct err *e)
@@ -250,8 +315,23 @@ static int find_guest(struct helper *h, enum handoff_event *found, struct err *e
     return rc;
 }
 
-/* GO comes after this process has ended: the guest was not given away. What the journal has to
- * forget is left to --recover. */
+/* libxl stops it when the vCPUs have stopped, and would let it run on before they do. */
+static int continue_device_model(struct helper *h, struct err *e)
+{
+    struct device_model *m = &h->device_model;
+    int rc = 0;
+
+    if (m->sock < 0)
+        rc = device_model_open(m, h->args.domid, e);
+    if (rc)
+        return rc == -ENOENT ? 0 : rc;
+    if (h->events.logging)
+        rc = device_model_log_off(m, e);
+    return device_model_continue(m, e) ? -e->code : rc;
+}
+
+/* GO comes after the supervisor was told "done": the guest was not given away. What the journal has
+ * to forget is left to --recover. */
 static int bring_guest_back(struct helper *h, struct err *e)
 {
     enum handoff_event found;
@@ -264,6 +344,8 @@ static int bring_guest_back(struct helper *h, struct err *e)
     /* A guest that stands still is helped even if that went wrong. */
     if (found == HANDOFF_FOUND_RUNNING && domain_lock_is_asked(&h->lock) &&
         (suspend_end(h->args.domid, SUSPEND_ACKNOWLEDGED_NS, e) || find_guest(h, &found, e)))
+        rc = -e->code;
+    if (continue_device_model(h, e))
         rc = -e->code;
     if (found == HANDOFF_FOUND_STOPPED && rescue_resume(&h->xen, h->args.domid, e))
         rc = -e->code;
@@ -294,8 +376,9 @@ static int clean_after_toolstack(struct helper *h)
     struct err e = ERR_INIT;
 
     h->log = stderr_log();
-    if (h->args.save && h->xen_is_open && bring_guest_back(h, &e))
+    if (h->args.save && h->xen_is_open && !h->told_done && bring_guest_back(h, &e))
         log_error(&h->log, "domain %u: %s", h->args.domid, e.text);
+    device_model_close(&h->device_model);
     domain_lock_release(&h->lock);
     if (h->native.link_sock >= 0)
         start_recovery();
@@ -304,13 +387,19 @@ static int clean_after_toolstack(struct helper *h)
 
 int main(int argc, char **argv)
 {
-    static struct helper helper = {.native = {.link_sock = -1, .lock_fd = -1}, .lock = {.fd = -1}};
+    static struct helper helper = {.native = {.link_sock = -1, .lock_fd = -1},
+        .shim = {.release_fd = -1},
+        .lock = {.fd = -1},
+        .device_model = {.sock = -1}};
     struct helper *h = &helper;
     struct err e = ERR_INIT, telling = ERR_INIT;
     enum watch_cause cause = WATCH_NONE;
 
+    const char *link_path = getenv(LINK_ENV);
+
     signal(SIGPIPE, SIG_IGN);
     if (parse_args(argc, argv, &h->args, &e) ||
+        (link_path && !h->args.save && shim_start(&h->shim, &e)) ||
         toolstack_open(&h->toolstack, h->args.callbacks, &e) || cancel_init(&h->cancel, &e)) {
         h->log = stderr_log();
         log_error(&h->log, "%s", e.text);
@@ -318,8 +407,6 @@ int main(int argc, char **argv)
     }
     h->log = (struct log){LOG_INFO, toolstack_log, &h->toolstack};
     h->events.log = &h->log;
-
-    const char *link_path = getenv(LINK_ENV);
 
     if (link_path)
         native_open(&h->native, link_path, h->args.save, &h->cancel, &h->log, &e);
@@ -339,6 +426,7 @@ int main(int argc, char **argv)
      * connections end with it. */
     if (!err_is_set(&e))
         _exit(0);
+    device_model_close(&h->device_model);
     domain_lock_release(&h->lock);
     suspend_close(&h->suspend);
     if (h->xen_is_open)

@@ -2,6 +2,7 @@
 #include "cmd/xmigrate/admit.h"
 
 #include "cmd/handoff/journal.h"
+#include "cmd/xmigrate/emulator.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/session/policy_check.h"
 
@@ -40,6 +41,14 @@ static int check_type(struct xl *xl, libxl_domain_type type, struct err *e)
         "the destination's Xen cannot run %s guests (xl info shows virt_caps)", xl_type_name(type));
 }
 
+static struct device_model_version version_of(const struct message_offer *offer)
+{
+    struct device_model_version v = {0};
+
+    sscanf(offer->device_model, "%u.%u", &v.major, &v.minor);
+    return v;
+}
+
 static int check_policy(struct xl *xl, const struct policy *policy, const char *name,
     libxl_domain_config *config, struct err *e)
 {
@@ -60,6 +69,7 @@ static int check_config(struct xl *xl, const struct policy *policy,
     const struct message_offer *offer, struct admission *a, struct err *e)
 {
     char uuid[XL_UUID_TEXT_BYTES];
+    const char *why;
     int rc = xl_config_parse(xl, offer->config, strlen(offer->config), &a->config, e);
 
     if (rc)
@@ -74,8 +84,12 @@ static int check_config(struct xl *xl, const struct policy *policy,
     if (!rc)
         rc = check_type(xl, a->config.c_info.type, e);
     if (!rc)
+        rc = emulator_check(&a->config, version_of(offer), e);
+    if (!rc)
         rc = xl_config_for_restore(&a->config, a->name, e);
-    a->devices = xl_config_devices(&a->config);
+    a->early = offer->early && xl_config_builds_early(&a->config, &why);
+    if (!a->early)
+        a->devices = xl_config_devices(&a->config);
     return rc;
 }
 

@@ -6,6 +6,7 @@
 #include "engine/source.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define SUSPEND "suspend"
 #define FINISH  "finish"
@@ -26,6 +27,9 @@ static const struct likely phy_prior = MS(150, 20, 600);
 static const struct likely disk_prior = MS(250, 30, 1000);
 static const struct likely nic_prior = MS(150, 20, 600);
 static const struct likely other_prior = MS(100, 10, 500);
+/* Of HVM guests: their device model (QEMU) stops and saves its state, and starts with it. */
+static const struct likely model_stop_prior = MS(100, 10, 600);
+static const struct likely model_start_prior = MS(500, 100, 2500);
 /* This host's part of the hand-off. */
 static const struct likely hand_off_prior = MS(20, 1, 150);
 
@@ -40,12 +44,17 @@ static void add_times(struct likely *to, const struct likely *each, unsigned cou
     to->high_ns += each->high_ns * count;
 }
 
+static unsigned device_models(const struct expect_guest *g)
+{
+    return !strcmp(g->type, "hvm");
+}
+
 static struct history_key devices_key(const struct expect_guest *g, char kind[static WORD_BYTES])
 {
     const struct xl_devices *d = g->devices;
 
-    snprintf(kind, WORD_BYTES, "phy:%u,disk:%u,nic:%u,other:%u", d->phy_disks, d->other_disks,
-        d->nics, d->others);
+    snprintf(kind, WORD_BYTES, "%sphy:%u,disk:%u,nic:%u,other:%u", device_models(g) ? "hvm," : "",
+        d->phy_disks, d->other_disks, d->nics, d->others);
     return (struct history_key){g->peer, kind};
 }
 
@@ -67,6 +76,7 @@ struct likely expect_finish(const struct expect_guest *g)
     add_times(&l, &disk_prior, g->devices->other_disks);
     add_times(&l, &nic_prior, g->devices->nics);
     add_times(&l, &other_prior, g->devices->others);
+    add_times(&l, &model_start_prior, device_models(g));
     history_look_up(FINISH, &key, &l);
     return l;
 }
@@ -101,6 +111,7 @@ struct decide_costs expect_pause(
     const struct likely after = expect_after(g, finish);
     struct likely suspend = suspend_prior;
 
+    add_times(&suspend, &model_stop_prior, device_models(g));
     history_look_up(SUSPEND, &key, &suspend);
     return decide_costs_of(&suspend, SOURCE_STATE_ESTIMATE_NS, &after, ROUND_TRIPS * round_trip_ns);
 }

@@ -2,6 +2,7 @@
 #include "cmd/xmigrate/negotiate.h"
 
 #include "base/deadline.h"
+#include "cmd/device_model.h"
 #include "cmd/handoff/names.h"
 #include "cmd/xmigrate/expect.h"
 #include "cmd/signals.h"
@@ -80,6 +81,36 @@ static int check_throttle(struct negotiation *a, struct err *e)
     return rc;
 }
 
+/* libxl could not stop a dead one, and a paused one was left so by a move that failed. */
+static int check_device_model(struct negotiation *a, struct err *e)
+{
+    const struct xl_domain *d = &a->domain;
+    struct device_model m;
+    bool paused = false;
+
+    if (d->type != LIBXL_DOMAIN_TYPE_HVM)
+        return 0;
+
+    int rc = device_model_open(&m, d->domid, e);
+
+    if (!rc)
+        rc = device_model_is_paused(&m, &paused, e);
+    device_model_close(&m);
+    if (rc == -ENOENT)
+        err_set(e, ERR_LOCAL, ENOENT, "\"%s\" is an HVM guest and libxl gave it no QMP socket",
+            d->name);
+    if (rc) {
+        e->class = ERR_REFUSED;
+        return rc;
+    }
+    if (paused)
+        return err_set(e, ERR_REFUSED, EINVAL,
+            "the device model (QEMU) of \"%s\" is paused: xmigrate --resume %u lets it run on",
+            d->name, d->domid);
+    snprintf(a->device_model, sizeof(a->device_model), "%u.%u", m.version.major, m.version.minor);
+    return 0;
+}
+
 static int find_domain(struct negotiation *a, struct err *e)
 {
     libxl_domain_config config;
@@ -92,6 +123,9 @@ static int find_domain(struct negotiation *a, struct err *e)
     if (rc)
         return rc;
     a->domain.type = config.c_info.type; /* Xen itself does not tell PVH from HVM */
+    a->why_late = a->options->mode == MODE_OFFLINE ? "the guest is suspended first"
+                                                   : "the other host will not do it before";
+    a->early = a->options->mode != MODE_OFFLINE && xl_config_builds_early(&config, &a->why_late);
     a->devices = xl_config_devices(&config);
     rc = xl_config_check_movable(&config, e);
     if (!rc)
@@ -99,6 +133,8 @@ static int find_domain(struct negotiation *a, struct err *e)
     xl_config_dispose(&config);
     if (!rc)
         rc = check_log_dirty(a, e);
+    if (!rc)
+        rc = check_device_model(a, e);
     return rc ? rc : check_throttle(a, e);
 }
 
@@ -121,6 +157,9 @@ static int take_hold(struct negotiation *a, struct err *e)
     first.insecure = a->options->insecure;
     rc = journal_begin(&a->journal, &first, e);
     a->journal_begun = !rc;
+    /* What is left of another guest that had this number. */
+    if (!rc)
+        domain_lock_note_asked(&a->lock, false);
     return rc;
 }
 
@@ -138,12 +177,14 @@ static void name_peer(struct negotiation *a)
 static int send_offer(struct negotiation *a, struct err *e)
 {
     struct message_offer offer = {.live = a->options->mode != MODE_OFFLINE,
+        .early = a->early,
         .measure = a->options->mode == MODE_ESTIMATE,
         .lanes = a->options->lanes,
         .config = a->config};
 
     snprintf(offer.name, sizeof(offer.name), "%s", a->domain.name);
     snprintf(offer.uuid, sizeof(offer.uuid), "%s", a->domain.uuid);
+    snprintf(offer.device_model, sizeof(offer.device_model), "%s", a->device_model);
     snprintf(offer.type, sizeof(offer.type), "%s", xl_type_name(a->domain.type));
     return message_send_offer(&a->control, &offer, e);
 }
@@ -237,6 +278,11 @@ static int await_accept(struct negotiation *a, struct err *e)
     if (!rc && a->accept.lanes > lanes)
         rc = err_set(e, ERR_PEER, EPROTO, "%s: accepts %u lanes, %u were offered",
             a->control.ch->name, a->accept.lanes, lanes);
+    if (!rc && a->accept.early && !a->early)
+        rc = err_set(e, ERR_PEER, EPROTO, "%s: would build early what cannot be built early",
+            a->control.ch->name);
+    if (!rc && !a->accept.early)
+        log_debug(&a->log, "libxl's work there lies in the pause: %s", a->why_late);
     return rc;
 }
 

@@ -32,7 +32,8 @@ struct receive {
 /* What decides how long it takes here. */
 static inline struct expect_guest receive_expected(const struct receive *r)
 {
-    return (struct expect_guest){.devices = &r->admission.devices, .peer = r->in.peer.fingerprint};
+    return (struct expect_guest){
+        .type = r->in.offer.type, .devices = &r->admission.devices, .peer = r->in.peer.fingerprint};
 }
 
 /* --- handover.c: who has the guest, as cmd/handoff/machine.h decides --- */

@@ -39,6 +39,13 @@ int domain_read(struct xen *x, uint32_t domid, struct domain *d, struct err *e)
     return 0;
 }
 
+int domain_set_max_pages(struct xen *x, uint32_t domid, uint64_t pages, struct err *e)
+{
+    if (xc_domain_setmaxmem(x->xch, domid, pages * (XC_PAGE_SIZE / 1024)))
+        return err_sys(e, ERR_LOCAL, errno, "cannot set how much memory domain %u may have", domid);
+    return 0;
+}
+
 static int read_living(struct xen *x, uint32_t domid, struct domain *d, struct err *e)
 {
     const int rc = domain_read(x, domid, d, e);
@@ -46,6 +53,39 @@ static int read_living(struct xen *x, uint32_t domid, struct domain *d, struct e
     if (!rc && d->dying)
         return err_set(e, ERR_GUEST, ESRCH, "domain %u is being destroyed", domid);
     return rc;
+}
+
+/* What the guest did, for people. */
+static const char *end_words(unsigned reason)
+{
+    static const char *const words[] = {
+        [SHUTDOWN_poweroff] = "powered off",
+        [SHUTDOWN_reboot] = "rebooted",
+        [SHUTDOWN_suspend] = "suspended",
+        [SHUTDOWN_crash] = "crashed",
+        [SHUTDOWN_watchdog] = "was ended by its watchdog",
+        [SHUTDOWN_soft_reset] = "reset itself",
+    };
+
+    return reason < sizeof(words) / sizeof(words[0]) ? words[reason] : "shut down";
+}
+
+void domain_explain_end(struct xen *x, uint32_t domid, struct err *e)
+{
+    struct err why = ERR_INIT;
+    struct domain d;
+    const int rc = domain_read(x, domid, &d, &why);
+
+    if (rc && rc != -ESRCH)
+        return;
+    if (!rc && !d.dying && (!d.shut_down || d.shutdown_reason == SHUTDOWN_suspend))
+        return;
+    *e = (struct err)ERR_INIT;
+    if (!rc && d.shut_down)
+        err_set(e, ERR_GUEST, ESHUTDOWN, "domain %u %s while it was being moved", domid,
+            end_words(d.shutdown_reason));
+    else
+        err_set(e, ERR_GUEST, ESRCH, "domain %u ended while it was being moved", domid);
 }
 
 int domain_check_running(struct xen *x, uint32_t domid, uint64_t *cpu_ns, struct err *e)
@@ -56,9 +96,8 @@ int domain_check_running(struct xen *x, uint32_t domid, uint64_t *cpu_ns, struct
     if (rc)
         return rc;
     if (d.shut_down)
-        return err_set(e, ERR_GUEST, ESHUTDOWN,
-            "domain %u shut down by itself (reason %u) while it was being moved", domid,
-            d.shutdown_reason);
+        return err_set(e, ERR_GUEST, ESHUTDOWN, "domain %u %s while it was being moved", domid,
+            end_words(d.shutdown_reason));
     *cpu_ns = d.cpu_ns;
     return 0;
 }
@@ -73,8 +112,7 @@ int domain_check_suspended(struct xen *x, uint32_t domid, struct err *e)
     if (!d.shut_down)
         return err_set(e, ERR_GUEST, EBUSY, "domain %u was to be suspended, but runs", domid);
     if (d.shutdown_reason != SHUTDOWN_suspend)
-        return err_set(e, ERR_GUEST, ESHUTDOWN,
-            "domain %u shut down by itself (reason %u) instead of suspending", domid,
-            d.shutdown_reason);
+        return err_set(e, ERR_GUEST, ESHUTDOWN, "domain %u %s instead of suspending", domid,
+            end_words(d.shutdown_reason));
     return 0;
 }

@@ -4,6 +4,25 @@
 #include <errno.h>
 #include <stdlib.h>
 
+int hvm_check_pod(struct xen *x, uint32_t domid, struct err *e)
+{
+    uint64_t total, cached = 0, entries = 0;
+
+    /* A Xen without it has nothing to say. */
+    if (xc_domain_get_pod_target(x->xch, domid, &total, &cached, &entries))
+        return errno == ENOSYS || errno == EOPNOTSUPP
+                   ? 0
+                   : err_sys(e, ERR_LOCAL, errno,
+                         "cannot ask Xen for the populate-on-demand target of domain %u", domid);
+    if (entries <= cached)
+        return 0;
+    return err_set(e, ERR_REFUSED, ENOMEM,
+        "domain %u was started with less memory than its maxmem, and its balloon driver has not "
+        "given the rest back yet (%llu populate-on-demand pages, memory for %llu): reading it "
+        "would crash it; wait, or start it with memory = maxmem",
+        domid, (unsigned long long)entries, (unsigned long long)cached);
+}
+
 int hvm_context_read(struct xen *x, uint32_t domid, struct blob *context, struct err *e)
 {
     const int room = xc_domain_hvm_getcontext(x->xch, domid, NULL, 0);

@@ -35,6 +35,11 @@ build_guest_programs() {
         ${CC:-gcc} -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -pthread -static -o "$1/$program" \
             "$here/guest/$program.c" "$here/guest/hold.c" || return 1
     done
+    # Loaded in place of a firmware, in 32-bit protected mode, without a C library.
+    ${CC:-gcc} -m32 -march=i686 -ffreestanding -fno-pic -fno-pie -fno-stack-protector -mno-sse \
+        -fno-asynchronous-unwind-tables -nostdlib -static -no-pie -O2 -Wall -Wextra \
+        -Wl,-Ttext=0x100000 -Wl,-e,start -Wl,--build-id=none -Wl,-z,noexecstack \
+        -o "$1/hvm" "$here/guest/hvm.c" || return 1
     for program in agent await guest-tick logdirty grant hostclock; do
         # shellcheck disable=SC2046 # words on purpose
         ${CC:-gcc} -D__XEN_TOOLS__=1 -O2 -Wall -Wextra -o "$1/$program" "$here/dom0/$program.c" \

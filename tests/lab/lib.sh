@@ -73,6 +73,47 @@ xl create -q /etc/xen/$name.cfg" 180
     whole "$host" "$name" 0 1
 }
 
+# create_hvm HOST NAME [LINE...]: an HVM guest with a device model, of guest/hvm.c. Lines are added to
+# its configuration.
+create_hvm() {
+    local host=$1 name=$2 each
+    shift 2
+    # A card that libxl knows nothing of, and no firmware of Xen's: no policy lets that in.
+    for each in A B; do
+        must $each "mkdir -p -m 700 /etc/xmigrate
+            printf 'allow %s\n' b_info.extra_hvm b_info.type.hvm.firmware >/etc/xmigrate/policy"
+    done
+    must "$host" "cat >/etc/xen/$name.cfg <<'END'
+name=\"$name\"
+type=\"hvm\"
+firmware_override=\"/boot/hvm-guest\"
+memory=12
+vcpus=1
+serial=\"pty\"
+vga=\"none\"
+vnc=0
+usb=0
+device_model_args_hvm=[\"-device\", \"rtl8139,romfile=\"]
+on_crash=\"preserve\"
+$(printf '%s\n' "$@")
+END
+xl create -q /etc/xen/$name.cfg || { tail -n 5 /var/log/xen/*; false; }" 180
+    whole "$host" "$name" 0 1
+}
+
+# device_model_runs HOST NAME: it says so itself, and the guest's frames come by.
+device_model_runs() {
+    local frames end=$((SECONDS + 60))
+    must "$1" "qmp $2 query-status | grep '\"status\": \"running\"' || { qmp $2 query-status; false; }"
+    line=$(tick "$1" "$2") || fail "$line"
+    frames=$(field "$line" disk)
+    until [ "$(field "$line" disk)" -gt "$frames" ]; do
+        [ $SECONDS -lt $end ] || fail "no frames come by on $1: $line"
+        line=$(tick "$1" "$2" "$(field "$line" tick)") || fail "$line"
+    done
+    sound "$line" "$2 on $1"
+}
+
 # field LINE NAME [NTH]: the number behind a word of a tick line.
 field() {
     awk -v w="$2" -v n="${3:-1}" '{

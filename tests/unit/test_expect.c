@@ -57,6 +57,23 @@ static void the_first_guess_is_a_range_that_fits_slow_hosts_and_quick_ones(void 
     assert_true(slower.high_ns > 1800 * MS);
 }
 
+/* Another guest's moves, though with the same devices, say nothing of one with QEMU. */
+static void a_device_model_takes_its_time_and_has_a_history_of_its_own(void **state)
+{
+    const struct expect_guest pvh = guest_with(&none);
+    struct expect_guest hvm = pvh;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    hvm.type = "hvm";
+    assert_true(expect_finish(&hvm).ns > expect_finish(&pvh).ns + 400 * MS);
+    assert_int_equal(expect_learn_finish(&pvh, 20 * MS, &e), 0);
+    assert_true(expect_finish(&hvm).ns > 400 * MS);
+    assert_int_equal(expect_learn_finish(&hvm, 860 * MS, &e), 0);
+    assert_int_equal(expect_finish(&hvm).ns, 860 * MS);
+    assert_int_equal(expect_finish(&pvh).ns, 20 * MS);
+}
+
 static void the_network_is_waited_for_twice(void **state)
 {
     const struct expect_guest g = guest_with(&none);
@@ -137,6 +154,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(
             the_first_guess_is_a_range_that_fits_slow_hosts_and_quick_ones, forget),
+        cmocka_unit_test_setup(a_device_model_takes_its_time_and_has_a_history_of_its_own, forget),
         cmocka_unit_test_setup(the_network_is_waited_for_twice, forget),
         cmocka_unit_test_setup(what_came_of_it_is_expected_next_at_any_distance, forget),
         cmocka_unit_test_setup(another_host_or_other_devices_are_not_the_same, forget),

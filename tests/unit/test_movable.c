@@ -50,11 +50,59 @@ static void pv_and_pvh_are_movable(void **state)
     assert_int_equal(xl_config_check_movable(&config, &e), 0);
 }
 
-static void a_device_model_is_refused(void **state)
+static libxl_domain_build_info *make_hvm(void)
+{
+    config.c_info.type = LIBXL_DOMAIN_TYPE_HVM;
+    libxl_domain_build_info_init_type(&config.b_info, LIBXL_DOMAIN_TYPE_HVM);
+    config.b_info.device_model_version = LIBXL_DEVICE_MODEL_VERSION_QEMU_XEN;
+    return &config.b_info;
+}
+
+static void hvm_is_movable_with_viridian(void **state)
+{
+    struct err e = ERR_INIT;
+
+    (void)state;
+    libxl_defbool_set(&make_hvm()->u.hvm.viridian, true);
+    assert_int_equal(xl_config_check_movable(&config, &e), 0);
+}
+
+static void the_old_device_model_is_refused(void **state)
 {
     (void)state;
-    config.c_info.type = LIBXL_DOMAIN_TYPE_HVM;
-    assert_refused("HVM guest with a device model (QEMU)", "xl migrate");
+    make_hvm()->device_model_version = LIBXL_DEVICE_MODEL_VERSION_QEMU_XEN_TRADITIONAL;
+    assert_refused("qemu-xen-traditional", "device_model_version");
+}
+
+static void a_stub_domain_is_refused(void **state)
+{
+    (void)state;
+    libxl_defbool_set(&make_hvm()->device_model_stubdomain, true);
+    assert_refused("stub domain", "xl migrate");
+}
+
+static void nested_guests_are_refused(void **state)
+{
+    (void)state;
+    libxl_defbool_set(&make_hvm()->nested_hvm, true);
+    assert_refused("nestedhvm", "start it there");
+}
+
+static void alternate_views_of_memory_are_refused(void **state)
+{
+    (void)state;
+    make_hvm()->altp2m = LIBXL_ALTP2M_MODE_MIXED;
+    assert_refused("altp2m", "start it there");
+}
+
+static void a_virtual_tpm_is_refused(void **state)
+{
+    (void)state;
+    config.vtpms = calloc(1, sizeof(*config.vtpms));
+    assert_non_null(config.vtpms);
+    libxl_device_vtpm_init(config.vtpms);
+    config.num_vtpms = 1;
+    assert_refused("virtual TPM", "xl vtpm-detach");
 }
 
 static void an_assigned_pci_device_is_refused(void **state)
@@ -91,7 +139,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(pv_and_pvh_are_movable, make_config, drop_config),
-        cmocka_unit_test_setup_teardown(a_device_model_is_refused, make_config, drop_config),
+        cmocka_unit_test_setup_teardown(hvm_is_movable_with_viridian, make_config, drop_config),
+        cmocka_unit_test_setup_teardown(the_old_device_model_is_refused, make_config, drop_config),
+        cmocka_unit_test_setup_teardown(a_stub_domain_is_refused, make_config, drop_config),
+        cmocka_unit_test_setup_teardown(nested_guests_are_refused, make_config, drop_config),
+        cmocka_unit_test_setup_teardown(
+            alternate_views_of_memory_are_refused, make_config, drop_config),
+        cmocka_unit_test_setup_teardown(a_virtual_tpm_is_refused, make_config, drop_config),
         cmocka_unit_test_setup_teardown(
             an_assigned_pci_device_is_refused, make_config, drop_config),
         cmocka_unit_test_setup_teardown(

@@ -77,6 +77,39 @@ static void an_ordinary_guest_comes_in(void **state)
     assert_in("", "{\"c_info\":{},\"b_info\":{\"type.pvh\":{},\"iomem\":[]},\"p9s\":[]}");
 }
 
+static void an_ordinary_hvm_guest_comes_in(void **state)
+{
+    (void)state;
+    assert_in("",
+        "{\"c_info\":{\"type\":\"hvm\"},\"b_info\":{\"device_model_version\":\"qemu_xen\","
+        "\"type.hvm\":{\"bios\":\"seabios\",\"acpi\":\"True\",\"viridian\":\"True\","
+        "\"viridian_enable\":[0,1],\"vga\":{\"kind\":\"stdvga\"},\"vnc\":{\"enable\":"
+        "\"True\",\"listen\":\"127.0.0.1\",\"findunused\":\"True\"},\"serial\":\"pty\","
+        "\"boot\":\"cd\",\"usb\":\"True\",\"usbdevice\":\"tablet\",\"keymap\":\"en-us\","
+        "\"usbdevice_list\":[\"tablet\"],\"rdm_mem_boundary_memkb\":2097152}}}");
+}
+
+static void what_qemu_would_open_for_a_guest_is_refused(void **state)
+{
+    static const char *const fields[][2] = {
+        {"serial", "file:/etc/passwd"},
+        {"usbdevice", "host:1.2"},
+        {"keymap", "../../etc/passwd"},
+        {"boot", "c,menu=on"},
+    };
+    char config[128], name[64];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        snprintf(config, sizeof(config), "{\"b_info\":{\"type.hvm\":{\"%s\":\"%s\"}}}",
+            fields[i][0], fields[i][1]);
+        snprintf(name, sizeof(name), "b_info.type.hvm.%s", fields[i][0]);
+        assert_out("", config, name);
+    }
+    assert_out("", "{\"b_info\":{\"type.hvm\":{\"serial_list\":[\"pty\",\"tcp::1\"]}}}",
+        "b_info.type.hvm.serial_list");
+}
+
 static void what_reaches_the_host_is_refused(void **state)
 {
     static const struct {
@@ -321,6 +354,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_ordinary_guest_comes_in),
+        cmocka_unit_test(an_ordinary_hvm_guest_comes_in),
+        cmocka_unit_test(what_qemu_would_open_for_a_guest_is_refused),
         cmocka_unit_test(what_reaches_the_host_is_refused),
         cmocka_unit_test(an_unknown_field_is_refused),
         cmocka_unit_test(paths_go_by_pattern),

@@ -5,6 +5,7 @@
  * asked for; the journal is real.
  */
 #include "base/deadline.h"
+#include "cmd/device_model.h"
 #include "cmd/handoff/journal.h"
 #include "cmd/paths.h"
 #include "cmd/exit_codes.h"
@@ -32,6 +33,7 @@ static char run_dir[64];
 static struct {
     bool starts_late; /* when its copy is held */
     bool gone, suspended, paused, has_run, no_resume, no_list;
+    enum { NO_MODEL, MODEL_RUNS, MODEL_PAUSED, MODEL_DEAD } model;
     bool will_suspend, will_go; /* when that it is asked to suspend is settled */
     const char *name;           /* of our copy */
     const char *other;          /* of another domain */
@@ -164,6 +166,52 @@ int rescue_log_dirty_off(struct xen *x, uint32_t domid, struct err *e)
     (void)domid;
     (void)e;
     note("log-dirty off;");
+    return 0;
+}
+
+int rescue_resume(struct xen *x, uint32_t domid, struct err *e)
+{
+    (void)x;
+    (void)e;
+    note("resume %u without libxl;", domid);
+    return 0;
+}
+
+int device_model_open(struct device_model *m, uint32_t domid, struct err *e)
+{
+    *m = (struct device_model){.sock = -1, .domid = domid};
+    if (now.model == NO_MODEL)
+        return -ENOENT;
+    return now.model == MODEL_DEAD ? err_set(e, ERR_LOCAL, ECONNREFUSED, "it is dead") : 0;
+}
+
+void device_model_close(struct device_model *m)
+{
+    (void)m;
+}
+
+int device_model_is_paused(struct device_model *m, bool *paused, struct err *e)
+{
+    (void)m;
+    (void)e;
+    *paused = now.model == MODEL_PAUSED;
+    return 0;
+}
+
+int device_model_continue(struct device_model *m, struct err *e)
+{
+    (void)m;
+    (void)e;
+    note("model continues;");
+    now.model = MODEL_RUNS;
+    return 0;
+}
+
+int device_model_log_off(struct device_model *m, struct err *e)
+{
+    (void)m;
+    (void)e;
+    note("model's log off;");
     return 0;
 }
 
@@ -301,6 +349,40 @@ static void a_guest_that_runs_on_gets_its_monitor_back(void **state)
     assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
     assert_string_equal(now.done, "log-dirty off;cap 150;monitor 7;");
     assert_false(is_left(HANDOFF_SOURCE));
+}
+
+static void a_device_model_that_was_left_paused_runs_on(void **state)
+{
+    (void)state;
+    left(HANDOFF_LIVE, true);
+    now.model = MODEL_PAUSED;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(
+        now.done, "log-dirty off;cap 150;model's log off;model continues;monitor 7;");
+    assert_non_null(strstr(now.said, "its device model was left paused"));
+    assert_false(is_left(HANDOFF_SOURCE));
+}
+
+static void a_guest_is_resumed_though_its_device_model_is_dead(void **state)
+{
+    (void)state;
+    left(HANDOFF_LIVE, true);
+    now.suspended = now.no_resume = true;
+    now.model = MODEL_DEAD;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(
+        now.done, "log-dirty off;cap 150;resume 7;resume 7 without libxl;monitor 7;");
+    assert_non_null(strstr(now.said, "emulated devices do nothing"));
+    assert_false(is_left(HANDOFF_SOURCE));
+}
+
+static void resume_lets_a_paused_device_model_run_on(void **state)
+{
+    (void)state;
+    now.model = MODEL_PAUSED;
+    assert_int_equal(resume_main("g", false, &log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "log-dirty off;model's log off;model continues;");
+    assert_non_null(strstr(now.said, "runs again"));
 }
 
 /* Everybody who held the lock was killed. */
@@ -713,6 +795,9 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
         TEST(a_guest_that_was_not_given_away_is_resumed),
         TEST(a_guest_that_runs_on_gets_its_monitor_back),
+        TEST(a_device_model_that_was_left_paused_runs_on),
+        TEST(a_guest_is_resumed_though_its_device_model_is_dead),
+        TEST(resume_lets_a_paused_device_model_run_on),
         TEST(a_request_to_suspend_that_is_taken_back_leaves_the_guest_running),
         TEST(a_guest_that_suspends_late_is_resumed),
         TEST(a_guest_that_ends_instead_of_suspending_leaves_nothing),

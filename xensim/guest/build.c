@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/guest/build.h"
+#include "xensim/guest/emulator.h"
 #include "xensim/guest/disk.h"
 #include "xensim/guest/pagetables.h"
 #include "xensim/hypervisor/pagetype.h"
@@ -122,6 +123,8 @@ static int lay_out(struct build *b)
         k->pool = take(&next, GUEST_NR_PROCESSES * GUEST_PROCESS_TABLES);
         k->shadow = take(&next, GUEST_NR_WINDOWS);
     }
+    if (d->emulated)
+        k->dma = take(&next, EMULATOR_RING_PAGES);
     k->table = take(&next, div_up(k->nr_pages, 1024));
     k->trace_length = p->pattern == PATTERN_FILE ? trace_count(p->trace) : 0;
     k->trace = take(&next, div_up(k->trace_length, 512));
@@ -328,6 +331,8 @@ static void fill_data(struct build *b)
         content_fill(page(b, index), &k->mix, k->seed, index, 1);
         ((uint32_t *)page(b, k->table.first + index / 1024))[index % 1024] = 1;
     }
+    for (uint64_t i = 0; i < k->dma.count; i++)
+        content_fill(page(b, k->dma.first + i), &k->mix, k->seed, k->dma.first + i, 1);
     for (uint64_t i = 0; i < k->rings.count; i++)
         memset(page(b, k->rings.first + i), 0, PAGE_BYTES);
     k->initial_sum = k->data.count;
@@ -440,6 +445,23 @@ static int set_pv_state(struct build *b)
     return 0;
 }
 
+/* Its ring lies below the hole, where indices are frame numbers. */
+static int start_emulator(const struct build *b)
+{
+    const struct guest_kernel *k = &b->k;
+    const struct emulator_state state = {
+        .seed = k->seed,
+        .first_index = k->dma.first,
+        .first_pfn = guest_pfn(k, k->dma.first),
+        .count = k->dma.count,
+        .mix = k->mix,
+        .writes_per_s = b->p->dma_per_s,
+    };
+    const int rc = emulator_start(b->d, &state, EMULATOR_RUNNING);
+
+    return rc ? err_sys(b->e, ERR_LOCAL, -rc, "cannot start the device model") : 0;
+}
+
 int guest_build(struct domain *d, const struct guest_params *p, struct err *e)
 {
     struct build b = {.d = d, .p = p, .e = e};
@@ -476,5 +498,5 @@ int guest_build(struct domain *d, const struct guest_params *p, struct err *e)
         memcpy(page(&b, INDEX_KERNEL), &b.k, sizeof(b.k));
     pthread_mutex_unlock(&d->lock);
     free(g.mfns);
-    return rc;
+    return rc || !d->emulated ? rc : start_emulator(&b);
 }

@@ -25,6 +25,7 @@ struct guest_params {
     unsigned remaps_per_s;   /* page-table entries rewritten */
     unsigned forks_per_s;    /* page-table trees pinned or unpinned */
     unsigned balloons_per_s; /* pages given back or taken again */
+    unsigned dma_per_s;      /* HVM: pages that the device model writes */
     enum suspend_mode suspend_mode;
     int64_t suspend_delay_ns;
     unsigned disks;

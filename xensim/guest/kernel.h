@@ -19,7 +19,7 @@
 #include "xensim/guest/content.h"
 #include "xensim/hypervisor/domain.h"
 
-enum guest_type { GUEST_PVH, GUEST_PV64, GUEST_PV32 };
+enum guest_type { GUEST_PVH, GUEST_PV64, GUEST_PV32, GUEST_HVM };
 enum guest_pattern { PATTERN_IDLE, PATTERN_UNIFORM, PATTERN_HOT, PATTERN_SEQUENTIAL, PATTERN_FILE };
 /* When it acknowledges a request to suspend, and when it suspends: both at once, neither ever, both
  * later, or the suspend alone later. */
@@ -83,6 +83,7 @@ struct guest_kernel {
     struct guest_region pool;    /* PV: pages that are page tables now and then */
     struct guest_region rings;   /* two pages for each disk (disk.h) */
     struct guest_region data;
+    struct guest_region dma;   /* HVM: what the device model writes to, and nobody else */
     uint64_t user_root;        /* PV64: index of the second root; 0 if none */
     uint64_t user_pages_first; /* what it maps */
     uint64_t window_tables[GUEST_NR_WINDOWS];

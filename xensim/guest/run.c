@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/guest/run.h"
 #include "xensim/guest/balloon.h"
+#include "xensim/guest/emulator.h"
 #include "xensim/guest/disk.h"
 #include "xensim/guest/pagetables.h"
 #include "xensim/hypervisor/vcpu.h"
@@ -84,6 +85,24 @@ static uint64_t next_index(struct guest *g, unsigned cpu)
     default:
         return s.first + r % s.count;
     }
+}
+
+/* Read again what the device model wrote, whenever that was. */
+static void check_ring(struct guest *g, unsigned cpu)
+{
+    const struct guest_kernel *k = g->kernel;
+    struct domain *d = g->domain;
+    const uint64_t slot = guest_random(g->kernel, cpu) % k->dma.count, index = k->dma.first + slot;
+
+    pthread_mutex_lock(&d->lock);
+
+    const struct emulator *emulator = d->emulator;
+    const uint32_t version = emulator ? emulator_version(&emulator->state, slot) : 0;
+
+    if (emulator && !content_matches(guest_page(g, index), &k->mix, k->seed, index, version))
+        guest_fault(g, "page %#llx of the device's ring is not what version %u of it was",
+            (unsigned long long)slot, version);
+    pthread_mutex_unlock(&d->lock);
 }
 
 /* Suspend: park the other vCPUs, prepare what the toolstack expects, and stop. What follows the
@@ -245,8 +264,10 @@ static double capped_share(const struct guest *g)
     return cap && cap < whole ? (double)cap / whole : 1;
 }
 
+enum { RING_CHECKS_PER_S = 100 };
+
 struct pace {
-    int64_t remap_ns, fork_ns, balloon_ns;
+    int64_t remap_ns, fork_ns, balloon_ns, ring_ns;
     int64_t write_ns; /* when the next page may be written */
 };
 
@@ -265,6 +286,8 @@ static bool operate(struct guest *g, unsigned cpu, struct pace *p)
         guest_fork(g, cpu);
     if (due(now, &p->balloon_ns, k->balloons_per_s / k->nr_vcpus))
         guest_balloon(g, cpu);
+    if (k->dma.count && due(now, &p->ring_ns, RING_CHECKS_PER_S))
+        check_ring(g, cpu);
     if (k->pattern == PATTERN_IDLE || !rate)
         return false;
     if (rate > 0) {
@@ -341,7 +364,7 @@ static void *vcpu_main(void *arg)
     struct run *r = v->domain->guest;
     struct guest *g = &r->g;
     int64_t start = now_ns();
-    struct pace pace = {start, start, start, start};
+    struct pace pace = {start, start, start, start, start};
     unsigned ops = 0;
 
     while (vcpu_enter(v)) {

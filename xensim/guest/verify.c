@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/guest/verify.h"
 #include "xensim/guest/build.h"
+#include "xensim/guest/emulator.h"
 #include "xensim/guest/pagetables.h"
 #include "xensim/hypervisor/pagetype.h"
 #include "xensim/hypervisor/vcpu.h"
@@ -90,6 +91,24 @@ static uint64_t check_data(struct check *c)
             explain_page(c, index, version);
     }
     return sum;
+}
+
+/* What the device model wrote, by what it says itself. */
+static void check_ring(struct check *c)
+{
+    const struct guest_kernel *k = c->g.kernel;
+    const struct emulator *emulator = c->g.domain->emulator;
+
+    if (!emulator && k->dma.count)
+        problem(c, "the guest has no device model, and had one");
+    for (uint64_t slot = 0; emulator && slot < k->dma.count; slot++) {
+        const uint64_t index = k->dma.first + slot;
+        const uint32_t version = emulator_version(&emulator->state, slot);
+
+        c->report->pages++;
+        if (!content_matches(guest_page(&c->g, index), &k->mix, k->seed, index, version))
+            explain_page(c, index, version);
+    }
 }
 
 static void check_sums(struct check *c, uint64_t table_sum)
@@ -363,6 +382,7 @@ static int verify_paused(struct domain *d, struct check *c)
     guest_find_pages(&c->g, report_missing, c);
     if (!c->report->problems) {
         check_sums(c, check_data(c));
+        check_ring(c);
         for (unsigned i = 0; i < c->g.kernel->nr_vcpus && i < d->max_vcpus; i++)
             check_vcpu(c, d->vcpus[i]);
         if (d->hvm)

@@ -27,6 +27,7 @@ static void domain_free(struct domain *d)
     for (unsigned i = 0; i < MAX_VCPUS; i++)
         free(d->vcpus[i]);
     free(d->config_json);
+    d->host->ops->free_emulator(d->emulator);
     pthread_mutex_destroy(&d->lock);
     pthread_mutex_destroy(&d->guest_lock);
     free(d);
@@ -188,6 +189,7 @@ int domain_destroy(struct domain *d)
     pthread_rwlock_unlock(&h->domains_lock);
 
     stop_vcpus(d);
+    h->ops->stop_emulator(d);
     pthread_mutex_lock(&d->guest_lock);
     if (d->guest)
         h->ops->free_guest(d->guest);

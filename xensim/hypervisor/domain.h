@@ -65,6 +65,7 @@ struct domain {
     uint16_t id;
     _Atomic uint32_t refs;
     bool hvm, hap, pv32;
+    bool emulated; /* HVM in the narrow sense: it has a device model */
     _Atomic bool dying;
     bool creation_finished;
     xen_domain_handle_t handle;
@@ -80,10 +81,12 @@ struct domain {
     uint64_t max_gpfn;      /* highest guest frame ever populated (HVM) */
     bool any_gpfn;
     uint64_t paging_pool_bytes;
+    uint64_t pod_entries; /* populate-on-demand, as tests say */
     uint64_t shared_info_mfn;
     uint64_t grant_mfns[MAX_GRANT_FRAMES];
     unsigned max_grant_frames;
     struct logdirty logdirty;
+    void *emulator; /* the device model, once it was started; opaque here (host_ops) */
 
     unsigned max_vcpus;
     struct vcpu *vcpus[MAX_VCPUS];

@@ -26,6 +26,9 @@ struct host_ops {
     void (*start_guest)(struct domain *d);
     /* Free d->guest, whose vCPU threads have ended. d->guest_lock is held. */
     void (*free_guest)(void *guest);
+    /* End the thread of d->emulator, if it has one; free it, when the domain is. */
+    void (*stop_emulator)(struct domain *d);
+    void (*free_emulator)(void *emulator);
 };
 
 struct host {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What programs call: open, ioctl, mmap, munmap, close and dup. On /dev/xen/privcmd and
+ * What programs call: open, ioctl, mmap, munmap, close, dup and connect. On /dev/xen/privcmd and
  * /dev/xen/hypercall they are answered as the kernel's drivers would, with the help of the daemon
  * at $XENSIM_SOCKET; everything else is passed on.
  */
@@ -8,6 +8,7 @@
 #include "xensim/preload/descriptor.h"
 #include "xensim/preload/interpose.h"
 #include "xensim/preload/mapping.h"
+#include "xensim/preload/monitor.h"
 #include "xensim/preload/privcmd.h"
 #include "xensim/preload/process.h"
 #include "xensim/preload/real.h"
@@ -175,4 +176,14 @@ EXPORT int dup3(int fd, int to, int flags)
 
     descriptor_share(fd, new);
     return new;
+}
+
+EXPORT int connect(int fd, const struct sockaddr *address, socklen_t bytes)
+{
+    unsigned domid;
+
+    init();
+    if (monitor_named(address, bytes, &domid))
+        return monitor_connect(fd, domid);
+    return real.connect(fd, address, bytes);
 }

@@ -18,5 +18,6 @@ void real_find(void)
     FIND(dup2);
     FIND(dup3);
     FIND(fcntl);
+    FIND(connect);
 #undef FIND
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #define PAGE 4096ull
 
@@ -20,6 +21,7 @@ struct real_calls {
     int (*dup2)(int, int);
     int (*dup3)(int, int, int);
     int (*fcntl)(int, int, ...);
+    int (*connect)(int, const struct sockaddr *, socklen_t);
 };
 
 extern struct real_calls real;

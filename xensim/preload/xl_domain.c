@@ -39,17 +39,26 @@ static int find_domain(struct xl *xl, const char *who, struct dominfo *info)
     return rc;
 }
 
-int xl_check_domain(struct xl *xl, uint32_t domid)
+int xl_check_domain(struct xl *xl, uint32_t domid, bool *emulated)
 {
-    struct dominfo i;
+    struct dominfo i = {0};
     char id[12];
+    const int rc = find_domain(xl, xl_id_text(domid, id), &i);
 
-    return find_domain(xl, xl_id_text(domid, id), &i);
+    *emulated = !strcmp(i.type, "hvm");
+    return rc;
+}
+
+const char *xl_type_word(libxl_domain_type type)
+{
+    return type == LIBXL_DOMAIN_TYPE_HVM ? "hvm" : type == LIBXL_DOMAIN_TYPE_PVH ? "pvh" : "pv";
 }
 
 static libxl_domain_type type_of(const struct dominfo *i)
 {
-    return strcmp(i->type, "pvh") ? LIBXL_DOMAIN_TYPE_PV : LIBXL_DOMAIN_TYPE_PVH;
+    return !strcmp(i->type, "hvm")   ? LIBXL_DOMAIN_TYPE_HVM
+           : !strcmp(i->type, "pvh") ? LIBXL_DOMAIN_TYPE_PVH
+                                     : LIBXL_DOMAIN_TYPE_PV;
 }
 
 static void fill_uuid(libxl_uuid *uuid, const char *hex)
@@ -178,8 +187,11 @@ EXPORT int libxl_retrieve_domain_configuration(
     free(config->c_info.name);
     config->c_info.name = strdup(i.name);
     fill_uuid(&config->c_info.uuid, i.uuid);
-    if (i.guest_kib)
-        config->b_info.target_memkb = config->b_info.max_memkb = i.guest_kib;
+    if (i.guest_kib) {
+        config->b_info.max_memkb = i.guest_kib;
+        /* Less if it was made to balloon out. */
+        config->b_info.target_memkb = i.max_kib < i.guest_kib ? i.max_kib : i.guest_kib;
+    }
     REAL(libxl_domain_sched_params_dispose)(&config->b_info.sched_params);
     return REAL(libxl_domain_sched_params_get)(ctx, domid, &config->b_info.sched_params);
 }
@@ -189,7 +201,7 @@ EXPORT int libxl_domain_need_memory(
     libxl_ctx *ctx, libxl_domain_config *config, uint32_t domid_for_logging, uint64_t *need_memkb)
 {
     const libxl_domain_build_info *b = &config->b_info;
-    bool pvh = config->c_info.type == LIBXL_DOMAIN_TYPE_PVH;
+    bool pvh = config->c_info.type != LIBXL_DOMAIN_TYPE_PV;
     uint64_t need = b->max_memkb + (pvh ? 2048 : 1024);
 
     (void)ctx;
@@ -226,9 +238,24 @@ static int act(libxl_ctx *ctx, const char *verb, uint32_t domid)
     return ASK(xl, NULL, verb, xl_id_text(domid, id));
 }
 
+/* As libxl: the device model first, and without it nothing. */
+static int continue_device(libxl_ctx *ctx, uint32_t domid)
+{
+    struct xl *xl = xl_of(ctx);
+    bool emulated;
+    char id[12];
+    const int rc = xl_check_domain(xl, domid, &emulated);
+
+    return rc || !emulated ? rc : ASK(xl, NULL, "dm", xl_id_text(domid, id), "cont");
+}
+
 EXPORT int libxl_domain_unpause(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how *ao_how)
 {
+    const int rc = continue_device(ctx, domid);
+
     (void)ao_how;
+    if (rc)
+        return rc;
     return act(ctx, "unpause", domid);
 }
 
@@ -241,7 +268,11 @@ EXPORT int libxl_domain_pause(libxl_ctx *ctx, uint32_t domid, const libxl_asynco
 EXPORT int libxl_domain_resume(
     libxl_ctx *ctx, uint32_t domid, int suspend_cancel, const libxl_asyncop_how *ao_how)
 {
+    const int rc = continue_device(ctx, domid);
+
     (void)ao_how;
+    if (rc)
+        return rc;
     return act(ctx, suspend_cancel ? "resume" : "resume-slowly", domid);
 }
 
@@ -265,9 +296,8 @@ EXPORT int libxl_domain_create_new(libxl_ctx *ctx, libxl_domain_config *config, 
     (void)console;
     snprintf(vcpus, sizeof(vcpus), "%d", config->b_info.max_vcpus ? config->b_info.max_vcpus : 1);
     snprintf(kib, sizeof(kib), "%lluK", (unsigned long long)config->b_info.max_memkb);
-    rc = ASK(xl, &text, "create", "--paused", "--type",
-        config->c_info.type == LIBXL_DOMAIN_TYPE_PVH ? "pvh" : "pv", "--vcpus", vcpus, "--memory",
-        kib, "--name", config->c_info.name);
+    rc = ASK(xl, &text, "create", "--paused", "--type", xl_type_word(config->c_info.type),
+        "--vcpus", vcpus, "--memory", kib, "--name", config->c_info.name);
     if (!rc)
         *domid = (uint32_t)atoi(text);
     free(text);

@@ -8,7 +8,10 @@
 
 #include "xensim/preload/xl_context.h"
 
-/* 0 if the host has it, else libxl's ERROR_*. */
-int xl_check_domain(struct xl *xl, uint32_t domid);
+/* 0 if the host has it, else libxl's ERROR_*. *emulated: it has a device model. */
+int xl_check_domain(struct xl *xl, uint32_t domid, bool *emulated);
+
+/* The type as a word of the host's commands. */
+const char *xl_type_word(libxl_domain_type type);
 
 #endif

@@ -24,7 +24,13 @@
 
 #define STREAM_IDENT   0x4c6962786c466d74ull /* "LibxlFmt" */
 #define STREAM_VERSION 2
-enum { RECORD_END = 0, RECORD_LIBXC_CONTEXT = 1 };
+enum {
+    RECORD_END = 0,
+    RECORD_LIBXC_CONTEXT = 1,
+    RECORD_EMULATOR_XENSTORE_DATA = 2,
+    RECORD_EMULATOR_CONTEXT = 3,
+};
+enum { EMULATOR_QEMU_UPSTREAM = 2, DEVICE_STATE_BYTES = 256 };
 
 /* What libxl adds to a domain's memory limit, in KiB. */
 enum { MAXMEM_SLACK_KIB = 1024 };
@@ -39,6 +45,8 @@ struct operation {
     libxl_domain_config *config;
     uint32_t *domid_out;
     bool guest_responded;
+    bool emulated; /* it has a device model, whose state is: */
+    char device[DEVICE_STATE_BYTES];
     int rc;
 };
 
@@ -69,6 +77,21 @@ static int await_answer(struct operation *op, int sock, int helper_fd, struct er
     return rc;
 }
 
+/* When the vCPUs have stopped it is told to stop, and for its state. */
+static int save_device(struct operation *op)
+{
+    char id[12];
+    char *text = NULL;
+    int rc = ASK(op->xl, NULL, "dm", xl_id_text(op->domid, id), "stop");
+
+    if (!rc)
+        rc = ASK(op->xl, &text, "dm", id, "state");
+    if (!rc)
+        snprintf(op->device, sizeof(op->device), "%s", text);
+    free(text);
+    return rc;
+}
+
 /* As libxl: 60 s for the guest to answer. */
 static bool suspend_domain(void *arg, int helper_fd)
 {
@@ -87,10 +110,20 @@ static bool suspend_domain(void *arg, int helper_fd)
         xl_log(op->xl, XTL_ERROR, -1, "suspend: %s", e.text);
     else
         op->guest_responded = true;
-    return rc == 0;
+    return rc == 0 && (!op->emulated || !save_device(op));
 }
 
-static const struct helper_ops helper_ops = {.suspend = suspend_domain, .log = helper_log};
+static bool switch_log(void *arg, bool enable)
+{
+    struct operation *op = arg;
+    char id[12];
+
+    return !op->emulated ||
+           !ASK(op->xl, NULL, "dm", xl_id_text(op->domid, id), "log", enable ? "on" : "off");
+}
+
+static const struct helper_ops helper_ops = {
+    .suspend = suspend_domain, .switch_log = switch_log, .log = helper_log};
 
 struct stream_header {
     uint64_t ident;
@@ -150,6 +183,37 @@ static int run_helper(struct operation *op)
     return op->guest_responded ? ERROR_FAIL : ERROR_GUEST_TIMEDOUT;
 }
 
+struct emulator {
+    uint32_t id, index;
+};
+
+/* Bodies are filled up to 8 bytes. */
+static size_t padded(size_t bytes)
+{
+    return (bytes + 7) / 8 * 8;
+}
+
+static int write_emulator(struct operation *op, uint32_t type, const char *text)
+{
+    const size_t bytes = strlen(text);
+    const struct stream_record record = {type, (uint32_t)(sizeof(struct emulator) + bytes)};
+    const struct emulator emulator = {EMULATOR_QEMU_UPSTREAM, 0};
+    char body[DEVICE_STATE_BYTES + 8] = "";
+    int rc = write_stream(op, &record, sizeof(record));
+
+    memcpy(body, text, bytes);
+    if (!rc)
+        rc = write_stream(op, &emulator, sizeof(emulator));
+    return rc ? rc : write_stream(op, body, padded(bytes));
+}
+
+static int write_device(struct operation *op)
+{
+    int rc = write_emulator(op, RECORD_EMULATOR_XENSTORE_DATA, "");
+
+    return rc ? rc : write_emulator(op, RECORD_EMULATOR_CONTEXT, op->device);
+}
+
 static int save_domain(struct operation *op)
 {
     struct stream_header header = {htobe64(STREAM_IDENT), htobe32(STREAM_VERSION), 0};
@@ -160,6 +224,8 @@ static int save_domain(struct operation *op)
         rc = write_stream(op, &context, sizeof(context));
     if (!rc)
         rc = run_helper(op);
+    if (!rc && op->emulated)
+        rc = write_device(op);
     return rc ? rc : write_stream(op, &end, sizeof(end));
 }
 
@@ -171,18 +237,13 @@ static int make_domain(struct operation *op)
     char *text = NULL;
     int rc;
 
-    if (config->c_info.type != LIBXL_DOMAIN_TYPE_PV &&
-        config->c_info.type != LIBXL_DOMAIN_TYPE_PVH) {
-        xl_log(op->xl, XTL_ERROR, -1, "xensim has PV and PVH guests only");
-        return ERROR_INVAL;
-    }
+    op->emulated = config->c_info.type == LIBXL_DOMAIN_TYPE_HVM;
     snprintf(vcpus, sizeof(vcpus), "%d", config->b_info.max_vcpus ? config->b_info.max_vcpus : 1);
-    snprintf(
-        kib, sizeof(kib), "%llu", (unsigned long long)config->b_info.max_memkb + MAXMEM_SLACK_KIB);
+    snprintf(kib, sizeof(kib), "%llu",
+        (unsigned long long)config->b_info.target_memkb + MAXMEM_SLACK_KIB);
     for (unsigned i = 0; i < 16; i++)
         snprintf(hex + 2 * i, 3, "%02x", uuid[i]);
-    rc = ASK(op->xl, &text, "create-empty",
-        config->c_info.type == LIBXL_DOMAIN_TYPE_PVH ? "pvh" : "pv", vcpus, kib,
+    rc = ASK(op->xl, &text, "create-empty", xl_type_word(config->c_info.type), vcpus, kib,
         config->c_info.name, hex);
     if (!rc)
         op->domid = (uint32_t)atoi(text);
@@ -212,16 +273,51 @@ static int read_preamble(struct operation *op)
     return rc;
 }
 
+static int read_emulator(struct operation *op, const struct stream_record *record)
+{
+    struct emulator emulator;
+    char body[DEVICE_STATE_BYTES + 8] = "";
+    const size_t bytes = record->length - sizeof(emulator);
+    int rc = record->length < sizeof(emulator) || bytes >= DEVICE_STATE_BYTES
+                 ? ERROR_FAIL
+                 : read_stream(op, &emulator, sizeof(emulator));
+
+    if (!rc)
+        rc = read_stream(op, body, padded(bytes));
+    if (!rc && record->type == RECORD_EMULATOR_CONTEXT)
+        snprintf(op->device, sizeof(op->device), "%.*s", (int)bytes, body);
+    return rc;
+}
+
+/* What comes after the helper's part. */
 static int read_end(struct operation *op)
 {
     struct stream_record record;
-    int rc = read_stream(op, &record, sizeof(record));
+    int rc;
 
-    if (!rc && (record.type != RECORD_END || record.length)) {
-        xl_log(op->xl, XTL_ERROR, -1, "record type %u where the end was expected", record.type);
-        rc = ERROR_FAIL;
+    while (!(rc = read_stream(op, &record, sizeof(record)))) {
+        if (record.type == RECORD_END && !record.length)
+            return 0;
+        if (op->emulated && (record.type == RECORD_EMULATOR_CONTEXT ||
+                                record.type == RECORD_EMULATOR_XENSTORE_DATA)) {
+            rc = read_emulator(op, &record);
+        } else {
+            xl_log(op->xl, XTL_ERROR, -1, "record type %u where the end was expected", record.type);
+            rc = ERROR_FAIL;
+        }
+        if (rc)
+            return rc;
     }
     return rc;
+}
+
+static int start_device(struct operation *op)
+{
+    char id[12];
+
+    if (!op->emulated)
+        return 0;
+    return ASK(op->xl, NULL, "dm", xl_id_text(op->domid, id), "start", op->device);
 }
 
 static int keep_config(struct operation *op)
@@ -249,6 +345,8 @@ static int restore_domain(struct operation *op)
         rc = run_helper(op);
     if (!rc)
         rc = read_end(op);
+    if (!rc)
+        rc = start_device(op);
     if (!rc)
         rc = xl_devices_attach(op->xl, op->domid, op->config, &op->async.cancel);
     if (!rc)
@@ -367,7 +465,7 @@ EXPORT int libxl_domain_suspend(
 {
     struct operation op = {
         .xl = xl_of(ctx), .save = true, .domid = domid, .fd = fd, .flags = flags};
-    int rc = xl_check_domain(op.xl, domid);
+    int rc = xl_check_domain(op.xl, domid, &op.emulated);
 
     return rc ? rc : start_operation(&op, ao_how);
 }

@@ -8,6 +8,7 @@
 #include "cmd/handoff/names.h"
 #include "cmd/lock.h"
 #include "cmd/exit_codes.h"
+#include "cmd/xmigrate/handoff/hvm.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "engine/xen/rescue.h"
 #include "engine/xen/suspend.h"
@@ -76,9 +77,20 @@ static int end_suspend(
 
 static int resume(struct xl *xl, const struct journal_record *left, struct err *e)
 {
-    const int rc = xl_resume(xl, left->domid, e);
+    const int rc = hvm_resume(xl, left, e);
 
     return rc ? rc : monitor_start(left->domid, left->uuid, e);
+}
+
+static int free_device_model(
+    struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e)
+{
+    bool was_paused;
+    const int rc = hvm_free_device_model(xl->log, left, &was_paused, e);
+
+    if (was_paused && *found == RECOVER_RUNNING)
+        *found = RECOVER_CONTINUED;
+    return rc;
 }
 
 int recover_guest(struct xl *xl, const struct journal_record *left, const struct domain_lock *lock,
@@ -101,6 +113,8 @@ int recover_guest(struct xl *xl, const struct journal_record *left, const struct
             return -e->code;
         *found = RECOVER_RESUMED;
     }
+    if (*found != RECOVER_GONE && free_device_model(xl, left, found, e))
+        rc = -e->code;
     if (!rc)
         domain_lock_note_asked(lock, false);
     return rc;
@@ -186,6 +200,10 @@ static void say_resumed(
         log_info(r->log,
             "\"%s\" (domain %u) was left suspended on its way to %s: it is resumed here", s->name,
             s->domid, s->peer);
+    else if (found == RECOVER_CONTINUED)
+        log_info(r->log,
+            "\"%s\" (domain %u) stays here; its device model was left paused and runs on", s->name,
+            s->domid);
     else
         log_info(r->log, "\"%s\" (domain %u) stays here%s", s->name, s->domid,
             !s->logging                ? ""
@@ -205,7 +223,7 @@ static int resume_left(void *arg, struct err *e)
         return rc;
     rc = recover_guest(r->xl, s, &lock, &found, e);
     /* Resumed by its helper, which starts no monitor. */
-    if (!rc && found == RECOVER_RUNNING && s->suspending)
+    if (!rc && (found == RECOVER_RUNNING || found == RECOVER_CONTINUED) && s->suspending)
         rc = monitor_start(s->domid, s->uuid, e);
     domain_lock_release(&lock);
     if (!rc)

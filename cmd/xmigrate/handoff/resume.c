@@ -7,6 +7,7 @@
 #include "cmd/handoff/journal.h"
 #include "cmd/handoff/machine.h"
 #include "cmd/handoff/names.h"
+#include "cmd/device_model.h"
 #include "cmd/lock.h"
 #include "cmd/xmigrate/handoff/recover.h"
 #include "cmd/xmigrate/libxl/calls.h"
@@ -25,12 +26,26 @@ static void own_name(const struct xl_domain *d, char name[static XL_NAME_BYTES])
         name[len - tail] = '\0';
 }
 
+static bool has_paused_device_model(uint32_t domid)
+{
+    struct device_model m;
+    struct err none = ERR_INIT;
+    bool paused = false;
+
+    if (!device_model_open(&m, domid, &none))
+        device_model_is_paused(&m, &paused, &none);
+    device_model_close(&m);
+    return paused;
+}
+
 static int check_resumable(
     struct xl *xl, const struct xl_domain *d, const char *name, struct err *e)
 {
     struct err none = ERR_INIT;
     struct xl_domain other;
 
+    if (!d->shut_down && has_paused_device_model(d->domid))
+        return 0;
     if (!d->shut_down)
         return err_set(e, ERR_REFUSED, EALREADY,
             "\"%s\" (domain %u) %s: there is nothing to resume", d->name, d->domid,
@@ -74,7 +89,7 @@ static int resume_guest(void *arg, struct err *e)
     if (rc)
         return rc;
     rc = recover_guest(r->xl, &left, &lock, &found, e);
-    if (!rc && found == RECOVER_RESUMED)
+    if (!rc && (found == RECOVER_RESUMED || found == RECOVER_CONTINUED))
         log_info(r->log, "\"%s\" (domain %u) runs again", left.name, left.domid);
     domain_lock_release(&lock);
     return rc;

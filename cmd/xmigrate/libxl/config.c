@@ -3,6 +3,7 @@
 
 #include "base/units.h"
 #include "cmd/xmigrate/libxl/calls.h"
+#include "cmd/xmigrate/libxl/early_disks.h"
 #include "cmd/xmigrate/libxl/limited.h"
 
 #include <errno.h>
@@ -142,14 +143,45 @@ int xl_config_for_restore(libxl_domain_config *config, const char *name, struct 
     return 0;
 }
 
+static bool is_on(libxl_defbool choice)
+{
+    return !libxl_defbool_is_default(choice) && libxl_defbool_val(choice);
+}
+
+/* What goes with HVM guests alone. */
+static int check_hvm(const libxl_domain_build_info *b, const char *name, struct err *e)
+{
+    if (b->device_model_version == LIBXL_DEVICE_MODEL_VERSION_QEMU_XEN_TRADITIONAL)
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "%s has the old device model (qemu-xen-traditional), which is not moved: give it "
+            "device_model_version=\"qemu-xen\" and start it anew",
+            name);
+    if (is_on(b->device_model_stubdomain))
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "%s has its device model in a stub domain, which is not moved: use xl migrate", name);
+    if (is_on(b->nested_hvm) || is_on(b->u.hvm.nested_hvm))
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "%s may run guests of its own (nestedhvm), and Xen does not save their state: shut it "
+            "down here and start it there",
+            name);
+    if (b->altp2m != LIBXL_ALTP2M_MODE_DISABLED || is_on(b->u.hvm.altp2m))
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "%s has alternate views of its memory (altp2m), which Xen does not save: shut it down "
+            "here and start it there",
+            name);
+    return 0;
+}
+
 int xl_config_check_movable(const libxl_domain_config *config, struct err *e)
 {
     const char *name = config->c_info.name ? config->c_info.name : "?";
 
-    if (config->c_info.type == LIBXL_DOMAIN_TYPE_HVM)
+    if (config->c_info.type == LIBXL_DOMAIN_TYPE_HVM && check_hvm(&config->b_info, name, e))
+        return -e->code;
+    if (config->num_vtpms)
         return err_set(e, ERR_REFUSED, EOPNOTSUPP,
-            "%s is an HVM guest with a device model (QEMU): xmigrate moves PV and PVH guests only; "
-            "use xl migrate",
+            "%s has a virtual TPM, whose state does not move with it: detach it first "
+            "(xl vtpm-detach), then move the guest",
             name);
     if (config->num_pcidevs || config->num_dtdevs || config->num_rdms)
         return err_set(e, ERR_REFUSED, EOPNOTSUPP,
@@ -169,6 +201,42 @@ int xl_config_check_movable(const libxl_domain_config *config, struct err *e)
     return 0;
 }
 
+/* Without a script libxl takes this one. */
+static bool is_bridged(const libxl_device_nic *nic)
+{
+    const char *slash = nic->script ? strrchr(nic->script, '/') : NULL;
+    const char *script = slash ? slash + 1 : nic->script;
+
+    return (!script || !strcmp(script, "vif-bridge")) && !nic->gatewaydev && !nic->backend_domid &&
+           !nic->backend_domname;
+}
+
+/* False if a name of this host's is too long to be one. */
+static bool describe_vif(const libxl_device_nic *nic, uint32_t domid, struct xl_vif *vif)
+{
+    const char *bridge = nic->bridge ?: "xenbr0";
+    int name_bytes;
+
+    *vif = (struct xl_vif){.devid = (unsigned)nic->devid};
+    memcpy(vif->mac, nic->mac, sizeof(vif->mac));
+    name_bytes = nic->ifname
+                     ? snprintf(vif->name, sizeof(vif->name), "%s", nic->ifname)
+                     : snprintf(vif->name, sizeof(vif->name), "vif%u.%d", domid, nic->devid);
+    return nic->devid >= 0 && name_bytes < (int)sizeof(vif->name) &&
+           snprintf(vif->bridge, sizeof(vif->bridge), "%s", bridge) < (int)sizeof(vif->bridge);
+}
+
+unsigned xl_config_bridged_vifs(
+    const libxl_domain_config *config, uint32_t domid, struct xl_vif vifs[static XL_MAX_VIFS])
+{
+    unsigned count = 0;
+
+    for (int i = 0; i < config->num_nics && count < XL_MAX_VIFS; i++)
+        count += is_bridged(&config->nics[i]) &&
+                 describe_vif(&config->nics[i], domid, &vifs[count]);
+    return count;
+}
+
 struct xl_devices xl_config_devices(const libxl_domain_config *config)
 {
     const int others = config->num_vfbs + config->num_vkbs + config->num_vtpms + config->num_p9s +
@@ -185,6 +253,23 @@ struct xl_devices xl_config_devices(const libxl_domain_config *config)
             d.other_disks++;
     }
     return d;
+}
+
+bool xl_config_builds_early(const libxl_domain_config *config, const char **why)
+{
+    for (int i = 0; i < config->num_disks; i++) {
+        const libxl_device_disk *disk = &config->disks[i];
+
+        if (!disk_may_be_early(disk, disk_device_at(disk->pdev_path), why))
+            return false;
+    }
+    if (config->c_info.type != LIBXL_DOMAIN_TYPE_PVH)
+        *why = "it is not a PVH guest";
+    else if (xl_config_devices(config).others)
+        *why = "it has a device that is neither a disk nor a network interface";
+    else
+        return true;
+    return false;
 }
 
 int xl_config_check_memory(

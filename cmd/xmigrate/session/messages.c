@@ -38,12 +38,14 @@ static const struct field hello_fields[] = {
     FIELDS_END,
 };
 
-/* And "config", which has no limit of its own, and "measure", which only measuring ones have. */
+/* And "config", which has no limit of its own, "measure", which only measuring ones have, and
+ * "device_model", which those of HVM guests have. */
 static const struct field offer_fields[] = {
     FIELD("name", FIELD_LINE, struct message_offer, name),
     FIELD("uuid", FIELD_LINE, struct message_offer, uuid),
     FIELD("type", FIELD_LINE, struct message_offer, type),
     FIELD("live", FIELD_BOOL, struct message_offer, live),
+    FIELD("early", FIELD_BOOL, struct message_offer, early),
     FIELD_BETWEEN("lanes", struct message_offer, lanes, 1, UINT16_MAX),
     FIELDS_END,
 };
@@ -52,6 +54,7 @@ static const struct field accept_fields[] = {
     FIELD("session", FIELD_BYTES, struct message_accept, session),
     FIELD("key", FIELD_BYTES, struct message_accept, key),
     FIELD_BETWEEN("lanes", struct message_accept, lanes, 1, MAX_LANES),
+    FIELD("early", FIELD_BOOL, struct message_accept, early),
     FIELD("journal", FIELD_LINE, struct message_accept, journal),
     FIELD_BETWEEN("finish_ns", struct message_accept, finish.ns, 0, MESSAGE_MAX_FINISH_NS),
     FIELD_BETWEEN("finish_low_ns", struct message_accept, finish.low_ns, 0, MESSAGE_MAX_FINISH_NS),
@@ -135,6 +138,8 @@ int message_send_offer(struct control *c, const struct message_offer *offer, str
     json_object_set_new(body, "config", json_string(offer->config));
     if (offer->measure)
         json_object_set_new(body, "measure", json_true());
+    if (offer->device_model[0])
+        json_object_set_new(body, "device_model", json_string(offer->device_model));
     return send_json(c, CONTROL_OFFER, body, e);
 }
 
@@ -231,13 +236,17 @@ int message_parse_offer(
 {
     json_t *o = load(body, len_bytes);
     const char *config = json_string_value(json_object_get(o, "config"));
-    const json_t *measure = json_object_get(o, "measure");
+    const json_t *measure = json_object_get(o, "measure"),
+                 *model = json_object_get(o, "device_model");
+    unsigned major, minor;
 
     *offer = (struct message_offer){.measure = json_is_true(measure)};
+    if (sscanf(json_string_value(model) ?: "", "%5u.%5u", &major, &minor) == 2)
+        snprintf(offer->device_model, sizeof(offer->device_model), "%u.%u", major, minor);
 
     const bool good = fields_read(offer_fields, o, offer) && is_name(offer->name) &&
                       journal_is_uuid(offer->uuid) && (!measure || json_is_boolean(measure)) &&
-                      config;
+                      (!model || offer->device_model[0]) && config;
 
     if (good)
         offer->config = strdup(config);

@@ -21,6 +21,7 @@ enum { FIELD_BYTES = 128, VALUE_BYTES = 100 };
 enum terms {
     TERMS_ANY,      /* the guest's own business */
     TERMS_WORD,     /* goes to scripts and the like: letters, digits and some more */
+    TERMS_NAME,     /* goes to QEMU: no file, no address, no list of options */
     TERMS_LOOPBACK, /* an address that only this host reaches */
     TERMS_MEMORY,   /* KiB */
     TERMS_VCPUS,
@@ -89,6 +90,44 @@ static const struct field {
     {"b_info.type.pvh.pvshim", TERMS_ANY},
     {"b_info.type.pvh.pvshim_cmdline", TERMS_ANY},
     {"b_info.type.pvh.pvshim_extra", TERMS_ANY},
+    {"b_info.type.hvm.bios", TERMS_ANY},
+    {"b_info.type.hvm.pae", TERMS_ANY},
+    {"b_info.type.hvm.apic", TERMS_ANY},
+    {"b_info.type.hvm.acpi", TERMS_ANY},
+    {"b_info.type.hvm.acpi_s3", TERMS_ANY},
+    {"b_info.type.hvm.acpi_s4", TERMS_ANY},
+    {"b_info.type.hvm.acpi_laptop_slate", TERMS_ANY},
+    {"b_info.type.hvm.nx", TERMS_ANY},
+    {"b_info.type.hvm.viridian", TERMS_ANY},
+    {"b_info.type.hvm.viridian_enable", TERMS_ANY},
+    {"b_info.type.hvm.viridian_disable", TERMS_ANY},
+    {"b_info.type.hvm.timeoffset", TERMS_ANY},
+    {"b_info.type.hvm.hpet", TERMS_ANY},
+    {"b_info.type.hvm.vpt_align", TERMS_ANY},
+    {"b_info.type.hvm.mmio_hole_memkb", TERMS_ANY},
+    {"b_info.type.hvm.timer_mode", TERMS_ANY},
+    {"b_info.type.hvm.hdtype", TERMS_ANY},
+    {"b_info.type.hvm.nographic", TERMS_ANY},
+    {"b_info.type.hvm.vga.kind", TERMS_ANY},
+    {"b_info.type.hvm.vnc.enable", TERMS_ANY},
+    {"b_info.type.hvm.vnc.listen", TERMS_LOOPBACK},
+    {"b_info.type.hvm.vnc.passwd", TERMS_ANY},
+    {"b_info.type.hvm.vnc.display", TERMS_ANY},
+    {"b_info.type.hvm.vnc.findunused", TERMS_ANY},
+    {"b_info.type.hvm.keymap", TERMS_NAME},
+    {"b_info.type.hvm.serial", TERMS_NAME},
+    {"b_info.type.hvm.boot", TERMS_NAME},
+    {"b_info.type.hvm.usbdevice", TERMS_NAME},
+    {"b_info.type.hvm.soundhw", TERMS_NAME},
+    {"b_info.type.hvm.usb", TERMS_ANY},
+    {"b_info.type.hvm.usbversion", TERMS_ANY},
+    {"b_info.type.hvm.vkb_device", TERMS_ANY},
+    {"b_info.type.hvm.xen_platform_pci", TERMS_ANY},
+    {"b_info.type.hvm.ms_vm_genid", TERMS_ANY},
+    {"b_info.type.hvm.rdm_mem_boundary_memkb", TERMS_ANY},
+    {"b_info.type.hvm.mca_caps", TERMS_ANY},
+    {"b_info.type.hvm.usbdevice_list", TERMS_NAME},
+    {"b_info.type.hvm.serial_list", TERMS_NAME},
     {"b_info.arch_arm", TERMS_ANY},
     {"disks.pdev_path", TERMS_DISK},
     {"disks.vdev", TERMS_WORD},
@@ -205,6 +244,14 @@ static bool is_word(const char *text)
     return text[0] != '-' && !strstr(text, "..");
 }
 
+static bool is_name(const char *text)
+{
+    for (const char *c = text; *c; c++)
+        if (!isalnum((unsigned char)*c) && !strchr("_-", *c))
+            return false;
+    return text[0] != '-';
+}
+
 static bool is_loopback(const char *text)
 {
     return !strcmp(text, "127.0.0.1") || !strcmp(text, "::1") || !strcmp(text, "localhost");
@@ -265,15 +312,25 @@ static int check_text(const struct check *c, const struct field *f, const char *
         return 0;
     if (f->terms >= TERMS_PATTERN)
         return check_pattern(c, f->name, (enum policy_kind)(f->terms - TERMS_PATTERN), text);
-    if (f->terms == TERMS_WORD ? is_word(text) : f->terms == TERMS_LOOPBACK && is_loopback(text))
+    if ((f->terms == TERMS_WORD && is_word(text)) || (f->terms == TERMS_NAME && is_name(text)) ||
+        (f->terms == TERMS_LOOPBACK && is_loopback(text)))
         return 0;
     return refuse_field(c, f->name, text);
 }
 
 static int check_terms(const struct check *c, const struct field *f, const json_t *value)
 {
+    int rc = 0;
+
     if (f->terms == TERMS_ANY || json_is_null(value))
         return 0;
+    if (json_is_array(value)) {
+        for (size_t i = 0; i < json_array_size(value) && !rc; i++)
+            rc = json_is_string(json_array_get(value, i))
+                     ? check_text(c, f, json_string_value(json_array_get(value, i)))
+                     : refuse_field(c, f->name, "");
+        return rc;
+    }
     if (f->terms == TERMS_MEMORY)
         return check_memory(c, f->name, json_number_value(value));
     if (f->terms == TERMS_VCPUS)

@@ -75,8 +75,14 @@ static void keep_reader(struct xs_handle *xs, long domid, const char *log)
     snprintf(pid_path, sizeof(pid_path), "%s.pid", log);
     if (is_alive(pid_path))
         return;
-    snprintf(path, sizeof(path), "/local/domain/%ld/console/tty", domid);
+    /* QEMU's serial port, if it has one. */
+    snprintf(path, sizeof(path), "/local/domain/%ld/serial/0/tty", domid);
     tty = xs_read(xs, XBT_NULL, path, &len);
+    if (!tty || !*tty) {
+        free(tty);
+        snprintf(path, sizeof(path), "/local/domain/%ld/console/tty", domid);
+        tty = xs_read(xs, XBT_NULL, path, &len);
+    }
     if (!tty || !*tty) {
         free(tty);
         return;

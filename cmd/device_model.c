@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/device_model.h"
+
+#include "base/deadline.h"
+#include "base/io.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* As long as libxl waits. */
+#define ANSWER_NS (10 * NS_PER_S)
+
+enum { LINE_BYTES = 8192 };
+
+static int failed(const struct device_model *m, int rc, const char *what, struct err *e)
+{
+    return err_set(e, ERR_LOCAL, -rc, "the device model (QEMU) of domain %u, %s: %s", m->domid,
+        what, rc == -ECONNREFUSED ? "it is dead" : io_strerror(rc));
+}
+
+/* One object, or NULL; owned by the caller. */
+static json_t *read_object(const struct device_model *m, int64_t deadline_ns, int *rc)
+{
+    char line[LINE_BYTES];
+    size_t n = 0;
+
+    do {
+        *rc = n < sizeof(line) ? io_read_full(m->sock, &line[n], 1, NULL, deadline_ns) : -EMSGSIZE;
+    } while (!*rc && line[n++] != '\n');
+    if (*rc)
+        return NULL;
+
+    json_t *o = json_loadb(line, n, 0, NULL);
+
+    if (!o)
+        *rc = -EBADMSG;
+    return o;
+}
+
+/* What QEMU answers, events aside: the value of "return", owned by the caller. */
+static int ask(const struct device_model *m, const char *command, json_t **value, const char *what,
+    struct err *e)
+{
+    const int64_t deadline_ns = deadline_in(ANSWER_NS);
+    int rc = io_write_full(m->sock, command, strlen(command), NULL, deadline_ns);
+
+    while (!rc) {
+        json_t *o = read_object(m, deadline_ns, &rc);
+        json_t *found = json_object_get(o, "return");
+        const char *refusal = json_string_value(
+            json_object_get(json_object_get(o, "error"), "desc"));
+
+        if (found && value)
+            *value = json_incref(found);
+        if (refusal)
+            rc = err_set(e, ERR_LOCAL, EIO, "the device model (QEMU) of domain %u, %s: %s",
+                m->domid, what, refusal);
+        json_decref(o);
+        if (found || refusal)
+            return rc;
+    }
+    return failed(m, rc, what, e);
+}
+
+static int greet(struct device_model *m, struct err *e)
+{
+    const char *what = "greeted";
+    json_int_t major, minor;
+    int rc;
+    json_t *greeting = read_object(m, deadline_in(ANSWER_NS), &rc);
+
+    if (!rc && json_unpack(greeting, "{s:{s:{s:{s:I, s:I}}}}", "QMP", "version", "qemu", "major",
+                   &major, "minor", &minor))
+        rc = -EBADMSG;
+    json_decref(greeting);
+    if (!rc)
+        m->version = (struct device_model_version){(unsigned)major, (unsigned)minor};
+    if (rc)
+        return failed(m, rc, what, e);
+    return ask(m, "{\"execute\":\"qmp_capabilities\"}\n", NULL, what, e);
+}
+
+int device_model_open(struct device_model *m, uint32_t domid, struct err *e)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+
+    *m = (struct device_model){.sock = -1, .domid = domid};
+    snprintf(a.sun_path, sizeof(a.sun_path), "/var/run/xen/qmp-libxenstat-%u", domid);
+
+    const int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+    if (sock < 0)
+        return err_sys(e, ERR_LOCAL, errno, "cannot make a socket");
+    m->sock = sock;
+
+    int rc = connect(sock, (struct sockaddr *)&a, sizeof(a)) ? -errno : greet(m, e);
+
+    if (rc)
+        device_model_close(m);
+    /* EAGAIN: so many wait for it already. */
+    if (rc == -EAGAIN)
+        rc = -ETIMEDOUT;
+    return !rc || rc == -ENOENT || err_is_set(e) ? rc : failed(m, rc, "reached", e);
+}
+
+void device_model_close(struct device_model *m)
+{
+    if (m->sock >= 0)
+        close(m->sock);
+    m->sock = -1;
+}
+
+int device_model_is_paused(struct device_model *m, bool *paused, struct err *e)
+{
+    json_t *status = NULL;
+    const int rc = ask(m, "{\"execute\":\"query-status\"}\n", &status, "asked how it is", e);
+
+    if (!rc)
+        *paused = !json_is_true(json_object_get(status, "running"));
+    json_decref(status);
+    return rc;
+}
+
+int device_model_continue(struct device_model *m, struct err *e)
+{
+    return ask(m, "{\"execute\":\"cont\"}\n", NULL, "told to run on", e);
+}
+
+int device_model_log_off(struct device_model *m, struct err *e)
+{
+    return ask(m, "{\"execute\":\"xen-set-global-dirty-log\",\"arguments\":{\"enable\":false}}\n",
+        NULL, "told to switch its log-dirty off", e);
+}

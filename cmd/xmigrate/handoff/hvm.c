@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/xmigrate/handoff/hvm.h"
+
+#include "cmd/device_model.h"
+#include "engine/xen/rescue.h"
+
+#include <errno.h>
+
+/* Only a paused one that will not run on is a failure: the rest costs the guest little. */
+static int free_living(
+    struct device_model *m, const struct log *log, bool logging, bool *was_paused, struct err *e)
+{
+    struct err none = ERR_INIT;
+
+    if (logging && device_model_log_off(m, &none))
+        log_warn(log, "%s", none.text);
+    none = (struct err)ERR_INIT;
+    if (device_model_is_paused(m, was_paused, &none))
+        log_warn(log, "%s", none.text);
+    return *was_paused ? device_model_continue(m, e) : 0;
+}
+
+int hvm_free_device_model(
+    const struct log *log, const struct journal_record *left, bool *was_paused, struct err *e)
+{
+    struct device_model m;
+    struct err why = ERR_INIT;
+    int rc = device_model_open(&m, left->domid, &why);
+
+    *was_paused = false;
+    if (rc == -ENOENT)
+        return 0;
+    if (rc == -ECONNREFUSED) {
+        log_error(log, "\"%s\": %s: its emulated devices do nothing any more (see /var/log/xen)",
+            left->name, why.text);
+        return 0;
+    }
+    if (rc) {
+        log_warn(log, "\"%s\": %s", left->name, why.text);
+        return 0;
+    }
+    rc = free_living(&m, log, left->logging, was_paused, e);
+    device_model_close(&m);
+    return rc;
+}
+
+/* libxl lets no guest run whose device model does not answer. It is not that guest's fault. */
+static int resume_without_libxl(const struct log *log, uint32_t domid, struct err *e)
+{
+    struct xen x;
+    int rc = xen_open(&x, log, e);
+
+    if (!rc) {
+        rc = rescue_resume(&x, domid, e);
+        xen_close(&x);
+    }
+    return rc;
+}
+
+int hvm_resume(struct xl *xl, const struct journal_record *left, struct err *e)
+{
+    struct err why = ERR_INIT, none = ERR_INIT;
+    struct device_model m;
+    const int rc = xl_resume(xl, left->domid, &why);
+
+    if (!rc)
+        return 0;
+
+    const bool has_model = device_model_open(&m, left->domid, &none) != -ENOENT;
+
+    device_model_close(&m);
+    if (!has_model || rc == -ETIMEDOUT)
+        return err_take(e, &why);
+    log_warn(xl->log, "\"%s\": %s; resuming it without libxl", left->name, why.text);
+    return resume_without_libxl(xl->log, left->domid, e);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bringing an HVM guest back: its device model (QEMU) too was stopped, and its log-dirty is on. For
+ * guests without one there is nothing to do here but libxl's resume.
+ */
+#ifndef CMD_XMIGRATE_HANDOFF_HVM_H
+#define CMD_XMIGRATE_HANDOFF_HVM_H
+
+#include "cmd/handoff/journal.h"
+#include "cmd/xmigrate/libxl/calls.h"
+
+#include <stdbool.h>
+
+/* Of a guest that runs: its log-dirty off if we may have switched it on, and running;
+ * *was_paused if it was not. A dead one is beyond help: that is logged, and the guest runs
+ * without it. */
+int hvm_free_device_model(
+    const struct log *log, const struct journal_record *left, bool *was_paused, struct err *e);
+
+/* Through libxl; and if libxl does not because the device model does not answer, without it. */
+int hvm_resume(struct xl *xl, const struct journal_record *left, struct err *e);
+
+#endif

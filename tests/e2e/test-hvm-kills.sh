@@ -1,0 +1,57 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Processes killed while an HVM guest moves, above all while it stands still: it runs on, and so does
+# its device model, with its log-dirty off.
+# deadline: 300
+. "$E2E/lib.sh"
+. "$E2E/move.sh"
+. "$E2E/hvm.sh"
+two_hosts
+emulator 7.2 b
+victims() {
+    case $1 in
+    sender) echo $mover ;;
+    sender-helper) helper ;;
+    sender-both) echo $mover $(helper) ;;
+    receiver) pgrep -P "$listener" ;;
+    receiver-helper) for p in $(pgrep -P "$listener"); do pgrep -P "$p"; done ;;
+    esac
+}
+# here: it runs on a, alone.
+here() {
+    [ "$("$X" list a | awk '$2 == "g" { print $7 }')" = running ] && nothing_on b
+}
+# strike WHO STAGE
+strike() {
+    listen b
+    # The last round takes two seconds or three.
+    hvm_guest a g --dirty 20000
+    moving a g --bandwidth 200M --compress none --max-downtime 10s
+    wait_for 60 has_said $mover "\"event\":\"$2\"" "$T/moving.json"
+    kill_at_once $(victims "$1")
+    wait_for 60 has_ended
+    on b "$B/xmigrate" --recover >recover 2>&1
+    on a "$B/xmigrate" --recover >>recover 2>&1
+    wait_for 30 here
+    dm_is a 'running, log-dirty off'
+    stayed a b g
+    must "$X" destroy a g
+    kill $listener
+    wait $listener 2>/dev/null
+    echo "$1 killed at $2"
+}
+for who in sender sender-helper sender-both receiver receiver-helper; do
+    strike $who round
+    strike $who suspended
+done
+
+# Left as somebody's rescue before this one left it: it runs, and its device model does not.
+listen b
+hvm_guest a g
+moving a g --bandwidth 200M
+must "$X" dm a g stop
+kill_at_once $(victims sender-both)
+wait_for 20 has_ended
+wait_for 20 eval 'on a "$B/xmigrate" --recover >recover 2>&1; "$X" dm a g | grep -q "running, log-dirty off"'
+wait_for 20 here
+stayed a b g

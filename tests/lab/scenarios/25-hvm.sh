@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+# HVM guests with QEMU. What the guest's network card receives is written to its memory by QEMU alone,
+# and the guest reads it again later.
+
+SCENARIOS+=(hvm_live hvm_dropin hvm_log_dirty_matters hvm_killed hvm_qemu_missing_or_dead)
+LONG+=(hvm_five_times hvm_killed_live)
+
+# To the other host, and whole, with its device model, there.
+hvm_moves() { # FROM [MODE]
+    moves "$1" g "${2:---live}"
+    device_model_runs "$(other_host "$1")" g
+}
+
+scenario_hvm_live() {
+    create_hvm A g
+    device_model_runs A g
+    listen A
+    listen B
+    hvm_moves A
+    hvm_moves B --offline
+}
+
+scenario_hvm_five_times() {
+    local turn
+    create_hvm A g
+    listen A
+    listen B
+    for ((turn = 0; turn < 5; turn++)); do
+        hvm_moves A
+        hvm_moves B
+    done
+}
+
+# Stock at both ends, ours at the one and the other, at both.
+scenario_hvm_dropin() {
+    create_hvm A g
+    stock_migrate A "" ""
+    device_model_runs B g
+    stock_migrate B "$ours" ""
+    stock_migrate A "" "$ours"
+    stock_migrate B "$ours" "$ours"
+    device_model_runs A g
+}
+
+# The negative control: a helper that libxl is not asked by to switch QEMU's log-dirty on. What QEMU
+# wrote is stale then, and the guest finds it.
+scenario_hvm_log_dirty_matters() {
+    local frames
+    create_hvm A g
+    must A "printf '%s\n' '#!/bin/sh' 'exec /usr/libexec/xmigrate/xmigrate-save-helper \
+            \"\$1\" \"\$2\" \"\$3\" \"\$4\" \"\$5\" 8 \"\$7\"' >/tmp/deaf; chmod +x /tmp/deaf"
+    stock_receiver B ""
+    must A "LIBXL_SAVE_HELPER=/tmp/deaf xl migrate -s reach g hostB" 300
+    line=$(on B "guest-tick g 0 60") || fail "$line"
+    line=$(on B "guest-tick g $(($(field "$line" tick) + 2)) 60") || fail "$line"
+    frames=$(field "$line" bad 3)
+    [ "${frames:-0}" -gt 0 ] || fail "nobody missed what QEMU wrote: $line"
+}
+
+# strikes WHO [AFTERWARDS]: WHO on A is killed while g stands still on its way to B; AFTERWARDS is a
+# command for A.
+strikes() {
+    echo "-- KILL for $1 while suspended"
+    pulse A g
+    moving A g
+    sender_says A suspended 60
+    must A "kill -KILL $1"
+    collect "$sender" 120
+    [ -z "${2:-}" ] || must A "$2" 60
+    lived_on A g
+    settled A g
+    device_model_runs A g
+}
+
+scenario_hvm_killed() {
+    create_hvm A g
+    listen B
+    strikes "$supervisors"
+    strikes "$helpers"
+    strikes "$supervisors $helpers" "xmigrate --recover"
+    # Stock xl with our helper.
+    stock_receiver B ""
+    pulse A g
+    must A "$ours setsid xl migrate -s reach g hostB >/tmp/xl.out 2>&1 </dev/null & pid=\$!
+        turns=0
+        until qmp g query-status 2>/dev/null | grep -q paused; do
+            turns=\$((turns + 1)); [ \$turns -lt 100 ] || { cat /tmp/xl.out; exit 1; }
+        done
+        kill -KILL \$pid" 120
+    lived_on A g
+    device_model_runs A g
+}
+
+scenario_hvm_killed_live() {
+    create_hvm A g
+    listen B
+    dies A KILL "$supervisors" 137 "sleep 3"
+    device_model_runs A g
+    dies A KILL "$helpers" 3
+    device_model_runs A g
+    dies B KILL "$receivers" 3
+    device_model_runs A g
+}
+
+# What libxl would find out in the pause is asked before; a QEMU that dies in the middle keeps the
+# guest where it is.
+scenario_hvm_qemu_missing_or_dead() {
+    local qemu=/usr/libexec/xen-qemu-system-i386
+    create_hvm A g
+    listen B
+    pulse A g
+    must B "mv $qemu /tmp/qemu"
+    refused 2 'no device model' A "xmigrate --live hostB g -q"
+    must B "mv /tmp/qemu $qemu; mv /boot/hvm-guest /tmp"
+    refused 2 '/boot/hvm-guest' A "xmigrate --live hostB g -q"
+    must B "mv /tmp/hvm-guest /boot"
+    lived_on A g
+    device_model_runs A g
+    moving A g
+    must A "kill -KILL \$(xenstore-read /local/domain/\$(xl domid g)/image/device-model-pid)"
+    ended 3
+    must A "grep -q 'device model' /tmp/send.err"
+    settled A g
+}

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+#include "xensim/guest/emulator.h"
+
+#include "base/deadline.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+uint32_t emulator_version(const struct emulator_state *s, uint64_t slot)
+{
+    return 1 + (uint32_t)((s->written + s->count - 1 - slot) / s->count);
+}
+
+/* The content first, then the report: a copy made in between is made again. */
+static void write_page(struct emulator *v)
+{
+    struct emulator_state *s = &v->state;
+    struct domain *d = v->domain;
+    const uint64_t slot = s->written % s->count, pfn = s->first_pfn + slot;
+    const uint64_t mfn = domain_gfn_to_mfn(d, pfn);
+
+    if (!mfn) {
+        host_log_rate(d->host, "d%u: its device model finds no page at pfn %#llx", d->id,
+            (unsigned long long)pfn);
+        return;
+    }
+    s->written++;
+    content_fill(frame_ptr(d->machine, mfn), &s->mix, s->seed, s->first_index + slot,
+        emulator_version(s, slot));
+    if (v->logging)
+        domain_mark_dirty(d, pfn);
+}
+
+static void *run(void *arg)
+{
+    struct emulator *v = arg;
+    struct domain *d = v->domain;
+    const int64_t step_ns = NS_PER_S / (int64_t)v->state.writes_per_s;
+
+    pthread_mutex_lock(&d->lock);
+    while (!v->stopping) {
+        deadline_cond_wait(&v->changed, &d->lock, deadline_in(step_ns));
+        if (v->status == EMULATOR_RUNNING && !v->stopping)
+            write_page(v);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return NULL;
+}
+
+int emulator_start(
+    struct domain *d, const struct emulator_state *state, enum emulator_status status)
+{
+    struct emulator *v = calloc(1, sizeof(*v));
+    int rc = 0;
+
+    if (!v)
+        return -ENOMEM;
+    *v = (struct emulator){.domain = d, .state = *state, .status = status};
+    deadline_cond_init(&v->changed);
+    pthread_mutex_lock(&d->lock);
+    if (d->emulator || d->dying)
+        rc = -EEXIST;
+    else
+        rc = -pthread_create(&v->thread, NULL, run, v);
+    if (!rc)
+        d->emulator = v;
+    pthread_mutex_unlock(&d->lock);
+    if (rc)
+        emulator_free(v);
+    return rc;
+}
+
+void emulator_stop(struct domain *d)
+{
+    pthread_mutex_lock(&d->lock);
+
+    struct emulator *v = d->emulator;
+
+    if (v) {
+        v->stopping = true;
+        v->status = EMULATOR_DEAD;
+        pthread_cond_broadcast(&v->changed);
+    }
+    pthread_mutex_unlock(&d->lock);
+    if (v)
+        pthread_join(v->thread, NULL);
+}
+
+void emulator_free(void *emulator)
+{
+    struct emulator *v = emulator;
+
+    if (v)
+        pthread_cond_destroy(&v->changed);
+    free(v);
+}
+
+/* The device, its domain locked, or NULL. With heed, after it took its time, and only if it lives
+ * and answers. */
+static struct emulator *lock_emulator(struct domain *d, bool heed, int *rc)
+{
+    int64_t delay_ns = 0;
+    struct emulator *v;
+
+    for (;;) {
+        pthread_mutex_lock(&d->lock);
+        v = d->emulator;
+        *rc = !v                                     ? -ESRCH
+              : heed && v->status == EMULATOR_DEAD   ? -EPIPE
+              : heed && v->fault == EMULATOR_REFUSES ? -EACCES
+                                                     : 0;
+        if (*rc || !heed || delay_ns >= v->delay_ns)
+            break;
+        delay_ns = v->delay_ns;
+        pthread_mutex_unlock(&d->lock);
+        sleep_until_ns(deadline_in(delay_ns));
+    }
+    if (!*rc)
+        return v;
+    pthread_mutex_unlock(&d->lock);
+    return NULL;
+}
+
+int emulator_pause(struct domain *d)
+{
+    int rc;
+    struct emulator *v = lock_emulator(d, true, &rc);
+
+    if (!v)
+        return rc;
+    if (v->status == EMULATOR_RUNNING)
+        write_page(v);
+    v->status = EMULATOR_PAUSED;
+    pthread_mutex_unlock(&d->lock);
+    return 0;
+}
+
+int emulator_continue(struct domain *d)
+{
+    int rc;
+    struct emulator *v = lock_emulator(d, true, &rc);
+
+    if (!v)
+        return rc;
+    v->status = EMULATOR_RUNNING;
+    pthread_mutex_unlock(&d->lock);
+    return 0;
+}
+
+int emulator_log(struct domain *d, bool enable)
+{
+    int rc;
+    struct emulator *v = lock_emulator(d, true, &rc);
+
+    if (!v)
+        return rc;
+    v->logging = enable && v->fault != EMULATOR_IGNORES_LOG;
+    pthread_mutex_unlock(&d->lock);
+    return 0;
+}
+
+int emulator_query(struct domain *d, enum emulator_status *status, bool *logging)
+{
+    int rc;
+    struct emulator *v = lock_emulator(d, false, &rc);
+
+    if (!v)
+        return rc;
+    *status = v->status;
+    *logging = v->logging;
+    pthread_mutex_unlock(&d->lock);
+    return 0;
+}
+
+int emulator_read_state(struct domain *d, char text[static EMULATOR_STATE_BYTES])
+{
+    int rc;
+    struct emulator *v = lock_emulator(d, true, &rc);
+
+    if (!v)
+        return rc;
+
+    const struct emulator_state *s = &v->state;
+
+    snprintf(text, EMULATOR_STATE_BYTES,
+        "%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%u,%u,%u,%" PRIu64 ",%" PRIu64, s->seed,
+        s->first_index, s->first_pfn, s->count, s->mix.zero, s->mix.text, s->mix.random,
+        s->writes_per_s, s->written);
+    pthread_mutex_unlock(&d->lock);
+    return 0;
+}
+
+bool emulator_parse_state(const char *text, struct emulator_state *s)
+{
+    unsigned zero, words, random;
+
+    if (sscanf(text,
+            "%" SCNu64 ",%" SCNu64 ",%" SCNu64 ",%" SCNu64 ",%u,%u,%u,%" SCNu64 ",%" SCNu64,
+            &s->seed, &s->first_index, &s->first_pfn, &s->count, &zero, &words, &random,
+            &s->writes_per_s, &s->written) != 9)
+        return false;
+    s->mix = (struct content_mix){(uint8_t)zero, (uint8_t)words, (uint8_t)random};
+    return s->count && s->writes_per_s && s->writes_per_s <= 100000;
+}
+
+int emulator_set_fault(struct domain *d, enum emulator_fault fault, int64_t delay_ns)
+{
+    int rc;
+    struct emulator *v = lock_emulator(d, false, &rc);
+
+    if (!v)
+        return rc;
+    v->fault = fault;
+    v->delay_ns = delay_ns;
+    pthread_mutex_unlock(&d->lock);
+    return 0;
+}
+
+int emulator_kill(struct domain *d)
+{
+    int rc;
+    struct emulator *v = lock_emulator(d, false, &rc);
+
+    if (!v)
+        return rc;
+    v->status = EMULATOR_DEAD;
+    pthread_mutex_unlock(&d->lock);
+    return 0;
+}
