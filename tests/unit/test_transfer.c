@@ -232,12 +232,14 @@ static enum control_type hear(struct peer *p)
     return type;
 }
 
+/* What comes at any time until GO is left out. */
 static enum control_type hear_but_data(struct peer *p)
 {
     enum control_type type;
 
-    while ((type = hear(p)) == CONTROL_LIBXL_DATA)
-        ;
+    do
+        type = hear(p);
+    while (type == CONTROL_LIBXL_DATA || type == CONTROL_SUSPENDED);
     return type;
 }
 
