@@ -83,6 +83,7 @@ static const struct field job_fields[] = {
     FIELD_COUNT("fixed_low_ns", struct link_job, costs.low_ns),
     FIELD_COUNT("fixed_high_ns", struct link_job, costs.high_ns),
     FIELD_COUNT("result_ns", struct link_job, result_ns),
+    FIELD("early", FIELD_BOOL, struct link_job, early),
     FIELD_COUNT("suspend_limit_ns", struct link_job, suspend_limit_ns),
     FIELD_COUNT("max_time_ns", struct link_job, limits.max_time_ns),
     FIELD_COUNT("max_bytes", struct link_job, limits.max_bytes),
@@ -122,8 +123,10 @@ static const struct kind {
     [LINK_CONN] = {"conn", conn_fields},
     [LINK_ABORT] = {"abort", link_err_fields, offsetof(struct link_message, failed)},
     [LINK_NOTED] = {"noted", no_fields},
+    [LINK_PREPARED] = {"prepared", no_fields},
     [LINK_CAP] = {"cap", cap_fields},
     [LINK_LOGGING] = {"logging", no_fields},
+    [LINK_BUILD] = {"build", no_fields},
     [LINK_EVENT] = {"event", no_fields, .has_body = true},
     [LINK_FAILED] = {"failed", link_err_fields, offsetof(struct link_message, failed)},
     [LINK_DONE] = {"done", no_fields, .has_body = true},
@@ -292,14 +295,29 @@ int link_send_failed(int sock, const struct err *why, struct err *e)
         sock, &(struct link_message){.kind = LINK_FAILED, .fd = -1, .failed = *why}, e);
 }
 
+static int send_kind(int sock, enum link_kind kind, struct err *e)
+{
+    return send_message(sock, &(struct link_message){.kind = kind, .fd = -1}, e);
+}
+
 int link_send_logging(int sock, struct err *e)
 {
-    return send_message(sock, &(struct link_message){.kind = LINK_LOGGING, .fd = -1}, e);
+    return send_kind(sock, LINK_LOGGING, e);
 }
 
 int link_send_noted(int sock, struct err *e)
 {
-    return send_message(sock, &(struct link_message){.kind = LINK_NOTED, .fd = -1}, e);
+    return send_kind(sock, LINK_NOTED, e);
+}
+
+int link_send_prepared(int sock, struct err *e)
+{
+    return send_kind(sock, LINK_PREPARED, e);
+}
+
+int link_send_build(int sock, struct err *e)
+{
+    return send_kind(sock, LINK_BUILD, e);
 }
 
 int link_send_cap(int sock, unsigned cap_percent, struct err *e)
@@ -310,7 +328,7 @@ int link_send_cap(int sock, unsigned cap_percent, struct err *e)
 
 int link_send_alive(int sock, struct err *e)
 {
-    return send_message(sock, &(struct link_message){.kind = LINK_ALIVE, .fd = -1}, e);
+    return send_kind(sock, LINK_ALIVE, e);
 }
 
 static int send_body(int sock, enum link_kind kind, json_t *body, struct err *e)

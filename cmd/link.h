@@ -69,22 +69,25 @@ struct link_job {
     uint64_t bandwidth_bits_per_s; /* 0: no cap */
     struct decide_limits limits;
     struct decide_costs costs;
+    bool early;        /* the destination connects devices while the guest runs */
     int64_t result_ns; /* last byte sent until the receiver's result */
     /* How long the guest may take to suspend when the helper asks it; 0: libxl asks it. */
     int64_t suspend_limit_ns;
 };
 
 enum link_kind {
-    LINK_JOB,     /* to the helper, first; the domain's lock rides along */
-    LINK_CONN,    /* to a destination's helper: a trunk or lane connection rides along */
-    LINK_ABORT,   /* to the helper: stop and clean up */
-    LINK_NOTED,   /* to the helper: what LINK_LOGGING said is in the journal */
-    LINK_CAP,     /* from the helper: cap the guest's processor time, or further */
-    LINK_LOGGING, /* from the helper: about to switch log-dirty on; LINK_NOTED follows */
-    LINK_EVENT,   /* from the helper: an object of docs/events.md */
-    LINK_FAILED,  /* from the helper: the first cause, for people */
-    LINK_DONE,    /* from the helper: it succeeded; "total" holds its figures */
-    LINK_ALIVE,   /* from the helper: nothing else to say */
+    LINK_JOB,      /* to the helper, first; the domain's lock rides along */
+    LINK_CONN,     /* to a destination's helper: a trunk or lane connection rides along */
+    LINK_ABORT,    /* to the helper: stop and clean up */
+    LINK_NOTED,    /* to the helper: what LINK_LOGGING said is in the journal */
+    LINK_PREPARED, /* to a source's helper: the destination has built what it builds early */
+    LINK_CAP,      /* from the helper: cap the guest's processor time, or further */
+    LINK_LOGGING,  /* from the helper: about to switch log-dirty on; LINK_NOTED follows */
+    LINK_BUILD,    /* from a destination's helper: libxl goes on, and builds around the domain */
+    LINK_EVENT,    /* from the helper: an object of docs/events.md */
+    LINK_FAILED,   /* from the helper: the first cause, for people */
+    LINK_DONE,     /* from the helper: it succeeded; "total" holds its figures */
+    LINK_ALIVE,    /* from the helper: nothing else to say */
 };
 
 /* A struct err, as links and control connections carry it. */
@@ -118,6 +121,8 @@ int link_send_conn(int sock, uint16_t lane, const uint8_t preamble[static LINK_P
 int link_send_abort(int sock, const struct err *why, struct err *e);
 int link_send_logging(int sock, struct err *e);
 int link_send_noted(int sock, struct err *e);
+int link_send_prepared(int sock, struct err *e);
+int link_send_build(int sock, struct err *e);
 int link_send_cap(int sock, unsigned cap_percent, struct err *e);
 /* Takes over the reference to body. */
 int link_send_event(int sock, json_t *body, struct err *e);

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/lock.h"
 
+#include "cmd/lock_file.h"
 #include "cmd/paths.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 /* The file: who holds it, padded, and then nothing or ASKED. */
-enum { HOLDER_BYTES = 64, ASKED = 'A' };
+enum { HOLDER_BYTES = 64, ASKED = 'A', LOCK_PATH_BYTES = PATHS_BYTES + 32 };
 
 /* The holder, by its own account; an old or empty text is no reason to fail. */
 static void read_holder(int fd, char holder[static HOLDER_BYTES])
@@ -47,33 +46,35 @@ bool domain_lock_is_asked(const struct domain_lock *lock)
     return pread(lock->fd, &mark, 1, HOLDER_BYTES) == 1 && mark == ASKED;
 }
 
+static int name_lock(uint32_t domid, char path[static LOCK_PATH_BYTES], struct err *e)
+{
+    char dir[PATHS_BYTES];
+    const int rc = open_run_dir(dir, e);
+
+    if (!rc)
+        snprintf(path, LOCK_PATH_BYTES, "%s/domain-%u.lock", dir, domid);
+    return rc;
+}
+
 int domain_lock_take(struct domain_lock *lock, uint32_t domid, struct err *e)
 {
-    char dir[PATHS_BYTES], path[PATHS_BYTES + 32], holder[HOLDER_BYTES];
-    int rc = open_run_dir(dir, e);
+    char path[LOCK_PATH_BYTES], holder[HOLDER_BYTES];
+    int fd, rc = name_lock(domid, path, e);
 
     lock->fd = -1;
     if (rc)
         return rc;
-    snprintf(path, sizeof(path), "%s/domain-%u.lock", dir, domid);
-
-    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-
-    if (fd < 0)
-        return err_sys(e, ERR_LOCAL, errno, "cannot open the lock %s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
-        const int code = errno;
-
+    rc = lock_file_take(path, &fd);
+    if (rc == -EWOULDBLOCK) {
         read_holder(fd, holder);
         close(fd);
-        if (code == EWOULDBLOCK)
-            return err_set(e, ERR_REFUSED, EBUSY,
-                "domain %u is being moved or saved already, by %s", domid,
-                holder[0] ? holder : "another process");
-        return err_sys(e, ERR_LOCAL, code, "cannot lock %s", path);
+        return err_set(e, ERR_REFUSED, EBUSY, "domain %u is being moved or saved already, by %s",
+            domid, holder[0] ? holder : "another process");
     }
+    if (rc)
+        return err_sys(e, ERR_LOCAL, -rc, "cannot open the lock %s", path);
     write_holder(fd);
-    lock->fd = fd;
+    *lock = (struct domain_lock){fd, domid};
     return 0;
 }
 
@@ -84,7 +85,14 @@ struct domain_lock domain_lock_adopt(int fd)
 
 void domain_lock_release(struct domain_lock *lock)
 {
-    if (lock->fd >= 0)
+    char path[LOCK_PATH_BYTES];
+    struct err ignored = ERR_INIT;
+
+    if (lock->fd < 0)
+        return;
+    if (!lock->domid || domain_lock_is_asked(lock) || name_lock(lock->domid, path, &ignored))
         close(lock->fd);
+    else
+        lock_file_drop(path, lock->fd);
     lock->fd = -1;
 }

@@ -2,7 +2,8 @@
 /*
  * One engine per domain: a lock file in the run directory, flock'ed on an open file description.
  * The supervisor hands its helper a duplicate, so the lock is free only when both have closed it or
- * died. The file stays; its text names the last holder, for messages.
+ * died. The file's text names the holder, for messages; it goes with its last holder, unless that
+ * was killed.
  *
  * It also says whether the domain is asked to suspend and has not been seen to: what whoever holds
  * the lock next has to settle if all who held it were killed. That needs no disk, because a guest
@@ -18,6 +19,7 @@
 
 struct domain_lock {
     int fd; /* CLOEXEC; -1: not held */
+    uint32_t domid;
 };
 
 /* ERR_REFUSED (EBUSY) with the holder's name when another process has it. */
@@ -27,9 +29,11 @@ int domain_lock_take(struct domain_lock *lock, uint32_t domid, struct err *e);
 void domain_lock_note_asked(const struct domain_lock *lock, bool asked);
 bool domain_lock_is_asked(const struct domain_lock *lock);
 
-/* A lock that came with a descriptor (-1: none). */
+/* A lock that came with a descriptor (-1: none), whose sender outlives us and removes the file. */
 struct domain_lock domain_lock_adopt(int fd);
 
+/* The file goes, too, unless somebody else holds it, or the guest was asked and nobody says what
+ * came of it. */
 void domain_lock_release(struct domain_lock *lock);
 
 #endif

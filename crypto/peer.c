@@ -75,6 +75,7 @@ static int secure(int fd, const char *name, const char *host, const struct pream
                 : tcp_channel(fd, name, p->cancel, p->stall_ns, ch, e);
     if (rc)
         return rc;
+    (*ch)->summed = !p->tls;
     if (!p->tls && host)
         rc = speak((void *)p, *ch, e);
     if (!rc && p->key)

@@ -35,7 +35,7 @@ int peer_recheck(const char *config_dir, struct tls_peer *peer, struct err *e)
     if (!rc && good)
         memcpy(peer->name, name, sizeof(peer->name));
     else
-        peer->rights = TRUST_ALL;
+        peer->rights = TRUST_ALL; /* this host's, and a CA's: `trusted` does not limit them */
     if (!rc && !good)
         rc = is_this_host(config_dir, peer->fingerprint, &good, e);
     if (!rc && !good)

@@ -41,9 +41,8 @@ struct trusted;
 int trust_load(const char *config_dir, struct trusted **t, struct err *e);
 void trust_free(struct trusted *t); /* NULL is allowed */
 
-/* Is it trusted? name gets what the file calls it, *rights what it may do. -errno only
- * when the file cannot be read or
- * a line makes no sense. */
+/* Is it trusted? name gets what the file calls it, *rights what it may do. -errno only when the
+ * file cannot be read or a line makes no sense. */
 int trust_find_in(const struct trusted *t, const char *fingerprint, bool *found,
     char name[static TRUST_NAME_BYTES], unsigned *rights, struct err *e);
 /* The same in the list as it is now. */

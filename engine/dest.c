@@ -50,10 +50,20 @@ static int finish_static_data(struct dest *d, struct err *e)
     return rc ? rc : t->static_data_done(t->arg, missing, e);
 }
 
+/* Nothing is known of the guest yet but where its rings are. */
+static int prepare_guest(void *arg, struct err *e)
+{
+    struct dest *d = arg;
+    const struct dest_toolstack *t = d->p->toolstack;
+    const int rc = load_prepare(&d->loader, &d->result->rings, e);
+
+    return rc ? rc : t->build(t->arg, &d->result->rings, e);
+}
+
 static int load_pages(struct dest *d, struct err *e)
 {
     struct in *in = d->p->in;
-    const struct in_hook hook = {report_progress, d};
+    const struct in_hook hook = {report_progress, prepare_guest, d};
     const int rc = load_check_ready(&d->loader, e);
 
     return rc ? rc : in->ops->pages(in, &d->loader.frames, &hook, e);

@@ -20,6 +20,9 @@ struct in;
 struct dest_toolstack {
     /* Once, at STATIC_DATA_END, before any page. missing: XGR_SDD_MISSING_* bits. */
     int (*static_data_done)(void *arg, unsigned missing, struct err *e);
+    /* While pages come, if the source wants that: the rings are there, and the rest can be built
+     * around the domain. At most once; nothing is asked of the toolstack after it. */
+    int (*build)(void *arg, const struct guest_rings *rings, struct err *e);
     void *arg;
 };
 

@@ -8,6 +8,7 @@
 #include "engine/drain.h"
 #include "engine/guest/save.h"
 #include "engine/out/out.h"
+#include "engine/prepare.h"
 #include "engine/xen/logdirty.h"
 #include "sched/precopy.h"
 #include "transport/v3.h"
@@ -25,6 +26,11 @@ _Static_assert(
  * changes hands): it is tried again this often, with such pauses, before the migration gives up. */
 enum { SETTLE_TRIES = 8 };
 #define SETTLE_PAUSE_NS (50 * NS_PER_MS)
+
+/* Before the suspend: how long what was sent may wait for the network, and how often that is asked.
+ */
+#define UNSENT_LIMIT_NS (2 * NS_PER_S)
+#define UNSENT_POLL_NS  NS_PER_MS
 
 /* How long the backends of the guest's disks may take to answer, once it is suspended. */
 #define DRAIN_LIMIT_NS (10 * NS_PER_S)
@@ -49,6 +55,7 @@ struct source {
     bool live_round;     /* of the round loop, which is told how it goes */
     int64_t progress_ns; /* when progress was last reported */
 
+    struct preparation preparation;
     struct precopy precopy; /* the round loop; its decision is the last one made */
     struct precopy_ops ops; /* its; without peek if the log cannot */
 };
@@ -157,6 +164,20 @@ static int set_up(struct source *s, struct err *e)
 
 /* ---- head ---- */
 
+static int send_ahead(struct source *s, struct err *e)
+{
+    s->preparation = (struct preparation){
+        .guest = s->guest,
+        .out = s->out,
+        .log = s->p->log,
+        .wanted = s->p->early && s->p->live,
+        .span_ns = s->p->prepare_limit_ns,
+        .is_done = s->p->toolstack->is_prepared,
+        .arg = s->p->toolstack->arg,
+    };
+    return prepare_begin(&s->preparation, e);
+}
+
 static int send_head(struct source *s, struct err *e)
 {
     int rc = s->out->ops->begin(s->out, s->guest, &s->pending.notes, e);
@@ -167,7 +188,7 @@ static int send_head(struct source *s, struct err *e)
         rc = s->out->ops->state(s->out, V3_STATIC_DATA_END, NULL, 0, e);
     if (!rc)
         rc = s->guest->ops->send_memory_head(s->guest, s->out, e);
-    return rc;
+    return rc ? rc : send_ahead(s, e);
 }
 
 /* ---- rounds ---- */
@@ -222,10 +243,14 @@ static int live_send(
     void *arg, const struct round_plan *plan, struct round_stats *stats, struct err *e)
 {
     struct source *s = arg;
+    const struct precopy *p = &s->precopy;
+    const bool last = p->stats.rounds && decision_ends_with_round(&p->decision, &p->limits);
+    int rc = last ? prepare_ask(&s->preparation, e) : 0;
 
+    if (rc)
+        return rc;
     pending_begin_round(&s->pending, plan->keep_repeats);
-
-    const int rc = send_bitmap(s, s->pending.round, plan, false, e);
+    rc = send_bitmap(s, s->pending.round, plan, false, e);
 
     *stats = round_stats_of(s, &s->counts);
     return rc;
@@ -255,6 +280,25 @@ static int live_wait(void *arg, int64_t until_ns, struct err *e)
             report_progress(s, &s->counts);
     }
     return 0;
+}
+
+/* What the guest writes while the receiver is not prepared goes into further rounds. */
+static int live_leave(void *arg, bool *may, struct err *e)
+{
+    struct source *s = arg;
+    const struct preparation *r = &s->preparation;
+    const int64_t until_ns = deadline_in(PREPARE_ROUND_NS);
+    int rc = prepare_ask(&s->preparation, e);
+
+    *may = prepare_is_done(r);
+    if (*may)
+        return rc;
+    while (!rc && !prepare_is_done(r) && !deadline_passed(until_ns)) {
+        rc = live_wait(s, deadline_in(PREPARE_POLL_NS), e);
+        if (!rc)
+            rc = prepare_check_time(r, e);
+    }
+    return rc;
 }
 
 static int live_cpu(void *arg, uint64_t *cpu_ns, struct err *e)
@@ -323,6 +367,7 @@ static const struct precopy_ops live_ops = {
     .clean = live_clean,
     .peek = live_peek,
     .wait = live_wait,
+    .leave = live_leave,
     .cap = live_cap,
     .cpu = live_cpu,
     .decided = live_decided,
@@ -396,6 +441,18 @@ static void explain_suspend(struct source *s, struct err *e)
     *e = (struct err)ERR_INIT;
     err_set(e, ERR_LOCAL, EIO,
         "the guest suspended, but libxl could not stop its device model (QEMU) and save its state");
+}
+
+/* On a long link a round may end half a second before its pages have left this host. The last pages
+ * queue behind them: better while the guest runs. */
+static void await_network(const struct source *s)
+{
+    const struct out_ops *ops = s->out->ops;
+    const int64_t deadline_ns = deadline_in(UNSENT_LIMIT_NS);
+
+    while (ops->unsent_bytes && ops->unsent_bytes(s->out) && !deadline_passed(deadline_ns) &&
+           !cancel_is_fired(s->p->cancel))
+        sleep_until_ns(deadline_in(UNSENT_POLL_NS));
 }
 
 static int suspend_guest(struct source *s, const char *reason, struct err *e)
@@ -517,6 +574,7 @@ void source_close(struct source *s)
     drain_close(s->drain);
     s->out->ops->close(s->out);
     pending_destroy(&s->pending);
+    prepare_end(&s->preparation);
     if (s->guest)
         s->guest->ops->close(s->guest);
     xen_close(&s->xen);
@@ -532,8 +590,12 @@ static int tell_story(struct source *s, struct err *e)
         rc = send_head(s, e);
     if (!rc && p->live)
         rc = send_live_rounds(s, e);
+    if (!rc && p->live)
+        await_network(s);
     if (!rc)
         rc = suspend_guest(s, p->live ? reason_name(s->precopy.decision.reason) : "offline", e);
+    if (!rc)
+        rc = prepare_check_unchanged(&s->preparation, e);
     if (!rc)
         rc = send_last_round(s, e);
     if (!rc && p->verify && s->out->ops->verify)

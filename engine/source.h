@@ -31,12 +31,15 @@ struct source_toolstack {
     /* Slow the guest down to that many percent of one processor, until it is asked to suspend or
      * the migration ends: the toolstack takes that back. Only for ON_STALL_THROTTLE. */
     int (*cap)(void *arg, unsigned percent, struct err *e);
+    /* Has the receiver said that it is prepared? NULL: nobody would know. */
+    bool (*is_prepared)(void *arg);
     void *arg;
 };
 
 struct source_params {
     uint32_t domid;
     bool live;   /* false: suspend first, then send everything once */
+    bool early;  /* the receiver builds all but memory and vCPUs before the suspend, if it can */
     bool verify; /* after the last round send everything again, to be compared, if the out can */
     struct out *out; /* from the caller; source_close() closes it */
     const struct log *log;
@@ -47,7 +50,8 @@ struct source_params {
     /* For sched/decide.h. */
     struct decide_limits limits;
     struct decide_costs costs;
-    int64_t result_limit_ns; /* from the last byte sent to the receiver's result */
+    int64_t prepare_limit_ns; /* how long the receiver may take for what it builds early */
+    int64_t result_limit_ns;  /* from the last byte sent to the receiver's result */
 };
 
 /* Assumed for reading and sending a guest's state, before that was measured. */

@@ -26,7 +26,7 @@ $(B)/xmigrate-bench: perf/xmigrate-bench
 	$(Q)ln -sf $(abspath $<) $@
 
 .PHONY: perf
-perf: all xensim $(PERF_BINS) $(B)/xmigrate-bench
+perf: all xensim $(PERF_BINS) $(B)/xensim-mappings $(B)/xmigrate-bench
 
 # What is measured beside xmigrate is fetched if it can be; what is not there is reported as skipped.
 BENCH_ARGS ?=
@@ -45,7 +45,7 @@ bench-wan: perf $(B)/link/emulate
 
 # Where a guest's pause goes.
 .PHONY: bench-pause
-bench-pause: perf $(B)/xensim-mappings
+bench-pause: perf
 	$(Q)perf/bench-pause --build $(B) $(BENCH_ARGS)
 
 # How well migrations converge: the scheduler of sched/ beside others, in simulated time.

@@ -118,6 +118,12 @@ struct decide_costs decide_costs_of(const struct likely *suspend, int64_t state_
 struct decision decide(
     const struct stats *s, const struct decide_limits *l, const struct decide_costs *c);
 
+/* Is the guest thought to be suspended after one more round? */
+static inline bool decision_ends_with_round(const struct decision *d, const struct decide_limits *l)
+{
+    return d->next.whole_ns <= l->max_downtime_ns;
+}
+
 /* What a round is assumed to cost besides its pages and the CLEAN. */
 #define DECIDE_ROUND_NS INT64_C(2000000)
 

@@ -208,9 +208,12 @@ static int slow_down(struct precopy *p, struct err *e)
     return p->ops->cap(p->arg, p->decision.cap_percent, e);
 }
 
-static bool is_over(const struct precopy *p)
+static int is_over(const struct precopy *p, bool *over, struct err *e)
 {
-    return p->decision.action == ACT_SUSPEND || p->decision.action == ACT_GIVE_UP;
+    const enum action action = p->decision.action;
+
+    *over = action == ACT_SUSPEND || action == ACT_GIVE_UP;
+    return action == ACT_SUSPEND && p->ops->leave ? p->ops->leave(p->arg, over, e) : 0;
 }
 
 /* A round after one with stuck pages leaves nothing out: they all have to be tried again. */
@@ -224,18 +227,27 @@ static struct round_plan plan_round(const struct precopy *p)
     };
 }
 
+static int advance(struct precopy *p, struct err *e)
+{
+    const struct round_plan plan = plan_round(p);
+    int rc = run_round(p, &plan, e);
+
+    if (!rc && p->decision.action == ACT_OBSERVE)
+        rc = observe(p, e);
+    if (!rc && p->decision.action == ACT_THROTTLE)
+        rc = slow_down(p, e);
+    return rc;
+}
+
 int precopy_run(struct precopy *p, struct err *e)
 {
+    bool over = false;
     int rc = measure_cpu(p, e);
 
-    while (!rc && !is_over(p)) {
-        const struct round_plan plan = plan_round(p);
-
-        rc = run_round(p, &plan, e);
-        if (!rc && p->decision.action == ACT_OBSERVE)
-            rc = observe(p, e);
-        if (!rc && p->decision.action == ACT_THROTTLE)
-            rc = slow_down(p, e);
+    while (!rc && !over) {
+        rc = advance(p, e);
+        if (!rc)
+            rc = is_over(p, &over, e);
     }
     return rc;
 }

@@ -6,10 +6,12 @@
 
 #include <errno.h>
 #include <linux/socket.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdbool.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* Bytes that sit in a socket until they fall out of the caches cost two more trips to memory, and a
@@ -82,6 +84,13 @@ void channel_limit_socket(struct channel *ch, bool limited)
 
     /* Failing only costs speed. */
     setsockopt(ch->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));
+}
+
+size_t channel_unsent_bytes(const struct channel *ch)
+{
+    int bytes = 0;
+
+    return ioctl(ch->fd, SIOCOUTQNSD, &bytes) || bytes < 0 ? 0 : (size_t)bytes;
 }
 
 int channel_await_bytes(struct channel *ch, size_t least_bytes, int64_t deadline_ns)

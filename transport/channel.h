@@ -63,6 +63,11 @@ struct channel {
     void *throttle_arg;
     size_t slice_bytes; /* 0: all at once */
     struct channel_costs costs;
+    /* --insecure: CRC-32C of all that was sent and received so far, for record.h's checksums. Set
+     * with the first byte still to come; each sum belongs to the thread of its direction. TLS has
+     * better. */
+    bool summed;
+    uint32_t sent_sum, received_sum;
     /* The receiver's: SO_RCVLOWAT as last set, and the most it may be; 0: not known yet. */
     size_t wake_bytes, most_wake_bytes;
     atomic_uint_fast64_t
@@ -123,6 +128,9 @@ int channel_fail(const struct channel *ch, const char *doing, int rc, struct err
 void channel_throttle(struct channel *ch, size_t bytes);
 size_t channel_slice(const struct channel *ch, size_t bytes); /* how many to send at once */
 int channel_await_room(struct channel *ch, int64_t deadline_ns);
+/* Of what was sent, the bytes that still wait in this host for the network to take them; 0 if that
+ * is not known. Any thread. */
+size_t channel_unsent_bytes(const struct channel *ch);
 /* limit_unsent of channels whose fd is a TCP socket. */
 void channel_limit_socket(struct channel *ch, bool limited);
 /* Wait until least_bytes (1 or more), or enough of them to be worth a wake-up, or the end of the

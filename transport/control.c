@@ -27,6 +27,7 @@ static const struct type_rule rules[] = {
     [CONTROL_ASK] = {"ASK", CONTROL_MAX_JSON_BYTES},
     [CONTROL_ANSWER] = {"ANSWER", CONTROL_MAX_JSON_BYTES},
     [CONTROL_SUSPENDED] = {"SUSPENDED", 0},
+    [CONTROL_PREPARED] = {"PREPARED", 0},
 };
 
 static const struct type_rule *find_rule(uint16_t type)

@@ -28,6 +28,7 @@ enum control_type {
     CONTROL_ASK = 14,       /* JSON: what became of a session? instead of OFFER */
     CONTROL_ANSWER = 15,    /* JSON */
     CONTROL_SUSPENDED = 16, /* empty: of a live move, the guest stands still */
+    CONTROL_PREPARED = 17,  /* empty: all but memory and vCPUs is built, the pause may come */
 };
 
 enum {

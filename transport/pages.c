@@ -557,5 +557,5 @@ int page_recv_contents(
         }
         done += count;
     }
-    return rc;
+    return rc ? rc : record_recv_end(ch, RECORD_PAGES, e);
 }

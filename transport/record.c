@@ -11,6 +11,7 @@
 enum {
     /* A body is received in pieces, each of which may take stall_ns. */
     PIECE_BYTES = 1 << 20,
+    RECORD_SUM_BYTES = 4,
 };
 
 static const struct {
@@ -24,6 +25,7 @@ static const struct {
     {RECORD_LANES_DONE, "LANES_DONE", 8 + MAX_LANES *LANE_TOTALS_BYTES},
     {RECORD_END, "END", 0},
     {RECORD_RESULT, "RESULT", 32 + ERR_TEXT_BYTES - 1},
+    {RECORD_PREPARE, "PREPARE", 0},
     {RECORD_PAGES, "PAGES", PAGES_MAX_BODY_BYTES},
     {RECORD_LANE_END, "LANE_END", LANE_TOTALS_BYTES},
     {RECORD_FILLER, "FILLER", RECORD_MAX_FILLER_BYTES},
@@ -49,6 +51,14 @@ static int64_t limit_bytes_of(uint32_t type)
     return type & RECORD_OPTIONAL ? RECORD_MAX_OPTIONAL_BYTES : -1;
 }
 
+static int send_sum(struct channel *ch, struct err *e)
+{
+    uint8_t sum[RECORD_SUM_BYTES];
+
+    put_le32(sum, ch->sent_sum);
+    return channel_send(ch, &(struct iovec){sum, sizeof(sum)}, 1, e);
+}
+
 int record_send(
     struct channel *ch, enum record_type type, const struct iovec *parts, int count, struct err *e)
 {
@@ -69,7 +79,10 @@ int record_send(
     put_le32(header, type);
     put_le32(header + 4, (uint32_t)len_bytes);
     iov[0] = (struct iovec){header, sizeof(header)};
-    return channel_send(ch, iov, 1 + count, e);
+
+    const int rc = channel_send(ch, iov, 1 + count, e);
+
+    return rc || !ch->summed ? rc : send_sum(ch, e);
 }
 
 /* A clean end is fine elsewhere, not here. */
@@ -104,6 +117,23 @@ int record_recv_parts(
         ch, type, channel_recv_parts(ch, iov, count, deadline_in(ch->stall_ns), e), e);
 }
 
+int record_recv_end(struct channel *ch, uint32_t type, struct err *e)
+{
+    const uint32_t expected = ch->received_sum;
+    uint8_t sum[RECORD_SUM_BYTES];
+
+    if (!ch->summed)
+        return 0;
+
+    const int rc = record_recv_body(ch, type, sum, sizeof(sum), e);
+
+    if (rc || get_le32(sum) == expected)
+        return rc;
+    return err_set(e, ERR_PEER, EBADMSG,
+        "%s: a %s record was changed on its way (its checksum is another)", ch->name,
+        record_name(type));
+}
+
 static int skip_body(struct channel *ch, uint32_t type, size_t len_bytes, struct err *e)
 {
     uint8_t scratch[4096];
@@ -116,7 +146,7 @@ static int skip_body(struct channel *ch, uint32_t type, size_t len_bytes, struct
             return rc;
         len_bytes -= piece;
     }
-    return 0;
+    return record_recv_end(ch, type, e);
 }
 
 int record_recv_header(struct channel *ch, size_t cap_bytes, uint32_t *type, size_t *len_bytes,
@@ -162,6 +192,8 @@ int record_recv(struct channel *ch, void *body, size_t cap_bytes, uint32_t *type
 
     if (!rc)
         rc = record_recv_body(ch, got_type, body, got_bytes, e);
+    if (!rc)
+        rc = record_recv_end(ch, got_type, e);
     if (rc)
         return rc;
     *type = got_type;

@@ -19,6 +19,7 @@ enum record_type {
     RECORD_LANES_DONE = 0x04,
     RECORD_END = 0x05,
     RECORD_RESULT = 0x06,
+    RECORD_PREPARE = 0x07,
     RECORD_PAGES = 0x10,
     RECORD_LANE_END = 0x11,
     RECORD_FILLER = 0x12,
@@ -74,6 +75,9 @@ int record_recv_header(struct channel *ch, size_t cap_bytes, uint32_t *type, siz
     int64_t deadline_ns, struct err *e);
 int record_recv_body(
     struct channel *ch, uint32_t type, void *into, size_t len_bytes, struct err *e);
+/* Behind the body, however it was received: on a channel that is summed the record's checksum.
+ * -EBADMSG when it is another. */
+int record_recv_end(struct channel *ch, uint32_t type, struct err *e);
 /* The next piece of it, which may take stall_ns, into several places. */
 int record_recv_parts(
     struct channel *ch, uint32_t type, struct iovec *iov, int count, struct err *e);

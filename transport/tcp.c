@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "transport/tcp.h"
 
+#include "base/crc32c.h"
 #include "base/deadline.h"
 #include "base/io.h"
 #include "base/units.h"
@@ -377,6 +378,8 @@ int tcp_listen(const struct tcp_address *a, uint16_t *port, struct err *e)
 
 /* The channel */
 
+enum { SUM_BYTES = 64 << 10, SUM_PARTS = 64 };
+
 /* As io_writev_some(), but at most most_bytes of the left_bytes. */
 static ssize_t write_some(
     int fd, struct iovec **iov, int *count, size_t most_bytes, size_t left_bytes)
@@ -400,7 +403,7 @@ static ssize_t write_some(
     return n;
 }
 
-static int tcp_send(struct channel *ch, struct iovec *iov, int count, struct err *e)
+static int send_all(struct channel *ch, struct iovec *iov, int count, struct err *e)
 {
     int64_t stalled_at_ns = deadline_in(ch->stall_ns), mark_ns = thread_cpu_ns();
     size_t left_bytes = io_sum_bytes(iov, count), paid_bytes = 0;
@@ -434,7 +437,38 @@ static int tcp_send(struct channel *ch, struct iovec *iov, int count, struct err
     return 0;
 }
 
-static int tcp_recv(
+/* Pages change while they are sent: what is summed is a copy, and the copy is what is sent. */
+static int send_summed(struct channel *ch, struct iovec *iov, int count, struct err *e)
+{
+    uint8_t copy[SUM_BYTES];
+    size_t filled = 0;
+    int rc = 0;
+
+    for (int i = 0; i < count && !rc;) {
+        const size_t room = sizeof(copy) - filled;
+        const size_t n = iov[i].iov_len < room ? iov[i].iov_len : room;
+
+        memcpy(copy + filled, iov[i].iov_base, n);
+        filled += n;
+        iov[i].iov_base = (char *)iov[i].iov_base + n;
+        iov[i].iov_len -= n;
+        if (!iov[i].iov_len)
+            i++;
+        if (filled < sizeof(copy) && i < count)
+            continue;
+        ch->sent_sum = crc32c(ch->sent_sum, copy, filled);
+        rc = send_all(ch, &(struct iovec){copy, filled}, 1, e);
+        filled = 0;
+    }
+    return rc;
+}
+
+static int tcp_send(struct channel *ch, struct iovec *iov, int count, struct err *e)
+{
+    return ch->summed ? send_summed(ch, iov, count, e) : send_all(ch, iov, count, e);
+}
+
+static int recv_all(
     struct channel *ch, struct iovec *iov, int count, int64_t deadline_ns, struct err *e)
 {
     const size_t len_bytes = io_sum_bytes(iov, count);
@@ -460,6 +494,32 @@ static int tcp_recv(
             return channel_fail(ch, "receiving", rc, e);
     }
     return 0;
+}
+
+/* Some parts at a time, whose places reading would use up. */
+static int recv_summed(
+    struct channel *ch, struct iovec *iov, int count, int64_t deadline_ns, struct err *e)
+{
+    struct iovec places[SUM_PARTS];
+    int rc = 0;
+
+    for (int done = 0, n; done < count && !rc; done += n) {
+        n = count - done < SUM_PARTS ? count - done : SUM_PARTS;
+        memcpy(places, iov + done, (size_t)n * sizeof(places[0]));
+        rc = recv_all(ch, iov + done, n, deadline_ns, e);
+        if (rc == -ENODATA && done)
+            rc = channel_fail(ch, "receiving", -EBADMSG, e);
+        for (int i = 0; i < n && !rc; i++)
+            ch->received_sum = crc32c(ch->received_sum, places[i].iov_base, places[i].iov_len);
+    }
+    return rc;
+}
+
+static int tcp_recv(
+    struct channel *ch, struct iovec *iov, int count, int64_t deadline_ns, struct err *e)
+{
+    return ch->summed ? recv_summed(ch, iov, count, deadline_ns, e)
+                      : recv_all(ch, iov, count, deadline_ns, e);
 }
 
 static int tcp_binding(struct channel *ch, uint8_t out[static CHANNEL_BINDING_BYTES], struct err *e)

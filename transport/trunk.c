@@ -134,6 +134,11 @@ int trunk_send_lanes_done(struct channel *ch, const struct trunk_lanes_done *don
     return send_one(ch, RECORD_LANES_DONE, &out, e);
 }
 
+int trunk_send_prepare(struct channel *ch, struct err *e)
+{
+    return record_send(ch, RECORD_PREPARE, NULL, 0, e);
+}
+
 int trunk_send_end(struct channel *ch, struct err *e)
 {
     return record_send(ch, RECORD_END, NULL, 0, e);
@@ -252,7 +257,7 @@ static const char *decode_lanes_done(const void *body, size_t len_bytes, struct 
     return bytes_in_done(&in) ? NULL : "its length";
 }
 
-static const char *decode_end(size_t len_bytes)
+static const char *decode_empty(size_t len_bytes)
 {
     return len_bytes == 0 ? NULL : "its length";
 }
@@ -328,7 +333,9 @@ static int recv_at(struct trunk_reader *r, size_t at_bytes, uint32_t *type, size
 
     if (!rc)
         rc = grow(r, at_bytes + *len_bytes, e);
-    return rc ? rc : record_recv_body(r->ch, *type, r->body + at_bytes, *len_bytes, e);
+    if (!rc)
+        rc = record_recv_body(r->ch, *type, r->body + at_bytes, *len_bytes, e);
+    return rc ? rc : record_recv_end(r->ch, *type, e);
 }
 
 /*
@@ -456,8 +463,9 @@ int trunk_recv(struct trunk_reader *r, struct trunk_message *m, int64_t deadline
     case RECORD_LANES_DONE:
         wrong = decode_lanes_done(r->body, len_bytes, &m->lanes_done);
         break;
+    case RECORD_PREPARE:
     case RECORD_END:
-        wrong = decode_end(len_bytes);
+        wrong = decode_empty(len_bytes);
         break;
     case RECORD_RESULT:
         wrong = decode_result(r->body, len_bytes, &m->result);

@@ -41,6 +41,7 @@ int trunk_send_state(
     struct channel *ch, uint32_t v3_type, const struct iovec *parts, int count, struct err *e);
 int trunk_send_round(struct channel *ch, const struct trunk_round *round, struct err *e);
 int trunk_send_lanes_done(struct channel *ch, const struct trunk_lanes_done *done, struct err *e);
+int trunk_send_prepare(struct channel *ch, struct err *e);
 int trunk_send_end(struct channel *ch, struct err *e);
 /* From the destination. */
 int trunk_send_result(struct channel *ch, const struct trunk_result *result, struct err *e);

@@ -209,6 +209,15 @@ static int list_disks(struct host *h, const char *path, struct answer *a)
     unsigned domid;
     int end = 0, rc = -ENOENT;
 
+    if (sscanf(path, "/libxl/%u/device%n", &domid, &end) == 1 && end && !path[end]) {
+        for (const struct device *d = h->devices->first; d && rc; d = d->next)
+            if (d->domid == domid && is_disk(d)) {
+                say(a, "vbd\n");
+                rc = 0;
+            }
+        return rc;
+    }
+    end = 0;
     if (sscanf(path, "/libxl/%u/device/vbd%n", &domid, &end) != 1 || !end || path[end])
         return rc;
     for (const struct device *d = h->devices->first; d; d = d->next) {

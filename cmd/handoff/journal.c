@@ -3,6 +3,7 @@
 
 #include "base/deadline.h"
 #include "base/io.h"
+#include "cmd/lock_file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,33 +25,21 @@ static void sibling(const char *path, const char *suffix, char out[static JOURNA
     snprintf(out, JOURNAL_PATH_BYTES, "%.*s%s", (int)stem, path, suffix);
 }
 
-/* -EBUSY without an error when another process holds it. The file of the lock is removed with
- * the state, so what was locked must still be what has the name. */
+/* -EBUSY without an error when another process holds it. */
 static int take_lock(const char *state_path, int *lock_fd, struct err *e)
 {
     char path[JOURNAL_PATH_BYTES];
-    struct stat held, named;
+    int fd, rc;
 
     sibling(state_path, "lock", path);
-    for (;;) {
-        const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-
-        if (fd < 0)
-            return err_sys(e, ERR_LOCAL, errno, "cannot open the lock %s", path);
-        if (flock(fd, LOCK_EX | LOCK_NB)) {
-            const int code = errno;
-
-            close(fd);
-            return code == EWOULDBLOCK ? -EBUSY
-                                       : err_sys(e, ERR_LOCAL, code, "cannot lock %s", path);
-        }
-        if (!fstat(fd, &held) && !stat(path, &named) && held.st_ino == named.st_ino &&
-            held.st_dev == named.st_dev) {
-            *lock_fd = fd;
-            return 0;
-        }
+    rc = lock_file_take(path, &fd);
+    if (!rc)
+        *lock_fd = fd;
+    else if (rc == -EWOULDBLOCK)
         close(fd);
-    }
+    else
+        return err_sys(e, ERR_LOCAL, -rc, "cannot open the lock %s", path);
+    return rc ? -EBUSY : 0;
 }
 
 /* A note of READY is lost with the power, and then GO may have been sent. */
@@ -171,8 +159,16 @@ static int replace_record(struct journal *f, bool sync, struct err *e)
     return rc;
 }
 
+static void note_save(struct journal *f, int64_t begun_ns)
+{
+    const int64_t took_ns = now_ns() - begun_ns;
+
+    f->slowest_save_ns = took_ns > f->slowest_save_ns ? took_ns : f->slowest_save_ns;
+}
+
 int journal_prepare(struct journal *f, enum handoff_state state, struct err *e)
 {
+    const int64_t begun_ns = now_ns();
     char spare[JOURNAL_PATH_BYTES];
     int rc = journal_boot(f->now.boot, e);
 
@@ -182,14 +178,20 @@ int journal_prepare(struct journal *f, enum handoff_state state, struct err *e)
     if (!rc)
         rc = write_record(&f->next, spare, true, e);
     f->prepared = !rc;
+    note_save(f, begun_ns);
     return rc;
 }
 
 int journal_save(struct journal *f, struct err *e)
 {
-    const int rc = replace_record(f, true, e);
+    const int64_t begun_ns = now_ns();
+    int rc = replace_record(f, true, e);
 
-    return rc ? rc : sync_dir(f->path, e);
+    if (!rc)
+        rc = sync_dir(f->path, e);
+
+    note_save(f, begun_ns);
+    return rc;
 }
 
 int journal_note(struct journal *f, struct err *e)
@@ -460,22 +462,27 @@ bool journal_any(enum handoff_role role)
 
 void journal_remove(struct journal *f)
 {
-    static const char *const suffixes[] = {"json", "new", "lock"};
+    if (f->lock_fd < 0)
+        return;
+    unlink(f->path);
+    journal_keep(f);
+}
+
+/* Without a record there is nothing to lock or to write anew. */
+void journal_keep(struct journal *f)
+{
     char path[JOURNAL_PATH_BYTES];
 
     if (f->lock_fd < 0)
         return;
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        sibling(f->path, suffixes[i], path);
+    if (access(f->path, F_OK) && errno == ENOENT) {
+        sibling(f->path, "new", path);
         unlink(path);
-    }
-    journal_keep(f);
-}
-
-void journal_keep(struct journal *f)
-{
-    if (f->lock_fd >= 0)
+        sibling(f->path, "lock", path);
+        lock_file_drop(path, f->lock_fd);
+    } else {
         close(f->lock_fd);
+    }
     f->lock_fd = -1;
 }
 

@@ -35,6 +35,7 @@ struct journal {
     struct journal_record now; /* change it, then journal_save() */
     char path[JOURNAL_PATH_BYTES];
     int lock_fd;
+    int64_t slowest_save_ns; /* how long the disk took at most */
     struct journal_record next; /* what journal_prepare() wrote, */
     bool prepared;              /* if nothing else was written since */
 };

@@ -15,6 +15,7 @@
 #include "cmd/helper/args.h"
 #include "cmd/helper/events.h"
 #include "cmd/helper/native.h"
+#include "cmd/helper/shim.h"
 #include "cmd/helper/toolstack.h"
 #include "cmd/helper/watch.h"
 #include "cmd/link.h"
@@ -44,6 +45,10 @@ enum { DEFAULT_ROUNDS = 30, EXIT_TOOLSTACK_GONE = 1, EXIT_BAD_START = 2 };
 struct helper {
     struct helper_args args;
     struct toolstack toolstack;
+    struct shim shim;
+    bool built;          /* libxl was told "complete" while the guest still came */
+    bool told_done;      /* the supervisor may give the guest away: it is not ours to resume */
+    struct watch *watch; /* while it runs */
     struct log log;
     struct cancel cancel;
     struct native native; /* link_sock is -1 in drop-in use */
@@ -116,6 +121,31 @@ static int tell_static_data(void *arg, unsigned missing, struct err *e)
     return toolstack_static_data_done(&h->toolstack, missing, e);
 }
 
+static bool is_prepared(void *arg)
+{
+    const struct helper *h = arg;
+
+    return cancel_is_fired(&h->watch->prepared);
+}
+
+/* From here on the supervisor looks after the domain and after this process: libxl is through with
+ * it, and gets nothing more to log. */
+static int let_libxl_build(void *arg, const struct guest_rings *rings, struct err *e)
+{
+    struct helper *h = arg;
+    int rc = toolstack_restore_results(&h->toolstack, rings->store_gfn, rings->console_gfn, e);
+
+    watch_forget_libxl(h->watch);
+    if (!rc)
+        rc = toolstack_complete(&h->toolstack, 0, 0, e);
+    if (rc)
+        return rc;
+    h->built = true;
+    toolstack_end(&h->toolstack);
+    rc = link_send_build(h->native.link_sock, e);
+    return rc ? rc : shim_release(&h->shim, e);
+}
+
 static int open_out(struct helper *h, struct out **out, struct err *e)
 {
     return h->native.link_sock >= 0 ? native_open_out(&h->native, &h->cancel, &h->log, out, e)
@@ -130,7 +160,8 @@ static int open_in(struct helper *h, struct in **in, struct err *e)
 
 static int save_domain(struct helper *h, struct err *e)
 {
-    const struct source_toolstack toolstack = {suspend_guest, switch_qemu_logdirty, cap_guest, h};
+    const struct source_toolstack toolstack = {
+        suspend_guest, switch_qemu_logdirty, cap_guest, is_prepared, h};
     const struct report_ops report = events_source_ops(&h->events);
     struct source_params p = {
         .domid = h->args.domid,
@@ -154,7 +185,7 @@ static int save_domain(struct helper *h, struct err *e)
 
 static int restore_domain(struct helper *h, struct err *e)
 {
-    const struct dest_toolstack toolstack = {tell_static_data, h};
+    const struct dest_toolstack toolstack = {tell_static_data, let_libxl_build, h};
     const struct dest_report_ops report = events_dest_ops(&h->events);
     struct dest_params p = {
         .guest =
@@ -196,6 +227,7 @@ static int work(struct helper *h, enum watch_cause *cause, struct err *e)
         return rc;
     h->events.cancel = &h->cancel;
     h->events.noted = &watch.noted;
+    h->watch = &watch;
     rc = h->args.save ? save_domain(h, e) : restore_domain(h, e);
     *cause = watch_stop(&watch, e);
     return err_is_set(e) ? -e->code : rc;
@@ -206,24 +238,36 @@ static json_t *describe_done(const struct helper *h)
     return h->args.save ? describe_total(&h->total) : describe_dest_result(&h->result);
 }
 
-/* Say how it went, to the supervisor and to libxl. Fails only when libxl is gone. */
-static int tell_outcome(struct helper *h, const struct err *outcome, struct err *e)
+/* A supervisor that was told gives the guest away when the other host is ready, so nobody but it
+ * or --recover, which ask the journal, may resume it after that. */
+static void tell_supervisor(struct helper *h, const struct err *outcome)
 {
     struct err ignored = ERR_INIT;
 
-    if (err_is_set(outcome)) {
-        if (h->native.link_sock >= 0)
-            link_send_failed(h->native.link_sock, outcome, &ignored);
-        else
-            log_error(&h->log, "%s", outcome->text);
+    if (err_is_set(outcome))
+        link_send_failed(h->native.link_sock, outcome, &ignored);
+    else
+        h->told_done = !link_send_done(h->native.link_sock, describe_done(h), &ignored);
+}
+
+static int tell_libxl(struct helper *h, const struct err *outcome, struct err *e)
+{
+    if (err_is_set(outcome))
         return toolstack_complete(&h->toolstack, -1, outcome->code, e);
-    }
-    if (h->native.link_sock >= 0)
-        link_send_done(h->native.link_sock, describe_done(h), &ignored);
     if (!h->args.save && toolstack_restore_results(&h->toolstack, h->result.rings.store_gfn,
                              h->result.rings.console_gfn, e))
         return -e->code;
     return toolstack_complete(&h->toolstack, 0, 0, e);
+}
+
+/* Say how it went, to the supervisor and to libxl. Fails only when libxl is gone. */
+static int tell_outcome(struct helper *h, const struct err *outcome, struct err *e)
+{
+    if (h->native.link_sock >= 0)
+        tell_supervisor(h, outcome);
+    else if (err_is_set(outcome))
+        log_error(&h->log, "%s", outcome->text);
+    return h->built ? 0 : tell_libxl(h, outcome, e);
 }
 
 /* libxl could not save a dead one, and would find that out in the pause. One that is only busy may
@@ -286,8 +330,8 @@ static int continue_device_model(struct helper *h, struct err *e)
     return device_model_continue(m, e) ? -e->code : rc;
 }
 
-/* GO comes after this process has ended: the guest was not given away. What the journal has to
- * forget is left to --recover. */
+/* GO comes after the supervisor was told "done": the guest was not given away. What the journal has
+ * to forget is left to --recover. */
 static int bring_guest_back(struct helper *h, struct err *e)
 {
     enum handoff_event found;
@@ -332,7 +376,7 @@ static int clean_after_toolstack(struct helper *h)
     struct err e = ERR_INIT;
 
     h->log = stderr_log();
-    if (h->args.save && h->xen_is_open && bring_guest_back(h, &e))
+    if (h->args.save && h->xen_is_open && !h->told_done && bring_guest_back(h, &e))
         log_error(&h->log, "domain %u: %s", h->args.domid, e.text);
     device_model_close(&h->device_model);
     domain_lock_release(&h->lock);
@@ -344,14 +388,18 @@ static int clean_after_toolstack(struct helper *h)
 int main(int argc, char **argv)
 {
     static struct helper helper = {.native = {.link_sock = -1, .lock_fd = -1},
+        .shim = {.release_fd = -1},
         .lock = {.fd = -1},
         .device_model = {.sock = -1}};
     struct helper *h = &helper;
     struct err e = ERR_INIT, telling = ERR_INIT;
     enum watch_cause cause = WATCH_NONE;
 
+    const char *link_path = getenv(LINK_ENV);
+
     signal(SIGPIPE, SIG_IGN);
     if (parse_args(argc, argv, &h->args, &e) ||
+        (link_path && !h->args.save && shim_start(&h->shim, &e)) ||
         toolstack_open(&h->toolstack, h->args.callbacks, &e) || cancel_init(&h->cancel, &e)) {
         h->log = stderr_log();
         log_error(&h->log, "%s", e.text);
@@ -359,8 +407,6 @@ int main(int argc, char **argv)
     }
     h->log = (struct log){LOG_INFO, toolstack_log, &h->toolstack};
     h->events.log = &h->log;
-
-    const char *link_path = getenv(LINK_ENV);
 
     if (link_path)
         native_open(&h->native, link_path, h->args.save, &h->cancel, &h->log, &e);

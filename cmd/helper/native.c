@@ -15,6 +15,8 @@
 _Static_assert((int)LINK_PREAMBLE_BYTES == (int)PREAMBLE_BYTES, "preambles travel whole");
 
 #define LINK_LIMIT_NS (10 * NS_PER_S)
+/* libxl gives each device and its hotplug script 40 s at most. */
+#define PREPARE_LIMIT_NS (60 * NS_PER_S)
 
 static int read_job(struct native *n, bool save, const struct cancel *cancel, struct err *e)
 {
@@ -231,4 +233,6 @@ void native_fill_source(const struct native *n, struct source_params *p)
     p->limits = n->job.limits;
     p->costs = n->job.costs;
     p->result_limit_ns = n->job.result_ns;
+    p->early = n->job.early;
+    p->prepare_limit_ns = PREPARE_LIMIT_NS;
 }

@@ -85,13 +85,23 @@ void toolstack_log(void *arg, enum log_level level, const char *line)
     static const uint32_t levels[] = {XTL_ERROR, XTL_WARN, XTL_INFO, XTL_DEBUG};
     uint8_t buf[MESSAGE_BYTES];
     struct bytes_out o = begin_message(buf, MSG_LOG);
+    struct toolstack *t = arg;
 
+    if (atomic_load(&t->ended)) {
+        log_to_stderr("xmigrate-save-helper", level, line);
+        return;
+    }
     bytes_out_u32(&o, levels[level]);
     bytes_out_u32(&o, UINT32_MAX); /* errno -1: none */
     put_string(&o, "xmigrate");
     put_string(&o, line);
     /* A libxl that is gone is noticed where it matters. */
-    send_message(arg, &o);
+    send_message(t, &o);
+}
+
+void toolstack_end(struct toolstack *t)
+{
+    atomic_store(&t->ended, true);
 }
 
 int toolstack_suspend(void *arg, struct err *e)

@@ -14,12 +14,14 @@
 #include "base/log.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct toolstack {
     int in_fd, out_fd;
     uint32_t callbacks; /* what libxl answers, from the command line */
+    atomic_bool ended;  /* libxl listens no more */
     pthread_mutex_t lock;
 };
 
@@ -37,6 +39,9 @@ int toolstack_switch_qemu_logdirty(void *arg, uint32_t domid, bool enable, struc
 int toolstack_static_data_done(void *arg, unsigned missing, struct err *e);
 int toolstack_restore_results(
     struct toolstack *t, uint64_t store_gfn, uint64_t console_gfn, struct err *e);
+
+/* After that one: what is still logged goes to standard error. */
+void toolstack_end(struct toolstack *t);
 
 /* The last message, of both: 0, or -1 and a positive errno. */
 int toolstack_complete(struct toolstack *t, int retval, int errnoval, struct err *e);

@@ -33,6 +33,8 @@ static void read_link(struct watch *w)
         fire(w, WATCH_ABORTED, "stopped by the supervising xmigrate");
     } else if (m.kind == LINK_NOTED) {
         cancel_fire(&w->noted);
+    } else if (m.kind == LINK_PREPARED) {
+        cancel_fire(&w->prepared);
     }
     link_message_clear(&m);
 }
@@ -43,7 +45,8 @@ static bool watch_once(struct watch *w, int64_t *alive_ns)
     struct pollfd fds[] = {
         {.fd = w->stop.event_fd, .events = POLLIN},
         {.fd = w->signal_fd, .events = POLLIN},
-        {.fd = w->libxl_fd, .events = 0}, /* hang-up only: replies are the main thread's */
+        {.fd = atomic_load(&w->libxl_fd),
+            .events = 0}, /* hang-up only: replies are the main thread's */
         {.fd = w->link_sock, .events = POLLIN},
     };
 
@@ -52,7 +55,7 @@ static bool watch_once(struct watch *w, int64_t *alive_ns)
         return false;
     if (fds[1].revents)
         fire(w, WATCH_SIGNAL, "stopped by a signal");
-    else if (fds[2].revents & (POLLHUP | POLLERR))
+    else if (fds[2].revents & (POLLHUP | POLLERR) && atomic_load(&w->libxl_fd) >= 0)
         fire(w, WATCH_TOOLSTACK_GONE, "the toolstack that started the save helper is gone");
     else if (fds[3].revents)
         read_link(w);
@@ -79,7 +82,8 @@ int watch_start(struct watch *w, struct cancel *cancel, int link_sock, int libxl
 {
     sigset_t set;
 
-    *w = (struct watch){.cancel = cancel, .link_sock = link_sock, .libxl_fd = libxl_fd};
+    *w = (struct watch){.cancel = cancel, .link_sock = link_sock};
+    atomic_init(&w->libxl_fd, libxl_fd);
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
@@ -92,16 +96,21 @@ int watch_start(struct watch *w, struct cancel *cancel, int link_sock, int libxl
     rc = cancel_init(&w->noted, e);
     if (rc)
         goto destroy_stop;
+    rc = cancel_init(&w->prepared, e);
+    if (rc)
+        goto destroy_noted;
     w->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (w->signal_fd < 0) {
         rc = err_sys(e, ERR_LOCAL, errno, "cannot make a signalfd");
-        goto destroy_noted;
+        goto destroy_prepared;
     }
     rc = pthread_create(&w->thread, NULL, run_watch, w);
     if (!rc)
         return 0;
     rc = err_sys(e, ERR_LOCAL, rc, "cannot start a thread");
     close(w->signal_fd);
+destroy_prepared:
+    cancel_destroy(&w->prepared);
 destroy_noted:
     cancel_destroy(&w->noted);
 destroy_stop:
@@ -109,11 +118,17 @@ destroy_stop:
     return rc;
 }
 
+void watch_forget_libxl(struct watch *w)
+{
+    atomic_store(&w->libxl_fd, -1);
+}
+
 enum watch_cause watch_stop(struct watch *w, struct err *e)
 {
     cancel_fire(&w->stop);
     pthread_join(w->thread, NULL);
     close(w->signal_fd);
+    cancel_destroy(&w->prepared);
     cancel_destroy(&w->noted);
     cancel_destroy(&w->stop);
     /* What the engine says then is only "cancelled": the cause says more. */

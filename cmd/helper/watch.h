@@ -14,6 +14,7 @@
 #include "base/err.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 enum watch_cause {
@@ -26,17 +27,21 @@ enum watch_cause {
 struct watch {
     pthread_t thread;
     struct cancel *cancel;
-    int link_sock; /* -1: drop-in */
-    int libxl_fd;  /* libxl's reply pipe: hung up means dead */
+    int link_sock;       /* -1: drop-in */
+    atomic_int libxl_fd; /* libxl's reply pipe: hung up means dead; -1: not watched any more */
     int signal_fd;
     struct cancel stop;
-    struct cancel noted; /* fired by LINK_NOTED */
+    struct cancel noted;    /* fired by LINK_NOTED */
+    struct cancel prepared; /* fired by LINK_PREPARED */
     enum watch_cause cause;
     struct err why;
 };
 
 /* Blocks SIGTERM and SIGINT for the calling thread and those it starts from now on. */
 int watch_start(struct watch *w, struct cancel *cancel, int link_sock, int libxl_fd, struct err *e);
+
+/* libxl is through with this process, and its pipe will hang up. */
+void watch_forget_libxl(struct watch *w);
 
 /* Ends the thread. If it had fired, *e (still empty or saying "cancelled") gets the reason. */
 enum watch_cause watch_stop(struct watch *w, struct err *e);

@@ -69,6 +69,7 @@ static int check_config(struct xl *xl, const struct policy *policy,
     const struct message_offer *offer, struct admission *a, struct err *e)
 {
     char uuid[XL_UUID_TEXT_BYTES];
+    const char *why;
     int rc = xl_config_parse(xl, offer->config, strlen(offer->config), &a->config, e);
 
     if (rc)
@@ -86,7 +87,9 @@ static int check_config(struct xl *xl, const struct policy *policy,
         rc = emulator_check(&a->config, version_of(offer), e);
     if (!rc)
         rc = xl_config_for_restore(&a->config, a->name, e);
-    a->devices = xl_config_devices(&a->config);
+    a->early = offer->early && xl_config_builds_early(&a->config, &why);
+    if (!a->early)
+        a->devices = xl_config_devices(&a->config);
     return rc;
 }
 

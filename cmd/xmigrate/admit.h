@@ -15,7 +15,8 @@
 struct admission {
     libxl_domain_config config; /* of a domain named `name`; xl_config_dispose() */
     char name[XL_NAME_BYTES + sizeof(HANDOFF_INCOMING)];
-    struct xl_devices devices;
+    bool early;                /* libxl may build it while the guest still runs there */
+    struct xl_devices devices; /* that are left for the pause */
 };
 
 /* ERR_REFUSED says why not, ERR_PEER that the offer makes no sense. a->config is initialised by the

@@ -86,20 +86,24 @@ static int hear_helper(void *arg, const struct link_message *m, struct err *e)
     struct build *b = arg;
     struct dest_result result = {0};
 
+    if (m->kind == LINK_BUILD)
+        return end_stream(b, e);
     if (m->kind != LINK_DONE)
         return 0;
     if (!fields_read(dest_result_fields, m->body, &result))
         return err_set(e, ERR_INTERNAL, EPROTO, "the save helper's totals make no sense");
     b->helper_done_ns = now_ns();
     b->engine_finish_ns = result.arrival.finish_ns;
-    return ends_early(b) ? end_stream(b, e) : 0;
+    return ends_early(b) && !b->op.built ? end_stream(b, e) : 0;
 }
 
 /* --- the source --- */
 
 static int pass_on(struct build *b, const uint8_t *data, size_t len_bytes, struct err *e)
 {
-    return ends_early(b) ? stream_end_feed(&b->end_bytes, data, len_bytes, e)
+    return ends_early(b) ? err_set(e, ERR_PEER, EPROTO,
+                               "%s sent more of libxl's stream than there is before the end of it",
+                               b->in->who)
                          : write_records(b, data, len_bytes, e);
 }
 
@@ -114,6 +118,7 @@ static int take_records(struct build *b, const uint8_t *data, size_t len_bytes, 
         len_bytes -= used;
         if (!stream_head_complete(&b->head))
             return 0;
+        b->stream_limit_ns = DEADLINE_NEVER;
         rc = stream_head_check(&b->head, e);
         if (!rc)
             rc = operation_restore(&b->op, &b->admission->config, e);
@@ -125,13 +130,10 @@ static int take_records(struct build *b, const uint8_t *data, size_t len_bytes, 
     return len_bytes ? pass_on(b, data, len_bytes, e) : 0;
 }
 
-static int take_end(struct build *b, struct err *e)
+static void take_end(struct build *b)
 {
     b->stream_ended = true;
-    if (ends_early(b))
-        return stream_end_check(b->end_bytes, e);
     close_stream(b);
-    return 0;
 }
 
 static int take_frame(
@@ -143,7 +145,10 @@ static int take_frame(
             break;
         return take_records(b, body, len_bytes, e);
     case CONTROL_LIBXL_END:
-        return take_end(b, e);
+        if (ends_early(b))
+            break;
+        take_end(b);
+        return 0;
     case CONTROL_SUSPENDED:
         operation_hurry(&b->op);
         return 0;
@@ -252,14 +257,32 @@ int build_prepare(struct build *b, struct err *e)
     return operation_prepare(&b->op, e);
 }
 
+/* All that libxl builds early is there, and the guest still runs. */
+static int tell_prepared(struct build *b, struct err *e)
+{
+    log_info(&b->in->log, "ready for %s, which still runs on %s", b->in->offer.name, b->in->who);
+    return message_send_empty(&b->in->control, CONTROL_PREPARED, e);
+}
+
+/* What READY says: the engine has everything, and libxl is through. */
+static bool is_complete(const struct build *b)
+{
+    return b->op.done && !b->op.async;
+}
+
 int build_until_done(struct build *b, struct err *e)
 {
-    int rc = hear_source(b, e);
-    bool over = false;
-
     b->stream_limit_ns = deadline_in(b->in->o->silent_ns);
-    while (!rc && !over)
+
+    int rc = hear_source(b, e);
+
+    while (!rc && !is_complete(b)) {
+        bool over = false;
+
         rc = turn(b, DEADLINE_NEVER, &over, e);
+        if (over && !rc && b->op.built)
+            rc = tell_prepared(b, e);
+    }
     return rc;
 }
 
@@ -277,7 +300,7 @@ int build_await_go(
         if (rc)
             return rc;
     }
-    if (!rc && !b->stream_ended)
+    if (!rc && !b->stream_ended && !ends_early(b))
         rc = err_set(e, ERR_PEER, EPROTO, "%s sent GO before LIBXL_END", b->in->who);
     return rc;
 }

@@ -30,7 +30,7 @@ struct build {
     /* What came of it. */
     uint32_t domid;          /* 0: there is none yet */
     struct domain_lock lock; /* the domain's, shared with the helper; fd is -1 before */
-    bool stream_ended;       /* LIBXL_END came */
+    bool stream_ended;       /* LIBXL_END came (device models only) */
     int64_t helper_done_ns;
     int64_t engine_finish_ns; /* how long the helper needed after the last page */
 
@@ -38,7 +38,6 @@ struct build {
 
     /* Its own. */
     struct stream_head head;
-    size_t end_bytes;        /* of END, where the source only confirms it (stream_end.h) */
     int64_t stream_limit_ns; /* when the stream's head must be there */
     bool stopping;
 };
@@ -46,7 +45,8 @@ struct build {
 /* Before any thread exists, as operation_prepare(). */
 int build_prepare(struct build *b, struct err *e);
 
-/* After ACCEPT: until libxl's restore is over and was well. */
+/* After ACCEPT: until the engine has everything and libxl's restore is over and was well. If the
+ * source wants libxl to build early, it is told when that is done. */
 int build_until_done(struct build *b, struct err *e);
 
 /* After READY: until GO, before which the source says LIBXL_END, if it had not yet. */

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/deadline.h"
+#include "base/units.h"
 #include "cmd/handoff/advice.h"
 #include "cmd/exit_codes.h"
+#include "cmd/xmigrate/announce.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/receive_private.h"
 #include "engine/xen/rescue.h"
@@ -9,6 +11,9 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+
+/* A disk that takes so long is what made it late. */
+#define SLOW_SAVE_NS NS_PER_S
 
 /* --- what the machine may ask for --- */
 
@@ -76,8 +81,15 @@ static int check_limit(void *arg, struct err *e)
 {
     struct receive *r = arg;
 
+    char took[UNITS_TEXT_BYTES];
+
     if (boottime_ns() <= r->start_limit_ns)
         return 0;
+    if (r->journal.slowest_save_ns >= SLOW_SAVE_NS)
+        return err_set(e, ERR_PEER, ETIMEDOUT,
+            "it could not be started within the limit (--start-timeout) and was given back: the "
+            "destination's disk took %s to sync %s",
+            format_duration(r->journal.slowest_save_ns, took), r->journal.path);
     return err_set(e, ERR_PEER, ETIMEDOUT,
         "it could not be started within the limit (--start-timeout) and was given back");
 }
@@ -152,12 +164,22 @@ static int send_failed(void *arg, struct err *e)
     return 0;
 }
 
+/* It runs, whatever becomes of our word. */
+static void announce(struct receive *r)
+{
+    struct err e = ERR_INIT;
+
+    if (r->o->announce && announce_start(r->build.domid, &r->admission.config, &e))
+        log_warn(&r->in.log, "%s", e.text);
+}
+
 static int send_started(void *arg, struct err *e)
 {
     struct receive *r = arg;
     const struct message_started started = {.domid = r->build.domid, .start_ns = r->start_took_ns};
     const int rc = message_send_started(&r->in.control, &started, e);
 
+    announce(r);
     if (!rc)
         r->heard = incoming_await_heard(&r->in);
     return rc;

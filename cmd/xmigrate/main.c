@@ -3,6 +3,7 @@
  * xmigrate: moves running Xen domains between hosts, receives them, and keeps the identities that
  * hosts know each other by. See docs/design.md; `xmigrate --help` for people.
  */
+#include "cmd/xmigrate/announce.h"
 #include "cmd/xmigrate/estimate.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/ui/help.h"
@@ -74,6 +75,7 @@ static int run_listener(const struct options *o, const struct log *log)
         .as_root = o->as_root,
         .silent_ns = o->silent_ns,
         .start_ns = o->start_ns ?: SLOW_START_NS,
+        .announce = !o->no_announce,
     };
 
     return listen_main(&l, &work, log);
@@ -107,6 +109,8 @@ int main(int argc, char **argv)
             return dismiss_main(o.domain, &log);
         case MODE_MONITOR:
             return monitor_main(o.monitor_domid, o.monitor_uuid);
+        case MODE_ANNOUNCE:
+            return announce_main(o.announce_domid, o.announce_vifs, o.announce_count, &log);
         default:
             if (!run_short(&o, &e))
                 return EXIT_DONE;

@@ -123,6 +123,9 @@ static int find_domain(struct negotiation *a, struct err *e)
     if (rc)
         return rc;
     a->domain.type = config.c_info.type; /* Xen itself does not tell PVH from HVM */
+    a->why_late = a->options->mode == MODE_OFFLINE ? "the guest is suspended first"
+                                                   : "the other host will not do it before";
+    a->early = a->options->mode != MODE_OFFLINE && xl_config_builds_early(&config, &a->why_late);
     a->devices = xl_config_devices(&config);
     rc = xl_config_check_movable(&config, e);
     if (!rc)
@@ -154,6 +157,9 @@ static int take_hold(struct negotiation *a, struct err *e)
     first.insecure = a->options->insecure;
     rc = journal_begin(&a->journal, &first, e);
     a->journal_begun = !rc;
+    /* What is left of another guest that had this number. */
+    if (!rc)
+        domain_lock_note_asked(&a->lock, false);
     return rc;
 }
 
@@ -171,6 +177,7 @@ static void name_peer(struct negotiation *a)
 static int send_offer(struct negotiation *a, struct err *e)
 {
     struct message_offer offer = {.live = a->options->mode != MODE_OFFLINE,
+        .early = a->early,
         .measure = a->options->mode == MODE_ESTIMATE,
         .lanes = a->options->lanes,
         .config = a->config};
@@ -271,6 +278,11 @@ static int await_accept(struct negotiation *a, struct err *e)
     if (!rc && a->accept.lanes > lanes)
         rc = err_set(e, ERR_PEER, EPROTO, "%s: accepts %u lanes, %u were offered",
             a->control.ch->name, a->accept.lanes, lanes);
+    if (!rc && a->accept.early && !a->early)
+        rc = err_set(e, ERR_PEER, EPROTO, "%s: would build early what cannot be built early",
+            a->control.ch->name);
+    if (!rc && !a->accept.early)
+        log_debug(&a->log, "libxl's work there lies in the pause: %s", a->why_late);
     return rc;
 }
 

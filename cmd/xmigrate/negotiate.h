@@ -27,6 +27,8 @@ struct negotiation {
     struct xl xl;
     struct xl_domain domain;
     char *config;
+    bool early; /* libxl there may build around it while it runs here, as far as this host knows */
+    const char *why_late;  /* why not */
     char device_model[16]; /* of an HVM guest: the version of its QEMU */
     struct xl_devices devices;
     struct domain_lock lock;

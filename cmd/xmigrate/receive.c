@@ -52,6 +52,7 @@ static int make_secrets(struct receive *r, struct err *e)
     r->accept.lanes = r->in.offer.lanes < MAX_LANES ? r->in.offer.lanes : MAX_LANES;
     const struct expect_guest guest = receive_expected(r);
 
+    r->accept.early = r->admission.early;
     r->accept.finish = expect_finish(&guest);
     if (journal_id(r->accept.journal, e))
         return -e->code;

@@ -107,6 +107,7 @@ static void fill_transfer(struct send *s)
     t->domid = s->a.domain.domid;
     t->lock_fd = s->a.lock.fd;
     t->journal = &s->a.journal;
+    t->whole_stream = s->a.domain.type == LIBXL_DOMAIN_TYPE_HVM;
     snprintf(s->a.journal.now.peer, sizeof(s->a.journal.now.peer), "%s", s->a.where);
     message_session_text(s->a.accept.session, s->a.journal.now.session);
     snprintf(s->a.journal.now.peer_journal, sizeof(s->a.journal.now.peer_journal), "%s",
@@ -131,6 +132,7 @@ static void fill_transfer(struct send *s)
     job->bandwidth_bits_per_s = o->bandwidth_bits_per_s;
     job->limits = o->limits;
     job->costs = s->a.costs;
+    job->early = s->a.accept.early;
     t->start_ns = o->start_ns ?: usual_start_ns(s);
     job->result_ns = t->start_ns;
     /* A guest with a device model is libxl's to suspend, with that. */
@@ -262,8 +264,9 @@ static int send_heard(void *arg, struct err *e)
 static int destroy(void *arg, struct err *e)
 {
     struct send *s = arg;
+    const int rc = transfer_end(&s->transfer, e);
 
-    return xl_destroy(&s->a.xl, s->a.domain.domid, e);
+    return rc ? rc : xl_destroy(&s->a.xl, s->a.domain.domid, e);
 }
 
 static int forget(void *arg, struct err *e)
@@ -462,7 +465,11 @@ int send_main(const struct options *o)
     s.a.log = (struct log){o->log_level, view_log, &s.view};
 
     const int code = move(&s);
+    struct err e = ERR_INIT;
 
+    /* libxl's thread would still use what we free. */
+    if (transfer_end(&s.transfer, &e))
+        _exit(code);
     release(&s);
     return code;
 }

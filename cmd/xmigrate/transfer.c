@@ -14,6 +14,8 @@
 
 /* How long a destination that failed has to say why, when all we know is that it went away. */
 #define REASON_NS NS_PER_S
+/* libxl, when the helper is through. */
+#define END_NS (30 * NS_PER_S)
 
 /* --- what the helper says --- */
 
@@ -176,6 +178,22 @@ static int hear_helper(void *arg, const struct link_message *m, struct err *e)
 
 /* --- libxl --- */
 
+/* The destination knows how the stream of a guest without a device model ends, and waits for no
+ * more than its head. */
+static int relay_bytes(struct transfer *t, const uint8_t *data, size_t len_bytes, struct err *e)
+{
+    size_t part_bytes = len_bytes;
+    int rc = 0;
+
+    if (!t->whole_stream)
+        part_bytes = stream_head_take(&t->head, data, len_bytes);
+    if (part_bytes && !t->peer_lost && !t->peer_failed)
+        rc = control_send(t->control, CONTROL_LIBXL_DATA, data, part_bytes, e);
+    if (!rc && part_bytes < len_bytes)
+        rc = stream_end_feed(&t->end_bytes, data + part_bytes, len_bytes - part_bytes, e);
+    return rc;
+}
+
 /* Everything that is there; not more than once around when libxl keeps it full. */
 static int relay_stream(struct transfer *t, struct err *e)
 {
@@ -190,9 +208,9 @@ static int relay_stream(struct transfer *t, struct err *e)
         operation_close_stream(&t->op);
         return 0;
     }
-    if (t->stopping || t->peer_lost || t->peer_failed)
+    if (t->stopping)
         return 0;
-    return control_send(t->control, CONTROL_LIBXL_DATA, buf, (size_t)n, e);
+    return relay_bytes(t, buf, (size_t)n, e);
 }
 
 static int end_operation(struct transfer *t, struct err *e)
@@ -204,7 +222,25 @@ static int end_operation(struct transfer *t, struct err *e)
     if (rc || t->stopping)
         return rc;
     t->stream_ended = true;
-    return message_send_empty(t->control, CONTROL_LIBXL_END, e);
+    return t->whole_stream ? message_send_empty(t->control, CONTROL_LIBXL_END, e)
+                           : stream_end_check(t->end_bytes, e);
+}
+
+/* It is only about our copy, which is as good as gone. */
+static int end_operation_late(struct transfer *t)
+{
+    struct err e = ERR_INIT;
+
+    if (end_operation(t, &e))
+        log_warn(t->log, "%s", e.text);
+    return 0;
+}
+
+/* Our engine has ended well, so it resumes nothing any more; and has libxl, where more comes of it?
+ */
+static bool is_through(const struct transfer *t)
+{
+    return t->op.done && (!t->whole_stream || t->stream_ended);
 }
 
 /* --- the destination --- */
@@ -213,9 +249,18 @@ static int take_frame(
     struct transfer *t, enum control_type type, const void *body, size_t len, struct err *e)
 {
     struct message_started started;
+    struct err ignored = ERR_INIT;
     int rc;
 
     switch (type) {
+    case CONTROL_PREPARED:
+        if (!t->job.early || t->prepared || t->op.link_sock < 0)
+            break;
+        t->prepared = true;
+        log_debug(t->log, "the destination is prepared");
+        /* A helper that dies now is seen at the next turn. */
+        link_send_prepared(t->op.link_sock, &ignored);
+        return 0;
     case CONTROL_READY:
         /* Whenever it comes: that the guest is whole there is what our engine was told. */
         if (t->ready_ns)
@@ -350,7 +395,7 @@ static int turn(struct transfer *t, int64_t until_ns, struct err *e)
     if (!rc && fds[STREAM].revents)
         rc = relay_stream(t, e);
     if (!rc && operation_is_over(fds + OPERATION))
-        rc = end_operation(t, e);
+        rc = t->given ? end_operation_late(t) : end_operation(t, e);
     return rc ? rc : check_limits(t, e);
 }
 
@@ -392,7 +437,7 @@ int transfer_until_ready(struct transfer *t, struct err *e)
 {
     int rc = 0;
 
-    while (!rc && !(t->ready_ns && t->stream_ended))
+    while (!rc && !(t->ready_ns && is_through(t)))
         rc = turn(t, DEADLINE_NEVER, e);
     return rc;
 }
@@ -405,6 +450,16 @@ int transfer_until_started(struct transfer *t, struct err *e)
     while (!rc && !t->started_ns)
         rc = turn(t, DEADLINE_NEVER, e);
     return rc;
+}
+
+int transfer_end(struct transfer *t, struct err *e)
+{
+    const int64_t deadline_ns = deadline_in(END_NS);
+    struct err ignored = ERR_INIT;
+
+    while (t->op.async && !deadline_passed(deadline_ns))
+        turn(t, deadline_ns, &ignored);
+    return t->op.async ? err_set(e, ERR_LOCAL, ETIMEDOUT, "libxl does not end its operation") : 0;
 }
 
 /* --- stopping --- */

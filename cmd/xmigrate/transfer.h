@@ -15,6 +15,8 @@
 #include "cmd/xmigrate/libxl/operation.h"
 #include "cmd/xmigrate/session/mailbox.h"
 #include "cmd/xmigrate/session/messages.h"
+#include "cmd/xmigrate/session/stream_end.h"
+#include "cmd/xmigrate/session/stream_head.h"
 #include "cmd/xmigrate/ui/events.h"
 #include "cmd/xmigrate/ui/options.h"
 #include "cmd/xmigrate/ui/view.h"
@@ -35,7 +37,8 @@ struct transfer {
     int lock_fd;
     struct journal *journal; /* told of log-dirty, the guest's cap and its suspend */
     struct link_job job;
-    int64_t start_ns; /* from the guest's suspend to its start at the destination */
+    bool whole_stream; /* the guest has a device model, whose records are in libxl's stream */
+    int64_t start_ns;  /* from the guest's suspend to its start at the destination */
 
     /* What came of it. Points in time are 0 until they came. */
     int64_t suspending_ns;
@@ -52,7 +55,10 @@ struct transfer {
     struct operation op;
 
     /* Its own. */
-    bool stream_ended; /* LIBXL_END was sent */
+    struct stream_head head;
+    size_t end_bytes;  /* of libxl's END record */
+    bool stream_ended; /* libxl's stream is over, and ended well */
+    bool prepared;     /* PREPARED came */
     bool given;        /* GO was sent */
     bool hurried;      /* of a live move: the guest stands still */
     bool stopping;     /* nothing more is said to the destination */
@@ -68,12 +74,16 @@ int transfer_start(struct transfer *t, struct err *e);
 /* The guest stands still for --start-timeout, and was not given away. */
 int transfer_check_start_limit(const struct transfer *t, struct err *e);
 
-/* Until READY came and libxl is done here. Any failure ends it. */
+/* Until READY came and our engine has ended, so that nobody resumes the guest behind our back (with
+ * a device model: libxl, too). Any failure ends it. */
 int transfer_until_ready(struct transfer *t, struct err *e);
 
 /* After GO: 0 for STARTED. Else peer_failed says whether the destination gave it back; if it did
  * not, nobody knows. A signal does not end this. */
 int transfer_until_started(struct transfer *t, struct err *e);
+
+/* After STARTED: until libxl's operation is over, which was of no interest before. */
+int transfer_end(struct transfer *t, struct err *e);
 
 /* Stop libxl's operation, as operation_stop(). e holds why; where that is only that a connection
  * broke, the helper's reason or the destination's takes its place. */

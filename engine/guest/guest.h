@@ -23,6 +23,11 @@ struct guest_ops {
     /* Records that must come between STATIC_DATA_END and the first page. Once, as above. */
     int (*send_memory_head)(struct guest *g, struct out *out, struct err *e);
 
+    /* After those: what the destination is prepared with while the guest runs. Once; send_state()
+     * then makes sure that it is the same still (ERR_GUEST), and does not send it. NULL: a guest of
+     * this type cannot be prepared for. */
+    int (*send_ahead)(struct guest *g, struct out *out, struct err *e);
+
     /* Does the guest still keep its memory as it was mapped at the start? After every round, and
      * with the guest suspended before its state is read. */
     int (*check)(struct guest *g, struct err *e);

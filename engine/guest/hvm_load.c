@@ -21,16 +21,41 @@ struct hvm_state {
     int param_count;
 };
 
-static int load_params(struct hvm_state *s, const void *body, size_t len_bytes, struct err *e)
+/* Rings whose old contents must not be seen by what serves them here. */
+static bool is_ring(uint64_t index)
 {
+    return index == HVM_PARAM_CONSOLE_PFN || index == HVM_PARAM_STORE_PFN ||
+           index == HVM_PARAM_IOREQ_PFN || index == HVM_PARAM_BUFIOREQ_PFN;
+}
+
+static int note_ring(struct loader *l, const struct v3_hvm_param *param, struct err *e)
+{
+    struct frames *f = &l->frames;
+
+    if (param->value >= f->frame_count)
+        return err_set(e, ERR_PEER, EPROTO,
+            "bad HVM_PARAMS record: a ring at %#" PRIx64 ", beyond the guest's last frame",
+            param->value);
+    if (f->foreign_count == FRAMES_MAX_FOREIGN)
+        return err_set(e, ERR_PEER, EPROTO, "bad HVM_PARAMS record: too many rings");
+    f->foreign[f->foreign_count++] = param->value;
+    return 0;
+}
+
+static int load_params(struct loader *l, const void *body, size_t len_bytes, struct err *e)
+{
+    struct hvm_state *s = l->guest;
     const int count = v3_decode_hvm_params(body, len_bytes, s->params, e);
 
+    l->frames.foreign_count = 0;
     for (int i = 0; i < count; i++) {
         const uint64_t index = s->params[i].index;
 
         if (index != HVM_PARAM_PAE_ENABLED && !hvm_param_moves(index))
             return err_set(e, ERR_PEER, EPROTO,
                 "bad HVM_PARAMS record: parameter %" PRIu64 " does not move with a guest", index);
+        if (is_ring(index) && note_ring(l, &s->params[i], e))
+            return -e->code;
     }
     s->param_count = count < 0 ? 0 : count;
     return count < 0 ? count : 0;
@@ -47,7 +72,7 @@ static int load_record(struct loader *l, const struct in_event *state, struct er
         rc = v3_check_blob(type, state->len_bytes, e);
         return rc ? rc : blob_keep(&s->context, state->body, state->len_bytes, e);
     case V3_HVM_PARAMS:
-        return load_params(s, state->body, state->len_bytes, e);
+        return load_params(l, state->body, state->len_bytes, e);
     default:
         return err_set(
             e, ERR_PEER, EPROTO, "a %s record has no place in an HVM or PVH guest", v3_name(type));
@@ -58,13 +83,6 @@ static int check_ready(struct loader *l, struct err *e)
 {
     (void)l, (void)e;
     return 0;
-}
-
-/* Rings whose old contents must not be seen by what serves them here. */
-static bool is_ring(uint64_t index)
-{
-    return index == HVM_PARAM_CONSOLE_PFN || index == HVM_PARAM_STORE_PFN ||
-           index == HVM_PARAM_IOREQ_PFN || index == HVM_PARAM_BUFIOREQ_PFN;
 }
 
 static int set_params(struct loader *l, struct guest_rings *rings, struct err *e)
@@ -83,6 +101,8 @@ static int set_params(struct loader *l, struct guest_rings *rings, struct err *e
         if (param->index == HVM_PARAM_STORE_PFN)
             rings->store_gfn = param->value;
         if (is_ring(param->index))
+            rc = frames_populate(&l->frames, &l->xen, &param->value, 1, e);
+        if (!rc && is_ring(param->index))
             rc = build_clear_page(&l->xen, domid, param->value, "the ring", e);
         if (!rc)
             rc = hvm_param_set(&l->xen, domid, (uint32_t)param->index, param->value, e);
@@ -92,21 +112,37 @@ static int set_params(struct loader *l, struct guest_rings *rings, struct err *e
     return 0;
 }
 
-static int complete(struct loader *l, struct guest_rings *rings, struct err *e)
+static int prepare(struct loader *l, struct guest_rings *rings, struct err *e)
 {
     const struct loader_params *p = l->p;
-    struct hvm_state *s = l->guest;
     int rc = set_params(l, rings, e);
 
-    if (!s->context.data)
-        return err_set(e, ERR_PEER, EPROTO, "the stream ended without HVM_CONTEXT");
     if (!rc)
         rc = hvm_param_set(&l->xen, p->domid, HVM_PARAM_STORE_EVTCHN, p->store_evtchn, e);
     if (!rc)
         rc = hvm_param_set(&l->xen, p->domid, HVM_PARAM_CONSOLE_EVTCHN, p->console_evtchn, e);
-    if (!rc)
-        rc = hvm_context_set(&l->xen, p->domid, &s->context, e);
     return rc ? rc : seed_grants(l, rings, e);
+}
+
+static int prepare_early(struct loader *l, struct guest_rings *rings, struct err *e)
+{
+    const struct hvm_state *s = l->guest;
+
+    if (!s->param_count)
+        return err_set(e, ERR_PEER, EPROTO, "PREPARE came without HVM_PARAMS");
+    return prepare(l, rings, e);
+}
+
+static int complete(struct loader *l, struct guest_rings *rings, struct err *e)
+{
+    const struct hvm_state *s = l->guest;
+    int rc = 0;
+
+    if (!s->context.data)
+        return err_set(e, ERR_PEER, EPROTO, "the stream ended without HVM_CONTEXT");
+    if (!l->prepared)
+        rc = prepare(l, rings, e);
+    return rc ? rc : hvm_context_set(&l->xen, l->p->domid, &s->context, e);
 }
 
 static void destroy(struct loader *l)
@@ -120,6 +156,7 @@ static void destroy(struct loader *l)
 static const struct loader_ops hvm_ops = {
     .state = load_record,
     .check_ready = check_ready,
+    .prepare = prepare_early,
     .complete = complete,
     .destroy = destroy,
 };

@@ -13,6 +13,14 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+
+struct hvm_guest {
+    struct guest base;
+    /* Sent ahead; there are none if nothing was. */
+    struct v3_hvm_param params[V3_MAX_HVM_PARAMS];
+    unsigned param_count;
+};
 
 static int hvm_send_static(struct guest *g, struct out *out, struct err *e)
 {
@@ -88,19 +96,39 @@ static int read_params(
     return 0;
 }
 
+static int send_param_record(
+    struct out *out, const struct v3_hvm_param *params, unsigned count, struct err *e)
+{
+    uint8_t body[V3_HVM_PARAMS_MAX_BYTES];
+    struct iovec part = {body, v3_encode_hvm_params(params, count, body)};
+
+    return count ? out->ops->state(out, V3_HVM_PARAMS, &part, 1, e) : 0;
+}
+
+static int hvm_send_ahead(struct guest *g, struct out *out, struct err *e)
+{
+    struct hvm_guest *h = (struct hvm_guest *)g;
+    const int rc = read_params(g, h->params, &h->param_count, e);
+
+    return rc ? rc : send_param_record(out, h->params, h->param_count, e);
+}
+
 static int send_params(struct guest *g, struct out *out, struct err *e)
 {
+    const struct hvm_guest *h = (struct hvm_guest *)g;
     struct v3_hvm_param params[V3_MAX_HVM_PARAMS];
-    uint8_t body[V3_HVM_PARAMS_MAX_BYTES];
     unsigned count;
     const int rc = read_params(g, params, &count, e);
 
-    if (rc || !count)
+    if (rc)
         return rc;
-
-    struct iovec part = {body, v3_encode_hvm_params(params, count, body)};
-
-    return out->ops->state(out, V3_HVM_PARAMS, &part, 1, e);
+    if (!h->param_count)
+        return send_param_record(out, params, count, e);
+    if (count == h->param_count && !memcmp(params, h->params, count * sizeof(params[0])))
+        return 0;
+    return err_set(e, ERR_GUEST, ESTALE,
+        "an HVM parameter of domain %u changed after the destination was prepared for it",
+        g->dom.domid);
 }
 
 static int hvm_send_state(struct guest *g, struct out *out, struct err *e)
@@ -122,6 +150,7 @@ static void hvm_close(struct guest *g)
 static const struct guest_ops hvm_ops = {
     .send_static = hvm_send_static,
     .send_memory_head = hvm_send_memory_head,
+    .send_ahead = hvm_send_ahead,
     .check = hvm_check,
     .frame_of = hvm_frame_of,
     .canonicalise = hvm_canonicalise,
@@ -137,11 +166,11 @@ int hvm_save_open(struct xen *xen, const struct domain *dom, struct guest **g, s
     if (rc)
         return rc;
 
-    struct guest *n = calloc(1, sizeof(*n));
+    struct hvm_guest *n = calloc(1, sizeof(*n));
 
     if (!n)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
-    *n = (struct guest){
+    n->base = (struct guest){
         .ops = &hvm_ops,
         .xen = xen,
         .dom = *dom,
@@ -149,6 +178,6 @@ int hvm_save_open(struct xen *xen, const struct domain *dom, struct guest **g, s
         .frames = dom->max_gfn + 1,
         .present_pages = dom->total_pages,
     };
-    *g = n;
+    *g = &n->base;
     return 0;
 }

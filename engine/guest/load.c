@@ -19,6 +19,36 @@ static int check_type(const struct loader *l, uint32_t v3_guest_type, struct err
     return 0;
 }
 
+/*
+ * A guest may take memory in at one place because it gave some back at another, and word of the
+ * first may come before word of the second: only at the end does it have no more than it may. While
+ * it is built it may have an eighth more, and 1 GiB at most.
+ */
+static int raise_limit(struct loader *l, struct err *e)
+{
+    const uint64_t most = (1ull << 30) / XC_PAGE_SIZE, eighth = l->domain.max_pages / 8;
+
+    l->max_pages = l->domain.max_pages;
+    l->domain.max_pages += eighth < most ? eighth : most;
+    return domain_set_max_pages(&l->xen, l->p->domid, l->domain.max_pages, e);
+}
+
+/* Takes back what the guest does not have in the end. */
+static int restore_limit(struct loader *l, struct err *e)
+{
+    const int rc = frames_release_absent(&l->frames, &l->xen, e);
+    const uint64_t pages = atomic_load(&l->frames.populated_pages);
+
+    if (rc)
+        return rc;
+    if (pages > l->max_pages)
+        return err_set(e, ERR_LOCAL, ENOMEM,
+            "domain %u has %llu pages and may have %llu: its maximum here is too small, or the "
+            "source sent what the guest does not have",
+            l->p->domid, (unsigned long long)pages, (unsigned long long)l->max_pages);
+    return domain_set_max_pages(&l->xen, l->p->domid, l->max_pages, e);
+}
+
 int load_open(struct loader *l, const struct loader_params *p, uint32_t v3_guest_type,
     uint64_t frame_limit, struct err *e)
 {
@@ -30,6 +60,8 @@ int load_open(struct loader *l, const struct loader_params *p, uint32_t v3_guest
         rc = domain_read(&l->xen, p->domid, &l->domain, e);
     if (!rc)
         rc = check_type(l, v3_guest_type, e);
+    if (!rc)
+        rc = raise_limit(l, e);
     if (!rc)
         rc = l->domain.hvm ? hvm_load_open(l, frame_limit, e) : pv_load_open(l, e);
     return rc;
@@ -78,7 +110,19 @@ int load_check_ready(struct loader *l, struct err *e)
     return l->ops->check_ready(l, e);
 }
 
+int load_prepare(struct loader *l, struct guest_rings *rings, struct err *e)
+{
+    if (!l->ops->prepare)
+        return err_set(e, ERR_PEER, EPROTO, "a PREPARE for a PV guest");
+    if (l->prepared)
+        return err_set(e, ERR_PEER, EPROTO, "PREPARE came twice");
+    l->prepared = true;
+    return l->ops->prepare(l, rings, e);
+}
+
 int load_complete(struct loader *l, struct guest_rings *rings, struct err *e)
 {
-    return l->ops->complete(l, rings, e);
+    const int rc = restore_limit(l, e);
+
+    return rc ? rc : l->ops->complete(l, rings, e);
 }

@@ -36,6 +36,9 @@ struct loader_ops {
     int (*state)(struct loader *l, const struct in_event *state, struct err *e);
     /* What pages of this guest type need besides (PV: the size of its p2m). */
     int (*check_ready)(struct loader *l, struct err *e);
+    /* While pages still come: what libxl needs to build the rest around the domain. Once; the rings
+     * stay where they are then. NULL: this type cannot. */
+    int (*prepare)(struct loader *l, struct guest_rings *rings, struct err *e);
     int (*complete)(struct loader *l, struct guest_rings *rings, struct err *e);
     /* Called exactly once, also after a failure. */
     void (*destroy)(struct loader *l);
@@ -45,9 +48,11 @@ struct loader {
     const struct loader_ops *ops;
     const struct loader_params *p;
     struct xen xen;
-    struct domain domain;
+    struct domain domain; /* max_pages: while it is built */
+    uint64_t max_pages;   /* that it may have in the end */
     struct frames frames; /* ready once load_check_ready() says so */
     bool static_done;     /* STATIC_DATA_END was there */
+    bool prepared;        /* PREPARE was there */
     struct blob cpuid, msrs;
     void *guest; /* the ops' own */
 };

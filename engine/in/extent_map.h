@@ -15,6 +15,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define EXTENT_NO_SLOT UINT32_MAX
@@ -46,5 +47,22 @@ static inline uint32_t extent_map_find(const struct extent_map *m, uint64_t exte
 
 /* The same, added if it was not there. EXTENT_NO_SLOT: there are no more. */
 uint32_t extent_map_add(struct extent_map *m, uint64_t extent);
+
+/* For a look at all extents that were added: place after place, of which some hold none. */
+static inline uint32_t extent_map_places(const struct extent_map *m)
+{
+    return m->keys ? m->place_count : m->slot_count;
+}
+
+static inline bool extent_map_at(
+    const struct extent_map *m, uint32_t place, uint64_t *extent, uint32_t *slot)
+{
+    const uint64_t key = m->keys ? atomic_load_explicit(&m->keys[place], memory_order_relaxed)
+                                 : (uint64_t)place << 32 | (place + 1ull);
+
+    *extent = (uint32_t)key - 1ull;
+    *slot = (uint32_t)(key >> 32);
+    return key != 0;
+}
 
 #endif

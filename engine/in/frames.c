@@ -60,7 +60,8 @@ int frames_init(struct frames *f, uint32_t domid, unsigned levels, uint64_t fram
         return rc;
     f->populated_bytes = (size_t)f->map.slot_count * EXTENT_WORDS * sizeof(uint64_t);
     f->populated = reserve(f->populated_bytes);
-    if (!f->populated || (levels && !reserve_groups(f)))
+    f->absent = reserve(f->populated_bytes);
+    if (!f->populated || !f->absent || (levels && !reserve_groups(f)))
         return no_memory(f, e);
     return 0;
 }
@@ -71,6 +72,8 @@ void frames_destroy(struct frames *f)
         return;
     if (f->populated)
         munmap((void *)f->populated, f->populated_bytes);
+    if (f->absent)
+        munmap((void *)f->absent, f->populated_bytes);
     if (f->group_of)
         munmap(f->group_of, f->group_of_bytes);
     if (f->groups)
@@ -81,19 +84,23 @@ void frames_destroy(struct frames *f)
     *f = (struct frames){0};
 }
 
+static _Atomic uint64_t *word_of(_Atomic uint64_t *bitmap, uint32_t slot, uint64_t pfn)
+{
+    return &bitmap[slot * (size_t)EXTENT_WORDS + pfn % EXTENT_FRAMES / 64];
+}
+
 bool frames_is_populated(const struct frames *f, uint64_t pfn)
 {
     const uint32_t slot = extent_map_find(&f->map, pfn / EXTENT_FRAMES);
 
     return slot != EXTENT_NO_SLOT &&
-           (atomic_load_explicit(
-                &f->populated[slot * (size_t)EXTENT_WORDS + pfn % EXTENT_FRAMES / 64],
-                memory_order_acquire) >>
+           (atomic_load_explicit(word_of(f->populated, slot, pfn), memory_order_acquire) >>
                    (pfn % 64) &
                1);
 }
 
-/* Under the extent's lock. There are as many groups as pages may be populated. */
+/* Under the extent's lock. There are as many groups as pages may be populated: a PV guest's memory
+ * is taken back only when no more is given. */
 static struct frame_group *make_group(struct frames *f, uint32_t slot, unsigned index)
 {
     uint32_t *group = &f->group_of[slot * (size_t)EXTENT_GROUPS + index];
@@ -114,8 +121,8 @@ static void publish(struct frames *f, uint32_t slot, uint64_t pfn, uint64_t mfn)
         group->mfns_low[index % FRAMES_PER_GROUP] = (uint32_t)mfn;
         group->mfns_high[index % FRAMES_PER_GROUP] = (uint8_t)(mfn >> 32);
     }
-    atomic_fetch_or_explicit(&f->populated[slot * (size_t)EXTENT_WORDS + index / 64],
-        1ull << (index % 64), memory_order_release);
+    atomic_fetch_or_explicit(
+        word_of(f->populated, slot, pfn), 1ull << (pfn % 64), memory_order_release);
 }
 
 /* Under the extent's lock: a 2 MiB page, if Xen has one. */
@@ -189,38 +196,172 @@ static int populate_planned(
     return populate_singles(f, x, slot, plan->pfns, plan->count, e);
 }
 
+/* ---- what has been ballooned out ---- */
+
+static pthread_mutex_t *lock_of(struct frames *f, uint64_t extent)
+{
+    return &f->stripes[extent % FRAMES_STRIPES];
+}
+
+/* Under the extent's lock. */
+static void set_absent(struct frames *f, uint32_t slot, uint64_t pfn, bool absent)
+{
+    _Atomic uint64_t *const word = word_of(f->absent, slot, pfn);
+    const uint64_t bit = 1ull << (pfn % 64), old = atomic_load_explicit(word, memory_order_relaxed);
+
+    if (!(old & bit) == !absent)
+        return;
+    atomic_store_explicit(word, old ^ bit, memory_order_relaxed);
+    if (absent)
+        atomic_fetch_add_explicit(&f->absent_pages, 1, memory_order_relaxed);
+    else
+        atomic_fetch_sub_explicit(&f->absent_pages, 1, memory_order_relaxed);
+}
+
+void frames_note_absent(struct frames *f, uint64_t pfn)
+{
+    const uint64_t extent = pfn / EXTENT_FRAMES;
+
+    if (!frames_is_populated(f, pfn))
+        return;
+    pthread_mutex_lock(lock_of(f, extent));
+    /* Not if it was taken back since. */
+    if (frames_is_populated(f, pfn))
+        set_absent(f, extent_map_find(&f->map, extent), pfn, true);
+    pthread_mutex_unlock(lock_of(f, extent));
+}
+
+/* Under the extent's lock: its absent frames, and what they are to Xen. */
+static unsigned list_absent(const struct frames *f, uint32_t slot, uint64_t extent,
+    uint64_t pfns[static EXTENT_FRAMES], uint64_t gfns[static EXTENT_FRAMES])
+{
+    unsigned count = 0;
+
+    for (uint64_t pfn = extent * EXTENT_FRAMES; pfn < (extent + 1) * EXTENT_FRAMES; pfn += 64) {
+        uint64_t word = atomic_load_explicit(word_of(f->absent, slot, pfn), memory_order_relaxed);
+
+        for (; word; word &= word - 1) {
+            pfns[count] = pfn + (unsigned)__builtin_ctzll(word);
+            gfns[count] = frames_gfn(f, pfns[count]);
+            count++;
+        }
+    }
+    return count;
+}
+
+/* Under the extent's lock. */
+static void forget_page(struct frames *f, uint32_t slot, uint64_t pfn)
+{
+    if (f->levels)
+        *frames_type(f, pfn) = 0;
+    set_absent(f, slot, pfn, false);
+    atomic_fetch_and_explicit(
+        word_of(f->populated, slot, pfn), ~(1ull << (pfn % 64)), memory_order_relaxed);
+    atomic_fetch_sub_explicit(&f->populated_pages, 1, memory_order_relaxed);
+}
+
+static int release_in_extent(
+    struct frames *f, struct xen *x, uint32_t slot, uint64_t extent, struct err *e)
+{
+    uint64_t pfns[EXTENT_FRAMES], gfns[EXTENT_FRAMES];
+    int rc = 0;
+
+    pthread_mutex_lock(lock_of(f, extent));
+
+    const unsigned count = list_absent(f, slot, extent, pfns, gfns);
+
+    if (count)
+        rc = build_release(x, f->domid, gfns, count, e);
+    for (unsigned i = 0; i < count && !rc; i++)
+        forget_page(f, slot, pfns[i]);
+    pthread_mutex_unlock(lock_of(f, extent));
+    return rc;
+}
+
+int frames_release_absent(struct frames *f, struct xen *x, struct err *e)
+{
+    int rc = 0;
+
+    for (uint32_t place = 0; place < extent_map_places(&f->map) && !rc; place++) {
+        uint64_t extent;
+        uint32_t slot;
+
+        if (!atomic_load_explicit(&f->absent_pages, memory_order_relaxed))
+            break;
+        if (extent_map_at(&f->map, place, &extent, &slot))
+            rc = release_in_extent(f, x, slot, extent, e);
+    }
+    return rc;
+}
+
+/* ---- giving memory ---- */
+
 /* All of pfns lie in one extent. */
-static int populate_in_extent(
-    struct frames *f, struct xen *x, const uint64_t *pfns, unsigned count, struct err *e)
+static int populate_in_extent(struct frames *f, struct xen *x, const uint64_t *pfns, unsigned count,
+    bool named, struct err *e)
 {
     const uint64_t extent = pfns[0] / EXTENT_FRAMES;
-    pthread_mutex_t *lock = &f->stripes[extent % FRAMES_STRIPES];
     uint64_t populated[EXTENT_WORDS] = {0};
     struct populate_plan plan;
 
-    pthread_mutex_lock(lock);
+    pthread_mutex_lock(lock_of(f, extent));
 
     const uint32_t slot = extent_map_find(&f->map, extent);
 
     for (unsigned w = 0; w < EXTENT_WORDS && slot != EXTENT_NO_SLOT; w++)
         populated[w] = atomic_load_explicit(
             &f->populated[slot * (size_t)EXTENT_WORDS + w], memory_order_relaxed);
+    for (unsigned i = 0; i < count && slot != EXTENT_NO_SLOT && !named; i++)
+        set_absent(f, slot, pfns[i], false);
     plan_populate(populated, pfns, count, &plan);
 
     const int rc = plan.count ? populate_planned(f, x, &plan, e) : 0;
 
-    pthread_mutex_unlock(lock);
+    for (unsigned i = 0; i < plan.count && !rc && named; i++)
+        set_absent(f, extent_map_find(&f->map, extent), plan.pfns[i], true);
+    pthread_mutex_unlock(lock_of(f, extent));
+    return rc;
+}
+
+/* At the limit: what other extents no longer need is taken back first, as often as there is some.
+ */
+static int populate_run(struct frames *f, struct xen *x, const uint64_t *pfns, unsigned count,
+    bool named, struct err *e)
+{
+    for (;;) {
+        struct err full = ERR_INIT;
+        int rc = populate_in_extent(f, x, pfns, count, named, &full);
+
+        if (!rc)
+            return 0;
+        if (rc != -ENOMEM || f->levels || !atomic_load(&f->absent_pages))
+            return err_take(e, &full);
+        rc = frames_release_absent(f, x, e);
+        if (rc)
+            return rc;
+    }
+}
+
+static int populate(struct frames *f, struct xen *x, const uint64_t *pfns, unsigned count,
+    bool named, struct err *e)
+{
+    int rc = 0;
+
+    for (unsigned i = 0, n; i < count && !rc; i += n) {
+        n = run_of_extent(pfns + i, count - i);
+        rc = populate_run(f, x, pfns + i, n, named, e);
+    }
     return rc;
 }
 
 int frames_populate(
     struct frames *f, struct xen *x, const uint64_t *pfns, unsigned count, struct err *e)
 {
-    int rc = 0;
+    return populate(f, x, pfns, count, false, e);
+}
 
-    for (unsigned i = 0, n; i < count && !rc; i += n) {
-        n = run_of_extent(pfns + i, count - i);
-        rc = populate_in_extent(f, x, pfns + i, n, e);
-    }
-    return rc;
+int frames_populate_named(
+    struct frames *f, struct xen *x, const uint64_t *pfns, unsigned count, struct err *e)
+{
+    return populate(f, x, pfns, count, true, e);
 }

@@ -3,11 +3,17 @@
  * The destination's frames: which of the guest's frames have memory (populated), and for a PV
  * guest where (its p2m) and of what type. Shared by all lanes.
  *
- * A frame is populated exactly once: twice would leave it with two machine frames. So an extent
+ * A frame is never populated twice: that would leave it with two machine frames. So an extent
  * (512 frames) is locked before anything in it is populated, the frame's MFN is written before its
  * populated bit (release), and readers look at the bit first (acquire). A frame's type has one
  * writer at a time, the lane that has the frame's extent in this round, and is read after all lanes
  * have ended.
+ *
+ * What the guest has ballooned out since it was sent is absent: its last entry says that there is
+ * no page. It keeps its memory here, because the guest may take it in again, until the end
+ * (frames_release_absent()). A guest that takes in elsewhere instead may need it before, when no
+ * more than max_pages are allowed. Then it is taken back, but not from a PV guest: a page table
+ * that has been put in its place may name the frame again before the frame's own entry comes.
  *
  * Whole aligned extents are populated as one 2 MiB page where Xen has one.
  *
@@ -27,6 +33,8 @@
 #include <stdbool.h>
 
 enum { FRAMES_STRIPES = 64, FRAMES_PER_GROUP = 32, EXTENT_GROUPS = EXTENT_FRAMES / 32 };
+
+enum { FRAMES_MAX_FOREIGN = 4 };
 
 /* PV: an aligned run of frames, one of which at least has memory. */
 struct frame_group {
@@ -50,11 +58,18 @@ struct frames {
     size_t populated_bytes, group_of_bytes, groups_bytes;
     /* A bitmap, EXTENT_WORDS for each slot. Like the next two it costs what is written. */
     _Atomic uint64_t *populated;
+    /* A bitmap like populated, of frames that are. Changed under the extent's lock. */
+    _Atomic uint64_t *absent;
+    atomic_uint_fast64_t absent_pages;
     uint32_t *group_of; /* PV only: EXTENT_GROUPS for each slot; index in groups + 1, 0: none */
     struct frame_group *groups; /* PV only */
     atomic_uint group_count;
     atomic_uint_fast64_t populated_pages;
     atomic_uint_fast64_t superpages;
+    /* Frames that belong to whoever has them mapped here (rings): what a stream has for them is
+     * dropped. Set before there are lanes. */
+    uint64_t foreign[FRAMES_MAX_FOREIGN];
+    unsigned foreign_count;
     pthread_mutex_t stripes[FRAMES_STRIPES]; /* of extents: extent mod FRAMES_STRIPES */
 };
 
@@ -70,6 +85,18 @@ bool frames_is_populated(const struct frames *f, uint64_t pfn);
 int frames_populate(
     struct frames *f, struct xen *x, const uint64_t *pfns, unsigned count, struct err *e);
 
+/* The same for frames that a page table names and whose own entries are still to come: absent if
+ * none does. */
+int frames_populate_named(
+    struct frames *f, struct xen *x, const uint64_t *pfns, unsigned count, struct err *e);
+
+/* The frame has no memory at the source any more. Of a frame without memory here it says nothing.
+ */
+void frames_note_absent(struct frames *f, uint64_t pfn);
+
+/* Take back the memory of all absent frames; of a PV guest while no lane runs. */
+int frames_release_absent(struct frames *f, struct xen *x, struct err *e);
+
 /* PV: the group of a populated frame. */
 static inline struct frame_group *frames_group(const struct frames *f, uint64_t pfn)
 {
@@ -78,6 +105,14 @@ static inline struct frame_group *frames_group(const struct frames *f, uint64_t 
     return &f->groups[f->group_of[slot * (size_t)EXTENT_GROUPS +
                                   pfn % EXTENT_FRAMES / FRAMES_PER_GROUP] -
                       1];
+}
+
+static inline bool frames_is_foreign(const struct frames *f, uint64_t pfn)
+{
+    for (unsigned i = 0; i < f->foreign_count; i++)
+        if (f->foreign[i] == pfn)
+            return true;
+    return false;
 }
 
 /* What a mapping wants: the MFN of a PV guest's populated frame, the frame itself of others. */

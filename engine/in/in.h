@@ -42,9 +42,11 @@ struct in_event {
     bool more; /* the next event is its continuation; X86_PV_P2M_FRAMES alone comes in parts */
 };
 
-/* Called after each batch of pages, on the thread that put it in place. */
 struct in_hook {
+    /* After each batch of pages, on the thread that put it in place. */
     void (*placed)(void *arg);
+    /* Between pages, on the story's thread: all but memory and vCPUs is to be built now. */
+    int (*prepare)(void *arg, struct err *e);
     void *arg;
 };
 

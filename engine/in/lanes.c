@@ -99,6 +99,8 @@ static int receive_barrier(struct lane *l, struct channel *ch, size_t len_bytes,
     int rc = record_recv_body(ch, RECORD_BORDER, body, len_bytes, e);
 
     if (!rc)
+        rc = record_recv_end(ch, RECORD_BORDER, e);
+    if (!rc)
         rc = lane_decode_border(ch, body, len_bytes, &number, e);
     if (!rc)
         rc = barrier_cross(&l->owner->barrier, l->index, number, l->owner->p.cancel, e);
@@ -127,6 +129,8 @@ static int receive_end(struct lane *l, struct channel *ch, size_t len_bytes, str
     struct lane_totals sent;
     int rc = record_recv_body(ch, RECORD_LANE_END, body, len_bytes, e);
 
+    if (!rc)
+        rc = record_recv_end(ch, RECORD_LANE_END, e);
     if (!rc)
         rc = lane_decode_end(ch, body, len_bytes, &sent, e);
     if (!rc)
@@ -302,8 +306,11 @@ static int lanes_pages(
 
     int rc = start_lanes(s, &own);
 
-    while (!rc && s->message.type != RECORD_LANES_DONE)
+    while (!rc && s->message.type != RECORD_LANES_DONE) {
         rc = receive_message(s, &own);
+        if (!rc && s->message.type == RECORD_PREPARE)
+            rc = hook->prepare(hook->arg, &own);
+    }
     if (rc)
         fail(s, &own);
     join_lanes(s);

@@ -17,15 +17,21 @@ static bool is_head_state(uint32_t v3_type)
     }
 }
 
+/* HVM_PARAMS may come early, for a guest that is prepared. */
+static bool is_in_place(enum trunk_phase phase, uint32_t v3_type)
+{
+    if (v3_type == V3_HVM_PARAMS)
+        return phase == PHASE_HEAD_STATES || phase == PHASE_TAIL_STATES;
+    return phase == (is_head_state(v3_type) ? PHASE_HEAD_STATES : PHASE_TAIL_STATES);
+}
+
 enum trunk_phase trunk_next_phase(enum trunk_phase phase, enum record_type type, uint32_t v3_type)
 {
     switch (type) {
     case RECORD_STATE:
-        if (phase == PHASE_HEAD_STATES && is_head_state(v3_type))
-            return phase;
-        if (phase == PHASE_TAIL_STATES && !is_head_state(v3_type))
-            return phase;
-        return PHASE_OUT_OF_ORDER;
+        return is_in_place(phase, v3_type) ? phase : PHASE_OUT_OF_ORDER;
+    case RECORD_PREPARE:
+        return phase == PHASE_PAGES ? phase : PHASE_OUT_OF_ORDER;
     case RECORD_ROUND:
         return phase == PHASE_HEAD_STATES || phase == PHASE_PAGES ? PHASE_PAGES
                                                                   : PHASE_OUT_OF_ORDER;

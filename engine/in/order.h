@@ -2,7 +2,7 @@
 /*
  * The order of the trunk's records (docs/wire.md) as a pure function:
  *
- *   HEAD  STATE...  ROUND...  LANES_DONE  STATE...  END
+ *   HEAD  STATE...  ROUND...  [PREPARE]  ROUND...  LANES_DONE  STATE...  END
  */
 #ifndef ENGINE_IN_ORDER_H
 #define ENGINE_IN_ORDER_H

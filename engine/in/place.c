@@ -9,6 +9,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
+static void free_buffers(struct placer *p)
+{
+    free(p->dropped);
+    free(p->tables);
+    free(p);
+}
+
 int placer_create(struct placer **p, struct frames *frames, const struct log *log, struct err *e)
 {
     struct placer *new = calloc(1, sizeof(*new));
@@ -19,16 +26,15 @@ int placer_create(struct placer **p, struct frames *frames, const struct log *lo
 
     int rc = 0;
 
-    if (frames->levels) {
+    new->dropped = aligned_alloc(XC_PAGE_SIZE, XC_PAGE_SIZE);
+    if (frames->levels)
         new->tables = calloc(PLACE_MAX_PAGES, sizeof(*new->tables));
-        if (!new->tables)
-            rc = err_set(e, ERR_LOCAL, ENOMEM, "no memory for page tables");
-    }
+    if (!new->dropped || (frames->levels && !new->tables))
+        rc = err_set(e, ERR_LOCAL, ENOMEM, "no memory for pages");
     if (!rc)
         rc = xen_open(&new->xen, log, e);
     if (rc) {
-        free(new->tables);
-        free(new);
+        free_buffers(new);
         return rc;
     }
     *p = new;
@@ -41,8 +47,7 @@ void placer_destroy(struct placer *p)
         return;
     place_end(p);
     xen_close(&p->xen);
-    free(p->tables);
-    free(p);
+    free_buffers(p);
 }
 
 static bool is_table(const struct placer *p, uint64_t entry)
@@ -88,6 +93,8 @@ static int populate_entries(
     for (unsigned i = 0; i < count; i++)
         if (v3_type_is_populated(v3_entry_type(entries[i])))
             p->pfns[n++] = v3_entry_pfn(entries[i]);
+        else if (!p->verify)
+            frames_note_absent(p->frames, v3_entry_pfn(entries[i]));
     if (n)
         rc = frames_populate(p->frames, &p->xen, p->pfns, n, e);
     if (!rc && p->frames->levels && !p->verify)
@@ -103,7 +110,7 @@ static int populate_targets(struct placer *p, const uint64_t *table, struct err 
     for (unsigned i = 0; i < PTES_PER_PAGE; i++)
         if ((table[i] & PTE_PRESENT) && !frames_is_populated(p->frames, pte_frame(table[i])))
             p->pfns[n++] = pte_frame(table[i]);
-    return n ? frames_populate(p->frames, &p->xen, p->pfns, n, e) : 0;
+    return n ? frames_populate_named(p->frames, &p->xen, p->pfns, n, e) : 0;
 }
 
 static bool find_mfn(void *arg, uint64_t pfn, uint64_t *mfn)
@@ -133,13 +140,18 @@ static int localise(struct placer *p, uint64_t pfn, const void *content, struct 
     return 0;
 }
 
+static bool is_dropped(const struct placer *p, uint64_t entry)
+{
+    return frames_is_foreign(p->frames, v3_entry_pfn(entry));
+}
+
 /* Where to put the frame's content, for types that have one. */
 static int map_frames(struct placer *p, const uint64_t *entries, unsigned count, struct err *e)
 {
     unsigned n = 0;
 
     for (unsigned i = 0; i < count; i++)
-        if (v3_type_has_data(v3_entry_type(entries[i])))
+        if (v3_type_has_data(v3_entry_type(entries[i])) && !is_dropped(p, entries[i]))
             p->gfns[n++] = frames_gfn(p->frames, v3_entry_pfn(entries[i]));
     if (!n)
         return 0;
@@ -162,6 +174,10 @@ int place_begin(struct placer *p, const uint64_t *entries, unsigned count, struc
         p->into[i] = p->guest[i] = NULL;
         if (!v3_type_has_data(v3_entry_type(entries[i])))
             continue;
+        if (is_dropped(p, entries[i])) {
+            p->into[i] = p->dropped;
+            continue;
+        }
         if (p->errs[n])
             rc = err_sys(e, ERR_LOCAL, abs(p->errs[n]), "cannot map frame %#llx of domain %u",
                 (unsigned long long)v3_entry_pfn(entries[i]), p->frames->domid);
@@ -221,7 +237,7 @@ int place_pages(struct placer *p, const uint64_t *entries, const void *const *pa
     for (unsigned i = 0; i < count && !rc; i++) {
         if (!p->into[i])
             continue;
-        if (p->verify)
+        if (p->verify && p->guest[i])
             rc = compare_page(p, entries[i], p->guest[i], pages[i], e);
         else
             memcpy(p->into[i], pages[i], XC_PAGE_SIZE);

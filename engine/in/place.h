@@ -25,10 +25,11 @@ struct placer {
     int errs[PLACE_MAX_PAGES];
     place_table *tables; /* PV only: PLACE_MAX_PAGES of them, in the streams' form */
     place_table table;   /* one of them localised */
+    void *dropped;       /* a page of ours, for what nobody wants */
 
     /* Between place_begin() and place_end(). */
-    void *into[PLACE_MAX_PAGES]; /* where the content of entry i goes; NULL if it has none */
-    void *guest[PLACE_MAX_PAGES];
+    void *into[PLACE_MAX_PAGES];  /* where the content of entry i goes; NULL if it has none */
+    void *guest[PLACE_MAX_PAGES]; /* NULL too if that is dropped: frames_is_foreign() */
     void *mapping;
     unsigned mapped;
 };
@@ -42,9 +43,9 @@ void placer_destroy(struct placer *p);
  * and checked before; up to PLACE_MAX_PAGES.
  *
  * begin populates and maps; then the caller puts the content of entry i where p->into[i] says: the
- * guest's page, or for a page table memory of ours; commit checks and localises tables and puts
- * them into the guest. A frame that a table names is populated if it was not yet; one at or beyond
- * frame_count is ERR_PEER. end unmaps, also after a failure.
+ * guest's page, or memory of ours for a page table and for what is dropped; commit checks and
+ * localises tables and puts them into the guest. A frame that a table names is populated if it was
+ * not yet; one at or beyond frame_count is ERR_PEER. end unmaps, also after a failure.
  */
 int place_begin(struct placer *p, const uint64_t *entries, unsigned count, struct err *e);
 int place_commit(struct placer *p, const uint64_t *entries, unsigned count, struct err *e);

@@ -300,6 +300,13 @@ static int lanes_state(
     return rc ? explain(s, e) : 0;
 }
 
+static int lanes_prepare(struct out *out, struct err *e)
+{
+    struct out_lanes *s = lanes_of(out);
+
+    return trunk_send_prepare(s->trunk, e) ? explain(s, e) : 0;
+}
+
 /* The receiver's word, or why there is none. */
 static int await_result(
     struct out_lanes *s, int64_t deadline_ns, struct arrival *arrival, struct err *e)
@@ -356,6 +363,16 @@ static uint64_t lanes_wire_bytes(const struct out *out)
     return bytes;
 }
 
+static uint64_t lanes_unsent_bytes(const struct out *out)
+{
+    const struct out_lanes *s = (const struct out_lanes *)out;
+    uint64_t bytes = 0;
+
+    for (unsigned i = 0; i < s->started_lanes; i++)
+        bytes += channel_unsent_bytes(s->lanes[i].ch);
+    return bytes;
+}
+
 static void lanes_profile(const struct out *out, struct total_report *total)
 {
     const struct out_lanes *s = (const struct out_lanes *)out;
@@ -390,9 +407,11 @@ static const struct out_ops lanes_ops = {
     .begin = lanes_begin,
     .state = lanes_state,
     .round = lanes_round,
+    .prepare = lanes_prepare,
     .commit = lanes_commit,
     .profile = lanes_profile,
     .wire_bytes = lanes_wire_bytes,
+    .unsent_bytes = lanes_unsent_bytes,
     .close = lanes_close,
 };
 

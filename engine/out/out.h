@@ -73,6 +73,8 @@ struct out_ops {
     /* Returns when every frame of the job is sent or deferred. */
     int (*round)(
         struct out *out, const struct round_job *job, struct round_counts *counts, struct err *e);
+    /* Between rounds: the receiver is to build all but memory and vCPUs now. NULL: cannot. */
+    int (*prepare)(struct out *out, struct err *e);
     /*
      * All that was sent so far is a whole image, and in place at the other end when this returns,
      * as far as that end can tell: lanes wait for its result, within limit_ns of the last byte, and
@@ -87,6 +89,8 @@ struct out_ops {
     void (*profile)(const struct out *out, struct total_report *total);
     /* Sent so far. */
     uint64_t (*wire_bytes)(const struct out *out);
+    /* Of these, what still waits in this host for the network. NULL: not known. */
+    uint64_t (*unsent_bytes)(const struct out *out);
     /* Also after a failure, and when nothing was begun. */
     void (*close)(struct out *out);
 };

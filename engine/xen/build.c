@@ -13,6 +13,19 @@ int build_populate(struct xen *x, uint32_t domid, unsigned order, uint64_t *fram
     return done < 0 ? -errno : done;
 }
 
+int build_release(
+    struct xen *x, uint32_t domid, const uint64_t *frames, unsigned count, struct err *e)
+{
+    xen_pfn_t *list = (xen_pfn_t *)frames; /* Xen only reads it */
+    const int done = xc_domain_decrease_reservation(x->xch, domid, count, 0, list);
+
+    if (done == (int)count)
+        return 0;
+    return err_sys(e, ERR_LOCAL, done < 0 ? errno : EBUSY,
+        "cannot take memory back from domain %u (frame %#llx)", domid,
+        (unsigned long long)frames[done < 0 ? 0 : done]);
+}
+
 int build_clear_page(struct xen *x, uint32_t domid, uint64_t frame, const char *what, struct err *e)
 {
     if (xc_clear_domain_page(x->xch, domid, frame))

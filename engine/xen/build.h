@@ -16,6 +16,11 @@
  * -errno without an error set. */
 int build_populate(struct xen *x, uint32_t domid, unsigned order, uint64_t *frames, unsigned count);
 
+/* Take single pages back, given as above (GFNs; MFNs of a PV guest). -EBUSY when Xen did not take
+ * all. */
+int build_release(
+    struct xen *x, uint32_t domid, const uint64_t *frames, unsigned count, struct err *e);
+
 /* Fill a page with zeros; what: for the message ("the ring"). */
 int build_clear_page(
     struct xen *x, uint32_t domid, uint64_t frame, const char *what, struct err *e);

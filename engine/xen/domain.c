@@ -39,6 +39,13 @@ int domain_read(struct xen *x, uint32_t domid, struct domain *d, struct err *e)
     return 0;
 }
 
+int domain_set_max_pages(struct xen *x, uint32_t domid, uint64_t pages, struct err *e)
+{
+    if (xc_domain_setmaxmem(x->xch, domid, pages * (XC_PAGE_SIZE / 1024)))
+        return err_sys(e, ERR_LOCAL, errno, "cannot set how much memory domain %u may have", domid);
+    return 0;
+}
+
 static int read_living(struct xen *x, uint32_t domid, struct domain *d, struct err *e)
 {
     const int rc = domain_read(x, domid, d, e);

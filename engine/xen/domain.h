@@ -32,6 +32,9 @@ int domain_read(struct xen *x, uint32_t domid, struct domain *d, struct err *e);
  * more, *e becomes that, an ERR_GUEST. Otherwise nothing is changed. */
 void domain_explain_end(struct xen *x, uint32_t domid, struct err *e);
 
+/* How many pages it may have. */
+int domain_set_max_pages(struct xen *x, uint32_t domid, uint64_t pages, struct err *e);
+
 /* ERR_GUEST if it is shut down or being destroyed, saying which. *cpu_ns: the processor time that
  * it has used. */
 int domain_check_running(struct xen *x, uint32_t domid, uint64_t *cpu_ns, struct err *e);

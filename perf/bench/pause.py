@@ -217,6 +217,7 @@ def parse(argv):
     p.add_argument("--turns", type=int, metavar="N",
                    help=f"of each case ({TURNS}; {QUICK_TURNS} with --quick)")
     p.add_argument("--build", default="build", metavar="DIR")
+    p.add_argument("--output", metavar="DIR", help="for the results (the build directory)")
     return p.parse_args(argv[1:])
 
 
@@ -253,7 +254,7 @@ def main(argv):
     finally:
         bench.close()
     print(as_table([row(c, t) for c, t in found if t], COLUMNS, left=3))
-    with open(f"{build}/pause.json", "w", encoding="utf-8") as f:
+    with open(f"{options.output or build}/pause.json", "w", encoding="utf-8") as f:
         json.dump([dict(asdict(c), turns=[asdict(t) for t in turns]) for c, turns in found], f,
                   indent=1)
     print(f"load of the last minute {os.getloadavg()[0]:.1f}, this benchmark's own included")

@@ -22,6 +22,9 @@ async def pump(reader, writer, cut):
         while (data := await reader.read(65536)) and not cut.is_set():
             writer.write(data)
             await writer.drain()
+        if not data:
+            writer.write_eof()  # the other way may go on
+            return
     except OSError:
         pass
     writer.close()

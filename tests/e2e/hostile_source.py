@@ -20,6 +20,31 @@ UUID = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0"
 HEAD = b"LibxlFmt" + struct.pack(">II", 2, 0) + struct.pack("<II", 1, 0)
 
 
+def crc32c(data, crc=0):
+    crc ^= 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+class Lane:
+    """With the checksum that --insecure wants behind each record."""
+
+    def __init__(self, sock, proof):
+        self.sock, self.sent = sock, bytearray(proof)
+
+    def record(self, kind, body, wrong=0):
+        self.sock.sendall(self.encode(kind, body, wrong))
+
+    def encode(self, kind, body, wrong=0):
+        start = len(self.sent)
+        self.sent += struct.pack("<II", kind, len(body)) + body
+        self.sent += struct.pack("<I", crc32c(self.sent) ^ wrong)
+        return bytes(self.sent[start:])
+
+
 MAJOR = 3  # version of the wire
 
 
@@ -60,7 +85,7 @@ ASKS = {
 
 
 def offer(**change):
-    body = {"name": "g", "uuid": UUID, "type": "pvh", "live": True, "lanes": 2,
+    body = {"name": "g", "uuid": UUID, "type": "pvh", "live": True, "early": True, "lanes": 2,
             "config": json.dumps(config())}
     body.update(change)
     return body
@@ -113,9 +138,10 @@ class Source:
         sock.sendall(b"\x8fxmigr\r\n" + struct.pack("<HHHH", MAJOR, 0, 1, lane) + token)
         said = b"xmigrate lane client" + session + struct.pack("<H", lane) + bytes(32)
         sock.recv(16, socket.MSG_WAITALL)
-        sock.sendall(hmac.new(key, said, hashlib.sha256).digest())
+        proof = hmac.new(key, said, hashlib.sha256).digest()
+        sock.sendall(proof)
         sock.recv(32, socket.MSG_WAITALL)
-        return sock
+        return Lane(sock, proof)
 
     def measure(self, port, case):
         self.say(HELLO, {"major": MAJOR, "minor": 0, "max_lanes": 64})
@@ -131,15 +157,19 @@ class Source:
         lanes = [self.open_lane(port, accept, lane) for lane in
                  ((0, 7) if case == "measure-other-lane" else range(accept["lanes"]))]
         self.lanes = lanes  # open until the end
-        filler = struct.pack("<II", 0x12, 4096) + bytes(4096)
         if case == "measure-pages":
-            lanes[1].sendall(filler + struct.pack("<II", 0x10, 4096) + bytes(4096))
+            lanes[1].record(0x12, bytes(4096))
+            lanes[1].record(0x10, bytes(4096))
         elif case == "measure-huge":
-            lanes[0].sendall(filler + struct.pack("<II", 0x12, 1 << 24))
+            lanes[0].record(0x12, bytes(4096))
+            lanes[0].sock.sendall(struct.pack("<II", 0x12, 1 << 24))
+        elif case == "measure-flipped":
+            lanes[0].record(0x12, bytes(4096), wrong=0x100)
         elif case == "measure-dies":
-            lanes[0].sendall(filler)
-            lanes[0].close()
-            lanes[1].sendall(filler + struct.pack("<II", 0x13, 0))
+            rest = lanes[1].encode(0x12, bytes(4096)) + lanes[1].encode(0x13, b"")
+            lanes[0].record(0x12, bytes(4096))
+            lanes[0].sock.close()
+            lanes[1].sock.sendall(rest)
 
     def last(self, until=REFUSE):
         kind, body = None, b""

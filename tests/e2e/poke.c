@@ -2,9 +2,12 @@
 /* Reads and writes guest memory as a toolstack, to do damage that verify has to find:
  *   poke DOMID read FRAME FILE | write FRAME FILE | frame PFN | hold FRAME SECONDS
  *   poke DOMID populate PFN COUNT: how many pages Xen gave
+ *   poke DOMID full: from now on it may have no more pages than it has; how many these are
+ *   poke DOMID pages: how many it has
  *   poke 0 identical: how many frames of guests are numbered as the guest numbers them, and how
  *     many follow the frame of the guest's page before theirs
  *   poke DOMID flip-lapic: change one byte of vCPU 0's LAPIC (PVH), and with the next call back
+ *   poke DOMID param INDEX [VALUE]: an HVM parameter, as it is or set
  *   poke DOMID find FILE: the FRAME that holds just that
  *   poke DOMID tables SECONDS: looks again and again, as the tools do, at the leaf page tables in
  *     which a PV guest maps what Xen shares with it
@@ -219,6 +222,18 @@ static int populate(uint32_t domid, xen_pfn_t first, unsigned long count)
     return 0;
 }
 
+/* A guest that runs may be giving some back. */
+static int tell_pages(uint32_t domid, int make_full)
+{
+    xc_dominfo_t info;
+
+    if (xc_domain_getinfo(xch, domid, 1, &info) != 1 || info.domid != domid ||
+        (make_full && xc_domain_setmaxmem(xch, domid, info.nr_pages * 4)))
+        return 1;
+    printf("%lu\n", info.nr_pages);
+    return 0;
+}
+
 static int copy(uint32_t domid, int to_guest, xen_pfn_t frame, const char *path)
 {
     void *page = map_frame(domid, to_guest ? PROT_READ | PROT_WRITE : PROT_READ, frame);
@@ -232,6 +247,19 @@ static int copy(uint32_t domid, int to_guest, xen_pfn_t frame, const char *path)
     if (n != 4096)
         perror(path);
     return n != 4096;
+}
+
+static int param(uint32_t domid, uint32_t index, const char *set)
+{
+    uint64_t value = set ? strtoul(set, NULL, 0) : 0;
+    const int rc = set ? xc_hvm_param_set(xch, domid, index, value)
+                       : xc_hvm_param_get(xch, domid, index, &value);
+
+    if (rc)
+        perror("HVM parameter");
+    else
+        printf("%llu\n", (unsigned long long)value);
+    return rc != 0;
 }
 
 int main(int argc, char **argv)
@@ -251,6 +279,8 @@ int main(int argc, char **argv)
     }
     if (!strcmp(argv[2], "identical"))
         return count_identical();
+    if (!strcmp(argv[2], "full") || !strcmp(argv[2], "pages"))
+        return tell_pages(domid, !strcmp(argv[2], "full"));
     if (!strcmp(argv[2], "flip-lapic"))
         return flip_lapic(domid);
     if (!strcmp(argv[2], "frame") && argc == 4)
@@ -267,6 +297,8 @@ int main(int argc, char **argv)
         sleep((unsigned)atoi(argv[4]));
         return 0;
     }
+    if (!strcmp(argv[2], "param") && (argc == 4 || argc == 5))
+        return param(domid, (uint32_t)frame, argc == 5 ? argv[4] : NULL);
     if (!strcmp(argv[2], "populate") && argc == 5)
         return populate(domid, frame, strtoul(argv[4], NULL, 0));
     return argc == 5 ? copy(domid, !strcmp(argv[2], "write"), frame, argv[4]) : 2;

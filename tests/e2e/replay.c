@@ -288,7 +288,7 @@ int main(int argc, char **argv)
     static struct replay r;
     struct channel *trunk = NULL, *lanes[MAX_LANES] = {0};
     const struct log log = {LOG_WARN, log_to_stderr, "replay"};
-    const struct dest_toolstack toolstack = {ignore_static_data, NULL};
+    const struct dest_toolstack toolstack = {.static_data_done = ignore_static_data};
     const struct dest_report_ops report = {ignore_progress, NULL};
     struct dest_result result;
     struct cancel cancel;

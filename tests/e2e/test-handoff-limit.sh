@@ -24,6 +24,7 @@ grep -q 'start-timeout' move || fail "said: $(cat move)"
 untouched a b g
 # It passes while the destination writes "taken": that refuses, and says so.
 limited 3 --listen 'fsync:"taken":sleep=3'
+grep -q "the destination's disk took 3.* to sync" move || fail "said: $(cat move)"
 untouched a b g
 # It passes when the guest is started: that is a good move.
 limited 0 --listen 'fsync:"started":sleep=3'

@@ -75,3 +75,18 @@ xm a --live "127.0.0.1:$port" stuck --start-timeout 4s >"$T/said" 2>&1
 [ $? -eq 3 ] || fail "ended with $?, not 3: $(cat "$T/said")"
 grep -q '(6 are open)' "$T/said" || fail "said $(cat "$T/said")"
 stayed a b stuck
+
+# What the page cache holds of a file is written out, also beneath a loop device that blkback serves.
+loop=$(losetup -f --show "$image" 2>/dev/null) || exit 0
+trap 'exec 9<&-; losetup -d "$loop"' EXIT
+exec 9<>"$loop" # its last close would write it out as well
+written() { awk '{ print $7 }' "/sys/block/${loop#/dev/}/stat"; }
+echo "disk $loop" >>"$T/etc-b/policy"
+kill -HUP $listener
+guest a looped --type pvh --disk "phy:$loop"
+before=$(written)
+dd if=/dev/urandom of="$loop" bs=64k count=8 conv=notrunc status=none
+move a looped
+moved a b looped
+[ "$(written)" -ge $((before + 1024)) ] ||
+    fail "before the move $before sectors were written to $loop, after it $(written)"

@@ -13,7 +13,7 @@ victims() {
     sender) echo $mover ;;
     sender-helper) pgrep -P "$mover" -f save-helper ;;
     receiver) pgrep -x -P "$listener" xmigrate ;;
-    receiver-helper) for p in $(pgrep -x -P "$listener" xmigrate); do pgrep -P "$p"; done ;;
+    receiver-helper) for p in $(pgrep -x -P "$listener" xmigrate); do pgrep -s "$p" -f save-helper; done ;;
     esac
 }
 # strike WHO STAGE: read events until that one comes, and kill at once. Whom, is looked up when

@@ -15,8 +15,11 @@ rights() {
 # Not let in at all: a may only be sent to.
 rights b "$key_a" a receive
 refused 2 "trusts this host's identity $key_a, but not for this" a --live "$at" g
-grep -q "(a) is trusted here for receive, not for send,status; .*--trust $key_a a send,receive,status" \
-    listen-b.err || fail "b said: $(cat listen-b.err)"
+says_so() {
+    grep -q "(a) is trusted here for receive, not for send,status; .*--trust $key_a a send,receive,status" \
+        listen-b.err
+}
+wait_for 10 says_so
 # Let in to ask, which is no leave to send or to measure.
 rights b "$key_a" a status
 refused 2 "not to send guests; to change that, run there: xmigrate --trust $key_a a send,status" \

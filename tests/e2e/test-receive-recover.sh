@@ -24,7 +24,8 @@ receivers() {
 }
 
 helpers() {
-    for receiver in $(receivers); do pgrep -P "$receiver" -f save-helper; done
+    # In its session, and not only its children: the engine outlives what libxl started.
+    for receiver in $(receivers); do pgrep -s "$receiver" -f save-helper; done
 }
 
 # The receiving process and its helper at once: the source's guest runs on, the half-built domain

@@ -40,7 +40,7 @@ strangers 17 127.0.0.1 silent
 let_in two
 go_home
 
-moving a big --bandwidth 40M
+moving a big --bandwidth 12M
 strangers 1000 127.0.0.66 idle slow garbage silent babbling
 let_in three
 ! has_ended || fail "the move ended: $(cat moving.err)"

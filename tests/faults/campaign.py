@@ -78,6 +78,7 @@ class Run:
         self.wire = None
         with open(f'{self.work}/count', 'wb') as f:
             f.write(bytes(8))
+        open(f'{self.work}/begin', 'w').close()
         port = self.listen(True)
         self.wire = Wire(port)
         pair = self.pair
@@ -85,7 +86,7 @@ class Run:
                    '--name', 'g', '--seed', str(self.plan.seed + 1),
                    *plans.GUESTS[self.plan.guest])
         self.watch = Watch(pair)
-        early = any(f.phase in ('start', 'round') for f in self.plan.faults)
+        early = any(f.phase in ('begin', 'start', 'round') for f in self.plan.faults)
         self.mover = pair.a.start(
             ['--live', f'127.0.0.1:{self.wire.port}', 'g', '--json', '--bandwidth', '600M',
              *(['--silent-timeout', '6s'] if early else [])],

@@ -6,7 +6,8 @@ Everything is drawn from random.Random(seed), so a seed repeats its plan on any 
 import random
 from dataclasses import dataclass, field
 
-PHASES = ('start', 'round', 'suspending', 'suspended', 'ready', 'go')
+PHASES = ('begin', 'start', 'round', 'suspending', 'suspended', 'ready', 'go')
+HELPER_LIVES = PHASES[:5]
 GUESTS = {
     'pv': ('--type', 'pv', '--remap', '200'),
     'pv-tree': ('--type', 'pv', '--p2m', 'tree', '--fork', '20'),
@@ -18,12 +19,17 @@ DESTINATION = ('acceptor', 'receiver', 'helper')
 
 # Of system calls, those in which a process can be struck; of libxl and Xen, those that can fail.
 CALLS = ('any', 'write', 'read', 'poll', 'fsync', 'rename', 'open')
+# libxl's with the phases in which they are called. Some are called only when something else fails.
 LIBXL = {
-    'a': ('libxl_domain_info', 'libxl_domain_suspend', 'libxl_domain_rename',
-          'libxl_domain_resume', 'libxl_domain_destroy', 'libxl_name_to_domid'),
-    'b': ('libxl_domain_info', 'libxl_domain_create_restore', 'libxl_domain_rename',
-          'libxl_domain_unpause', 'libxl_domain_destroy', 'libxl_name_to_domid'),
+    'a': {'libxl_domain_info': ('begin', 'suspended', 'ready'), 'libxl_domain_suspend': ('begin',),
+          'libxl_domain_rename': ('suspended', 'ready'), 'libxl_domain_resume': ('suspended',),
+          'libxl_domain_destroy': ('ready', 'go'), 'libxl_name_to_domid': ('begin',)},
+    'b': {'libxl_domain_info': ('begin', 'suspended', 'ready'),
+          'libxl_domain_create_restore': ('begin',), 'libxl_domain_rename': ('ready',),
+          'libxl_domain_unpause': ('ready',), 'libxl_domain_destroy': ('suspended',),
+          'libxl_name_to_domid': ('begin',)},
 }
+AFTER_FAILURE = ('libxl_domain_resume', 'libxl_domain_destroy', 'domctl_27')
 # domctls: shadow_op, getpageframeinfo3, getdomaininfo, resumedomain, setvcpucontext, sethvmcontext,
 # and the memory and MMU operations
 HYPERCALLS = {
@@ -127,11 +133,12 @@ def _xen(r, phase):
     return Fault('xen', phase, side, who, what, call, r.randint(1, 12 if call != 'map' else 6))
 
 
-def _libxl(r, phase):
+def _libxl(r, _):
     side = _side(r)
     who = 'supervisor' if side == 'a' else 'receiver'
-    return Fault('libxl', phase, side, who, r.choice(('fail', 'fail', 'sleep=2', 'sleep=25')),
-                 r.choice(LIBXL[side]), r.choice((1, 1, 2)))
+    call = r.choice(tuple(LIBXL[side]))
+    return Fault('libxl', r.choice(LIBXL[side][call]), side, who,
+                 r.choice(('fail', 'fail', 'sleep=2', 'sleep=25')), call, r.choice((1, 1, 2)))
 
 
 KINDS = {'signal': _signal, 'call': _call, 'wire': _wire, 'disk': _disk, 'xen': _xen,
@@ -147,8 +154,15 @@ def make(seed):
         # The hand-off is where it matters.
         phase = r.choice(PHASES + ('suspending', 'suspended', 'suspended', 'ready'))
         fault = KINDS[kind](r, phase)
+        if fault.who == 'helper' and fault.phase not in HELPER_LIVES:
+            fault.phase = 'suspended'
+        if fault.kind in ('signal', 'wire') and fault.phase == 'begin':
+            fault.phase = 'start'
         taken = {f.side for f in p.faults if f.kind in IN_PROCESS}
         if fault.kind in IN_PROCESS and fault.side in taken:
             continue
         p.faults.append(fault)
+    if any(f.call in AFTER_FAILURE for f in p.faults) and len(p.faults) < 2:
+        p.faults.append(Fault('wire', 'suspended', r.choice(('forth', 'back')),
+                              r.choice(('control', 'trunk')), r.choice(('cut', 'reset'))))
     return p

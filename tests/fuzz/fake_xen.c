@@ -32,6 +32,7 @@ struct mapping {
 
 static struct fake_xen xen;
 static uint64_t pfns[FRAMES]; /* of each frame that was given */
+static bool taken[FRAMES];    /* back, from that PFN */
 static unsigned given;
 static uint16_t slots[SLOTS];                   /* by PFN: one more than the frame's index */
 static uint8_t pages[FRAMES + 1][XC_PAGE_SIZE]; /* the last one is the shared info */
@@ -59,9 +60,11 @@ static uint16_t *find_slot(uint64_t pfn)
 /* The index of its page, or -1. */
 static int find_page(uint64_t gfn)
 {
-    if (xen.hvm)
-        return *find_slot(gfn) - 1;
-    return gfn >= FIRST_MFN && gfn < FIRST_MFN + given ? (int)(gfn - FIRST_MFN) : -1;
+    const int page = xen.hvm                                       ? *find_slot(gfn) - 1
+                     : gfn >= FIRST_MFN && gfn < FIRST_MFN + given ? (int)(gfn - FIRST_MFN)
+                                                                   : -1;
+
+    return page >= 0 && taken[page] ? -1 : page;
 }
 
 bool fake_xen_owns(uint64_t gfn)
@@ -72,6 +75,7 @@ bool fake_xen_owns(uint64_t gfn)
 void fake_xen_begin(const struct fake_xen *wanted)
 {
     memset(slots, 0, sizeof(slots));
+    memset(taken, 0, sizeof(taken));
     given = 0;
     cleared_gfn = UINT64_MAX;
     xen = *wanted;
@@ -242,17 +246,45 @@ int xc_set_domain_cpu_policy(xc_interface *xch, uint32_t domid, uint32_t nr_leav
     return fails() ? -1 : 0;
 }
 
-static bool give(uint64_t pfn)
+/* The index of its page, or -1: there is none left. What was taken back from a PFN may come back.
+ */
+static int give(uint64_t pfn)
 {
     uint16_t *slot = find_slot(pfn);
 
-    must(!*slot);
-    if (given == FRAMES)
-        return false;
-    pfns[given] = pfn;
-    memset(pages[given], 0, XC_PAGE_SIZE);
-    *slot = (uint16_t)++given;
-    return true;
+    must(!*slot || taken[*slot - 1]);
+    if (!*slot && given == FRAMES)
+        return -1;
+    if (!*slot) {
+        pfns[given] = pfn;
+        *slot = (uint16_t)++given;
+    }
+    taken[*slot - 1] = false;
+    memset(pages[*slot - 1], 0, XC_PAGE_SIZE);
+    return *slot - 1;
+}
+
+int xc_domain_setmaxmem(xc_interface *xch, uint32_t domid, uint64_t max_memkb)
+{
+    (void)xch;
+    must(domid == FAKE_DOMID && max_memkb >= MAX_PAGES * 4 && max_memkb <= MAX_PAGES * 4 / 8 * 9);
+    return fails() ? -1 : 0;
+}
+
+int xc_domain_decrease_reservation(xc_interface *xch, uint32_t domid, unsigned long nr_extents,
+    unsigned extent_order, xen_pfn_t *extent_start)
+{
+    (void)xch;
+    must(domid == FAKE_DOMID && !extent_order);
+    if (fails())
+        return -1;
+    for (unsigned long i = 0; i < nr_extents; i++) {
+        const int page = find_page(extent_start[i]);
+
+        must(page >= 0);
+        taken[page] = true;
+    }
+    return (int)nr_extents;
 }
 
 int xc_domain_populate_physmap(xc_interface *xch, uint32_t domid, unsigned long nr_extents,
@@ -270,14 +302,16 @@ int xc_domain_populate_physmap(xc_interface *xch, uint32_t domid, unsigned long 
             return 0;
         extent_start[0] = xen.hvm ? first : FIRST_MFN + given;
         for (unsigned i = 0; i < EXTENT; i++)
-            must(give(first + i));
+            must(give(first + i) >= 0);
         return 1;
     }
     for (unsigned long i = 0; i < nr_extents; i++) {
-        if (!give(extent_start[i]))
+        const int page = give(extent_start[i]);
+
+        if (page < 0)
             return (int)i;
         if (!xen.hvm)
-            extent_start[i] = FIRST_MFN + given - 1;
+            extent_start[i] = FIRST_MFN + (unsigned)page;
     }
     return (int)nr_extents;
 }

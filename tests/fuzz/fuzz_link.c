@@ -56,6 +56,7 @@ static void compare(const struct link_message *a, const struct link_message *b)
     must(!strcmp(a->job.fingerprint, b->job.fingerprint));
     must(a->job.bandwidth_bits_per_s == b->job.bandwidth_bits_per_s);
     must(a->job.result_ns == b->job.result_ns);
+    must(a->job.early == b->job.early);
     must(a->job.suspend_limit_ns == b->job.suspend_limit_ns);
 }
 

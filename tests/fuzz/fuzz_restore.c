@@ -50,7 +50,7 @@ static int fill_file(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct dest_toolstack toolstack = {take_static_data, NULL};
+    static const struct dest_toolstack toolstack = {.static_data_done = take_static_data};
     static const struct dest_report_ops report = {take_progress, NULL};
     static const struct log log = {LOG_ERROR, drop_line, NULL};
     struct cancel cancel;

@@ -194,6 +194,16 @@ int build_populate(struct xen *x, uint32_t domid, unsigned order, uint64_t *fram
     return (int)count;
 }
 
+int build_release(
+    struct xen *x, uint32_t domid, const uint64_t *frames, unsigned count, struct err *e)
+{
+    (void)x, (void)domid, (void)e;
+    atomic_fetch_add(&fake.memory_pages, (int)count);
+    for (unsigned i = 0; i < count; i++)
+        atomic_fetch_sub(&fake.populated[frames[i]], 1);
+    return 0;
+}
+
 int build_clear_page(struct xen *x, uint32_t domid, uint64_t frame, const char *what, struct err *e)
 {
     (void)x, (void)what, (void)e;

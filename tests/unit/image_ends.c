@@ -200,6 +200,15 @@ static void ignore_placed(void *arg)
     (void)arg;
 }
 
+static int note_prepare(void *arg, struct err *e)
+{
+    struct image_ends *x = arg;
+
+    (void)e;
+    x->prepares++;
+    return 0;
+}
+
 static void keep_checkpoint(struct image_ends *x)
 {
     const size_t bytes = (size_t)ENDS_FRAMES * FAKE_PAGE_BYTES;
@@ -213,7 +222,7 @@ static void keep_checkpoint(struct image_ends *x)
 
 static int handle_event(struct image_ends *x, const struct in_event *event, struct err *e)
 {
-    const struct in_hook hook = {ignore_placed, NULL};
+    const struct in_hook hook = {ignore_placed, note_prepare, x};
 
     switch (event->kind) {
     case IN_STATE:
@@ -239,6 +248,8 @@ static int receive(struct image_ends *x, struct err *e)
 
     if (!rc)
         rc = frames_init(&x->frames, FAKE_DEST, 0, ENDS_FRAMES, ENDS_FRAMES, e);
+    if (!rc && x->foreign)
+        x->frames.foreign[x->frames.foreign_count++] = x->foreign;
     while (!rc) {
         rc = x->in->ops->next(x->in, &event, e);
         if (!rc)

@@ -41,8 +41,9 @@ struct image_ends {
     pthread_t thread;
     bool receives;
     struct frames frames;
+    uint64_t foreign; /* what comes for that frame is dropped; 0: none is */
     uint32_t states[ENDS_MAX_STATES];
-    unsigned state_count, page_events, checkpoints;
+    unsigned state_count, page_events, prepares, checkpoints;
     uint8_t *at_checkpoint; /* its memory at the last checkpoint */
     struct arrival arrival; /* as it was told */
     struct err in_error;    /* why it failed */

@@ -106,7 +106,8 @@ static void test_headers_are_refused_before_their_bodies(void **state)
     struct pair *p = *state;
 
     refuse(p, 0, 0, 0);
-    refuse(p, CONTROL_SUSPENDED + 1, 0, 0);
+    refuse(p, CONTROL_PREPARED + 1, 0, 0);
+    refuse(p, CONTROL_PREPARED, 0, 1);
     refuse(p, 0xffff, 0, 0);
     refuse(p, CONTROL_PING, 1, 0);
     refuse(p, CONTROL_PING, 0, 1);

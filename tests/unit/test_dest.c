@@ -22,6 +22,7 @@ struct fixture {
     struct in in;
     const struct in_event *script;
     unsigned next_event;
+    bool prepares;     /* PREPARE comes among the pages */
     const char *fails; /* the call of that name */
     const char *fails_too;
     enum err_side side; /* of that failure */
@@ -92,6 +93,13 @@ int load_check_ready(struct loader *l, struct err *e)
     return note(e, "ready");
 }
 
+int load_prepare(struct loader *l, struct guest_rings *rings, struct err *e)
+{
+    (void)l;
+    *rings = (struct guest_rings){.store_gfn = 11, .console_gfn = 12};
+    return note(e, "prepare");
+}
+
 int load_complete(struct loader *l, struct guest_rings *rings, struct err *e)
 {
     (void)l;
@@ -122,6 +130,8 @@ static int fake_pages(
     assert_int_equal(atomic_load(&frames->populated_pages), POPULATED);
     hook->placed(hook->arg);
     hook->placed(hook->arg);
+    if (f.prepares && hook->prepare(hook->arg, e))
+        return -e->code;
     return note(e, "pages");
 }
 
@@ -164,6 +174,13 @@ static int tell_static_data(void *arg, unsigned missing, struct err *e)
     return note(e, "told");
 }
 
+static int build_around(void *arg, const struct guest_rings *rings, struct err *e)
+{
+    (void)arg;
+    assert_int_equal(rings->store_gfn, 11);
+    return note(e, "build");
+}
+
 static void tell_progress(void *arg, uint64_t populated_pages, uint64_t wire_bytes)
 {
     (void)arg;
@@ -191,7 +208,7 @@ static const struct in_event whole_image[] = {
 
 static int run(const struct in_event *script)
 {
-    const struct dest_toolstack toolstack = {tell_static_data, NULL};
+    const struct dest_toolstack toolstack = {tell_static_data, build_around, NULL};
     const struct dest_report_ops report = {tell_progress, NULL};
     const struct dest_params p = {
         .guest = {.domid = 7},
@@ -246,6 +263,24 @@ static void test_a_whole_image(void **state)
     assert_int_equal(f.result.arrival.populated_pages, POPULATED);
     assert_int_equal(f.arrival.populated_pages, POPULATED);
     assert_true(f.arrival.finish_ns >= 0);
+}
+
+/* What libxl builds around the guest is not waited for. */
+static void test_a_guest_is_prepared_while_pages_come(void **state)
+{
+    (void)state;
+    f.prepares = true;
+    assert_int_equal(run(whole_image), 0);
+    assert_non_null(strstr(f.calls, "told next ready prepare build pages next"));
+    assert_int_equal(f.result.rings.store_gfn, 11);
+    tear_down(state);
+
+    set_up(state);
+    f.prepares = true;
+    f.fails = "prepare";
+    assert_int_equal(run(whole_image), -EIO);
+    assert_null(strstr(f.calls, "build"));
+    assert_string_equal(f.answered.text, "prepare failed");
 }
 
 /* What the story would have done up to and with that call; then it only cleans up. */
@@ -367,6 +402,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_whole_image),
         TEST(test_each_failure_ends_it_and_is_answered),
+        TEST(test_a_guest_is_prepared_while_pages_come),
         TEST(test_the_first_cause_is_kept),
         TEST(test_a_failure_keeps_its_side),
         TEST(test_an_answer_that_cannot_be_given_is_a_failure),

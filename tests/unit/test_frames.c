@@ -194,10 +194,113 @@ static void test_lanes_that_add_the_same_extents_agree(void **state)
         free(slots[i]);
 }
 
+/* ---- what has been ballooned out ---- */
+
+static int release(void)
+{
+    struct xen x = {0};
+
+    return frames_release_absent(&f.frames, &x, &f.e);
+}
+
+static void test_what_was_ballooned_out_is_taken_back_in_the_end(void **state)
+{
+    (void)state;
+    begin(0, 4 * EXTENT_FRAMES, PAGES);
+    assert_int_equal(place(0, 1, V3_PAGE_XALLOC, EXTENT_FRAMES), 0); /* as one of 2 MiB */
+    assert_int_equal(place(3, 2, V3_PAGE_XTAB, 100), 0);
+    assert_int_equal(fake_xen_populated(3), 1);
+    assert_int_equal(release(), 0);
+    assert_int_equal(f.frames.populated_pages, EXTENT_FRAMES - 100);
+    assert_int_equal(fake_xen_populated(3), 0);
+    assert_int_equal(fake_xen_populated(4), 1);
+    assert_false(frames_is_populated(&f.frames, 3));
+    assert_true(frames_is_populated(&f.frames, 4));
+}
+
+static void test_what_was_taken_in_again_stays(void **state)
+{
+    (void)state;
+    begin(0, 4 * EXTENT_FRAMES, PAGES);
+    assert_int_equal(place(0, 1, V3_PAGE_XALLOC, 10), 0);
+    assert_int_equal(place(0, 1, V3_PAGE_XTAB, 10), 0);
+    assert_int_equal(place(4, 1, V3_PAGE_XALLOC, 1), 0);
+    assert_int_equal(release(), 0);
+    assert_int_equal(f.frames.populated_pages, 1);
+    assert_int_equal(fake_xen_populated(4), 1);
+    /* And it may come in once more. */
+    assert_int_equal(place(0, 1, V3_PAGE_XALLOC, 10), 0);
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(fake_xen_populated(i), 1);
+    assert_int_equal(f.frames.populated_pages, 10);
+}
+
+static void test_at_the_limit_it_is_taken_back_at_once(void **state)
+{
+    (void)state;
+    begin(0, 4 * EXTENT_FRAMES, 100);
+    assert_int_equal(place(0, 1, V3_PAGE_XALLOC, 100), 0);
+    assert_int_equal(place(0, 1, V3_PAGE_XTAB, 60), 0);
+    assert_int_equal(place(EXTENT_FRAMES, 1, V3_PAGE_XALLOC, 50), 0);
+    assert_int_equal(f.frames.populated_pages, 90);
+    assert_int_equal(fake_xen_populated(59), 0);
+    assert_int_equal(fake_xen_populated(60), 1);
+    assert_int_equal(place(2 * EXTENT_FRAMES, 1, V3_PAGE_XALLOC, 11), -ENOMEM);
+    assert_non_null(strstr(f.e.text, "which may have 100"));
+}
+
+/* Tables of a PV guest that are in place may name it again. */
+static void test_a_pv_guests_is_taken_back_only_in_the_end(void **state)
+{
+    (void)state;
+    begin(4, 4 * EXTENT_FRAMES, 100);
+    assert_int_equal(place(0, 1, V3_PAGE_XALLOC, 100), 0);
+    assert_int_equal(place(0, 1, V3_PAGE_XTAB, 60), 0);
+    assert_int_equal(place(EXTENT_FRAMES, 1, V3_PAGE_XALLOC, 50), -ENOMEM);
+    assert_int_equal(release(), 0);
+    assert_int_equal(f.frames.populated_pages, 40);
+}
+
+static void test_a_frame_that_a_table_names_is_kept_if_its_entry_comes(void **state)
+{
+    (void)state;
+    const uint64_t named[] = {5, 6, 7};
+    struct xen x = {0};
+
+    begin(4, 4 * EXTENT_FRAMES, 100);
+    assert_int_equal(place(7, 1, V3_PAGE_XALLOC, 1), 0);
+    assert_int_equal(frames_populate_named(&f.frames, &x, named, 3, &f.e), 0);
+    assert_int_equal(place(5, 1, V3_PAGE_XALLOC, 1), 0);
+    assert_int_equal(release(), 0);
+    assert_true(frames_is_populated(&f.frames, 5));
+    assert_false(frames_is_populated(&f.frames, 6));
+    assert_true(frames_is_populated(&f.frames, 7));
+}
+
+static void test_it_is_found_among_sparse_frames(void **state)
+{
+    (void)state;
+    begin(0, WIRE_MAX_FRAMES, PAGES);
+    assert_non_null(f.frames.map.keys);
+    assert_int_equal(place(7, 1, V3_PAGE_XALLOC, 1), 0);
+    assert_int_equal(place(WIRE_MAX_FRAMES - 9, 1, V3_PAGE_XALLOC, 1), 0);
+    assert_int_equal(place(7, 1, V3_PAGE_XTAB, 1), 0);
+    assert_int_equal(release(), 0);
+    assert_int_equal(f.frames.populated_pages, 1);
+    assert_int_equal(fake_xen_populated(7), 0);
+    assert_true(frames_is_populated(&f.frames, WIRE_MAX_FRAMES - 9));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_memory_follows_what_is_populated, end),
+        cmocka_unit_test_teardown(test_what_was_ballooned_out_is_taken_back_in_the_end, end),
+        cmocka_unit_test_teardown(test_what_was_taken_in_again_stays, end),
+        cmocka_unit_test_teardown(test_at_the_limit_it_is_taken_back_at_once, end),
+        cmocka_unit_test_teardown(test_a_pv_guests_is_taken_back_only_in_the_end, end),
+        cmocka_unit_test_teardown(test_a_frame_that_a_table_names_is_kept_if_its_entry_comes, end),
+        cmocka_unit_test_teardown(test_it_is_found_among_sparse_frames, end),
         cmocka_unit_test_teardown(test_memory_follows_what_a_pv_guest_has, end),
         cmocka_unit_test_teardown(test_no_more_pages_than_the_domain_may_have, end),
         cmocka_unit_test_teardown(test_no_more_extents_than_pages, end),

@@ -7,6 +7,7 @@
 #include "base/deadline.h"
 #include "cmd/paths.h"
 #include "cmd/exit_codes.h"
+#include "cmd/xmigrate/announce.h"
 #include "cmd/xmigrate/receive_private.h"
 #include "engine/xen/rescue.h"
 #include "transport/tcp.h"
@@ -136,6 +137,14 @@ void xen_close(struct xen *x)
     (void)x;
 }
 
+int announce_start(uint32_t domid, const libxl_domain_config *config, struct err *e)
+{
+    (void)config;
+    (void)e;
+    note("announce %u (%s);", domid, recorded());
+    return 0;
+}
+
 int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e)
 {
     (void)x;
@@ -226,7 +235,8 @@ static int set_up(void **state)
     (void)state;
     memset(&now, 0, sizeof(now));
     now.within_ns = LIMIT_NS;
-    now.options = (struct listen_options){.silent_ns = LIMIT_NS, .start_ns = LIMIT_NS};
+    now.options = (struct listen_options){
+        .silent_ns = LIMIT_NS, .start_ns = LIMIT_NS, .announce = true};
     now.r = (struct receive){.o = &now.options,
         .in = {.log = {.max = LOG_ERROR, .write = quiet},
             .who = "there",
@@ -287,10 +297,19 @@ static void taken_is_on_disk_before_the_guest_runs(void **state)
 {
     (void)state;
     assert_int_equal(hand_over(), EXIT_DONE);
-    assert_string_equal(now.done, BUILT RENAMED "unpause 9 (taken);heard (started);");
+    assert_string_equal(
+        now.done, BUILT RENAMED "unpause 9 (taken);announce 9 (started);heard (started);");
     assert_int_equal(heard(), CONTROL_STARTED);
     assert_int_equal(now.r.state, HANDOFF_STARTED);
     assert_string_equal(recorded(), "nothing");
+}
+
+static void the_network_is_told_only_if_that_is_wanted(void **state)
+{
+    (void)state;
+    now.options.announce = false;
+    assert_int_equal(hand_over(), EXIT_DONE);
+    assert_null(strstr(now.done, "announce"));
 }
 
 /* It may have been sent and lost: the source may ask later. */
@@ -443,6 +462,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
         TEST(taken_is_on_disk_before_the_guest_runs),
+        TEST(the_network_is_told_only_if_that_is_wanted),
         TEST(without_go_the_copy_is_destroyed_and_that_is_remembered),
         TEST(what_the_source_has_heard_is_forgotten),
         TEST(a_copy_that_is_not_paused_is_never_said_to_be_ready),

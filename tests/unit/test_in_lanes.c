@@ -176,6 +176,31 @@ static void test_an_extent_may_change_lanes_between_rounds(void **state)
     assert_int_equal(f.x.arrival.populated_pages, 2);
 }
 
+/* The rings are served by others then: what comes for them is dropped, and the rest is not. */
+static void test_a_guest_is_prepared_among_the_pages(void **state)
+{
+    (void)state;
+    f.x.foreign = 101;
+    begin_pages();
+    send_pages(0, 100, 1);
+    for (unsigned lane = 0; lane < LANES; lane++)
+        send_barrier(lane, 1);
+    assert_int_equal(trunk_send_prepare(f.x.out_trunk, &f.e), 0);
+    send_round_mark(2);
+    send_pages(1, 100, 2);
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        send_barrier(lane, 2);
+        send_lane_end(lane);
+    }
+    send_lanes_done();
+    send_end();
+    ends_join(&f.x);
+    assert_false(err_is_set(&f.x.in_error));
+    assert_int_equal(f.x.prepares, 1);
+    check_page(100, 2);
+    assert_memory_not_equal(fake_xen_page(FAKE_DEST, 101), f.page, PAGE_BYTES);
+}
+
 static void test_there_need_be_no_round(void **state)
 {
     (void)state;
@@ -314,6 +339,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_an_extent_may_change_lanes_between_rounds),
+        TEST(test_a_guest_is_prepared_among_the_pages),
         TEST(test_there_need_be_no_round),
         TEST(test_an_extent_on_two_lanes_in_one_round),
         TEST(test_a_frame_beyond_the_last),

@@ -75,6 +75,7 @@ static struct link_job sample_job(void)
             .low_ns = 9,
             .high_ns = 10},
         .result_ns = 5,
+        .early = true,
         .suspend_limit_ns = 6,
     };
 

@@ -170,7 +170,9 @@ static void other_modes_take_their_words(void **state)
     assert_parses(&o, "--listen :0", buf);
     assert_string_equal(o.address.host, "");
     assert_int_equal(o.address.port, 0);
-    assert_parses(&o, "--listen 127.0.0.1:81 --insecure", buf);
+    assert_false(o.no_announce);
+    assert_parses(&o, "--listen 127.0.0.1:81 --insecure --no-announce", buf);
+    assert_true(o.no_announce);
     assert_string_equal(o.address.host, "127.0.0.1");
     assert_int_equal(o.address.port, 81);
     assert_parses(&o, "--trust SHA256:abc hostB --config-dir /x", buf);
@@ -251,6 +253,7 @@ static void nonsense_is_refused_in_one_line(void **state)
     assert_refused("--estimate h g --live", "--live", "--estimate");
     assert_refused("--estimate h g --start-timeout 3s", "--start-timeout", "--estimate");
     assert_refused("--identity --insecure", "--insecure", "--identity");
+    assert_refused("--live h d --no-announce", "--no-announce", "--live");
     assert_refused("--recover --json", "--json", "--recover");
 }
 

@@ -18,7 +18,7 @@ enum { MOST_CALLS = 4000, MOST_ROUNDS = 40, PAGES = 100000 };
 
 /*
  * A guest and a link. Calls: C cpu, S send, P peek, W wait, L clean after a round, F and N clean
- * for the first and the next sample, K cap, D decided.
+ * for the first and the next sample, K cap, D decided, V leave.
  */
 struct fake {
     struct precopy p;
@@ -41,6 +41,7 @@ struct fake {
     unsigned call_count;
     struct round_plan plans[MOST_ROUNDS];
     unsigned rounds, cap_percent;
+    unsigned unready; /* so often it may not be suspended yet */
     int64_t least_wait_ns, most_wait_ns;
 };
 
@@ -181,6 +182,19 @@ static int64_t fake_now(void *arg)
     return ((const struct fake *)arg)->now_ns;
 }
 
+/* Something else has to be ready. */
+static int fake_leave(void *arg, bool *may, struct err *e)
+{
+    struct fake *f = arg;
+
+    *may = !f->unready;
+    if (f->unready) {
+        f->unready--;
+        run_until(f, f->now_ns + 200 * MS);
+    }
+    return note(f, 'V', e);
+}
+
 static const struct precopy_ops ops = {
     .send = fake_send,
     .clean = fake_clean,
@@ -253,6 +267,34 @@ static void test_an_idle_guest_is_sent_once(void **state)
     assert_in_range((uint64_t)f.p.stats.send_pages_per_s, 49000, 51000);
     assert_in_range((uint64_t)f.p.stats.last.cpu_percent, 99, 101);
     assert_int_equal(f.cap_percent, 0);
+}
+
+/* What the guest writes meanwhile goes into further rounds, so the pause gets no longer. */
+static void test_a_suspend_that_has_to_wait_costs_rounds(void **state)
+{
+    (void)state;
+    struct precopy_ops waiting = ops;
+    struct fake f = guest(1000, 5000);
+
+    waiting.leave = fake_leave;
+    f.p.ops = &waiting;
+    f.unready = 2;
+    run_well(&f);
+    assert_int_equal(f.p.decision.action, ACT_SUSPEND);
+    assert_string_equal(gist(&f), "CSCLDVSCLDVSCLDV");
+    assert_int_equal(f.p.stats.rounds, 3);
+    assert_true(f.left < 400);
+
+    f = guest(1000, 5000);
+    f.p.ops = &waiting;
+    f.unready = 2;
+    f.fails = 'V';
+    f.fails_at = 2;
+
+    struct err e = ERR_INIT;
+
+    assert_int_equal(run(&f, &e), -ECANCELED);
+    assert_string_equal(gist(&f), "CSCLDVSCLDV");
 }
 
 static void test_rounds_follow_while_they_shorten_the_pause(void **state)
@@ -490,6 +532,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_idle_guest_is_sent_once),
+        cmocka_unit_test(test_a_suspend_that_has_to_wait_costs_rounds),
         cmocka_unit_test(test_rounds_follow_while_they_shorten_the_pause),
         cmocka_unit_test(test_peeks_are_paced_by_what_they_cost),
         cmocka_unit_test(test_a_log_that_cannot_peek_is_enough),

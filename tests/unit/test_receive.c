@@ -11,6 +11,7 @@
 #include "base/packet.h"
 #include "cmd/exit_codes.h"
 #include "cmd/signals.h"
+#include "cmd/xmigrate/announce.h"
 #include "cmd/xmigrate/answer.h"
 #include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/libxl/calls.h"
@@ -69,6 +70,7 @@ static struct {
     void (*source)(void);
 
     atomic_bool built; /* libxl is through */
+    atomic_bool heard_prepared;
 
     bool copy; /* there is one */
     char copy_name[64];
@@ -208,6 +210,15 @@ void xen_close(struct xen *x)
     (void)x;
 }
 
+int announce_start(uint32_t domid, const libxl_domain_config *config, struct err *e)
+{
+    (void)domid;
+    (void)config;
+    (void)e;
+    fail(); /* it is switched off */
+    return 0;
+}
+
 int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e)
 {
     (void)x;
@@ -278,6 +289,12 @@ int xl_config_for_restore(libxl_domain_config *config, const char *name, struct 
     free(config->c_info.name);
     config->c_info.name = strdup(name);
     return 0;
+}
+
+bool xl_config_builds_early(const libxl_domain_config *config, const char **why)
+{
+    *why = "not in this test";
+    return config->c_info.type == LIBXL_DOMAIN_TYPE_PVH;
 }
 
 struct xl_devices xl_config_devices(const libxl_domain_config *config)
@@ -399,6 +416,89 @@ static void helper_is_well(struct xl_async *op)
     assert_memory_equal(stream + 24, "\0\0\0\0\0\0\0", 8);
     op->domid = COPY;
     now.built = true;
+}
+
+/* libxl goes on when its helper says so, and is through before the engine is. */
+static void build_early(struct xl_async *op, void *(*engine)(void *sock))
+{
+    const int sock = take_job(op);
+    struct err e = ERR_INIT;
+    uint8_t stream[24 + 8];
+    pthread_t thread;
+
+    assert_int_equal(link_send_build(sock, &e), 0);
+    assert_int_equal(read_stream(op, stream, sizeof(stream)), sizeof(stream));
+    assert_memory_equal(stream + 24, "\0\0\0\0\0\0\0", 8);
+    op->domid = COPY;
+    assert_int_equal(pthread_create(&thread, NULL, engine, (void *)(intptr_t)sock), 0);
+    pthread_detach(thread);
+}
+
+static int await_prepared(void *arg)
+{
+    while (!now.heard_prepared)
+        sleep_until_ns(deadline_in(5 * NS_PER_MS));
+    return (int)(intptr_t)arg;
+}
+
+static void *engine_is_well(void *arg)
+{
+    const int sock = await_prepared(arg);
+
+    send_done(sock);
+    close(sock);
+    return NULL;
+}
+
+static void *engine_dies(void *arg)
+{
+    close(await_prepared(arg));
+    return NULL;
+}
+
+static void *engine_fails(void *arg)
+{
+    struct err e = ERR_INIT, why = ERR_INIT;
+    const int sock = await_prepared(arg);
+
+    err_set(&why, ERR_PEER, EPIPE, "lane 1: closed");
+    link_send_failed(sock, &why, &e);
+    close(sock);
+    return NULL;
+}
+
+static void *engine_obeys(void *arg)
+{
+    struct link_message m;
+    struct err e = ERR_INIT;
+    const int sock = await_prepared(arg);
+
+    if (!link_recv(sock, &m, NULL, deadline_in(LIMIT_NS), &e) && m.kind == LINK_ABORT)
+        note("obeyed;");
+    link_send_failed(sock, &m.failed, &e);
+    link_message_clear(&m);
+    close(sock);
+    return NULL;
+}
+
+static void helper_builds_early(struct xl_async *op)
+{
+    build_early(op, engine_is_well);
+}
+
+static void helper_dies_when_prepared(struct xl_async *op)
+{
+    build_early(op, engine_dies);
+}
+
+static void helper_fails_when_prepared(struct xl_async *op)
+{
+    build_early(op, engine_fails);
+}
+
+static void helper_obeys_when_prepared(struct xl_async *op)
+{
+    build_early(op, engine_obeys);
 }
 
 #define MODEL_RECORD "\4\0\0\0\10\0\0\0devmodel"
@@ -573,12 +673,6 @@ static void send_end(const void *data, size_t len_bytes)
 
 static const uint8_t end_record[8];
 
-static void send_stream(void)
-{
-    send_head();
-    send_end(end_record, sizeof(end_record));
-}
-
 static void send_abort(const char *text)
 {
     struct err e = ERR_INIT, why = ERR_INIT;
@@ -607,7 +701,7 @@ static void source_only_offers(void)
 static void source_hands_over(void)
 {
     if (offer()) {
-        send_stream();
+        send_head();
         if (hear() == CONTROL_READY) {
             go();
             return;
@@ -625,67 +719,60 @@ static bool await_built(void)
     return now.built;
 }
 
-/* Its helper takes its time to end. */
-static void source_ends_late(void)
-{
-    offer();
-    send_head();
-    note(await_built() ? "built;" : "not built;");
-    note(hear() == CONTROL_READY ? "ready;" : "not ready;");
-    sleep_until_ns(deadline_in(SHORT_NS));
-    send_end(end_record, sizeof(end_record));
-    go();
-}
-
-static void source_goes_before_its_end(void)
-{
-    const struct message_go early = {.within_ns = LIMIT_NS};
-    struct err e = ERR_INIT;
-
-    offer();
-    send_head();
-    if (hear() == CONTROL_READY)
-        message_send_go(&now.control, &early, &e);
-    hear_out();
-}
-
-static void source_never_ends(void)
+static void source_sends_more_than_the_head(void)
 {
     struct err e = ERR_INIT;
 
     offer();
     send_head();
-    note(hear() == CONTROL_READY ? "ready;" : "not ready;");
-    for (int i = 0; i < 40; i++) {
-        message_send_empty(&now.control, CONTROL_PING, &e);
-        sleep_until_ns(deadline_in(SHORT_NS / 3));
-    }
-    hear_out();
-}
-
-static void source_ends_otherwise(void)
-{
-    offer();
-    send_head();
-    send_end(MODEL_RECORD, sizeof(MODEL_RECORD) - 1);
-    hear_out();
-}
-
-static void source_ends_too_soon(void)
-{
-    offer();
-    send_head();
-    send_end(end_record, sizeof(end_record) - 2);
-    hear_out();
-}
-
-static void source_goes_on_after_its_end(void)
-{
-    struct err e = ERR_INIT;
-
-    offer();
-    send_stream();
     control_send(&now.control, CONTROL_LIBXL_DATA, end_record, sizeof(end_record), &e);
+    hear_out();
+}
+
+static void source_ends_its_stream(void)
+{
+    struct err e = ERR_INIT;
+
+    offer();
+    send_head();
+    message_send_empty(&now.control, CONTROL_LIBXL_END, &e);
+    hear_out();
+}
+
+/* The engine, which waits for that, may go on. */
+static bool hear_prepared(void)
+{
+    const bool prepared = offer() && (send_head(), hear()) == CONTROL_PREPARED;
+
+    note(prepared ? "prepared;" : "not prepared;");
+    now.heard_prepared = true;
+    return prepared;
+}
+
+static void source_prepares(void)
+{
+    if (hear_prepared() && hear() == CONTROL_READY)
+        go();
+    else
+        hear_out();
+}
+
+static void source_gives_up_when_prepared(void)
+{
+    if (hear_prepared())
+        send_abort("an HVM parameter changed");
+    hear_out();
+}
+
+static void source_goes_when_prepared(void)
+{
+    const struct message_go go = {
+        .mark = {.journal = "0123456789abcdef0123456789abcdef", .boot = UUID, .clock_ns = 1},
+        .within_ns = LIMIT_NS};
+    struct err e = ERR_INIT;
+
+    if (hear_prepared())
+        message_send_go(&now.control, &go, &e);
     hear_out();
 }
 
@@ -715,7 +802,7 @@ static void source_has_a_device_model(void)
 static void source_sends_stream(void)
 {
     if (offer())
-        send_stream();
+        send_head();
     hear_out();
 }
 
@@ -786,7 +873,7 @@ static void source_vanishes(void)
 static void source_aborts_after_ready(void)
 {
     offer();
-    send_stream();
+    send_head();
     assert_int_equal(hear(), CONTROL_READY);
     send_abort("stopped by a signal");
     hear_out();
@@ -795,7 +882,7 @@ static void source_aborts_after_ready(void)
 static void source_never_says_go(void)
 {
     offer();
-    send_stream();
+    send_head();
     assert_int_equal(hear(), CONTROL_READY);
     hear_out();
 }
@@ -832,7 +919,7 @@ static void source_opens_its_lanes(void)
     /* No more will come; that is no reason to fail. */
     close(now.router_sock);
     now.router_sock = -1;
-    send_stream();
+    send_head();
     assert_int_equal(hear(), CONTROL_READY);
     send_abort("enough");
     hear_out();
@@ -1175,41 +1262,67 @@ static void a_stream_that_never_begins_is_given_up(void **state)
     assert_string_equal(now.done, "");
 }
 
-/* The guest stands still meanwhile. */
-static void neither_libxl_nor_ready_waits_for_the_sources_end(void **state)
+/* What follows is known, and what the source's libxl says is the source's business. */
+static void no_more_than_the_head_of_the_stream_is_taken(void **state)
 {
     (void)state;
-    now.source = source_ends_late;
+    now.source = source_sends_more_than_the_head;
+    expect_failed(ERR_PEER, "more of libxl's stream");
+    set_up(NULL);
+    now.source = source_ends_its_stream;
+    expect_failed(ERR_PEER, "LIBXL_END");
+}
+
+/* --- when libxl builds while the guest still runs there --- */
+
+static void a_prepared_guest_arrives(void **state)
+{
+    (void)state;
+    now.helper = helper_builds_early;
+    now.source = source_prepares;
     receive();
     assert_string_equal(
-        now.done, "restore g--incoming;built;ready;rename g--incoming g;unpause 5;started;");
+        now.done, "restore g--incoming;prepared;rename g--incoming g;unpause 5;started;");
+    assert_string_equal(now.phase, "taken");
+    assert_int_equal(now.monitored, COPY);
+    assert_false(state_is_left());
 }
 
-static void a_source_that_does_not_end_its_stream_starts_nothing(void **state)
+/* libxl is through, and would notice nothing. */
+static void an_engine_that_dies_when_prepared_leaves_no_copy(void **state)
 {
     (void)state;
-    now.source = source_never_ends;
-    now.start_ns = SHORT_NS;
-    expect_failed(ERR_PEER, "did not send GO in time");
-    assert_string_equal(now.done, "restore g--incoming;ready;destroy 5;");
-    set_up(NULL);
-    now.source = source_goes_before_its_end;
-    expect_failed(ERR_PEER, "GO before LIBXL_END");
-    assert_string_equal(now.done, "restore g--incoming;destroy 5;");
+    now.helper = helper_dies_when_prepared;
+    now.source = source_prepares;
+    expect_failed(ERR_LOCAL, "the save helper died");
+    assert_string_equal(now.done, "restore g--incoming;prepared;destroy 5;");
 }
 
-/* libxl here was told END: it must be what the source's libxl says. */
-static void any_other_end_of_the_stream_is_refused(void **state)
+static void an_engines_reason_counts_when_prepared(void **state)
 {
     (void)state;
-    now.source = source_ends_otherwise;
-    expect_failed(ERR_PEER, "does not end as");
-    set_up(NULL);
-    now.source = source_ends_too_soon;
-    expect_failed(ERR_PEER, "ended before its END record");
-    set_up(NULL);
-    now.source = source_goes_on_after_its_end;
-    expect_failed(ERR_PEER, "LIBXL_DATA");
+    now.helper = helper_fails_when_prepared;
+    now.source = source_prepares;
+    expect_failed(ERR_PEER, "lane 1: closed");
+    assert_string_equal(now.done, "restore g--incoming;prepared;destroy 5;");
+}
+
+static void a_source_that_gives_up_when_prepared_leaves_no_copy(void **state)
+{
+    (void)state;
+    now.helper = helper_obeys_when_prepared;
+    now.source = source_gives_up_when_prepared;
+    expect_failed(ERR_GUEST, "an HVM parameter changed");
+    assert_string_equal(now.done, "restore g--incoming;prepared;obeyed;destroy 5;");
+}
+
+static void prepared_is_not_ready(void **state)
+{
+    (void)state;
+    now.helper = helper_obeys_when_prepared;
+    now.source = source_goes_when_prepared;
+    expect_failed(ERR_PEER, "sent GO while");
+    assert_string_equal(now.done, "restore g--incoming;prepared;obeyed;destroy 5;");
 }
 
 static void a_source_that_fails_after_result_leaves_no_copy(void **state)
@@ -1387,9 +1500,12 @@ int main(void)
         cmocka_unit_test_setup(a_crowd_of_strangers_does_not_end_it, set_up),
         cmocka_unit_test_setup(a_stream_that_makes_no_sense_begins_no_restore, set_up),
         cmocka_unit_test_setup(a_stream_that_never_begins_is_given_up, set_up),
-        cmocka_unit_test_setup(neither_libxl_nor_ready_waits_for_the_sources_end, set_up),
-        cmocka_unit_test_setup(a_source_that_does_not_end_its_stream_starts_nothing, set_up),
-        cmocka_unit_test_setup(any_other_end_of_the_stream_is_refused, set_up),
+        cmocka_unit_test_setup(no_more_than_the_head_of_the_stream_is_taken, set_up),
+        cmocka_unit_test_setup(a_prepared_guest_arrives, set_up),
+        cmocka_unit_test_setup(an_engine_that_dies_when_prepared_leaves_no_copy, set_up),
+        cmocka_unit_test_setup(an_engines_reason_counts_when_prepared, set_up),
+        cmocka_unit_test_setup(a_source_that_gives_up_when_prepared_leaves_no_copy, set_up),
+        cmocka_unit_test_setup(prepared_is_not_ready, set_up),
         cmocka_unit_test_setup(a_source_that_fails_after_result_leaves_no_copy, set_up),
         cmocka_unit_test_setup(a_device_models_records_are_passed_on, set_up),
         cmocka_unit_test_setup(a_dead_helper_is_the_cause, set_up),

@@ -4,6 +4,7 @@
  * domain, and the guest answers at the worst moments.
  */
 #include "engine/xen/suspend.h"
+#include "tests/unit/fake_xenstore.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -12,8 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -32,7 +31,6 @@ static struct {
     bool answers_at_once;
     bool down, gone;
     unsigned looks, down_after; /* looks until it is down, without more ado; 0: never */
-    int events;                 /* an eventfd: of the watch */
 } now;
 
 static void write_node(const char *text)
@@ -41,65 +39,24 @@ static void write_node(const char *text)
     now.writes++;
 }
 
-static void wake(void)
-{
-    const uint64_t one = 1;
-
-    assert_int_equal(write(now.events, &one, sizeof(one)), sizeof(one));
-}
-
 static void acknowledge(void)
 {
     write_node("");
     if (now.suspends) {
         now.down = true;
-        wake();
+        fake_xenstore_fire();
     }
 }
 
 /* --- xenstore and Xen --- */
-
-struct xs_handle {
-    int unused;
-};
-
-struct xs_handle *xs_open(unsigned long flags)
-{
-    static struct xs_handle handle;
-
-    (void)flags;
-    return &handle;
-}
-
-void xs_close(struct xs_handle *xsh)
-{
-    (void)xsh;
-}
 
 bool xs_watch(struct xs_handle *h, const char *path, const char *token)
 {
     (void)h;
     (void)token;
     assert_string_equal(path, "@releaseDomain");
-    wake();
+    fake_xenstore_fire();
     return true;
-}
-
-int xs_fileno(struct xs_handle *h)
-{
-    (void)h;
-    return now.events;
-}
-
-char **xs_check_watch(struct xs_handle *h)
-{
-    uint64_t count;
-
-    (void)h;
-    if (read(now.events, &count, sizeof(count)) == (ssize_t)sizeof(count))
-        return calloc(2, sizeof(char *));
-    errno = EAGAIN;
-    return NULL;
 }
 
 xs_transaction_t xs_transaction_start(struct xs_handle *h)
@@ -186,14 +143,13 @@ static int set_up(void **state)
 {
     (void)state;
     memset(&now, 0, sizeof(now));
-    now.events = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return now.events < 0;
+    return fake_xenstore_begin();
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    return close(now.events);
+    return fake_xenstore_end();
 }
 
 /* --- the tests --- */

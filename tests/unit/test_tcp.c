@@ -3,12 +3,14 @@
  * plain channel's contract. */
 #include "base/cancel.h"
 #include "base/deadline.h"
+#include "base/io.h"
 #include "tests/unit/hosts.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 
 /* Addresses */
@@ -321,6 +323,27 @@ static void test_little_waits_to_be_sent_if_limited(void **state)
 }
 
 /* Where the kernel finds out what the window has to be, it has to see bytes read as they come. */
+static void test_what_the_network_has_not_taken_is_known(void **state)
+{
+    static uint8_t much[1 << 20];
+    struct pair *p = *state;
+    ssize_t sent = 0, n, read_bytes = 0;
+
+    assert_int_equal(channel_unsent_bytes(p->a), 0);
+    fix_window(p->b->fd); /* more than that is not taken while nobody reads */
+    while ((n = write(p->a->fd, much, sizeof(much))) > 0)
+        sent += n;
+    assert_true(channel_unsent_bytes(p->a) > 0);
+    assert_true(channel_unsent_bytes(p->a) < (size_t)sent);
+    while (read_bytes < sent) {
+        assert_int_equal(io_wait(p->b->fd, POLLIN, NULL, deadline_in(TEST_LIMIT_NS)), 0);
+        n = read(p->b->fd, much, sizeof(much));
+        assert_true(n > 0);
+        read_bytes += n;
+    }
+    assert_int_equal(channel_unsent_bytes(p->a), 0);
+}
+
 static void test_a_window_of_the_kernels_is_left_alone(void **state)
 {
     struct pair *p = *state;
@@ -523,6 +546,7 @@ int main(void)
         ON_PAIR(test_channel_carries_bytes_and_counts_them),
         ON_PAIR(test_a_capped_channel_pays_slice_by_slice),
         ON_PAIR(test_little_waits_to_be_sent_if_limited),
+        ON_PAIR(test_what_the_network_has_not_taken_is_known),
         ON_PAIR(test_a_window_of_the_kernels_is_left_alone),
         ON_PAIR(test_a_receiver_sleeps_until_much_is_there),
         ON_PAIR(test_channel_tells_a_clean_end_from_a_cut),

@@ -115,15 +115,29 @@ static void the_summary_has_every_part(void **state)
 {
     (void)state;
     static const char *const lines[] = {"g runs on hostB:8002\n", "total time     5.00 s\n",
-        "downtime       215 ms (predicted 250 ms, 200 ms to 400 ms)\n", "suspend      1.00 ms (50.0 ms)\n",
-        "last round   2.00 ms (80.0 ms)\n", "state        3.00 ms\n", "receiver     4.00 ms\n",
-        "libxl        200 ms (both ends)\n", "hand-off     5.00 ms (120 ms for these four)\n",
-        "on the wire    100 MiB\n", "rounds         3, 70000 pages with data, 1000 zero"};
+        "downtime       215 ms (predicted 250 ms, 200 ms to 400 ms)\n",
+        "suspend      1.00 ms (50.0 ms)\n", "last round   2.00 ms (80.0 ms)\n",
+        "state        3.00 ms\n", "receiver     4.00 ms\n", "libxl        200 ms (both ends)\n",
+        "hand-off     5.00 ms (120 ms for these four)\n", "on the wire    100 MiB\n",
+        "rounds         3, 70000 pages with data, 1000 zero"};
     char text[VIEW_SUMMARY_BYTES];
 
     format_summary(&example, text);
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
         assert_non_null(strstr(text, lines[i]));
+}
+
+static void disks_have_a_line_only_if_they_took_time(void **state)
+{
+    struct summary slow = example;
+    char text[VIEW_SUMMARY_BYTES];
+
+    (void)state;
+    format_summary(&example, text);
+    assert_null(strstr(text, "disks"));
+    slow.downtime.engine.disks_ns = 1500 * NS_PER_MS;
+    format_summary(&slow, text);
+    assert_non_null(strstr(text, "\n    disks        1.50 s\n    state "));
 }
 
 static void reports_are_read_from_events(void **state)
@@ -227,6 +241,7 @@ int main(void)
         cmocka_unit_test(progress_fits_eighty_columns),
         cmocka_unit_test(a_round_says_what_it_sent_and_what_it_left),
         cmocka_unit_test(the_summary_has_every_part),
+        cmocka_unit_test(disks_have_a_line_only_if_they_took_time),
         cmocka_unit_test(reports_are_read_from_events),
         cmocka_unit_test(done_carries_what_the_summary_shows),
         cmocka_unit_test(an_event_is_one_line_with_its_time),

@@ -22,6 +22,8 @@ static int give_back(struct guest *g, uint64_t index)
     uint64_t gfn = d->hvm ? guest_pfn(g->kernel, index) : g->mfns[index];
     int rc = 0;
 
+    /* Linux scrubs what it gives back, which is how the dirty log gets to know of it. */
+    guest_touch(g, index);
     if (!d->hvm) {
         rc = guest_set_direct(g, index, 0);
         if (rc)

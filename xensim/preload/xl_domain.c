@@ -187,8 +187,11 @@ EXPORT int libxl_retrieve_domain_configuration(
     free(config->c_info.name);
     config->c_info.name = strdup(i.name);
     fill_uuid(&config->c_info.uuid, i.uuid);
-    if (i.guest_kib)
-        config->b_info.target_memkb = config->b_info.max_memkb = i.guest_kib;
+    if (i.guest_kib) {
+        config->b_info.max_memkb = i.guest_kib;
+        /* Less if it was made to balloon out. */
+        config->b_info.target_memkb = i.max_kib < i.guest_kib ? i.max_kib : i.guest_kib;
+    }
     REAL(libxl_domain_sched_params_dispose)(&config->b_info.sched_params);
     return REAL(libxl_domain_sched_params_get)(ctx, domid, &config->b_info.sched_params);
 }

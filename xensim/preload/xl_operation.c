@@ -239,8 +239,8 @@ static int make_domain(struct operation *op)
 
     op->emulated = config->c_info.type == LIBXL_DOMAIN_TYPE_HVM;
     snprintf(vcpus, sizeof(vcpus), "%d", config->b_info.max_vcpus ? config->b_info.max_vcpus : 1);
-    snprintf(
-        kib, sizeof(kib), "%llu", (unsigned long long)config->b_info.max_memkb + MAXMEM_SLACK_KIB);
+    snprintf(kib, sizeof(kib), "%llu",
+        (unsigned long long)config->b_info.target_memkb + MAXMEM_SLACK_KIB);
     for (unsigned i = 0; i < 16; i++)
         snprintf(hex + 2 * i, 3, "%02x", uuid[i]);
     rc = ASK(op->xl, &text, "create-empty", xl_type_word(config->c_info.type), vcpus, kib,

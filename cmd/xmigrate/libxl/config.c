@@ -3,6 +3,7 @@
 
 #include "base/units.h"
 #include "cmd/xmigrate/libxl/calls.h"
+#include "cmd/xmigrate/libxl/early_disks.h"
 #include "cmd/xmigrate/libxl/limited.h"
 
 #include <errno.h>
@@ -200,6 +201,42 @@ int xl_config_check_movable(const libxl_domain_config *config, struct err *e)
     return 0;
 }
 
+/* Without a script libxl takes this one. */
+static bool is_bridged(const libxl_device_nic *nic)
+{
+    const char *slash = nic->script ? strrchr(nic->script, '/') : NULL;
+    const char *script = slash ? slash + 1 : nic->script;
+
+    return (!script || !strcmp(script, "vif-bridge")) && !nic->gatewaydev && !nic->backend_domid &&
+           !nic->backend_domname;
+}
+
+/* False if a name of this host's is too long to be one. */
+static bool describe_vif(const libxl_device_nic *nic, uint32_t domid, struct xl_vif *vif)
+{
+    const char *bridge = nic->bridge ?: "xenbr0";
+    int name_bytes;
+
+    *vif = (struct xl_vif){.devid = (unsigned)nic->devid};
+    memcpy(vif->mac, nic->mac, sizeof(vif->mac));
+    name_bytes = nic->ifname
+                     ? snprintf(vif->name, sizeof(vif->name), "%s", nic->ifname)
+                     : snprintf(vif->name, sizeof(vif->name), "vif%u.%d", domid, nic->devid);
+    return nic->devid >= 0 && name_bytes < (int)sizeof(vif->name) &&
+           snprintf(vif->bridge, sizeof(vif->bridge), "%s", bridge) < (int)sizeof(vif->bridge);
+}
+
+unsigned xl_config_bridged_vifs(
+    const libxl_domain_config *config, uint32_t domid, struct xl_vif vifs[static XL_MAX_VIFS])
+{
+    unsigned count = 0;
+
+    for (int i = 0; i < config->num_nics && count < XL_MAX_VIFS; i++)
+        count += is_bridged(&config->nics[i]) &&
+                 describe_vif(&config->nics[i], domid, &vifs[count]);
+    return count;
+}
+
 struct xl_devices xl_config_devices(const libxl_domain_config *config)
 {
     const int others = config->num_vfbs + config->num_vkbs + config->num_vtpms + config->num_p9s +
@@ -216,6 +253,23 @@ struct xl_devices xl_config_devices(const libxl_domain_config *config)
             d.other_disks++;
     }
     return d;
+}
+
+bool xl_config_builds_early(const libxl_domain_config *config, const char **why)
+{
+    for (int i = 0; i < config->num_disks; i++) {
+        const libxl_device_disk *disk = &config->disks[i];
+
+        if (!disk_may_be_early(disk, disk_device_at(disk->pdev_path), why))
+            return false;
+    }
+    if (config->c_info.type != LIBXL_DOMAIN_TYPE_PVH)
+        *why = "it is not a PVH guest";
+    else if (xl_config_devices(config).others)
+        *why = "it has a device that is neither a disk nor a network interface";
+    else
+        return true;
+    return false;
 }
 
 int xl_config_check_memory(

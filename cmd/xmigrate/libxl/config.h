@@ -9,6 +9,7 @@
 
 #include "cmd/xmigrate/libxl/context.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 void xl_config_init(libxl_domain_config *config);
@@ -28,6 +29,20 @@ int xl_config_for_restore(libxl_domain_config *config, const char *name, struct 
 /* ERR_REFUSED, in one line, for what cannot be moved: assigned devices, vNUMA, a device model. */
 int xl_config_check_movable(const libxl_domain_config *config, struct err *e);
 
+enum { XL_MAC_BYTES = 6, XL_IFNAME_BYTES = 16, XL_MAX_VIFS = 32 };
+
+/* A network interface that the script vif-bridge puts on a bridge of this host. */
+struct xl_vif {
+    unsigned devid;
+    uint8_t mac[XL_MAC_BYTES];
+    char bridge[XL_IFNAME_BYTES];
+    char name[XL_IFNAME_BYTES]; /* of its end in this host */
+};
+
+/* Those that the domain of that number has; of more than fit, the first. */
+unsigned xl_config_bridged_vifs(
+    const libxl_domain_config *config, uint32_t domid, struct xl_vif vifs[static XL_MAX_VIFS]);
+
 /* Devices for which libxl starts a backend, by what that takes. */
 struct xl_devices {
     unsigned phy_disks;   /* block devices without a script */
@@ -37,6 +52,11 @@ struct xl_devices {
 };
 
 struct xl_devices xl_config_devices(const libxl_domain_config *config);
+
+/* May libxl build all but memory and vCPUs, with the devices, while the guest still runs elsewhere?
+ * If not, *why becomes a few words, constant, that say why. It depends on the host where that is to
+ * be (early_disks.h). */
+bool xl_config_builds_early(const libxl_domain_config *config, const char **why);
 
 /* ERR_REFUSED when the host has not the memory that libxl would need to build it; name is what
  * people know it by. */

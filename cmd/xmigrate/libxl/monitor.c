@@ -4,6 +4,7 @@
 #include "base/deadline.h"
 #include "base/units.h"
 #include "cmd/link.h"
+#include "cmd/lock_file.h"
 #include "cmd/paths.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/libxl/calls.h"
@@ -19,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
@@ -36,6 +36,7 @@ struct monitor {
     const struct log *log;
     uint32_t domid;
     char uuid[XL_UUID_TEXT_BYTES];
+    int lock_fd;
     libxl_evgen_domain_death *watch;
     libxl_domain_config config; /* as last retrieved */
 };
@@ -325,6 +326,18 @@ static int soft_reset(struct monitor *m, struct err *e)
     return rc ? xl_failed(&m->xl, rc, ERR_LOCAL, e, "cannot reset domain %u softly", m->domid) : 0;
 }
 
+/* Nobody needs the log of a domain that ended well. */
+static void remove_files(const struct monitor *m, bool ended_well)
+{
+    char path[MONITOR_PATH_BYTES];
+    struct err ignored = ERR_INIT;
+
+    if (ended_well && !make_path(m->uuid, "log", path, &ignored))
+        unlink(path);
+    if (!make_path(m->uuid, "lock", path, &ignored))
+        lock_file_drop(path, m->lock_fd);
+}
+
 /* Carry out the plan. 1: the domain runs again, watched; 0: the work is done. Does not return when
  * the domain is left as it is. */
 static int act(struct monitor *m, struct monitor_plan plan, struct err *e)
@@ -338,6 +351,7 @@ static int act(struct monitor *m, struct monitor_plan plan, struct err *e)
      */
     if (plan.step == MONITOR_END) {
         unwatch_death(m);
+        remove_files(m, true);
         _exit(EXIT_DONE);
     }
     if (plan.step != MONITOR_DESTROY)
@@ -409,41 +423,28 @@ static void log_with_time(void *arg, enum log_level level, const char *line)
 }
 
 /* One monitor for each domain. -EBUSY without an error: another one has it. */
-static int take_lock(const char *uuid, struct err *e)
+static int take_lock(struct monitor *m, struct err *e)
 {
     const int64_t deadline_ns = deadline_in(LOCK_LIMIT_NS);
     char path[MONITOR_PATH_BYTES];
-    const int rc = make_path(uuid, "lock", path, e);
+    int rc = make_path(m->uuid, "lock", path, e);
 
     if (rc)
         return rc;
-
-    const int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-
-    if (fd < 0)
-        return err_sys(e, ERR_LOCAL, errno, "cannot open the lock %s", path);
-    /* Held until the process ends. */
-    while (flock(fd, LOCK_EX | LOCK_NB)) {
-        if (errno != EWOULDBLOCK || deadline_passed(deadline_ns)) {
-            close(fd);
+    while ((rc = lock_file_take(path, &m->lock_fd)) == -EWOULDBLOCK) {
+        close(m->lock_fd);
+        if (deadline_passed(deadline_ns))
             return -EBUSY;
-        }
         sleep_until_ns(deadline_in(100 * NS_PER_MS));
     }
-    return 0;
+    return rc ? err_sys(e, ERR_LOCAL, -rc, "cannot open the lock %s", path) : 0;
 }
 
 static int run(struct monitor *m, struct err *e)
 {
     struct xl_domain d;
-    int rc = take_lock(m->uuid, e);
+    int rc = xl_prepare_process(e);
 
-    if (rc == -EBUSY && !err_is_set(e)) {
-        log_info(m->log, "domain %u has a monitor already", m->domid);
-        return 0;
-    }
-    if (!rc)
-        rc = xl_prepare_process(e);
     if (!rc)
         rc = xl_open(&m->xl, m->log, DEADLINE_NEVER, e);
     if (rc)
@@ -470,6 +471,7 @@ int monitor_main(const char *domid_text, const char *uuid)
     struct monitor m = {.log = &log};
     struct err e = ERR_INIT;
     uint64_t domid;
+    int rc;
 
     if (!parse_u64(domid_text, 1, 0x7fef, &domid) || strlen(uuid) != XL_UUID_TEXT_BYTES - 1) {
         log_error(&log, "--monitor wants a domain's number and UUID; xmigrate starts it itself");
@@ -478,8 +480,16 @@ int monitor_main(const char *domid_text, const char *uuid)
     prctl(PR_SET_NAME, "xmigrate"); /* it was started as /proc/self/exe */
     m.domid = (uint32_t)domid;
     snprintf(m.uuid, sizeof(m.uuid), "%s", uuid);
-    if (!run(&m, &e))
+    rc = take_lock(&m, &e);
+    if (rc == -EBUSY && !err_is_set(&e)) {
+        log_info(&log, "domain %u has a monitor already", m.domid);
         return EXIT_DONE;
-    log_error(&log, "%s", e.text);
-    return EXIT_FAILED;
+    }
+    if (!rc) {
+        rc = run(&m, &e);
+        remove_files(&m, !rc);
+    }
+    if (rc)
+        log_error(&log, "%s", e.text);
+    return rc ? EXIT_FAILED : EXIT_DONE;
 }

@@ -180,6 +180,9 @@ static int take_message(struct operation *op, const struct link_message *m, stru
         return op->owner->hear(op->arg, m, e);
     case LINK_CAP:
         return op->owner->hear(op->arg, m, e);
+    case LINK_BUILD:
+        op->built = true;
+        return op->owner->hear(op->arg, m, e);
     case LINK_LOGGING:
         rc = op->owner->hear(op->arg, m, e);
         /* A helper that is gone is seen at the next turn. */
@@ -217,11 +220,17 @@ static int read_last_words(struct operation *op, struct err *e)
 
 /* --- polling --- */
 
+static bool is_under_way(const struct operation *op)
+{
+    return op->async || op->link_sock >= 0;
+}
+
 void operation_pollfds(const struct operation *op, struct pollfd fds[static OPERATION_FDS])
 {
     const int helper_fd = op->link_sock >= 0 ? op->link_sock : op->listen_fd;
 
-    fds[OPERATION_HELPER] = (struct pollfd){.fd = op->async ? helper_fd : -1, .events = POLLIN};
+    fds[OPERATION_HELPER] = (struct pollfd){
+        .fd = is_under_way(op) ? helper_fd : -1, .events = POLLIN};
     fds[OPERATION_END] = (struct pollfd){
         .fd = op->async ? xl_async_event_fd(op->async) : -1,
         .events = POLLIN,
@@ -230,7 +239,8 @@ void operation_pollfds(const struct operation *op, struct pollfd fds[static OPER
 
 int64_t operation_limit_ns(const struct operation *op)
 {
-    return op->async && !op->done && !op->stopping ? op->heard_ns + op->silent_ns : DEADLINE_NEVER;
+    return is_under_way(op) && !op->done && !op->stopping ? op->heard_ns + op->silent_ns
+                                                          : DEADLINE_NEVER;
 }
 
 static int check_alive(const struct operation *op, struct err *e)
@@ -268,7 +278,7 @@ int operation_finish(struct operation *op, uint32_t *domid, struct err *e)
     close_fd(&op->libxl_fd);
     if (!rc)
         rc = ended;
-    if (!rc && !op->done && !op->stopping)
+    if (!rc && !op->done && !op->built && !op->stopping)
         rc = err_set(e, ERR_LOCAL, EPROTO,
             "libxl was through without xmigrate's save helper (LIBXL_SAVE_HELPER)");
     return rc;
@@ -287,9 +297,9 @@ static bool await_end(struct operation *op, int64_t wait_ns)
 {
     const int64_t deadline_ns = deadline_in(wait_ns);
 
-    while (op->async && !deadline_passed(deadline_ns))
+    while (is_under_way(op) && !deadline_passed(deadline_ns))
         op->owner->turn(op->arg, deadline_ns);
-    return !op->async;
+    return !is_under_way(op);
 }
 
 static bool ask_helper(struct operation *op, const struct err *why)
@@ -304,8 +314,10 @@ static bool ask_helper(struct operation *op, const struct err *why)
         if (await_end(op, op->patience.suspend_ns))
             return true;
     }
-    return op->link_sock >= 0 && !link_send_abort(op->link_sock, why, &ignored) &&
-           await_end(op, op->patience.asked_ns);
+    if (op->link_sock < 0)
+        return false;
+    link_send_abort(op->link_sock, why, &ignored); /* if it has closed its end, it is ending */
+    return await_end(op, op->patience.asked_ns);
 }
 
 static void kill_helper(struct operation *op)
@@ -319,14 +331,17 @@ static void kill_helper(struct operation *op)
 
 bool operation_stop(struct operation *op, const struct err *why)
 {
-    if (!op->async)
+    if (!is_under_way(op))
         return true;
     op->stopping = true;
     close_fd(&op->listen_fd); /* a helper that comes now finds nobody, and ends */
+    if (op->async && op->built)
+        xl_async_abort(op->async); /* it does not wait for the helper any more */
     if (ask_helper(op, why))
         return true;
-    xl_async_abort(op->async);
-    if (await_end(op, op->patience.aborted_ns))
+    if (op->async && !op->built)
+        xl_async_abort(op->async);
+    if (op->async && await_end(op, op->patience.aborted_ns))
         return true;
     kill_helper(op);
     return await_end(op, op->patience.killed_ns);

@@ -9,6 +9,9 @@
  * operation_serve(), and operation_finish() once operation_is_over(). Everything here belongs to
  * the owner's one thread.
  *
+ * A helper that said LINK_BUILD outlives libxl's operation, which notices nothing of it any more:
+ * it is still watched here, and stopped here.
+ *
  * The helper is held by a pidfd and never signalled by its number, which may be another process's.
  */
 #ifndef CMD_XMIGRATE_LIBXL_OPERATION_H
@@ -26,7 +29,8 @@
 struct operation_owner {
     /* The helper has come: what it has to do, and the domain's lock to go with that (-1: none). */
     int (*give_job)(void *arg, struct link_job *job, int *lock_fd, struct err *e);
-    /* It says LINK_EVENT, LINK_CAP, LINK_LOGGING or LINK_DONE. LINK_NOTED follows by itself. */
+    /* It says LINK_EVENT, LINK_CAP, LINK_LOGGING, LINK_BUILD or LINK_DONE. LINK_NOTED follows by
+     * itself. */
     int (*hear)(void *arg, const struct link_message *m, struct err *e);
     /* While it is being stopped: wait until something happens, or then, and serve it. */
     void (*turn)(void *arg, int64_t until_ns);
@@ -51,10 +55,11 @@ struct operation {
     int stream_fd;           /* our end of libxl's stream, non-blocking; -1: not open */
     int link_sock;           /* -1: the helper is not there yet, or no longer */
     pid_t helper;            /* for messages and files; 0: it has not come yet */
+    bool built;              /* it said LINK_BUILD: libxl will be through before it is */
     bool done;               /* it said that it is */
     bool failed;             /* it said why, so it cleaned up after itself */
     struct err helper_error; /* that, or that it died */
-    struct xl_async *async;  /* NULL: not started, or over */
+    struct xl_async *async;  /* NULL: not started, or over; the helper may outlive it */
 
     /* Its own. */
     const struct operation_owner *owner;
@@ -107,8 +112,9 @@ int operation_finish(struct operation *op, uint32_t *domid, struct err *e);
 /* No more of libxl's stream: libxl finds its end. */
 void operation_close_stream(struct operation *op);
 
-/* End it, however it stands: the helper is asked, then libxl told, then the helper killed. False
- * when libxl does not come back even so; its thread then still uses what it was given. */
+/* End it and the helper, however they stand: the helper is asked, then libxl told, then the helper
+ * killed. False when libxl does not come back even so; its thread then still uses what it was
+ * given. */
 bool operation_stop(struct operation *op, const struct err *why);
 
 /* Forget what operation_prepare() and the operation made; not while it runs. One that is all zero

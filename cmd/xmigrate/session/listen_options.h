@@ -17,6 +17,7 @@ struct listen_options {
     bool as_root;                          /* processes that strangers can reach are not confined */
     int64_t silent_ns;                     /* a peer that says nothing for so long is dead */
     int64_t start_ns;                      /* READY to GO */
+    bool announce;                         /* tell the network of guests that have arrived */
     const struct confinement *confinement; /* the listener sets it */
     const struct policy *policy;           /* the listener sets it, and reads it anew on SIGHUP */
 };

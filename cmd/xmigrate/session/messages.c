@@ -45,6 +45,7 @@ static const struct field offer_fields[] = {
     FIELD("uuid", FIELD_LINE, struct message_offer, uuid),
     FIELD("type", FIELD_LINE, struct message_offer, type),
     FIELD("live", FIELD_BOOL, struct message_offer, live),
+    FIELD("early", FIELD_BOOL, struct message_offer, early),
     FIELD_BETWEEN("lanes", struct message_offer, lanes, 1, UINT16_MAX),
     FIELDS_END,
 };
@@ -53,6 +54,7 @@ static const struct field accept_fields[] = {
     FIELD("session", FIELD_BYTES, struct message_accept, session),
     FIELD("key", FIELD_BYTES, struct message_accept, key),
     FIELD_BETWEEN("lanes", struct message_accept, lanes, 1, MAX_LANES),
+    FIELD("early", FIELD_BOOL, struct message_accept, early),
     FIELD("journal", FIELD_LINE, struct message_accept, journal),
     FIELD_BETWEEN("finish_ns", struct message_accept, finish.ns, 0, MESSAGE_MAX_FINISH_NS),
     FIELD_BETWEEN("finish_low_ns", struct message_accept, finish.low_ns, 0, MESSAGE_MAX_FINISH_NS),

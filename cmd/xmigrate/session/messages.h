@@ -41,6 +41,7 @@ struct message_offer {
     char type[8]; /* "pv", "pvh", "hvm" */
     bool live;
     bool measure;          /* only what a migration would meet */
+    bool early;            /* devices may be connected while the guest runs, as far as we know */
     unsigned lanes;        /* wanted */
     char device_model[16]; /* an HVM guest's: its version, "7.2"; "" otherwise */
     char *config;          /* libxl's JSON; malloc'ed when parsed: message_offer_clear() */
@@ -50,6 +51,7 @@ struct message_accept {
     uint8_t session[LINK_SESSION_BYTES];
     uint8_t key[LINK_KEY_BYTES];
     unsigned lanes;       /* at most what was wanted */
+    bool early;           /* they will be: PREPARE is welcome */
     struct likely finish; /* what it thinks to need from the last byte until the guest runs */
     char journal[JOURNAL_ID_BYTES]; /* as READY will have it */
 };

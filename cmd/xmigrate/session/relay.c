@@ -7,10 +7,12 @@
 #include "cmd/xmigrate/session/messages.h"
 #include "cmd/xmigrate/session/router.h"
 #include "crypto/peer.h"
+#include "transport/tcp.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -27,6 +29,7 @@ struct relay {
     const struct log *log;
     struct control outside; /* the peer */
     struct control inside;  /* the migration's process */
+    atomic_bool heard_all; /* nothing more of the peer's is read */
     uint8_t in_body[CONTROL_BODY_BYTES], out_body[CONTROL_BODY_BYTES];
 };
 
@@ -76,6 +79,7 @@ static void *pass_all_in(void *arg)
         continue;
     if (err_is_set(&why))
         message_send_error(&r->inside, CONTROL_ABORT, &why, &ignored);
+    atomic_store(&r->heard_all, true);
     channel_finish(r->inside.ch, &ignored);
     return NULL;
 }
@@ -91,7 +95,9 @@ static void pass_all_out(struct relay *r)
         if (control_send(&r->outside, type, r->out_body, len_bytes, &end))
             break;
     channel_finish(r->outside.ch, &ignored);
-    /* The other thread's. */
+    if (atomic_load(&r->heard_all))
+        tcp_linger(r->outside.ch->fd, NULL); /* or what was not read costs it our last word */
+    /* What the other thread waits for. */
     channel_shutdown(r->outside.ch);
     channel_shutdown(r->inside.ch);
 }
@@ -123,7 +129,10 @@ static int let_in(
     struct relay *r, int fd, const struct preamble *preamble, struct caller *a, struct err *e)
 {
     struct peer_params p = {
-        .lane = LANE_CONTROL, .rights = TRUST_SEND | TRUST_STATUS, .stall_ns = r->o->silent_ns};
+        .lane = LANE_CONTROL,
+        .rights = TRUST_SEND | TRUST_STATUS,
+        .stall_ns = r->o->silent_ns,
+    };
     struct channel *ch;
     int rc = r->o->insecure ? 0 : tls_open(&p.tls, r->o->config_dir, e);
 

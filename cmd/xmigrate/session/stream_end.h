@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How libxl's own stream ends: for a guest without a device model nothing follows the save helper's
- * part but an END record, eight zero bytes. So the destination gives its libxl that record as soon
- * as its own helper has everything, and what the source's libxl says later is only compared with
- * it: it writes END when its helper has cleaned up and ended, and the guest stands still meanwhile.
+ * part but an END record, eight zero bytes. The source's libxl writes it when its helper has
+ * cleaned up and ended, and the guest stands still meanwhile. So the destination gives its libxl
+ * that record by itself, and the source sees to it that its own libxl said nothing else.
  */
 #ifndef CMD_XMIGRATE_SESSION_STREAM_END_H
 #define CMD_XMIGRATE_SESSION_STREAM_END_H

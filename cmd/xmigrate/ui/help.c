@@ -48,6 +48,7 @@ const char help_text[] =
 "                        (/etc/xmigrate)\n"
 "  --insecure            no TLS; must be given at both ends\n"
 "  --as-root             --listen without the user _xmigrate: what strangers can reach is root\n"
+"  --no-announce         with --listen: do not tell the network (RARP) that a domain is here now\n"
 "  --json                events on stdout, one JSON object a line\n"
 "  -q, --quiet           errors only\n"
 "  -v, --verbose         everything, libxl's lines too\n"

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <string.h>
 
 enum { DEFAULT_MAX_LANES = 8, DEFAULT_MAX_ROUNDS = 30 };
@@ -35,6 +36,7 @@ enum option_id {
     OPT_RESUME,
     OPT_DISMISS,
     OPT_MONITOR,
+    OPT_ANNOUNCE,
     OPT_HELP,
     OPT_VERSION,
     OPT_LAST_MODE = OPT_VERSION,
@@ -53,6 +55,7 @@ enum option_id {
     OPT_CONFIG_DIR,
     OPT_INSECURE,
     OPT_AS_ROOT,
+    OPT_NO_ANNOUNCE,
     OPT_FORCE,
     OPT_JSON,
     OPT_QUIET,
@@ -91,6 +94,7 @@ static const struct rule {
     [OPT_RESUME] = {"resume", NULL, 0},
     [OPT_DISMISS] = {"dismiss", NULL, 0},
     [OPT_MONITOR] = {"monitor", NULL, 0},
+    [OPT_ANNOUNCE] = {"announce", NULL, 0},
     [OPT_HELP] = {"help", NULL, 0},
     [OPT_VERSION] = {"version", NULL, 0},
     [OPT_LANES] = {"lanes", "a whole number from 1 to 64", IN_REACH},
@@ -109,6 +113,7 @@ static const struct rule {
     [OPT_CONFIG_DIR] = {"config-dir", "a directory", IN_MOVE | IN_ASK | IN_TRUST},
     [OPT_INSECURE] = {"insecure", NULL, IN_MOVE},
     [OPT_AS_ROOT] = {"as-root", NULL, IN(MODE_LISTEN)},
+    [OPT_NO_ANNOUNCE] = {"no-announce", NULL, IN(MODE_LISTEN)},
     [OPT_FORCE] = {"force", NULL, IN(MODE_RESUME)},
     [OPT_JSON] = {"json", NULL, IN_REACH},
     [OPT_QUIET] = {"quiet", NULL, IN_CHANGE},
@@ -134,6 +139,7 @@ static const struct operands {
     [MODE_RESUME] = {1, 1, "--resume wants one DOM"},
     [MODE_DISMISS] = {1, 1, "--dismiss wants one DOM or UUID"},
     [MODE_MONITOR] = {2, 2, "--monitor wants DOMID and UUID"},
+    [MODE_ANNOUNCE] = {2, UINT_MAX, "--announce wants DOMID and interfaces"},
     [MODE_HELP] = {0, 0, "--help takes no argument"},
     [MODE_VERSION] = {0, 0, "--version takes no argument"},
 };
@@ -142,9 +148,9 @@ static const struct operands {
 
 const char *options_name(unsigned i)
 {
-    /* --monitor is for our own exec only. */
+    /* --monitor and --announce are for our own exec only. */
     if (i >= OPT_MONITOR)
-        i++;
+        i += 2;
     return i < RULES ? rules[i].name : NULL;
 }
 
@@ -251,6 +257,9 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
     case OPT_AS_ROOT:
         o->as_root = true;
         return 0;
+    case OPT_NO_ANNOUNCE:
+        o->no_announce = true;
+        return 0;
     case OPT_FORCE:
         o->force = true;
         return 0;
@@ -300,6 +309,11 @@ static int take_operands(struct options *o, char *const words[], unsigned count,
     case MODE_MONITOR:
         o->monitor_domid = words[0];
         o->monitor_uuid = words[1];
+        return 0;
+    case MODE_ANNOUNCE:
+        o->announce_domid = words[0];
+        o->announce_vifs = words + 1;
+        o->announce_count = count - 1;
         return 0;
     default:
         return 0;

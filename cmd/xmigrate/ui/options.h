@@ -29,6 +29,7 @@ enum mode {
     MODE_RESUME,
     MODE_DISMISS,
     MODE_MONITOR,
+    MODE_ANNOUNCE,
     MODE_HELP,
     MODE_VERSION,
 };
@@ -53,6 +54,10 @@ struct options {
     const char *monitor_domid; /* MODE_MONITOR */
     const char *monitor_uuid;
 
+    const char *announce_domid; /* MODE_ANNOUNCE */
+    char *const *announce_vifs;
+    unsigned announce_count;
+
     unsigned lanes;
     struct decide_limits limits;
     uint64_t bandwidth_bits_per_s; /* 0: no cap */
@@ -66,6 +71,7 @@ struct options {
     const char *config_dir;
     bool insecure;
     bool as_root;
+    bool no_announce; /* MODE_LISTEN */
     bool force;
     bool json;
     enum log_level log_level;

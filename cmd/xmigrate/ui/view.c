@@ -85,9 +85,9 @@ void format_summary(const struct summary *s, char out[static VIEW_SUMMARY_BYTES]
         "  downtime       %s (predicted %s, %s to %s)\n"
         "    suspend      %s (%s)\n"
         "    last round   %s (%s)\n"
+        "%s"
         "    state        %s\n"
         "    receiver     %s\n"
-        "%s"
         "    libxl        %s (both ends)\n"
         "    hand-off     %s (%s for these four)\n"
         "  on the wire    %s\n"
@@ -97,8 +97,8 @@ void format_summary(const struct summary *s, char out[static VIEW_SUMMARY_BYTES]
         format_duration(p->high_ns, b[14]), format_duration(d->engine.suspend_ns, b[3]),
         format_duration(p->suspend_ns, b[10]),
         format_duration(d->engine.clean_ns + d->engine.last_round_ns, b[4]),
-        format_duration(p->pages_ns, b[11]), format_duration(d->engine.state_ns, b[5]),
-        format_duration(d->engine.receiver_ns, b[6]), format_disks(d->engine.disks_ns, disks),
+        format_duration(p->pages_ns, b[11]), format_disks(d->engine.disks_ns, disks),
+        format_duration(d->engine.state_ns, b[5]), format_duration(d->engine.receiver_ns, b[6]),
         format_duration(d->libxl_ns, b[7]), format_duration(d->hand_off_ns, b[8]),
         format_duration(p->receiver_ns + p->network_ns, b[12]), format_bytes(t->wire_bytes, b[9]),
         t->rounds, t->data_pages, t->zero_pages);

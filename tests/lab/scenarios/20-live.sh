@@ -107,15 +107,15 @@ scenario_pvh_live_devices() {
     vif_works B
 }
 
-# Writes take 4 s at the source, longer than the rest of the pause: what is open when the guest is
+# Writes take 3 s at the source, longer than the rest of the pause: what is open when the guest is
 # suspended must not land on top of what it has written since.
 scenario_pvh_late_write() {
     local log=$LAB_DIR/log/late_write_move
-    must A "echo 4000 >/run/disk-delay"
+    must A "echo 3000 >/run/disk-delay"
     create A g pvh memory=176 devices=1 load="mem=4 still=4 rate=250 count=1"
     listen B
     pulse A g
-    move A g --live >"$log" || exit 1
+    move A g --live "--start-timeout 30s" >"$log" || exit 1
     cat "$log"
     echo "report: $(grep -E '^ +(downtime|disks) ' "$log" | xargs)"
     lived_on B g

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/lock_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Is the open file the one of that name? */
+static bool is_named(int fd, const char *path)
+{
+    struct stat held, named;
+
+    return !fstat(fd, &held) && !stat(path, &named) && held.st_ino == named.st_ino &&
+           held.st_dev == named.st_dev;
+}
+
+int lock_file_take(const char *path, int *fd)
+{
+    for (;;) {
+        *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (*fd < 0)
+            return -errno;
+        if (flock(*fd, LOCK_EX | LOCK_NB)) {
+            const int code = errno;
+
+            if (code != EWOULDBLOCK)
+                close(*fd);
+            return -code;
+        }
+        if (is_named(*fd, path))
+            return 0;
+        close(*fd);
+    }
+}
+
+/* A child or a helper may hold what we close. So it is locked anew, by us alone. */
+void lock_file_drop(const char *path, int fd)
+{
+    close(fd);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (!flock(fd, LOCK_EX | LOCK_NB) && is_named(fd, path))
+        unlink(path);
+    close(fd);
+}

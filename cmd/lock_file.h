@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A lock (flock) on a file that is there only while somebody needs it. It is removed under its own
+ * lock, so whoever has locked it looks whether it still has its name.
+ */
+#ifndef CMD_LOCK_FILE_H
+#define CMD_LOCK_FILE_H
+
+/* Lock that file, which is made if need be. -EWOULDBLOCK when another process holds it, *fd is open
+ * then, too, to be read; any other -errno: it is not. */
+int lock_file_take(const char *path, int *fd);
+/* Close it, and remove the file unless somebody else holds it still. */
+void lock_file_drop(const char *path, int fd);
+
+#endif

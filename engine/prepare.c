@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/prepare.h"
+
+#include "base/deadline.h"
+#include "engine/out/out.h"
+
+#include <errno.h>
+#include <string.h>
+
+int prepare_begin(struct preparation *r, struct err *e)
+{
+    const struct guest_ops *g = r->guest->ops;
+
+    r->wanted = r->wanted && g->send_ahead && r->out->ops->prepare;
+    if (!r->wanted)
+        return 0;
+    r->xs = devices_open(e);
+
+    const int rc = r->xs ? devices_list(r->xs, r->guest->dom.domid, r->devices, e) : -e->code;
+
+    return rc ? rc : g->send_ahead(r->guest, r->out, e);
+}
+
+int prepare_ask(struct preparation *r, struct err *e)
+{
+    if (!r->wanted || r->limit_ns)
+        return 0;
+    r->limit_ns = deadline_in(r->span_ns);
+    log_debug(r->log, "the destination is told to build the rest of the domain");
+    return r->out->ops->prepare(r->out, e);
+}
+
+bool prepare_is_done(const struct preparation *r)
+{
+    return !r->wanted || r->is_done(r->arg);
+}
+
+int prepare_check_time(const struct preparation *r, struct err *e)
+{
+    if (!deadline_passed(r->limit_ns))
+        return 0;
+    return err_set(e, ERR_PEER, ETIMEDOUT,
+        "the destination did not get the domain's devices ready in time, so the guest was not "
+        "suspended");
+}
+
+static int refuse_change(const struct preparation *r, const char *what, struct err *e)
+{
+    return err_set(e, ERR_GUEST, ESTALE,
+        "domain %u was given other %s while the destination was prepared for it: move it again",
+        r->guest->dom.domid, what);
+}
+
+int prepare_check_unchanged(const struct preparation *r, struct err *e)
+{
+    const struct domain *then = &r->guest->dom;
+    char devices[DEVICES_TEXT_BYTES];
+    struct domain now;
+
+    if (!r->wanted)
+        return 0;
+    if (domain_read(r->guest->xen, then->domid, &now, e) ||
+        devices_list(r->xs, then->domid, devices, e))
+        return -e->code;
+    if (now.max_pages != then->max_pages || now.max_vcpu_id != then->max_vcpu_id)
+        return refuse_change(r, "limits of memory or vCPUs", e);
+    return strcmp(devices, r->devices) ? refuse_change(r, "devices", e) : 0;
+}
+
+void prepare_end(struct preparation *r)
+{
+    devices_close(r->xs);
+    r->xs = NULL;
+}

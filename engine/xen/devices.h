@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which devices the toolstack has given a domain, as its own part of xenstore says, which the guest
+ * cannot write.
+ */
+#ifndef ENGINE_XEN_DEVICES_H
+#define ENGINE_XEN_DEVICES_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct xs_handle;
+
+/* "vbd/51712 vif/0 ", in xenstore's order. What does not fit is left out. */
+enum { DEVICES_TEXT_BYTES = 4096 };
+
+/* NULL, with *e set, if xenstored cannot be reached. */
+struct xs_handle *devices_open(struct err *e);
+void devices_close(struct xs_handle *xs);
+
+int devices_list(
+    struct xs_handle *xs, uint32_t domid, char text[static DEVICES_TEXT_BYTES], struct err *e);
+
+#endif

@@ -1,0 +1,21 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Where a pause goes: the benchmark works, as many pages are left as it says, its parts are the whole,
+# and it leaves nothing behind.
+. "$E2E/lib.sh"
+
+mkdir tmp results
+export TMPDIR=$T/tmp
+must "$TOP/perf/bench-pause" --build "$B" --output results --turns 1 "100 pages scattered 2" >said
+must python3 - <<'END'
+import json
+cases = json.load(open('results/pause.json'))
+assert [(c['type'], c['pages'], c['apart'], c['lanes']) for c in cases] == \
+    [('pvh', 100, True, 2), ('pv', 100, True, 2)], cases
+for c in cases:
+    (turn,) = c['turns']
+    assert 100 <= turn['pages'] < 120, turn
+    assert 0 < turn['replay_ms'] and 0 < sum(turn['parts_ms']) <= turn['whole_ms'] + 0.1, turn
+END
+! grep -q '^failed' said || fail "$(grep '^failed' said)"
+[ -z "$(ls tmp)" ] || fail "left behind: $(ls tmp)"
