@@ -30,6 +30,7 @@ EVENTS = {'start': 'start', 'progress': 'round', 'suspending': 'suspending',
           'suspended': 'suspended', 'ready': 'ready', 'go': 'go'}
 FAULT_IN = {('a', 'supervisor'): '--live', ('a', 'helper'): '--save-domain',
             ('b', 'receiver'): '--listen', ('b', 'helper'): '--restore-domain'}
+KEPT = ('start', 'finish', 'suspend', 'empty')  # the run directory's own
 MOVE_S = 75      # a move that has not ended by then hangs
 BY_ITSELF_S = 12  # how long hosts get to settle what a dead process left
 ENDS_S = 60      # and processes to end
@@ -267,7 +268,7 @@ class Run:
             raise Failed(f'processes are left: {left}')
         for host in (self.pair.a, self.pair.b):
             # Locks stay, and what a monitor said.
-            files = {n for n in os.listdir(host.run_dir) if n not in ('finish', 'suspend')
+            files = {n for n in os.listdir(host.run_dir) if n not in KEPT
                      and not n.startswith(('domain-', 'monitor-'))}
             if files:
                 raise Failed(f'files are left in the run directory of {host.name}: {files}')

@@ -114,7 +114,7 @@ class Pair:
         return found
 
     def who(self, side, role, main_pid):
-        """The pids of a process by what it is; main_pid: the supervisor's or acceptor's."""
+        """The pids of a process by what it is; main_pid: the supervisor's or listener's."""
         found = []
         for pid, _, host, words in self.processes():
             text = ' '.join(words)
@@ -128,7 +128,8 @@ class Pair:
                     'supervisor' if pid == main_pid else 'rescuer')
             else:
                 is_role = '--listen' in text and role == (
-                    'acceptor' if pid == main_pid else 'receiver')
+                    'listener' if pid == main_pid else
+                    'acceptor' if is_confined(pid) else 'receiver')
             if is_role:
                 found.append(pid)
         return found
@@ -138,6 +139,15 @@ class Pair:
         self.b.stop()
         for pid, *_ in self.processes():
             kill(pid, signal.SIGKILL)
+
+
+def is_confined(pid):
+    """An acceptor or a relay, which have given up their rights."""
+    try:
+        with open(f'/proc/{pid}/status') as f:
+            return not any(line.split()[1] == '0' for line in f if line.startswith('Uid:'))
+    except OSError:
+        return False
 
 
 def kill(pid, how):

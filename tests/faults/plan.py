@@ -15,7 +15,7 @@ GUESTS = {
     'pvh': ('--type', 'pvh'),
 }
 SOURCE = ('supervisor', 'rescuer', 'helper')
-DESTINATION = ('acceptor', 'receiver', 'helper')
+DESTINATION = ('listener', 'acceptor', 'receiver', 'helper')
 
 # Of system calls, those in which a process can be struck; of libxl and Xen, those that can fail.
 CALLS = ('any', 'write', 'read', 'poll', 'fsync', 'rename', 'open')

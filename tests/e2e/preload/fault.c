@@ -346,6 +346,14 @@ int ioctl(int fd, unsigned long request, ...)
     return rc;
 }
 
+/* Who gives up his rights (acceptor, relay) may make none of our calls any more. */
+int setresuid(uid_t real, uid_t effective, uid_t saved)
+{
+    fault.on = fault.by_name = false;
+    fault.opens = NULL;
+    return REAL(setresuid)(real, effective, saved);
+}
+
 /* libxl's, by registers and stack: none has more arguments. */
 #define LIBXL(name)                                                                                \
     int name(long a, long b, long c, long d, long e, long f, long g, long h);                      \
