@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -113,6 +114,13 @@ void device_model_close(struct device_model *m)
     if (m->sock >= 0)
         close(m->sock);
     m->sock = -1;
+}
+
+bool device_model_is_gone(const struct device_model *m)
+{
+    struct pollfd p = {.fd = m->sock};
+
+    return m->sock >= 0 && poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR);
 }
 
 int device_model_is_paused(struct device_model *m, bool *paused, struct err *e)

@@ -30,6 +30,9 @@ struct device_model {
 int device_model_open(struct device_model *m, uint32_t domid, struct err *e);
 void device_model_close(struct device_model *m);
 
+/* It was there and is no more: it has died. */
+bool device_model_is_gone(const struct device_model *m);
+
 /* Stopped, as libxl leaves it when it has saved its state. */
 int device_model_is_paused(struct device_model *m, bool *paused, struct err *e);
 /* Run on, and take its disks back. */

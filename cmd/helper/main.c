@@ -94,6 +94,11 @@ static int suspend_guest(void *arg, struct err *e)
     bool pending;
     int rc;
 
+    /* A vCPU that waits for it would not stop, and libxl could not save it. */
+    if (device_model_is_gone(&h->device_model))
+        return err_set(e, ERR_GUEST, EPIPE,
+            "the device model (QEMU) of domain %u has died: the guest is not asked to suspend",
+            h->args.domid);
     domain_lock_note_asked(&h->lock, true);
     if (by_us) {
         rc = ask_guest(h, &pending, e);

@@ -64,6 +64,6 @@ hvm_guest a g
 moving a g --bandwidth 200M
 must "$X" dm a g die
 ended 3
-grep -q 'device model' "$T/moving.err" || fail "nobody said why: $(cat "$T/moving.err")"
+grep -q 'has died: the guest is not asked to suspend' "$T/moving.err" || fail "nobody said why: $(cat "$T/moving.err")"
 state_is a g running
 logdirty_is a g off

@@ -34,8 +34,8 @@ enum terms {
 };
 
 /* libxl 4.17's libxl_domain_config, without what reaches the host (devices, ports, other domains,
- * labels, files and programs that libxl opens as root) and without HVM's. What is below a field
- * that is here may come with it; an array's elements have its name. */
+ * labels, files and programs that libxl opens as root) and of HVM's what QEMU opens. What is below
+ * a field that is here may come with it; an array's elements have its name. */
 static const struct field {
     const char *name;
     enum terms terms;
