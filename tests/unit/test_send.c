@@ -417,7 +417,8 @@ static enum control_type hear(void)
 
     do {
         type = hear_one();
-    } while (type == CONTROL_PING || type == CONTROL_LIBXL_DATA);
+    } while (type == CONTROL_PING || type == CONTROL_LIBXL_DATA ||
+             type == CONTROL_SUSPENDED);
     return type;
 }
 

@@ -236,7 +236,7 @@ static enum control_type hear_but_data(struct peer *p)
 {
     enum control_type type;
 
-    while ((type = hear(p)) == CONTROL_LIBXL_DATA)
+    while ((type = hear(p)) == CONTROL_LIBXL_DATA || type == CONTROL_SUSPENDED)
         ;
     return type;
 }
