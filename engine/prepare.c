@@ -37,7 +37,7 @@ bool prepare_is_done(const struct preparation *r)
 
 int prepare_check_time(const struct preparation *r, struct err *e)
 {
-    if (!deadline_passed(r->limit_ns))
+    if (prepare_is_done(r) || !deadline_passed(r->limit_ns))
         return 0;
     return err_set(e, ERR_PEER, ETIMEDOUT,
         "the destination did not get the domain's devices ready in time, so the guest was not "

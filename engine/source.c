@@ -27,11 +27,6 @@ _Static_assert(
 enum { SETTLE_TRIES = 8 };
 #define SETTLE_PAUSE_NS (50 * NS_PER_MS)
 
-/* Before the suspend: how long what was sent may wait for the network, and how often that is asked.
- */
-#define UNSENT_LIMIT_NS (2 * NS_PER_S)
-#define UNSENT_POLL_NS  NS_PER_MS
-
 /* How long the backends of the guest's disks may take to answer, once it is suspended. */
 #define DRAIN_LIMIT_NS (10 * NS_PER_S)
 
@@ -244,9 +239,10 @@ static int live_send(
 {
     struct source *s = arg;
     const struct precopy *p = &s->precopy;
-    const bool last = p->stats.rounds && decision_ends_with_round(&p->decision, &p->limits);
-    int rc = last ? prepare_ask(&s->preparation, e) : 0;
+    int rc = 0;
 
+    if (p->stats.rounds && decision_ends_with_round(&p->decision, &p->limits))
+        rc = prepare_ask(&s->preparation, e);
     if (rc)
         return rc;
     pending_begin_round(&s->pending, plan->keep_repeats);
@@ -291,14 +287,9 @@ static int live_leave(void *arg, bool *may, struct err *e)
     int rc = prepare_ask(&s->preparation, e);
 
     *may = prepare_is_done(r);
-    if (*may)
-        return rc;
-    while (!rc && !prepare_is_done(r) && !deadline_passed(until_ns)) {
+    while (!rc && !prepare_is_done(r) && !deadline_passed(until_ns))
         rc = live_wait(s, deadline_in(PREPARE_POLL_NS), e);
-        if (!rc)
-            rc = prepare_check_time(r, e);
-    }
-    return rc;
+    return rc ? rc : prepare_check_time(r, e);
 }
 
 static int live_cpu(void *arg, uint64_t *cpu_ns, struct err *e)
@@ -327,21 +318,6 @@ static int live_cap(void *arg, unsigned percent, struct err *e)
     return t->cap(t->arg, percent, e);
 }
 
-static void report_decision(const struct source *s)
-{
-    const struct precopy *p = &s->precopy;
-    struct decision_report r = {
-        .round = s->round.round,
-        .action = p->decision.action,
-        .reason = p->decision.reason,
-        .now = p->decision.now,
-        .next = p->decision.next,
-    };
-
-    decision_words(&p->stats, &p->limits, &p->decision, r.words);
-    s->p->report->decision(s->p->report->arg, &r);
-}
-
 static void live_decided(void *arg, const struct precopy *p)
 {
     struct source *s = arg;
@@ -353,7 +329,7 @@ static void live_decided(void *arg, const struct precopy *p)
         s->round.predicted_downtime_ns = p->decision.now.whole_ns;
         report_round(s);
     }
-    report_decision(s);
+    report_the_decision(s->p->report, s->round.round, p);
 }
 
 static int64_t live_now(void *arg)
@@ -441,18 +417,6 @@ static void explain_suspend(struct source *s, struct err *e)
     *e = (struct err)ERR_INIT;
     err_set(e, ERR_LOCAL, EIO,
         "the guest suspended, but libxl could not stop its device model (QEMU) and save its state");
-}
-
-/* On a long link a round may end half a second before its pages have left this host. The last pages
- * queue behind them: better while the guest runs. */
-static void await_network(const struct source *s)
-{
-    const struct out_ops *ops = s->out->ops;
-    const int64_t deadline_ns = deadline_in(UNSENT_LIMIT_NS);
-
-    while (ops->unsent_bytes && ops->unsent_bytes(s->out) && !deadline_passed(deadline_ns) &&
-           !cancel_is_fired(s->p->cancel))
-        sleep_until_ns(deadline_in(UNSENT_POLL_NS));
 }
 
 static int suspend_guest(struct source *s, const char *reason, struct err *e)
@@ -591,7 +555,7 @@ static int tell_story(struct source *s, struct err *e)
     if (!rc && p->live)
         rc = send_live_rounds(s, e);
     if (!rc && p->live)
-        await_network(s);
+        out_await_sent(s->out, s->p->cancel);
     if (!rc)
         rc = suspend_guest(s, p->live ? reason_name(s->precopy.decision.reason) : "offline", e);
     if (!rc)

@@ -3,6 +3,9 @@
 
 #include "base/bitmap.h"
 
+#define UNSENT_LIMIT_NS (2 * NS_PER_S)
+#define UNSENT_POLL_NS  NS_PER_MS
+
 unsigned round_job_filter(const struct round_job *job, uint64_t *pfns, unsigned count)
 {
     unsigned left = 0;
@@ -13,4 +16,13 @@ unsigned round_job_filter(const struct round_job *job, uint64_t *pfns, unsigned 
         if (!bitmap_test_shared(job->skip, pfns[i]))
             pfns[left++] = pfns[i];
     return left;
+}
+
+void out_await_sent(const struct out *out, const struct cancel *cancel)
+{
+    const int64_t deadline_ns = deadline_in(UNSENT_LIMIT_NS);
+
+    while (out->ops->unsent_bytes && out->ops->unsent_bytes(out) && !deadline_passed(deadline_ns) &&
+           !cancel_is_fired(cancel))
+        sleep_until_ns(deadline_in(UNSENT_POLL_NS));
 }

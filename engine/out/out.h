@@ -11,6 +11,7 @@
 #ifndef ENGINE_OUT_OUT_H
 #define ENGINE_OUT_OUT_H
 
+#include "base/cancel.h"
 #include "base/deadline.h"
 #include "base/err.h"
 #include "engine/arrival.h"
@@ -100,6 +101,10 @@ enum { OUT_MAX_PARTS = 4 };
 struct out {
     const struct out_ops *ops;
 };
+
+/* On a long link a round may end half a second before its pages have left this host. The last pages
+ * queue behind them: better while the guest runs. */
+void out_await_sent(const struct out *out, const struct cancel *cancel);
 
 /* Drop what the job says to skip from pfns. Returns how many stay. */
 unsigned round_job_filter(const struct round_job *job, uint64_t *pfns, unsigned count);
