@@ -78,6 +78,10 @@ static int check_config(struct xl *xl, const struct policy *policy,
     if (strcmp(uuid, offer->uuid) || strcmp(a->config.c_info.name, offer->name))
         return err_set(e, ERR_PEER, EBADMSG,
             "the offer and the configuration in it speak of different domains");
+    /* A number in the source's FLASK policy, which libxl gives every guest; here it may be another
+     * label. */
+    if (!policy_allows(policy, "c_info.ssidref"))
+        a->config.c_info.ssidref = 0;
     rc = xl_config_check_movable(&a->config, e);
     if (!rc)
         rc = check_policy(xl, policy, offer->name, &a->config, e);

@@ -61,7 +61,6 @@ ASKS = {
     "irqs": config(irqs=[5]),
     "dtdevs": {**config(), "dtdevs": [{"path": "/x"}]},
     "p9s": {**config(), "p9s": [{"tag": "t", "path": "/", "security_model": "none"}]},
-    "vtpms": {**config(), "vtpms": [{"backend_domname": "x"}]},
     "vdispls": {**config(), "vdispls": [{"backend_domname": "x"}]},
     "channels": {**config(), "channels": [{"connection.socket": {"path": "/s"}}]},
     "usbctrls": {**config(), "usbctrls": [{"type": "pv"}]},
@@ -207,7 +206,8 @@ def run(case, port):
             "offer-huge-memory": offer(config=json.dumps(config(max_memkb=1 << 40,
                                                                 target_memkb=1 << 40))),
             "offer-vnuma": offer(config=json.dumps(config(vnuma_nodes=[{"memkb": 65536}]))),
-            "offer-hvm": offer(config=json.dumps(config()).replace("pvh", "hvm")),
+            "offer-stub-domain": offer(config=json.dumps(config(device_model_stubdomain=True))
+                                       .replace("pvh", "hvm")),
             "offer-pci": offer(config=json.dumps({**config(), "pcidevs": [{"dev": 1}]})),
         }[case])
     elif case.startswith("asks-"):

@@ -55,7 +55,7 @@ must_say "runs already" "$X" host a --mem 64M
 must_say "has no domain 7" "$X" verify a 7
 usage "create takes no --size" "$X" create a --size 3
 usage "create takes no extra" "$X" create a extra
-usage "--type hvm: it takes pv, pv32 or pvh" "$X" create a --type hvm
+usage "--type vm: it takes pv, pv32, pvh or hvm" "$X" create a --type vm
 for bad in 5 4K 1028K1 513G; do
     usage "--memory $bad: it takes 1M to 512G, a multiple of 4K" "$X" create a --memory $bad
 done

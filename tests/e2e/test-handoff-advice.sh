@@ -11,7 +11,7 @@ runs() {
 }
 FAULT_IN=--listen FAULT='fsync:"taken":sleep=12' listen b
 guest a g --type pvh --dirty 500
-xm a --live "127.0.0.1:$port" g --silent-timeout 6s >move 2>&1
+xm a --live "127.0.0.1:$port" g --silent-timeout 6s --start-timeout 30s >move 2>&1
 [ $? -eq 4 ] || fail "not in doubt: $(tail -n 3 move)"
 on a "$B/xmigrate" --recover >recover 2>&1
 [ $? -eq 4 ] || fail "--recover guessed: $(cat recover)"

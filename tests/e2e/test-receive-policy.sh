@@ -58,7 +58,6 @@ iomem b_info.iomem
 ioports b_info.ioports
 irqs b_info.irqs
 p9s p9s
-vtpms vtpms
 vdispls vdispls
 channels channels
 usbctrls usbctrls
