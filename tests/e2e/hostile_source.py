@@ -206,7 +206,7 @@ def run(case, port):
             "offer-huge-memory": offer(config=json.dumps(config(max_memkb=1 << 40,
                                                                 target_memkb=1 << 40))),
             "offer-vnuma": offer(config=json.dumps(config(vnuma_nodes=[{"memkb": 65536}]))),
-            "offer-stub-domain": offer(config=json.dumps(config(device_model_stubdomain=True))
+            "offer-stub-domain": offer(config=json.dumps(config(device_model_stubdomain="True"))
                                        .replace("pvh", "hvm")),
             "offer-pci": offer(config=json.dumps({**config(), "pcidevs": [{"dev": 1}]})),
         }[case])

@@ -48,7 +48,7 @@ must "$X" destroy b g
 refused turns 'X86_PV_P2M_FRAMES names more than'
 costs_at_most 16 '2^32 frames, at two places in turn'
 refused spread 'its maximum here is too small, or the source sends what the guest does not have'
-costs_at_most 16 '2^32 frames, each in an extent of its own'
+costs_at_most 18 '2^32 frames, each in an extent of its own'
 
 refused beyond 'names a frame beyond the guest'
 refused cr3-plain "a vCPU's page table (cr3) is at frame"
