@@ -28,8 +28,8 @@ struct domain {
 /* ERR_LOCAL, -ESRCH when it does not exist (any more). */
 int domain_read(struct xen *x, uint32_t domid, struct domain *d, struct err *e);
 
-/* Why a move that failed could not but fail: if the guest has rebooted, powered off, crashed or is no
- * more, *e becomes that, an ERR_GUEST. Otherwise nothing is changed. */
+/* Why a move that failed could not but fail: if the guest has rebooted, powered off, crashed or is
+ * no more, *e becomes that, an ERR_GUEST. Otherwise nothing is changed. */
 void domain_explain_end(struct xen *x, uint32_t domid, struct err *e);
 
 /* How many pages it may have. */
@@ -41,5 +41,8 @@ int domain_check_running(struct xen *x, uint32_t domid, uint64_t *cpu_ns, struct
 
 /* ERR_GUEST unless it is shut down with reason suspend, saying what it is instead. */
 int domain_check_suspended(struct xen *x, uint32_t domid, struct err *e);
+
+/* For a domain that is being built: ERR_LOCAL if it would run as soon as it has a vCPU. */
+int domain_check_paused(struct xen *x, uint32_t domid, struct err *e);
 
 #endif
