@@ -14,7 +14,8 @@ assert [(c['type'], c['pages'], c['apart'], c['lanes']) for c in cases] == \
     [('pvh', 100, True, 2), ('pv', 100, True, 2)], cases
 for c in cases:
     (turn,) = c['turns']
-    assert 100 <= turn['pages'] < 120, turn
+    # A PVH guest is sent once more while the destination gets ready: less is left of it.
+    assert (100 if c['type'] == 'pv' else 1) <= turn['pages'] < 120, turn
     assert 0 < turn['replay_ms'] and 0 < sum(turn['parts_ms']) <= turn['whole_ms'] + 0.1, turn
 END
 ! grep -q '^failed' said || fail "$(grep '^failed' said)"
