@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* CRC-32C (Castagnoli, as in iSCSI), with the CPU's instruction where it has one. Begin with 0, go on
- * with what came out. */
+/* CRC-32C (Castagnoli, as in iSCSI), with the CPU's instruction where it has one. The first crc is
+ * 0, then what the call before returned. */
 #ifndef BASE_CRC32C_H
 #define BASE_CRC32C_H
 

@@ -7,7 +7,6 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <string.h>
 
 #define CLIENT_LABEL "xmigrate lane client"
 #define SERVER_LABEL "xmigrate lane server"

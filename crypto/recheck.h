@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A peer that another process of ours has met in a handshake, and that is less trusted than this
- * one: is it a peer that this host trusts? Its key is looked up, and its name and rights taken from our
- * own list. Whether a CA vouches for a key only the handshake can tell; then its word is taken.
+ * For a process that did not see the handshake and does not rely on the one that did (a relay):
+ * does this host trust that peer? Its key is looked up, and its name and rights are taken from our
+ * own list. Only the handshake can tell whether a CA vouches for a key; for that the relay's word
+ * is taken.
  */
 #ifndef CRYPTO_RECHECK_H
 #define CRYPTO_RECHECK_H

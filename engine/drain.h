@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * No write of the guest may land here once it runs there. When it wakes it issues its unanswered
- * requests again, and writes more; what a backend here still has in hand of the old ones would come
- * after that. So before the guest is given away every backend here has answered everything, and
- * what it left in the page cache (a file, QEMU) is written out.
+ * Nothing of the guest's may be written to its disks from this host once it runs on the other. When
+ * it wakes it issues its unanswered requests again, and writes more; an old request that a backend
+ * here still holds would overwrite that. So before the guest is given away every backend here has
+ * answered everything, and what it left in the page cache (a file, QEMU) is written out.
  *
  * A thread of its own waits for that, beside the last round. While the guest runs it writes out
  * what has gathered, now and then, so that little is left for the pause; while the guest suspends

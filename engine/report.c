@@ -3,7 +3,8 @@
 
 #include "sched/precopy.h"
 
-void report_the_decision(const struct report_ops *report, unsigned round, const struct precopy *p)
+void report_precopy_decision(
+    const struct report_ops *report, unsigned round, const struct precopy *p)
 {
     struct decision_report r = {
         .round = round,

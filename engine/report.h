@@ -107,8 +107,10 @@ struct report_ops {
     void *arg;
 };
 
-/* What the round loop decided after that round. */
 struct precopy;
-void report_the_decision(const struct report_ops *report, unsigned round, const struct precopy *p);
+
+/* What the round loop decided after that round. */
+void report_precopy_decision(
+    const struct report_ops *report, unsigned round, const struct precopy *p);
 
 #endif

@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define PROGRESS_EVERY_NS (200 * NS_PER_MS)
 
@@ -329,7 +328,7 @@ static void live_decided(void *arg, const struct precopy *p)
         s->round.predicted_downtime_ns = p->decision.now.whole_ns;
         report_round(s);
     }
-    report_the_decision(s->p->report, s->round.round, p);
+    report_precopy_decision(s->p->report, s->round.round, p);
 }
 
 static int64_t live_now(void *arg)
@@ -407,18 +406,6 @@ static int send_live_rounds(struct source *s, struct err *e)
 
 /* ---- the pause ---- */
 
-/* libxl says yes or no: the vCPUs may have stopped, and the device model not. */
-static void explain_suspend(struct source *s, struct err *e)
-{
-    struct err none = ERR_INIT;
-
-    if (e->code != ETIMEDOUT || domain_check_suspended(&s->xen, s->p->domid, &none))
-        return;
-    *e = (struct err)ERR_INIT;
-    err_set(e, ERR_LOCAL, EIO,
-        "the guest suspended, but libxl could not stop its device model (QEMU) and save its state");
-}
-
 static int suspend_guest(struct source *s, const char *reason, struct err *e)
 {
     const struct source_toolstack *t = s->p->toolstack;
@@ -429,13 +416,10 @@ static int suspend_guest(struct source *s, const char *reason, struct err *e)
         return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
     s->total->predicted = s->precopy.decision.now;
     r->suspending(r->arg, reason, s->precopy.decision.now.whole_ns);
-
     drain_suspending(s->drain);
 
     int rc = t->suspend(t->arg, e);
 
-    if (rc)
-        explain_suspend(s, e);
     if (!rc)
         rc = domain_check_suspended(&s->xen, s->p->domid, e);
     if (rc)

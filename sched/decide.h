@@ -66,7 +66,9 @@ struct prediction {
     int64_t suspend_ns, clean_ns, pages_ns, state_ns, receiver_ns, network_ns;
     int64_t whole_ns;        /* their sum; INT64_MAX when no speed is known and pages are left */
     int64_t low_ns, high_ns; /* it should lie between these */
-    int64_t careful_ns;      /* the same as high_ns, but for what no round can shorten */
+    /* high_ns, with less allowed for the parts that no further round can shorten: what decides
+     * whether another one is worth it. */
+    int64_t careful_ns;
 };
 
 /* The FINAL CLEAN and the pages: what the last round takes. */

@@ -23,7 +23,7 @@ enum control_type {
     CONTROL_FAILED = 9,     /* JSON: class, side, text; the sender's copy is gone */
     CONTROL_PING = 10,      /* empty */
     CONTROL_ABORT = 11,     /* JSON: class, side, text; the source gave up */
-    CONTROL_LIBXL_END = 12, /* empty: no more LIBXL_DATA */
+    CONTROL_LIBXL_END = 12, /* empty: no more LIBXL_DATA, with a device model */
     CONTROL_HEARD = 13,     /* empty: what STARTED or FAILED told is on the source's disk */
     CONTROL_ASK = 14,       /* JSON: what became of a session? instead of OFFER */
     CONTROL_ANSWER = 15,    /* JSON */

@@ -10,8 +10,6 @@
 #include "base/limits.h"
 #include "transport/channel.h"
 
-#include <stdbool.h>
-
 enum record_type {
     RECORD_HEAD = 0x01,
     RECORD_STATE = 0x02,

@@ -2,8 +2,8 @@
 #include "transport/trunk.h"
 
 #include "base/bytes.h"
+#include "base/codec.h"
 #include "base/deadline.h"
-#include "transport/pages.h"
 #include "transport/v3.h"
 
 #include <errno.h>

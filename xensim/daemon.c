@@ -8,7 +8,6 @@
 #include "xensim/qmp.h"
 #include "xensim/usage.h"
 
-#include "base/deadline.h"
 #include "base/units.h"
 
 #include <errno.h>

@@ -2,7 +2,6 @@
 #include "xensim/usage.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 
 static const struct option host_options[] = {

@@ -36,37 +36,34 @@ void handoff_advice(const struct journal_record *s, uint32_t domid, char text[st
     }
 }
 
+/* What ends each of them; %s: the UUID. */
+#define DISMISS "; when nothing is left there, xmigrate --dismiss %s here forgets this"
+
 void handoff_history(const struct journal_record *s, char text[static ADVICE_BYTES])
 {
     switch (s->state) {
     case HANDOFF_STARTED:
         snprintf(text, ADVICE_BYTES,
             "\"%s\" came from %s and was started here: what is left of it there must be destroyed "
-            "(xmigrate --resolve there); when nothing is left there, xmigrate --dismiss %s here "
-            "forgets this",
+            "(xmigrate --resolve there)" DISMISS,
             s->name, s->peer, s->uuid);
         break;
     case HANDOFF_ENDED:
         snprintf(text, ADVICE_BYTES,
             "\"%s\" came from %s, ran here, or may have, and is no more: what is left of it there "
-            "must be destroyed (xmigrate --resolve there); when nothing is left there, xmigrate "
-            "--dismiss %s here "
-            "forgets this",
+            "must be destroyed (xmigrate --resolve there)" DISMISS,
             s->name, s->peer, s->uuid);
         break;
     case HANDOFF_MOVED_ON:
         snprintf(text, ADVICE_BYTES,
             "\"%s\" came from %s, ran here and moved on to %s: what is left of it there must be "
-            "destroyed (xmigrate --resolve there); when nothing is left there, xmigrate --dismiss "
-            "%s here forgets "
-            "this",
+            "destroyed (xmigrate --resolve there)" DISMISS,
             s->name, s->peer, s->moved_to, s->uuid);
         break;
     default:
         snprintf(text, ADVICE_BYTES,
             "\"%s\" from %s never ran here and never will: if it is still suspended there, "
-            "xmigrate --resolve there lets it run on; if nothing is left there, xmigrate --dismiss "
-            "%s here forgets this",
+            "xmigrate --resolve there lets it run on" DISMISS,
             s->name, s->peer, s->uuid);
         break;
     }

@@ -35,7 +35,7 @@ enum handoff_state {
 
 enum handoff_event {
     /* The source's supervisor. */
-    HANDOFF_READY_CAME,   /* READY, and our engine has ended, which resumes nothing any more */
+    HANDOFF_READY_CAME,   /* READY, and our engine has ended and will not resume it */
     HANDOFF_GO_UNSENT,    /* something between READY and GO failed: GO was not sent */
     HANDOFF_STARTED_CAME, /* STARTED, or the answer that it was started there, whatever came then */
     HANDOFF_FAILED_CAME,  /* FAILED, or the answer GONE */

@@ -25,6 +25,7 @@
 #include "engine/in/plain.h"
 #include "engine/out/plain.h"
 #include "engine/source.h"
+#include "engine/xen/domain.h"
 #include "engine/xen/rescue.h"
 #include "engine/xen/suspend.h"
 
@@ -87,6 +88,19 @@ static int ask_guest(struct helper *h, bool *pending, struct err *e)
               : suspend_ask(&h->suspend, &h->xen, &h->cancel, deadline_in(limit_ns), pending, e);
 }
 
+/* libxl only says that it failed: the vCPUs may have stopped, and the device model not. */
+static int suspend_by_libxl(struct helper *h, struct err *e)
+{
+    struct err none = ERR_INIT;
+    const int rc = toolstack_suspend(&h->toolstack, e);
+
+    if (rc != -ETIMEDOUT || domain_check_suspended(&h->xen, h->args.domid, &none))
+        return rc;
+    *e = (struct err)ERR_INIT;
+    return err_set(e, ERR_LOCAL, EIO,
+        "the guest suspended, but libxl could not stop its device model (QEMU) and save its state");
+}
+
 static int suspend_guest(void *arg, struct err *e)
 {
     struct helper *h = arg;
@@ -103,7 +117,7 @@ static int suspend_guest(void *arg, struct err *e)
     if (by_us) {
         rc = ask_guest(h, &pending, e);
     } else {
-        rc = toolstack_suspend(&h->toolstack, e);
+        rc = suspend_by_libxl(h, e);
         pending = rc != 0; /* for all we know */
     }
     if (!pending)

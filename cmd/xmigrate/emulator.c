@@ -18,8 +18,6 @@
 
 enum { SAID_BYTES = 128 };
 
-extern char **environ;
-
 bool emulator_read_version(const char *said, struct device_model_version *v)
 {
     const char *at = strstr(said, "version ");

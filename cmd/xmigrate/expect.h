@@ -3,12 +3,14 @@
  * What the parts of a pause that no round can measure are expected to take, from what earlier
  * migrations took (history.h), and what is assumed before there were any. Three are remembered:
  *
- *   suspend   sending: a guest, from the request until it stands still; by guest, type and vCPUs
- *   finish    receiving: a domain, from the last byte until it runs, but for the wait for GO; by
- * the host that it came from and its kinds of devices. ACCEPT tells the source. start     sending:
- * all from the last byte until STARTED came, but for the network's round trips; by the host that it
- * went to and its kinds of devices. Where there is one, it is better than what ACCEPT says, because
- * it has this host's part of the hand-off in it.
+ * - suspend, sending: a guest, from the request until it stands still; by guest, type and vCPUs.
+ *
+ * - finish, receiving: a domain, from the last byte until it runs, without the wait for GO; by the
+ *   host that it came from and its kinds of devices. ACCEPT tells the source.
+ *
+ * - start, sending: all from the last byte until STARTED came, without the network's round trips;
+ *   by the host that it went to and its kinds of devices. Where there is one, it is better than
+ *   what ACCEPT says, because it includes this host's part of the hand-off.
  */
 #ifndef CMD_XMIGRATE_EXPECT_H
 #define CMD_XMIGRATE_EXPECT_H

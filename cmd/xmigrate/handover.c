@@ -80,7 +80,6 @@ static int rename_own(void *arg, struct err *e)
 static int check_limit(void *arg, struct err *e)
 {
     struct receive *r = arg;
-
     char took[UNITS_TEXT_BYTES];
 
     if (boottime_ns() <= r->start_limit_ns)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How long earlier migrations took on this host: in the run directory, a file for each thing
- * measured, with lines of "WHO KIND NANOSECONDS". What they stand for says expect.h, their only
- * user.
+ * measured, with lines of "WHO KIND NANOSECONDS". expect.h, the only user, says what they stand
+ * for.
  *
  * What was seen with the same WHO counts; if nothing was, what was seen of that KIND; and before
  * that, what the caller thinks. The more was seen, the narrower is the estimate.

@@ -5,7 +5,6 @@
 #include "base/deadline.h"
 #include "base/io.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/if_packet.h>
@@ -15,6 +14,7 @@
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -54,8 +54,9 @@ static bool is_bridge(int sock, const char *name)
 
 int rarp_send(const char *bridge, const uint8_t mac[static RARP_MAC_BYTES], struct err *e)
 {
-    struct sockaddr_ll to = {
-        .sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(bridge), .sll_halen = 6};
+    struct sockaddr_ll to = {.sll_family = AF_PACKET,
+        .sll_ifindex = (int)if_nametoindex(bridge),
+        .sll_halen = RARP_MAC_BYTES};
     uint8_t frame[RARP_FRAME_BYTES];
     int rc = 0;
     const int sock = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

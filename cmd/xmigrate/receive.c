@@ -49,9 +49,9 @@ static int begin_state(struct receive *r, struct err *e)
 
 static int make_secrets(struct receive *r, struct err *e)
 {
-    r->accept.lanes = r->in.offer.lanes < MAX_LANES ? r->in.offer.lanes : MAX_LANES;
     const struct expect_guest guest = receive_expected(r);
 
+    r->accept.lanes = r->in.offer.lanes < MAX_LANES ? r->in.offer.lanes : MAX_LANES;
     r->accept.early = r->admission.early;
     r->accept.finish = expect_finish(&guest);
     if (journal_id(r->accept.journal, e))

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 /* How often to ask while a process there still has the guest in hand. */
 #define ASK_EVERY_NS       (500 * NS_PER_MS)

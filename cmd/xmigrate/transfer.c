@@ -2,13 +2,10 @@
 #include "cmd/xmigrate/transfer.h"
 
 #include "base/deadline.h"
-#include "base/io.h"
 #include "base/units.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -236,8 +233,8 @@ static int end_operation_late(struct transfer *t)
     return 0;
 }
 
-/* Our engine has ended well, so it resumes nothing any more; and has libxl, where more comes of it?
- */
+/* The engine has ended well, so it will not resume the guest; and so has libxl, if there is a
+ * device model whose state it saves. */
 static bool is_through(const struct transfer *t)
 {
     return t->op.done && (!t->whole_stream || t->stream_ended);

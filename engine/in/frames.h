@@ -56,9 +56,10 @@ struct frames {
     uint64_t max_pages;   /* that Xen lets the domain have */
     struct extent_map map;
     size_t populated_bytes, group_of_bytes, groups_bytes;
-    /* A bitmap, EXTENT_WORDS for each slot. Like the next two it costs what is written. */
+    /* A bitmap, EXTENT_WORDS for each slot. Like absent, group_of and groups it takes memory only
+     * where it is written. */
     _Atomic uint64_t *populated;
-    /* A bitmap like populated, of frames that are. Changed under the extent's lock. */
+    /* The same, of populated frames. Changed under the extent's lock. */
     _Atomic uint64_t *absent;
     atomic_uint_fast64_t absent_pages;
     uint32_t *group_of; /* PV only: EXTENT_GROUPS for each slot; index in groups + 1, 0: none */

@@ -7,7 +7,6 @@
 
 #include "base/deadline.h"
 #include "engine/in/place.h"
-#include "transport/pages.h"
 #include "transport/record.h"
 #include "transport/v3_stream.h"
 

@@ -7,7 +7,6 @@
 #include "engine/allocations.h"
 
 #include <errno.h>
-#include <string.h>
 
 _Static_assert((int)BATCH_PAGES <= (int)PAGES_MAX_ENTRIES, "a batch fits into one PAGES record");
 

@@ -8,7 +8,6 @@
 
 #include "base/err.h"
 
-#include <stddef.h>
 #include <stdint.h>
 
 struct xs_handle;

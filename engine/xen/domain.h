@@ -28,8 +28,8 @@ struct domain {
 /* ERR_LOCAL, -ESRCH when it does not exist (any more). */
 int domain_read(struct xen *x, uint32_t domid, struct domain *d, struct err *e);
 
-/* Why a move that failed could not but fail: if the guest has rebooted, powered off, crashed or is
- * no more, *e becomes that, an ERR_GUEST. Otherwise nothing is changed. */
+/* For a move that failed: if the guest has rebooted, powered off, crashed or is no more, *e becomes
+ * that, an ERR_GUEST. Otherwise nothing is changed. */
 void domain_explain_end(struct xen *x, uint32_t domid, struct err *e);
 
 /* How many pages it may have. */

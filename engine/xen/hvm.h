@@ -11,10 +11,11 @@
 
 #include <stdint.h>
 
-/* The domain must stand still. */
 /* Refuses a guest with more populate-on-demand entries than memory behind them: reading it all
  * would crash it. */
 int hvm_check_pod(struct xen *x, uint32_t domid, struct err *e);
+
+/* The domain must stand still. */
 int hvm_context_read(struct xen *x, uint32_t domid, struct blob *context, struct err *e);
 int hvm_context_set(struct xen *x, uint32_t domid, const struct blob *context, struct err *e);
 

@@ -5,7 +5,6 @@
  * thread (fake_libxl.h), the helper by a process of its own where it matters that it is one.
  */
 #include "base/deadline.h"
-#include "base/io.h"
 #include "cmd/xmigrate/libxl/operation.h"
 #include "tests/unit/fake_libxl.h"
 
@@ -84,8 +83,10 @@ static int give_job(void *arg, struct link_job *job, int *lock_fd, struct err *e
 
     if (s->no_job)
         return err_set(e, ERR_LOCAL, ESRCH, "no job for it");
-    *job = (struct link_job){
-        .role = LINK_SOURCE, .domid = 7, .lanes = 3, .suspend_limit_ns = s->helper_suspends ? 1 : 0};
+    *job = (struct link_job){.role = LINK_SOURCE,
+        .domid = 7,
+        .lanes = 3,
+        .suspend_limit_ns = s->helper_suspends ? 1 : 0};
     *lock_fd = STDIN_FILENO;
     return 0;
 }
@@ -148,8 +149,7 @@ static struct stage *prepare(void (*play)(struct xl_async *))
     s->log = (struct log){LOG_INFO, note_warning, s};
     s->op.log = &s->log;
     s->op.silent_ns = LIMIT_NS;
-    s->op.patience = (struct operation_patience){
-        LIMIT_NS, SHORT_NS, SHORT_NS, LIMIT_NS, LIMIT_NS};
+    s->op.patience = (struct operation_patience){LIMIT_NS, SHORT_NS, SHORT_NS, LIMIT_NS, LIMIT_NS};
     assert_int_equal(operation_prepare(&s->op, &s->e), 0);
     return s;
 }

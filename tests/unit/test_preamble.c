@@ -3,7 +3,6 @@
  * tells its user. */
 #include "base/cancel.h"
 #include "base/deadline.h"
-#include "base/io.h"
 #include "tests/unit/hosts.h"
 #include "transport/preamble.h"
 

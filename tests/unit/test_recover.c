@@ -4,7 +4,6 @@
  * left and everything that Xen may say of it then. libxl and Xen only write down what they are
  * asked for; the journal is real.
  */
-#include "base/deadline.h"
 #include "cmd/device_model.h"
 #include "cmd/handoff/journal.h"
 #include "cmd/paths.h"

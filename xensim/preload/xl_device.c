@@ -138,14 +138,6 @@ int xl_devices_attach(
     return rc ? rc : attach_nics(xl, domid, config->num_nics, cancel);
 }
 
-/* xmigrate passes no ao_how. */
-EXPORT int libxl_device_disk_add(
-    libxl_ctx *ctx, uint32_t domid, libxl_device_disk *disk, const libxl_asyncop_how *ao_how)
-{
-    (void)ao_how;
-    return attach_disks(xl_of(ctx), domid, disk, 1, NULL);
-}
-
 /* ---- into a configuration ---- */
 
 static int describe_disk(libxl_domain_config *config, const char *name, const char *text)

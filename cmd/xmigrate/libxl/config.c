@@ -7,7 +7,6 @@
 #include "cmd/xmigrate/libxl/limited.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdlib.h>

@@ -473,7 +473,8 @@ int monitor_main(const char *domid_text, const char *uuid)
     uint64_t domid;
     int rc;
 
-    if (!parse_u64(domid_text, 1, 0x7fef, &domid) || strlen(uuid) != XL_UUID_TEXT_BYTES - 1) {
+    if (!parse_u64(domid_text, 1, LINK_MAX_DOMID, &domid) ||
+        strlen(uuid) != XL_UUID_TEXT_BYTES - 1) {
         log_error(&log, "--monitor wants a domain's number and UUID; xmigrate starts it itself");
         return EXIT_USAGE;
     }

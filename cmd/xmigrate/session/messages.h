@@ -7,7 +7,10 @@
  *   source                destination
  *   HELLO        →   ←    HELLO
  *   OFFER        →   ←    ACCEPT or REFUSE
- *   LIBXL_DATA … LIBXL_END →  ← READY (neither waits for the other)
+ *   LIBXL_DATA   →
+ *                    ←    PREPARED (if devices are connected early)
+ *   SUSPENDED    →        (of a live move)
+ *   LIBXL_END    →   ←    READY (neither waits for the other; LIBXL_END with a device model only)
  *   GO           →   ←    STARTED or FAILED
  *   HEARD        →
  *

@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/session/policy_check.h"
 
-#include "base/units.h"
-
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -471,7 +468,6 @@ int policy_check_disk(const struct policy *p, const char *path, const char *name
         return 0;
     return err_set(e, ERR_REFUSED, EBUSY,
         "\"%.64s\" wants %.*s for a disk, which the destination itself uses (it is mounted there, "
-        "or "
-        "part of something)",
+        "or part of something)",
         name, VALUE_BYTES, path);
 }

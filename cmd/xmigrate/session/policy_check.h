@@ -5,7 +5,7 @@
  * on what terms; a field that is not in it, of whatever libxl, may only say nothing: zero, false,
  * empty.
  *
- * Pure but for policy_check_disks(), which looks at the disks themselves.
+ * Pure but for policy_check_disk(), which looks at the disk itself.
  */
 #ifndef CMD_XMIGRATE_SESSION_POLICY_CHECK_H
 #define CMD_XMIGRATE_SESSION_POLICY_CHECK_H

@@ -14,7 +14,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -26,10 +25,9 @@
 
 struct relay {
     const struct listen_options *o;
-    const struct log *log;
     struct control outside; /* the peer */
     struct control inside;  /* the migration's process */
-    atomic_bool heard_all; /* nothing more of the peer's is read */
+    atomic_bool heard_all;  /* nothing more of the peer's is read */
     uint8_t in_body[CONTROL_BODY_BYTES], out_body[CONTROL_BODY_BYTES];
 };
 
@@ -183,7 +181,6 @@ int relay_main(const struct listen_options *o, const struct log *log, int fd,
     if (!r)
         return EXIT_FAILED;
     r->o = o;
-    r->log = log;
     prctl(PR_SET_NAME, "xmigrate-relay");
     rc = let_in(r, fd, preamble, &a, &e);
     if (!rc)
