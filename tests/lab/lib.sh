@@ -81,7 +81,7 @@ create_hvm() {
     # A card that libxl knows nothing of, and no firmware of Xen's: no policy lets that in.
     for each in A B; do
         must $each "mkdir -p -m 700 /etc/xmigrate
-            printf 'allow %s\n' b_info.extra_hvm b_info.type.hvm.firmware >/etc/xmigrate/policy"
+            printf 'allow %s\n' b_info.extra_hvm b_info.type.hvm.firmware >>/etc/xmigrate/policy"
     done
     must "$host" "cat >/etc/xen/$name.cfg <<'END'
 name=\"$name\"
@@ -104,7 +104,8 @@ xl create -q /etc/xen/$name.cfg || { tail -n 5 /var/log/xen/*; false; }" 180
 # device_model_runs HOST NAME: it says so itself, and the guest's frames come by.
 device_model_runs() {
     local frames end=$((SECONDS + 60))
-    must "$1" "qmp $2 query-status | grep '\"status\": \"running\"' || { qmp $2 query-status; false; }"
+    must "$1" "qmp $2 query-status | grep '\"status\": \"running\"' || {
+        qmp $2 query-status; ps | grep qemu; tail -n 5 /var/log/xen/qemu-dm-$2*.log; false; }"
     line=$(tick "$1" "$2") || fail "$line"
     frames=$(field "$line" disk)
     until [ "$(field "$line" disk)" -gt "$frames" ]; do

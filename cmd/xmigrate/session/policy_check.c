@@ -121,6 +121,7 @@ static const struct field {
     {"b_info.type.hvm.vkb_device", TERMS_ANY},
     {"b_info.type.hvm.xen_platform_pci", TERMS_ANY},
     {"b_info.type.hvm.ms_vm_genid", TERMS_ANY},
+    {"b_info.type.hvm.rdm.policy", TERMS_ANY}, /* says something by default, unlike rdm.strategy */
     {"b_info.type.hvm.rdm_mem_boundary_memkb", TERMS_ANY},
     {"b_info.type.hvm.mca_caps", TERMS_ANY},
     {"b_info.type.hvm.usbdevice_list", TERMS_NAME},
