@@ -149,7 +149,10 @@ static int tell_failure(struct send *s, struct err *why, int code, const char *g
 
     event_write(&s->events, body);
     json_decref(body);
-    log_error(&s->a.log, "%s", why->text);
+    if (code == EXIT_FAILED && !strcmp(guest, "here"))
+        log_error(&s->a.log, "\"%s\" stays here: %s", s->a.domain.name, why->text);
+    else
+        log_error(&s->a.log, "%s", why->text);
     return code;
 }
 

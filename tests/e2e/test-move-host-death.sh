@@ -32,7 +32,7 @@ for lanes in 1 4; do
     kill -9 "$(cat h/b/pid)"
     ended 3
     # The destination cannot say that its copy is gone, and hangs up: that may be heard first.
-    one_line 'xmigrate: error.*Host is down\|xmigrate: error: control to .*cut short'
+    one_line 'xmigrate: error.*Host is down\|xmigrate: error: .*control to .*cut short'
     kill $listener
     wait $listener
     listener_said 'Host is down.*host b does not run.*xmigrate --recover'
