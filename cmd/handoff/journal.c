@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -503,6 +504,35 @@ void journal_keep(struct journal *f)
         close(f->lock_fd);
     }
     f->lock_fd = -1;
+}
+
+/* A lock or a next state whose record is not there: keeping nothing removes them. */
+static void sweep_one(const char *dir, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    struct err ignored = ERR_INIT;
+    struct journal f = {.lock_fd = -1};
+    char record[NAME_MAX + 8];
+
+    if (!dot || (strcmp(dot, ".lock") && strcmp(dot, ".new")))
+        return;
+    snprintf(record, sizeof(record), "%.*s.json", (int)(dot - name), name);
+    if (is_state_name(record) &&
+        snprintf(f.path, sizeof(f.path), "%s/%s", dir, record) < (int)sizeof(f.path) &&
+        access(f.path, F_OK) && errno == ENOENT && !take_lock(f.path, &f.lock_fd, &ignored))
+        journal_keep(&f);
+}
+
+void journal_sweep(void)
+{
+    char dir[PATHS_BYTES];
+    struct err ignored = ERR_INIT;
+    DIR *d = open_state_dir(dir, &ignored) ? NULL : opendir(dir);
+
+    for (const struct dirent *entry; d && (entry = readdir(d));)
+        sweep_one(dir, entry->d_name);
+    if (d)
+        closedir(d);
 }
 
 static void visit_one(

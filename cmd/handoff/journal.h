@@ -81,6 +81,9 @@ void journal_keep(struct journal *f);
 /* A migration of that domain in that role is under way, or left its file. */
 bool journal_exists(enum handoff_role role, const char *uuid);
 
+/* Removes what lies beside no record: its owner was killed, or could not write. */
+void journal_sweep(void);
+
 /* Every record nobody is in charge of any more. visit owns f, locked, and ends with
  * journal_remove() or journal_keep(). A file that makes no sense is logged and left alone. */
 int journal_visit_orphans(

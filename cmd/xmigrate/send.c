@@ -22,7 +22,7 @@
 #define SLOW_FINISH_NS (2 * NS_PER_S)
 
 /* Meanwhile the guest is suspended and nobody pings the destination. */
-#define RENAME_NS (10 * NS_PER_S)
+#define RENAME_NS (8 * NS_PER_S)
 
 struct send {
     struct negotiation a;

@@ -206,8 +206,7 @@ class Run:
             self.how = f'by {option}'
             for host in (self.pair.b, self.pair.a):
                 done = host.xmigrate(option)
-                said.append(f'{host.name} {option}: {done.returncode} '
-                            f'{done.stderr.strip()[-300:]}')
+                said.append(f'{host.name} {option}: {done.returncode} {done.stderr.strip()}')
             if self.wait_until(4, self.is_settled):
                 return
         raise Failed(f'nothing settles it: a {self.pair.a.domains()} b {self.pair.b.domains()}: '

@@ -257,6 +257,54 @@ static void only_orphans_are_visited(void **arg)
     journal_remove(&alive);
 }
 
+static bool is_there(const char *suffix)
+{
+    char path[512];
+
+    snprintf(path, sizeof(path), "%s/out-%s.%s", dir, sample.uuid, suffix);
+    return !access(path, F_OK);
+}
+
+static void what_lies_beside_no_record_is_swept(void **arg)
+{
+    struct err e = ERR_INIT;
+    struct journal f;
+
+    (void)arg;
+    assert_int_equal(journal_begin(&f, &sample, &e), 0);
+    unlink(f.path);
+    journal_sweep();
+    assert_true(is_there("lock")); /* its owner lives */
+    close(f.lock_fd);
+    journal_sweep();
+    assert_false(is_there("lock"));
+    assert_false(is_there("new"));
+
+    assert_int_equal(journal_begin(&f, &sample, &e), 0);
+    journal_keep(&f);
+    journal_sweep();
+    assert_true(is_there("json") && is_there("lock"));
+}
+
+static void an_unsettled_arrival_names_who_left_it(void **arg)
+{
+    struct journal_record came = sample;
+    struct err e = ERR_INIT;
+    struct journal f;
+
+    (void)arg;
+    assert_false(journal_left_by(came.supervisor));
+    came.role = HANDOFF_DESTINATION;
+    came.state = HANDOFF_READY;
+    assert_int_equal(journal_begin(&f, &came, &e), 0);
+    assert_true(journal_left_by(came.supervisor));
+    assert_false(journal_left_by(came.supervisor + 1));
+    f.now.state = HANDOFF_STARTED;
+    assert_int_equal(journal_save(&f, &e), 0);
+    assert_false(journal_left_by(came.supervisor));
+    journal_remove(&f);
+}
+
 static void senseless_file_is_left_alone(void **arg)
 {
     struct seen seen = {.remove = true};
@@ -495,6 +543,9 @@ int main(void)
             what_was_prepared_is_saved_only_as_it_is, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(only_orphans_are_visited, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(senseless_file_is_left_alone, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(what_lies_beside_no_record_is_swept, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(
+            an_unsettled_arrival_names_who_left_it, make_dir, remove_dir),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -464,6 +464,7 @@ static void remove_files_of_dead(void)
         remove_of_dead(dir, "link-");
     if (!open_state_dir(dir, &ignored))
         remove_of_dead(dir, "id.");
+    journal_sweep();
 }
 
 int recover_answer(struct xl *xl, const struct log *log, struct journal *j, struct err *e)
