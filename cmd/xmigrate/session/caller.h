@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Whom a relay has let in: what it tells the router, and the router the migration's process. */
+/* A peer that a relay has let in, as the relay tells the router, and that the migration's process.
+ */
 #ifndef CMD_XMIGRATE_SESSION_CALLER_H
 #define CMD_XMIGRATE_SESSION_CALLER_H
 
