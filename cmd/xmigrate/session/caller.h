@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A peer that a relay has let in, as the relay tells the router, and that the migration's process.
- */
+/* A peer that a relay has let in: what the router and the migration's process are told of it. */
 #ifndef CMD_XMIGRATE_SESSION_CALLER_H
 #define CMD_XMIGRATE_SESSION_CALLER_H
 
