@@ -58,6 +58,7 @@ struct link_job {
     unsigned lanes;              /* 1..MAX_LANES; the trunk is not counted */
     bool insecure;
     bool verbose; /* debug lines are wanted: each is a message to libxl */
+    bool early;   /* the destination connects devices while the guest runs */
     char config_dir[LINK_PATH_BYTES];
     char fingerprint[LINK_FINGERPRINT_BYTES]; /* the peer's, as seen on control; "" if insecure */
     char host[LINK_HOST_BYTES];               /* source: where trunk and lanes connect to */
@@ -69,7 +70,6 @@ struct link_job {
     uint64_t bandwidth_bits_per_s; /* 0: no cap */
     struct decide_limits limits;
     struct decide_costs costs;
-    bool early;        /* the destination connects devices while the guest runs */
     int64_t result_ns; /* last byte sent until the receiver's result */
     /* How long the guest may take to suspend when the helper asks it; 0: libxl asks it. */
     int64_t suspend_limit_ns;

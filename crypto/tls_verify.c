@@ -229,27 +229,27 @@ int tls_explain_refusal(int alert, const char *host, const char *own_fingerprint
     switch (alert) {
     case SSL_AD_UNKNOWN_CA:
         return err_set(e, ERR_REFUSED, EACCES,
-            "%s does not trust this host's identity %s; on %s run: xmigrate --trust %s %s", host,
-            own_fingerprint, host, own_fingerprint, own_name);
+            "%s does not trust this host's identity %s; there run: xmigrate --trust %s %s", host,
+            own_fingerprint, own_fingerprint, own_name);
     case SSL_AD_CERTIFICATE_EXPIRED:
         return err_set(e, ERR_REFUSED, EACCES,
-            "%s refused this host's certificate, which has expired there; renew cert.pem, or on %s "
+            "%s refused this host's certificate, which has expired there; renew cert.pem, or there "
             "run: xmigrate --trust %s %s",
-            host, host, own_fingerprint, own_name);
+            host, own_fingerprint, own_name);
     case SSL_AD_BAD_CERTIFICATE:
         return err_set(e, ERR_REFUSED, EACCES,
-            "%s refused this host's certificate, as it is not for the name or not valid yet; on %s "
+            "%s refused this host's certificate, as it is not for the name or not valid yet; there "
             "run: xmigrate --trust %s %s",
-            host, host, own_fingerprint, own_name);
+            host, own_fingerprint, own_name);
     case SSL_AD_CERTIFICATE_REVOKED:
         return err_set(e, ERR_REFUSED, EACCES,
             "%s refused this host's certificate, which has been revoked; it needs a new cert.pem",
             host);
     case SSL_AD_UNSUPPORTED_CERTIFICATE:
         return err_set(e, ERR_REFUSED, EACCES,
-            "%s trusts this host's identity %s, but not for this; on %s run: xmigrate --trust %s "
-            "%s send,receive,status",
-            host, own_fingerprint, host, own_fingerprint, own_name);
+            "%s trusts this host's identity %s, but not for this; the log there names the right "
+            "that is missing and the command that grants it",
+            host, own_fingerprint);
     case SSL_AD_HANDSHAKE_FAILURE:
         return err_set(e, ERR_REFUSED, EACCES,
             "%s refused this connection: its migration is not with %s, or no cipher is common",

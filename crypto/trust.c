@@ -251,9 +251,9 @@ static bool is_same(const struct entry *entry, const char *fingerprint_or_name)
     return strcmp(entry->name, NO_NAME) && !strcmp(entry->name, fingerprint_or_name);
 }
 
-/* Copy the file without the entries that match (and count those; the first's rights held). */
+/* Copy the file without the entries that match (and count those; *first is the first). */
 static int copy_others(const struct trusted *t, const char *whom, FILE *out, unsigned *dropped,
-    unsigned *rights, struct err *e)
+    struct entry *first, struct err *e)
 {
     const char *at = t->text, *line;
     struct entry entry;
@@ -265,29 +265,32 @@ static int copy_others(const struct trusted *t, const char *whom, FILE *out, uns
         if (kind == LINE_NONSENSE)
             return refuse_line(t, number, e);
         if (kind == LINE_ENTRY && is_same(&entry, whom))
-            *rights = (*dropped)++ ? *rights : entry.rights;
+            *first = (*dropped)++ ? *first : entry;
         else
             fprintf(out, "%.*s\n", (int)len, line);
     }
     return 0;
 }
 
-static void write_entry(const struct entry *entry, unsigned rights, FILE *out)
+/* Name and rights that were not given stay what they were. */
+static void write_entry(const struct entry *entry, const struct entry *before, FILE *out)
 {
+    const unsigned rights = entry->rights ? entry->rights : before->rights;
     char text[TRUST_RIGHTS_BYTES];
 
-    fprintf(out, "%s %s", entry->fingerprint, entry->name);
+    fprintf(out, "%s %s", entry->fingerprint, entry->name[0] ? entry->name : before->name);
     if (rights != TRUST_ALL)
         fprintf(out, " %s", trust_rights_text(rights, text));
     fputc('\n', out);
 }
 
-/* Drop whom, then append added unless it is NULL. Without rights it keeps those that it had. */
+/* Drop whom, then append added unless it is NULL. */
 static int rewrite(
     const char *config_dir, const char *whom, const struct entry *added, struct err *e)
 {
     struct trusted t;
-    unsigned dropped = 0, rights = TRUST_ALL;
+    struct entry before = {.name = NO_NAME, .rights = TRUST_ALL};
+    unsigned dropped = 0;
     char *text = NULL;
     size_t len_bytes = 0;
     int rc = load(&t, config_dir, e);
@@ -297,10 +300,10 @@ static int rewrite(
 
     FILE *out = open_memstream(&text, &len_bytes);
 
-    rc = out ? copy_others(&t, whom, out, &dropped, &rights, e)
+    rc = out ? copy_others(&t, whom, out, &dropped, &before, e)
              : err_sys(e, ERR_LOCAL, errno, "%s", t.path);
     if (!rc && added)
-        write_entry(added, added->rights ? added->rights : rights, out);
+        write_entry(added, &before, out);
     if (out && fclose(out) && !rc)
         rc = err_sys(e, ERR_LOCAL, errno, "%s", t.path);
     if (!rc && !added && !dropped)
@@ -345,7 +348,7 @@ int trust_add(const char *config_dir, const char *fingerprint, const char *name,
             "between",
             rights);
     snprintf(entry.fingerprint, sizeof(entry.fingerprint), "%s", fingerprint);
-    snprintf(entry.name, sizeof(entry.name), "%s", name ? name : NO_NAME);
+    snprintf(entry.name, sizeof(entry.name), "%s", name ? name : "");
     return rewrite_locked(config_dir, fingerprint, &entry, e);
 }
 

@@ -30,7 +30,7 @@ const char *trust_rights_text(unsigned rights, char out[static TRUST_RIGHTS_BYTE
 /* "SHA256:" and 43 characters of unpadded base64. */
 bool trust_is_fingerprint(const char *text);
 
-/* Add or rename. name NULL: "-". rights as in the file; NULL: those that it has, or everything.
+/* Add or change. name and rights (as in the file) may be NULL: what it has already, or "-" and all.
  * ERR_USAGE if it is not a fingerprint, if the name has blanks, or no such right is known. */
 int trust_add(const char *config_dir, const char *fingerprint, const char *name, const char *rights,
     struct err *e);

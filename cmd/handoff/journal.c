@@ -460,6 +460,25 @@ bool journal_any(enum handoff_role role)
     return any;
 }
 
+bool journal_left_by(pid_t supervisor)
+{
+    char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
+    struct err ignored = ERR_INIT;
+    DIR *d = open_state_dir(dir, &ignored) ? NULL : opendir(dir);
+    bool left = false;
+
+    for (const struct dirent *entry; d && !left && (entry = readdir(d));) {
+        struct journal_record s;
+
+        left = is_state_name(entry->d_name) && !strncmp(entry->d_name, "in-", 3) &&
+               snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path) &&
+               !load(path, &s, &ignored) && s.supervisor == supervisor && !is_history(&s);
+    }
+    if (d)
+        closedir(d);
+    return left;
+}
+
 void journal_remove(struct journal *f)
 {
     if (f->lock_fd < 0)

@@ -61,6 +61,9 @@ bool journal_is_past(const struct journal *f);
 /* Anything of that role is recorded. */
 bool journal_any(enum handoff_role role);
 
+/* That process has left an arrival that is not settled. */
+bool journal_left_by(pid_t supervisor);
+
 /* What is likely to be saved next is written beforehand, while nobody waits: a journal_save() of
  * just that has only the names to change. Nothing is lost when this fails. */
 int journal_prepare(struct journal *f, enum handoff_state state, struct err *e);

@@ -152,6 +152,10 @@ static bool is_prepared(void *arg)
 static int let_libxl_build(void *arg, const struct guest_rings *rings, struct err *e)
 {
     struct helper *h = arg;
+
+    if (!h->native.job.early)
+        return err_set(e, ERR_PEER, EPROTO, "PREPARE came, and ACCEPT had said that it must not");
+
     int rc = toolstack_restore_results(&h->toolstack, rings->store_gfn, rings->console_gfn, e);
 
     watch_forget_libxl(h->watch);

@@ -242,6 +242,7 @@ static void say_outcome(struct estimate *t, const char *before, const struct for
     char line[LINE_BYTES], time[UNITS_TEXT_BYTES], bytes[UNITS_TEXT_BYTES];
     char pause[UNITS_TEXT_BYTES], low[UNITS_TEXT_BYTES], high[UNITS_TEXT_BYTES];
     char asked[UNITS_TEXT_BYTES], cap[48] = "";
+    const char *const plural = f->rounds == 1 ? "" : "s";
 
     format_duration(f->time_ns, time);
     format_bytes(f->bytes, bytes);
@@ -252,13 +253,13 @@ static void say_outcome(struct estimate *t, const char *before, const struct for
     if (f->cap_percent)
         snprintf(cap, sizeof(cap), "slow it down to %u %% of a CPU, ", f->cap_percent);
     if (f->last.action == ACT_GIVE_UP)
-        snprintf(line, sizeof(line), "%s give it up after %s, %u rounds and %s", before, time,
-            f->rounds, bytes);
+        snprintf(line, sizeof(line), "%s give it up after %s, %u round%s and %s", before, time,
+            f->rounds, plural, bytes);
     else
         snprintf(line, sizeof(line),
-            "%s %stake %s, %u rounds and %s, and stop it for %s (%s to %s), %s the %s asked",
-            before, cap, time, f->rounds, bytes, pause, low, high, f->met ? "within" : "over",
-            asked);
+            "%s %stake %s, %u round%s and %s, and stop it for %s (%s to %s), %s the %s asked",
+            before, cap, time, f->rounds, plural, bytes, pause, low, high,
+            f->met ? "within" : "over", asked);
     say(t, line);
 }
 

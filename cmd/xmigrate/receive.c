@@ -85,6 +85,7 @@ static void fill_job(struct receive *r)
         .role = LINK_DESTINATION,
         .lanes = r->accept.lanes,
         .insecure = r->o->insecure,
+        .early = r->accept.early,
         .verbose = r->in.log.max >= LOG_DEBUG,
         .connect_ns = link_connect_ns(r->o->silent_ns),
         .silent_ns = r->o->silent_ns,

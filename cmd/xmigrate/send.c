@@ -188,7 +188,7 @@ static int check_limit(void *arg, struct err *e)
 {
     struct send *s = arg;
 
-    return transfer_check_start_limit(&s->transfer, e);
+    return transfer_may_give(&s->transfer, e);
 }
 
 /* A send that failed did not hand all of the frame to the kernel. It must not do so later either,

@@ -332,7 +332,7 @@ static int64_t next_limit(const struct transfer *t)
     return limit_ns;
 }
 
-int transfer_check_start_limit(const struct transfer *t, struct err *e)
+static int check_start_limit(const struct transfer *t, struct err *e)
 {
     char limit[UNITS_TEXT_BYTES];
 
@@ -343,6 +343,13 @@ int transfer_check_start_limit(const struct transfer *t, struct err *e)
         format_duration(t->start_ns, limit), t->options->address.host);
 }
 
+int transfer_may_give(struct transfer *t, struct err *e)
+{
+    const int rc = read_mailbox(t, e);
+
+    return rc ? rc : check_start_limit(t, e);
+}
+
 static int check_limits(struct transfer *t, struct err *e)
 {
     const struct options *o = t->options;
@@ -351,7 +358,7 @@ static int check_limits(struct transfer *t, struct err *e)
     if (t->stopping)
         return 0;
     /* Once it was given away, giving up gains nothing: the destination says what came of it. */
-    if (!t->given && transfer_check_start_limit(t, e))
+    if (!t->given && check_start_limit(t, e))
         return -e->code;
     if (t->suspending_ns && !t->suspended_ns && deadline_passed(t->suspending_ns + o->suspend_ns))
         return err_set(e, ERR_GUEST, ETIMEDOUT,

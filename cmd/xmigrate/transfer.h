@@ -71,8 +71,9 @@ int transfer_prepare(struct transfer *t, struct err *e);
 
 int transfer_start(struct transfer *t, struct err *e);
 
-/* The guest stands still for --start-timeout, and was not given away. */
-int transfer_check_start_limit(const struct transfer *t, struct err *e);
+/* Right before GO, since its preparation may have taken long: the guest has not stood still for
+ * --start-timeout, and the destination has neither failed nor left. */
+int transfer_may_give(struct transfer *t, struct err *e);
 
 /* Until READY came and our engine has ended, so that nobody resumes the guest behind our back (with
  * a device model: libxl, too). Any failure ends it. */

@@ -122,7 +122,10 @@ int load_prepare(struct loader *l, struct guest_rings *rings, struct err *e)
 
 int load_complete(struct loader *l, struct guest_rings *rings, struct err *e)
 {
-    const int rc = restore_limit(l, e);
+    int rc = restore_limit(l, e);
 
+    /* With its vCPUs' state it would run, beside the guest at the source. */
+    if (!rc)
+        rc = domain_check_paused(&l->xen, l->p->domid, e);
     return rc ? rc : l->ops->complete(l, rings, e);
 }

@@ -116,3 +116,14 @@ int domain_check_suspended(struct xen *x, uint32_t domid, struct err *e)
             end_words(d.shutdown_reason));
     return 0;
 }
+
+int domain_check_paused(struct xen *x, uint32_t domid, struct err *e)
+{
+    struct domain d;
+    const int rc = domain_read(x, domid, &d, e);
+
+    if (!rc && !d.paused)
+        return err_set(e, ERR_LOCAL, EBUSY,
+            "domain %u was unpaused by somebody before it was complete, and is given up", domid);
+    return rc;
+}

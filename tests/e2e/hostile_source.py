@@ -118,9 +118,9 @@ class Source:
             if kind != PING:
                 return kind, body
 
-    def until_accept(self):
+    def until_accept(self, **change):
         self.say(HELLO, {"major": MAJOR, "minor": 0, "max_lanes": 64})
-        self.say(OFFER, offer())
+        self.say(OFFER, offer(**change))
         while True:
             kind, body = self.hear()
             if kind == ACCEPT:
@@ -170,6 +170,19 @@ class Source:
             lanes[0].sock.close()
             lanes[1].sock.sendall(rest)
 
+    def prepare(self, port):
+        """A PREPARE that ACCEPT did not allow."""
+        accept = self.until_accept(early=False)
+        self.say(DATA, HEAD)
+        self.lanes = [self.open_lane(port, accept, lane) for lane in range(accept["lanes"])]
+        trunk = self.open_lane(port, accept, 0xfffe)
+        self.lanes.append(trunk)
+        trunk.record(1, struct.pack("<IIIIIIQQ", 2, 0, 4, 17, accept["lanes"], 0, 16384, 16384))
+        trunk.record(2, struct.pack("<II", 0x10, 0))  # STATIC_DATA_END
+        trunk.record(2, struct.pack("<IIIIQQ", 0x0a, 0, 1, 0, 1, 0x3000))  # HVM_PARAMS: the store
+        trunk.record(3, struct.pack("<QQII", 0, 0, 0, 0))
+        trunk.record(7, b"")
+
     def last(self, until=REFUSE):
         kind, body = None, b""
         try:
@@ -215,6 +228,8 @@ def run(case, port):
         s.say(OFFER, offer(config=json.dumps(ASKS[case[5:]])))
     elif case.startswith("measure-"):
         s.measure(port, case)
+    elif case == "prepare-unasked":
+        s.prepare(port)
     else:
         s.until_accept()
         if case == "dies":

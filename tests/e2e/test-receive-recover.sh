@@ -28,18 +28,14 @@ helpers() {
     for receiver in $(receivers); do pgrep -s "$receiver" -f save-helper; done
 }
 
-# The receiving process and its helper at once: the source's guest runs on, the half-built domain
-# waits for the next listener.
+# All of the destination at once: the source's guest runs on, the half-built domain waits for the
+# next listener.
 begin --bandwidth 40M
-helper=$(helpers)
-kill -STOP $helper # or it would have time to clean up
-kill -KILL $(receivers) $helper
+kill_at_once $listener $(receivers) $(helpers)
 wait_for 60 ended
 state_is a g running
 logdirty_is a g off
 "$X" list b | grep -q 'g--incoming' || fail "nothing was left to recover: $("$X" list b)"
-kill -TERM $listener
-wait $listener
 : >run-b/id.2000000000 # a process was killed while it made the journal's id
 listen b
 grep -q 'half-built' listen-b.err || fail "the new listener said nothing: $(cat listen-b.err)"
@@ -54,6 +50,23 @@ incoming_gone() { ! "$X" list b | grep -q incoming; }
 wait_for 30 incoming_gone
 stayed a b g
 [ -z "$(ls run-b | grep '^in-.*json')" ] || fail "a state file is left: $(ls run-b)"
+
+# The receiving process and its helper at once, so that neither can see to it: the listener does.
+begin --bandwidth 40M
+kill_at_once $(receivers) $(helpers)
+wait_for 5 incoming_gone
+wait_for 60 ended
+stayed a b g
+# The receiving process when its helper has ended and GO has not come: likewise.
+FAULT_IN=--live FAULT=call:libxl_domain_rename:sleep=3 begin
+wait_for 30 grep -q '"ready"' move.json
+"$X" list b | grep -q incoming || fail "nothing is left to recover: $("$X" list b)"
+kill -KILL $(receivers)
+wait_for 5 incoming_gone
+wait $mover
+[ $? -eq 3 ] || fail "GO went to a destination that was dead: $(cat move.err)"
+stayed a b g
+[ "$(grep -c 'half-built' listen-b.err)" -ge 2 ] || fail "the listener said nothing: $(cat listen-b.err)"
 
 # The acceptor alone: the move goes on to its end, and the port is free for another.
 begin --bandwidth 400M

@@ -85,7 +85,7 @@ class Run:
         pair = self.pair
         pair.a.ask('create', '--memory', self.plan.memory, '--vcpus', '2', '--dirty', '1500',
                    '--name', 'g', '--seed', str(self.plan.seed + 1),
-                   *plans.GUESTS[self.plan.guest])
+                   *plans.OPTIONS[self.plan.guest])
         self.watch = Watch(pair)
         early = any(f.phase in ('begin', 'start', 'round') for f in self.plan.faults)
         self.mover = pair.a.start(
@@ -249,6 +249,8 @@ class Run:
         modes = [line.split()[7] for line in here.ask('list').splitlines()[1:]]
         if modes != ['off']:
             raise Failed(f'log-dirty is {modes}')
+        if self.plan.guest == 'hvm' and 'running, log-dirty off' not in here.ask('dm', 'g'):
+            raise Failed(f'its device model: {here.ask("dm", "g")}')
         return here
 
     def check_nothing_left(self, free):

@@ -23,6 +23,10 @@ def now_ns():
     return time.monotonic_ns()
 
 
+def executable(path, flags):
+    return os.open(path, flags, 0o755)
+
+
 class Host:
     def __init__(self, base, name):
         self.base, self.name = base, name
@@ -30,8 +34,11 @@ class Host:
         self.etc = f'{base}/etc-{name}'
         self.env = dict(os.environ, XENSIM_DIR=f'{base}/h', XMIGRATE_RUN_DIR=self.run_dir,
                         XMIGRATE_STATE_DIR=self.state_dir)
+        self.env['XMIGRATE_DEVICE_MODEL'] = f'{base}/qemu-{name}'
         for d in (self.run_dir, self.state_dir):
             os.makedirs(d, mode=0o700)
+        with open(self.env['XMIGRATE_DEVICE_MODEL'], 'w', opener=executable) as f:
+            f.write('#!/bin/sh\necho "QEMU emulator version 7.2.0 (test)"\n')
         subprocess.run([XENSIM, 'host', name, '--mem', '512M'], env=self.env, check=True)
 
     def ask(self, *words, limit_s=20):

@@ -14,6 +14,8 @@ GUESTS = {
     'pv32': ('--type', 'pv32'),
     'pvh': ('--type', 'pvh'),
 }
+OPTIONS = {**GUESTS, 'hvm': ('--type', 'hvm', '--dma', '300')}
+HVM_SHARE = 0.25  # drawn last: it changes no seed's faults
 SOURCE = ('supervisor', 'rescuer', 'helper')
 DESTINATION = ('listener', 'acceptor', 'receiver', 'helper')
 
@@ -165,4 +167,6 @@ def make(seed):
     if any(f.call in AFTER_FAILURE for f in p.faults) and len(p.faults) < 2:
         p.faults.append(Fault('wire', 'suspended', r.choice(('forth', 'back')),
                               r.choice(('control', 'trunk')), r.choice(('cut', 'reset'))))
+    if r.random() < HVM_SHARE:
+        p.guest = 'hvm'
     return p

@@ -125,12 +125,26 @@ static int run_acceptor(int listen_fd, int router_sock)
     return acceptor_run(&p, &e);
 }
 
+static int look_after(void *arg, pid_t pid, int pidfd)
+{
+    (void)arg;
+    (void)pid;
+    (void)pidfd;
+    return 0;
+}
+
 /* Both, each in a process of its own, as the listener has them. */
 static int run_listener(int listen_fd)
 {
     struct cancel cancel;
     struct err e = ERR_INIT;
-    struct router_params p = {.log = &silent, .cancel = &cancel, .relay = relay, .serve = serve};
+    struct router_params p = {
+        .log = &silent,
+        .cancel = &cancel,
+        .relay = relay,
+        .serve = serve,
+        .look_after = look_after,
+    };
     int pair[2], rc;
     pid_t acceptor;
 

@@ -142,7 +142,7 @@ static void test_untrusted_client_is_refused_in_words_at_both_ends(void **state)
     assert_says(&p->server.err, command);
     assert_int_equal(p->client.rc, -EACCES);
     assert_int_equal(p->client.err.class, ERR_REFUSED);
-    snprintf(command, sizeof(command), "on 127.0.0.1 run: xmigrate --trust %s ",
+    snprintf(command, sizeof(command), "; there run: xmigrate --trust %s ",
         tls_own_fingerprint(p->a.tls));
     assert_says(&p->client.err, "127.0.0.1 does not trust this host's identity");
     assert_says(&p->client.err, command);

@@ -198,6 +198,8 @@ static void test_rights_are_kept_until_they_are_changed(void **state)
     assert_int_equal(rights_of(h, KEY_A), TRUST_SEND | TRUST_STATUS);
     add_for(h, KEY_A, "host7", "send,receive,status");
     assert_file(h, KEY_B " - receive\n" KEY_C " host3\n" KEY_A " host7\n");
+    add_for(h, KEY_A, NULL, NULL);
+    assert_file(h, KEY_B " - receive\n" KEY_C " host3\n" KEY_A " host7\n");
 }
 
 static void test_rights_that_nobody_knows_are_refused(void **state)

@@ -127,6 +127,19 @@ static void the_summary_has_every_part(void **state)
         assert_non_null(strstr(text, lines[i]));
 }
 
+static void without_a_prediction_there_is_none_in_the_summary(void **state)
+{
+    struct summary offline = example;
+    char text[VIEW_SUMMARY_BYTES];
+
+    (void)state;
+    offline.total.predicted = (struct prediction){0};
+    format_summary(&offline, text);
+    assert_non_null(strstr(text, "\n  downtime       215 ms\n    suspend      1.00 ms\n"));
+    assert_non_null(strstr(text, "\n    hand-off     5.00 ms\n"));
+    assert_null(strstr(text, "predicted"));
+}
+
 static void disks_have_a_line_only_if_they_took_time(void **state)
 {
     struct summary slow = example;
@@ -241,6 +254,7 @@ int main(void)
         cmocka_unit_test(progress_fits_eighty_columns),
         cmocka_unit_test(a_round_says_what_it_sent_and_what_it_left),
         cmocka_unit_test(the_summary_has_every_part),
+        cmocka_unit_test(without_a_prediction_there_is_none_in_the_summary),
         cmocka_unit_test(disks_have_a_line_only_if_they_took_time),
         cmocka_unit_test(reports_are_read_from_events),
         cmocka_unit_test(done_carries_what_the_summary_shows),

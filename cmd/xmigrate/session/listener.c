@@ -29,6 +29,8 @@
 #define PREAMBLE_LIMIT_NS (10 * NS_PER_S)
 /* Resuming a guest and destroying a half-built one take seconds. */
 #define RECOVER_LIMIT_NS (120 * NS_PER_S)
+/* It has closed its descriptors already. */
+#define ENDS_LIMIT_NS (10 * NS_PER_S)
 /* The acceptor ends at once, and the port is free then. */
 #define ACCEPTOR_LIMIT_NS (2 * NS_PER_S)
 
@@ -71,6 +73,7 @@ static int recover_first(const struct listener *l, int *code, struct err *e)
         return err_sys(e, ERR_LOCAL, errno, "cannot start a process");
     if (!pid) {
         signals_reset();
+        close(l->acceptor_sock); /* or the acceptor would outlive a listener that is killed now */
         _exit(l->work->recover(l->log));
     }
 
@@ -175,6 +178,19 @@ static int serve(void *arg, int fd, const struct caller *caller, int router_sock
     return l->work->serve(&l->o, l->log, fd, caller, router_sock);
 }
 
+/* One that was killed leaves its record, and perhaps a half-built domain. A monitor leaves neither.
+ */
+static int look_after(void *arg, pid_t pid, int pidfd)
+{
+    const struct listener *l = arg;
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+    if (!journal_left_by(pid) || poll(&p, 1, deadline_poll_ms(deadline_in(ENDS_LIMIT_NS))) <= 0)
+        return EXIT_DONE;
+    log_warn(l->log, "process %d left a migration unsettled: recovering", (int)pid);
+    return l->work->recover(l->log);
+}
+
 /* For migrations to come; those under way have heard theirs. */
 static void reload(void *arg)
 {
@@ -225,6 +241,7 @@ static int serve_all(struct listener *l, uint16_t port, struct cancel *cancel, s
         .cancel = cancel,
         .relay = relay,
         .serve = serve,
+        .look_after = look_after,
         .wake = reload,
         .arg = l,
     };

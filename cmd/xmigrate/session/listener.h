@@ -11,9 +11,10 @@
 #include "cmd/xmigrate/session/caller.h"
 #include "cmd/xmigrate/session/listen_options.h"
 
-/* What is done in processes of its own; both return an exit code. */
+/* What is done in processes of its own; they return an exit code. */
 struct listen_work {
-    /* First of all, with what an earlier run left. */
+    /* First of all, with what an earlier run left; and whenever a migration's process has left
+     * something unsettled. */
     int (*recover)(const struct log *log);
     /* Then, while connections are taken already: the other ends are asked about what that left
      * open. */

@@ -9,11 +9,13 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -34,7 +36,8 @@ enum {
 struct child {
     int sock;
     pid_t pid;
-    int conn; /* a relay's, whose peer is not known yet; -1: it is a migration */
+    int pidfd; /* a migration's; -1: it is a relay */
+    int conn;  /* a relay's, whose peer is not known yet; -1: it is a migration */
     struct crowd_address from;
     unsigned token_count; /* that were not used yet */
     uint8_t tokens[ROUTER_MAX_TOKENS][PREAMBLE_TOKEN_BYTES];
@@ -112,6 +115,8 @@ static void drop_child(struct router *r, unsigned i)
 {
     let_go_of_conn(&r->children[i]);
     close(r->children[i].sock);
+    if (r->children[i].pidfd >= 0)
+        close(r->children[i].pidfd);
     r->count--;
     memmove(r->children + i, r->children + i + 1, (r->count - i) * sizeof(r->children[0]));
 }
@@ -186,7 +191,8 @@ static int start_relay(struct router *r, int fd, const struct preamble *preamble
         return pid;
     if (!pid)
         _exit(r->p->relay(r->p->arg, fd, preamble, sock));
-    r->children[r->count++] = (struct child){.sock = sock, .pid = pid, .conn = fd, .from = *from};
+    r->children[r->count++] = (struct child){
+        .sock = sock, .pid = pid, .pidfd = -1, .conn = fd, .from = *from};
     log_debug(r->p->log, "process %d takes care of a new connection", (int)pid);
     return 0;
 }
@@ -200,8 +206,25 @@ static int start_serving(struct router *r, int fd, const struct caller *caller, 
         return pid;
     if (!pid)
         _exit(r->p->serve(r->p->arg, fd, caller, sock));
-    r->children[r->count++] = (struct child){.sock = sock, .pid = pid, .conn = -1};
+    r->children[r->count++] = (struct child){
+        .sock = sock, .pid = pid, .pidfd = pidfd_open(pid, 0), .conn = -1};
     return 0;
+}
+
+/* The listener outlives it, and sees to what it left. */
+static void look_after(struct router *r, const struct child *c)
+{
+    const pid_t of = c->pid;
+    const int pidfd = c->pidfd < 0 ? -1 : fcntl(c->pidfd, F_DUPFD_CLOEXEC, 0);
+
+    if (pidfd >= 0 && !fork()) {
+        signals_reset();
+        setsid();
+        close_inherited(r);
+        _exit(r->p->look_after(r->p->arg, of, pidfd));
+    }
+    if (pidfd >= 0)
+        close(pidfd);
 }
 
 /* --- what children say --- */
@@ -268,8 +291,10 @@ static bool hear_child(struct router *r, unsigned i)
 static void hear_children(struct router *r)
 {
     for (unsigned i = r->count; i-- > 0;)
-        if (!hear_child(r, i))
+        if (!hear_child(r, i)) {
+            look_after(r, &r->children[i]);
             drop_child(r, i);
+        }
 }
 
 /* --- connections --- */

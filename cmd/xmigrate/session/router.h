@@ -20,6 +20,7 @@
 #include "transport/preamble.h"
 
 #include <stdint.h>
+#include <sys/types.h>
 
 enum {
     ROUTER_MAX_HALF_OPEN = 64, /* processes whose peer is not known yet */
@@ -33,11 +34,13 @@ struct router_params {
     const struct log *log;
     struct cancel *cancel; /* ends the loop */
 
-    /* In a child, which has nothing else open; both return the exit code, and the descriptors are
+    /* In a child, which has nothing else open; they return the exit code, and the descriptors are
      * the child's. A new control connection, whose preamble was read: */
     int (*relay)(void *arg, int fd, const struct preamble *preamble, int router_sock);
     /* One that a relay has let in; fd carries its frames. */
     int (*serve)(void *arg, int fd, const struct caller *caller, int router_sock);
+    /* A migration's process has left us: it became the monitor, has ended or was killed. */
+    int (*look_after)(void *arg, pid_t pid, int pidfd);
     /* NULL, or what is to be done here whenever wake_fd is readable. */
     void (*wake)(void *arg);
     int wake_fd;

@@ -72,36 +72,64 @@ static const char *format_disks(int64_t disks_ns, char row[static UNITS_TEXT_BYT
     return row;
 }
 
+enum { PREDICTED_BYTES = UNITS_TEXT_BYTES + 32 };
+
+/* What was said before of a part of the downtime, or nothing: offline nothing is predicted. */
+static const char *format_predicted(
+    const struct prediction *p, int64_t part_ns, const char *of, char out[static PREDICTED_BYTES])
+{
+    char b[UNITS_TEXT_BYTES];
+
+    out[0] = '\0';
+    if (p->whole_ns)
+        snprintf(out, PREDICTED_BYTES, " (%s%s)", format_duration(part_ns, b), of);
+    return out;
+}
+
+static const char *format_predicted_whole(
+    const struct prediction *p, char out[static 3 * PREDICTED_BYTES])
+{
+    char b[3][UNITS_TEXT_BYTES];
+
+    out[0] = '\0';
+    if (p->whole_ns)
+        snprintf(out, 3 * PREDICTED_BYTES, " (predicted %s, %s to %s)",
+            format_duration(p->whole_ns, b[0]), format_duration(p->low_ns, b[1]),
+            format_duration(p->high_ns, b[2]));
+    return out;
+}
+
 void format_summary(const struct summary *s, char out[static VIEW_SUMMARY_BYTES])
 {
     const struct downtime_parts *d = &s->downtime;
     const struct total_report *t = &s->total;
     const struct prediction *p = &t->predicted;
-    char b[15][UNITS_TEXT_BYTES], disks[UNITS_TEXT_BYTES + 32];
+    char b[9][UNITS_TEXT_BYTES], disks[UNITS_TEXT_BYTES + 32];
+    char whole[3 * PREDICTED_BYTES], suspend[PREDICTED_BYTES], pages[PREDICTED_BYTES];
+    char finish[PREDICTED_BYTES];
 
     snprintf(out, VIEW_SUMMARY_BYTES,
         "%s runs on %s\n"
         "  total time     %s\n"
-        "  downtime       %s (predicted %s, %s to %s)\n"
-        "    suspend      %s (%s)\n"
-        "    last round   %s (%s)\n"
+        "  downtime       %s%s\n"
+        "    suspend      %s%s\n"
+        "    last round   %s%s\n"
         "%s"
         "    state        %s\n"
         "    receiver     %s\n"
         "    libxl        %s (both ends)\n"
-        "    hand-off     %s (%s for these four)\n"
+        "    hand-off     %s%s\n"
         "  on the wire    %s\n"
         "  rounds         %u, %" PRIu64 " pages with data, %" PRIu64 " zero",
         s->name, s->host, format_duration(s->whole_ns, b[0]), format_duration(d->whole_ns, b[1]),
-        format_duration(p->whole_ns, b[2]), format_duration(p->low_ns, b[13]),
-        format_duration(p->high_ns, b[14]), format_duration(d->engine.suspend_ns, b[3]),
-        format_duration(p->suspend_ns, b[10]),
-        format_duration(d->engine.clean_ns + d->engine.last_round_ns, b[4]),
-        format_duration(p->pages_ns, b[11]), format_disks(d->engine.disks_ns, disks),
-        format_duration(d->engine.state_ns, b[5]), format_duration(d->engine.receiver_ns, b[6]),
-        format_duration(d->libxl_ns, b[7]), format_duration(d->hand_off_ns, b[8]),
-        format_duration(p->receiver_ns + p->network_ns, b[12]), format_bytes(t->wire_bytes, b[9]),
-        t->rounds, t->data_pages, t->zero_pages);
+        format_predicted_whole(p, whole), format_duration(d->engine.suspend_ns, b[2]),
+        format_predicted(p, p->suspend_ns, "", suspend),
+        format_duration(d->engine.clean_ns + d->engine.last_round_ns, b[3]),
+        format_predicted(p, p->pages_ns, "", pages), format_disks(d->engine.disks_ns, disks),
+        format_duration(d->engine.state_ns, b[4]), format_duration(d->engine.receiver_ns, b[5]),
+        format_duration(d->libxl_ns, b[6]), format_duration(d->hand_off_ns, b[7]),
+        format_predicted(p, p->receiver_ns + p->network_ns, " for these four", finish),
+        format_bytes(t->wire_bytes, b[8]), t->rounds, t->data_pages, t->zero_pages);
 }
 
 void view_init(struct view *v, bool quiet)
