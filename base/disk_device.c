@@ -20,7 +20,7 @@ static bool has(const char *device, const char *attribute)
     return n > 0 && (size_t)n < sizeof(path) && !access(path, F_OK);
 }
 
-/* device: its directory in sysfs. Deeper than MAX_LAYERS nobody looks, and it counts as unsafe. */
+/* device: its directory in sysfs. What lies deeper than MAX_LAYERS counts as a loop device. */
 static bool stands_on_loop(const char *device, unsigned layers)
 {
     char path[PATH_MAX];

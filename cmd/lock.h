@@ -32,8 +32,8 @@ bool domain_lock_is_asked(const struct domain_lock *lock);
 /* A lock that came with a descriptor (-1: none), whose sender outlives us and removes the file. */
 struct domain_lock domain_lock_adopt(int fd);
 
-/* The file goes, too, unless somebody else holds it, or the guest was asked and nobody says what
- * came of it. */
+/* The file goes, too, unless somebody else holds it, or the guest was asked to suspend and it
+ * is not known what came of that. */
 void domain_lock_release(struct domain_lock *lock);
 
 #endif

@@ -278,7 +278,7 @@ static int live_wait(void *arg, int64_t until_ns, struct err *e)
 }
 
 /* What the guest writes while the receiver is not prepared goes into further rounds. */
-static int live_leave(void *arg, bool *may, struct err *e)
+static int live_may_suspend(void *arg, bool *may, struct err *e)
 {
     struct source *s = arg;
     const struct preparation *r = &s->preparation;
@@ -342,7 +342,7 @@ static const struct precopy_ops live_ops = {
     .clean = live_clean,
     .peek = live_peek,
     .wait = live_wait,
-    .leave = live_leave,
+    .may_suspend = live_may_suspend,
     .cap = live_cap,
     .cpu = live_cpu,
     .decided = live_decided,

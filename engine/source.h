@@ -31,7 +31,8 @@ struct source_toolstack {
     /* Slow the guest down to that many percent of one processor, until it is asked to suspend or
      * the migration ends: the toolstack takes that back. Only for ON_STALL_THROTTLE. */
     int (*cap)(void *arg, unsigned percent, struct err *e);
-    /* Has the receiver said that it is prepared? NULL: nobody would know. */
+    /* Has the receiver said that it is prepared? NULL: not known; then `early` must not be
+     * set. */
     bool (*is_prepared)(void *arg);
     void *arg;
 };

@@ -213,7 +213,7 @@ static int is_over(const struct precopy *p, bool *over, struct err *e)
     const enum action action = p->decision.action;
 
     *over = action == ACT_SUSPEND || action == ACT_GIVE_UP;
-    return action == ACT_SUSPEND && p->ops->leave ? p->ops->leave(p->arg, over, e) : 0;
+    return action == ACT_SUSPEND && p->ops->may_suspend ? p->ops->may_suspend(p->arg, over, e) : 0;
 }
 
 /* A round after one with stuck pages leaves nothing out: they all have to be tried again. */

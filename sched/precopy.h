@@ -9,7 +9,7 @@
  *   cpu, clean    and decide()
  *   wait, cpu, clean, decide() ...    ACT_OBSERVE: until decide() says something else
  *   cap           ACT_THROTTLE
- *   leave         ACT_SUSPEND: may it come? if not:
+ *   may_suspend   ACT_SUSPEND: can that be now? If not:
  *   send          the next round ...
  *
  * The loop owns the measurements, the decisions and the timing. Bitmaps, sending and the guest
@@ -81,7 +81,7 @@ struct precopy_ops {
     int (*cap)(void *arg, unsigned percent, struct err *e);
     /* The guest is to be suspended: *may is whether that can be now. If not, this has let the guest
      * run for a while, and a round follows. NULL: it always can. */
-    int (*leave)(void *arg, bool *may, struct err *e);
+    int (*may_suspend)(void *arg, bool *may, struct err *e);
     /* The processor time that the guest has used so far. Fails when it no longer runs. */
     int (*cpu)(void *arg, uint64_t *cpu_ns, struct err *e);
     /* p->decision is new: after a round, or (p->stats.observing) at the end of an observation. */

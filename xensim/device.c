@@ -34,17 +34,6 @@ struct devices *devices_new(void)
     return list;
 }
 
-void devices_free(struct devices *list)
-{
-    while (list && list->first) {
-        struct device *d = list->first;
-
-        list->first = d->next;
-        free(d);
-    }
-    free(list);
-}
-
 static bool is_disk(const struct device *d)
 {
     return !strncmp(d->name, "xvd", 3);

@@ -17,9 +17,8 @@ enum { DEVICE_NAME_BYTES = 16, DEVICE_TEXT_BYTES = 512 };
 
 struct devices;
 
-/* NULL if there is no memory for it. */
+/* For the whole life of a host. NULL if there is no memory for it. */
 struct devices *devices_new(void);
-void devices_free(struct devices *list);
 
 /* name: "xvda" or "vif0". text: of a disk "BACKEND PATH [SCRIPT]", with phy or qdisk; of a vif
  * nothing. -EEXIST, -EINVAL, -ENOMEM. */

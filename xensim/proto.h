@@ -5,11 +5,14 @@
  *
  * A *session* is one client process: its control connection lives as long as the process, and
  * when it goes the daemon drops every mapping the process had. Shared with the daemon are
- *   the arena   memory that /dev/xen/hypercall hands out: every pointer in a hypercall lies in it;
- *   releases    one byte per mapping slot: the client sets it after munmap, the daemon sweeps
- *               when it matters. A client's own state, as its page tables are; nothing else is
- * shared writable but guest memory itself. A *connection* is one open of /dev/xen/privcmd, with a
- * window for bulk arguments.
+ *
+ * - the arena: memory that /dev/xen/hypercall hands out; every pointer in a hypercall lies in it.
+ *
+ * - releases: one byte per mapping slot; the client sets it after munmap, the daemon sweeps when it
+ *   matters. A client's own state, as its page tables are; nothing else but guest memory itself is
+ *   shared writable.
+ *
+ * A *connection* is one open of /dev/xen/privcmd, with a window for bulk arguments.
  */
 #ifndef XENSIM_PROTO_H
 #define XENSIM_PROTO_H

@@ -66,7 +66,7 @@ static void announce_once(const struct xl_vif *vifs, unsigned count, struct err 
     }
 }
 
-/* Until the guest has connected them, or as long as makes sense where nobody can tell. */
+/* Until the guest has connected them, or for a moment if xenstore cannot tell. */
 static bool await_guest(uint32_t domid, const struct xl_vif *vifs, unsigned count)
 {
     struct err none = ERR_INIT;

@@ -39,7 +39,7 @@ static const char *as_word(const char *text)
     return *text ? text : "-";
 }
 
-/* What does not fit in is recorded of nobody. */
+/* A word that is too long is written as "-". */
 static int write_line(
     char line[static LINE_BYTES], const char *who, const char *kind, int64_t took_ns)
 {

@@ -63,7 +63,7 @@ static int make_secrets(struct receive *r, struct err *e)
     return 0;
 }
 
-/* Whoever shows the token of one of its connections gets here, once. */
+/* From now on the router passes connections here that show one of these tokens, each once. */
 static int expect_connections(struct receive *r, bool has_trunk, struct err *e)
 {
     uint8_t tokens[ROUTER_MAX_TOKENS][PREAMBLE_TOKEN_BYTES];

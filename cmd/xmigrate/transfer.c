@@ -92,7 +92,8 @@ static void put_cap_back(struct transfer *t)
     now->cap = JOURNAL_NO_CAP;
 }
 
-/* Nobody has as much time as before. A destination that is lost is noticed elsewhere. */
+/* The guest stands still: from now on limits are shorter. A destination that is lost is noticed
+ * elsewhere. */
 static void hurry(struct transfer *t)
 {
     struct err ignored = ERR_INIT;

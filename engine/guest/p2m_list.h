@@ -17,8 +17,8 @@
 
 struct p2m_run {
     uint64_t pfn; /* where those frames of the p2m lie, all the same */
-    uint64_t
-        last; /* the last one's place in the p2m; the first one's follows from the run before */
+    /* The last one's place in the p2m. The first one's follows from the run before. */
+    uint64_t last;
 };
 
 struct p2m_list {

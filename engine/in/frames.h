@@ -67,7 +67,7 @@ struct frames {
     atomic_uint group_count;
     atomic_uint_fast64_t populated_pages;
     atomic_uint_fast64_t superpages;
-    /* Frames that belong to whoever has them mapped here (rings): what a stream has for them is
+    /* Frames that other processes here have mapped already (rings): what a stream has for them is
      * dropped. Set before there are lanes. */
     uint64_t foreign[FRAMES_MAX_FOREIGN];
     unsigned foreign_count;

@@ -92,7 +92,7 @@ static bool shows_peeked(const struct logdirty *l, const uint64_t *bitmap)
     return true;
 }
 
-/* What has to be in the log is not only if somebody else has cleared it. */
+/* What has to be in the log can only be missing if somebody else has cleared it. */
 static int check_whole(struct logdirty *l, const uint64_t *bitmap, struct err *e)
 {
     bool whole = shows_peeked(l, bitmap);

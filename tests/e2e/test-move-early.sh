@@ -34,6 +34,20 @@ lived_on() {
     wait "$listener" 2>/dev/null
 }
 
+# kill_now WHO: sets code, with which the move ends.
+kill_now() {
+    local pid
+
+    code=3
+    case $1 in
+    engine) pid=$(engine) ;;
+    receiver) pid=$(receiver) ;;
+    sender) pid=$mover code=137 ;;
+    sender-helper) pid=$(helper) ;;
+    esac
+    kill -9 "$pid"
+}
+
 never_suspended() {
     ! grep -q '"suspending"' "$T/moving.json" || fail "the guest was suspended: $(cat "$T/moving.json")"
 }
@@ -42,13 +56,7 @@ never_suspended() {
 
 for victim in engine receiver sender sender-helper; do
     prepares time=4s
-    case $victim in
-    engine) pid=$(engine) code=3 ;;
-    receiver) pid=$(receiver) code=3 ;;
-    sender) pid=$mover code=137 ;;
-    sender-helper) pid=$(helper) code=3 ;;
-    esac
-    kill -9 "$pid"
+    kill_now $victim
     ended $code
     never_suspended
     lived_on
@@ -60,13 +68,7 @@ for victim in engine receiver sender sender-helper; do
     listen b
     moving a g --bandwidth 60M --max-rounds 1
     wait_for 40 has_said "$mover" '"suspended"' "$T/moving.json"
-    case $victim in
-    engine) pid=$(engine) code=3 ;;
-    receiver) pid=$(receiver) code=3 ;;
-    sender) pid=$mover code=137 ;;
-    sender-helper) pid=$(helper) code=3 ;;
-    esac
-    kill -9 "$pid"
+    kill_now $victim
     ended $code
     grep -q 'ready for g, which still runs' "$T/listen-b.err" || fail "it was not prepared"
     lived_on

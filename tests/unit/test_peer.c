@@ -253,7 +253,7 @@ static void test_control_may_be_for_one_trusted_host_alone(void **state)
     drop_host(&third);
 }
 
-static void test_what_the_acceptor_routed_wrongly_is_refused(void **state)
+static void test_what_the_router_passed_on_wrongly_is_refused(void **state)
 {
     struct meeting *m = *state;
 
@@ -356,7 +356,7 @@ int main(void)
         MEETING(test_a_lane_from_another_trusted_host_is_refused),
         MEETING(test_a_lane_to_another_trusted_host_is_refused),
         MEETING(test_control_may_be_for_one_trusted_host_alone),
-        MEETING(test_what_the_acceptor_routed_wrongly_is_refused),
+        MEETING(test_what_the_router_passed_on_wrongly_is_refused),
         MEETING(test_an_untrusted_host_gets_no_control),
         MEETING(test_plaintext_needs_both_ends_and_still_the_proof),
         MEETING(test_a_lane_must_be_given_what_proves_it),

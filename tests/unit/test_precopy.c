@@ -18,7 +18,7 @@ enum { MOST_CALLS = 4000, MOST_ROUNDS = 40, PAGES = 100000 };
 
 /*
  * A guest and a link. Calls: C cpu, S send, P peek, W wait, L clean after a round, F and N clean
- * for the first and the next sample, K cap, D decided, V leave.
+ * for the first and the next sample, K cap, D decided, V may_suspend.
  */
 struct fake {
     struct precopy p;
@@ -183,7 +183,7 @@ static int64_t fake_now(void *arg)
 }
 
 /* Something else has to be ready. */
-static int fake_leave(void *arg, bool *may, struct err *e)
+static int fake_may_suspend(void *arg, bool *may, struct err *e)
 {
     struct fake *f = arg;
 
@@ -276,7 +276,7 @@ static void test_a_suspend_that_has_to_wait_costs_rounds(void **state)
     struct precopy_ops waiting = ops;
     struct fake f = guest(1000, 5000);
 
-    waiting.leave = fake_leave;
+    waiting.may_suspend = fake_may_suspend;
     f.p.ops = &waiting;
     f.unready = 2;
     run_well(&f);

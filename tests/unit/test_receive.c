@@ -3,7 +3,7 @@
  * The destination's story: which offers are taken, how the domain is built, and that every way in
  * which it can fail ends with no domain here and the source told, or with a state file for
  * --recover. libxl (xl_*) only writes down what it is asked for; libxl's operation with the helper
- * (fake_libxl.h), the acceptor and the source are played by threads. State files and locks are the
+ * (fake_libxl.h), the router and the source are played by threads. State files and locks are the
  * real ones, in a directory of this test.
  */
 #include "base/deadline.h"
@@ -895,7 +895,7 @@ static void source_has_us_signalled(void)
     hear_out();
 }
 
-/* As the acceptor passes them on. */
+/* As the router passes them on. */
 static void open_lane(uint16_t lane)
 {
     struct preamble p = {.major = WIRE_MAJOR, .lane = lane};
@@ -1003,18 +1003,18 @@ static int receive(void)
     const struct caller caller = {.peer = {.name = "there"}, .from = "source"};
     struct err e = ERR_INIT;
     struct channel *ch;
-    int control[2], acceptor[2], code;
+    int control[2], router[2], code;
 
     policy_init(&policy, "/etc/xmigrate/policy");
     assert_int_equal(
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, control), 0);
     assert_int_equal(
-        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, acceptor), 0);
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, router), 0);
     assert_int_equal(tcp_channel(control[0], "source", NULL, LIMIT_NS, &ch, &e), 0);
     control_init(&now.control, ch);
-    now.router_sock = acceptor[0];
+    now.router_sock = router[0];
     assert_int_equal(pthread_create(&now.thread, NULL, run_source, NULL), 0);
-    code = receive_main(&o, &log, control[1], &caller, acceptor[1]);
+    code = receive_main(&o, &log, control[1], &caller, router[1]);
     pthread_join(now.thread, NULL);
     control_close(&now.control);
     if (now.router_sock >= 0)

@@ -70,8 +70,8 @@ struct guest_kernel {
     uint8_t suspend_mode, pad[4];
     int64_t pages_per_s;
     int64_t suspend_delay_ns;
-    int64_t
-        disk_delay_ns; /* what backends take to answer a guest that suspends; 0: all is answered */
+    /* What backends take to answer a guest that suspends; 0: they have answered everything. */
+    int64_t disk_delay_ns;
     uint32_t remaps_per_s, forks_per_s, balloons_per_s, nr_faults;
     struct guest_region table; /* versions, 1024 a page */
     struct guest_region trace; /* indices, 512 a page */

@@ -15,7 +15,7 @@
 #include "xensim/preload/xl_context.h"
 
 /* All that the configuration names. 0 or ERROR_*; what was attached until then stays so, for the
- * end of the domain. cancel may be NULL. */
+ * end of the domain. */
 int xl_devices_attach(
     struct xl *xl, uint32_t domid, const libxl_domain_config *config, const struct cancel *cancel);
 

@@ -7,7 +7,7 @@
 #include <errno.h>
 
 /* Only a paused one that will not run on is a failure: the rest costs the guest little. */
-static int free_living(
+static int continue_living(
     struct device_model *m, const struct log *log, bool logging, bool *was_paused, struct err *e)
 {
     struct err none = ERR_INIT;
@@ -20,7 +20,7 @@ static int free_living(
     return *was_paused ? device_model_continue(m, e) : 0;
 }
 
-int hvm_free_device_model(
+int hvm_continue_device_model(
     const struct log *log, const struct journal_record *left, bool *was_paused, struct err *e)
 {
     struct device_model m;
@@ -39,7 +39,7 @@ int hvm_free_device_model(
         log_warn(log, "\"%s\": %s", left->name, why.text);
         return 0;
     }
-    rc = free_living(&m, log, left->logging, was_paused, e);
+    rc = continue_living(&m, log, left->logging, was_paused, e);
     device_model_close(&m);
     return rc;
 }

@@ -11,10 +11,10 @@
 
 #include <stdbool.h>
 
-/* Of a guest that runs: its log-dirty off if we may have switched it on, and running;
- * *was_paused if it was not. A dead one is beyond help: that is logged, and the guest runs
- * without it. */
-int hvm_free_device_model(
+/* The device model of a guest that runs: its log-dirty is switched off if we may have switched it
+ * on, and if it was paused (*was_paused) it runs on. A dead one is beyond help: that is logged, and
+ * the guest runs without it. */
+int hvm_continue_device_model(
     const struct log *log, const struct journal_record *left, bool *was_paused, struct err *e);
 
 /* Through libxl; and if libxl does not because the device model does not answer, without it. */

@@ -82,11 +82,11 @@ static int resume(struct xl *xl, const struct journal_record *left, struct err *
     return rc ? rc : monitor_start(left->domid, left->uuid, e);
 }
 
-static int free_device_model(
+static int continue_device_model(
     struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e)
 {
     bool was_paused;
-    const int rc = hvm_free_device_model(xl->log, left, &was_paused, e);
+    const int rc = hvm_continue_device_model(xl->log, left, &was_paused, e);
 
     if (was_paused && *found == RECOVER_RUNNING)
         *found = RECOVER_CONTINUED;
@@ -113,7 +113,7 @@ int recover_guest(struct xl *xl, const struct journal_record *left, const struct
             return -e->code;
         *found = RECOVER_RESUMED;
     }
-    if (*found != RECOVER_GONE && free_device_model(xl, left, found, e))
+    if (*found != RECOVER_GONE && continue_device_model(xl, left, found, e))
         rc = -e->code;
     if (!rc)
         domain_lock_note_asked(lock, false);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Whom a relay has let in: what it tells the router, and the router the migration's process. */
+/* A peer that a relay has let in: what the router and the migration's process are told of it. */
 #ifndef CMD_XMIGRATE_SESSION_CALLER_H
 #define CMD_XMIGRATE_SESSION_CALLER_H
 

@@ -31,7 +31,7 @@
 #define RECOVER_LIMIT_NS (120 * NS_PER_S)
 /* It has closed its descriptors already. */
 #define ENDS_LIMIT_NS (10 * NS_PER_S)
-/* The acceptor ends at once; then nobody holds the port any more. */
+/* The acceptor ends at once, and the port is free then. */
 #define ACCEPTOR_LIMIT_NS (2 * NS_PER_S)
 
 struct listener {

@@ -30,7 +30,7 @@
 /* How often each side says PING. */
 enum { MESSAGE_PING_S = 1 };
 
-/* Nobody means more by it. */
+/* A finish of more than a day makes no sense. */
 #define MESSAGE_MAX_FINISH_NS (24 * 3600 * NS_PER_S)
 
 struct message_hello {

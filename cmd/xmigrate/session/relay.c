@@ -114,7 +114,7 @@ static int pass_on(struct relay *r, struct err *e)
 
 /* --- letting in --- */
 
-/* Without TLS nobody proves anything; at least it has to speak. */
+/* Without TLS nothing is proven; but the peer has to send something. */
 static int await_word(int fd, const char *from, struct err *e)
 {
     const int rc = io_wait(fd, POLLIN, NULL, deadline_in(OPEN_LIMIT_NS));

@@ -435,7 +435,7 @@ int router_run(const struct router_params *p, struct err *e)
     if (!r)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for the listener");
     r->p = p;
-    /* Nobody asks how children ended: the kernel buries them. */
+    /* How children ended is of no interest: the kernel reaps them. */
     signal(SIGCHLD, SIG_IGN);
     while (!rc) {
         rc = wait_for_work(r);
