@@ -74,6 +74,12 @@ kill -KILL $listener
 wait $mover || fail "the move did not outlive the acceptor: $(cat move.err)"
 moved a b g
 listen b
+# Its acceptor holds the port until it has noticed: the next listener waits for that.
+acceptor=$(pgrep -x -P $listener xmigrate-accept)
+kill -STOP $acceptor
+kill -KILL $listener
+(sleep 0.5 && kill -CONT $acceptor) &
+listen_at b 127.0.0.1:$port
 
 # The monitor of the moved guest is there and ends with it.
 wait_for 20 pgrep -f "xmigrate --monitor $("$X" id b g) " >/dev/null

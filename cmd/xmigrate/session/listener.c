@@ -33,6 +33,7 @@
 #define ENDS_LIMIT_NS (10 * NS_PER_S)
 /* The acceptor ends at once, and the port is free then. */
 #define ACCEPTOR_LIMIT_NS (2 * NS_PER_S)
+#define LISTEN_AGAIN_NS   (20 * NS_PER_MS)
 
 struct listener {
     struct listen_options o; /* as they were given, with our policy */
@@ -261,6 +262,21 @@ static int serve_all(struct listener *l, uint16_t port, struct cancel *cancel, s
     return router_run(&p, e);
 }
 
+/* The acceptor of a listener that was killed holds the port until it has noticed. */
+static int listen_patiently(const struct tcp_address *address, uint16_t *port, struct err *e)
+{
+    const int64_t deadline_ns = deadline_in(ACCEPTOR_LIMIT_NS);
+
+    for (;;) {
+        struct err in_use = ERR_INIT;
+        const int fd = tcp_listen(address, port, &in_use);
+
+        if (fd != -EADDRINUSE || deadline_passed(deadline_ns))
+            return fd < 0 ? err_take(e, &in_use) : fd;
+        sleep_until_ns(deadline_in(LISTEN_AGAIN_NS));
+    }
+}
+
 static int listen_and_serve(struct listener *l, struct cancel *cancel, int *code, struct err *e)
 {
     struct tcp_address address = {.port = l->o.port};
@@ -269,7 +285,7 @@ static int listen_and_serve(struct listener *l, struct cancel *cancel, int *code
 
     snprintf(address.host, sizeof(address.host), "%s", l->o.address ? l->o.address : "");
 
-    const int listen_fd = tcp_listen(&address, &port, e);
+    const int listen_fd = listen_patiently(&address, &port, e);
 
     if (listen_fd < 0)
         return listen_fd;
