@@ -12,13 +12,11 @@ int prepare_begin(struct preparation *r, struct err *e)
     const struct guest_ops *g = r->guest->ops;
 
     r->wanted = r->wanted && g->send_ahead && r->out->ops->prepare;
-    if (!r->wanted)
-        return 0;
     r->xs = devices_open(e);
 
     const int rc = r->xs ? devices_list(r->xs, r->guest->dom.domid, r->devices, e) : -e->code;
 
-    return rc ? rc : g->send_ahead(r->guest, r->out, e);
+    return rc || !r->wanted ? rc : g->send_ahead(r->guest, r->out, e);
 }
 
 int prepare_ask(struct preparation *r, struct err *e)
@@ -47,7 +45,8 @@ int prepare_check_time(const struct preparation *r, struct err *e)
 static int refuse_change(const struct preparation *r, const char *what, struct err *e)
 {
     return err_set(e, ERR_GUEST, ESTALE,
-        "domain %u was given other %s while the destination was prepared for it: move it again",
+        "domain %u was given other %s while it was being moved, which its copy would not have: "
+        "move it again",
         r->guest->dom.domid, what);
 }
 
@@ -57,12 +56,10 @@ int prepare_check_unchanged(const struct preparation *r, struct err *e)
     char devices[DEVICES_TEXT_BYTES];
     struct domain now;
 
-    if (!r->wanted)
-        return 0;
     if (domain_read(r->guest->xen, then->domid, &now, e) ||
         devices_list(r->xs, then->domid, devices, e))
         return -e->code;
-    if (now.max_pages != then->max_pages || now.max_vcpu_id != then->max_vcpu_id)
+    if (r->wanted && (now.max_pages != then->max_pages || now.max_vcpu_id != then->max_vcpu_id))
         return refuse_change(r, "limits of memory or vCPUs", e);
     return strcmp(devices, r->devices) ? refuse_change(r, "devices", e) : 0;
 }

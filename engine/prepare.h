@@ -34,7 +34,7 @@ struct preparation {
     int64_t limit_ns;                 /* until when it must be done; 0: PREPARE was not said */
 };
 
-/* With the head of the image. */
+/* With the head of the image; what follows is needed even if nothing is prepared. */
 int prepare_begin(struct preparation *r, struct err *e);
 
 /* PREPARE, between rounds; only once. */
@@ -46,7 +46,8 @@ bool prepare_is_done(const struct preparation *r);
 /* ERR_PEER when that takes too long. */
 int prepare_check_time(const struct preparation *r, struct err *e);
 
-/* With the guest suspended: ERR_GUEST if the domain is no longer what was prepared for. What the
+/* With the guest suspended: ERR_GUEST if it has other devices than when the image began, which is
+ * about when the destination was told of them, or is no longer what was prepared for. What the
  * guest's type sent ahead is looked at with its state. */
 int prepare_check_unchanged(const struct preparation *r, struct err *e);
 
