@@ -139,8 +139,16 @@ int device_model_continue(struct device_model *m, struct err *e)
     return ask(m, "{\"execute\":\"cont\"}\n", NULL, "told to run on", e);
 }
 
+/* QEMU dies of an assertion when it is told to switch off what is off, and cannot be asked. Since
+ * 7.2 it may be told to switch on what is on. */
 int device_model_log_off(struct device_model *m, struct err *e)
 {
-    return ask(m, "{\"execute\":\"xen-set-global-dirty-log\",\"arguments\":{\"enable\":false}}\n",
-        NULL, "told to switch its log-dirty off", e);
+    const int rc = ask(m,
+        "{\"execute\":\"xen-set-global-dirty-log\",\"arguments\":{\"enable\":true}}\n", NULL,
+        "told to switch its log-dirty on", e);
+
+    return rc ? rc
+              : ask(m,
+                    "{\"execute\":\"xen-set-global-dirty-log\",\"arguments\":{\"enable\":false}}\n",
+                    NULL, "told to switch its log-dirty off", e);
 }

@@ -155,9 +155,13 @@ int emulator_log(struct domain *d, bool enable)
 
     if (!v)
         return rc;
+    if (!enable && !v->told_to_log)
+        v->status = EMULATOR_DEAD;
+    v->told_to_log = enable;
     v->logging = enable && v->fault != EMULATOR_IGNORES_LOG;
+    rc = v->status == EMULATOR_DEAD ? -EPIPE : 0;
     pthread_mutex_unlock(&d->lock);
-    return 0;
+    return rc;
 }
 
 int emulator_query(struct domain *d, enum emulator_status *status, bool *logging)

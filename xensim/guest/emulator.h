@@ -36,6 +36,7 @@ struct emulator {
     enum emulator_status status;
     enum emulator_fault fault;
     bool logging, stopping;
+    bool told_to_log; /* told to switch off what is off, QEMU 7.2 dies of an assertion */
     int64_t delay_ns; /* before it answers */
     pthread_cond_t changed;
     pthread_t thread;
