@@ -78,17 +78,6 @@ scenario_hvm_killed() {
     strikes "$supervisors"
     strikes "$helpers"
     strikes "$supervisors $helpers" "xmigrate --recover"
-    # Stock xl with our helper.
-    stock_receiver B ""
-    pulse A g
-    must A "$ours setsid xl migrate -s reach g hostB >/tmp/xl.out 2>&1 </dev/null & pid=\$!
-        turns=0
-        until qmp g query-status 2>/dev/null | grep -q paused; do
-            turns=\$((turns + 1)); [ \$turns -lt 100 ] || { cat /tmp/xl.out; exit 1; }
-        done
-        kill -KILL \$pid" 120
-    lived_on A g
-    device_model_runs A g
 }
 
 scenario_hvm_killed_live() {
