@@ -12,9 +12,9 @@ one_line() {
     [ "$(grep -c . said)" -eq 1 ] || fail "said more than one line: $(cat moving.err)"
     grep -q -e "$1" said || fail "said '$(cat said)', not '$1'"
 }
-# listener_said WORD: the one error line of the listener.
+# listener_said WORD: the one error line of the listener, beside that it could not clean up either.
 listener_said() {
-    grep '^xmigrate: error' listen-b.err >said
+    grep '^xmigrate: error' listen-b.err | grep -v 'error: cannot reach Xen' >said
     [ "$(grep -c . said)" -eq 1 ] || fail "the listener said more than one line: $(cat listen-b.err)"
     grep -q -e "$1" said || fail "the listener said '$(cat said)', not '$1'"
 }

@@ -9,14 +9,14 @@
 SEED ?= 1
 N ?=
 FAULTS_SECONDS ?= 0
-FAULTS := B=$(B) tests/faults/campaign.py
+CAMPAIGN := B=$(B) tests/faults/campaign.py
 
 .PHONY: faults check-faults faults-every-call soak
 faults: e2e-tests
-	$(Q)$(FAULTS) --seed $(SEED) --n $(or $(N),60) --seconds $(FAULTS_SECONDS)
+	$(Q)$(CAMPAIGN) --seed $(SEED) --n $(or $(N),60) --seconds $(FAULTS_SECONDS)
 check-faults: e2e-tests
-	$(Q)$(FAULTS) --seed $(SEED) --n $(or $(N),5000)
+	$(Q)$(CAMPAIGN) --seed $(SEED) --n $(or $(N),5000)
 faults-every-call: e2e-tests
-	$(Q)$(FAULTS) --every-call
+	$(Q)$(CAMPAIGN) --every-call
 soak: e2e-tests
 	$(Q)B=$(B) tests/faults/soak.py --n $(or $(N),2000)
