@@ -294,6 +294,13 @@ static bool is_harmless(const struct journal_record *s)
     return s->state == HANDOFF_LIVE && !s->logging && !s->suspending && s->cap == JOURNAL_NO_CAP;
 }
 
+static void begin_handle(struct journal *f)
+{
+    f->lock_fd = -1;
+    f->prepared = false;
+    f->slowest_save_ns = 0;
+}
+
 /* Locks it, whether it is there or not. */
 static int lock_record(
     struct journal *f, enum handoff_role role, const char *uuid, const char *name, struct err *e)
@@ -301,7 +308,7 @@ static int lock_record(
     char dir[PATHS_BYTES];
     int rc = open_state_dir(dir, e);
 
-    f->lock_fd = -1;
+    begin_handle(f);
     if (rc)
         return rc;
     if (!journal_is_uuid(uuid))
@@ -405,7 +412,7 @@ static int open_if_of(struct journal *f, const char *path, const char *session, 
     struct journal_record seen;
     int rc = load(path, &seen, e);
 
-    f->lock_fd = -1;
+    begin_handle(f);
     if (rc)
         return rc;
     if (strcmp(seen.session, session))

@@ -276,6 +276,7 @@ static void test_a_pin_asks_for_neither_date_nor_name(void **state)
     certify_both(p, &good_client, &old);
     open_host(&p->b);
     let_trust(&p->a, &p->b);
+    tls_close(p->a.tls);
     tls_close(p->b.tls);
     meet(p, "127.0.0.1");
     assert_met(p);
