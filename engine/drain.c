@@ -26,6 +26,7 @@ struct drain {
     int64_t limit_ns;
     const struct log *log;
     pthread_t thread;
+    bool joined; /* the story's */
 
     /* The thread's alone, once it runs. */
     struct xen xen;
@@ -207,6 +208,13 @@ static int await_done(struct drain *d, int64_t deadline_ns, const struct cancel 
     return d->done ? 0 : -ETIMEDOUT;
 }
 
+static void join(struct drain *d)
+{
+    if (!d->joined)
+        pthread_join(d->thread, NULL);
+    d->joined = true;
+}
+
 int drain_wait(struct drain *d, const struct cancel *cancel, int64_t *waited_ns, struct err *e)
 {
     const int64_t before_ns = now_ns();
@@ -224,6 +232,9 @@ int drain_wait(struct drain *d, const struct cancel *cancel, int64_t *waited_ns,
     else
         err_take(e, &d->err);
     pthread_mutex_unlock(&d->lock);
+    /* It has ended, and its process may now end at once. */
+    if (!rc)
+        join(d);
     *waited_ns += now_ns() - before_ns;
     return err_is_set(e) ? -e->code : 0;
 }
@@ -243,6 +254,6 @@ void drain_close(struct drain *d)
         pthread_detach(d->thread);
         return;
     }
-    pthread_join(d->thread, NULL);
+    join(d);
     free_drain(d);
 }
