@@ -3,6 +3,7 @@
 # Over a long link a lane is as fast as plain TCP, or nearly: half of it is asked for, because others
 # use this machine, too.
 . "$E2E/lib.sh"
+[ -z "$SAN" ] || skip "a sanitizer is slower than the link"
 . "$E2E/move.sh"
 . "$E2E/link.sh"
 two_hosts

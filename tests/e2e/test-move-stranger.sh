@@ -16,4 +16,4 @@ untouched a b g
 xm a --live "127.0.0.1:$(cat wire.tapped)" g --lanes 4 --silent-timeout 20s >said 2>&1 ||
     fail "not moved: $(tail -n 1 said)"
 moved a b g
-[ $((SECONDS - start)) -lt 30 ] || fail "kept waiting: $((SECONDS - start)) s"
+[ -n "$SAN" ] || [ $((SECONDS - start)) -lt 30 ] || fail "kept waiting: $((SECONDS - start)) s"

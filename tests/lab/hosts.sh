@@ -69,13 +69,13 @@ host_runs() { local pid; pid=$(cat "$LAB_DIR/$1/pid" 2>/dev/null) && kill -0 "$p
 # start_host NAME MAC_END OWN_SOCKET OTHER_SOCKET: powers a host on.
 start_host() {
     local name=$1 mac=52:54:00:00:00:0$2 dir=$LAB_DIR/$1
-    local xen="console=com1 com1=115200,8n1 dom0_mem=768M,max:768M spec-ctrl=eager-fpu bootscrub=0"
+    local xen="console=com1 com1=115200,8n1 dom0_mem=1024M,max:1024M spec-ctrl=eager-fpu bootscrub=0"
     local linux="console=hvc0 loglevel=4 rdinit=/init lab.host=$name"
     rm -rf "$dir"
     mkdir -p "$dir"/share/{cmd,out,rc}
     mkfifo "$dir/bell.in" "$dir/bell.out"
     setsid qemu-system-x86_64 -name "lab-$name" -machine q35 -accel tcg,thread=multi \
-        -cpu max,-smap,-smep,-rdtscp,-pclmulqdq -m "${LAB_MEMORY:-2048}" -smp "${LAB_CPUS:-1}" \
+        -cpu max,-smap,-smep,-rdtscp,-pclmulqdq -m "${LAB_MEMORY:-2304}" -smp "${LAB_CPUS:-1}" \
         -display none -no-reboot -monitor none -serial "file:$dir/console" \
         -serial "pipe:$dir/bell" \
         -kernel "$LAB_DIR/image/xen" \
