@@ -3,6 +3,7 @@
 
 #include "base/deadline.h"
 #include "engine/out/out.h"
+#include "engine/xen/xenstore.h"
 
 #include <errno.h>
 #include <string.h>
@@ -12,7 +13,7 @@ int prepare_begin(struct preparation *r, struct err *e)
     const struct guest_ops *g = r->guest->ops;
 
     r->wanted = r->wanted && g->send_ahead && r->out->ops->prepare;
-    r->xs = devices_open(e);
+    r->xs = xenstore_open(e);
 
     const int rc = r->xs ? devices_list(r->xs, r->guest->dom.domid, r->devices, e) : -e->code;
 
@@ -66,6 +67,6 @@ int prepare_check_unchanged(const struct preparation *r, struct err *e)
 
 void prepare_end(struct preparation *r)
 {
-    devices_close(r->xs);
+    xenstore_close(r->xs);
     r->xs = NULL;
 }

@@ -15,10 +15,6 @@ struct xs_handle;
 /* "vbd/51712 vif/0 ", in xenstore's order. What does not fit is left out. */
 enum { DEVICES_TEXT_BYTES = 4096 };
 
-/* NULL, with *e set, if xenstored cannot be reached. */
-struct xs_handle *devices_open(struct err *e);
-void devices_close(struct xs_handle *xs);
-
 int devices_list(
     struct xs_handle *xs, uint32_t domid, char text[static DEVICES_TEXT_BYTES], struct err *e);
 

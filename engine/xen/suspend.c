@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/limited.h"
+#include "engine/xen/xenstore.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -27,8 +28,8 @@ static void shutdown_path(uint32_t domid, char path[static PATH_BYTES])
 /* Without a watch. */
 static int connect_xenstore(struct suspend *s, uint32_t domid, struct err *e)
 {
-    *s = (struct suspend){.domid = domid, .xs = xs_open(0)};
-    return s->xs ? 0 : xenstore_error(e, "reach xenstored");
+    *s = (struct suspend){.domid = domid, .xs = xenstore_open(e)};
+    return s->xs ? 0 : -e->code;
 }
 
 static int watch(struct suspend *s, struct err *e)
@@ -50,8 +51,7 @@ int suspend_open(struct suspend *s, uint32_t domid, struct err *e)
 
 void suspend_close(struct suspend *s)
 {
-    if (s->xs)
-        xs_close(s->xs);
+    xenstore_close(s->xs);
     s->xs = NULL;
 }
 
@@ -67,15 +67,6 @@ static int is_down(const struct suspend *s, struct xen *x, struct err *e)
            (info.flags & XEN_DOMINF_dying);
 }
 
-static int drain_events(struct suspend *s, struct err *e)
-{
-    char **event;
-
-    while ((event = xs_check_watch(s->xs)))
-        free(event);
-    return errno == EAGAIN ? 0 : xenstore_error(e, "hear of domains");
-}
-
 /* The watch was there before anybody looked, so nothing is missed between two looks. */
 static int await(struct suspend *s, struct xen *x, const struct cancel *cancel, int64_t deadline_ns,
     struct err *e)
@@ -87,7 +78,7 @@ static int await(struct suspend *s, struct xen *x, const struct cancel *cancel, 
             return rc < 0 ? rc : 0;
         rc = io_wait(xs_fileno(s->xs), POLLIN, cancel, deadline_ns);
         if (!rc)
-            rc = drain_events(s, e);
+            rc = xenstore_drop_events(s->xs, e);
         if (rc)
             return rc;
     }

@@ -3,6 +3,7 @@
 
 #include "base/disk_device.h"
 #include "engine/xen/foreign.h"
+#include "engine/xen/xenstore.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -283,23 +284,20 @@ static int add_disk(struct opening *o, const char *id, struct err *e)
 
 static int add_disks(struct vbds *v, struct err *e)
 {
-    struct opening o = {.v = v, .xs = xs_open(0)};
-    char directory[64];
-    unsigned count = 0;
-    int rc = 0;
+    struct opening o = {.v = v, .xs = xenstore_open(e)};
+    char directory[64], **ids;
+    unsigned count;
 
     if (!o.xs)
-        return err_sys(e, ERR_LOCAL, errno, "cannot reach xenstored");
+        return -e->code;
     snprintf(directory, sizeof(directory), "/libxl/%u/device/vbd", v->domid);
 
-    char **ids = xs_directory(o.xs, XBT_NULL, directory, &count);
+    int rc = xenstore_list(o.xs, directory, &ids, &count, e);
 
-    if (!ids && errno != ENOENT)
-        rc = err_sys(e, ERR_LOCAL, errno, "cannot read %s in xenstore", directory);
-    for (unsigned i = 0; ids && i < count && !rc; i++)
+    for (unsigned i = 0; i < count && !rc; i++)
         rc = add_disk(&o, ids[i], e);
     free(ids);
-    xs_close(o.xs);
+    xenstore_close(o.xs);
     return rc;
 }
 

@@ -2,6 +2,7 @@
 #include "engine/xen/vif.h"
 
 #include "base/io.h"
+#include "engine/xen/xenstore.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -54,30 +55,27 @@ static int await_all(struct xs_handle *xs, uint32_t domid, const unsigned *devid
     int64_t deadline_ns, struct err *e)
 {
     for (;;) {
-        char **event;
         int rc = look_at_all(xs, domid, devids, count);
 
         if (rc)
             return rc < 0 ? rc : 0;
         rc = io_wait(xs_fileno(xs), POLLIN, NULL, deadline_ns);
+        if (!rc)
+            rc = xenstore_drop_events(xs, e);
         if (rc)
             return rc;
-        while ((event = xs_check_watch(xs)))
-            free(event);
-        if (errno != EAGAIN)
-            return err_sys(e, ERR_LOCAL, errno, "xenstore: cannot hear of interfaces");
     }
 }
 
 int vif_await_connected(
     uint32_t domid, const unsigned *devids, unsigned count, int64_t deadline_ns, struct err *e)
 {
-    struct xs_handle *xs = xs_open(0);
+    struct xs_handle *xs = xenstore_open(e);
     char path[PATH_BYTES];
     int rc = 0;
 
     if (!xs)
-        return err_sys(e, ERR_LOCAL, errno, "xenstore: cannot reach xenstored");
+        return -e->code;
     for (unsigned i = 0; i < count && !rc; i++) {
         state_path(domid, devids[i], path);
         if (!xs_watch(xs, path, ""))
@@ -85,6 +83,6 @@ int vif_await_connected(
     }
     if (!rc)
         rc = await_all(xs, domid, devids, count, deadline_ns, e);
-    xs_close(xs);
+    xenstore_close(xs);
     return rc;
 }

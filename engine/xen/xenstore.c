@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/xen/xenstore.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <xenstore.h>
+
+struct xs_handle *xenstore_open(struct err *e)
+{
+    struct xs_handle *xs = xs_open(0);
+
+    if (!xs)
+        err_sys(e, ERR_LOCAL, errno, "cannot reach xenstored");
+    return xs;
+}
+
+void xenstore_close(struct xs_handle *xs)
+{
+    if (xs)
+        xs_close(xs);
+}
+
+int xenstore_list(
+    struct xs_handle *xs, const char *path, char ***names, unsigned *count, struct err *e)
+{
+    *names = xs_directory(xs, XBT_NULL, path, count);
+    if (*names)
+        return 0;
+    *count = 0;
+    return errno == ENOENT ? 0 : err_sys(e, ERR_LOCAL, errno, "cannot read %s in xenstore", path);
+}
+
+int xenstore_drop_events(struct xs_handle *xs, struct err *e)
+{
+    char **event;
+
+    while ((event = xs_check_watch(xs)))
+        free(event);
+    return errno == EAGAIN
+               ? 0
+               : err_sys(e, ERR_LOCAL, errno, "xenstore: cannot hear of what has changed");
+}
