@@ -19,7 +19,7 @@ is_detached() { [ -z "$("$X" devices b)" ]; }
 # prepares DEVICES [OPTION...]: a move whose destination builds, with devices that are like that.
 prepares() {
     XENSIM_DEVICES=$1 listen b
-    moving a g -v "${@:2}"
+    moving a g -v --bandwidth 300M "${@:2}"
     wait_for 30 has_said "$mover" 'told to build' "$T/moving.err"
 }
 
