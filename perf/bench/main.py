@@ -180,6 +180,20 @@ def interrupted(*_):
     raise KeyboardInterrupt
 
 
+def measured(make_bench, heading, measure):
+    """What measure() finds with a bench, which is closed again; None if it was interrupted."""
+    signal.signal(signal.SIGTERM, interrupted)
+    become_reaper()
+    print(f"{machine()}\n{heading}", flush=True)
+    bench = make_bench()
+    try:
+        return measure(bench)
+    except KeyboardInterrupt:
+        return None
+    finally:
+        bench.close()
+
+
 def measure(bench, options, results, more):
     """Appends to results, and further tables to more, as they come."""
     if not options.quick and wanted("floors", "floors", options):

@@ -10,16 +10,15 @@ import argparse
 import json
 import os
 import random
-import signal
 import subprocess
 from dataclasses import asdict, dataclass
 from statistics import median
 
 from .cases import Bout
 from .hosts import GUEST, Hosts
-from .main import interrupted, machine
+from .main import measured
 from .players import Xmigrate
-from .process import Failed, Work, become_reaper, end_children, run
+from .process import Failed, Work, end_children, run
 from .report import as_table
 
 GOAL_MS, GOAL_PAGES, VCPUS = 10, 1000, 2
@@ -242,17 +241,10 @@ def main(argv):
     cases = [c for c in TABLE if (c.quick() or not options.quick) and
              (not options.words or any(w in c.name() for w in options.words))]
     build = os.path.abspath(options.build)
-    signal.signal(signal.SIGTERM, interrupted)
-    become_reaper()
-    print(f"{machine()}\n", flush=True)
-    bench = Bench(build)
-    try:
-        found = measure_all(bench, cases,
-                            options.turns or (QUICK_TURNS if options.quick else TURNS))
-    except KeyboardInterrupt:
+    turns = options.turns or (QUICK_TURNS if options.quick else TURNS)
+    found = measured(lambda: Bench(build), "", lambda bench: measure_all(bench, cases, turns))
+    if found is None:
         return 130
-    finally:
-        bench.close()
     print(as_table([row(c, t) for c, t in found if t], COLUMNS, left=3))
     with open(f"{options.output or build}/pause.json", "w", encoding="utf-8") as f:
         json.dump([dict(asdict(c), turns=[asdict(t) for t in turns]) for c, turns in found], f,

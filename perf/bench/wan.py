@@ -12,7 +12,6 @@ count for that.
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -20,9 +19,9 @@ from statistics import median
 
 from .cases import Bout
 from .hosts import GUEST, MIB, Hosts
-from .main import interrupted, machine
+from .main import measured
 from .players import MOVE_SECONDS, Xmigrate
-from .process import Failed, Work, become_reaper, end_children, run, wait_until
+from .process import Failed, Work, end_children, run, wait_until
 from .report import as_table
 
 FAR = "10.99.0.2"  # as tests/link/emulate.c says
@@ -294,17 +293,11 @@ def main(argv):
     cases = [c for c in TABLE if (c.quick or not options.quick) and
              (not options.words or any(w in c.name() for w in options.words))]
     build = os.path.abspath(options.build)
-    signal.signal(signal.SIGTERM, interrupted)
-    become_reaper()
-    print(f"{machine()}\n{congestion_control()}, a bounded queue of one BDP\n", flush=True)
-    bench = Bench(build)
-    try:
-        found = measure_all(bench, cases,
-                            options.turns or (QUICK_TURNS if options.quick else TURNS))
-    except KeyboardInterrupt:
+    turns = options.turns or (QUICK_TURNS if options.quick else TURNS)
+    found = measured(lambda: Bench(build), f"{congestion_control()}, a bounded queue of one BDP\n",
+                     lambda bench: measure_all(bench, cases, turns))
+    if found is None:
         return 130
-    finally:
-        bench.close()
     print(as_table([row(c, t) for c, t in found if t], COLUMNS))
     with open(f"{build}/wan.json", "w", encoding="utf-8") as f:
         json.dump([dict(asdict(c), turns=[asdict(t) for t in turns or []])
