@@ -152,6 +152,19 @@ static void check_page(uint64_t pfn, uint8_t what)
 
 /* ---- what may be ---- */
 
+/* All lanes end with that round, and so does the image, which is good. */
+static void end_image_after(uint64_t round)
+{
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        send_barrier(lane, round);
+        send_lane_end(lane);
+    }
+    send_lanes_done();
+    send_end();
+    ends_join(&f.x);
+    assert_false(err_is_set(&f.x.in_error));
+}
+
 /* In another round the extent may come on another lane. Its record waits at the lane's end, until
  * the one that it replaces is in place. */
 static void test_an_extent_may_change_lanes_between_rounds(void **state)
@@ -163,14 +176,7 @@ static void test_an_extent_may_change_lanes_between_rounds(void **state)
     send_pages(0, 100, 2);
     send_pages(1, 100, 1);
     send_barrier(1, 1);
-    for (unsigned lane = 0; lane < LANES; lane++) {
-        send_barrier(lane, 2);
-        send_lane_end(lane);
-    }
-    send_lanes_done();
-    send_end();
-    ends_join(&f.x);
-    assert_false(err_is_set(&f.x.in_error));
+    end_image_after(2);
     check_page(100, 2);
     check_page(101, 2);
     assert_int_equal(f.x.arrival.populated_pages, 2);
@@ -188,14 +194,7 @@ static void test_a_guest_is_prepared_among_the_pages(void **state)
     assert_int_equal(trunk_send_prepare(f.x.out_trunk, &f.e), 0);
     send_round_mark(2);
     send_pages(1, 100, 2);
-    for (unsigned lane = 0; lane < LANES; lane++) {
-        send_barrier(lane, 2);
-        send_lane_end(lane);
-    }
-    send_lanes_done();
-    send_end();
-    ends_join(&f.x);
-    assert_false(err_is_set(&f.x.in_error));
+    end_image_after(2);
     assert_int_equal(f.x.prepares, 1);
     check_page(100, 2);
     assert_memory_not_equal(fake_xen_page(FAKE_DEST, 101), f.page, PAGE_BYTES);

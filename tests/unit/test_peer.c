@@ -197,15 +197,21 @@ static void test_a_server_without_the_key_is_refused(void **state)
     assert_refused(m);
 }
 
+/* Another host, and this one trusts it, as it does this one. */
+static void make_third_host(struct host *third, struct host *friend)
+{
+    make_host_dir(third);
+    open_host(third);
+    let_trust(third, friend);
+    let_trust(friend, third);
+}
+
 static void test_a_lane_from_another_trusted_host_is_refused(void **state)
 {
     struct meeting *m = *state;
     struct host third;
 
-    make_host_dir(&third);
-    open_host(&third);
-    let_trust(&third, &m->b);
-    let_trust(&m->b, &third);
+    make_third_host(&third, &m->b);
     aim(m, 3);
     m->client.p.tls = third.tls; /* with key and all */
     meet(m);
@@ -219,10 +225,7 @@ static void test_a_lane_to_another_trusted_host_is_refused(void **state)
     struct meeting *m = *state;
     struct host third;
 
-    make_host_dir(&third);
-    open_host(&third);
-    let_trust(&third, &m->a);
-    let_trust(&m->a, &third);
+    make_third_host(&third, &m->a);
     aim(m, 3);
     m->server.p.tls = third.tls;
     meet(m);
@@ -236,10 +239,7 @@ static void test_control_may_be_for_one_trusted_host_alone(void **state)
     struct meeting *m = *state;
     struct host third;
 
-    make_host_dir(&third);
-    open_host(&third);
-    let_trust(&third, &m->a);
-    let_trust(&m->a, &third);
+    make_third_host(&third, &m->a);
     aim(m, LANE_CONTROL);
     m->client.p.expected_fingerprint = tls_own_fingerprint(m->b.tls);
     meet(m);
