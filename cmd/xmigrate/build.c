@@ -102,8 +102,7 @@ static int hear_helper(void *arg, const struct link_message *m, struct err *e)
 static int pass_on(struct build *b, const uint8_t *data, size_t len_bytes, struct err *e)
 {
     return ends_early(b) ? err_set(e, ERR_PEER, EPROTO,
-                               "%s sent more of libxl's stream than there is before the end of it",
-                               b->in->who)
+                               "%s sent more of libxl's stream than its head", b->in->who)
                          : write_records(b, data, len_bytes, e);
 }
 

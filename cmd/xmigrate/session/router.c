@@ -245,7 +245,7 @@ static void admit(struct router *r, const struct caller *a, int fd)
 
     if (!is_text(a->from, sizeof(a->from)) || !is_text(a->peer.name, sizeof(a->peer.name)) ||
         !is_text(a->peer.fingerprint, sizeof(a->peer.fingerprint)))
-        log_error(r->p->log, "a relay talks nonsense");
+        log_error(r->p->log, "a relay says what makes no sense: its connection is dropped");
     else if (count_migrations(r) >= ROUTER_MAX_MIGRATIONS)
         log_error(r->p->log, "%s: too many migrations at once", a->from);
     else if (start_serving(r, fd, a, &e))
