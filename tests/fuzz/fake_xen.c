@@ -411,17 +411,32 @@ int xc_vcpu_setcontext(
     return fails() ? -1 : 0;
 }
 
+/* Does the table name a frame that was the domain's and was taken back? As Xen, refuse it then. */
+static bool names_taken(const uint64_t *table)
+{
+    bool found = false;
+
+    for (unsigned k = 0; k < PTES_PER_PAGE; k++) {
+        const uint64_t mfn = pte_frame(table[k]);
+
+        if (!(table[k] & PTE_PRESENT) || fake_xen_owns(mfn))
+            continue;
+        must(mfn >= FIRST_MFN && mfn < FIRST_MFN + given);
+        found = true;
+    }
+    return found;
+}
+
 int xc_mmuext_op(xc_interface *xch, struct mmuext_op *op, unsigned nr_ops, uint32_t dom)
 {
     (void)xch;
     must(dom == FAKE_DOMID && nr_ops && !xen.hvm && !mapped);
     for (unsigned i = 0; i < nr_ops; i++) {
         must(op[i].cmd <= MMUEXT_PIN_L4_TABLE && fake_xen_owns(op[i].arg1.mfn));
-
-        const uint64_t *table = (const uint64_t *)pages[find_page(op[i].arg1.mfn)];
-
-        for (unsigned k = 0; k < PTES_PER_PAGE; k++)
-            must(!(table[k] & PTE_PRESENT) || fake_xen_owns(pte_frame(table[k])));
+        if (names_taken((const uint64_t *)pages[find_page(op[i].arg1.mfn)])) {
+            errno = EINVAL;
+            return -1;
+        }
     }
     return fails() ? -1 : 0;
 }

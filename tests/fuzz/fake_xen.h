@@ -8,7 +8,8 @@
  *   - to give memory to a frame twice
  *   - to pin a page table, or set a vCPU, while something is mapped
  *   - to make a frame the ring of an HVM container without clearing it
- *   - to pin a page table that names a frame which the domain does not have
+ *   - to pin a page table that names a frame which the domain never had; one that it gave back is
+ *     refused, as by Xen
  */
 #ifndef TESTS_FUZZ_FAKE_XEN_H
 #define TESTS_FUZZ_FAKE_XEN_H
