@@ -45,6 +45,24 @@ for who in sender sender-helper sender-both receiver receiver-helper; do
     strike $who suspended
 done
 
+# The helper dies while libxl asks the device model for its state: that question stands as long as
+# the process, with libxl's lock on the device model.
+listen b
+hvm_guest a g
+moving a g --bandwidth 200M
+must "$X" dm a g slow:2s
+wait_for 60 eval '"$X" list a | grep -q suspended'
+kill_at_once $(helper)
+killed=$SECONDS
+ended 3
+[ $((SECONDS - killed)) -lt 20 ] || fail "the guest stood still for $((SECONDS - killed)) s"
+must "$X" dm a g obey
+untouched a b g
+dm_is a 'running, log-dirty off'
+must "$X" destroy a g
+kill $listener
+wait $listener 2>/dev/null
+
 # Left as somebody's rescue before this one left it: it runs, and its device model does not.
 listen b
 hvm_guest a g

@@ -175,6 +175,8 @@ static int run_helper(struct operation *op)
 
     if (!rc)
         return 0;
+    if (op->emulated && result.unheard)
+        xl_leave_unfinished(op->xl, op->domid);
     xl_log(op->xl, XTL_ERROR, -1, "%s", e.text);
     if (!result.completed || !op->save)
         return ERROR_FAIL;
