@@ -41,6 +41,7 @@ struct reader {
     uint8_t *body; /* grows */
     size_t cap_bytes;
     bool static_end, has_p2m, has_tsc;
+    bool has_emulator; /* a record of its, which may not have been the one with its state */
 };
 
 #define damaged(e, ...) err_set(e, ERR_REFUSED, EBADMSG, __VA_ARGS__)
@@ -389,6 +390,7 @@ static int read_emulator(struct reader *r, uint32_t type, uint32_t len_bytes, st
 
     int rc = take(r, which, sizeof(which), e);
 
+    r->has_emulator = true;
     if (!rc && get_le32(which) != EMULATOR_UPSTREAM)
         rc = err_set(e, ERR_REFUSED, EOPNOTSUPP, "its device model (%u) is not upstream QEMU",
             get_le32(which));
@@ -440,6 +442,8 @@ static int read_all(struct reader *r, struct err *e)
         rc = read_libxl_record(r, &end, e);
     if (!rc && !r->image->version)
         rc = damaged(e, "the stream ends without a guest");
+    if (!rc && r->has_emulator && !r->image->emulator_bytes)
+        rc = damaged(e, "the stream ends without the device model's state");
     if (!rc && left_bytes(r)) {
         r->item_at = r->at;
         rc = damaged(e, "%" PRIu64 " bytes follow its end", left_bytes(r));
