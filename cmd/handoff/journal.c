@@ -577,10 +577,11 @@ int journal_visit_orphans(
 
     if (!d)
         return err_sys(e, ERR_LOCAL, errno, "cannot read the state directory %s", dir);
-    for (const struct dirent *entry; (entry = readdir(d));)
-        if (is_state_name(entry->d_name) &&
-            snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path))
-            visit_one(log, path, visit, arg);
+    for (int arrivals = 0; arrivals < 2; arrivals++, rewinddir(d))
+        for (const struct dirent *entry; (entry = readdir(d));)
+            if (is_state_name(entry->d_name) && (entry->d_name[0] != 'o') == arrivals &&
+                snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path))
+                visit_one(log, path, visit, arg);
     closedir(d);
     return 0;
 }
