@@ -490,8 +490,9 @@ static int hand_over(struct source *s, struct err *e)
 
 /* ---- cleanup ---- */
 
-/* Whatever happened. Errors here do not change the outcome. */
-static void stop_logging(struct source *s)
+/* Whatever happened. Errors here do not change the outcome. To ask the device model takes its time,
+ * and after a handover that is the pause's. */
+static void stop_logging(struct source *s, bool handed_over)
 {
     const struct source_toolstack *t = s->p->toolstack;
     struct dirty_source *const log = s->pending.source;
@@ -499,7 +500,7 @@ static void stop_logging(struct source *s)
 
     if (log)
         log->ops->disable(log, &late);
-    if (s->qemu_logs)
+    if (s->qemu_logs && !(handed_over && s->p->leaves_model_logging))
         t->switch_qemu_logdirty(t->arg, false, &late);
     if (err_is_set(&late))
         log_warn(s->p->log, "%s", late.text);
@@ -575,7 +576,7 @@ int source_run(
     /* The peer may have seen it fail first, and had us stopped. */
     if (rc && s->xen.xch)
         domain_explain_end(&s->xen, p->domid, e);
-    stop_logging(s);
+    stop_logging(s, !rc);
     add_up(s);
     if (rc)
         source_close(s);

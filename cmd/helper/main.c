@@ -2,8 +2,8 @@
 /*
  * xmigrate-save-helper: the process libxl starts to save or restore a domain (its
  * LIBXL_SAVE_HELPER). With XMIGRATE_LINK in the environment it works for a supervising xmigrate
- * (native: trunk and lanes); without, it speaks the plain libxc stream on the descriptor given
- * (drop-in). In both, libxl's pipes are the toolstack's.
+ * (native: trunk and lanes, or the plain libxc stream for a file); without, it speaks that stream
+ * alone (drop-in). In both, libxl's pipes are the toolstack's.
  *
  * The guest comes first: if the toolstack dies before it was told "complete", nobody else can
  * know that the guest was given away, so a guest that was suspended for us is resumed here.
@@ -177,14 +177,15 @@ static int let_libxl_build(void *arg, const struct guest_rings *rings, struct er
 
 static int open_out(struct helper *h, struct out **out, struct err *e)
 {
-    return h->native.link_sock >= 0 ? native_open_out(&h->native, &h->cancel, &h->log, out, e)
-                                    : out_plain_open(h->args.stream_fd, &h->cancel, out, e);
+    return native_has_lanes(&h->native) ? native_open_out(&h->native, &h->cancel, &h->log, out, e)
+                                        : out_plain_open(h->args.stream_fd, &h->cancel, out, e);
 }
 
 static int open_in(struct helper *h, struct in **in, struct err *e)
 {
-    return h->native.link_sock >= 0 ? native_open_in(&h->native, &h->cancel, &h->log, in, e)
-                                    : in_plain_open(h->args.stream_fd, &h->cancel, &h->log, in, e);
+    return native_has_lanes(&h->native)
+               ? native_open_in(&h->native, &h->cancel, &h->log, in, e)
+               : in_plain_open(h->args.stream_fd, &h->cancel, &h->log, in, e);
 }
 
 static int save_domain(struct helper *h, struct err *e)
@@ -442,7 +443,8 @@ int main(int argc, char **argv)
 
     if (link_path)
         native_open(&h->native, link_path, h->args.save, &h->cancel, &h->log, &e);
-    else if (io_set_nonblocking(h->args.stream_fd, true))
+    if (!err_is_set(&e) && !native_has_lanes(&h->native) &&
+        io_set_nonblocking(h->args.stream_fd, true))
         err_sys(&e, ERR_LOCAL, errno, "the stream descriptor %d", h->args.stream_fd);
     /* In drop-in use libxl alone knows whether anybody wants them. */
     if (!link_path || h->native.job.verbose)

@@ -75,11 +75,13 @@ static char *read_node(struct xs_handle *xs, const char *directory, const char *
 static bool read_number(
     struct xs_handle *xs, const char *directory, const char *node, uint32_t limit, uint32_t *number)
 {
-    char *text = read_node(xs, directory, node), *end = text;
-    const unsigned long n = text ? strtoul(text, &end, 10) : 0;
-    const bool good = text && end != text && !*end && text[0] != '-' && n < limit;
+    char path[2 * PATH_BYTES];
+    uint64_t n;
 
-    free(text);
+    snprintf(path, sizeof(path), "%s/%s", directory, node);
+
+    const bool good = xenstore_read_number(xs, path, limit, &n);
+
     *number = (uint32_t)n;
     return good;
 }
