@@ -571,10 +571,14 @@ static int recover_all(struct recovery *r, const char *dom, struct err *e)
 
     if (r->peer)
         *r = c.r;
-    if (!rc && dom && !c.count)
-        rc = err_set(e, ERR_REFUSED, ESRCH,
+    if (rc < 0)
+        return rc;
+    if (rc > 0 && !(dom && c.count))
+        r->exit_code = EXIT_DOUBT;
+    else if (dom && !c.count)
+        return err_set(e, ERR_REFUSED, ESRCH,
             "no migration of \"%s\" from this host is open: there is nothing to settle", dom);
-    return rc;
+    return 0;
 }
 
 static int recover_with(const struct recover_peer *peer, const char *dom, const struct log *log)
