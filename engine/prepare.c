@@ -8,16 +8,28 @@
 #include <errno.h>
 #include <string.h>
 
+static int send_ahead(struct preparation *r, struct err *e)
+{
+    const int rc = r->guest->ops->send_ahead(r->guest, r->xs, r->out, e);
+
+    if (rc != -ENOENT || err_is_set(e))
+        return rc;
+    r->wanted = false;
+    log_debug(r->log,
+        "the destination cannot be prepared: xenstore does not say where the rings of "
+        "domain %u are",
+        r->guest->dom.domid);
+    return 0;
+}
+
 int prepare_begin(struct preparation *r, struct err *e)
 {
-    const struct guest_ops *g = r->guest->ops;
-
-    r->wanted = r->wanted && g->send_ahead && r->out->ops->prepare;
+    r->wanted = r->wanted && r->out->ops->prepare;
     r->xs = xenstore_open(e);
 
     const int rc = r->xs ? devices_list(r->xs, r->guest->dom.domid, r->devices, e) : -e->code;
 
-    return rc || !r->wanted ? rc : g->send_ahead(r->guest, r->out, e);
+    return rc || !r->wanted ? rc : send_ahead(r, e);
 }
 
 int prepare_ask(struct preparation *r, struct err *e)

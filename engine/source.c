@@ -138,7 +138,7 @@ static int watch_disks(struct source *s, struct err *e)
                                  ? deadline_earlier(DRAIN_LIMIT_NS, s->p->result_limit_ns / 2)
                                  : DRAIN_LIMIT_NS;
 
-    return drain_start(&s->drain, s->p->domid, limit_ns, s->p->log, e);
+    return drain_start(s->drain, limit_ns, e);
 }
 
 static int set_up(struct source *s, struct err *e)
@@ -565,9 +565,11 @@ int source_run(
     *left = NULL;
     if (!s) {
         p->out->ops->close(p->out);
+        drain_close(p->drain);
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
     }
-    *s = (struct source){.p = p, .total = total, .out = p->out, .start_ns = now_ns()};
+    *s = (struct source){
+        .p = p, .total = total, .out = p->out, .drain = p->drain, .start_ns = now_ns()};
 
     const int rc = tell_story(s, e);
 

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct drain;
 struct out;
 
 /* What the engine asks of the toolstack (libxl's callbacks, in drop-in and native use alike). */
@@ -45,7 +46,8 @@ struct source_params {
      */
     bool leaves_model_logging;
     bool verify; /* after the last round send everything again, to be compared, if the out can */
-    struct out *out; /* from the caller; source_close() closes it */
+    struct out *out; /* from the caller, open; source_close() closes both */
+    struct drain *drain;
     const struct log *log;
     struct cancel *cancel;
     const struct source_toolstack *toolstack;

@@ -180,7 +180,9 @@ int native_open(struct native *n, const char *link_path, bool save, struct cance
 
     int rc = read_job(n, save, cancel, e);
 
-    if (!rc && !n->job.insecure)
+    if (rc || n->job.plain)
+        return rc;
+    if (!n->job.insecure)
         rc = tls_open(&n->tls, n->job.config_dir, e);
     if (rc)
         return rc;

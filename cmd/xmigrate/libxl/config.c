@@ -273,8 +273,8 @@ bool xl_config_builds_early(const libxl_domain_config *config, const char **why)
         if (!disk_may_be_early(disk, disk_device_at(disk->pdev_path), why))
             return false;
     }
-    if (config->c_info.type != LIBXL_DOMAIN_TYPE_PVH)
-        *why = "it is not a PVH guest";
+    if (config->c_info.type == LIBXL_DOMAIN_TYPE_HVM)
+        *why = "it is an HVM guest";
     else if (xl_config_devices(config).others)
         *why = "it has a device that is neither a disk nor a network interface";
     else
