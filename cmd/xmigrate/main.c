@@ -7,6 +7,7 @@
 #include "cmd/xmigrate/estimate.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/ui/help.h"
+#include "cmd/xmigrate/inspect.h"
 #include "cmd/xmigrate/session/listener.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "cmd/xmigrate/ui/options.h"
@@ -104,6 +105,8 @@ int main(int argc, char **argv)
             return save_main(&o);
         case MODE_RESTORE:
             return restore_main(&o);
+        case MODE_INSPECT:
+            return inspect_main(&o, &log);
         case MODE_LISTEN:
             return run_listener(&o, &log);
         case MODE_RECOVER:

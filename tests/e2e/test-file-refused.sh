@@ -67,6 +67,8 @@ cut() { # BYTES
 }
 for bytes in 0 47 60 1000 100000; do
     cut $bytes
+    "$B/xmigrate" --inspect bad --json >said 2>/dev/null
+    [ $? -eq 2 ] && grep -q "\"damage_at\":$bytes[,}]" said || fail "cut at $bytes: $(cat said)"
     file_refused 2 'the file ends in the middle' --restore bad --clone --name h
 done
 cut $(($(stat -c %s old) - 8))

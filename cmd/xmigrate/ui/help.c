@@ -14,6 +14,7 @@ const char help_text[] =
 "  xmigrate --checkpoint FILE DOM       write DOM to a file while it runs; it lives on\n"
 "  xmigrate --save FILE DOM             the same, and destroy it once the file is safe\n"
 "  xmigrate --restore FILE              build it again, from a file of ours or of xl save's\n"
+"  xmigrate --inspect FILE              tell what is in it, and whether it is whole; no Xen needed\n"
 "\n"
 "Who may move domains here, as with ssh; identities are made at the first start:\n"
 "  xmigrate --identity                  print this host's fingerprint\n"

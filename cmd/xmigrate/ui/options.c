@@ -30,6 +30,7 @@ enum option_id {
     OPT_CHECKPOINT,
     OPT_SAVE,
     OPT_RESTORE,
+    OPT_INSPECT,
     OPT_LISTEN,
     OPT_IDENTITY,
     OPT_TRUST,
@@ -99,6 +100,7 @@ static const struct rule {
     [OPT_CHECKPOINT] = {"checkpoint", NULL, 0},
     [OPT_SAVE] = {"save", NULL, 0},
     [OPT_RESTORE] = {"restore", NULL, 0},
+    [OPT_INSPECT] = {"inspect", NULL, 0},
     [OPT_LISTEN] = {"listen", NULL, 0},
     [OPT_IDENTITY] = {"identity", NULL, 0},
     [OPT_TRUST] = {"trust", NULL, 0},
@@ -135,7 +137,7 @@ static const struct rule {
     [OPT_DISKS_AS_THEY_ARE] = {"disks-as-they-are", NULL, IN(MODE_RESTORE)},
     [OPT_CLONE] = {"clone", NULL, IN(MODE_RESTORE)},
     [OPT_PAUSED] = {"paused", NULL, IN(MODE_RESTORE)},
-    [OPT_JSON] = {"json", NULL, IN_REACH | IN_ANY_FILE},
+    [OPT_JSON] = {"json", NULL, IN_REACH | IN_ANY_FILE | IN(MODE_INSPECT)},
     [OPT_QUIET] = {"quiet", NULL, IN_CHANGE},
     [OPT_VERBOSE] = {"verbose", NULL, IN_CHANGE},
 };
@@ -153,6 +155,7 @@ static const struct operands {
     [MODE_CHECKPOINT] = {2, 2, "--checkpoint wants FILE and DOM"},
     [MODE_SAVE] = {2, 2, "--save wants FILE and DOM"},
     [MODE_RESTORE] = {1, 1, "--restore wants one FILE"},
+    [MODE_INSPECT] = {1, 1, "--inspect wants one FILE"},
     [MODE_LISTEN] = {0, 1, "--listen takes at most one ADDR:PORT"},
     [MODE_IDENTITY] = {0, 0, "--identity takes no argument"},
     [MODE_TRUST] = {1, 3, "--trust wants a fingerprint, and perhaps a NAME and RIGHTS"},
@@ -352,6 +355,7 @@ static int take_operands(struct options *o, char *const words[], unsigned count,
         o->domain = words[1];
         return 0;
     case MODE_RESTORE:
+    case MODE_INSPECT:
         o->file = words[0];
         return 0;
     case MODE_LISTEN:

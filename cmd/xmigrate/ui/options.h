@@ -23,6 +23,7 @@ enum mode {
     MODE_CHECKPOINT,
     MODE_SAVE,
     MODE_RESTORE,
+    MODE_INSPECT,
     MODE_LISTEN,
     MODE_IDENTITY,
     MODE_TRUST,
@@ -52,7 +53,7 @@ struct options {
     struct tcp_address address;
     const char *domain; /* those, MODE_CHECKPOINT, MODE_SAVE, MODE_RESUME, MODE_RESOLVE (NULL: all):
                          * name or number */
-    const char *file;   /* MODE_CHECKPOINT, MODE_SAVE, MODE_RESTORE */
+    const char *file;   /* those two, MODE_RESTORE, MODE_INSPECT */
 
     /* MODE_RESTORE */
     const char *name;                      /* NULL: its own */
