@@ -6,6 +6,7 @@
 #include "cmd/xmigrate/announce.h"
 #include "cmd/xmigrate/estimate.h"
 #include "cmd/exit_codes.h"
+#include "cmd/xmigrate/every.h"
 #include "cmd/xmigrate/ui/help.h"
 #include "cmd/xmigrate/inspect.h"
 #include "cmd/xmigrate/session/listener.h"
@@ -101,6 +102,7 @@ int main(int argc, char **argv)
         case MODE_ESTIMATE:
             return estimate_main(&o);
         case MODE_CHECKPOINT:
+            return o.every_ns ? every_main(&o) : save_main(&o);
         case MODE_SAVE:
             return save_main(&o);
         case MODE_RESTORE:

@@ -61,6 +61,8 @@ enum option_id {
     OPT_AS_ROOT,
     OPT_NO_ANNOUNCE,
     OPT_FORCE,
+    OPT_EVERY,
+    OPT_KEEP,
     OPT_NAME,
     OPT_DISK,
     OPT_DISKS_AS_THEY_ARE,
@@ -132,6 +134,8 @@ static const struct rule {
     [OPT_AS_ROOT] = {"as-root", NULL, IN(MODE_LISTEN)},
     [OPT_NO_ANNOUNCE] = {"no-announce", NULL, IN(MODE_LISTEN)},
     [OPT_FORCE] = {"force", NULL, IN(MODE_RESUME)},
+    [OPT_EVERY] = {"every", "a time from 1s to a day", IN(MODE_CHECKPOINT)},
+    [OPT_KEEP] = {"keep", "a whole number from 1 to 1000", IN(MODE_CHECKPOINT)},
     [OPT_NAME] = {"name", "a name for the domain", IN(MODE_RESTORE)},
     [OPT_DISK] = {"disk", "VDEV=TARGET, such as xvda=/dev/vg/copy", IN(MODE_RESTORE)},
     [OPT_DISKS_AS_THEY_ARE] = {"disks-as-they-are", NULL, IN(MODE_RESTORE)},
@@ -310,6 +314,10 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
     case OPT_FORCE:
         o->force = true;
         return 0;
+    case OPT_EVERY:
+        return take_limit(&o->every_ns, text, NS_PER_S, r, e);
+    case OPT_KEEP:
+        return take_number(&o->keep, text, 1000, r, e);
     case OPT_NAME:
         return take_name(o, text, r, e);
     case OPT_DISK:
@@ -420,6 +428,8 @@ static int check_together(const struct options *o, const bool given[static RULES
     for (unsigned i = OPT_LAST_MODE + 1; i < RULES; i++)
         if (given[i] && !(rules[i].modes & IN(o->mode)))
             return usage(e, "--%s does not go with --%s", rules[i].name, rules[o->mode - 1].name);
+    if (o->keep && !o->every_ns)
+        return usage(e, "--keep goes with --every");
     if (given[OPT_QUIET] && given[OPT_VERBOSE])
         return usage(e, "--%s and --%s contradict each other", "quiet", "verbose");
     return 0;

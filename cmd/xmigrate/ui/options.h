@@ -55,6 +55,9 @@ struct options {
                          * name or number */
     const char *file;   /* those two, MODE_RESTORE, MODE_INSPECT */
 
+    int64_t every_ns; /* MODE_CHECKPOINT: one in each such span; 0: one */
+    unsigned keep;    /* the newest of these; 0: all */
+
     /* MODE_RESTORE */
     const char *name;                      /* NULL: its own */
     const char *disks[OPTIONS_MOST_DISKS]; /* "VDEV=TARGET" */
