@@ -93,6 +93,30 @@ must "$X" destroy a large
 must "$X" destroy a g
 no_record
 
+# Guests that cannot suspend, or do not say that they can: refused at once, or after 5 s, and it is left
+# as it was.
+guest a g --type pvh --memory 32M --feature-suspend 0
+for kind in checkpoint save; do
+    start=$SECONDS
+    file_refused 2 'says that it cannot suspend' --$kind files/g g
+    [ $((SECONDS - start)) -le 2 ] || fail "it took $((SECONDS - start)) s to refuse it"
+done
+must "$X" destroy a g
+guest a g --type pv --memory 32M --feature-suspend none --suspend refuse
+cp old files/g
+start=$SECONDS
+xf --checkpoint files/g g >said 2>&1
+[ $? -eq 3 ] || fail "a guest that does not answer: $(cat said)"
+[ $((SECONDS - start)) -le 20 ] || fail "it took $((SECONDS - start)) s"
+grep -q '"g" runs on: .*did not acknowledge .* within 5 s' said || fail "it said: $(cat said)"
+lives g
+cmp -s files/g old || fail "the old file is not what it was"
+must "$X" destroy a g
+guest a g --type pvh --memory 32M --feature-suspend none
+filed --checkpoint files/g g
+lives g
+must "$X" destroy a g
+
 # A checkpoint with a disk that the guest wrote to afterwards; a save's are as it left them.
 truncate -s 1M "$T/disk" "$T/copy"
 guest a g --type pvh --memory 32M --disk qdisk:"$T/disk"
