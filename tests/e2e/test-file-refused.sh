@@ -123,6 +123,26 @@ guest a g --type pvh --memory 32M --disk qdisk:"$T/disk"
 filed --checkpoint files/g g
 file_refused 2 'wrote to its disk xvda' --restore files/g --clone --name h
 file_refused 2 'has no such disk' --restore files/g --clone --name h --disk xvdz=/nowhere
+# With a hook that copies them while the guest stands still: it fits then.
+hook='echo "$XMIGRATE_DOMAIN $XMIGRATE_DOMID $XMIGRATE_FILE $XMIGRATE_WRITABLE_DISKS" >hook
+    "$X" list a >list; cp disk copy'
+export X
+filed --checkpoint files/g g --while-suspended "cd $T; $hook"
+[ "$(cat hook)" = "g $("$X" id a g) $T/files/g xvda=$T/disk" ] || fail "it was told: $(cat hook)"
+grep -q ' g .*suspended' list || fail "the guest did not stand still: $(cat list)"
+grep -q '^    hook  ' said || fail "its time is not said: $(cat said)"
+lives g
+# One that fails, hangs, or is killed: no checkpoint, and what it started is gone, too.
+cp files/g old
+for hook in 'exit 7' 'kill -9 $$' 'sleep 987 & sleep 986' 'no-such-command'; do
+    xf --checkpoint files/g g --while-suspended "$hook" --hook-timeout 1s >said 2>&1
+    [ $? -eq 3 ] || fail "$hook: $(cat said)"
+    grep -q '"g" runs on: --while-suspended: it ' said || fail "$hook: it said: $(cat said)"
+    cmp -s files/g old || fail "$hook: the old file is not what it was"
+    lives g
+    nothing_left g
+done
+! pgrep -xf 'sleep 98[67]' >/dev/null || fail "what the hook started is still there"
 filed --restore files/g --clone --name h --disk xvda="$T/copy"
 lives h
 must "$X" destroy a h

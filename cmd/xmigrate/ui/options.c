@@ -17,6 +17,7 @@ enum { DEFAULT_MAX_LANES = 8, DEFAULT_MAX_ROUNDS = 30 };
 #define DEFAULT_CONNECT_NS  (10 * NS_PER_S)
 #define DEFAULT_SILENT_NS   (30 * NS_PER_S)
 #define DEFAULT_SUSPEND_NS  (60 * NS_PER_S)
+#define DEFAULT_HOOK_NS     (10 * NS_PER_S)
 
 /* Below that a healthy peer or helper on a busy machine would count as dead. */
 #define LEAST_SILENT_NS (6 * NS_PER_S)
@@ -61,6 +62,8 @@ enum option_id {
     OPT_AS_ROOT,
     OPT_NO_ANNOUNCE,
     OPT_FORCE,
+    OPT_WHILE_SUSPENDED,
+    OPT_HOOK_TIMEOUT,
     OPT_EVERY,
     OPT_KEEP,
     OPT_NAME,
@@ -134,6 +137,8 @@ static const struct rule {
     [OPT_AS_ROOT] = {"as-root", NULL, IN(MODE_LISTEN)},
     [OPT_NO_ANNOUNCE] = {"no-announce", NULL, IN(MODE_LISTEN)},
     [OPT_FORCE] = {"force", NULL, IN(MODE_RESUME)},
+    [OPT_WHILE_SUSPENDED] = {"while-suspended", "a command for sh", IN(MODE_CHECKPOINT)},
+    [OPT_HOOK_TIMEOUT] = {"hook-timeout", "a time from 100ms to a day", IN(MODE_CHECKPOINT)},
     [OPT_EVERY] = {"every", "a time from 1s to a day", IN(MODE_CHECKPOINT)},
     [OPT_KEEP] = {"keep", "a whole number from 1 to 1000", IN(MODE_CHECKPOINT)},
     [OPT_NAME] = {"name", "a name for the domain", IN(MODE_RESTORE)},
@@ -314,6 +319,13 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
     case OPT_FORCE:
         o->force = true;
         return 0;
+    case OPT_WHILE_SUSPENDED:
+        if (!text[0])
+            return usage(e, "--%s: wanted is %s", r->name, r->argument);
+        o->while_suspended = text;
+        return 0;
+    case OPT_HOOK_TIMEOUT:
+        return take_limit(&o->hook_ns, text, LEAST_LIMIT_NS, r, e);
     case OPT_EVERY:
         return take_limit(&o->every_ns, text, NS_PER_S, r, e);
     case OPT_KEEP:
@@ -454,6 +466,7 @@ int options_parse(struct options *o, int argc, char *const argv[], unsigned core
         .connect_ns = DEFAULT_CONNECT_NS,
         .silent_ns = DEFAULT_SILENT_NS,
         .suspend_ns = DEFAULT_SUSPEND_NS,
+        .hook_ns = DEFAULT_HOOK_NS,
         .config_dir = CONFIG_DIR_DEFAULT,
         .log_level = LOG_INFO,
     };

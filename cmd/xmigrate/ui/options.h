@@ -55,8 +55,10 @@ struct options {
                          * name or number */
     const char *file;   /* those two, MODE_RESTORE, MODE_INSPECT */
 
-    int64_t every_ns; /* MODE_CHECKPOINT: one in each such span; 0: one */
-    unsigned keep;    /* the newest of these; 0: all */
+    const char *while_suspended; /* MODE_CHECKPOINT: a command; NULL: none */
+    int64_t hook_ns;             /* how long it may take */
+    int64_t every_ns;            /* MODE_CHECKPOINT: one in each such span; 0: one */
+    unsigned keep;               /* the newest of these; 0: all */
 
     /* MODE_RESTORE */
     const char *name;                      /* NULL: its own */
