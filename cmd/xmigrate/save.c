@@ -37,7 +37,7 @@ struct save {
     int64_t start_ns;
     struct view view;
     struct event_stream events;
-    struct rescuer rescuer;
+    struct bystander rescuer;
     struct filing filing;
     struct new_file file;
     int64_t hook_ns; /* what --while-suspended took */

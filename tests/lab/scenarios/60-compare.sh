@@ -3,7 +3,7 @@
 # reports; it fails only when a move fails. Times are those of an emulated machine: they compare,
 # and say nothing else.
 
-LONG+=(compare_calm compare_busy)
+LONG+=(compare_calm compare_busy compare_hvm)
 
 # Bytes that went onto the wire at a host so far, and CPU seconds of both dom0s.
 meter_bytes() { must "$1" "cat /sys/class/net/eth0/statistics/tx_bytes"; }
@@ -63,16 +63,16 @@ report_medians() { # FILE
          }' "$1"
 }
 
-compare() { # LOAD TURNS
+compare() { # TURNS CREATE...: what starts the guest g on A
     local turn who from host bytes cpu moves=$LAB_DIR/moves
     rm -f "$moves"
-    create A g pvh memory=256 load="$1"
+    "${@:2}"
     for host in A B; do
         must $host "hostclock /host/clock"
         listen $host
         stock_receiver $host
     done
-    for ((turn = 0; turn < $2; turn++)); do
+    for ((turn = 0; turn < $1; turn++)); do
         for who in xl xmigrate; do
             for from in A B; do
                 pulse $from g
@@ -90,6 +90,9 @@ compare() { # LOAD TURNS
     report_medians "$moves"
 }
 
-scenario_compare_calm() { compare "mem=16 still=64 rate=500" 2; }
+calm="mem=16 still=64 rate=500"
+scenario_compare_calm() { compare 2 create A g pvh memory=256 load="$calm"; }
 # Faster than the emulated wire: neither can converge.
-scenario_compare_busy() { compare "mem=32 still=32 rate=20000" 2; }
+scenario_compare_busy() { compare 2 create A g pvh memory=256 load="mem=32 still=32 rate=20000"; }
+# Both with QEMU's start in the pause.
+scenario_compare_hvm() { compare "${TURNS:-2}" create_hvm_linux A g "$calm"; }
