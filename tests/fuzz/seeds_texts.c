@@ -22,6 +22,11 @@ static void make_options(const char *dir)
         "--connect-timeout=5s\0--silent-timeout=30s\0--suspend-timeout=60s\0[::1]\0web1\0");
     SAVE(dir, "options", "estimate", "--estimate\0--json\0host2\0web1\0");
     SAVE(dir, "options", "offline", "--offline\0-qv\0--start-timeout=30s\0host2\0--\0-web1\0");
+    SAVE(dir, "options", "checkpoint",
+        "--checkpoint\0--every=10s\0--keep\0"
+        "5\0--while-suspended=true\0/srv/g\0web1\0");
+    SAVE(dir, "options", "restore",
+        "--restore\0--disk=xvda=/dev/vg/copy\0--clone\0--name=h\0--paused\0/srv/g\0");
     SAVE(dir, "options", "listen", "--listen\0--insecure\0--config-dir\0/etc/x\0:8003\0");
     SAVE(dir, "options", "trust", "--trust\0" KEY_A "\0host2\0");
     SAVE(dir, "options", "untrust", "--untrust\0host2\0");
