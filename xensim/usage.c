@@ -97,6 +97,7 @@ const struct verb verbs[] = {
     {.name = "attach"},
     {.name = "detach"},
     {.name = "xenstore"},
+    {.name = "rings"},
     {.name = "create-empty"},
     {.name = "describe"},
     {.name = "id"},

@@ -291,7 +291,8 @@ bool journal_exists(enum handoff_role role, const char *uuid)
 /* Its processes died before any of them had touched the guest. */
 static bool is_harmless(const struct journal_record *s)
 {
-    return s->state == HANDOFF_LIVE && !s->logging && !s->suspending && s->cap == JOURNAL_NO_CAP;
+    return s->state == HANDOFF_LIVE && !s->logging && !s->suspending && s->cap == JOURNAL_NO_CAP &&
+           !s->file[0];
 }
 
 static void begin_handle(struct journal *f)

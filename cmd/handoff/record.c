@@ -34,6 +34,13 @@ static bool take_text(const json_t *o, const char *key, char *out, size_t cap)
     return text && snprintf(out, cap, "%s", text) < (int)cap;
 }
 
+/* As take_text(), of what only some records have. */
+static bool take_text_if_any(const json_t *o, const char *key, char *out, size_t cap)
+{
+    out[0] = '\0';
+    return !json_object_get(o, key) || take_text(o, key, out, cap);
+}
+
 static bool take_int(const json_t *o, const char *key, json_int_t min, json_int_t max, int *v)
 {
     const json_t *f = json_object_get(o, key);
@@ -84,7 +91,8 @@ static bool read_fields(const json_t *o, struct journal_record *s)
         !json_is_boolean(json_object_get(o, "insecure")) ||
         !take_text(o, "peer_journal", s->peer_journal, sizeof(s->peer_journal)) ||
         !take_text(o, "peer_key", s->peer_key, sizeof(s->peer_key)) ||
-        !take_text(o, "moved_to", s->moved_to, sizeof(s->moved_to)))
+        !take_text(o, "moved_to", s->moved_to, sizeof(s->moved_to)) ||
+        !take_text_if_any(o, "file", s->file, sizeof(s->file)) || (s->file[0] && s->file[0] != '/'))
         return false;
 
     const int role = role_named(json_string_value(json_object_get(o, "role")));
@@ -129,7 +137,9 @@ char *journal_text(const struct journal_record *s)
     json_t *more = json_pack("{s:s, s:s, s:s, s:i, s:b, s:s, s:s, s:s}", "session", s->session,
         "boot", s->boot, "host", s->host, "port", s->port, "insecure", s->insecure, "peer_journal",
         s->peer_journal, "peer_key", s->peer_key, "moved_to", s->moved_to);
-    char *text = o && more && !json_object_update(o, more) ? json_dumps(o, JSON_INDENT(1)) : NULL;
+    const bool whole = o && more && !json_object_update(o, more) &&
+                       (!s->file[0] || !json_object_set_new(o, "file", json_string(s->file)));
+    char *text = whole ? json_dumps(o, JSON_INDENT(1)) : NULL;
 
     json_decref(o);
     json_decref(more);

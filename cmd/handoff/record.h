@@ -19,6 +19,7 @@ enum {
     JOURNAL_ID_BYTES = 33,   /* 32 hex digits: of a journal, of a session */
     JOURNAL_BOOT_BYTES = 37, /* the kernel's boot_id */
     JOURNAL_KEY_BYTES = 64,
+    JOURNAL_FILE_NAME_BYTES = 512,
 };
 
 #define JOURNAL_NO_DOMID UINT32_MAX
@@ -44,6 +45,9 @@ struct journal_record {
     /* Both: the other end's fingerprint, of which alone a question or an answer is taken; empty:
      * --insecure. */
     char peer_key[JOURNAL_KEY_BYTES];
+    /* An absolute path: no other host, but a file; else empty. What is written beside it has
+     * a name that follows from the supervisor's number (new_file.h). */
+    char file[JOURNAL_FILE_NAME_BYTES];
     /* Destination. */
     char moved_to[JOURNAL_PEER_BYTES]; /* the host that it moved on to */
     pid_t supervisor;

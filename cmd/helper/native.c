@@ -180,7 +180,9 @@ int native_open(struct native *n, const char *link_path, bool save, struct cance
 
     int rc = read_job(n, save, cancel, e);
 
-    if (!rc && !n->job.insecure)
+    if (rc || n->job.plain)
+        return rc;
+    if (!n->job.insecure)
         rc = tls_open(&n->tls, n->job.config_dir, e);
     if (rc)
         return rc;
@@ -234,5 +236,6 @@ void native_fill_source(const struct native *n, struct source_params *p)
     p->costs = n->job.costs;
     p->result_limit_ns = n->job.result_ns;
     p->early = n->job.early;
+    p->leaves_model_logging = true;
     p->prepare_limit_ns = PREPARE_LIMIT_NS;
 }

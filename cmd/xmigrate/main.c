@@ -15,6 +15,8 @@
 #include "cmd/xmigrate/handoff/dismiss.h"
 #include "cmd/xmigrate/resolve.h"
 #include "cmd/xmigrate/receive.h"
+#include "cmd/xmigrate/restore.h"
+#include "cmd/xmigrate/save.h"
 #include "cmd/xmigrate/send.h"
 #include "crypto/identity.h"
 #include "crypto/trust.h"
@@ -97,6 +99,11 @@ int main(int argc, char **argv)
             return send_main(&o);
         case MODE_ESTIMATE:
             return estimate_main(&o);
+        case MODE_CHECKPOINT:
+        case MODE_SAVE:
+            return save_main(&o);
+        case MODE_RESTORE:
+            return restore_main(&o);
         case MODE_LISTEN:
             return run_listener(&o, &log);
         case MODE_RECOVER:

@@ -20,7 +20,7 @@ static void check_taken(const struct options *o)
     must(o->limits.max_rounds >= 1 && o->limits.max_bytes <= INT64_MAX);
     must(o->bandwidth_bits_per_s <= INT64_MAX);
     must(o->connect_ns > 0 && o->silent_ns > link_connect_ns(o->silent_ns));
-    must(link_connect_ns(o->silent_ns) > 0 && o->suspend_ns > 0 && o->start_ns > 0);
+    must(link_connect_ns(o->silent_ns) > 0 && o->suspend_ns > 0 && o->start_ns >= 0);
     must(o->config_dir && strlen(o->config_dir) < LINK_PATH_BYTES);
     must(!reaches || (o->domain && o->address.host[0] && o->address.port));
     must(o->mode != MODE_RESUME || o->domain);

@@ -124,7 +124,7 @@ boot_pair() {
         return 1
     fi
     mkdir -p "$LAB_DIR/both"
-    cp "$LAB_DIR/image/vmlinux" "$LAB_DIR/image/guest.gz" "$LAB_DIR/both/" || return 1
+    cp "$LAB_DIR"/image/{vmlinux,vmlinuz,guest.gz} "$LAB_DIR/both/" || return 1
     truncate -s 16M "$LAB_DIR/disk.img"
     wire=$(mktemp -d /tmp/lab-wire.XXXXXX) || return 1 # LAB_DIR may be too long for a socket's name
     echo "$wire" >"$LAB_DIR/wire"

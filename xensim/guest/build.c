@@ -358,6 +358,8 @@ static void set_hvm_state(struct build *b)
     d->hvm_params[HVM_PARAM_STORE_EVTCHN] = 1;
     d->hvm_params[HVM_PARAM_CONSOLE_PFN] = PVH_SPECIAL_PFN + 7;
     d->hvm_params[HVM_PARAM_CONSOLE_EVTCHN] = 2;
+    d->store_gfn = d->hvm_params[HVM_PARAM_STORE_PFN];
+    d->console_gfn = d->hvm_params[HVM_PARAM_CONSOLE_PFN];
     d->hvm_params[HVM_PARAM_IDENT_PT] = (PVH_SPECIAL_PFN + 6ull) << 12;
     d->hvm_params[HVM_PARAM_PAGING_RING_PFN] = PVH_SPECIAL_PFN;
     d->hvm_params[HVM_PARAM_MONITOR_RING_PFN] = PVH_SPECIAL_PFN + 1;
@@ -487,6 +489,8 @@ int guest_build(struct domain *d, const struct guest_params *p, struct err *e)
             fill_p2m(&b);
             build_tables(&b);
             fill_start_info(&b);
+            d->store_gfn = g.mfns[INDEX_STORE];
+            d->console_gfn = g.mfns[INDEX_CONSOLE];
             guest_publish_p2m(&g);
             rc = set_pv_state(&b);
         } else {

@@ -13,11 +13,12 @@
  * and with FAULT_LAST=M at all others up to the M-th and WHAT is kill, stop, fail, fail=ERRNO,
  * sleep=SECONDS, or page: of the frames that are mapped one is missing
  *
- * For `call`, files that several processes share:
+ * Files that several processes share:
+ * FAULT_LOG    a line for each strike: CLOCK_MONOTONIC's ns, process, call
+ * and for `call`:
  * FAULT_GATE   calls count once it is there
  * FAULT_OPENS  whoever writes this word makes it, wherever FAULT_IN is
  * FAULT_COUNT  eight bytes: how many calls were counted
- * FAULT_LOG    a line for each strike: CLOCK_MONOTONIC's ns, process, call
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -103,8 +104,9 @@ static void log_strike(const char *call)
 }
 
 /* True: the call is to fail, with errno as it is now. */
-static bool strike(void)
+static bool strike(const char *name)
 {
+    log_strike(name);
     errno = EIO;
     if (!strncmp(fault.what, "fail=", 5))
         errno = atoi(fault.what + 5);
@@ -137,8 +139,7 @@ static bool pass_call(const char *name, const char *other)
 
     if (n != fault.nth && (n < fault.nth || n > fault.last))
         return false;
-    log_strike(name);
-    return strike();
+    return strike(name);
 }
 
 /* Is it a file of the journal? */
@@ -165,7 +166,7 @@ static const char *disk(int fd, const char *path)
 /* Every call that is watched comes by here. */
 static bool pass(void)
 {
-    return fault.on && since >= 0 && ++since == fault.nth && strike();
+    return fault.on && since >= 0 && ++since == fault.nth && strike(fault.call);
 }
 
 static bool has_text(const struct iovec *iov, int count, const char *word)
@@ -198,7 +199,7 @@ static bool pass_data(int fd, const struct iovec *iov, int count)
     const bool found = has_text(iov, count, fault.word);
 
     if (found && !strcmp(fault.call, "write"))
-        fails |= strike();
+        fails |= strike(fault.call);
     if (found && !strcmp(fault.call, "after") && since < 0)
         since = 0;
     return fails;
@@ -218,7 +219,9 @@ static bool pass_file(int fd)
 
     if (again >= 0)
         close(again);
-    return (n > 0 && memmem(text, (size_t)n, fault.word, strlen(fault.word)) && strike()) || fails;
+    if (n > 0 && memmem(text, (size_t)n, fault.word, strlen(fault.word)))
+        fails |= strike(fault.call);
+    return fails;
 }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))

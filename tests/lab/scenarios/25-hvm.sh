@@ -4,7 +4,7 @@
 
 SCENARIOS+=(hvm_live hvm_dropin hvm_log_dirty_matters hvm_qemu_missing_or_dead)
 # Killed while it stands still: on a slow lab libxl may not answer the resume in time, as the log says.
-LONG+=(hvm_five_times hvm_killed hvm_killed_live)
+LONG+=(hvm_five_times hvm_killed hvm_killed_live hvm_linux_live)
 
 # To the other host, and whole, with its device model, there.
 hvm_moves() { # FROM [MODE]
@@ -19,6 +19,22 @@ scenario_hvm_live() {
     listen B
     hvm_moves A
     hvm_moves B --offline
+}
+
+# Linux with PV drivers, which suspends when it is asked to: its disks, one of them emulated, and its
+# vif go on.
+scenario_hvm_linux_live() {
+    create_hvm_linux A g
+    listen A
+    listen B
+    for host in A B; do
+        disk_works $host
+        vif_works $host
+        moves $host g
+        must "$(other_host $host)" "qmp g query-status | grep '\"status\": \"running\"'"
+    done
+    disk_works A
+    vif_works A
 }
 
 scenario_hvm_five_times() {

@@ -3,9 +3,7 @@
 # LAB_HOSTS=A, from a host to itself. It reports, with the goals; it fails only when a move fails.
 # Times are those of an emulated machine: they compare, and say nothing else.
 
-LONG+=(compare_calm compare_devices compare_busy)
-
-COMPARE_MOVES=${COMPARE_MOVES:-8} # of each
+LONG+=(compare_calm compare_devices compare_busy compare_hvm)
 
 # Bytes that went onto the wire at a host so far, and CPU seconds of all dom0s.
 meter_bytes() {
@@ -103,17 +101,19 @@ report_machine() {
         "$(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg)"
 }
 
-compare() { # LOAD DEVICES PAUSE GAP SECONDS, the last three at most so much of xl's
-    local who from host bytes cpu gap pause n=0 moves=$LAB_DIR/moves
+# compare MOVES PAUSE GAP SECONDS CREATE...: so many of each; at most so much of xl's, or -; what
+# starts the guest g on A.
+compare() {
+    local who from host bytes cpu gap pause n moves=$LAB_DIR/moves
     rm -f "$moves"
-    create A g pvh memory=256 devices="$2" load="$1 gap=10"
+    "${@:5}"
     for host in "${HOSTS[@]}"; do
         must "$host" "hostclock /host/clock"
         listen "$host"
         stock_receiver "$host"
     done
     watch_pauses g
-    for ((n = 0; n < COMPARE_MOVES; n += ${#HOSTS[@]})); do
+    for ((n = 0; n < $1; n += ${#HOSTS[@]})); do
         for who in xl xmigrate; do
             for from in "${HOSTS[@]}"; do
                 pulse "$from" g
@@ -131,10 +131,19 @@ compare() { # LOAD DEVICES PAUSE GAP SECONDS, the last three at most so much of 
         done
     done
     report_machine
-    report_medians "$moves" "$3" "$4" "$5"
+    report_medians "$moves" "$2" "$3" "$4"
 }
 
-scenario_compare_calm() { compare "mem=16 still=64 rate=500" 0 0.25 0.45 0.5; }
-scenario_compare_devices() { compare "mem=16 still=64 rate=500" phy 0.12 0.30 0.5; }
+calm="mem=16 still=64 rate=500 gap=10" busy="mem=32 still=32 rate=20000 gap=10"
+scenario_compare_calm() {
+    compare "${MOVES:-8}" 0.25 0.45 0.5 create A g pvh memory=256 load="$calm"
+}
+scenario_compare_devices() {
+    compare "${MOVES:-8}" 0.12 0.30 0.5 create A g pvh memory=256 load="$calm" devices=phy
+}
 # Faster than the emulated wire: neither can converge.
-scenario_compare_busy() { compare "mem=32 still=32 rate=20000" 0 0.42 0.50 0.7; }
+scenario_compare_busy() {
+    compare "${MOVES:-8}" 0.42 0.50 0.7 create A g pvh memory=256 load="$busy"
+}
+# Both with QEMU's start in the pause.
+scenario_compare_hvm() { compare "${MOVES:-4}" - - - create_hvm_linux A g "$calm"; }
