@@ -85,8 +85,9 @@ bool journal_exists(enum handoff_role role, const char *uuid);
 void journal_sweep(void);
 
 /* Every record nobody is in charge of any more, departures first: within one host they hold the
- * names that arrivals get. visit owns f, locked, and ends with
- * journal_remove() or journal_keep(). A file that makes no sense is logged and left alone. */
+ * names that arrivals get. visit owns f, locked, and ends with journal_remove() or journal_keep().
+ * A file that makes no sense is logged and left alone: the result is how many there are, or
+ * -errno. */
 int journal_visit_orphans(
     const struct log *log, void (*visit)(void *arg, struct journal *f), void *arg, struct err *e);
 

@@ -32,7 +32,7 @@ struct send {
     struct transfer transfer;
 
     enum handoff_state state; /* cmd/handoff/machine.h */
-    struct rescuer rescuer;
+    struct bystander rescuer;
     struct err *why;          /* while it is in doubt */
     enum recover_found found; /* when it was brought back */
 };

@@ -73,6 +73,10 @@ class Plan:
     memory: str
     faults: list = field(default_factory=list)
 
+    def holds_up(self):
+        """A fault lasts: what is held up by it waits for its end, and not for us."""
+        return any(f.lasts_s or f.what.startswith('sleep') for f in self.faults)
+
     def __str__(self):
         return f'{self.guest} {self.memory}: ' + '; '.join(map(str, self.faults))
 

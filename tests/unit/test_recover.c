@@ -32,7 +32,7 @@ static char run_dir[64];
 static struct {
     bool starts_late; /* when its copy is held */
     bool gone, suspended, paused, has_run, no_resume, no_list;
-    enum { NO_MODEL, MODEL_RUNS, MODEL_PAUSED, MODEL_DEAD } model;
+    enum { NO_MODEL, MODEL_RUNS, MODEL_PAUSED, MODEL_DEAD, MODEL_HANGS } model;
     bool will_suspend, will_go; /* when that it is asked to suspend is settled */
     const char *name;           /* of our copy */
     bool bad_rename;
@@ -173,7 +173,7 @@ int rescue_resume(struct xen *x, uint32_t domid, struct err *e)
 {
     (void)x;
     (void)e;
-    note("resume %u without libxl;", domid);
+    note("resume %u past libxl;", domid);
     return 0;
 }
 
@@ -182,6 +182,8 @@ int device_model_open(struct device_model *m, uint32_t domid, struct err *e)
     *m = (struct device_model){.sock = -1, .domid = domid};
     if (now.model == NO_MODEL)
         return -ENOENT;
+    if (now.model == MODEL_HANGS)
+        return err_set(e, ERR_LOCAL, ETIMEDOUT, "it does not answer");
     return now.model == MODEL_DEAD ? err_set(e, ERR_LOCAL, ECONNREFUSED, "it is dead") : 0;
 }
 
@@ -363,17 +365,40 @@ static void a_device_model_that_was_left_paused_runs_on(void **state)
     assert_false(is_left(HANDOFF_SOURCE));
 }
 
+static void a_device_model_and_its_guest_are_resumed_past_libxl(void **state)
+{
+    (void)state;
+    left(HANDOFF_LIVE, true);
+    now.suspended = true;
+    now.model = MODEL_PAUSED;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done,
+        "log-dirty off;cap 150;model continues;resume 7 past libxl;monitor 7;model's log off;");
+    assert_false(is_left(HANDOFF_SOURCE));
+}
+
 static void a_guest_is_resumed_though_its_device_model_is_dead(void **state)
 {
     (void)state;
     left(HANDOFF_LIVE, true);
-    now.suspended = now.no_resume = true;
+    now.suspended = true;
     now.model = MODEL_DEAD;
     assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
-    assert_string_equal(
-        now.done, "log-dirty off;cap 150;resume 7;resume 7 without libxl;monitor 7;");
+    assert_string_equal(now.done, "log-dirty off;cap 150;resume 7 past libxl;monitor 7;");
     assert_non_null(strstr(now.said, "emulated devices do nothing"));
     assert_false(is_left(HANDOFF_SOURCE));
+}
+
+static void a_guest_is_resumed_though_its_device_model_does_not_answer(void **state)
+{
+    (void)state;
+    left(HANDOFF_LIVE, true);
+    now.suspended = true;
+    now.model = MODEL_HANGS;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "log-dirty off;cap 150;resume 7 past libxl;monitor 7;");
+    assert_non_null(strstr(now.said, "it does not answer; resuming it all the same"));
+    assert_non_null(strstr(now.said, "try xmigrate --resume g"));
 }
 
 static void resume_lets_a_paused_device_model_run_on(void **state)
@@ -874,7 +899,9 @@ int main(void)
         TEST(a_guest_that_was_not_given_away_is_resumed),
         TEST(a_guest_that_runs_on_gets_its_monitor_back),
         TEST(a_device_model_that_was_left_paused_runs_on),
+        TEST(a_device_model_and_its_guest_are_resumed_past_libxl),
         TEST(a_guest_is_resumed_though_its_device_model_is_dead),
+        TEST(a_guest_is_resumed_though_its_device_model_does_not_answer),
         TEST(resume_lets_a_paused_device_model_run_on),
         TEST(a_request_to_suspend_that_is_taken_back_leaves_the_guest_running),
         TEST(a_guest_that_suspends_late_is_resumed),

@@ -185,6 +185,8 @@ static int run_helper(struct operation *op)
 
     if (!rc)
         return op->save ? 0 : introduce(op, &result);
+    if (op->emulated && result.unheard)
+        xl_leave_unfinished(op->xl, op->domid);
     xl_log(op->xl, XTL_ERROR, -1, "%s", e.text);
     if (!result.completed || !op->save)
         return ERROR_FAIL;

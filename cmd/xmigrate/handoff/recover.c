@@ -8,6 +8,7 @@
 #include "cmd/handoff/names.h"
 #include "cmd/lock.h"
 #include "cmd/exit_codes.h"
+#include "cmd/xmigrate/handoff/filed.h"
 #include "cmd/xmigrate/handoff/hvm.h"
 #include "cmd/xmigrate/handoff/rename.h"
 #include "cmd/xmigrate/libxl/monitor.h"
@@ -325,8 +326,9 @@ static int destroy_old(void *arg, struct err *e)
     const int rc = xl_destroy(r->xl, r->copy.domid, e);
 
     if (!rc)
-        log_info(r->log, "\"%s\" (domain %u) has run on %s since: its copy here is destroyed",
-            r->copy.name, r->copy.domid, r->journal->now.peer);
+        log_info(r->log, "\"%s\" (domain %u) %s %s: its copy here is destroyed", r->copy.name,
+            r->copy.domid, filed_is(&r->journal->now) ? "is saved in" : "has run since on",
+            r->journal->now.peer);
     return rc;
 }
 
@@ -442,7 +444,13 @@ static int settle(struct recovery *r, struct err *e)
     put_given_cap_back(r, event);
     if (r->peer && s->state == HANDOFF_GIVEN && event == HANDOFF_FOUND_STOPPED)
         event = r->peer->ask(r->peer->arg, s);
-    return take_step(r, event, e);
+    if (s->state == HANDOFF_MOVED && filed_is(s) && event != HANDOFF_FOUND_RUNNING &&
+        filed_publish(r->log, s, e))
+        return -e->code;
+    rc = take_step(r, event, e);
+    if (!rc && r->next == HANDOFF_BACK)
+        filed_drop(s);
+    return rc;
 }
 
 static void recover_one(void *arg, struct journal *j)
@@ -563,10 +571,14 @@ static int recover_all(struct recovery *r, const char *dom, struct err *e)
 
     if (r->peer)
         *r = c.r;
-    if (!rc && dom && !c.count)
-        rc = err_set(e, ERR_REFUSED, ESRCH,
+    if (rc < 0)
+        return rc;
+    if (rc > 0 && !(dom && c.count))
+        r->exit_code = EXIT_DOUBT;
+    else if (dom && !c.count)
+        return err_set(e, ERR_REFUSED, ESRCH,
             "no migration of \"%s\" from this host is open: there is nothing to settle", dom);
-    return rc;
+    return 0;
 }
 
 static int recover_with(const struct recover_peer *peer, const char *dom, const struct log *log)

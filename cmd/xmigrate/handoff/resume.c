@@ -9,6 +9,7 @@
 #include "cmd/handoff/names.h"
 #include "cmd/device_model.h"
 #include "cmd/lock.h"
+#include "cmd/xmigrate/handoff/filed.h"
 #include "cmd/xmigrate/handoff/recover.h"
 #include "cmd/xmigrate/libxl/calls.h"
 
@@ -120,6 +121,7 @@ static int forget_resumed(void *arg, struct err *e)
         return 0;
     if (recover_cap(r->xl, &r->journal.now, &none))
         log_error(r->log, "%s", none.text);
+    filed_drop(&r->journal.now);
     journal_remove(&r->journal);
     return 0;
 }
