@@ -18,6 +18,8 @@ for type in pvh pv pv32 hvm; do
     filed --checkpoint files/g.1 g
     grep -q 'g is in .*files/g.1, and runs on' said || fail "it said: $(cat said)"
     [ "$("$X" id a g)" = "$domid" ] || fail "another domain has its name"
+    [ $type != hvm ] || "$X" dm a g | grep -qx 'running, log-dirty off' ||
+        fail "its device model: $("$X" dm a g)"
     lives g
     has_monitor g || fail "$type: nobody monitors it"
     [ "$(stat -c %a files/g.1)" = 600 ] || fail "it has the mode $(stat -c %a files/g.1)"
