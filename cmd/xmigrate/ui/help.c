@@ -8,6 +8,7 @@ const char help_text[] =
 "  xmigrate --live HOST[:PORT] DOM      move DOM while it runs\n"
 "  xmigrate --offline HOST[:PORT] DOM   suspend it first, then move it\n"
 "  xmigrate --estimate HOST[:PORT] DOM  tell what --live would cost, and do not do it\n"
+"  xmigrate --check [HOST[:PORT]] DOM   tell what is in the way of all that, and do not do it\n"
 "  xmigrate --listen [ADDR:PORT]        on the other host: receive domains (port 8002)\n"
 "\n"
 "Files, which xl restore reads too:\n"
