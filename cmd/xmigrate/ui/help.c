@@ -45,6 +45,8 @@ const char help_text[] =
 "  --compress HOW        none, lz4, zstd, or auto: whatever is fastest, all the time (auto)\n"
 "\n"
 "Checkpoints:\n"
+"  --resume-as HOW       cooperative: the same domain runs on; revive: destroy it and build it again\n"
+"                        from the file, for a kernel that cannot do that (cooperative)\n"
 "  --while-suspended CMD run that while the guest stands still: snapshots of its disks\n"
 "  --hook-timeout T      how long it may take, which is part of the pause (10s)\n"
 "  --every T             one after the other, to FILE.000001, FILE.000002, ...\n"

@@ -63,6 +63,7 @@ enum option_id {
     OPT_AS_ROOT,
     OPT_NO_ANNOUNCE,
     OPT_FORCE,
+    OPT_RESUME_AS,
     OPT_WHILE_SUSPENDED,
     OPT_HOOK_TIMEOUT,
     OPT_EVERY,
@@ -139,6 +140,7 @@ static const struct rule {
     [OPT_AS_ROOT] = {"as-root", NULL, IN(MODE_LISTEN)},
     [OPT_NO_ANNOUNCE] = {"no-announce", NULL, IN(MODE_LISTEN)},
     [OPT_FORCE] = {"force", NULL, IN(MODE_RESUME)},
+    [OPT_RESUME_AS] = {"resume-as", "cooperative or revive", IN(MODE_CHECKPOINT)},
     [OPT_WHILE_SUSPENDED] = {"while-suspended", "a command for sh", IN(MODE_CHECKPOINT)},
     [OPT_HOOK_TIMEOUT] = {"hook-timeout", "a time from 100ms to a day", IN(MODE_CHECKPOINT)},
     [OPT_EVERY] = {"every", "a time from 1s to a day", IN(MODE_CHECKPOINT)},
@@ -321,6 +323,11 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
         return 0;
     case OPT_FORCE:
         o->force = true;
+        return 0;
+    case OPT_RESUME_AS:
+        o->revive = !strcmp(text, "revive");
+        if (!o->revive && strcmp(text, "cooperative"))
+            return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
         return 0;
     case OPT_WHILE_SUSPENDED:
         if (!text[0])

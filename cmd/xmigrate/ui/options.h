@@ -57,6 +57,7 @@ struct options {
                          * name or number */
     const char *file;   /* those two, MODE_RESTORE, MODE_INSPECT */
 
+    bool revive;                 /* MODE_CHECKPOINT: it goes on as a new domain, from the file */
     const char *while_suspended; /* MODE_CHECKPOINT: a command; NULL: none */
     int64_t hook_ns;             /* how long it may take */
     int64_t every_ns;            /* MODE_CHECKPOINT: one in each such span; 0: one */
