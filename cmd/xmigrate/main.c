@@ -23,6 +23,7 @@
 #include "cmd/xmigrate/send.h"
 #include "crypto/identity.h"
 #include "crypto/trust.h"
+#include "crypto/wipe.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -93,6 +94,7 @@ int main(int argc, char **argv)
     struct err e = ERR_INIT;
     struct options o;
 
+    wipe_freed_memory();
     signal(SIGPIPE, SIG_IGN);
     if (!options_parse(&o, argc, argv, cores > 0 ? (unsigned)cores : 1, &e)) {
         log.max = o.log_level;

@@ -6,17 +6,17 @@
  *     tick 12 mem 3 bad 0 wrote 40960 fpu 120 bad 0 disk 55 bad 0 fork 0 bad 0 gap_ms 52 cpus 1 end
  *
  * mem: how often every page was found right; bad: how often anything was wrong (never forgotten);
- * gap_ms: the longest time since the last line in which the guest did not run, give or take the 50
- * ms at which it looks, by its own clock, which goes on while it is suspended (as far as the hosts'
- * clocks agree, see dom0/hostclock.c).
+ * gap_ms: the longest time since the last line in which the guest did not run, give or take the ms
+ * (gap; 50) at which it looks, by its own clock, which goes on while it is suspended (as far as the
+ * hosts' clocks agree, see dom0/hostclock.c).
  *
  * Each page's content is a function of its index and version. The versions are kept beside the
  * pages, so a page that an older copy has overwritten is found, not only one that is torn. Every
  * seventh version is a page of zeros, so pages go from data to zero and back.
  *
  * Arguments name=number: mem (MiB rewritten), still (MiB written once), rate (pages a second), fpu
- * (0 or 1), threads, count (1: the disk is used to count), fork (1: programs are started all the
- * time). Of two disks, xvda and the emulated sda, the tick shows the one that did less. Commands on
+ * (0 or 1), threads, gap, count (1: the disk is used to count), fork (1: programs are started all
+ * the time). Of two disks, xvda and the emulated sda, the tick shows the one that did less. Commands on
  * stdin, a line each: reboot, poweroff, crash, rate N, map REF (a page that dom0 grants), unmap.
  *
  * Each worker owns its slice of both regions alone; counters are atomics, written by one thread
@@ -50,7 +50,6 @@ enum {
     /* To wake a guest up costs the emulator as much as to check some pages. */
     WORK_MS = 50,
     WORK_PAGES = 160, /* checked each time */
-    GAP_MS = 50,
     DISK_BLOCK_BYTES = 65536,
     DISK_BLOCKS = 64,
     DISKS = 2,
@@ -71,6 +70,7 @@ static struct {
     atomic_ulong fpu_rounds, fpu_bad;
     atomic_ulong disk_rounds[DISKS], disk_bad;
     atomic_ulong fork_rounds, fork_bad;
+    unsigned gap_look_ms;
     atomic_ulong gap_ms;
 } guest;
 
@@ -287,7 +287,7 @@ static void *watch_gaps(void *arg)
 
     (void)arg;
     for (;;) {
-        sleep_ms(GAP_MS);
+        sleep_ms(guest.gap_look_ms);
         const uint64_t ns = clock_ns(CLOCK_BOOTTIME);
         const unsigned long ms = (unsigned long)((ns - last) / 1000000);
 
@@ -411,6 +411,7 @@ int main(int argc, char **argv)
         guest.threads = 1;
     atomic_store(&guest.rate, argument(argc, argv, "rate", 1000));
     start_slices(hot_pages, still_pages);
+    guest.gap_look_ms = (unsigned)argument(argc, argv, "gap", 50);
     start(watch_gaps, NULL);
     start(obey, NULL);
     if (argument(argc, argv, "fpu", 0) != 0)
