@@ -11,6 +11,7 @@
 #include "cmd/xmigrate/image/new_file.h"
 #include "cmd/xmigrate/image/scan.h"
 #include "cmd/xmigrate/negotiate.h"
+#include "cmd/xmigrate/restore.h"
 #include "cmd/xmigrate/ui/file_view.h"
 #include "cmd/xmigrate/ui/help.h"
 #include "engine/source.h"
@@ -51,7 +52,7 @@ struct save {
 /* Once it is suspended, a checkpoint of such a guest would be one long pause. */
 static int check_live(const struct save *s, struct err *e)
 {
-    if (s->filing.live || !s->checkpoint)
+    if (s->filing.live || !s->checkpoint || s->a.options->revive)
         return 0;
     return err_set(e, ERR_REFUSED, EOPNOTSUPP,
         "\"%s\" is a PV guest, and this Xen has no shadow paging to track its writes with: it "
@@ -183,7 +184,7 @@ static void tell_done(struct save *s)
     const struct filing *f = &s->filing;
     const struct file_summary sum = {.name = s->a.domain.name,
         .file = s->file.path,
-        .checkpoint = s->checkpoint,
+        .checkpoint = s->checkpoint && !s->a.options->revive,
         .whole_ns = now_ns() - s->start_ns,
         .downtime_ns = s->resumed_ns - f->suspending_ns,
         .hook_ns = s->hook_ns,
@@ -297,26 +298,6 @@ static int publish_save(struct save *s, struct err *e)
     return rc;
 }
 
-static int conclude_saved(struct save *s)
-{
-    struct err e = ERR_INIT;
-
-    s->resumed_ns = s->filing.through_ns;
-    if (make_durable(s, &e) || publish_save(s, &e))
-        return conclude_failed(s, &e);
-    tell_done(s);
-    if (!xl_destroy(&s->a.xl, s->a.domain.domid, &e)) {
-        journal_remove(&s->a.journal);
-        return EXIT_DONE;
-    }
-    journal_keep(&s->a.journal);
-    err_prepend(&e,
-        "\"%s\" is saved in %s, but its suspended domain %u could not be destroyed, and must not "
-        "run again (xmigrate --recover, or xl destroy %u)",
-        s->a.domain.name, s->file.path, s->a.domain.domid, s->a.domain.domid);
-    return tell_failure(s, &e, EXIT_DOUBT, "suspended");
-}
-
 /* The guest stands still, its memory is read, and its disks have answered everything. */
 static int run_hook(struct save *s, struct err *e)
 {
@@ -338,6 +319,28 @@ static int run_hook(struct save *s, struct err *e)
 
     s->hook_ns = now_ns() - begun_ns;
     return rc;
+}
+
+static int conclude_saved(struct save *s)
+{
+    struct err e = ERR_INIT;
+
+    if (run_hook(s, &e))
+        return conclude_failed(s, &e);
+    s->resumed_ns = s->filing.through_ns + s->hook_ns;
+    if (make_durable(s, &e) || publish_save(s, &e))
+        return conclude_failed(s, &e);
+    tell_done(s);
+    if (!xl_destroy(&s->a.xl, s->a.domain.domid, &e)) {
+        journal_remove(&s->a.journal);
+        return EXIT_DONE;
+    }
+    journal_keep(&s->a.journal);
+    err_prepend(&e,
+        "\"%s\" is saved in %s, but its suspended domain %u could not be destroyed, and must not "
+        "run again (xmigrate --recover, or xl destroy %u)",
+        s->a.domain.name, s->file.path, s->a.domain.domid, s->a.domain.domid);
+    return tell_failure(s, &e, EXIT_DOUBT, "suspended");
 }
 
 static int conclude_checkpoint(struct save *s)
@@ -368,7 +371,23 @@ static int run(struct save *s)
     if (filing_start(&s->filing, s->a.domain.domid, s->file.fd, &e) ||
         filing_until_through(&s->filing, &e))
         return conclude_failed(s, &e);
-    return s->checkpoint ? conclude_checkpoint(s) : conclude_saved(s);
+    return s->checkpoint && !s->a.options->revive ? conclude_checkpoint(s) : conclude_saved(s);
+}
+
+/* The guest is in the file and nowhere else. Its disks have not changed since. */
+static int revive(const struct options *o)
+{
+    const struct log log = {o->log_level, log_to_stderr, (void *)"xmigrate"};
+    struct options again = *o;
+
+    again.mode = MODE_RESTORE;
+    again.disks_as_they_are = true;
+    if (!restore_main(&again))
+        return EXIT_DONE;
+    log_error(&log,
+        "the guest is in %s and nowhere else: xmigrate --restore --disks-as-they-are %s", o->file,
+        o->file);
+    return EXIT_DOUBT;
 }
 
 int save_main(const struct options *o)
@@ -392,5 +411,5 @@ int save_main(const struct options *o)
     new_file_close(&s.file);
     negotiate_release(&s.a);
     view_destroy(&s.view);
-    return code;
+    return code == EXIT_DONE && o->revive ? revive(o) : code;
 }

@@ -41,6 +41,14 @@ for type in pvh pv pv32 hvm; do
     must "$X" destroy a h
     nothing_left g.1
 
+    # A kernel that cannot run on is built again from the file.
+    filed --checkpoint files/g.1 g --resume-as revive
+    [ "$("$X" id a g)" != "$domid" ] || fail "it is the same domain"
+    lives g
+    has_monitor g || fail "$type: nobody monitors it"
+    must "$B/xmigrate" --inspect files/g.1 | grep -q ': checkpoint,' || fail "it is no checkpoint"
+    nothing_left g.1
+
     filed --save files/g.2 g
     is_gone a g
     nothing_left g.1 g.2
