@@ -84,6 +84,7 @@ static const struct field job_fields[] = {
     FIELD_COUNT("fixed_high_ns", struct link_job, costs.high_ns),
     FIELD_COUNT("result_ns", struct link_job, result_ns),
     FIELD("early", FIELD_BOOL, struct link_job, early),
+    FIELD("plain", FIELD_BOOL, struct link_job, plain),
     FIELD_COUNT("suspend_limit_ns", struct link_job, suspend_limit_ns),
     FIELD_COUNT("max_time_ns", struct link_job, limits.max_time_ns),
     FIELD_COUNT("max_bytes", struct link_job, limits.max_bytes),

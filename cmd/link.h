@@ -59,6 +59,7 @@ struct link_job {
     bool insecure;
     bool verbose; /* debug lines are wanted: each is a message to libxl */
     bool early;   /* the destination connects devices while the guest runs */
+    bool plain;   /* the image is libxl's stream itself: no trunk, no lanes */
     char config_dir[LINK_PATH_BYTES];
     char fingerprint[LINK_FINGERPRINT_BYTES]; /* the peer's, as seen on control; "" if insecure */
     char host[LINK_HOST_BYTES];               /* source: where trunk and lanes connect to */

@@ -26,7 +26,7 @@ struct drain {
     int64_t limit_ns;
     const struct log *log;
     pthread_t thread;
-    bool joined; /* the story's */
+    bool started; /* the story's; and it has not been joined */
 
     /* The thread's alone, once it runs. */
     struct xen xen;
@@ -81,9 +81,10 @@ static void sync_while_guest_runs(struct drain *d)
 /* Disks come and go while the guest runs. */
 static int look_again(struct drain *d, struct err *e)
 {
-    vbds_close(d->vbds);
+    struct vbds *before = d->vbds;
+    const int rc = vbds_open(&d->xen, d->domid, before, &d->vbds, e);
 
-    const int rc = vbds_open(&d->xen, d->domid, &d->vbds, e);
+    vbds_close(before);
 
     pthread_mutex_lock(&d->lock);
     d->is_cached = d->vbds && vbds_are_cached(d->vbds);
@@ -149,8 +150,7 @@ static void free_drain(struct drain *d)
     free(d);
 }
 
-int drain_start(
-    struct drain **out, uint32_t domid, int64_t limit_ns, const struct log *log, struct err *e)
+int drain_open(struct drain **out, uint32_t domid, const struct log *log, struct err *e)
 {
     struct drain *d = calloc(1, sizeof(*d));
 
@@ -158,7 +158,6 @@ int drain_start(
     if (!d)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
     d->domid = domid;
-    d->limit_ns = limit_ns;
     d->log = log;
     pthread_mutex_init(&d->lock, NULL);
     deadline_cond_init(&d->changed);
@@ -167,16 +166,21 @@ int drain_start(
 
     if (!rc)
         rc = look_again(d, e);
-    if (!rc) {
-        const int code = pthread_create(&d->thread, NULL, drain_main, d);
-
-        rc = code ? err_sys(e, ERR_LOCAL, code, "cannot start a thread") : 0;
-    }
     if (rc)
         free_drain(d);
     else
         *out = d;
     return rc;
+}
+
+int drain_start(struct drain *d, int64_t limit_ns, struct err *e)
+{
+    d->limit_ns = limit_ns;
+
+    const int code = pthread_create(&d->thread, NULL, drain_main, d);
+
+    d->started = !code;
+    return code ? err_sys(e, ERR_LOCAL, code, "cannot start a thread") : 0;
 }
 
 void drain_suspending(struct drain *d)
@@ -210,9 +214,9 @@ static int await_done(struct drain *d, int64_t deadline_ns, const struct cancel 
 
 static void join(struct drain *d)
 {
-    if (!d->joined)
+    if (d->started)
         pthread_join(d->thread, NULL);
-    d->joined = true;
+    d->started = false;
 }
 
 int drain_wait(struct drain *d, const struct cancel *cancel, int64_t *waited_ns, struct err *e)
@@ -246,7 +250,7 @@ void drain_close(struct drain *d)
     set_phase(d, NOT_WANTED);
     pthread_mutex_lock(&d->lock);
 
-    const int rc = await_done(d, deadline_in(END_LIMIT_NS), NULL);
+    const int rc = d->started ? await_done(d, deadline_in(END_LIMIT_NS), NULL) : 0;
 
     pthread_mutex_unlock(&d->lock);
     /* A sync that hangs keeps what it uses, until the process ends. */

@@ -23,10 +23,12 @@
 
 struct drain;
 
-/* Fails if it could not be told, later, whether a disk is drained. limit_ns: from the suspend. log
- * must outlive it. */
-int drain_start(
-    struct drain **d, uint32_t domid, int64_t limit_ns, const struct log *log, struct err *e);
+/* Opens what it needs of this host's files; without a thread. Fails if it could not be told, later,
+ * whether a disk is drained. log must outlive it. */
+int drain_open(struct drain **d, uint32_t domid, const struct log *log, struct err *e);
+
+/* limit_ns: from the suspend. */
+int drain_start(struct drain *d, int64_t limit_ns, struct err *e);
 
 /* The guest is about to be asked to suspend; it is suspended. */
 void drain_suspending(struct drain *d);

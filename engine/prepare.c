@@ -8,16 +8,28 @@
 #include <errno.h>
 #include <string.h>
 
+static int send_ahead(struct preparation *r, struct err *e)
+{
+    const int rc = r->guest->ops->send_ahead(r->guest, r->xs, r->out, e);
+
+    if (rc != -ENOENT || err_is_set(e))
+        return rc;
+    r->wanted = false;
+    log_debug(r->log,
+        "the destination cannot be prepared: xenstore does not say where the rings of "
+        "domain %u are",
+        r->guest->dom.domid);
+    return 0;
+}
+
 int prepare_begin(struct preparation *r, struct err *e)
 {
-    const struct guest_ops *g = r->guest->ops;
-
-    r->wanted = r->wanted && g->send_ahead && r->out->ops->prepare;
+    r->wanted = r->wanted && r->out->ops->prepare;
     r->xs = xenstore_open(e);
 
     const int rc = r->xs ? devices_list(r->xs, r->guest->dom.domid, r->devices, e) : -e->code;
 
-    return rc || !r->wanted ? rc : g->send_ahead(r->guest, r->out, e);
+    return rc || !r->wanted ? rc : send_ahead(r, e);
 }
 
 int prepare_ask(struct preparation *r, struct err *e)
@@ -46,8 +58,8 @@ int prepare_check_time(const struct preparation *r, struct err *e)
 static int refuse_change(const struct preparation *r, const char *what, struct err *e)
 {
     return err_set(e, ERR_GUEST, ESTALE,
-        "domain %u was given other %s while it was being moved, which its copy would not have: "
-        "move it again",
+        "domain %u was given %s while it was being moved, which its copy would not have: move it "
+        "again",
         r->guest->dom.domid, what);
 }
 
@@ -60,9 +72,11 @@ int prepare_check_unchanged(const struct preparation *r, struct err *e)
     if (domain_read(r->guest->xen, then->domid, &now, e) ||
         devices_list(r->xs, then->domid, devices, e))
         return -e->code;
-    if (r->wanted && (now.max_pages != then->max_pages || now.max_vcpu_id != then->max_vcpu_id))
-        return refuse_change(r, "limits of memory or vCPUs", e);
-    return strcmp(devices, r->devices) ? refuse_change(r, "devices", e) : 0;
+    if (now.max_pages != then->max_pages)
+        return refuse_change(r, "another limit of memory (xl mem-set, xl mem-max)", e);
+    if (now.max_vcpu_id != then->max_vcpu_id)
+        return refuse_change(r, "another number of vCPUs", e);
+    return strcmp(devices, r->devices) ? refuse_change(r, "other devices", e) : 0;
 }
 
 void prepare_end(struct preparation *r)

@@ -46,9 +46,9 @@ bool prepare_is_done(const struct preparation *r);
 /* ERR_PEER when that takes too long. */
 int prepare_check_time(const struct preparation *r, struct err *e);
 
-/* With the guest suspended: ERR_GUEST if it has other devices than when the image began, which is
- * about when the destination was told of them, or is no longer what was prepared for. What the
- * guest's type sent ahead is looked at with its state. */
+/* With the guest suspended: ERR_GUEST if it has other devices or may have more or less memory than
+ * when the image began, which is about when the destination was told of that. What the guest's type
+ * sent ahead is looked at with its state. */
 int prepare_check_unchanged(const struct preparation *r, struct err *e);
 
 /* At any time, also of one that is all zero. */

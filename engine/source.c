@@ -138,7 +138,7 @@ static int watch_disks(struct source *s, struct err *e)
                                  ? deadline_earlier(DRAIN_LIMIT_NS, s->p->result_limit_ns / 2)
                                  : DRAIN_LIMIT_NS;
 
-    return drain_start(&s->drain, s->p->domid, limit_ns, s->p->log, e);
+    return drain_start(s->drain, limit_ns, e);
 }
 
 static int set_up(struct source *s, struct err *e)
@@ -490,8 +490,9 @@ static int hand_over(struct source *s, struct err *e)
 
 /* ---- cleanup ---- */
 
-/* Whatever happened. Errors here do not change the outcome. */
-static void stop_logging(struct source *s)
+/* Whatever happened. Errors here do not change the outcome. To ask the device model takes its time,
+ * and after a handover that is the pause's. */
+static void stop_logging(struct source *s, bool handed_over)
 {
     const struct source_toolstack *t = s->p->toolstack;
     struct dirty_source *const log = s->pending.source;
@@ -499,7 +500,7 @@ static void stop_logging(struct source *s)
 
     if (log)
         log->ops->disable(log, &late);
-    if (s->qemu_logs)
+    if (s->qemu_logs && !(handed_over && s->p->leaves_model_logging))
         t->switch_qemu_logdirty(t->arg, false, &late);
     if (err_is_set(&late))
         log_warn(s->p->log, "%s", late.text);
@@ -564,16 +565,18 @@ int source_run(
     *left = NULL;
     if (!s) {
         p->out->ops->close(p->out);
+        drain_close(p->drain);
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
     }
-    *s = (struct source){.p = p, .total = total, .out = p->out, .start_ns = now_ns()};
+    *s = (struct source){
+        .p = p, .total = total, .out = p->out, .drain = p->drain, .start_ns = now_ns()};
 
     const int rc = tell_story(s, e);
 
     /* The peer may have seen it fail first, and had us stopped. */
     if (rc && s->xen.xch)
         domain_explain_end(&s->xen, p->domid, e);
-    stop_logging(s);
+    stop_logging(s, !rc);
     add_up(s);
     if (rc)
         source_close(s);

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct drain;
 struct out;
 
 /* What the engine asks of the toolstack (libxl's callbacks, in drop-in and native use alike). */
@@ -39,10 +40,14 @@ struct source_toolstack {
 
 struct source_params {
     uint32_t domid;
-    bool live;   /* false: suspend first, then send everything once */
-    bool early;  /* the receiver builds all but memory and vCPUs before the suspend, if it can */
+    bool live;  /* false: suspend first, then send everything once */
+    bool early; /* the receiver builds all but memory and vCPUs before the suspend, if it can */
+    /* After a handover the device model's log-dirty stays on: who takes the guest back knows of it.
+     */
+    bool leaves_model_logging;
     bool verify; /* after the last round send everything again, to be compared, if the out can */
-    struct out *out; /* from the caller; source_close() closes it */
+    struct out *out; /* from the caller, open; source_close() closes both */
+    struct drain *drain;
     const struct log *log;
     struct cancel *cancel;
     const struct source_toolstack *toolstack;

@@ -63,9 +63,9 @@ struct channel {
     void *throttle_arg;
     size_t slice_bytes; /* 0: all at once */
     struct channel_costs costs;
-    /* --insecure: CRC-32C of all that was sent and received so far, for record.h's checksums. Set
-     * with the first byte still to come; each sum belongs to the thread of its direction. TLS has
-     * better. */
+    /* --insecure: CRC-32C of all that was sent and received so far, for the checksums of records
+     * and control frames. Set with the first byte still to come; each sum belongs to the thread of
+     * its direction. TLS has better. */
     bool summed;
     uint32_t sent_sum, received_sum;
     /* The receiver's: SO_RCVLOWAT as last set, and the most it may be; 0: not known yet. */

@@ -64,6 +64,38 @@ void control_close(struct control *c)
     pthread_mutex_destroy(&c->send_lock);
 }
 
+static int send_sum(struct channel *ch, struct err *e)
+{
+    uint8_t sum[CONTROL_SUM_BYTES];
+
+    put_le32(sum, ch->sent_sum);
+    return channel_send(ch, &(struct iovec){sum, sizeof(sum)}, 1, e);
+}
+
+/* All that belongs to a message but its header. */
+static int recv_rest(struct channel *ch, uint16_t type, void *into, size_t len_bytes,
+    int64_t deadline_ns, struct err *e)
+{
+    const int rc = len_bytes ? channel_recv(ch, into, len_bytes, deadline_ns, e) : 0;
+
+    return rc == -ENODATA ? err_set(e, ERR_PEER, EBADMSG, "%s: a %s was cut short", ch->name,
+                                control_type_name(type))
+                          : rc;
+}
+
+static int check_sum(struct channel *ch, uint16_t type, int64_t deadline_ns, struct err *e)
+{
+    const uint32_t expected = ch->received_sum;
+    uint8_t sum[CONTROL_SUM_BYTES];
+    const int rc = recv_rest(ch, type, sum, sizeof(sum), deadline_ns, e);
+
+    if (rc || get_le32(sum) == expected)
+        return rc;
+    return err_set(e, ERR_PEER, EBADMSG,
+        "%s: a %s was changed on its way (its checksum is another)", ch->name,
+        control_type_name(type));
+}
+
 int control_send(
     struct control *c, enum control_type type, const void *body, size_t len_bytes, struct err *e)
 {
@@ -77,7 +109,9 @@ int control_send(
     put_le16(header + 2, 0);
     put_le32(header + 4, (uint32_t)len_bytes);
     pthread_mutex_lock(&c->send_lock);
-    const int rc = channel_send(c->ch, iov, len_bytes ? 2 : 1, e);
+    int rc = channel_send(c->ch, iov, len_bytes ? 2 : 1, e);
+    if (!rc && c->ch->summed)
+        rc = send_sum(c->ch, e);
     pthread_mutex_unlock(&c->send_lock);
     return rc;
 }
@@ -100,14 +134,11 @@ int control_recv(struct control *c, enum control_type *type, void *body, size_t 
     if (length > control_limit_bytes(number))
         return err_set(e, ERR_PEER, EPROTO, "%s: a %s of %u bytes is too large", c->ch->name,
             control_type_name(number), length);
-    if (length) {
-        rc = channel_recv(c->ch, body, length, deadline_ns, e);
-        if (rc == -ENODATA)
-            return err_set(e, ERR_PEER, EBADMSG, "%s: a %s was cut short", c->ch->name,
-                control_type_name(number));
-        if (rc)
-            return rc;
-    }
+    rc = recv_rest(c->ch, number, body, length, deadline_ns, e);
+    if (!rc && c->ch->summed)
+        rc = check_sum(c->ch, number, deadline_ns, e);
+    if (rc)
+        return rc;
     if (length < CONTROL_BODY_BYTES)
         ((char *)body)[length] = '\0';
     *type = (enum control_type)number;

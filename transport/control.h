@@ -2,7 +2,8 @@
 /*
  * Control frames: what the two supervisors say to each other (docs/wire.md). A frame is
  * {u16 type, u16 zero, u32 length} and a body; the length is checked against the type's limit
- * before anything is read. One thread receives; several may send (the mutex keeps a frame whole).
+ * before anything is read; with --insecure a checksum follows. One thread receives; several may
+ * send (the mutex keeps a frame whole).
  */
 #ifndef TRANSPORT_CONTROL_H
 #define TRANSPORT_CONTROL_H
@@ -33,6 +34,7 @@ enum control_type {
 
 enum {
     CONTROL_HEADER_BYTES = 8,
+    CONTROL_SUM_BYTES = 4,
     CONTROL_MAX_JSON_BYTES = 1 << 20,
     CONTROL_MAX_DATA_BYTES = 1 << 16,
     CONTROL_BODY_BYTES = CONTROL_MAX_JSON_BYTES, /* a receiver's buffer */

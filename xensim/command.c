@@ -126,6 +126,29 @@ static int act_rename(struct domain *d, struct words *w, struct answer *a)
     return 0;
 }
 
+/* What the toolstack does with what its helper reports: it tells xenstored and the console's
+ * daemon, which map the frames. */
+static int act_rings(struct domain *d, struct words *w, struct answer *a)
+{
+    const char *store = next_word(w), *console = next_word(w);
+    uint64_t gfns[2];
+
+    if (!store || !console || !parse_u64(store, 1, UINT64_MAX, &gfns[0]) ||
+        !parse_u64(console, 1, UINT64_MAX, &gfns[1]))
+        return fail(a, EINVAL, "rings DOMAIN STORE CONSOLE");
+    pthread_mutex_lock(&d->lock);
+
+    const bool there = domain_gfn_to_mfn(d, gfns[0]) && domain_gfn_to_mfn(d, gfns[1]);
+
+    if (there) {
+        d->store_gfn = gfns[0];
+        d->console_gfn = gfns[1];
+    }
+    pthread_mutex_unlock(&d->lock);
+    return there ? 0
+                 : fail(a, EFAULT, "domain %s has no frames %s and %s", d->name, store, console);
+}
+
 static int act_verify(struct domain *d, struct words *w, struct answer *a)
 {
     struct verify_report r;
@@ -298,6 +321,16 @@ static int act_shutdown_node(struct domain *d, struct words *w, struct answer *a
     return 0;
 }
 
+/* Xenstore's control/feature-suspend. */
+static int act_feature_suspend(struct domain *d, struct words *w, struct answer *a)
+{
+    const char feature[2] = {guest_feature_suspend(d)};
+
+    (void)w;
+    say(a, "%s", feature);
+    return 0;
+}
+
 static int do_stop(struct host *h, struct words *w, struct answer *a)
 {
     (void)w;
@@ -334,7 +367,9 @@ static const struct command {
     {"config", .with_domain = act_config},
     {"set-config", .with_domain = act_set_config},
     {"rename", .with_domain = act_rename},
+    {"rings", .with_domain = act_rings},
     {"shutdown-node", .with_domain = act_shutdown_node},
+    {"feature-suspend", .with_domain = act_feature_suspend},
     {"rate", .with_domain = act_rate},
     {"cap", .with_domain = act_cap},
     {"verify", .with_domain = act_verify},

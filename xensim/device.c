@@ -176,6 +176,24 @@ static const struct device *disk_with(struct host *h, unsigned domid, unsigned i
     return NULL;
 }
 
+/* Its rings, as the toolstack was told of them. */
+static bool domain_node(struct host *h, unsigned domid, const char *node, char *out, size_t bytes)
+{
+    struct domain *d = domid < MAX_DOMAINS ? domain_get(h, (uint16_t)domid) : NULL;
+
+    if (!d)
+        return false;
+    pthread_mutex_lock(&d->lock);
+
+    const uint64_t gfn = !strcmp(node, "store/ring-ref")     ? d->store_gfn
+                         : !strcmp(node, "console/ring-ref") ? d->console_gfn
+                                                             : 0;
+
+    pthread_mutex_unlock(&d->lock);
+    domain_put(d);
+    return gfn && snprintf(out, bytes, "%llu", (unsigned long long)gfn);
+}
+
 /* Under the lock. */
 static bool read_node(struct host *h, const char *path, char *out, size_t bytes)
 {
@@ -187,6 +205,8 @@ static bool read_node(struct host *h, const char *path, char *out, size_t bytes)
         return (d = disk_with(h, domid, id)) && toolstack_node(d, node, out, bytes);
     if (sscanf(path, "/local/domain/%u/device/vbd/%u/%63s", &domid, &id, node) == 3)
         return (d = disk_with(h, domid, id)) && frontend_node(disk_number(d), node, out, bytes);
+    if (sscanf(path, "/local/domain/%u/%63s", &domid, node) == 2 && domid)
+        return domain_node(h, domid, node, out, bytes);
     return sscanf(path, "/local/domain/0/backend/%7[^/]/%u/%u/%63s", kind, &domid, &id, node) ==
                4 &&
            (d = disk_with(h, domid, id)) && backend_node(d, node, out, bytes);

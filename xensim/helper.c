@@ -114,7 +114,10 @@ static const char *take_string(struct bytes_in *in)
 
 static int reply(struct helper *h, int value)
 {
-    return io_write_full(h->to, &value, sizeof(value), NULL, DEADLINE_NEVER);
+    const int rc = io_write_full(h->to, &value, sizeof(value), NULL, DEADLINE_NEVER);
+
+    h->result->unheard = rc != 0;
+    return rc;
 }
 
 /* 1 when it was the last message. */

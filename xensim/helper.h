@@ -44,6 +44,7 @@ struct helper_result {
     bool completed; /* it sent its last message */
     int retval, errno_value;
     int wait_status;
+    bool unheard; /* it ended while it was asked for something, and never heard the answer */
     uint64_t store_gfn, console_gfn; /* restore */
 };
 

@@ -189,6 +189,15 @@ static int start_device(struct side *s, const char *state)
     return s->emulated ? command(s, "dm", "start", state, NULL, 0, &s->err) : 0;
 }
 
+static int introduce(struct side *s, const struct helper_result *result)
+{
+    char store[24], console[24];
+
+    snprintf(store, sizeof(store), "%llu", (unsigned long long)result->store_gfn);
+    snprintf(console, sizeof(console), "%llu", (unsigned long long)result->console_gfn);
+    return command(s, "rings", store, console, NULL, 0, &s->err);
+}
+
 static void *run_side(void *arg)
 {
     struct side *s = arg;
@@ -207,6 +216,8 @@ static void *run_side(void *arg)
         .arg = s};
 
     s->rc = helper_run(&job, NULL, &result, &s->err);
+    if (!s->rc && s->restore)
+        s->rc = introduce(s, &result);
     if (s->rc && s->last_error[0])
         err_prepend(&s->err, "%s", s->last_error);
     /* The other end must see that this one is over. */

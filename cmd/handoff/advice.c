@@ -16,10 +16,17 @@ void handoff_advice(const struct journal_record *s, uint32_t domid, char text[st
             s->name, domid, s->peer, domid, domid, domid);
         break;
     case HANDOFF_MOVED:
-        snprintf(text, ADVICE_BYTES,
-            "\"%s\" (domain %u here) has run on %s since: this copy is old and must not run: xl "
-            "destroy %u",
-            s->name, domid, s->peer, domid);
+        if (s->file[0])
+            snprintf(text, ADVICE_BYTES,
+                "\"%s\" (domain %u here) is saved in %s: this copy must not run beside what is "
+                "restored from that: xl destroy %u",
+                s->name, domid, s->file, domid);
+        else
+            snprintf(text, ADVICE_BYTES,
+                "\"%s\" (domain %u here) has run on %s since: this copy is old and must not run: "
+                "xl "
+                "destroy %u",
+                s->name, domid, s->peer, domid);
         break;
     case HANDOFF_STARTED:
         snprintf(text, ADVICE_BYTES,

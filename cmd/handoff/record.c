@@ -34,6 +34,13 @@ static bool take_text(const json_t *o, const char *key, char *out, size_t cap)
     return text && snprintf(out, cap, "%s", text) < (int)cap;
 }
 
+/* As take_text(), of what only some records have. */
+static bool take_text_if_any(const json_t *o, const char *key, char *out, size_t cap)
+{
+    out[0] = '\0';
+    return !json_object_get(o, key) || take_text(o, key, out, cap);
+}
+
 static bool take_int(const json_t *o, const char *key, json_int_t min, json_int_t max, int *v)
 {
     const json_t *f = json_object_get(o, key);
@@ -84,7 +91,8 @@ static bool read_fields(const json_t *o, struct journal_record *s)
         !json_is_boolean(json_object_get(o, "insecure")) ||
         !take_text(o, "peer_journal", s->peer_journal, sizeof(s->peer_journal)) ||
         !take_text(o, "peer_key", s->peer_key, sizeof(s->peer_key)) ||
-        !take_text(o, "moved_to", s->moved_to, sizeof(s->moved_to)))
+        !take_text(o, "moved_to", s->moved_to, sizeof(s->moved_to)) ||
+        !take_text_if_any(o, "file", s->file, sizeof(s->file)) || (s->file[0] && s->file[0] != '/'))
         return false;
 
     const int role = role_named(json_string_value(json_object_get(o, "role")));
@@ -112,10 +120,22 @@ int journal_parse(const char *text, size_t len_bytes, struct journal_record *s, 
 
     json_decref(o);
     if (!good)
-        return err_set(
-            e, ERR_LOCAL, EBADMSG, "this is not a journal's record of version %d", JOURNAL_VERSION);
+        return err_set(e, ERR_REFUSED, EBADMSG, "this is not a journal's record of version %d",
+            JOURNAL_VERSION);
     *s = got;
     return 0;
+}
+
+int journal_check_name(const struct journal_record *s, const char *file, struct err *e)
+{
+    char own[64], past[64];
+
+    snprintf(own, sizeof(own), "%s-%s.json", s->role == HANDOFF_SOURCE ? "out" : "in", s->uuid);
+    snprintf(past, sizeof(past), "past-%s.json", s->session);
+    if (!strcmp(file, own) || (s->role == HANDOFF_DESTINATION && !strcmp(file, past)))
+        return 0;
+    return err_set(e, ERR_REFUSED, EBADMSG,
+        "this is a second record of \"%s\" (%s), in a file of another name", s->name, s->uuid);
 }
 
 char *journal_text(const struct journal_record *s)
@@ -129,7 +149,9 @@ char *journal_text(const struct journal_record *s)
     json_t *more = json_pack("{s:s, s:s, s:s, s:i, s:b, s:s, s:s, s:s}", "session", s->session,
         "boot", s->boot, "host", s->host, "port", s->port, "insecure", s->insecure, "peer_journal",
         s->peer_journal, "peer_key", s->peer_key, "moved_to", s->moved_to);
-    char *text = o && more && !json_object_update(o, more) ? json_dumps(o, JSON_INDENT(1)) : NULL;
+    const bool whole = o && more && !json_object_update(o, more) &&
+                       (!s->file[0] || !json_object_set_new(o, "file", json_string(s->file)));
+    char *text = whole ? json_dumps(o, JSON_INDENT(1)) : NULL;
 
     json_decref(o);
     json_decref(more);

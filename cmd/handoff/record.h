@@ -19,6 +19,7 @@ enum {
     JOURNAL_ID_BYTES = 33,   /* 32 hex digits: of a journal, of a session */
     JOURNAL_BOOT_BYTES = 37, /* the kernel's boot_id */
     JOURNAL_KEY_BYTES = 64,
+    JOURNAL_FILE_NAME_BYTES = 512,
 };
 
 #define JOURNAL_NO_DOMID UINT32_MAX
@@ -44,6 +45,9 @@ struct journal_record {
     /* Both: the other end's fingerprint, of which alone a question or an answer is taken; empty:
      * --insecure. */
     char peer_key[JOURNAL_KEY_BYTES];
+    /* An absolute path: no other host, but a file; else empty. What is written beside it has
+     * a name that follows from the supervisor's number (new_file.h). */
+    char file[JOURNAL_FILE_NAME_BYTES];
     /* Destination. */
     char moved_to[JOURNAL_PEER_BYTES]; /* the host that it moved on to */
     pid_t supervisor;
@@ -57,6 +61,10 @@ bool journal_is_uuid(const char *text);
 
 /* Pure: text to state and back (malloc'ed). -EBADMSG for text that makes no sense. */
 int journal_parse(const char *text, size_t len_bytes, struct journal_record *s, struct err *e);
+/* Does a file of that name (without its directory) have to hold it? A copy beside it would be a
+ * second record of one migration. */
+int journal_check_name(const struct journal_record *s, const char *file, struct err *e);
+
 char *journal_text(const struct journal_record *s);
 
 #endif

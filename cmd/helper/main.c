@@ -2,8 +2,8 @@
 /*
  * xmigrate-save-helper: the process libxl starts to save or restore a domain (its
  * LIBXL_SAVE_HELPER). With XMIGRATE_LINK in the environment it works for a supervising xmigrate
- * (native: trunk and lanes); without, it speaks the plain libxc stream on the descriptor given
- * (drop-in). In both, libxl's pipes are the toolstack's.
+ * (native: trunk and lanes, or the plain libxc stream for a file); without, it speaks that stream
+ * alone (drop-in). In both, libxl's pipes are the toolstack's.
  *
  * The guest comes first: if the toolstack dies before it was told "complete", nobody else can
  * know that the guest was given away, so a guest that was suspended for us is resumed here.
@@ -14,14 +14,18 @@
 #include "cmd/handoff/machine.h"
 #include "cmd/helper/args.h"
 #include "cmd/helper/events.h"
+#include "cmd/helper/keeper.h"
 #include "cmd/helper/native.h"
+#include "cmd/helper/privileges.h"
 #include "cmd/helper/shim.h"
 #include "cmd/helper/toolstack.h"
 #include "cmd/helper/watch.h"
 #include "cmd/link.h"
 #include "cmd/lock.h"
 #include "cmd/paths.h"
+#include "crypto/wipe.h"
 #include "engine/dest.h"
+#include "engine/drain.h"
 #include "engine/in/plain.h"
 #include "engine/out/plain.h"
 #include "engine/source.h"
@@ -47,6 +51,7 @@ struct helper {
     struct helper_args args;
     struct toolstack toolstack;
     struct shim shim;
+    struct bystander keeper;
     bool built;          /* libxl was told "complete" while the guest still came */
     bool told_done;      /* the supervisor may give the guest away: it is not ours to resume */
     struct watch *watch; /* while it runs */
@@ -60,6 +65,7 @@ struct helper {
     /* For the rescue as well, and open from the start: of a guest that has one. */
     struct device_model device_model;
     struct suspend suspend;
+    struct drain *drain; /* a save's, until the engine takes it */
     uint8_t uuid[16];
     struct total_report total;
     struct dest_result result;
@@ -171,14 +177,15 @@ static int let_libxl_build(void *arg, const struct guest_rings *rings, struct er
 
 static int open_out(struct helper *h, struct out **out, struct err *e)
 {
-    return h->native.link_sock >= 0 ? native_open_out(&h->native, &h->cancel, &h->log, out, e)
-                                    : out_plain_open(h->args.stream_fd, &h->cancel, out, e);
+    return native_has_lanes(&h->native) ? native_open_out(&h->native, &h->cancel, &h->log, out, e)
+                                        : out_plain_open(h->args.stream_fd, &h->cancel, out, e);
 }
 
 static int open_in(struct helper *h, struct in **in, struct err *e)
 {
-    return h->native.link_sock >= 0 ? native_open_in(&h->native, &h->cancel, &h->log, in, e)
-                                    : in_plain_open(h->args.stream_fd, &h->cancel, &h->log, in, e);
+    return native_has_lanes(&h->native)
+               ? native_open_in(&h->native, &h->cancel, &h->log, in, e)
+               : in_plain_open(h->args.stream_fd, &h->cancel, &h->log, in, e);
 }
 
 static int save_domain(struct helper *h, struct err *e)
@@ -203,7 +210,11 @@ static int save_domain(struct helper *h, struct err *e)
     const int rc = open_out(h, &p.out, e);
 
     native_fill_source(&h->native, &p);
-    return rc ? rc : source_run(&p, &h->total, &left, e);
+    if (rc)
+        return rc;
+    p.drain = h->drain;
+    h->drain = NULL;
+    return source_run(&p, &h->total, &left, e);
 }
 
 static int restore_domain(struct helper *h, struct err *e)
@@ -322,6 +333,18 @@ static int remember_guest(struct helper *h, struct err *e)
     return rc || !h->args.save ? rc : hold_device_model(h, e);
 }
 
+/* The last that is done with all privileges. */
+static int open_files(struct helper *h, struct err *e)
+{
+    int rc = remember_guest(h, e);
+
+    if (!rc)
+        rc = hold_lock(h, e);
+    if (!rc && h->args.save)
+        rc = drain_open(&h->drain, h->args.domid, &h->log, e);
+    return rc;
+}
+
 static int find_guest(struct helper *h, enum handoff_event *found, struct err *e)
 {
     static const enum handoff_event events[] = {
@@ -377,21 +400,6 @@ static int bring_guest_back(struct helper *h, struct err *e)
     return rc;
 }
 
-/* A new xmigrate puts the rest right, when this process and its mappings are gone. */
-static void start_recovery(void)
-{
-    struct err e = ERR_INIT;
-    char program[PATHS_BYTES];
-
-    if (find_program("xmigrate", program, &e))
-        return;
-    unsetenv(LINK_ENV);
-    if (!fork()) {
-        execl(program, "xmigrate", "--recover", (char *)NULL);
-        _exit(EXIT_TOOLSTACK_GONE);
-    }
-}
-
 /* Nobody is left to tell: put the guest right, and have the rest put right. A libxl that was only
  * late, and lives, must not take what was done here for a success: this process never ends well. */
 static int clean_after_toolstack(struct helper *h)
@@ -403,8 +411,7 @@ static int clean_after_toolstack(struct helper *h)
         log_error(&h->log, "domain %u: %s", h->args.domid, e.text);
     device_model_close(&h->device_model);
     domain_lock_release(&h->lock);
-    if (h->native.link_sock >= 0)
-        start_recovery();
+    keeper_ask_recovery(&h->keeper);
     return EXIT_TOOLSTACK_GONE;
 }
 
@@ -412,6 +419,7 @@ int main(int argc, char **argv)
 {
     static struct helper helper = {.native = {.link_sock = -1, .lock_fd = -1},
         .shim = {.release_fd = -1},
+        .keeper = {.sock = -1},
         .lock = {.fd = -1},
         .device_model = {.sock = -1}};
     struct helper *h = &helper;
@@ -420,9 +428,11 @@ int main(int argc, char **argv)
 
     const char *link_path = getenv(LINK_ENV);
 
+    wipe_freed_memory();
     signal(SIGPIPE, SIG_IGN);
     if (parse_args(argc, argv, &h->args, &e) ||
         (link_path && !h->args.save && shim_start(&h->shim, &e)) ||
+        (link_path && keeper_start(&h->keeper, &e)) ||
         toolstack_open(&h->toolstack, h->args.callbacks, &e) || cancel_init(&h->cancel, &e)) {
         h->log = stderr_log();
         log_error(&h->log, "%s", e.text);
@@ -433,14 +443,17 @@ int main(int argc, char **argv)
 
     if (link_path)
         native_open(&h->native, link_path, h->args.save, &h->cancel, &h->log, &e);
-    else if (io_set_nonblocking(h->args.stream_fd, true))
+    if (!err_is_set(&e) && !native_has_lanes(&h->native) &&
+        io_set_nonblocking(h->args.stream_fd, true))
         err_sys(&e, ERR_LOCAL, errno, "the stream descriptor %d", h->args.stream_fd);
     /* In drop-in use libxl alone knows whether anybody wants them. */
     if (!link_path || h->native.job.verbose)
         h->log.max = LOG_DEBUG;
     h->events.link_sock = h->native.link_sock;
-    if (!err_is_set(&e) && !remember_guest(h, &e) && !hold_lock(h, &e))
+    if (!err_is_set(&e) && !open_files(h, &e)) {
+        privileges_drop(h->args.domid, &h->log);
         work(h, &cause, &e);
+    }
     if (err_is_set(&e))
         native_close_channels(&h->native);
     if (cause == WATCH_TOOLSTACK_GONE || tell_outcome(h, &e, &telling))
@@ -452,6 +465,7 @@ int main(int argc, char **argv)
     device_model_close(&h->device_model);
     domain_lock_release(&h->lock);
     suspend_close(&h->suspend);
+    drain_close(h->drain);
     if (h->xen_is_open)
         xen_close(&h->xen);
     return 0;

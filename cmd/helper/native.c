@@ -169,6 +169,14 @@ static int accept_all(
     return rc;
 }
 
+/* This host's: no connection is made any more. */
+static void forget_key(struct native *n)
+{
+    if (n->tls)
+        tls_close(n->tls);
+    n->tls = n->session.tls = NULL;
+}
+
 int native_open(struct native *n, const char *link_path, bool save, struct cancel *cancel,
     const struct log *log, struct err *e)
 {
@@ -180,20 +188,22 @@ int native_open(struct native *n, const char *link_path, bool save, struct cance
 
     int rc = read_job(n, save, cancel, e);
 
-    if (!rc && !n->job.insecure)
+    if (rc || n->job.plain)
+        return rc;
+    if (!n->job.insecure)
         rc = tls_open(&n->tls, n->job.config_dir, e);
     if (rc)
         return rc;
     name_session(n, cancel);
-    return save ? connect_all(n, e) : accept_all(n, cancel, log, e);
+    rc = save ? connect_all(n, e) : accept_all(n, cancel, log, e);
+    forget_key(n);
+    return rc;
 }
 
 void native_close_channels(struct native *n)
 {
     session_lanes_close(&n->channels);
-    if (n->tls)
-        tls_close(n->tls);
-    n->tls = NULL;
+    forget_key(n);
     explicit_bzero(n->job.key, sizeof(n->job.key));
 }
 
@@ -234,5 +244,6 @@ void native_fill_source(const struct native *n, struct source_params *p)
     p->costs = n->job.costs;
     p->result_limit_ns = n->job.result_ns;
     p->early = n->job.early;
+    p->leaves_model_logging = true;
     p->prepare_limit_ns = PREPARE_LIMIT_NS;
 }

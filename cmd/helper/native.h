@@ -21,18 +21,24 @@ struct native {
     int link_sock; /* -1: drop-in, and nothing else here is in use */
     int lock_fd;   /* the domain's lock, from the supervisor; -1: none came */
     struct link_job job;
-    struct tls_context *tls; /* NULL with --insecure */
+    struct tls_context *tls; /* while connections are made; NULL with --insecure */
     struct session session;
     struct session_lanes channels;
 };
 
-/* Connect the link, read the job, make trunk and lanes. On failure link_sock is valid if the
+/* Connect the link, read the job, make trunk and lanes if it wants them. On failure link_sock is valid if the
  * supervisor could be reached, so that it can be told. */
 int native_open(struct native *n, const char *link_path, bool save, struct cancel *cancel,
     const struct log *log, struct err *e);
 
 /* Closes trunk and lanes; the link stays, for the outcome. Does nothing in drop-in use. */
 void native_close_channels(struct native *n);
+
+/* The image goes over trunk and lanes, and not over the descriptor that libxl gave. */
+static inline bool native_has_lanes(const struct native *n)
+{
+    return n->link_sock >= 0 && !n->job.plain;
+}
 
 /* The image's way out, or in, on trunk and lanes. */
 int native_open_out(const struct native *n, const struct cancel *cancel, const struct log *log,

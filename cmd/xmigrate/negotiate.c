@@ -8,6 +8,7 @@
 #include "cmd/signals.h"
 #include "cmd/xmigrate/libxl/config.h"
 #include "crypto/peer.h"
+#include "engine/xen/suspend_ability.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -56,10 +57,12 @@ static int check_log_dirty(struct negotiation *a, struct err *e)
     struct xl_host host;
     int rc;
 
+    a->has_log_dirty = true;
     if (a->options->mode == MODE_OFFLINE || a->domain.type != LIBXL_DOMAIN_TYPE_PV)
         return 0;
     rc = xl_host(&a->xl, &host, e);
-    if (!rc && !host.shadow)
+    a->has_log_dirty = !rc && host.shadow;
+    if (!rc && !host.shadow && !a->file)
         return err_set(e, ERR_REFUSED, EOPNOTSUPP,
             "\"%s\" is a PV guest, and this Xen has no shadow paging to track its writes with: "
             "use --offline",
@@ -135,6 +138,9 @@ static int find_domain(struct negotiation *a, struct err *e)
         rc = check_log_dirty(a, e);
     if (!rc)
         rc = check_device_model(a, e);
+    /* A device model's guest is libxl's to suspend, and need not cooperate. */
+    if (!rc && a->domain.type != LIBXL_DOMAIN_TYPE_HVM)
+        rc = suspend_ability_check(a->domain.domid, e);
     return rc ? rc : check_throttle(a, e);
 }
 
@@ -151,7 +157,8 @@ static int take_hold(struct negotiation *a, struct err *e)
         return rc;
     snprintf(first.uuid, sizeof(first.uuid), "%s", a->domain.uuid);
     snprintf(first.name, sizeof(first.name), "%s", a->domain.name);
-    snprintf(first.peer, sizeof(first.peer), "%s", a->options->address.host);
+    snprintf(first.peer, sizeof(first.peer), "%s", a->file ?: a->options->address.host);
+    snprintf(first.file, sizeof(first.file), "%s", a->file ?: "");
     snprintf(first.host, sizeof(first.host), "%s", a->options->address.host);
     first.port = a->options->address.port;
     first.insecure = a->options->insecure;
@@ -307,14 +314,19 @@ int negotiate_begin(struct negotiation *a, struct err *e)
     return rc ? rc : signals_fire(&a->cancel, e);
 }
 
-int negotiate_ask(struct negotiation *a, struct err *e)
+int negotiate_hold(struct negotiation *a, struct err *e)
 {
     int rc = xl_open(&a->xl, &a->log, deadline_in(XL_SHORT_NS), e);
 
     if (!rc)
         rc = find_domain(a, e);
-    if (!rc)
-        rc = take_hold(a, e);
+    return rc ? rc : take_hold(a, e);
+}
+
+int negotiate_ask(struct negotiation *a, struct err *e)
+{
+    int rc = negotiate_hold(a, e);
+
     if (!rc && !a->options->insecure)
         rc = tls_open(&a->tls, a->options->config_dir, e);
     if (!rc)

@@ -21,12 +21,14 @@ struct negotiation {
     /* Set by the owner before anything else; lock.fd is -1. */
     const struct options *options;
     struct log log;
+    const char *file; /* NULL: to another host; else where it is saved, as the journal has it */
 
     struct cancel cancel; /* fired by signals */
     bool cancellable;
     struct xl xl;
     struct xl_domain domain;
     char *config;
+    bool has_log_dirty; /* its writes can be tracked */
     bool early; /* libxl there may build around it while it runs here, as far as this host knows */
     const char *why_late;  /* why not */
     char device_model[16]; /* of an HVM guest: the version of its QEMU */
@@ -46,6 +48,9 @@ struct negotiation {
 };
 
 int negotiate_begin(struct negotiation *a, struct err *e);
+/* The domain is found, checked and held: all that this host can say. */
+int negotiate_hold(struct negotiation *a, struct err *e);
+/* That, and the other host is asked. */
 int negotiate_ask(struct negotiation *a, struct err *e);
 
 /* It ends here: the other host is told why, and nothing has to be remembered. */

@@ -3,6 +3,7 @@
 
 #include "base/deadline.h"
 #include "base/units.h"
+#include "cmd/xmigrate/throttle.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -35,61 +36,24 @@ static void prepare_given(struct transfer *t)
         log_debug(t->log, "%s", e.text);
 }
 
-static void tell_cap(struct transfer *t, unsigned percent)
+static struct throttle throttle_of(const struct transfer *t)
 {
-    json_t *body = json_pack("{s:s, s:i}", "event", "cap", "cap_percent", (int)percent);
-
-    event_write(t->events, body);
-    json_decref(body);
+    return (struct throttle){t->xl, t->journal, t->log, t->events};
 }
 
-/* What it was is on disk before it is changed. */
-static int remember_cap(struct transfer *t, struct err *e)
-{
-    struct journal_record *now = &t->journal->now;
-    unsigned percent;
-    int rc;
-
-    if (now->cap != JOURNAL_NO_CAP)
-        return 0;
-    rc = xl_cap(t->xl, t->domid, &percent, e);
-    if (rc)
-        return rc;
-    now->cap = (int)percent;
-    rc = journal_save(t->journal, e);
-    if (rc)
-        now->cap = JOURNAL_NO_CAP;
-    return rc;
-}
-
-/* A guest that cannot be slowed down is no reason to fail: the scheduler sees it, and goes on as it
- * does with one that does not heed its cap. */
 static void lower_cap(struct transfer *t, unsigned percent)
 {
-    struct err e = ERR_INIT;
+    const struct throttle cap = throttle_of(t);
 
-    if (t->stopping || t->suspending_ns)
-        return;
-    if (remember_cap(t, &e) || xl_set_cap(t->xl, t->domid, percent, &e))
-        log_warn(t->log, "the guest is not slowed down: %s", e.text);
-    else
-        tell_cap(t, percent);
+    if (!t->stopping && !t->suspending_ns)
+        throttle_lower(&cap, percent);
 }
 
-/* The journal says so when it is written next: until then it would only be done again. */
 static void put_cap_back(struct transfer *t)
 {
-    struct journal_record *now = &t->journal->now;
-    struct err e = ERR_INIT;
+    const struct throttle cap = throttle_of(t);
 
-    if (now->cap == JOURNAL_NO_CAP)
-        return;
-    if (xl_set_cap(t->xl, t->domid, (unsigned)now->cap, &e)) {
-        log_warn(t->log, "%s", e.text);
-        return;
-    }
-    tell_cap(t, (unsigned)now->cap);
-    now->cap = JOURNAL_NO_CAP;
+    throttle_end(&cap);
 }
 
 /* The guest stands still: from now on limits are shorter. A destination that is lost is noticed
@@ -108,17 +72,10 @@ static void hurry(struct transfer *t)
 static void show_event(struct transfer *t, json_t *body)
 {
     const char *name = event_name(body);
-    struct progress_report progress;
-    struct round_report round;
 
     event_write(t->events, body);
-    if (!strcmp(name, "progress") && event_read_progress(body, &progress)) {
-        view_progress(t->view, &progress);
-    } else if (!strcmp(name, "round") && event_read_round(body, &round)) {
-        view_round(t->view, &round);
-    } else if (!strcmp(name, "decision") && event_read_decision(body)) {
-        view_say(t->view, "  %s", event_read_decision(body));
-    } else if (!strcmp(name, "suspending")) {
+    view_event(t->view, body);
+    if (!strcmp(name, "suspending")) {
         t->suspending_ns = now_ns();
         /* It should not take longer to suspend than it has to. */
         put_cap_back(t);

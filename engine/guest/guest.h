@@ -12,6 +12,7 @@
 
 struct out;
 struct guest;
+struct xs_handle;
 
 /* guest_ops.frame_of: there is no frame. */
 #define GUEST_NO_FRAME UINT64_MAX
@@ -24,9 +25,9 @@ struct guest_ops {
     int (*send_memory_head)(struct guest *g, struct out *out, struct err *e);
 
     /* After those: what the destination is prepared with while the guest runs. Once; send_state()
-     * then makes sure that it is the same still (ERR_GUEST), and does not send it. NULL: a guest of
-     * this type cannot be prepared for. */
-    int (*send_ahead)(struct guest *g, struct out *out, struct err *e);
+     * then makes sure that it is the same still (ERR_GUEST), and does not send it. -ENOENT without
+     * an error, and nothing is sent: the destination cannot be prepared for this guest. */
+    int (*send_ahead)(struct guest *g, struct xs_handle *xs, struct out *out, struct err *e);
 
     /* Does the guest still keep its memory as it was mapped at the start? After every round, and
      * with the guest suspended before its state is read. */

@@ -105,11 +105,12 @@ static int send_param_record(
     return count ? out->ops->state(out, V3_HVM_PARAMS, &part, 1, e) : 0;
 }
 
-static int hvm_send_ahead(struct guest *g, struct out *out, struct err *e)
+static int hvm_send_ahead(struct guest *g, struct xs_handle *xs, struct out *out, struct err *e)
 {
     struct hvm_guest *h = (struct hvm_guest *)g;
     const int rc = read_params(g, h->params, &h->param_count, e);
 
+    (void)xs;
     return rc ? rc : send_param_record(out, h->params, h->param_count, e);
 }
 

@@ -112,8 +112,6 @@ int load_check_ready(struct loader *l, struct err *e)
 
 int load_prepare(struct loader *l, struct guest_rings *rings, struct err *e)
 {
-    if (!l->ops->prepare)
-        return err_set(e, ERR_PEER, EPROTO, "a PREPARE for a PV guest");
     if (l->prepared)
         return err_set(e, ERR_PEER, EPROTO, "PREPARE came twice");
     l->prepared = true;

@@ -26,7 +26,7 @@ int load_static_done(struct loader *l, unsigned *missing, struct err *e);
 int load_check_ready(struct loader *l, struct err *e);
 
 /* While pages come: give the domain its rings and whatever else it needs before libxl introduces it
- * and connects its devices. ERR_PEER for a guest that cannot be prepared, or that was. */
+ * and connects its devices. ERR_PEER when it was not said where they are, or the second time. */
 int load_prepare(struct loader *l, struct guest_rings *rings, struct err *e);
 
 /* After the last page, with nothing mapped: the state that had to wait. */

@@ -37,7 +37,7 @@ struct loader_ops {
     /* What pages of this guest type need besides (PV: the size of its p2m). */
     int (*check_ready)(struct loader *l, struct err *e);
     /* While pages still come: what libxl needs to build the rest around the domain. Once; the rings
-     * stay where they are then. NULL: this type cannot. */
+     * stay where they are then. */
     int (*prepare)(struct loader *l, struct guest_rings *rings, struct err *e);
     int (*complete)(struct loader *l, struct guest_rings *rings, struct err *e);
     /* Called exactly once, also after a failure. */

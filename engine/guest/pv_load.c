@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <xen/hvm/params.h>
 
 /* Frames of the guest's own p2m, mapped at a time. */
 enum { P2M_BATCH = 512 };
@@ -117,6 +118,30 @@ static int load_vcpu(
     return blob_keep(find_blob(&s->vcpus[vcpu.vcpu_id], type), vcpu.blob, vcpu.blob_bytes, e);
 }
 
+/* Where a guest that is prepared has its rings: what its pages say of them is dropped. */
+static int load_rings(struct loader *l, const void *body, size_t len_bytes, struct err *e)
+{
+    struct pv_state *s = l->guest;
+    struct v3_hvm_param params[V3_MAX_HVM_PARAMS];
+    const int count = v3_decode_hvm_params(body, len_bytes, params, e);
+
+    if (count < 0)
+        return count;
+    if (s->have_rings || !s->p2m_count || s->p2m.count < s->p2m_count)
+        return err_set(e, ERR_PEER, EPROTO, "HVM_PARAMS of a PV guest came %s",
+            s->have_rings ? "twice" : "before X86_PV_P2M_FRAMES");
+    if (count != 2 || params[0].index != HVM_PARAM_STORE_PFN ||
+        params[1].index != HVM_PARAM_CONSOLE_PFN || params[0].value >= l->frames.frame_count ||
+        params[1].value >= l->frames.frame_count || params[0].value == params[1].value)
+        return err_set(e, ERR_PEER, EPROTO,
+            "bad HVM_PARAMS record: of a PV guest it holds the frames of its two rings");
+    s->have_rings = true;
+    s->store_pfn = l->frames.foreign[0] = params[0].value;
+    s->console_pfn = l->frames.foreign[1] = params[1].value;
+    l->frames.foreign_count = 2;
+    return 0;
+}
+
 static int load_record(struct loader *l, const struct in_event *state, struct err *e)
 {
     struct pv_state *s = l->guest;
@@ -138,6 +163,8 @@ static int load_record(struct loader *l, const struct in_event *state, struct er
     case V3_X86_PV_VCPU_XSAVE:
     case V3_X86_PV_VCPU_MSRS:
         return load_vcpu(l, type, body, len_bytes, e);
+    case V3_HVM_PARAMS:
+        return load_rings(l, body, len_bytes, e);
     default:
         return err_set(
             e, ERR_PEER, EPROTO, "a %s record has no place in a PV guest", v3_name(type));
@@ -153,7 +180,8 @@ static int check_ready(struct loader *l, struct err *e)
     return 0;
 }
 
-/* Xen's page for this domain gets the guest's part of what it held; event channels begin anew. */
+/* Xen's page for this domain gets the guest's part of what it held; event channels begin anew. What
+ * backends that are there already have said is kept. */
 static int put_shared_info(struct loader *l, struct err *e)
 {
     struct pv_state *s = l->guest;
@@ -171,7 +199,8 @@ static int put_shared_info(struct loader *l, struct err *e)
         memcpy(&now->x64.vcpu_info, &old->x64.vcpu_info, sizeof(now->x64.vcpu_info));
         memcpy(&now->x64.arch, &old->x64.arch, sizeof(now->x64.arch));
         now->x64.arch.pfn_to_mfn_frame_list_list = 0;
-        memset(now->x64.evtchn_pending, 0, sizeof(now->x64.evtchn_pending));
+        if (!l->prepared)
+            memset(now->x64.evtchn_pending, 0, sizeof(now->x64.evtchn_pending));
         memset(now->x64.evtchn_mask, 0xff, sizeof(now->x64.evtchn_mask));
         for (unsigned i = 0; i < XEN_LEGACY_MAX_VCPUS; i++)
             now->x64.vcpu_info[i].evtchn_pending_sel = 0;
@@ -179,7 +208,8 @@ static int put_shared_info(struct loader *l, struct err *e)
         memcpy(&now->x32.vcpu_info, &old->x32.vcpu_info, sizeof(now->x32.vcpu_info));
         memcpy(&now->x32.arch, &old->x32.arch, sizeof(now->x32.arch));
         now->x32.arch.pfn_to_mfn_frame_list_list = 0;
-        memset(now->x32.evtchn_pending, 0, sizeof(now->x32.evtchn_pending));
+        if (!l->prepared)
+            memset(now->x32.evtchn_pending, 0, sizeof(now->x32.evtchn_pending));
         memset(now->x32.evtchn_mask, 0xff, sizeof(now->x32.evtchn_mask));
         for (unsigned i = 0; i < XEN_LEGACY_MAX_VCPUS; i++)
             now->x32.vcpu_info[i].evtchn_pending_sel = 0;
@@ -278,9 +308,35 @@ static int put_guest_p2m(struct loader *l, struct err *e)
     return rc;
 }
 
+static int give_ring(struct loader *l, const char *what, uint64_t pfn, uint64_t *mfn, struct err *e)
+{
+    const int rc = frames_populate(&l->frames, &l->xen, &pfn, 1, e);
+
+    if (rc)
+        return rc;
+    *mfn = frames_gfn(&l->frames, pfn);
+    return build_clear_page(&l->xen, l->p->domid, *mfn, what, e);
+}
+
+static int prepare(struct loader *l, struct guest_rings *rings, struct err *e)
+{
+    const struct pv_state *s = l->guest;
+    int rc;
+
+    if (!s->have_rings)
+        return err_set(e, ERR_PEER, EPROTO, "PREPARE came without HVM_PARAMS");
+    rc = give_ring(l, "the xenstore ring", s->store_pfn, &rings->store_gfn, e);
+    if (!rc)
+        rc = give_ring(l, "the console ring", s->console_pfn, &rings->console_gfn, e);
+    return rc ? rc : seed_grants(l, rings, e);
+}
+
 static int complete(struct loader *l, struct guest_rings *rings, struct err *e)
 {
-    int rc = put_shared_info(l, e);
+    const struct pv_state *s = l->guest;
+    int rc = s->have_rings && !l->prepared
+                 ? err_set(e, ERR_PEER, EPROTO, "HVM_PARAMS of a PV guest came without PREPARE")
+                 : put_shared_info(l, e);
 
     if (!rc)
         rc = pv_set_vcpus(l, rings, e);
@@ -288,7 +344,7 @@ static int complete(struct loader *l, struct guest_rings *rings, struct err *e)
         rc = pin_tables(l, e);
     if (!rc)
         rc = put_guest_p2m(l, e);
-    return rc ? rc : seed_grants(l, rings, e);
+    return rc || l->prepared ? rc : seed_grants(l, rings, e);
 }
 
 static void destroy(struct loader *l)
@@ -310,6 +366,7 @@ static void destroy(struct loader *l)
 static const struct loader_ops pv_ops = {
     .state = load_record,
     .check_ready = check_ready,
+    .prepare = prepare,
     .complete = complete,
     .destroy = destroy,
 };

@@ -25,12 +25,18 @@ static int put_start_info(struct loader *l, uint64_t mfn, struct guest_rings *ri
     if (!info)
         return -e->code;
 
-    int rc = pv_find_frame(l, "the xenstore ring", get_any(info, store_mfn, width), V3_PAGE_NOTAB,
-        &rings->store_gfn, e);
+    const uint64_t store_pfn = get_any(info, store_mfn, width),
+                   console_pfn = get_any(info, console.domU.mfn, width);
+    int rc = l->prepared && (store_pfn != s->store_pfn || console_pfn != s->console_pfn)
+                 ? err_set(e, ERR_PEER, EPROTO,
+                       "the guest's start info names other rings than it was prepared with")
+                 : 0;
 
     if (!rc)
-        rc = pv_find_frame(l, "the console ring", get_any(info, console.domU.mfn, width),
-            V3_PAGE_NOTAB, &rings->console_gfn, e);
+        rc = pv_find_frame(l, "the xenstore ring", store_pfn, V3_PAGE_NOTAB, &rings->store_gfn, e);
+    if (!rc)
+        rc = pv_find_frame(
+            l, "the console ring", console_pfn, V3_PAGE_NOTAB, &rings->console_gfn, e);
     if (!rc) {
         set_any(info, store_mfn, rings->store_gfn, width);
         set_any(info, store_evtchn, l->p->store_evtchn, width);

@@ -6,7 +6,9 @@
 #include "engine/guest/pv_save.h"
 
 #include "engine/guest/common.h"
+#include "engine/guest/page_any.h"
 #include "engine/guest/pv_memory.h"
+#include "engine/guest/pv_rings.h"
 #include "engine/guest/pv_save_vcpu.h"
 #include "engine/out/out.h"
 #include "engine/xen/vcpu.h"
@@ -14,6 +16,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <xen/hvm/params.h>
 
 _Static_assert(sizeof(vcpu_guest_context_x86_64_t) == V3_VCPU_BASIC_64_BYTES, "a 64-bit vCPU");
 _Static_assert(sizeof(vcpu_guest_context_x86_32_t) == V3_VCPU_BASIC_32_BYTES, "a 32-bit vCPU");
@@ -22,6 +25,7 @@ struct guest_pv {
     struct guest base;
     struct pv_memory memory;
     struct pte_rules rules;
+    struct pv_rings rings; /* sent ahead, if known */
 };
 
 static const struct guest_pv *pv_of(const struct guest *g)
@@ -59,6 +63,25 @@ static int pv_send_memory_head(struct guest *g, struct out *out, struct err *e)
 
     v3_encode_p2m_frames(0, (uint32_t)m->max_pfn, head);
     return out->ops->state(out, V3_X86_PV_P2M_FRAMES, parts, 2, e);
+}
+
+/* As HVM parameters: libxc's stream has no record for this. */
+static int pv_send_ahead(struct guest *g, struct xs_handle *xs, struct out *out, struct err *e)
+{
+    struct pv_rings *r = &((struct guest_pv *)g)->rings;
+    uint8_t body[V3_HVM_PARAMS_MAX_BYTES];
+
+    pv_rings_find(xs, &pv_of(g)->memory, r);
+    if (!r->known)
+        return -ENOENT;
+
+    const struct v3_hvm_param params[] = {
+        {HVM_PARAM_STORE_PFN, r->store_pfn},
+        {HVM_PARAM_CONSOLE_PFN, r->console_pfn},
+    };
+    struct iovec part = {body, v3_encode_hvm_params(params, 2, body)};
+
+    return out->ops->state(out, V3_HVM_PARAMS, &part, 1, e);
 }
 
 static int pv_check(struct guest *g, struct err *e)
@@ -121,6 +144,9 @@ static int read_basic(struct guest *g, uint32_t vcpu, struct blob *blob, struct 
 
     if (!rc)
         rc = canonicalise_vcpu(m, vcpu, &context, e);
+    if (!rc && !vcpu && pv_of(g)->rings.known)
+        rc = pv_rings_check(
+            g->xen, m, &pv_of(g)->rings, get_any(&context, user_regs.edx, m->width_bytes), e);
     if (rc)
         return rc;
     return blob_keep(
@@ -186,6 +212,7 @@ static void pv_close(struct guest *g)
 static const struct guest_ops pv_ops = {
     .send_static = pv_send_static,
     .send_memory_head = pv_send_memory_head,
+    .send_ahead = pv_send_ahead,
     .check = pv_check,
     .frame_of = pv_frame_of,
     .canonicalise = pv_canonicalise,

@@ -22,6 +22,8 @@ struct pv_state {
     uint64_t p2m_count;  /* frames that it is to have; 0: not known */
     uint64_t max_pfn;
     struct blob shared_info;
+    bool have_rings; /* for PREPARE: where they are */
+    uint64_t store_pfn, console_pfn;
     struct vcpu_state *vcpus;
     unsigned vcpu_count;
 };

@@ -175,6 +175,9 @@ int place_begin(struct placer *p, const uint64_t *entries, unsigned count, struc
         if (!v3_type_has_data(v3_entry_type(entries[i])))
             continue;
         if (is_dropped(p, entries[i])) {
+            if (is_table(p, entries[i]))
+                rc = err_set(e, ERR_PEER, EPROTO, "frame %#llx is a ring and a page table",
+                    (unsigned long long)v3_entry_pfn(entries[i]));
             p->into[i] = p->dropped;
             continue;
         }

@@ -36,6 +36,7 @@ struct ring {
 
 struct cached_file {
     int fd;
+    char key[PATH_BYTES]; /* what the backend's directory calls it: "7:0", or its path */
     char path[PATH_BYTES];
 };
 
@@ -51,6 +52,7 @@ struct vbds {
 /* While it is being opened. */
 struct opening {
     struct vbds *v;
+    const struct vbds *before; /* NULL: none */
     struct xs_handle *xs;
     char front[PATH_BYTES]; /* the guest's directory of the disk: it may write anything there */
     char back[PATH_BYTES];
@@ -73,11 +75,13 @@ static char *read_node(struct xs_handle *xs, const char *directory, const char *
 static bool read_number(
     struct xs_handle *xs, const char *directory, const char *node, uint32_t limit, uint32_t *number)
 {
-    char *text = read_node(xs, directory, node), *end = text;
-    const unsigned long n = text ? strtoul(text, &end, 10) : 0;
-    const bool good = text && end != text && !*end && text[0] != '-' && n < limit;
+    char path[2 * PATH_BYTES];
+    uint64_t n;
 
-    free(text);
+    snprintf(path, sizeof(path), "%s/%s", directory, node);
+
+    const bool good = xenstore_read_number(xs, path, limit, &n);
+
     *number = (uint32_t)n;
     return good;
 }
@@ -207,20 +211,30 @@ static bool device_path(unsigned major_number, unsigned minor_number, char path[
     return found;
 }
 
-/* What blkback serves: with a file beneath it, syncing the device syncs the file. */
-static bool blkback_file(struct opening *o, char path[static PATH_BYTES])
+/* What was open before is opened by its descriptor. */
+static const struct cached_file *find_file(const struct vbds *v, const char *key)
 {
-    char text[32];
+    for (size_t i = 0; v && i < v->file_count; i++)
+        if (!strcmp(v->files[i].key, key))
+            return &v->files[i];
+    return NULL;
+}
+
+/* What blkback serves: with a file beneath it, syncing the device syncs the file. */
+static bool blkback_file(struct opening *o, struct cached_file *f)
+{
     unsigned major_number, minor_number;
 
-    return read_text(o->xs, o->back, "physical-device", text, sizeof(text)) &&
-           sscanf(text, "%x:%x", &major_number, &minor_number) == 2 &&
-           disk_device_numbered(major_number, minor_number) == DISK_DEVICE_LOOP &&
-           device_path(major_number, minor_number, path);
+    if (!read_text(o->xs, o->back, "physical-device", f->key, sizeof(f->key)))
+        return false;
+    return find_file(o->before, f->key) ||
+           (sscanf(f->key, "%x:%x", &major_number, &minor_number) == 2 &&
+               disk_device_numbered(major_number, minor_number) == DISK_DEVICE_LOOP &&
+               device_path(major_number, minor_number, f->path));
 }
 
 /* What a process serves, whose params are "format:path". Not all are files of this host. */
-static bool process_file(struct opening *o, char path[static PATH_BYTES])
+static bool process_file(struct opening *o, struct cached_file *f)
 {
     char params[PATH_BYTES];
 
@@ -229,37 +243,41 @@ static bool process_file(struct opening *o, char path[static PATH_BYTES])
 
     const char *colon = strchr(params, ':'), *file = colon ? colon + 1 : params;
 
-    strcpy(path, file);
+    strcpy(f->path, file);
+    strcpy(f->key, file);
     return file[0] == '/';
 }
 
-static int add_file(struct opening *o, const char *path, struct err *e)
+static int add_file(struct opening *o, struct cached_file *f, struct err *e)
 {
+    const struct cached_file *known = find_file(o->before, f->key);
     struct vbds *v = o->v;
     struct cached_file *more = realloc(v->files, (v->file_count + 1) * sizeof(*more));
-    const int fd = more ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 
     if (!more)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
     v->files = more;
-    if (fd < 0)
-        return err_sys(e, ERR_LOCAL, errno, "cannot open %s, which is disk %s", path, o->disk);
-    more[v->file_count].fd = fd;
-    strcpy(more[v->file_count++].path, path);
+    if (known)
+        strcpy(f->path, known->path);
+    f->fd = known ? fcntl(known->fd, F_DUPFD_CLOEXEC, 0) : open(f->path, O_RDONLY | O_CLOEXEC);
+    if (f->fd < 0)
+        return err_sys(e, ERR_LOCAL, errno, "cannot open %s, which is disk %s", f->path, o->disk);
+    more[v->file_count++] = *f;
     return 0;
 }
 
 static int add_cached(struct opening *o, struct err *e)
 {
-    char mode[8] = "w", path[PATH_BYTES], kind[16];
+    struct cached_file file = {.fd = -1};
+    char mode[8] = "w", kind[16];
     unsigned domid;
 
     read_text(o->xs, o->back, "mode", mode, sizeof(mode));
     if (!strcmp(mode, "r") ||
         sscanf(o->back, "/local/domain/%u/backend/%15[^/]/", &domid, kind) != 2 || domid)
         return 0;
-    if (strcmp(kind, "vbd") ? process_file(o, path) : blkback_file(o, path))
-        return add_file(o, path, e);
+    if (strcmp(kind, "vbd") ? process_file(o, &file) : blkback_file(o, &file))
+        return add_file(o, &file, e);
     return 0;
 }
 
@@ -282,9 +300,9 @@ static int add_disk(struct opening *o, const char *id, struct err *e)
     return rc ? rc : add_cached(o, e);
 }
 
-static int add_disks(struct vbds *v, struct err *e)
+static int add_disks(struct vbds *v, const struct vbds *before, struct err *e)
 {
-    struct opening o = {.v = v, .xs = xenstore_open(e)};
+    struct opening o = {.v = v, .before = before, .xs = xenstore_open(e)};
     char directory[64], **ids;
     unsigned count;
 
@@ -301,7 +319,8 @@ static int add_disks(struct vbds *v, struct err *e)
     return rc;
 }
 
-int vbds_open(struct xen *x, uint32_t domid, struct vbds **out, struct err *e)
+int vbds_open(
+    struct xen *x, uint32_t domid, const struct vbds *before, struct vbds **out, struct err *e)
 {
     struct vbds *v = calloc(1, sizeof(*v));
 
@@ -311,7 +330,7 @@ int vbds_open(struct xen *x, uint32_t domid, struct vbds **out, struct err *e)
     v->x = x;
     v->domid = domid;
 
-    const int rc = add_disks(v, e);
+    const int rc = add_disks(v, before, e);
 
     if (rc)
         vbds_close(v);

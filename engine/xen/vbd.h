@@ -30,8 +30,10 @@ struct vbd_debt {
     uint32_t requests;
 };
 
-/* The domain need have none. x must outlive it. */
-int vbds_open(struct xen *x, uint32_t domid, struct vbds **v, struct err *e);
+/* The domain need have none. x must outlive it. What `before` has open (NULL: nothing) is not
+ * looked for by name again: the process may have given the file system up since. */
+int vbds_open(
+    struct xen *x, uint32_t domid, const struct vbds *before, struct vbds **v, struct err *e);
 void vbds_close(struct vbds *v); /* NULL is allowed */
 
 /* Whether any backend owes answers; *debt is the first. */

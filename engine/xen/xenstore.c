@@ -30,6 +30,18 @@ int xenstore_list(
     return errno == ENOENT ? 0 : err_sys(e, ERR_LOCAL, errno, "cannot read %s in xenstore", path);
 }
 
+bool xenstore_read_number(struct xs_handle *xs, const char *path, uint64_t limit, uint64_t *number)
+{
+    unsigned len;
+    char *text = xs_read(xs, XBT_NULL, path, &len), *end = text;
+    const unsigned long long n = text ? strtoull(text, &end, 10) : 0;
+    const bool good = text && end != text && !*end && text[0] != '-' && n < limit;
+
+    free(text);
+    *number = n;
+    return good;
+}
+
 int xenstore_drop_events(struct xs_handle *xs, struct err *e)
 {
     char **event;

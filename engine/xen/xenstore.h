@@ -7,6 +7,8 @@
 
 #include "base/err.h"
 
+#include <stdint.h>
+
 struct xs_handle;
 
 /* NULL, with *e set, if xenstored cannot be reached. */
@@ -16,6 +18,9 @@ void xenstore_close(struct xs_handle *xs); /* NULL is allowed */
 /* The names in a directory, in one piece to be freed; none (NULL, 0) if it is not there. */
 int xenstore_list(
     struct xs_handle *xs, const char *path, char ***names, unsigned *count, struct err *e);
+
+/* A decimal number below limit; false if there is none. */
+bool xenstore_read_number(struct xs_handle *xs, const char *path, uint64_t limit, uint64_t *number);
 
 /* Drops the events that are there: they only said that it is time to look. */
 int xenstore_drop_events(struct xs_handle *xs, struct err *e);

@@ -96,6 +96,9 @@ TABLE = (
     # Guests with page tables of their own.
     Bout("types", "random", True, 2, (US, "stock-openssl"), type="pv"),
     Bout("types", "mixed", True, 2, ALL_CODECS, type="pv"),
+    # A device model is started in the pause, but pages go as those of PVH guests do.
+    Bout("types", "random", True, 2, (US,), size="1G", group="hvm"),
+    Bout("types", "random", True, 2, (US,), type="hvm", size="1G", group="hvm"),
     # Memory that is not as kind.
     Bout("memory", "random", True, 2, (US, "stock-openssl"), place="fragmented"),
     Bout("memory", "random", True, 2, (US, "stock-openssl"), place="fresh"),

@@ -73,6 +73,9 @@ def rows(results):
                           "random/tls/2/pvh/512M/off/1G"), 1.7),
         at_least("zero, GB/s", rate(results, "zero/tls/2"), 6.0),
     ]
+    found.append(at_least("random TLS, HVM to PVH",
+                          to_other(results, "random/tls/2/hvm/1G/off", "xmigrate",
+                                   "random/tls/2/pvh/1G/off"), 0.95, 1.05))
     for content in ("random", "mixed"):
         found.append(at_least(f"{content} TLS to QEMU",
                               to_other(results, f"{content}/tls/2", "qemu"), 1.7, 0.6))

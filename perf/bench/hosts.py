@@ -25,10 +25,12 @@ class Hosts:
         self.dir = work.path(f"hosts-{place or 'plain'}-{size}")
         self.environment = dict(os.environ, XENSIM_DIR=self.dir)
         self.environment.pop("XMIGRATE_RUN_DIR", None)
+        self.environment["XMIGRATE_DEVICE_MODEL"] = f"{self.dir}/qemu"
         self.guests = guests  # of that size, that a host has room for
         self.guest = None  # (content, type) of the one there is
         self.names = ["a", "b"]  # where the guest is, where it goes
         os.mkdir(self.dir)
+        self.install_device_model()
         for name in self.names:
             self.start(name)
         self.introduce()
@@ -50,6 +52,13 @@ class Hosts:
         if self.place != "fresh" or name == "a":
             how.append("--prealloc")
         self.xensim("host", name, "--mem", f"{mem // MIB}M", *how)
+
+    def install_device_model(self):
+        """What a destination wants to see before an HVM guest comes."""
+        path = self.environment["XMIGRATE_DEVICE_MODEL"]
+        with open(path, "w", encoding="ascii") as f:
+            f.write("#!/bin/sh\necho 'QEMU emulator version 7.2.0 (xensim)'\n")
+        os.chmod(path, 0o755)
 
     def introduce(self):
         prints = {

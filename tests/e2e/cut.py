@@ -35,7 +35,7 @@ async def pump_control(reader, writer, cut, after):
         while True:
             header = await reader.readexactly(8)
             kind, _, length = struct.unpack('<HHI', header)
-            body = await reader.readexactly(length)
+            body = await reader.readexactly(length + 4)  # and its checksum
             if kind == GO:
                 cut.set()
             if kind != GO or after:

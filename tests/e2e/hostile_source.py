@@ -94,6 +94,7 @@ class Source:
     def __init__(self, port):
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=60)
         self.sock.sendall(b"\x8fxmigr\r\n" + struct.pack("<HHHH", MAJOR, 0, 1, 0xffff) + bytes(16))
+        self.sum = 0
         self.exactly(16)
 
     def exactly(self, count):
@@ -108,13 +109,17 @@ class Source:
     def say(self, kind, body=b"", length=None):
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
-        self.sock.sendall(struct.pack("<HHI", kind, 0, len(body) if length is None else length)
-                          + body)
+        said = struct.pack("<HHI", kind, 0, len(body) if length is None else length) + body
+        self.sum = crc32c(said, self.sum)
+        said += struct.pack("<I", self.sum)
+        self.sum = crc32c(said[-4:], self.sum)
+        self.sock.sendall(said)
 
     def hear(self):
         while True:
             kind, _, length = struct.unpack("<HHI", self.exactly(8))
             body = self.exactly(length)
+            self.exactly(4)
             if kind != PING:
                 return kind, body
 

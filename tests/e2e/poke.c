@@ -3,6 +3,7 @@
  *   poke DOMID read FRAME FILE | write FRAME FILE | frame PFN | hold FRAME SECONDS
  *   poke DOMID populate PFN COUNT: how many pages Xen gave
  *   poke DOMID full: from now on it may have no more pages than it has; how many these are
+ *   poke DOMID limit KIB: how much it may have
  *   poke DOMID pages: how many it has
  *   poke 0 identical: how many frames of guests are numbered as the guest numbers them, and how
  *     many follow the frame of the guest's page before theirs
@@ -281,6 +282,8 @@ int main(int argc, char **argv)
         return count_identical();
     if (!strcmp(argv[2], "full") || !strcmp(argv[2], "pages"))
         return tell_pages(domid, !strcmp(argv[2], "full"));
+    if (!strcmp(argv[2], "limit") && argc == 4)
+        return xc_domain_setmaxmem(xch, domid, frame) != 0;
     if (!strcmp(argv[2], "flip-lapic"))
         return flip_lapic(domid);
     if (!strcmp(argv[2], "frame") && argc == 4)

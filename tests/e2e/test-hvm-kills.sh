@@ -21,15 +21,24 @@ victims() {
 here() {
     [ "$("$X" list a | awk '$2 == "g" { print $7 }')" = running ] && nothing_on b
 }
-# strike WHO STAGE
+# strike WHO STAGE: fails when the move was over before anything could be killed.
 strike() {
+    local pids
     listen b
     # The last round takes two seconds or three.
     hvm_guest a g --dirty 20000
     moving a g --bandwidth 200M --compress none --max-downtime 10s
     wait_for 60 has_said $mover "\"event\":\"$2\"" "$T/moving.json"
-    kill_at_once $(victims "$1")
+    pids=$(victims "$1")
+    [ -z "$pids" ] || kill_at_once $pids
     wait_for 60 has_ended
+    if [ -z "$pids" ]; then
+        moved a b g
+        must "$X" destroy b g
+        kill $listener
+        wait $listener 2>/dev/null
+        return 1
+    fi
     on b "$B/xmigrate" --recover >recover 2>&1
     on a "$B/xmigrate" --recover >>recover 2>&1
     wait_for 30 here
@@ -41,9 +50,27 @@ strike() {
     echo "$1 killed at $2"
 }
 for who in sender sender-helper sender-both receiver receiver-helper; do
-    strike $who round
-    strike $who suspended
+    wait_for 200 strike $who round
+    wait_for 200 strike $who suspended
 done
+
+# The helper dies while libxl asks the device model for its state: that question stands as long as
+# the process, with libxl's lock on the device model.
+listen b
+hvm_guest a g
+moving a g --bandwidth 200M
+must "$X" dm a g slow:2s
+wait_for 60 eval '"$X" list a | grep -q suspended'
+kill_at_once $(helper)
+killed=$SECONDS
+ended 3
+[ $((SECONDS - killed)) -lt 20 ] || fail "the guest stood still for $((SECONDS - killed)) s"
+must "$X" dm a g obey
+untouched a b g
+dm_is a 'running, log-dirty off'
+must "$X" destroy a g
+kill $listener
+wait $listener 2>/dev/null
 
 # Left as somebody's rescue before this one left it: it runs, and its device model does not.
 listen b

@@ -10,6 +10,7 @@ two_hosts
 emulator 7.2 a
 emulator 7.2 b
 listen b
+good_port=$port
 for how in live offline; do
     for lanes in 1 4; do
         hvm_guest a g
@@ -20,6 +21,20 @@ for how in live offline; do
         must "$X" destroy b g
     done
 done
+# The other host cannot do its part in the end: the device model's log-dirty, left on in the pause, is
+# off again.
+hvm_guest a g --vif
+good=$listener
+XENSIM_DEVICES=fail=vif0 listen b
+refused 3 'hotplug script of vif0' a --live "127.0.0.1:$port" g -q
+untouched a b g
+dm_is a 'running, log-dirty off'
+must "$X" destroy a g
+kill $listener
+wait $listener
+listener=$good
+port=$good_port
+
 # The negative control: without the device model's log-dirty, what it wrote is missed.
 hvm_guest a g
 must "$X" dm a g ignore-log

@@ -46,5 +46,7 @@ moved a b web
 must python3 - "$T/done.json" <<'END'
 import json, sys
 done = [e for e in map(json.loads, open(sys.argv[1])) if e['event'] == 'done'][0]
-sys.exit(done['downtime']['libxl_ns'] < 1_400_000_000)
+parts = done['downtime']
+# The two disks, one after the other. libxl begins a little before word of the engine's end arrives.
+sys.exit(sum(parts.values()) < 1_400_000_000 or parts['libxl_ns'] < 1_000_000_000)
 END

@@ -22,7 +22,7 @@ fuzz_obj      = $(patsubst %.c,$(FUZZ_B)/obj/%.o,$(1))
 # What is fuzzed is an archive: a target links what it reaches, and takes the place of the rest.
 FUZZ_LIB := $(FUZZ_B)/libfuzzed.a
 FUZZ_SRC := $(LIB_SRC) $(filter-out %/main.c,$(CMD_SRC) $(HELP_SRC) $(BOTH_SRC)) \
-            tests/unit/wire_peer.c tests/unit/memory_channel.c tests/fuzz/expand.c
+            tests/unit/wire_peer.c tests/unit/memory_channel.c tests/unit/saved_file.c tests/fuzz/expand.c
 
 FUZZ_LDLIBS := -pthread -llz4 -lzstd -ljansson -lcrypto
 # Without Xen's libraries but there, so that a hypercall that nobody plays does not link.

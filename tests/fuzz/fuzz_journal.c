@@ -38,5 +38,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(!strcmp(s.session, again.session) && !strcmp(s.boot, again.boot));
     must(s.insecure == again.insecure && !strcmp(s.peer_journal, again.peer_journal));
     must(!strcmp(s.peer_key, again.peer_key) && !strcmp(s.moved_to, again.moved_to));
+    must(!strcmp(s.file, again.file) && (!s.file[0] || s.file[0] == '/'));
     return 0;
 }

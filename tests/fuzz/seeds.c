@@ -211,6 +211,7 @@ int main(int argc, char **argv)
     mkdir(argv[1], 0777);
     make_messages(argv[1]);
     make_restores(argv[1]);
+    make_saved(argv[1]);
     make_texts(argv[1]);
     make_pages(argv[1]);
     make_trunk(argv[1]);

@@ -15,6 +15,7 @@ void check(int rc, const struct err *e);
 
 void make_messages(const char *dir); /* JSON that we write ourselves */
 void make_restores(const char *dir); /* whole guests, as plain streams */
+void make_saved(const char *dir);    /* files of saved guests */
 void make_texts(const char *dir);    /* files and words that people write, and libxl's JSON */
 
 #endif

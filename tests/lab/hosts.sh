@@ -3,11 +3,20 @@
 # LAB_PROGRAMS, here and top set. Everything that a host does for us goes through its shared folder
 # (see dom0/agent.c); nothing here listens on a port: the wire between the hosts is a unix socket.
 #
+# With LAB_HOSTS=A there is one host alone, whose guests move to itself. With LAB_ICOUNT=1 its time is
+# virtual, too: its clock counts instructions, so what else this machine does changes no figure.
+#
 # LAB_DIR/image         the image            LAB_DIR/A/share  host A's own folder (/host)
 # LAB_DIR/A/{pid,console}  its QEMU          LAB_DIR/both     seen by both hosts (/both)
-# LAB_DIR/A.disk        host A's disk: its journal, identity and trust outlive the power
+# LAB_DIR/disk.img         /dev/vda of both
+# LAB_DIR/A.disk        host A's own: its journal, identity and trust outlive the power. Not in virtual
+#                       time, which a real disk would disturb.
 
 : "${BOOT_DEADLINE:=240}" # seconds; a quiet machine needs 10
+read -ra HOSTS <<<"${LAB_HOSTS:-A B}"
+accel=(-accel "tcg,thread=multi")
+[ -z "${LAB_ICOUNT:-}" ] ||
+    HOSTS=(A) accel=(-accel "tcg,thread=single" -icount "shift=2,sleep=on")
 
 say() { echo "lab: $*" >&2; }
 
@@ -41,7 +50,7 @@ build_guest_programs() {
         -fno-asynchronous-unwind-tables -nostdlib -static -no-pie -O2 -Wall -Wextra \
         -Wl,-Ttext=0x100000 -Wl,-e,start -Wl,--build-id=none -Wl,-z,noexecstack \
         -o "$1/hvm" "$here/guest/hvm.c" || return 1
-    for program in agent await guest-tick logdirty grant hostclock; do
+    for program in agent await guest-tick logdirty grant hostclock pausewatch; do
         # shellcheck disable=SC2046 # words on purpose
         ${CC:-gcc} -D__XEN_TOOLS__=1 -O2 -Wall -Wextra -o "$1/$program" "$here/dom0/$program.c" \
             $(pkg-config --cflags --libs xencontrol xengnttab xenstore) || return 1
@@ -65,6 +74,11 @@ refresh_programs() {
     done
 }
 
+pair_runs() { # all of it; `pair_runs some`: any of it
+    local name up=0
+    for name in "${HOSTS[@]}"; do host_runs "$name" && up=$((up + 1)); done
+    [ "${1:-}" = some ] && [ $up -gt 0 ] || [ $up = ${#HOSTS[@]} ]
+}
 host_runs() { local pid; pid=$(cat "$LAB_DIR/$1/pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null; }
 
 # start_host NAME MAC_END OWN_SOCKET OTHER_SOCKET: powers a host on, with the disk that it has.
@@ -72,11 +86,14 @@ start_host() {
     local name=$1 mac=52:54:00:00:00:0$2 dir=$LAB_DIR/$1
     local xen="console=com1 com1=115200,8n1 dom0_mem=1024M,max:1024M spec-ctrl=eager-fpu bootscrub=0"
     local linux="console=hvc0 loglevel=4 rdinit=/init lab.host=$name"
+    local disk=(-drive "if=none,id=state,format=raw,cache=none,file=$dir.disk"
+                -device "virtio-blk-pci,drive=state,serial=state")
+    [ -z "${LAB_ICOUNT:-}" ] || disk=()
     rm -rf "$dir"/{share,bell.in,bell.out,console}
     mkdir -p "$dir"/share/{cmd,out,rc}
     mkfifo "$dir/bell.in" "$dir/bell.out"
-    setsid qemu-system-x86_64 -name "lab-$name" -machine q35 -accel tcg,thread=multi \
-        -cpu max,-smap,-smep,-rdtscp,-pclmulqdq -m "${LAB_MEMORY:-2304}" -smp "${LAB_CPUS:-1}" \
+    setsid qemu-system-x86_64 -name "lab-$name" -machine q35 "${accel[@]}" \
+        -cpu max,-smap,-smep,-rdtscp,-pclmulqdq,-erms,-fsrm -m "${LAB_MEMORY:-2304}" -smp "${LAB_CPUS:-1}" \
         -display none -no-reboot -monitor none -serial "file:$dir/console" \
         -serial "pipe:$dir/bell" \
         -kernel "$LAB_DIR/image/xen" \
@@ -84,10 +101,10 @@ start_host() {
         -initrd "$LAB_DIR/image/vmlinux $linux,$LAB_DIR/image/dom0.gz" \
         -virtfs "local,path=$dir/share,mount_tag=host,security_model=none" \
         -virtfs "local,path=$LAB_DIR/both,mount_tag=both,security_model=none" \
+        -drive "file=$LAB_DIR/disk.img,if=virtio,format=raw,file.locking=off" \
         -nic none -device "e1000,netdev=n0,mac=$mac" \
         -netdev "dgram,id=n0,local.type=unix,local.path=$3,remote.type=unix,remote.path=$4" \
-        -drive "if=none,id=state,format=raw,cache=none,file=$dir.disk" \
-        -device virtio-blk-pci,drive=state,serial=state \
+        "${disk[@]}" \
         </dev/null >"$dir/qemu.log" 2>&1 &
     echo $! >"$dir/pid"
     disown $!
@@ -131,19 +148,20 @@ wait_ready() {
 }
 
 boot_pair() {
-    local wire
-    if host_runs A || host_runs B; then
+    local wire name
+    if host_runs A || host_runs B; then # of either kind
         say "a pair is up in $LAB_DIR already (lab down ends it)"
         return 1
     fi
     mkdir -p "$LAB_DIR/both"
-    cp "$LAB_DIR/image/vmlinux" "$LAB_DIR/image/guest.gz" "$LAB_DIR/both/" || return 1
-    new_disk A && new_disk B || return 1
+    cp "$LAB_DIR"/image/{vmlinux,vmlinuz,guest.gz} "$LAB_DIR/both/" || return 1
+    truncate -s 16M "$LAB_DIR/disk.img"
+    for name in "${HOSTS[@]}"; do new_disk "$name" || return 1; done
     wire=$(mktemp -d /tmp/lab-wire.XXXXXX) || return 1 # LAB_DIR may be too long for a socket's name
     echo "$wire" >"$LAB_DIR/wire"
     start_host A 1 "$wire/a" "$wire/b"
-    start_host B 2 "$wire/b" "$wire/a"
-    wait_ready A && wait_ready B || { end_pair; return 1; }
+    [ ${#HOSTS[@]} = 1 ] || start_host B 2 "$wire/b" "$wire/a"
+    for name in "${HOSTS[@]}"; do wait_ready "$name" || { end_pair; return 1; }; done
 }
 
 end_pair() {

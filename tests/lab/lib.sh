@@ -37,8 +37,8 @@ must_not() {
 }
 
 # create HOST NAME TYPE [key=value ...]: starts a guest and waits for its first pass over its
-# memory. Keys: memory vcpus load (arguments of guest/load.c) devices (1: a disk and a vif) reboot
-# (on_reboot).
+# memory. Keys: memory vcpus load (arguments of guest/load.c) devices (1: a disk and a vif; phy: the
+# disk is a whole block device and not a file) reboot (on_reboot).
 create() {
     local host=$1 name=$2 type=$3 memory=128 vcpus=1 devices=0 reboot=restart
     local load="mem=4 still=4 rate=250" word extra=
@@ -51,7 +51,8 @@ create() {
         esac
     done
     for word in $load; do extra+=" lab.$word"; done
-    if [ "$devices" = 1 ]; then
+    [ "$devices" != phy ] || disk="format=raw,vdev=xvda,access=rw,target=/dev/vda"
+    if [ "$devices" != 0 ]; then
         extra+=" lab.devices=1 lab.ip=10.0.0.9"
         truncate -s 16M "$LAB_DIR/both/disk.img"
     fi
@@ -66,7 +67,7 @@ extra=\"console=hvc0 rdinit=/init loglevel=4$extra\"
 on_crash=\"preserve\"
 on_reboot=\"$reboot\"
 $([ "$type" = pvh ] && echo 'tsc_mode="native"')
-$([ "$devices" = 1 ] && echo "disk=[\"$disk\"]
+$([ "$devices" != 0 ] && echo "disk=[\"$disk\"]
 vif=[\"mac=00:16:3e:00:00:09,bridge=xenbr0,script=vif-lab\"]")
 END
 xl create -q /etc/xen/$name.cfg" 180
@@ -79,7 +80,7 @@ create_hvm() {
     local host=$1 name=$2 each
     shift 2
     # A card that libxl knows nothing of, and no firmware of Xen's: no policy lets that in.
-    for each in A B; do
+    for each in "${HOSTS[@]}"; do
         must $each "mkdir -p -m 700 /etc/xmigrate
             printf 'allow %s\n' b_info.extra_hvm b_info.type.hvm.firmware >>/etc/xmigrate/policy"
     done
@@ -98,6 +99,36 @@ on_crash=\"preserve\"
 $(printf '%s\n' "$@")
 END
 xl create -q /etc/xen/$name.cfg || { tail -n 5 /var/log/xen/*; false; }" 180
+    whole "$host" "$name" 0 1
+}
+
+# create_hvm_linux HOST NAME [LOAD]: Linux with PV drivers in an HVM guest: a PV disk (xvda), an emulated
+# one beside it (sda) and a vif. It takes minutes to its first tick.
+create_hvm_linux() {
+    local host=$1 name=$2 load="mem=4 still=4 rate=250" word extra= each
+    for word in ${3:-$load}; do extra+=" lab.$word"; done
+    truncate -s 16M "$LAB_DIR/both/disk.img"
+    truncate -s 16M "$LAB_DIR/both/ide.img"
+    for each in "${HOSTS[@]}"; do must "$each" "cp /both/vmlinuz /boot/"; done
+    # Without xen_emul_unplug Linux would have the emulated disk taken away.
+    must "$host" "cat >/etc/xen/$name.cfg <<'END'
+name=\"$name\"
+type=\"hvm\"
+kernel=\"/boot/vmlinuz\"
+ramdisk=\"/boot/guest.gz\"
+memory=256
+vcpus=1
+vga=\"none\"
+vnc=0
+usb=0
+extra=\"console=hvc0 rdinit=/init loglevel=4 xen_emul_unplug=unnecessary lab.devices=1 lab.ide=1 lab.ip=10.0.0.9$extra\"
+on_crash=\"preserve\"
+disk=[\"format=raw,vdev=xvda,access=rw,script=block-lab,target=/both/disk.img\",
+      \"format=raw,vdev=hdb,access=rw,backendtype=qdisk,target=/both/ide.img\"]
+vif=[\"mac=00:16:3e:00:00:09,bridge=xenbr0,script=vif-lab,type=vif\"]
+END
+xl create -q /etc/xen/$name.cfg || { tail -n 5 /var/log/xen/*; false; }" 300
+    tick "$host" "$name" 0 "${HVM_LINUX_DEADLINE:-600}" >/dev/null || exit 1
     whole "$host" "$name" 0 1
 }
 
@@ -132,10 +163,10 @@ tick() {
 # sound LINE WHO: nothing in it may be wrong.
 sound() {
     local nth bad
-    for nth in 1 2 3; do
+    for nth in 1 2 3 4; do
         bad=$(field "$1" bad $nth)
-        [ "$bad" = 0 ] ||
-            fail "$2: wrong $(cut -d' ' -f$nth <<<"memory registers disk") $bad times: $1"
+        [ "${bad:-0}" = 0 ] ||
+            fail "$2: wrong $(cut -d' ' -f$nth <<<"memory registers disk programs") $bad times: $1"
     done
 }
 
@@ -183,12 +214,21 @@ END'
         [ -z '${3:-}' ] || { id=\$(xl domid $2) && echo log-dirty \$(logdirty is \$id); }") ||
         fail "no $2 on $1: $here_says"
     other_says=$(collect "$others") || fail "xl list on $(other_host "$1"): $other_says"
-    [ -z "$other_says" ] || fail "left on $(other_host "$1"): $other_says"
+    [ -z "$other_says" ] || [ "$(other_host "$1")" = "$1" ] ||
+        fail "left on $(other_host "$1"): $other_says"
     [ -z "${3:-}" ] || log_dirty=$(sed -n 's/^log-dirty //p' <<<"$here_says")
     here_says=$(grep -v '^log-dirty ' <<<"$here_says")
     [ "$(grep -c . <<<"$here_says")" = 1 ] && [ "$(awk '{ print $1 }' <<<"$here_says")" = "$2" ] ||
         fail "not $2 alone on $1: $here_says"
     [ "$log_dirty" = off ] || fail "log-dirty is ${log_dirty:-?} for $2 on $1"
+}
+
+# empty HOST: it has no guest, nor anything half built.
+empty() {
+    must "$1" "turns=0
+        until [ \$(xl list | wc -l) = 2 ]; do
+            turns=\$((turns + 1)); [ \$turns -lt 60 ] || { xl list; exit 1; }; sleep 1
+        done" 120
 }
 
 # settled HOST NAME: as only_on, after the clean-up of a failure had its time.
@@ -200,17 +240,21 @@ settled() {
     done
 }
 
-other_host() { [ "$1" = A ] && echo B || echo A; }
+# The only one, if there is one.
+other_host() { [ "$1" = A ] && echo "${HOSTS[-1]}" || echo A; }
 
 # trust_pair: the hosts know each other (and themselves) from now on, until they get new disks.
 trust_pair() {
-    local host a b
+    local host key keys= trusts=
     [ ! -e "$LAB_DIR/A/trust" ] || return 0
-    for host in A B; do must $host "xmigrate --identity"; done
-    a=$(on A "xmigrate --identity" | grep -o 'SHA256:[^ ]*') || fail "A has no fingerprint"
-    b=$(on B "xmigrate --identity" | grep -o 'SHA256:[^ ]*') || fail "B has no fingerprint"
-    for host in A B; do must $host "xmigrate --trust $a hostA && xmigrate --trust $b hostB"; done
-    printf '%s\n%s\n' "$a" "$b" >"$LAB_DIR/A/trust"
+    for host in "${HOSTS[@]}"; do
+        must $host "xmigrate --identity"
+        key=$(on $host "xmigrate --identity" | grep -o 'SHA256:[^ ]*') ||
+            fail "$host has no fingerprint"
+        keys+=$key$'\n' trusts+="xmigrate --trust $key host$host || exit;"
+    done
+    for host in "${HOSTS[@]}"; do must $host "$trusts"; done
+    printf '%s' "$keys" >"$LAB_DIR/A/trust"
 }
 
 # listen HOST [OPTIONS [FAULT]]: a listener there, ready when this returns; its pid is in

@@ -226,6 +226,46 @@ static void test_frames_of_many_senders_stay_whole(void **state)
     pthread_mutex_destroy(&theirs.send_lock); /* the channel is closed with the pair */
 }
 
+/* --insecure: two frames, of which one bit is flipped, and how many are then received. */
+static unsigned receive_flipped(struct pair *p, size_t bit, struct err *e)
+{
+    uint8_t bytes[64];
+    enum control_type type;
+    size_t len;
+    unsigned good = 0;
+    const size_t n = 8 + 2 + 4 + 8 + 4;
+
+    p->ours.ch->summed = true;
+    p->ours.ch->sent_sum = p->ours.ch->received_sum = 0;
+    assert_int_equal(control_send(&p->ours, CONTROL_READY, "{}", 2, e), 0);
+    assert_int_equal(control_send(&p->ours, CONTROL_GO, NULL, 0, e), 0);
+    assert_int_equal(channel_recv(p->theirs, bytes, n, deadline_in(TEST_LIMIT_NS), e), 0);
+    if (bit < 8 * n)
+        bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    say(p, bytes, n);
+    channel_finish(p->theirs, e);
+    while (good < 2 && !hear(p, &type, &len, e))
+        good++;
+    return good;
+}
+
+static void test_no_flipped_bit_arrives_without_tls(void **state)
+{
+    struct err e = ERR_INIT;
+
+    assert_int_equal(receive_flipped(*state, SIZE_MAX, &e), 2);
+    assert_false(err_is_set(&e));
+    for (size_t bit = 0; bit < 8 * 26; bit += 3) {
+        close_pair(state);
+        open_pair(state);
+        e = (struct err)ERR_INIT;
+        if (receive_flipped(*state, bit, &e) == 2)
+            fail_msg("a flip of bit %zu arrived", bit);
+        if (bit / 8 == 9)
+            assert_non_null(strstr(e.text, "a READY was changed on its way"));
+    }
+}
+
 #define ON_PAIR(f) cmocka_unit_test_setup_teardown(f, open_pair, close_pair)
 
 int main(void)
@@ -239,6 +279,7 @@ int main(void)
         ON_PAIR(test_ends_are_told_apart),
         ON_PAIR(test_silence_ends_at_the_deadline),
         ON_PAIR(test_frames_of_many_senders_stay_whole),
+        ON_PAIR(test_no_flipped_bit_arrives_without_tls),
     };
 
     signal(SIGPIPE, SIG_IGN);

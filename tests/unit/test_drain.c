@@ -28,9 +28,10 @@ static struct {
 
 /* ---- engine/xen/vbd.h ---- */
 
-int vbds_open(struct xen *x, uint32_t domid, struct vbds **v, struct err *e)
+int vbds_open(
+    struct xen *x, uint32_t domid, const struct vbds *before, struct vbds **v, struct err *e)
 {
-    (void)x, (void)domid;
+    (void)x, (void)domid, (void)before;
     *v = NULL;
     if (atomic_load(&disks.unreadable))
         return err_set(e, ERR_LOCAL, EIO, "no ring");
@@ -97,7 +98,8 @@ static void start(int64_t limit_ns)
 {
     struct err e = ERR_INIT;
 
-    assert_int_equal(drain_start(&drain, 1, limit_ns, &quiet, &e), 0);
+    assert_int_equal(drain_open(&drain, 1, &quiet, &e), 0);
+    assert_int_equal(drain_start(drain, limit_ns, &e), 0);
 }
 
 static void suspend(void)
@@ -173,7 +175,7 @@ static void rings_that_cannot_be_read_refuse_the_start_and_fail_the_end(void **s
 
     (void)state;
     disks.unreadable = true;
-    assert_int_equal(drain_start(&drain, 1, NS_PER_S, &quiet, &e), -EIO);
+    assert_int_equal(drain_open(&drain, 1, &quiet, &e), -EIO);
     assert_null(drain);
     disks.unreadable = false;
     fake_xen_opens(9);

@@ -86,12 +86,16 @@ static void nested_guests_are_refused(void **state)
     (void)state;
     libxl_defbool_set(&make_hvm()->nested_hvm, true);
     assert_refused("nestedhvm", "start it there");
+    config.c_info.type = LIBXL_DOMAIN_TYPE_PVH;
+    assert_refused("nestedhvm", "start it there");
 }
 
 static void alternate_views_of_memory_are_refused(void **state)
 {
     (void)state;
     make_hvm()->altp2m = LIBXL_ALTP2M_MODE_MIXED;
+    assert_refused("altp2m", "start it there");
+    config.c_info.type = LIBXL_DOMAIN_TYPE_PVH;
     assert_refused("altp2m", "start it there");
 }
 

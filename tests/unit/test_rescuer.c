@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 /* A rescuer of our own making, which sends those words and then hangs. */
-static void begin_hanging(struct rescuer *r, const char *words, size_t count)
+static void begin_hanging(struct bystander *r, const char *words, size_t count)
 {
     int pair[2];
 
@@ -34,7 +34,7 @@ static void begin_hanging(struct rescuer *r, const char *words, size_t count)
 
 static void one_that_answers_late_and_hangs_is_ended(void **state)
 {
-    struct rescuer r;
+    struct bystander r;
 
     (void)state;
     begin_hanging(&r, "d", 1);
@@ -48,7 +48,7 @@ static void one_that_answers_late_and_hangs_is_ended(void **state)
 
 static void one_that_hangs_does_not_count_as_disarmed(void **state)
 {
-    struct rescuer r;
+    struct bystander r;
     struct err e = ERR_INIT;
 
     (void)state;
@@ -59,7 +59,7 @@ static void one_that_hangs_does_not_count_as_disarmed(void **state)
 
 static void one_that_is_dead_resumes_nothing(void **state)
 {
-    struct rescuer r;
+    struct bystander r;
     struct err e = ERR_INIT;
 
     (void)state;

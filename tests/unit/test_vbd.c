@@ -164,7 +164,7 @@ static void open_disks(void)
 {
     struct err e = ERR_INIT;
 
-    assert_int_equal(vbds_open(&xen, DOMID, &vbds, &e), 0);
+    assert_int_equal(vbds_open(&xen, DOMID, NULL, &vbds, &e), 0);
 }
 
 /* That frame is among the rings: an open request there is seen. */
@@ -256,7 +256,7 @@ static void nonsense_from_the_guest_is_an_error_or_nothing(void **state)
 
     (void)state;
     node(FRONT, "ring-ref", "600"); /* beyond its table */
-    assert_int_equal(vbds_open(&xen, DOMID, &vbds, &e), -EINVAL);
+    assert_int_equal(vbds_open(&xen, DOMID, NULL, &vbds, &e), -EINVAL);
     assert_null(vbds);
     for (size_t i = 0; i < sizeof(refs) / sizeof(refs[0]); i++) {
         snprintf(host.values[4], PATH_ROOM, "%s", refs[i]);
@@ -269,7 +269,7 @@ static void nonsense_from_the_guest_is_an_error_or_nothing(void **state)
     host.grants.v1[11].frame = 1u << 30;
     snprintf(host.values[4], PATH_ROOM, "11");
     e = (struct err)ERR_INIT;
-    assert_int_equal(vbds_open(&xen, DOMID, &vbds, &e), -EINVAL);
+    assert_int_equal(vbds_open(&xen, DOMID, NULL, &vbds, &e), -EINVAL);
     assert_int_equal(host.mapped, 0);
 }
 
@@ -296,9 +296,17 @@ static void a_file_that_a_process_serves_is_written_out(void **state)
     assert_true(vbds_are_cached(vbds));
     assert_int_equal(vbds_sync(vbds, &e), 0);
     unlink(file);
+
+    /* What is open need not be found again. */
+    struct vbds *before = vbds;
+
+    assert_int_equal(vbds_open(&xen, DOMID, before, &vbds, &e), 0);
+    vbds_close(before);
+    assert_true(vbds_are_cached(vbds));
+    assert_int_equal(vbds_sync(vbds, &e), 0);
     vbds_close(vbds);
     vbds = NULL;
-    assert_int_equal(vbds_open(&xen, DOMID, &vbds, &e), -ENOENT);
+    assert_int_equal(vbds_open(&xen, DOMID, NULL, &vbds, &e), -ENOENT);
     assert_non_null(strstr(e.text, file));
 }
 

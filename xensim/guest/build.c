@@ -100,6 +100,7 @@ static int lay_out(struct build *b)
     k->mix = p->mix;
     k->suspend_mode = (uint8_t)p->suspend_mode;
     k->suspend_delay_ns = p->suspend_delay_ns;
+    k->feature_suspend = p->feature_suspend;
     k->disk_delay_ns = p->disk_delay_ns;
     k->pages_per_s = p->pages_per_s;
     k->remaps_per_s = d->hvm ? 0 : p->remaps_per_s;
@@ -358,6 +359,8 @@ static void set_hvm_state(struct build *b)
     d->hvm_params[HVM_PARAM_STORE_EVTCHN] = 1;
     d->hvm_params[HVM_PARAM_CONSOLE_PFN] = PVH_SPECIAL_PFN + 7;
     d->hvm_params[HVM_PARAM_CONSOLE_EVTCHN] = 2;
+    d->store_gfn = d->hvm_params[HVM_PARAM_STORE_PFN];
+    d->console_gfn = d->hvm_params[HVM_PARAM_CONSOLE_PFN];
     d->hvm_params[HVM_PARAM_IDENT_PT] = (PVH_SPECIAL_PFN + 6ull) << 12;
     d->hvm_params[HVM_PARAM_PAGING_RING_PFN] = PVH_SPECIAL_PFN;
     d->hvm_params[HVM_PARAM_MONITOR_RING_PFN] = PVH_SPECIAL_PFN + 1;
@@ -487,6 +490,8 @@ int guest_build(struct domain *d, const struct guest_params *p, struct err *e)
             fill_p2m(&b);
             build_tables(&b);
             fill_start_info(&b);
+            d->store_gfn = g.mfns[INDEX_STORE];
+            d->console_gfn = g.mfns[INDEX_CONSOLE];
             guest_publish_p2m(&g);
             rc = set_pv_state(&b);
         } else {

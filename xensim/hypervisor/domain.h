@@ -83,6 +83,8 @@ struct domain {
     uint64_t paging_pool_bytes;
     uint64_t pod_entries; /* populate-on-demand, as tests say */
     uint64_t shared_info_mfn;
+    /* Where the toolstack was told that the rings are: GFNs, MFNs of a PV guest; 0: not yet. */
+    uint64_t store_gfn, console_gfn;
     uint64_t grant_mfns[MAX_GRANT_FRAMES];
     unsigned max_grant_frames;
     struct logdirty logdirty;

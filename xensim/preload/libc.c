@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What programs call: open, ioctl, mmap, munmap, close, dup and connect. On /dev/xen/privcmd and
- * /dev/xen/hypercall they are answered as the kernel's drivers would, with the help of the daemon
- * at $XENSIM_SOCKET; everything else is passed on.
+ * What programs call: open, ioctl, mmap, munmap, close, dup, connect and chroot. On
+ * /dev/xen/privcmd and /dev/xen/hypercall they are answered as the kernel's drivers would, with the
+ * help of the daemon at $XENSIM_SOCKET; everything else is passed on.
  */
 #include "xensim/preload/arena.h"
 #include "xensim/preload/descriptor.h"
@@ -189,4 +189,20 @@ EXPORT int connect(int fd, const struct sockaddr *address, socklen_t bytes)
     if (monitor_named(address, bytes, &domid))
         return monitor_connect(fd, domid);
     return real.connect(fd, address, bytes);
+}
+
+/* Once a program has changed its root directory with Xen's devices in hand. */
+static atomic_bool stays_near_daemon;
+
+EXPORT int chroot(const char *path)
+{
+    init();
+    atomic_store(&stays_near_daemon, process_stay_near_daemon());
+    return real.chroot(path);
+}
+
+EXPORT int chdir(const char *path)
+{
+    init();
+    return atomic_load(&stays_near_daemon) ? 0 : real.chdir(path);
 }

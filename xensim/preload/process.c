@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -83,6 +84,18 @@ int process_connect(void)
         return rc;
     }
     return sock;
+}
+
+bool process_stay_near_daemon(void)
+{
+    char dir[sizeof(((struct sockaddr_un *)0)->sun_path)], near[sizeof(dir) + 2];
+    const char *path = getenv("XENSIM_SOCKET"), *slash = path ? strrchr(path, '/') : NULL;
+
+    if (!process.open || !slash || strlen(path) >= sizeof(dir))
+        return false;
+    snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
+    snprintf(near, sizeof(near), ".%s", slash);
+    return !real.chdir(dir) && !setenv("XENSIM_SOCKET", near, 1);
 }
 
 int process_ask(

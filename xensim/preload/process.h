@@ -35,6 +35,11 @@ int process_open_session(void);
 /* A connection to the daemon, or -errno. */
 int process_connect(void);
 
+/* The program is about to get another root directory, in which Xen's devices would be, and the
+ * daemon's sockets are not: they stay reachable, from the working directory, which is from now on
+ * ours. True if so. */
+bool process_stay_near_daemon(void);
+
 /* One request and its reply. -EHOSTDOWN, which no Xen answers, when the daemon is gone. */
 int process_ask(
     int sock, const struct proto_request *req, struct proto_reply *reply, int *fds, int nr_fds);

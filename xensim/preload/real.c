@@ -19,5 +19,7 @@ void real_find(void)
     FIND(dup3);
     FIND(fcntl);
     FIND(connect);
+    FIND(chroot);
+    FIND(chdir);
 #undef FIND
 }

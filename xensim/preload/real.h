@@ -22,6 +22,8 @@ struct real_calls {
     int (*dup3)(int, int, int);
     int (*fcntl)(int, int, ...);
     int (*connect)(int, const struct sockaddr *, socklen_t);
+    int (*chroot)(const char *);
+    int (*chdir)(const char *);
 };
 
 extern struct real_calls real;

@@ -98,12 +98,36 @@ EXPORT int libxl_ctx_free(libxl_ctx *ctx)
 {
     struct xl *xl = ctx ? xl_of(ctx) : NULL;
 
+    if (xl && xl->unfinished) {
+        fputs("libxl_ctx_free: Assertion `LIBXL_LIST_EMPTY(&ctx->efds)' failed.\n", stderr);
+        abort();
+    }
     if (xl) {
         remove_context(xl);
         end_operations(xl);
         free_context(xl);
     }
     return REAL(libxl_ctx_free)(ctx);
+}
+
+void xl_leave_unfinished(struct xl *xl, uint32_t domid)
+{
+    pthread_mutex_lock(&xls_lock);
+    xl->unfinished = true;
+    xl->asked = domid;
+    pthread_mutex_unlock(&xls_lock);
+}
+
+void xl_await_device_model(uint32_t domid)
+{
+    const struct xl *xl;
+
+    pthread_mutex_lock(&xls_lock);
+    for (xl = xls; xl && !(xl->unfinished && xl->asked == domid); xl = xl->next)
+        ;
+    pthread_mutex_unlock(&xls_lock);
+    while (xl)
+        pause();
 }
 
 /* Our children are reaped by their own threads. */

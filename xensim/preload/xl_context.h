@@ -45,6 +45,8 @@ struct xl {
     pthread_cond_t changed; /* an event came, or an operation ended */
     struct xl_event *events;
     struct xl_op *ops;
+    bool unfinished; /* an operation is over, and a question of it to a device model is not */
+    uint32_t asked;  /* that one's domain */
 };
 
 struct xl *xl_of(libxl_ctx *ctx);
@@ -61,6 +63,12 @@ int xl_ask(struct xl *xl, xentoollog_level level, char **text, const char *const
 #define ASK(xl, text, ...) xl_ask(xl, XTL_ERROR, text, (const char *const[]){__VA_ARGS__, NULL})
 #define ASK_QUIETLY(xl, text, ...)                                                                 \
     xl_ask(xl, XTL_DEBUG, text, (const char *const[]){__VA_ARGS__, NULL})
+
+/* As libxl 4.17 when the save helper dies while a device model is asked: the operation is over, but
+ * the question stands in the context, which keeps the lock on that device model's QMP. Whoever
+ * wants that lock waits as long as this process lives, and freeing the context is an assertion. */
+void xl_leave_unfinished(struct xl *xl, uint32_t domid);
+void xl_await_device_model(uint32_t domid);
 
 /* A domain's id as a word. */
 const char *xl_id_text(uint32_t domid, char buf[static 12]);

@@ -246,6 +246,8 @@ static int continue_device(libxl_ctx *ctx, uint32_t domid)
     char id[12];
     const int rc = xl_check_domain(xl, domid, &emulated);
 
+    if (!rc && emulated)
+        xl_await_device_model(domid);
     return rc || !emulated ? rc : ASK(xl, NULL, "dm", xl_id_text(domid, id), "cont");
 }
 

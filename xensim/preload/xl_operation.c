@@ -152,6 +152,16 @@ static int read_stream(struct operation *op, void *data, size_t bytes)
     return rc ? ERROR_FAIL : 0;
 }
 
+/* xenstored and the console's daemon map the rings. */
+static int introduce(struct operation *op, const struct helper_result *result)
+{
+    char id[12], store[24], console[24];
+
+    snprintf(store, sizeof(store), "%llu", (unsigned long long)result->store_gfn);
+    snprintf(console, sizeof(console), "%llu", (unsigned long long)result->console_gfn);
+    return ASK(op->xl, NULL, "rings", xl_id_text(op->domid, id), store, console);
+}
+
 static int run_helper(struct operation *op)
 {
     struct err e = ERR_INIT;
@@ -174,7 +184,9 @@ static int run_helper(struct operation *op)
     int rc = helper_run(&job, &op->async.cancel, &result, &e);
 
     if (!rc)
-        return 0;
+        return op->save ? 0 : introduce(op, &result);
+    if (op->emulated && result.unheard)
+        xl_leave_unfinished(op->xl, op->domid);
     xl_log(op->xl, XTL_ERROR, -1, "%s", e.text);
     if (!result.completed || !op->save)
         return ERROR_FAIL;

@@ -36,7 +36,8 @@ int hvm_continue_device_model(
         return 0;
     }
     if (rc) {
-        log_warn(log, "\"%s\": %s", left->name, why.text);
+        log_warn(log, "\"%s\": %s: if its emulated devices stand still, try xmigrate --resume %s",
+            left->name, why.text, left->name);
         return 0;
     }
     rc = continue_living(&m, log, left->logging, was_paused, e);
@@ -44,8 +45,7 @@ int hvm_continue_device_model(
     return rc;
 }
 
-/* libxl lets no guest run whose device model does not answer. It is not that guest's fault. */
-static int resume_without_libxl(const struct log *log, uint32_t domid, struct err *e)
+static int resume_vcpus(const struct log *log, uint32_t domid, struct err *e)
 {
     struct xen x;
     int rc = xen_open(&x, log, e);
@@ -57,20 +57,19 @@ static int resume_without_libxl(const struct log *log, uint32_t domid, struct er
     return rc;
 }
 
+/* One that does not answer is not the guest's fault, which may well live without it. */
 int hvm_resume(struct xl *xl, const struct journal_record *left, struct err *e)
 {
-    struct err why = ERR_INIT, none = ERR_INIT;
+    struct err why = ERR_INIT;
     struct device_model m;
-    const int rc = xl_resume(xl, left->domid, &why);
+    int rc = device_model_open(&m, left->domid, &why);
 
+    if (rc == -ENOENT)
+        return xl_resume(xl, left->domid, e);
     if (!rc)
-        return 0;
-
-    const bool has_model = device_model_open(&m, left->domid, &none) != -ENOENT;
-
+        rc = device_model_continue(&m, &why);
     device_model_close(&m);
-    if (!has_model || rc == -ETIMEDOUT)
-        return err_take(e, &why);
-    log_warn(xl->log, "\"%s\": %s; resuming it without libxl", left->name, why.text);
-    return resume_without_libxl(xl->log, left->domid, e);
+    if (rc)
+        log_warn(xl->log, "\"%s\": %s; resuming it all the same", left->name, why.text);
+    return resume_vcpus(xl->log, left->domid, e);
 }

@@ -17,7 +17,10 @@
 int hvm_continue_device_model(
     const struct log *log, const struct journal_record *left, bool *was_paused, struct err *e);
 
-/* Through libxl; and if libxl does not because the device model does not answer, without it. */
+/* The device model first, and then the guest: past libxl, which would wait for its lock on the
+ * device model. If the save helper died while libxl was asking that something, libxl 4.17 keeps the
+ * lock as long as its process lives. Takes 30 s at most. Guests without a device model: through
+ * libxl. */
 int hvm_resume(struct xl *xl, const struct journal_record *left, struct err *e);
 
 #endif

@@ -12,21 +12,15 @@
 #define CMD_XMIGRATE_HANDOFF_RESCUER_H
 
 #include "base/err.h"
-
-#include <sys/types.h>
-
-struct rescuer {
-    pid_t pid;
-    int sock; /* -1: there is none (any more) */
-};
+#include "cmd/bystander.h"
 
 /* config_dir is for --resolve. */
-int rescuer_start(struct rescuer *r, const char *config_dir, struct err *e);
+int rescuer_start(struct bystander *r, const char *config_dir, struct err *e);
 
 /* On return it has confirmed that it will resume nothing by itself, or is dead. */
-int rescuer_disarm(struct rescuer *r, struct err *e);
+int rescuer_disarm(struct bystander *r, struct err *e);
 
 /* Nothing is left to rescue. */
-void rescuer_end(struct rescuer *r);
+void rescuer_end(struct bystander *r);
 
 #endif

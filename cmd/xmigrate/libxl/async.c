@@ -27,7 +27,9 @@ struct xl_async {
     libxl_domain_config *config;
     atomic_bool aborted;
     atomic_bool has_child;
-    struct err e; /* the worker's until it is joined */
+    /* The worker's until it is joined. */
+    bool failed;
+    struct err e;
 };
 
 static libxl_asyncop_how how_of(const struct xl_async *op)
@@ -114,6 +116,7 @@ static void *run(void *arg)
             libxl_event_free(op->xl.ctx, ev);
         }
     }
+    op->failed = rc != 0;
     if (rc)
         xl_failed(&op->xl, rc, rc == ERROR_ABORTED ? ERR_CANCELLED : ERR_LOCAL, &op->e, "%s", what);
     eventfd_write(op->event_fd, 1);
@@ -205,6 +208,9 @@ void xl_async_free(struct xl_async *op)
     if (!op)
         return;
     close(op->event_fd);
-    xl_close(&op->xl);
+    if (op->failed)
+        xl_leave(&op->xl);
+    else
+        xl_close(&op->xl);
     free(op);
 }

@@ -34,7 +34,8 @@ void xl_async_abort(struct xl_async *op);
  * succeeded. */
 int xl_async_finish(struct xl_async *op, uint32_t *domid, struct err *e);
 
-/* After that, when there is time: freeing libxl's context takes it tens of ms. NULL: nothing. */
+/* After that, when there is time: freeing libxl's context takes it tens of ms. That of an operation
+ * that failed is left (xl_leave()). NULL: nothing. */
 void xl_async_free(struct xl_async *op);
 
 #endif

@@ -154,6 +154,50 @@ int xl_by_name(struct xl *xl, const char *name, struct xl_domain *d, struct err 
     return rc;
 }
 
+/* -ESRCH: none has it. */
+static int domid_of_uuid(struct xl *xl, const char *uuid, uint32_t *domid, struct err *e)
+{
+    int count = 0, rc = -ESRCH;
+
+    xl_begin(xl);
+
+    libxl_dominfo *const list = libxl_list_domain(xl->ctx, &count);
+
+    if (!list)
+        return xl_failed(xl, ERROR_FAIL, ERR_LOCAL, e, "cannot list the domains");
+    for (int i = 0; i < count && rc; i++) {
+        char text[XL_UUID_TEXT_BYTES];
+
+        xl_uuid_text(&list[i].uuid, text);
+        *domid = list[i].domid;
+        rc = strcmp(text, uuid) ? -ESRCH : 0;
+    }
+    libxl_dominfo_list_free(list, count);
+    return rc;
+}
+
+static int make_by_uuid(struct xl *xl, struct xl_call *call, struct err *e)
+{
+    struct short_call *c = (struct short_call *)call;
+    uint32_t domid = 0;
+    const int rc = domid_of_uuid(xl, c->name, &domid, e);
+
+    return rc ? rc : query(xl, domid, &c->domain, e);
+}
+
+int xl_by_uuid(struct xl *xl, const char *uuid, struct xl_domain *d, struct err *e)
+{
+    struct short_call c = {.call = {make_by_uuid, "look for a domain"}};
+
+    set_name(c.name, uuid);
+
+    const int rc = limit(xl, &c, deadline_in(XL_SHORT_NS), e);
+
+    if (!rc)
+        *d = c.domain;
+    return rc;
+}
+
 int xl_find(struct xl *xl, const char *name_or_domid, struct xl_domain *d, struct err *e)
 {
     uint64_t domid;

@@ -46,6 +46,9 @@ int xl_look_at(struct xl *xl, uint32_t domid, const char *uuid, struct xl_domain
 /* The domain of that name; -ESRCH without an error when there is none. */
 int xl_by_name(struct xl *xl, const char *name, struct xl_domain *d, struct err *e);
 
+/* The same by UUID. */
+int xl_by_uuid(struct xl *xl, const char *uuid, struct xl_domain *d, struct err *e);
+
 static inline bool xl_is_suspended(const struct xl_domain *d)
 {
     return d->shut_down && !d->dying && d->reason == LIBXL_SHUTDOWN_REASON_SUSPEND;

@@ -147,8 +147,8 @@ static bool is_on(libxl_defbool choice)
     return !libxl_defbool_is_default(choice) && libxl_defbool_val(choice);
 }
 
-/* What goes with HVM guests alone. */
-static int check_hvm(const libxl_domain_build_info *b, const char *name, struct err *e)
+/* HVM guests'. */
+static int check_device_model(const libxl_domain_build_info *b, const char *name, struct err *e)
 {
     if (b->device_model_version == LIBXL_DEVICE_MODEL_VERSION_QEMU_XEN_TRADITIONAL)
         return err_set(e, ERR_REFUSED, EOPNOTSUPP,
@@ -158,12 +158,19 @@ static int check_hvm(const libxl_domain_build_info *b, const char *name, struct 
     if (is_on(b->device_model_stubdomain))
         return err_set(e, ERR_REFUSED, EOPNOTSUPP,
             "%s has its device model in a stub domain, which is not moved: use xl migrate", name);
-    if (is_on(b->nested_hvm) || is_on(b->u.hvm.nested_hvm))
+    return 0;
+}
+
+/* HVM and PVH guests'. */
+static int check_processor(
+    const libxl_domain_build_info *b, bool is_hvm, const char *name, struct err *e)
+{
+    if (is_on(b->nested_hvm) || (is_hvm && is_on(b->u.hvm.nested_hvm)))
         return err_set(e, ERR_REFUSED, EOPNOTSUPP,
             "%s may run guests of its own (nestedhvm), and Xen does not save their state: shut it "
             "down here and start it there",
             name);
-    if (b->altp2m != LIBXL_ALTP2M_MODE_DISABLED || is_on(b->u.hvm.altp2m))
+    if (b->altp2m != LIBXL_ALTP2M_MODE_DISABLED || (is_hvm && is_on(b->u.hvm.altp2m)))
         return err_set(e, ERR_REFUSED, EOPNOTSUPP,
             "%s has alternate views of its memory (altp2m), which Xen does not save: shut it down "
             "here and start it there",
@@ -174,8 +181,12 @@ static int check_hvm(const libxl_domain_build_info *b, const char *name, struct 
 int xl_config_check_movable(const libxl_domain_config *config, struct err *e)
 {
     const char *name = config->c_info.name ? config->c_info.name : "?";
+    const libxl_domain_type type = config->c_info.type;
+    const bool is_hvm = type == LIBXL_DOMAIN_TYPE_HVM;
 
-    if (config->c_info.type == LIBXL_DOMAIN_TYPE_HVM && check_hvm(&config->b_info, name, e))
+    if (is_hvm && check_device_model(&config->b_info, name, e))
+        return -e->code;
+    if (type != LIBXL_DOMAIN_TYPE_PV && check_processor(&config->b_info, is_hvm, name, e))
         return -e->code;
     if (config->num_vtpms)
         return err_set(e, ERR_REFUSED, EOPNOTSUPP,
@@ -262,8 +273,8 @@ bool xl_config_builds_early(const libxl_domain_config *config, const char **why)
         if (!disk_may_be_early(disk, disk_device_at(disk->pdev_path), why))
             return false;
     }
-    if (config->c_info.type != LIBXL_DOMAIN_TYPE_PVH)
-        *why = "it is not a PVH guest";
+    if (config->c_info.type == LIBXL_DOMAIN_TYPE_HVM)
+        *why = "it is an HVM guest";
     else if (xl_config_devices(config).others)
         *why = "it has a device that is neither a disk nor a network interface";
     else

@@ -170,6 +170,13 @@ void xl_close(struct xl *xl)
     *xl = (struct xl){0};
 }
 
+void xl_leave(struct xl *xl)
+{
+    log_debug(xl->log, "libxl's context is kept: something of what failed may be unfinished");
+    xl_set_log(xl, NULL);
+    *xl = (struct xl){0};
+}
+
 void xl_set_log(struct xl *xl, const struct log *log)
 {
     set_log(xl->logger, log);

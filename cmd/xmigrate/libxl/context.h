@@ -38,6 +38,10 @@ int xl_prepare_process(struct err *e);
  * (not root, no Xen). */
 int xl_open(struct xl *xl, const struct log *log, int64_t deadline_ns, struct err *e);
 void xl_close(struct xl *xl);
+/* Instead, after a long operation that failed: libxl 4.17 calls it over when the save helper has
+ * died, and does not finish what it was just asking the guest or its device model. Freeing the
+ * context then aborts the process, so it is left to the process's end. */
+void xl_leave(struct xl *xl);
 
 /* Where this context's lines go from now on; NULL: nowhere. When it returns, nothing more is
  * written to the log before. */

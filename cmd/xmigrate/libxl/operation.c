@@ -111,6 +111,18 @@ int operation_restore(struct operation *op, libxl_domain_config *config, struct 
     return rc ? rc : xl_async_restore(&op->async, op->log, config, op->libxl_fd, e);
 }
 
+int operation_save_to(struct operation *op, uint32_t domid, bool live, int fd, struct err *e)
+{
+    op->heard_ns = now_ns();
+    return xl_async_suspend(&op->async, op->log, domid, fd, live, e);
+}
+
+int operation_restore_from(struct operation *op, libxl_domain_config *config, int fd, struct err *e)
+{
+    op->heard_ns = now_ns();
+    return xl_async_restore(&op->async, op->log, config, fd, e);
+}
+
 void operation_close_stream(struct operation *op)
 {
     close_fd(&op->stream_fd);

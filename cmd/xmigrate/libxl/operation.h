@@ -89,6 +89,12 @@ int operation_suspend(struct operation *op, uint32_t domid, bool live, struct er
 /* As xl_async_restore(). */
 int operation_restore(struct operation *op, libxl_domain_config *config, struct err *e);
 
+/* The same with a file of the owner's as libxl's stream, from where it stands. It stays open until
+ * the operation is over, and there is no stream_fd. */
+int operation_save_to(struct operation *op, uint32_t domid, bool live, int fd, struct err *e);
+int operation_restore_from(
+    struct operation *op, libxl_domain_config *config, int fd, struct err *e);
+
 enum { OPERATION_HELPER, OPERATION_END, OPERATION_FDS };
 
 /* What to poll; -1 where there is nothing to wait for. */

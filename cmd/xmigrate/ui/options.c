@@ -17,6 +17,7 @@ enum { DEFAULT_MAX_LANES = 8, DEFAULT_MAX_ROUNDS = 30 };
 #define DEFAULT_CONNECT_NS  (10 * NS_PER_S)
 #define DEFAULT_SILENT_NS   (30 * NS_PER_S)
 #define DEFAULT_SUSPEND_NS  (60 * NS_PER_S)
+#define DEFAULT_HOOK_NS     (10 * NS_PER_S)
 
 /* Below that a healthy peer or helper on a busy machine would count as dead. */
 #define LEAST_SILENT_NS (6 * NS_PER_S)
@@ -27,6 +28,10 @@ enum option_id {
     OPT_LIVE,
     OPT_OFFLINE,
     OPT_ESTIMATE,
+    OPT_CHECKPOINT,
+    OPT_SAVE,
+    OPT_RESTORE,
+    OPT_INSPECT,
     OPT_LISTEN,
     OPT_IDENTITY,
     OPT_TRUST,
@@ -57,20 +62,32 @@ enum option_id {
     OPT_AS_ROOT,
     OPT_NO_ANNOUNCE,
     OPT_FORCE,
+    OPT_WHILE_SUSPENDED,
+    OPT_HOOK_TIMEOUT,
+    OPT_EVERY,
+    OPT_KEEP,
+    OPT_NAME,
+    OPT_DISK,
+    OPT_DISKS_AS_THEY_ARE,
+    OPT_CLONE,
+    OPT_PAUSED,
     OPT_JSON,
     OPT_QUIET,
     OPT_VERBOSE,
 };
 
-#define IN(mode) (1u << (mode))
-#define IN_SEND  (IN(MODE_LIVE) | IN(MODE_OFFLINE))
-#define IN_PLAN  (IN(MODE_LIVE) | IN(MODE_ESTIMATE))
-#define IN_REACH (IN_SEND | IN(MODE_ESTIMATE))
-#define IN_MOVE  (IN_REACH | IN(MODE_LISTEN))
-#define IN_TRUST (IN(MODE_IDENTITY) | IN(MODE_TRUST) | IN(MODE_UNTRUST))
-#define IN_ASK   (IN_REACH | IN(MODE_RESOLVE))
+#define IN(mode)    (1u << (mode))
+#define IN_SEND     (IN(MODE_LIVE) | IN(MODE_OFFLINE))
+#define IN_FILE     (IN(MODE_CHECKPOINT) | IN(MODE_SAVE))
+#define IN_ANY_FILE (IN_FILE | IN(MODE_RESTORE))
+#define IN_PLAN     (IN(MODE_LIVE) | IN(MODE_ESTIMATE) | IN_FILE)
+#define IN_REACH    (IN_SEND | IN(MODE_ESTIMATE))
+#define IN_MOVE     (IN_REACH | IN(MODE_LISTEN))
+#define IN_TRUST    (IN(MODE_IDENTITY) | IN(MODE_TRUST) | IN(MODE_UNTRUST))
+#define IN_ASK      (IN_REACH | IN(MODE_RESOLVE))
 #define IN_CHANGE                                                                                  \
-    (IN_MOVE | IN(MODE_RECOVER) | IN(MODE_RESOLVE) | IN(MODE_RESUME) | IN(MODE_DISMISS))
+    (IN_MOVE | IN_ANY_FILE | IN(MODE_RECOVER) | IN(MODE_RESOLVE) | IN(MODE_RESUME) |               \
+        IN(MODE_DISMISS))
 #define MODE_OF(i) ((enum mode)((i) + 1 + MODE_NONE))
 
 _Static_assert(MODE_OF(OPT_LIVE) == MODE_LIVE && MODE_OF(OPT_LAST_MODE) == MODE_VERSION,
@@ -85,6 +102,10 @@ static const struct rule {
     [OPT_LIVE] = {"live", NULL, 0},
     [OPT_OFFLINE] = {"offline", NULL, 0},
     [OPT_ESTIMATE] = {"estimate", NULL, 0},
+    [OPT_CHECKPOINT] = {"checkpoint", NULL, 0},
+    [OPT_SAVE] = {"save", NULL, 0},
+    [OPT_RESTORE] = {"restore", NULL, 0},
+    [OPT_INSPECT] = {"inspect", NULL, 0},
     [OPT_LISTEN] = {"listen", NULL, 0},
     [OPT_IDENTITY] = {"identity", NULL, 0},
     [OPT_TRUST] = {"trust", NULL, 0},
@@ -106,8 +127,9 @@ static const struct rule {
     [OPT_BANDWIDTH] = {"bandwidth", "bits a second, at least 1M, such as 800M or 10G", IN_REACH},
     [OPT_COMPRESS] = {"compress", "none, lz4, zstd or auto", IN_REACH},
     [OPT_CONNECT_TIMEOUT] = {"connect-timeout", "a time from 100ms to a day", IN_ASK},
-    [OPT_SILENT_TIMEOUT] = {"silent-timeout", "a time from 6s to a day", IN_MOVE | IN_ASK},
-    [OPT_SUSPEND_TIMEOUT] = {"suspend-timeout", "a time from 100ms to a day", IN_SEND},
+    [OPT_SILENT_TIMEOUT] = {"silent-timeout", "a time from 6s to a day",
+        IN_MOVE | IN_ASK | IN_ANY_FILE},
+    [OPT_SUSPEND_TIMEOUT] = {"suspend-timeout", "a time from 100ms to a day", IN_SEND | IN_FILE},
     [OPT_START_TIMEOUT] = {"start-timeout", "a time from 100ms to a day",
         IN_SEND | IN(MODE_LISTEN)},
     [OPT_CONFIG_DIR] = {"config-dir", "a directory", IN_MOVE | IN_ASK | IN_TRUST},
@@ -115,7 +137,16 @@ static const struct rule {
     [OPT_AS_ROOT] = {"as-root", NULL, IN(MODE_LISTEN)},
     [OPT_NO_ANNOUNCE] = {"no-announce", NULL, IN(MODE_LISTEN)},
     [OPT_FORCE] = {"force", NULL, IN(MODE_RESUME)},
-    [OPT_JSON] = {"json", NULL, IN_REACH},
+    [OPT_WHILE_SUSPENDED] = {"while-suspended", "a command for sh", IN(MODE_CHECKPOINT)},
+    [OPT_HOOK_TIMEOUT] = {"hook-timeout", "a time from 100ms to a day", IN(MODE_CHECKPOINT)},
+    [OPT_EVERY] = {"every", "a time from 1s to a day", IN(MODE_CHECKPOINT)},
+    [OPT_KEEP] = {"keep", "a whole number from 1 to 1000", IN(MODE_CHECKPOINT)},
+    [OPT_NAME] = {"name", "a name for the domain", IN(MODE_RESTORE)},
+    [OPT_DISK] = {"disk", "VDEV=TARGET, such as xvda=/dev/vg/copy", IN(MODE_RESTORE)},
+    [OPT_DISKS_AS_THEY_ARE] = {"disks-as-they-are", NULL, IN(MODE_RESTORE)},
+    [OPT_CLONE] = {"clone", NULL, IN(MODE_RESTORE)},
+    [OPT_PAUSED] = {"paused", NULL, IN(MODE_RESTORE)},
+    [OPT_JSON] = {"json", NULL, IN_REACH | IN_ANY_FILE | IN(MODE_INSPECT)},
     [OPT_QUIET] = {"quiet", NULL, IN_CHANGE},
     [OPT_VERBOSE] = {"verbose", NULL, IN_CHANGE},
 };
@@ -130,6 +161,10 @@ static const struct operands {
     [MODE_LIVE] = {2, 2, "--live wants HOST[:PORT] and DOM"},
     [MODE_OFFLINE] = {2, 2, "--offline wants HOST[:PORT] and DOM"},
     [MODE_ESTIMATE] = {2, 2, "--estimate wants HOST[:PORT] and DOM"},
+    [MODE_CHECKPOINT] = {2, 2, "--checkpoint wants FILE and DOM"},
+    [MODE_SAVE] = {2, 2, "--save wants FILE and DOM"},
+    [MODE_RESTORE] = {1, 1, "--restore wants one FILE"},
+    [MODE_INSPECT] = {1, 1, "--inspect wants one FILE"},
     [MODE_LISTEN] = {0, 1, "--listen takes at most one ADDR:PORT"},
     [MODE_IDENTITY] = {0, 0, "--identity takes no argument"},
     [MODE_TRUST] = {1, 3, "--trust wants a fingerprint, and perhaps a NAME and RIGHTS"},
@@ -201,6 +236,27 @@ static int take_on_stall(
                : usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
 }
 
+/* xl finds domains by name or by number. */
+static int take_name(struct options *o, const char *text, const struct rule *r, struct err *e)
+{
+    if (!text[0] || strspn(text, "0123456789") == strlen(text) || strchr(text, '/'))
+        return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
+    o->name = text;
+    return 0;
+}
+
+static int take_disk(struct options *o, const char *text, const struct rule *r, struct err *e)
+{
+    const char *target = strchr(text, '=');
+
+    if (!target || target == text || target[1] != '/')
+        return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
+    if (o->disk_count == OPTIONS_MOST_DISKS)
+        return usage(e, "--%s: at most %u of them", r->name, OPTIONS_MOST_DISKS);
+    o->disks[o->disk_count++] = text;
+    return 0;
+}
+
 static int take_mode(struct options *o, enum option_id id, struct err *e)
 {
     /* Look for help first: people add it to whatever they have typed. */
@@ -263,6 +319,30 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
     case OPT_FORCE:
         o->force = true;
         return 0;
+    case OPT_WHILE_SUSPENDED:
+        if (!text[0])
+            return usage(e, "--%s: wanted is %s", r->name, r->argument);
+        o->while_suspended = text;
+        return 0;
+    case OPT_HOOK_TIMEOUT:
+        return take_limit(&o->hook_ns, text, LEAST_LIMIT_NS, r, e);
+    case OPT_EVERY:
+        return take_limit(&o->every_ns, text, NS_PER_S, r, e);
+    case OPT_KEEP:
+        return take_number(&o->keep, text, 1000, r, e);
+    case OPT_NAME:
+        return take_name(o, text, r, e);
+    case OPT_DISK:
+        return take_disk(o, text, r, e);
+    case OPT_DISKS_AS_THEY_ARE:
+        o->disks_as_they_are = true;
+        return 0;
+    case OPT_CLONE:
+        o->clone = true;
+        return 0;
+    case OPT_PAUSED:
+        o->paused = true;
+        return 0;
     case OPT_JSON:
         o->json = true;
         return 0;
@@ -289,6 +369,15 @@ static int take_operands(struct options *o, char *const words[], unsigned count,
     case MODE_ESTIMATE:
         o->domain = words[1];
         return tcp_parse_address(words[0], false, &o->address, e);
+    case MODE_CHECKPOINT:
+    case MODE_SAVE:
+        o->file = words[0];
+        o->domain = words[1];
+        return 0;
+    case MODE_RESTORE:
+    case MODE_INSPECT:
+        o->file = words[0];
+        return 0;
     case MODE_LISTEN:
         return count ? tcp_parse_address(words[0], true, &o->address, e) : 0;
     case MODE_TRUST:
@@ -351,6 +440,8 @@ static int check_together(const struct options *o, const bool given[static RULES
     for (unsigned i = OPT_LAST_MODE + 1; i < RULES; i++)
         if (given[i] && !(rules[i].modes & IN(o->mode)))
             return usage(e, "--%s does not go with --%s", rules[i].name, rules[o->mode - 1].name);
+    if (o->keep && !o->every_ns)
+        return usage(e, "--keep goes with --every");
     if (given[OPT_QUIET] && given[OPT_VERBOSE])
         return usage(e, "--%s and --%s contradict each other", "quiet", "verbose");
     return 0;
@@ -375,6 +466,7 @@ int options_parse(struct options *o, int argc, char *const argv[], unsigned core
         .connect_ns = DEFAULT_CONNECT_NS,
         .silent_ns = DEFAULT_SILENT_NS,
         .suspend_ns = DEFAULT_SUSPEND_NS,
+        .hook_ns = DEFAULT_HOOK_NS,
         .config_dir = CONFIG_DIR_DEFAULT,
         .log_level = LOG_INFO,
     };

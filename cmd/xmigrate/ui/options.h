@@ -20,6 +20,10 @@ enum mode {
     MODE_LIVE,
     MODE_OFFLINE,
     MODE_ESTIMATE,
+    MODE_CHECKPOINT,
+    MODE_SAVE,
+    MODE_RESTORE,
+    MODE_INSPECT,
     MODE_LISTEN,
     MODE_IDENTITY,
     MODE_TRUST,
@@ -39,13 +43,30 @@ enum mode {
 #define START_NS      (10 * NS_PER_S)
 #define SLOW_START_NS (30 * NS_PER_S)
 
+enum { OPTIONS_MOST_DISKS = 64 };
+
 /* Strings without an array of their own point into argv. */
 struct options {
     enum mode mode;
 
     /* MODE_LIVE, MODE_OFFLINE, MODE_ESTIMATE: where to. MODE_LISTEN: where. */
     struct tcp_address address;
-    const char *domain; /* those, MODE_RESUME, MODE_RESOLVE (NULL: all): name or number */
+    const char *domain; /* those, MODE_CHECKPOINT, MODE_SAVE, MODE_RESUME, MODE_RESOLVE (NULL: all):
+                         * name or number */
+    const char *file;   /* those two, MODE_RESTORE, MODE_INSPECT */
+
+    const char *while_suspended; /* MODE_CHECKPOINT: a command; NULL: none */
+    int64_t hook_ns;             /* how long it may take */
+    int64_t every_ns;            /* MODE_CHECKPOINT: one in each such span; 0: one */
+    unsigned keep;               /* the newest of these; 0: all */
+
+    /* MODE_RESTORE */
+    const char *name;                      /* NULL: its own */
+    const char *disks[OPTIONS_MOST_DISKS]; /* "VDEV=TARGET" */
+    unsigned disk_count;
+    bool disks_as_they_are;
+    bool clone;
+    bool paused;
 
     const char *peer;        /* MODE_TRUST: a fingerprint; MODE_UNTRUST: that or a name */
     const char *peer_name;   /* MODE_TRUST: NULL if none was given */

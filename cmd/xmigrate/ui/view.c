@@ -221,6 +221,25 @@ void view_round(struct view *v, const struct round_report *r)
     show(v, text);
 }
 
+void view_event(struct view *v, const json_t *body)
+{
+    const char *name = event_name(body);
+    struct progress_report progress;
+    struct round_report round;
+
+    if (!strcmp(name, "progress") && event_read_progress(body, &progress))
+        view_progress(v, &progress);
+    else if (!strcmp(name, "round") && event_read_round(body, &round))
+        view_round(v, &round);
+    else if (!strcmp(name, "decision") && event_read_decision(body))
+        view_say(v, "  %s", event_read_decision(body));
+}
+
+void view_text(struct view *v, const char *text)
+{
+    show(v, text);
+}
+
 void view_summary(struct view *v, const struct summary *s)
 {
     char text[VIEW_SUMMARY_BYTES];

@@ -37,7 +37,11 @@ void view_log(void *arg, enum log_level level, const char *line);
 
 void view_progress(struct view *v, const struct progress_report *r);
 void view_round(struct view *v, const struct round_report *r);
+/* An event of the engine's: progress, a round, a decision; nothing for others. */
+void view_event(struct view *v, const json_t *body);
 void view_summary(struct view *v, const struct summary *s);
+/* Lines that stay. */
+void view_text(struct view *v, const char *text);
 /* A line that stays. */
 void view_say(struct view *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -3,20 +3,21 @@
  * load: what a lab guest does. It rewrites memory at a rate, checks all of it again and again, may
  * hold known values in vector registers and use a disk, and prints one line a second:
  *
- *     tick 12 mem 3 bad 0 wrote 40960 fpu 120 bad 0 disk 55 bad 0 gap_ms 52 cpus 1 end
+ *     tick 12 mem 3 bad 0 wrote 40960 fpu 120 bad 0 disk 55 bad 0 fork 0 bad 0 gap_ms 52 cpus 1 end
  *
  * mem: how often every page was found right; bad: how often anything was wrong (never forgotten);
- * gap_ms: the longest time since the last line in which the guest did not run, give or take the 50
- * ms at which it looks, by its own clock, which goes on while it is suspended (as far as the hosts'
- * clocks agree, see dom0/hostclock.c).
+ * gap_ms: the longest time since the last line in which the guest did not run, give or take the ms
+ * (gap; 50) at which it looks, by its own clock, which goes on while it is suspended (as far as the
+ * hosts' clocks agree, see dom0/hostclock.c).
  *
  * Each page's content is a function of its index and version. The versions are kept beside the
  * pages, so a page that an older copy has overwritten is found, not only one that is torn. Every
  * seventh version is a page of zeros, so pages go from data to zero and back.
  *
  * Arguments name=number: mem (MiB rewritten), still (MiB written once), rate (pages a second), fpu
- * (0 or 1), threads, count (1: the disk is used to count). Commands on stdin, a line each: reboot, poweroff, crash, rate N, map REF (a
- * page that dom0 grants), unmap.
+ * (0 or 1), threads, gap, count (1: the disk is used to count), fork (1: programs are started all
+ * the time). Of two disks, xvda and the emulated sda, the tick shows the one that did less. Commands on
+ * stdin, a line each: reboot, poweroff, crash, rate N, map REF (a page that dom0 grants), unmap.
  *
  * Each worker owns its slice of both regions alone; counters are atomics, written by one thread
  * each and read by the one that prints.
@@ -33,6 +34,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/reboot.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -48,9 +50,9 @@ enum {
     /* To wake a guest up costs the emulator as much as to check some pages. */
     WORK_MS = 50,
     WORK_PAGES = 160, /* checked each time */
-    GAP_MS = 50,
     DISK_BLOCK_BYTES = 65536,
     DISK_BLOCKS = 64,
+    DISKS = 2,
 };
 
 struct slice {
@@ -66,7 +68,9 @@ static struct {
     atomic_ulong rate; /* pages a second, all threads together */
     struct slice slices[MAX_THREADS];
     atomic_ulong fpu_rounds, fpu_bad;
-    atomic_ulong disk_rounds, disk_bad;
+    atomic_ulong disk_rounds[DISKS], disk_bad;
+    atomic_ulong fork_rounds, fork_bad;
+    unsigned gap_look_ms;
     atomic_ulong gap_ms;
 } guest;
 
@@ -183,6 +187,37 @@ static void *hold_registers(void *arg)
     return NULL;
 }
 
+static void *start_programs(void *arg)
+{
+    (void)arg;
+    for (;;) {
+        int status = -1;
+        const pid_t pid = fork();
+
+        if (!pid) {
+            execl("/bin/true", "true", (char *)NULL);
+            _exit(1);
+        }
+        if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+            atomic_fetch_add(&guest.fork_bad, 1);
+        atomic_fetch_add(&guest.fork_rounds, 1);
+        sleep_ms(20);
+    }
+    return NULL;
+}
+
+static const char *const disks[DISKS] = {"/dev/xvda", "/dev/sda"};
+
+static unsigned long disk_rounds(void)
+{
+    unsigned long least = ~0ul;
+
+    for (unsigned i = 0; i < DISKS; i++)
+        if (access(disks[i], F_OK) == 0 && atomic_load(&guest.disk_rounds[i]) < least)
+            least = atomic_load(&guest.disk_rounds[i]);
+    return least == ~0ul ? 0 : least;
+}
+
 static void fill_block(uint8_t *block, unsigned slot, uint32_t version)
 {
     for (size_t i = 0; i < DISK_BLOCK_BYTES; i += PAGE_BYTES)
@@ -193,9 +228,10 @@ static void fill_block(uint8_t *block, unsigned slot, uint32_t version)
 static void *count_on_disk(void *arg)
 {
     static uint64_t page[PAGE_WORDS] __attribute__((aligned(PAGE_BYTES)));
-    const int fd = open(arg, O_RDWR | O_DIRECT | O_CLOEXEC);
+    const int fd = open(disks[0], O_RDWR | O_DIRECT | O_CLOEXEC);
     uint64_t count = 0;
 
+    (void)arg;
     for (;;) {
         page[0] = ++count;
 
@@ -207,7 +243,7 @@ static void *count_on_disk(void *arg)
             atomic_fetch_add(&guest.disk_bad, 1) < 5)
             printf("DISK BAD %llu and not %llu\n", (unsigned long long)page[0],
                 (unsigned long long)count);
-        atomic_fetch_add(&guest.disk_rounds, 1);
+        atomic_fetch_add(&guest.disk_rounds[0], 1);
     }
     return NULL;
 }
@@ -215,13 +251,14 @@ static void *count_on_disk(void *arg)
 /* Rewrites one block and reads another back, a few times a second, past the guest's page cache. */
 static void *use_disk(void *arg)
 {
-    static uint8_t out[DISK_BLOCK_BYTES] __attribute__((aligned(PAGE_BYTES)));
-    static uint8_t in[DISK_BLOCK_BYTES] __attribute__((aligned(PAGE_BYTES)));
+    static _Thread_local uint8_t out[DISK_BLOCK_BYTES] __attribute__((aligned(PAGE_BYTES)));
+    static _Thread_local uint8_t in[DISK_BLOCK_BYTES] __attribute__((aligned(PAGE_BYTES)));
     uint32_t versions[DISK_BLOCKS] = {0};
-    const int fd = open(arg, O_RDWR | O_DIRECT | O_CLOEXEC);
+    const char *const *const disk = arg;
+    const int fd = open(*disk, O_RDWR | O_DIRECT | O_CLOEXEC);
 
     if (fd < 0) {
-        printf("DISK BAD %s: %s\n", (const char *)arg, strerror(errno));
+        printf("DISK BAD %s: %s\n", *disk, strerror(errno));
         atomic_fetch_add(&guest.disk_bad, 1);
         return NULL;
     }
@@ -237,8 +274,8 @@ static void *use_disk(void *arg)
                     memcmp(in, out, sizeof(in)) == 0;
         }
         if (!right && atomic_fetch_add(&guest.disk_bad, 1) < 5)
-            printf("DISK BAD slot %u\n", slot);
-        atomic_fetch_add(&guest.disk_rounds, 1);
+            printf("DISK BAD %s slot %u\n", *disk, slot);
+        atomic_fetch_add(&guest.disk_rounds[disk - disks], 1);
         sleep_ms(100);
     }
     return NULL;
@@ -250,7 +287,7 @@ static void *watch_gaps(void *arg)
 
     (void)arg;
     for (;;) {
-        sleep_ms(GAP_MS);
+        sleep_ms(guest.gap_look_ms);
         const uint64_t ns = clock_ns(CLOCK_BOOTTIME);
         const unsigned long ms = (unsigned long)((ns - last) / 1000000);
 
@@ -365,7 +402,6 @@ static void start_slices(size_t hot_pages, size_t still_pages)
 
 int main(int argc, char **argv)
 {
-    static char disk[] = "/dev/xvda";
     const size_t hot_pages = argument(argc, argv, "mem", 4) * PAGES_PER_MIB;
     const size_t still_pages = argument(argc, argv, "still", 4) * PAGES_PER_MIB;
 
@@ -375,12 +411,17 @@ int main(int argc, char **argv)
         guest.threads = 1;
     atomic_store(&guest.rate, argument(argc, argv, "rate", 1000));
     start_slices(hot_pages, still_pages);
+    guest.gap_look_ms = (unsigned)argument(argc, argv, "gap", 50);
     start(watch_gaps, NULL);
     start(obey, NULL);
     if (argument(argc, argv, "fpu", 0) != 0)
         start(hold_registers, NULL);
-    if (access(disk, F_OK) == 0)
-        start(argument(argc, argv, "count", 0) != 0 ? count_on_disk : use_disk, disk);
+    if (argument(argc, argv, "fork", 0) != 0)
+        start(start_programs, NULL);
+    for (unsigned i = 0; i < DISKS; i++)
+        if (access(disks[i], F_OK) == 0)
+            start(argument(argc, argv, "count", 0) != 0 ? count_on_disk : use_disk,
+                (void *)(uintptr_t)&disks[i]);
 
     for (unsigned long tick = 1;; tick++) {
         unsigned long passes = ~0ul, bad = 0, wrote = 0;
@@ -392,11 +433,13 @@ int main(int argc, char **argv)
             bad += atomic_load(&guest.slices[t].bad);
             wrote += atomic_load(&guest.slices[t].wrote);
         }
-        printf("tick %lu mem %lu bad %lu wrote %lu fpu %lu bad %lu disk %lu bad %lu gap_ms %lu "
-               "cpus %ld end\n",
+        printf(
+            "tick %lu mem %lu bad %lu wrote %lu fpu %lu bad %lu disk %lu bad %lu fork %lu bad %lu "
+            "gap_ms %lu cpus %ld end\n",
             tick, passes, bad, wrote, atomic_load(&guest.fpu_rounds), atomic_load(&guest.fpu_bad),
-            atomic_load(&guest.disk_rounds), atomic_load(&guest.disk_bad),
-            atomic_exchange(&guest.gap_ms, 0), sysconf(_SC_NPROCESSORS_ONLN));
+            disk_rounds(), atomic_load(&guest.disk_bad), atomic_load(&guest.fork_rounds),
+            atomic_load(&guest.fork_bad), atomic_exchange(&guest.gap_ms, 0),
+            sysconf(_SC_NPROCESSORS_ONLN));
         sleep_ms(1000);
     }
 }

@@ -4,7 +4,7 @@
 
 SCENARIOS+=(hvm_live hvm_dropin hvm_log_dirty_matters hvm_qemu_missing_or_dead)
 # Killed while it stands still: on a slow lab libxl may not answer the resume in time, as the log says.
-LONG+=(hvm_five_times hvm_killed hvm_killed_live)
+LONG+=(hvm_five_times hvm_killed hvm_killed_live hvm_linux_live)
 
 # To the other host, and whole, with its device model, there.
 hvm_moves() { # FROM [MODE]
@@ -19,6 +19,31 @@ scenario_hvm_live() {
     listen B
     hvm_moves A
     hvm_moves B --offline
+}
+
+# Linux with PV drivers, which suspends when it is asked to: its disks, one of them emulated, and its
+# vif go on.
+scenario_hvm_linux_live() {
+    local from to log=$LAB_DIR/log/hvm_linux_move
+    create_hvm_linux A g
+    for from in A B; do
+        must $from "hostclock /host/clock"
+        listen $from
+    done
+    for from in A B; do
+        to=$(other_host $from)
+        disk_works $from
+        vif_works $from
+        pulse $from g
+        move $from g --live "--start-timeout 2m" >"$log" || exit 1
+        cat "$log"
+        arrived $to g
+        must $to "qmp g query-status | grep '\"status\": \"running\"'"
+        echo "report: $(grep -E '^ +downtime ' "$log" | xargs); by the guest's clock" \
+            "$(longest_gap $to g "$pulse_tick") ms"
+    done
+    disk_works A
+    vif_works A
 }
 
 scenario_hvm_five_times() {

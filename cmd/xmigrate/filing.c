@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/xmigrate/filing.h"
+
+#include "base/deadline.h"
+#include "base/units.h"
+#include "cmd/xmigrate/throttle.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+
+/* libxl, when the helper is through: what it has left to write is short, but disks may be busy. */
+#define END_NS (120 * NS_PER_S)
+
+/* --- what the helper says --- */
+
+static struct throttle throttle_of(const struct filing *f)
+{
+    return (struct throttle){f->xl, f->journal, f->log, f->events};
+}
+
+/* Only --recover wants to know, and only if all goes wrong: no reason to fail. */
+static void note(struct filing *f, bool *what, bool is)
+{
+    struct err e = ERR_INIT;
+
+    *what = is;
+    if (journal_save(f->journal, &e))
+        log_warn(f->log, "%s", e.text);
+}
+
+static void take_event(struct filing *f, json_t *body)
+{
+    const struct throttle cap = throttle_of(f);
+    const char *name = event_name(body);
+
+    event_write(f->events, body);
+    view_event(f->view, body);
+    if (!strcmp(name, "suspending")) {
+        f->suspending_ns = now_ns();
+        throttle_end(&cap);
+        note(f, &f->journal->now.suspending, true);
+    } else if (!strcmp(name, "suspended")) {
+        f->suspended_ns = now_ns();
+        if (f->live)
+            operation_hurry(&f->op);
+    }
+}
+
+static int take_total(struct filing *f, const json_t *total, struct err *e)
+{
+    if (!event_read_total(total, &f->total))
+        return err_set(e, ERR_INTERNAL, EPROTO, "the save helper's totals make no sense");
+    f->journal->now.logging = false; /* the helper has switched it off */
+    return 0;
+}
+
+static int hear_helper(void *arg, const struct link_message *m, struct err *e)
+{
+    struct filing *f = arg;
+    const struct throttle cap = throttle_of(f);
+
+    switch (m->kind) {
+    case LINK_EVENT:
+        take_event(f, m->body);
+        return 0;
+    case LINK_CAP:
+        if (!f->stopping && !f->suspending_ns)
+            throttle_lower(&cap, m->cap_percent);
+        return 0;
+    case LINK_LOGGING:
+        note(f, &f->journal->now.logging, true);
+        return 0;
+    default:
+        return take_total(f, m->body, e);
+    }
+}
+
+static int give_job(void *arg, struct link_job *job, int *lock_fd, struct err *e)
+{
+    const struct filing *f = arg;
+
+    (void)e;
+    *job = f->job;
+    *lock_fd = f->lock_fd;
+    return 0;
+}
+
+/* --- the loop --- */
+
+static int64_t suspend_limit_ns(const struct filing *f)
+{
+    return f->suspending_ns && !f->suspended_ns ? f->suspending_ns + f->suspend_ns : DEADLINE_NEVER;
+}
+
+static int check_limits(const struct filing *f, struct err *e)
+{
+    char limit[UNITS_TEXT_BYTES];
+
+    if (f->stopping || !deadline_passed(suspend_limit_ns(f)))
+        return 0;
+    return err_set(e, ERR_GUEST, ETIMEDOUT,
+        "the guest did not suspend within %s (--suspend-timeout): is it alive, and can its kernel "
+        "suspend (xenbus, PV drivers)?",
+        format_duration(f->suspend_ns, limit));
+}
+
+/* Wait until something happens, or then, and deal with it. */
+static int turn(struct filing *f, int64_t until_ns, struct err *e)
+{
+    enum { CANCEL, OPERATION, SOURCES = OPERATION + OPERATION_FDS };
+    struct pollfd fds[SOURCES] = {
+        [CANCEL] = {.fd = f->stopping ? -1 : f->cancel->event_fd, .events = POLLIN}};
+    int64_t wake_ns = deadline_earlier(until_ns, operation_limit_ns(&f->op));
+    int rc = 0;
+
+    if (!f->stopping)
+        wake_ns = deadline_earlier(wake_ns, suspend_limit_ns(f));
+    operation_pollfds(&f->op, fds + OPERATION);
+    if (poll(fds, SOURCES, deadline_poll_ms(wake_ns)) < 0)
+        return errno == EINTR ? 0 : err_sys(e, ERR_INTERNAL, errno, "poll");
+    if (fds[CANCEL].revents)
+        rc = err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal");
+    if (!rc)
+        rc = operation_serve(&f->op, fds + OPERATION, e);
+    if (!rc && operation_is_over(fds + OPERATION))
+        rc = operation_finish(&f->op, NULL, e);
+    return rc ? rc : check_limits(f, e);
+}
+
+static void turn_while_stopping(void *arg, int64_t until_ns)
+{
+    struct err ignored = ERR_INIT;
+
+    turn(arg, until_ns, &ignored);
+}
+
+/* --- for its owner --- */
+
+static const struct operation_owner owner = {give_job, hear_helper, turn_while_stopping};
+
+int filing_prepare(struct filing *f, struct err *e)
+{
+    operation_init(&f->op, &owner, f);
+    return operation_prepare(&f->op, e);
+}
+
+int filing_start(struct filing *f, uint32_t domid, int fd, struct err *e)
+{
+    f->op.log = f->log;
+    f->op.silent_ns = f->silent_ns;
+    return operation_save_to(&f->op, domid, f->live, fd, e);
+}
+
+int filing_until_through(struct filing *f, struct err *e)
+{
+    int rc = 0;
+
+    while (!rc && (!f->op.done || (f->has_device_model && f->op.async)))
+        rc = turn(f, DEADLINE_NEVER, e);
+    f->through_ns = now_ns();
+    return rc;
+}
+
+int filing_until_over(struct filing *f, struct err *e)
+{
+    const int64_t deadline_ns = deadline_in(END_NS);
+    int rc = 0;
+
+    while (!rc && f->op.async) {
+        rc = turn(f, deadline_ns, e);
+        if (!rc && f->op.async && deadline_passed(deadline_ns))
+            rc = err_set(e, ERR_LOCAL, ETIMEDOUT, "libxl does not end the file");
+    }
+    return rc;
+}
+
+bool filing_stop(struct filing *f, const struct err *why)
+{
+    const struct throttle cap = throttle_of(f);
+
+    f->stopping = true;
+    throttle_end(&cap);
+    return operation_stop(&f->op, why);
+}
+
+void filing_clear(struct filing *f)
+{
+    operation_clear(&f->op);
+}

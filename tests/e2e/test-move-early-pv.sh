@@ -1,0 +1,5 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What is built early for a 64-bit PV guest, and all that can go wrong meanwhile.
+# deadline: 420
+. "$E2E/early.sh" pv
