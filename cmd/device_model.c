@@ -68,7 +68,7 @@ static int ask(const struct device_model *m, const char *command, json_t **value
     return failed(m, rc, what, e);
 }
 
-static int greet(struct device_model *m, struct err *e)
+int device_model_greet(struct device_model *m, struct err *e)
 {
     const char *what = "greeted";
     json_int_t major, minor;
@@ -99,7 +99,7 @@ int device_model_open(struct device_model *m, uint32_t domid, struct err *e)
         return err_sys(e, ERR_LOCAL, errno, "cannot make a socket");
     m->sock = sock;
 
-    int rc = connect(sock, (struct sockaddr *)&a, sizeof(a)) ? -errno : greet(m, e);
+    int rc = connect(sock, (struct sockaddr *)&a, sizeof(a)) ? -errno : device_model_greet(m, e);
 
     if (rc)
         device_model_close(m);

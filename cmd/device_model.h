@@ -28,6 +28,8 @@ struct device_model {
 /* -ENOENT without an error: the domain has no device model. -ECONNREFUSED: it is dead.
  * -ETIMEDOUT: it, or somebody who holds its socket, keeps us waiting. */
 int device_model_open(struct device_model *m, uint32_t domid, struct err *e);
+/* Part of the above: sock is connected. */
+int device_model_greet(struct device_model *m, struct err *e);
 void device_model_close(struct device_model *m);
 
 /* It was there and is no more: it has died. */

@@ -144,6 +144,9 @@ static int add_engine_rules(scmp_filter_ctx filter)
         rc = seccomp_rule_add(
             filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1, SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME));
     if (!rc)
+        rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(kill), 1,
+            SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+    if (!rc)
         rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
             SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
     return rc;

@@ -23,8 +23,11 @@
 /* What the server says inside TLS when it has accepted the client. */
 enum { CONFIRM_BYTE = 0x01, PEER_TEXT_BYTES = 288 };
 
+/* The key stands beside ssl_ctx, which every connection keeps: it is a connection's for the time of
+ * its handshake. */
 struct tls_context {
     SSL_CTX *ssl_ctx;
+    EVP_PKEY *key;
     bool has_ca;
     struct trusted *trusted;
     char config_dir[CONFIG_PATH_BYTES];
@@ -59,9 +62,12 @@ static int load_identity(struct tls_context *ctx, struct err *e)
     memcpy(ctx->fingerprint, id.fingerprint, sizeof(ctx->fingerprint));
     rc = config_path(ctx->config_dir, "cert.pem", cert_path, e);
     /* The file, not id.cert: a CA's certificate may be followed by its chain. */
-    if (!rc && (SSL_CTX_use_certificate_chain_file(ctx->ssl_ctx, cert_path) != 1 ||
-                   SSL_CTX_use_PrivateKey(ctx->ssl_ctx, id.key) != 1))
+    if (!rc && SSL_CTX_use_certificate_chain_file(ctx->ssl_ctx, cert_path) != 1)
         rc = err_set(e, ERR_LOCAL, EINVAL, "%s: cannot be used: %s", cert_path, openssl_reason());
+    if (!rc) {
+        ctx->key = id.key;
+        id.key = NULL;
+    }
     identity_close(&id);
     return rc;
 }
@@ -140,6 +146,7 @@ void tls_close(struct tls_context *ctx)
     if (!ctx)
         return;
     SSL_CTX_free(ctx->ssl_ctx);
+    EVP_PKEY_free(ctx->key); /* wipes it */
     trust_free(ctx->trusted);
     free(ctx);
 }
@@ -236,10 +243,13 @@ int tls_channel(struct tls_context *ctx, int fd, const struct tls_params *p, str
     if (rc)
         return rc;
     SSL_set_app_data(s->ssl, &verdict);
-    if (!p->server)
+    if (SSL_use_PrivateKey(s->ssl, ctx->key) != 1)
+        rc = err_set(e, ERR_LOCAL, EIO, "cannot use this host's key: %s", openssl_reason());
+    if (!rc && !p->server)
         rc = tls_verify_expect_host(s->ssl, p->host, e);
     if (!rc)
         rc = agree(ctx, s, p, &verdict, e);
+    SSL_certs_clear(s->ssl);
     SSL_set_app_data(s->ssl, NULL);
     if (rc && p->server && rc != -ETIMEDOUT)
         tcp_linger(fd, p->cancel); /* the client may have said more already */

@@ -15,7 +15,8 @@
 #include "transport/channel.h"
 
 /* Identity, CA and whom the host trusts: all that a handshake asks for, so that no file is opened
- * later. Read-only once open, shared by threads. */
+ * later. Read-only once open, shared by threads. Closed, this host's key is no longer in memory: a
+ * connection needs it for its handshake alone. */
 struct tls_context;
 
 int tls_open(struct tls_context **ctx, const char *config_dir, struct err *e);

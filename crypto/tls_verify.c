@@ -59,18 +59,37 @@ static void suggest_name(X509 *cert, char out[static TRUST_NAME_BYTES])
         strcpy(out, "NAME");
 }
 
+/* By its own name or by that under which it was reached. */
+static bool had_another_key(
+    const struct tls_verdict *v, const char *name, char fingerprint[static FINGERPRINT_BYTES])
+{
+    return trust_knows_name(v->trusted, name, fingerprint) ||
+           trust_knows_name(v->trusted, v->host, fingerprint);
+}
+
 static int refuse_untrusted(struct tls_verdict *v, X509 *cert)
 {
     char subject[SUBJECT_TEXT_BYTES], name[TRUST_NAME_BYTES], option[CONFIG_PATH_BYTES];
+    char known[FINGERPRINT_BYTES];
 
     describe_subject(cert, subject);
     suggest_name(cert, name);
+    config_dir_option(v->config_dir, option);
+    if (had_another_key(v, name, known)) {
+        err_set(&v->why_not, ERR_REFUSED, EACCES,
+            "%s presents %s (%s), and is trusted here by another key, %s: either its key was "
+            "replaced, or this is not that host; if it was replaced: xmigrate%s --untrust %s, then "
+            "xmigrate%s --trust %s %s",
+            v->host, v->peer->fingerprint, subject, known, option, known, option,
+            v->peer->fingerprint, name);
+        return REFUSED_UNTRUSTED;
+    }
     err_set(&v->why_not, ERR_REFUSED, EACCES,
         "%s presents %s (%s), which is not trusted here%s; to trust it run: xmigrate%s --trust %s "
         "%s",
         v->host, v->peer->fingerprint, subject,
-        v->has_ca ? " and not certified by the CA in ca.pem" : "",
-        config_dir_option(v->config_dir, option), v->peer->fingerprint, name);
+        v->has_ca ? " and not certified by the CA in ca.pem" : "", option, v->peer->fingerprint,
+        name);
     return REFUSED_UNTRUSTED;
 }
 

@@ -208,6 +208,22 @@ int trust_find_in(const struct trusted *t, const char *fingerprint, bool *found,
     return rc;
 }
 
+bool trust_knows_name(
+    const struct trusted *t, const char *name, char fingerprint[static FINGERPRINT_BYTES])
+{
+    struct entry entry;
+    const char *at = t->text, *line;
+    size_t len;
+
+    while (next_line(&at, &line, &len)) {
+        if (parse_line(line, len, &entry) != LINE_ENTRY || strcmp(entry.name, name))
+            continue;
+        memcpy(fingerprint, entry.fingerprint, FINGERPRINT_BYTES);
+        return true;
+    }
+    return false;
+}
+
 int trust_find(const char *config_dir, const char *fingerprint, bool *found,
     char name[static TRUST_NAME_BYTES], unsigned *rights, struct err *e)
 {

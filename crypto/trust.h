@@ -45,7 +45,10 @@ void trust_free(struct trusted *t); /* NULL is allowed */
  * file cannot be read or a line makes no sense. */
 int trust_find_in(const struct trusted *t, const char *fingerprint, bool *found,
     char name[static TRUST_NAME_BYTES], unsigned *rights, struct err *e);
-/* The same in the list as it is now. */
+/* A host of that name is trusted, by that key. */
+bool trust_knows_name(
+    const struct trusted *t, const char *name, char fingerprint[static FINGERPRINT_BYTES]);
+/* The same as trust_find_in() in the list as it is now. */
 int trust_find(const char *config_dir, const char *fingerprint, bool *found,
     char name[static TRUST_NAME_BYTES], unsigned *rights, struct err *e);
 

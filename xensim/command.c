@@ -321,6 +321,16 @@ static int act_shutdown_node(struct domain *d, struct words *w, struct answer *a
     return 0;
 }
 
+/* Xenstore's control/feature-suspend. */
+static int act_feature_suspend(struct domain *d, struct words *w, struct answer *a)
+{
+    const char feature[2] = {guest_feature_suspend(d)};
+
+    (void)w;
+    say(a, "%s", feature);
+    return 0;
+}
+
 static int do_stop(struct host *h, struct words *w, struct answer *a)
 {
     (void)w;
@@ -359,6 +369,7 @@ static const struct command {
     {"rename", .with_domain = act_rename},
     {"rings", .with_domain = act_rings},
     {"shutdown-node", .with_domain = act_shutdown_node},
+    {"feature-suspend", .with_domain = act_feature_suspend},
     {"rate", .with_domain = act_rate},
     {"cap", .with_domain = act_cap},
     {"verify", .with_domain = act_verify},

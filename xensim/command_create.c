@@ -73,6 +73,14 @@ static bool parse_suspend(const char *text, struct guest_params *p)
     return true;
 }
 
+static bool parse_feature(const char *text, char *feature)
+{
+    if (strcmp(text, "1") && strcmp(text, "0") && strcmp(text, "none"))
+        return false;
+    *feature = strcmp(text, "none") ? text[0] : '\0';
+    return true;
+}
+
 /* A trace: page numbers, one a line, or "-" for no write; at most 16 MiB. */
 static int read_trace(const char *path, char **trace, struct answer *a)
 {
@@ -198,6 +206,8 @@ static bool take_create_option(struct create_options *o, const char *option, con
         return take_number(value, 1, 100000, &p->dma_per_s);
     if (!strcmp(option, "--suspend"))
         return parse_suspend(value, p);
+    if (!strcmp(option, "--feature-suspend"))
+        return parse_feature(value, &p->feature_suspend);
     if (!strcmp(option, "--disk"))
         return take_disk(o, value);
     if (!strcmp(option, "--disk-delay"))
@@ -221,6 +231,7 @@ static int parse_create(struct create_options *o, struct words *w, struct err *e
                                      .pages_per_s = 1000,
                                      .mix = {25, 50, 25},
                                      .dma_per_s = 20,
+                                     .feature_suspend = '1',
                                      .seed = 1}};
     while ((word = next_word(w))) {
         const char *value = w->next < w->count ? w->word[w->next] : NULL;

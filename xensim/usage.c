@@ -28,6 +28,7 @@ static const struct option create_options[] = {
     {"--balloon", "N", "0 to 1000000 a second", "0"},
     {"--dma", "N", "1 to 100000 a second", "20"},
     {"--suspend", "HOW", "normal, refuse, slow:TIME or late:TIME", "normal"},
+    {"--feature-suspend", "WORD", "what it says of that in xenstore: 1, 0 or none", "1"},
     {"--disk", "DISK", "phy:PATH or qdisk:PATH, with ,script=SCRIPT if any; up to 8", NULL},
     {"--disk-delay", "TIME", "a time, or never", "0"},
     {"--vif", NULL, "one more", NULL},

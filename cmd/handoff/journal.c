@@ -69,8 +69,10 @@ static int load(const char *path, struct journal_record *s, struct err *e)
     if (n < 0)
         return err_sys(e, ERR_LOCAL, code, "cannot read %s", path);
 
-    const int rc = journal_parse(text, (size_t)n, s, e);
+    int rc = journal_parse(text, (size_t)n, s, e);
 
+    if (!rc)
+        rc = journal_check_name(s, strrchr(path, '/') + 1, e);
     err_prepend(e, "%s", path);
     if (!rc)
         allow_for_power_loss(s);
@@ -543,7 +545,8 @@ void journal_sweep(void)
         closedir(d);
 }
 
-static void visit_one(
+/* 1: it makes no sense. */
+static int visit_one(
     const struct log *log, const char *path, void (*visit)(void *arg, struct journal *f), void *arg)
 {
     struct err e = ERR_INIT;
@@ -557,11 +560,15 @@ static void visit_one(
         rc = load(path, &f.now, &e);
     if (!rc) {
         visit(arg, &f);
-        return;
+        return 0;
     }
     if (err_is_set(&e))
-        log_warn(log, "%s; left as it is", e.text);
+        log_error(log,
+            "%s; it is left as it is: see whether the domain runs here (xl list) or on the other "
+            "host, then remove the file",
+            e.text);
     journal_keep(&f);
+    return err_is_set(&e);
 }
 
 int journal_visit_orphans(
@@ -577,10 +584,11 @@ int journal_visit_orphans(
 
     if (!d)
         return err_sys(e, ERR_LOCAL, errno, "cannot read the state directory %s", dir);
-    for (const struct dirent *entry; (entry = readdir(d));)
-        if (is_state_name(entry->d_name) &&
-            snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path))
-            visit_one(log, path, visit, arg);
+    for (int arrivals = 0; arrivals < 2; arrivals++, rewinddir(d))
+        for (const struct dirent *entry; (entry = readdir(d));)
+            if (is_state_name(entry->d_name) && (entry->d_name[0] != 'o') == arrivals &&
+                snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path))
+                rc += visit_one(log, path, visit, arg);
     closedir(d);
-    return 0;
+    return rc;
 }

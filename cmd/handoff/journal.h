@@ -35,7 +35,7 @@ struct journal {
     struct journal_record now; /* change it, then journal_save() */
     char path[JOURNAL_PATH_BYTES];
     int lock_fd;
-    int64_t slowest_save_ns; /* how long the disk took at most */
+    int64_t slowest_save_ns;    /* how long the disk took at most */
     struct journal_record next; /* what journal_prepare() wrote, */
     bool prepared;              /* if nothing else was written since */
 };
@@ -84,8 +84,10 @@ bool journal_exists(enum handoff_role role, const char *uuid);
 /* Removes what lies beside no record: its owner was killed, or could not write. */
 void journal_sweep(void);
 
-/* Every record nobody is in charge of any more. visit owns f, locked, and ends with
- * journal_remove() or journal_keep(). A file that makes no sense is logged and left alone. */
+/* Every record nobody is in charge of any more, departures first: within one host they hold the
+ * names that arrivals get. visit owns f, locked, and ends with journal_remove() or journal_keep().
+ * A file that makes no sense is logged and left alone: the result is how many there are, or
+ * -errno. */
 int journal_visit_orphans(
     const struct log *log, void (*visit)(void *arg, struct journal *f), void *arg, struct err *e);
 

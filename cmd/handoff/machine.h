@@ -64,30 +64,32 @@ enum handoff_event {
 
 /* In the order in which they are carried out. */
 enum handoff_action {
-    HANDOFF_RENAME_AWAY = 1 << 0, /* source: NAME to NAME--migratedaway */
     HANDOFF_DISARM =
-        1 << 1, /* source: no rescuer resumes anything by itself any more, and has said so */
-    HANDOFF_HOLD = 1 << 2, /* destination: our copy has not run, and nobody can start it any more */
-    HANDOFF_RECORD = 1 << 3, /* the next state is in the journal, on disk */
-    HANDOFF_NOTE = 1 << 4, /* the same for all but a power loss: the guest stands still meanwhile */
-    HANDOFF_UNBUILD = 1 << 5,    /* destination: our copy, which never ran, is destroyed */
-    HANDOFF_RENAME_OWN = 1 << 6, /* destination: NAME--incoming to NAME */
+        1 << 0, /* source: no rescuer resumes anything by itself any more, and has said so */
+    HANDOFF_HOLD = 1 << 1, /* destination: our copy has not run, and nobody can start it any more */
+    HANDOFF_RECORD = 1 << 2, /* the next state is in the journal, on disk */
+    HANDOFF_NOTE = 1 << 3, /* the same for all but a power loss: the guest stands still meanwhile */
+    HANDOFF_UNBUILD = 1 << 4, /* destination: our copy, which never ran, is destroyed */
     HANDOFF_CHECK_LIMIT =
-        1 << 7, /* it is not too late yet: last before GO, and last before the unpause */
-    HANDOFF_SEND_READY = 1 << 8,    /* destination */
-    HANDOFF_SEND_GO = 1 << 9,       /* source */
-    HANDOFF_UNPAUSE = 1 << 10,      /* destination */
-    HANDOFF_SEND_STARTED = 1 << 11, /* destination */
+        1 << 5, /* it is not too late yet: last before GO, and last before the unpause */
+    HANDOFF_SEND_READY = 1 << 6,   /* destination */
+    HANDOFF_SEND_GO = 1 << 7,      /* source */
+    HANDOFF_UNPAUSE = 1 << 8,      /* destination */
+    HANDOFF_SEND_STARTED = 1 << 9, /* destination */
     HANDOFF_TAKE_BACK =
-        1 << 12, /* source: the journal says live again; a disk that will not stops nothing */
-    HANDOFF_RESUME = 1 << 13,     /* source: name, cap, log-dirty as they were; it runs on */
-    HANDOFF_PASS_ON = 1 << 14,    /* source: what this host knows of its own arrival: it moved on */
-    HANDOFF_SEND_HEARD = 1 << 15, /* source: the destination may forget */
-    HANDOFF_DESTROY = 1 << 16,    /* source: our copy, which never runs again */
-    HANDOFF_MONITOR = 1 << 17,    /* destination: somebody acts on its reboot and its end */
-    HANDOFF_FORGET = 1 << 18,     /* the journal's record is removed */
+        1 << 10, /* source: the journal says live again; a disk that will not stops nothing */
+    HANDOFF_RESUME = 1 << 11,  /* source: name, cap, log-dirty as they were; it runs on */
+    HANDOFF_PASS_ON = 1 << 12, /* source: what this host knows of its own arrival: it moved on */
+    /* Names decide nothing, so a rename stops nothing: that it failed is said. Within one host the
+     * destination's name is free once the source has renamed. */
+    HANDOFF_RENAME_AWAY = 1 << 13, /* source: NAME to NAME--migratedaway */
+    HANDOFF_SEND_HEARD = 1 << 14,  /* source: the destination may forget */
+    HANDOFF_DESTROY = 1 << 15,     /* source: our copy, which never runs again */
+    HANDOFF_RENAME_OWN = 1 << 16,  /* destination: NAME--incoming to NAME */
+    HANDOFF_MONITOR = 1 << 17,     /* destination: somebody acts on its reboot and its end */
+    HANDOFF_FORGET = 1 << 18,      /* the journal's record is removed */
     HANDOFF_SEND_FAILED = 1 << 19, /* destination: it never ran and never will */
-    HANDOFF_ADVISE = 1 << 20,      /* say what is known and what a person can do; touch nothing */
+    HANDOFF_ADVISE = 1 << 20, /* say what is known and what a person can do; touch nothing else */
     HANDOFF_IMPOSSIBLE = 1 << 21,
 };
 enum { HANDOFF_ACTIONS = 22 };

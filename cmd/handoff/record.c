@@ -120,10 +120,22 @@ int journal_parse(const char *text, size_t len_bytes, struct journal_record *s, 
 
     json_decref(o);
     if (!good)
-        return err_set(
-            e, ERR_LOCAL, EBADMSG, "this is not a journal's record of version %d", JOURNAL_VERSION);
+        return err_set(e, ERR_REFUSED, EBADMSG, "this is not a journal's record of version %d",
+            JOURNAL_VERSION);
     *s = got;
     return 0;
+}
+
+int journal_check_name(const struct journal_record *s, const char *file, struct err *e)
+{
+    char own[64], past[64];
+
+    snprintf(own, sizeof(own), "%s-%s.json", s->role == HANDOFF_SOURCE ? "out" : "in", s->uuid);
+    snprintf(past, sizeof(past), "past-%s.json", s->session);
+    if (!strcmp(file, own) || (s->role == HANDOFF_DESTINATION && !strcmp(file, past)))
+        return 0;
+    return err_set(e, ERR_REFUSED, EBADMSG,
+        "this is a second record of \"%s\" (%s), in a file of another name", s->name, s->uuid);
 }
 
 char *journal_text(const struct journal_record *s)

@@ -61,6 +61,10 @@ bool journal_is_uuid(const char *text);
 
 /* Pure: text to state and back (malloc'ed). -EBADMSG for text that makes no sense. */
 int journal_parse(const char *text, size_t len_bytes, struct journal_record *s, struct err *e);
+/* Does a file of that name (without its directory) have to hold it? A copy beside it would be a
+ * second record of one migration. */
+int journal_check_name(const struct journal_record *s, const char *file, struct err *e);
+
 char *journal_text(const struct journal_record *s);
 
 #endif

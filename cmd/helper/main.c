@@ -23,6 +23,7 @@
 #include "cmd/link.h"
 #include "cmd/lock.h"
 #include "cmd/paths.h"
+#include "crypto/wipe.h"
 #include "engine/dest.h"
 #include "engine/drain.h"
 #include "engine/in/plain.h"
@@ -427,6 +428,7 @@ int main(int argc, char **argv)
 
     const char *link_path = getenv(LINK_ENV);
 
+    wipe_freed_memory();
     signal(SIGPIPE, SIG_IGN);
     if (parse_args(argc, argv, &h->args, &e) ||
         (link_path && !h->args.save && shim_start(&h->shim, &e)) ||

@@ -169,6 +169,14 @@ static int accept_all(
     return rc;
 }
 
+/* This host's: no connection is made any more. */
+static void forget_key(struct native *n)
+{
+    if (n->tls)
+        tls_close(n->tls);
+    n->tls = n->session.tls = NULL;
+}
+
 int native_open(struct native *n, const char *link_path, bool save, struct cancel *cancel,
     const struct log *log, struct err *e)
 {
@@ -187,15 +195,15 @@ int native_open(struct native *n, const char *link_path, bool save, struct cance
     if (rc)
         return rc;
     name_session(n, cancel);
-    return save ? connect_all(n, e) : accept_all(n, cancel, log, e);
+    rc = save ? connect_all(n, e) : accept_all(n, cancel, log, e);
+    forget_key(n);
+    return rc;
 }
 
 void native_close_channels(struct native *n)
 {
     session_lanes_close(&n->channels);
-    if (n->tls)
-        tls_close(n->tls);
-    n->tls = NULL;
+    forget_key(n);
     explicit_bzero(n->job.key, sizeof(n->job.key));
 }
 

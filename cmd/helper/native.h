@@ -21,7 +21,7 @@ struct native {
     int link_sock; /* -1: drop-in, and nothing else here is in use */
     int lock_fd;   /* the domain's lock, from the supervisor; -1: none came */
     struct link_job job;
-    struct tls_context *tls; /* NULL with --insecure */
+    struct tls_context *tls; /* while connections are made; NULL with --insecure */
     struct session session;
     struct session_lanes channels;
 };

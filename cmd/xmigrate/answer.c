@@ -60,14 +60,14 @@ static int look_up(
     return rc;
 }
 
-static void conclude(struct incoming *in, struct journal *j)
+static void conclude(struct incoming *in, struct xl *xl, struct journal *j)
 {
     const bool heard = incoming_await_heard(in);
+    struct err e = ERR_INIT;
 
-    if (heard && j->lock_fd >= 0 &&
-        (handoff_next(HANDOFF_DESTINATION, j->now.state, HANDOFF_HEARD_CAME).actions &
-            HANDOFF_FORGET))
-        journal_remove(j);
+    if (heard && j->lock_fd >= 0 && !handoff_is_in_doubt(j->now.state) &&
+        recover_heard(xl, &in->log, j, &e))
+        log_error(&in->log, "%s", e.text);
     journal_keep(j);
 }
 
@@ -88,6 +88,6 @@ int answer_question(struct incoming *in, struct xl *xl)
         incoming_tell_failure(in, CONTROL_REFUSE, &e);
         return EXIT_FAILED;
     }
-    conclude(in, &j);
+    conclude(in, xl, &j);
     return EXIT_DONE;
 }

@@ -6,7 +6,9 @@
 #include "cmd/xmigrate/announce.h"
 #include "cmd/xmigrate/estimate.h"
 #include "cmd/exit_codes.h"
+#include "cmd/xmigrate/every.h"
 #include "cmd/xmigrate/ui/help.h"
+#include "cmd/xmigrate/inspect.h"
 #include "cmd/xmigrate/session/listener.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "cmd/xmigrate/ui/options.h"
@@ -20,6 +22,7 @@
 #include "cmd/xmigrate/send.h"
 #include "crypto/identity.h"
 #include "crypto/trust.h"
+#include "crypto/wipe.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -90,6 +93,7 @@ int main(int argc, char **argv)
     struct err e = ERR_INIT;
     struct options o;
 
+    wipe_freed_memory();
     signal(SIGPIPE, SIG_IGN);
     if (!options_parse(&o, argc, argv, cores > 0 ? (unsigned)cores : 1, &e)) {
         log.max = o.log_level;
@@ -100,10 +104,13 @@ int main(int argc, char **argv)
         case MODE_ESTIMATE:
             return estimate_main(&o);
         case MODE_CHECKPOINT:
+            return o.every_ns ? every_main(&o) : save_main(&o);
         case MODE_SAVE:
             return save_main(&o);
         case MODE_RESTORE:
             return restore_main(&o);
+        case MODE_INSPECT:
+            return inspect_main(&o, &log);
         case MODE_LISTEN:
             return run_listener(&o, &log);
         case MODE_RECOVER:

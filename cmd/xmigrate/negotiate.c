@@ -8,6 +8,7 @@
 #include "cmd/signals.h"
 #include "cmd/xmigrate/libxl/config.h"
 #include "crypto/peer.h"
+#include "engine/xen/suspend_ability.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -137,6 +138,9 @@ static int find_domain(struct negotiation *a, struct err *e)
         rc = check_log_dirty(a, e);
     if (!rc)
         rc = check_device_model(a, e);
+    /* A device model's guest is libxl's to suspend, and need not cooperate. */
+    if (!rc && a->domain.type != LIBXL_DOMAIN_TYPE_HVM)
+        rc = suspend_ability_check(a->domain.domid, e);
     return rc ? rc : check_throttle(a, e);
 }
 

@@ -6,6 +6,7 @@
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/filing.h"
 #include "cmd/xmigrate/handoff/recover.h"
+#include "cmd/xmigrate/hook.h"
 #include "cmd/xmigrate/handoff/rescuer.h"
 #include "cmd/xmigrate/image/new_file.h"
 #include "cmd/xmigrate/image/scan.h"
@@ -39,6 +40,7 @@ struct save {
     struct bystander rescuer;
     struct filing filing;
     struct new_file file;
+    int64_t hook_ns; /* what --while-suspended took */
     int64_t resumed_ns;
     uint64_t file_bytes;
     enum recover_found found; /* when it was brought back */
@@ -184,7 +186,8 @@ static void tell_done(struct save *s)
         .checkpoint = s->checkpoint,
         .whole_ns = now_ns() - s->start_ns,
         .downtime_ns = s->resumed_ns - f->suspending_ns,
-        .resume_ns = s->resumed_ns - f->through_ns,
+        .hook_ns = s->hook_ns,
+        .resume_ns = s->resumed_ns - f->through_ns - s->hook_ns,
         .file_bytes = s->file_bytes,
         .total = f->total};
     json_t *body = file_event_done(&sum);
@@ -314,11 +317,34 @@ static int conclude_saved(struct save *s)
     return tell_failure(s, &e, EXIT_DOUBT, "suspended");
 }
 
+/* The guest stands still, its memory is read, and its disks have answered everything. */
+static int run_hook(struct save *s, struct err *e)
+{
+    const struct options *o = s->a.options;
+    const struct xl_domain *d = &s->a.domain;
+    const int64_t begun_ns = now_ns();
+    const struct hook hook = {.command = o->while_suspended,
+        .domain = d->name,
+        .uuid = d->uuid,
+        .domid = d->domid,
+        .file = s->file.path,
+        .config = s->a.config,
+        .limit_ns = o->hook_ns};
+
+    if (!hook.command)
+        return 0;
+
+    const int rc = hook_run(&hook, &s->a.cancel, e);
+
+    s->hook_ns = now_ns() - begun_ns;
+    return rc;
+}
+
 static int conclude_checkpoint(struct save *s)
 {
     struct err e = ERR_INIT;
 
-    if (bring_back(s, &e))
+    if (run_hook(s, &e) || bring_back(s, &e))
         return conclude_failed(s, &e);
     s->resumed_ns = now_ns();
     if (s->found != RECOVER_RESUMED)

@@ -4,11 +4,11 @@
 #include "base/deadline.h"
 #include "cmd/handoff/advice.h"
 #include "cmd/handoff/machine.h"
-#include "cmd/handoff/names.h"
 #include "cmd/xmigrate/negotiate.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/ui/help.h"
 #include "cmd/xmigrate/handoff/recover.h"
+#include "cmd/xmigrate/handoff/rename.h"
 #include "cmd/xmigrate/handoff/rescuer.h"
 #include "cmd/xmigrate/transfer.h"
 
@@ -21,8 +21,8 @@
 /* A destination that expects to need longer has many devices, or slow ones. */
 #define SLOW_FINISH_NS (2 * NS_PER_S)
 
-/* Meanwhile the guest is suspended and nobody pings the destination. */
-#define RENAME_NS (8 * NS_PER_S)
+/* Before the move is said to be done. */
+#define GOODBYE_NS (2 * NS_PER_S)
 
 struct send {
     struct negotiation a;
@@ -158,18 +158,6 @@ static int tell_failure(struct send *s, struct err *why, int code, const char *g
 
 /* --- what the machine may ask for --- */
 
-static int rename_away(void *arg, struct err *e)
-{
-    struct send *s = arg;
-    char away[XL_NAME_BYTES + sizeof(HANDOFF_AWAY)];
-
-    if (cancel_is_fired(&s->a.cancel))
-        return err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal");
-    snprintf(away, sizeof(away), "%s%s", s->a.domain.name, HANDOFF_AWAY);
-    return xl_rename(&s->a.xl, s->a.domain.domid, s->a.domain.name, away,
-        deadline_earlier(s->transfer.start_limit_ns, deadline_in(RENAME_NS)), e);
-}
-
 static int disarm(void *arg, struct err *e)
 {
     struct send *s = arg;
@@ -191,6 +179,8 @@ static int check_limit(void *arg, struct err *e)
 {
     struct send *s = arg;
 
+    if (cancel_is_fired(&s->a.cancel))
+        return err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal");
     return transfer_may_give(&s->transfer, e);
 }
 
@@ -251,6 +241,16 @@ static int pass_on(void *arg, struct err *e)
     return 0;
 }
 
+static int call_away(void *arg, struct err *e)
+{
+    struct send *s = arg;
+    const struct xl_domain *d = &s->a.domain;
+
+    (void)e;
+    rename_away(&s->a.xl, d->domid, d->name, d->name);
+    return 0;
+}
+
 /* If this is lost, the destination merely remembers for longer than it has to. */
 static int send_heard(void *arg, struct err *e)
 {
@@ -298,12 +298,12 @@ static int advise(void *arg, struct err *e)
 static int take_step(struct send *s, enum handoff_event event, struct err *e)
 {
     static handoff_doer *const doers[HANDOFF_ACTIONS] = {
-        [HANDOFF_INDEX(HANDOFF_RENAME_AWAY)] = rename_away,
         [HANDOFF_INDEX(HANDOFF_RECORD)] = record,
         [HANDOFF_INDEX(HANDOFF_DISARM)] = disarm,
         [HANDOFF_INDEX(HANDOFF_CHECK_LIMIT)] = check_limit,
         [HANDOFF_INDEX(HANDOFF_SEND_GO)] = send_go,
         [HANDOFF_INDEX(HANDOFF_PASS_ON)] = pass_on,
+        [HANDOFF_INDEX(HANDOFF_RENAME_AWAY)] = call_away,
         [HANDOFF_INDEX(HANDOFF_SEND_HEARD)] = send_heard,
         [HANDOFF_INDEX(HANDOFF_TAKE_BACK)] = take_back,
         [HANDOFF_INDEX(HANDOFF_RESUME)] = resume,
@@ -350,6 +350,19 @@ static void learn(const struct send *s, const struct downtime_parts *d)
         log_debug(&s->a.log, "%s", e.text);
 }
 
+/* The destination leaves when the guest has its name there. */
+static void await_goodbye(struct send *s)
+{
+    const int64_t deadline_ns = deadline_in(GOODBYE_NS);
+    struct err end = ERR_INIT;
+    enum control_type type;
+    const void *body;
+    size_t len_bytes;
+
+    while (mailbox_wait(s->a.mailbox, &type, &body, &len_bytes, NULL, deadline_ns, &end) >= 0)
+        ;
+}
+
 static int conclude_done(struct send *s)
 {
     struct summary sum;
@@ -363,6 +376,7 @@ static int conclude_done(struct send *s)
             s->a.domain.name, s->a.where, e.text, s->a.domain.domid);
         journal_keep(&s->a.journal);
     }
+    await_goodbye(s);
     e = (struct err)ERR_INIT;
     summarise(s, &sum);
     learn(s, &sum.downtime);

@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/limited.h"
+#include "engine/xen/suspend_ability.h"
 #include "engine/xen/xenstore.h"
 
 #include <errno.h>
@@ -121,20 +122,59 @@ static int take_back(struct suspend *s, struct err *e)
     return rc == -EAGAIN ? err_set(e, ERR_LOCAL, EAGAIN, "xenstore: no transaction succeeds") : rc;
 }
 
+/* For so long only as a guest may take that does not say whether it can. -ETIMEDOUT with an error:
+ * the request is taken back; without one: it has acknowledged it. */
+static int await_unknown(
+    struct suspend *s, struct xen *x, const struct cancel *cancel, int64_t until_ns, struct err *e)
+{
+    const int rc = await(s, x, cancel, until_ns, e);
+    const int taken_back = rc == -ETIMEDOUT ? take_back(s, e) : 0;
+
+    if (taken_back < 0)
+        return taken_back;
+    if (taken_back)
+        err_set(e, ERR_GUEST, ETIMEDOUT,
+            "the guest did not acknowledge the request to suspend within %d s, and its kernel does "
+            "not say that it can (control/feature-suspend is empty)",
+            (int)(SUSPEND_UNKNOWN_NS / NS_PER_S));
+    return rc;
+}
+
+static int await_suspend(struct suspend *s, struct xen *x, const struct cancel *cancel,
+    int64_t deadline_ns, bool unknown, bool *taken_back, struct err *e)
+{
+    const int64_t unknown_ns = deadline_in(SUSPEND_UNKNOWN_NS);
+
+    *taken_back = false;
+    if (unknown && unknown_ns < deadline_ns) {
+        const int rc = await_unknown(s, x, cancel, unknown_ns, e);
+
+        *taken_back = rc == -ETIMEDOUT && err_is_set(e);
+        if (rc != -ETIMEDOUT || *taken_back)
+            return rc;
+    }
+    return await(s, x, cancel, deadline_ns, e);
+}
+
 int suspend_ask(struct suspend *s, struct xen *x, const struct cancel *cancel, int64_t deadline_ns,
     bool *pending, struct err *e)
 {
+    const enum suspend_ability ability = suspend_ability_read(s->xs, s->domid);
     struct err ignored = ERR_INIT;
     char path[PATH_BYTES];
+    bool taken_back;
 
     *pending = false;
+    if (ability == SUSPEND_CANNOT)
+        return suspend_ability_refuse(s->domid, e);
     shutdown_path(s->domid, path);
     if (!xs_write(s->xs, XBT_NULL, path, word, sizeof(word) - 1))
         return xenstore_error(e, "ask the guest to suspend");
 
-    const int rc = await(s, x, cancel, deadline_ns, e);
+    const int rc = await_suspend(
+        s, x, cancel, deadline_ns, ability == SUSPEND_UNKNOWN, &taken_back, e);
 
-    *pending = rc && take_back(s, &ignored) != 1;
+    *pending = rc && !taken_back && take_back(s, &ignored) != 1;
     if (rc == -ECANCELED)
         err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
     else if (rc == -ETIMEDOUT)

@@ -21,6 +21,8 @@
 #include <stdint.h>
 #include <xenstore.h>
 
+/* How long a guest that does not say whether it can suspend may take to acknowledge the request. */
+#define SUSPEND_UNKNOWN_NS (5 * NS_PER_S)
 /* How long a guest that has acknowledged may take. Linux gives up freezing after 20 s. */
 #define SUSPEND_ACKNOWLEDGED_NS (60 * NS_PER_S)
 /* The longest that suspend_end() lasts. */
@@ -35,9 +37,10 @@ struct suspend {
 int suspend_open(struct suspend *s, uint32_t domid, struct err *e);
 void suspend_close(struct suspend *s);
 
-/* Ask, and wait until the domain is shut down, whyever, or gone. When cancel fires or the deadline
- * passes the request is taken back if that is still possible, and -ECANCELED or -ETIMEDOUT follows
- * at once; *pending if it was not, so that the guest will suspend yet. */
+/* Ask, and wait until the domain is shut down, whyever, or gone. A guest that says that it cannot
+ * is not asked; one that does not say has SUSPEND_UNKNOWN_NS to acknowledge it. When cancel fires
+ * or the deadline passes the request is taken back if that is still possible, and -ECANCELED or
+ * -ETIMEDOUT follows at once; *pending if it was not, so that the guest will suspend yet. */
 int suspend_ask(struct suspend *s, struct xen *x, const struct cancel *cancel, int64_t deadline_ns,
     bool *pending, struct err *e);
 

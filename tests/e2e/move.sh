@@ -78,8 +78,15 @@ move() {
         fail "moving $domain failed ($?): $(tail -n 5 "$T/move")"
 }
 
-# moved HOST OTHER DOMAIN: it runs there, whole, without log-dirty, and is gone here.
+# is_called HOST DOMAIN: a domain there has that name.
+is_called() {
+    "$X" list "$1" | awk -v d="$2" '$2 == d { found = 1 } END { exit !found }'
+}
+
+# moved HOST OTHER DOMAIN: it runs there, whole, without log-dirty, and is gone here. It gets its name
+# when the source has said that it has heard of it.
 moved() {
+    wait_for 20 is_called "$2" "$3"
     state_is "$2" "$3" running
     logdirty_is "$2" "$3" off
     sleep 0.2
@@ -99,7 +106,7 @@ stayed() {
 }
 
 is_gone() {
-    ! "$X" list "$1" | awk -v d="$2" '$2 == d { found = 1 } END { exit !found }' ||
+    ! is_called "$1" "$2" ||
         fail "there is a $2 on $1: $("$X" list "$1")"
 }
 

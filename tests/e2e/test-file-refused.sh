@@ -67,6 +67,8 @@ cut() { # BYTES
 }
 for bytes in 0 47 60 1000 100000; do
     cut $bytes
+    "$B/xmigrate" --inspect bad --json >said 2>/dev/null
+    [ $? -eq 2 ] && grep -q "\"damage_at\":$bytes[,}]" said || fail "cut at $bytes: $(cat said)"
     file_refused 2 'the file ends in the middle' --restore bad --clone --name h
 done
 cut $(($(stat -c %s old) - 8))
@@ -91,12 +93,56 @@ must "$X" destroy a large
 must "$X" destroy a g
 no_record
 
+# Guests that cannot suspend, or do not say that they can: refused at once, or after 5 s, and it is left
+# as it was.
+guest a g --type pvh --memory 32M --feature-suspend 0
+for kind in checkpoint save; do
+    start=$SECONDS
+    file_refused 2 'says that it cannot suspend' --$kind files/g g
+    [ $((SECONDS - start)) -le 2 ] || fail "it took $((SECONDS - start)) s to refuse it"
+done
+must "$X" destroy a g
+guest a g --type pv --memory 32M --feature-suspend none --suspend refuse
+cp old files/g
+start=$SECONDS
+xf --checkpoint files/g g >said 2>&1
+[ $? -eq 3 ] || fail "a guest that does not answer: $(cat said)"
+[ $((SECONDS - start)) -le 20 ] || fail "it took $((SECONDS - start)) s"
+grep -q '"g" runs on: .*did not acknowledge .* within 5 s' said || fail "it said: $(cat said)"
+lives g
+cmp -s files/g old || fail "the old file is not what it was"
+must "$X" destroy a g
+guest a g --type pvh --memory 32M --feature-suspend none
+filed --checkpoint files/g g
+lives g
+must "$X" destroy a g
+
 # A checkpoint with a disk that the guest wrote to afterwards; a save's are as it left them.
 truncate -s 1M "$T/disk" "$T/copy"
 guest a g --type pvh --memory 32M --disk qdisk:"$T/disk"
 filed --checkpoint files/g g
 file_refused 2 'wrote to its disk xvda' --restore files/g --clone --name h
 file_refused 2 'has no such disk' --restore files/g --clone --name h --disk xvdz=/nowhere
+# With a hook that copies them while the guest stands still: it fits then.
+hook='echo "$XMIGRATE_DOMAIN $XMIGRATE_DOMID $XMIGRATE_FILE $XMIGRATE_WRITABLE_DISKS" >hook
+    "$X" list a >list; cp disk copy'
+export X
+filed --checkpoint files/g g --while-suspended "cd $T; $hook"
+[ "$(cat hook)" = "g $("$X" id a g) $T/files/g xvda=$T/disk" ] || fail "it was told: $(cat hook)"
+grep -q ' g .*suspended' list || fail "the guest did not stand still: $(cat list)"
+grep -q '^    hook  ' said || fail "its time is not said: $(cat said)"
+lives g
+# One that fails, hangs, or is killed: no checkpoint, and what it started is gone, too.
+cp files/g old
+for hook in 'exit 7' 'kill -9 $$' 'sleep 987 & sleep 986' 'no-such-command'; do
+    xf --checkpoint files/g g --while-suspended "$hook" --hook-timeout 1s >said 2>&1
+    [ $? -eq 3 ] || fail "$hook: $(cat said)"
+    grep -q '"g" runs on: --while-suspended: it ' said || fail "$hook: it said: $(cat said)"
+    cmp -s files/g old || fail "$hook: the old file is not what it was"
+    lives g
+    nothing_left g
+done
+! pgrep -xf 'sleep 98[67]' >/dev/null || fail "what the hook started is still there"
 filed --restore files/g --clone --name h --disk xvda="$T/copy"
 lives h
 must "$X" destroy a h

@@ -23,6 +23,9 @@ for type in pvh pv pv32 hvm; do
     [ "$(stat -c %a files/g.1)" = 600 ] || fail "it has the mode $(stat -c %a files/g.1)"
     nothing_left g.1
     verify_stream xl files/g.1
+    must "$B/xmigrate" --inspect files/g.1 >said
+    grep -q '^files/g.1: checkpoint, of xmigrate' said && grep -q '  whole' said ||
+        fail "of what is in it: $(cat said)"
 
     # Once more, over the old one; and another guest of it, beside the first.
     filed --checkpoint files/g.1 g
@@ -47,6 +50,7 @@ for type in pvh pv pv32 hvm; do
     # xl save's, and ours by xl restore.
     LIBXL_SAVE_HELPER=$STOCK must on a "$XL" save g files/g.3 2>xl.err
     is_gone a g
+    must "$B/xmigrate" --inspect files/g.3 | grep -q '^files/g.3: save, of xl,' || fail "of xl's: nothing"
     filed --restore files/g.3
     lives g
     filed --checkpoint files/g.4 g

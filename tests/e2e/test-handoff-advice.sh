@@ -20,6 +20,7 @@ runs 0 0 || fail "it runs already: $("$X" list b)"
 not_resumed a g--migratedaway
 wait_for 20 runs 0 1
 sleep 0.5
+wait_for 20 is_called b g
 runs 0 1 || fail "the guest runs twice: $("$X" list a) $("$X" list b)"
 whole b g
 

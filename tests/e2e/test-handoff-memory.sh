@@ -13,6 +13,7 @@ in_doubt() {
     xm a --live "127.0.0.1:$(cat wire.after-go)" g --insecure >move 2>&1
     [ $? -eq 4 ] || fail "not in doubt: $(tail -n 3 move)"
     state_is a g--migratedaway suspended
+    wait_for 20 is_called b g
     state_is b g running
     wait_for 40 grep -q 'was not told' listen-b.err # the receiving process has ended
     : >listen-b.err

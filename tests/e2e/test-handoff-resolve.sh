@@ -42,6 +42,7 @@ must "$X" destroy b g
 
 # It ran there, and ended.
 in_doubt after-go
+wait_for 20 is_called b g
 must "$X" destroy b g
 resolve g--migratedaway
 nothing_on a || fail "the old copy is left: $("$X" list a)"

@@ -38,6 +38,7 @@ must "$X" destroy a g
 guest a g --type pvh
 wire after-go
 move_in_doubt after-go
+wait_for 20 is_called b g
 state_is b g running
 must "$X" destroy a g--migratedaway
 must on a "$B/xmigrate" --recover

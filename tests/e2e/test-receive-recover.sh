@@ -59,7 +59,7 @@ wait_for 5 incoming_gone
 wait_for 60 ended
 stayed a b g
 # The receiving process when its helper has ended and GO has not come: likewise.
-FAULT_IN=--live FAULT=call:libxl_domain_rename:sleep=3 begin
+FAULT_IN=--live FAULT=call:rename:sleep=3 FAULT_GATE=$T/gate FAULT_OPENS='"ready"' begin
 wait_for 30 grep -q '"ready"' move.json
 "$X" list b | grep -q incoming || fail "nothing is left to recover: $("$X" list b)"
 kill -KILL $(receivers)

@@ -180,6 +180,13 @@ class Run:
         except OSError:
             return ''
 
+    def give_name(self):
+        """What the warning says is to be done when a rename was made to fail."""
+        if (any(f.call == 'libxl_domain_rename' for f in self.plan.faults)
+                and not self.pair.a.domains()
+                and self.pair.b.domains() == {'g--incoming': 'running'}):
+            self.pair.b.ask('rename', 'g--incoming', 'g')
+
     def kills(self):
         return any(f.what in ('SIGKILL', 'kill') for f in self.plan.faults)
 
@@ -193,6 +200,7 @@ class Run:
         self.ran_at = self.runs_at()
         if self.wait_until(BY_ITSELF_S, self.is_settled):
             return
+        self.give_name()
         for t in self.timers:
             t.join()
         self.wire.heal()
@@ -210,6 +218,7 @@ class Run:
             for host in (self.pair.b, self.pair.a):
                 done = host.xmigrate(option)
                 said.append(f'{host.name} {option}: {done.returncode} {done.stderr.strip()}')
+            self.give_name()
             if self.wait_until(4, self.is_settled):
                 return
         raise Failed(f'nothing settles it: a {self.pair.a.domains()} b {self.pair.b.domains()}: '

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/log.h"
+#include "cmd/xmigrate/session/router_words.h"
 #include "tests/fuzz/seeds.h"
 
 #include <string.h>
@@ -21,6 +22,11 @@ static void make_options(const char *dir)
         "--connect-timeout=5s\0--silent-timeout=30s\0--suspend-timeout=60s\0[::1]\0web1\0");
     SAVE(dir, "options", "estimate", "--estimate\0--json\0host2\0web1\0");
     SAVE(dir, "options", "offline", "--offline\0-qv\0--start-timeout=30s\0host2\0--\0-web1\0");
+    SAVE(dir, "options", "checkpoint",
+        "--checkpoint\0--every=10s\0--keep\0"
+        "5\0--while-suspended=true\0/srv/g\0web1\0");
+    SAVE(dir, "options", "restore",
+        "--restore\0--disk=xvda=/dev/vg/copy\0--clone\0--name=h\0--paused\0/srv/g\0");
     SAVE(dir, "options", "listen", "--listen\0--insecure\0--config-dir\0/etc/x\0:8003\0");
     SAVE(dir, "options", "trust", "--trust\0" KEY_A "\0host2\0");
     SAVE(dir, "options", "untrust", "--untrust\0host2\0");
@@ -92,8 +98,36 @@ static void make_policy(const char *dir)
     SAVE(dir, "policy", "empty", "\0{\"nics\":[{}],\"new\":{\"a\":[1]}}");
 }
 
+static void make_router(const char *dir)
+{
+    static const uint8_t tokens[2 * PREAMBLE_TOKEN_BYTES] = {1, 2, 3};
+    const struct caller caller = {
+        {"SHA256:abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", "host1", TRUST_SEND},
+        "10.0.0.1:40000"};
+    uint8_t said[ROUTER_MOST_SAID_BYTES];
+
+    save(dir, "router", "admit", said, router_say_admit(&caller, said));
+    save(dir, "router", "register", said, router_say_register(2, tokens, said));
+}
+
+/* libxl's own stream around the save helper's part, and a device model's talk. */
+static void make_neighbours(const char *dir)
+{
+    SAVE(dir, "frame", "whole",
+        "\3LibxlFmt\0\0\0\2\0\0\0\0\1\0\0\0\0\0\0\0"
+        "\0\0\0\0\0\0\0\0");
+    SAVE(dir, "monitor", "talk",
+        "\3{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 0, \"minor\": 2, \"major\": 7}}, "
+        "\"capabilities\": [\"oob\"]}}\r\n{\"return\": {}}\r\n{\"timestamp\": {\"seconds\": 1}, "
+        "\"event\": \"STOP\"}\r\n{\"return\": {\"status\": \"paused\", \"running\": false}}\r\n"
+        "{\"return\": {}}\r\n{\"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}}\r\n"
+        "{\"return\": {}}\r\n");
+}
+
 void make_texts(const char *dir)
 {
+    make_router(dir);
+    make_neighbours(dir);
     make_options(dir);
     make_helper(dir);
     make_long_line(dir);

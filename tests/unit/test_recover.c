@@ -32,10 +32,12 @@ static char run_dir[64];
 static struct {
     bool starts_late; /* when its copy is held */
     bool gone, suspended, paused, has_run, no_resume, no_list;
-    enum { NO_MODEL, MODEL_RUNS, MODEL_PAUSED, MODEL_DEAD } model;
+    enum { NO_MODEL, MODEL_RUNS, MODEL_PAUSED, MODEL_DEAD, MODEL_HANGS } model;
     bool will_suspend, will_go; /* when that it is asked to suspend is settled */
     const char *name;           /* of our copy */
-    const char *other;          /* of another domain */
+    bool bad_rename;
+    uint32_t number;   /* what it is found as by name; 0: 7 */
+    const char *other; /* of another domain */
     char done[512];
     char said[4096];
 } now;
@@ -98,7 +100,7 @@ int xl_by_name(struct xl *xl, const char *name, struct xl_domain *d, struct err 
     }
     if (strcmp(name, now.name))
         return err_set(e, ERR_REFUSED, ESRCH, "no domain \"%s\"", name);
-    return xl_look_at(xl, 7, UUID, d, e);
+    return xl_look_at(xl, now.number ?: 7, UUID, d, e);
 }
 
 int xl_find(struct xl *xl, const char *name_or_domid, struct xl_domain *d, struct err *e)
@@ -112,9 +114,8 @@ int xl_rename(struct xl *xl, uint32_t domid, const char *from, const char *to, i
     (void)xl;
     (void)domid;
     (void)deadline_ns;
-    (void)e;
     note("rename %s %s;", from, to);
-    return 0;
+    return now.bad_rename ? err_set(e, ERR_LOCAL, EEXIST, "the name is taken") : 0;
 }
 
 int xl_destroy(struct xl *xl, uint32_t domid, struct err *e)
@@ -181,6 +182,8 @@ int device_model_open(struct device_model *m, uint32_t domid, struct err *e)
     *m = (struct device_model){.sock = -1, .domid = domid};
     if (now.model == NO_MODEL)
         return -ENOENT;
+    if (now.model == MODEL_HANGS)
+        return err_set(e, ERR_LOCAL, ETIMEDOUT, "it does not answer");
     return now.model == MODEL_DEAD ? err_set(e, ERR_LOCAL, ECONNREFUSED, "it is dead") : 0;
 }
 
@@ -386,6 +389,18 @@ static void a_guest_is_resumed_though_its_device_model_is_dead(void **state)
     assert_false(is_left(HANDOFF_SOURCE));
 }
 
+static void a_guest_is_resumed_though_its_device_model_does_not_answer(void **state)
+{
+    (void)state;
+    left(HANDOFF_LIVE, true);
+    now.suspended = true;
+    now.model = MODEL_HANGS;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "log-dirty off;cap 150;resume 7 past libxl;monitor 7;");
+    assert_non_null(strstr(now.said, "it does not answer; resuming it all the same"));
+    assert_non_null(strstr(now.said, "try xmigrate --resume g"));
+}
+
 static void resume_lets_a_paused_device_model_run_on(void **state)
 {
     (void)state;
@@ -496,6 +511,17 @@ static void a_guest_that_was_given_away_is_left_as_it_is(void **state)
     assert_true(is_left(HANDOFF_SOURCE));
 }
 
+/* Its supervisor was killed before it could. */
+static void a_given_guest_is_called_so(void **state)
+{
+    (void)state;
+    left(HANDOFF_GIVEN, false);
+    now.suspended = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DOUBT);
+    assert_string_equal(now.done, "rename g g--migratedaway;");
+    assert_true(is_left(HANDOFF_SOURCE));
+}
+
 static void a_given_guest_that_runs_or_is_gone_is_settled(void **state)
 {
     (void)state;
@@ -553,6 +579,61 @@ static void a_taken_guest_that_runs_gets_a_monitor_and_is_remembered(void **stat
     assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
     assert_string_equal(now.done, "monitor 7;");
     assert_string_equal(recorded(), "started");
+}
+
+/* And its name, if nobody has given it another one. */
+static void a_taken_guest_that_runs_gets_its_name(void **state)
+{
+    (void)state;
+    left(HANDOFF_TAKEN, false);
+    now.name = "g--incoming";
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "rename g--incoming g;monitor 7;");
+    now.done[0] = '\0';
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE); /* started by now */
+    assert_string_equal(now.done, "rename g--incoming g;monitor 7;");
+    now.done[0] = '\0';
+    now.name = "h";
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "monitor 7;");
+}
+
+static void a_name_that_is_taken_stops_nothing(void **state)
+{
+    (void)state;
+    left(HANDOFF_TAKEN, false);
+    now.name = "g--incoming";
+    now.bad_rename = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "rename g--incoming g;monitor 7;");
+    assert_non_null(strstr(now.said, "is still called \"g--incoming\": the name is taken"));
+    assert_string_equal(recorded(), "started");
+}
+
+/* A domain that is called as our half-built copy would be, but has another number, is none. */
+static void a_half_built_copy_is_known_by_its_number(void **state)
+{
+    (void)state;
+    left(HANDOFF_COMING, false);
+    now.name = "g--incoming";
+    now.number = 8;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_string_equal(now.done, "");
+}
+
+static void the_source_that_has_heard_frees_the_name(void **state)
+{
+    (void)state;
+    struct journal j;
+    struct xl xl = {.log = &log_to_test};
+    struct err e = ERR_INIT;
+
+    left(HANDOFF_STARTED, false);
+    now.name = "g--incoming";
+    assert_int_equal(journal_open(&j, HANDOFF_DESTINATION, UUID, &e), 0);
+    assert_int_equal(recover_heard(&xl, &log_to_test, &j, &e), 0);
+    assert_string_equal(now.done, "rename g--incoming g;");
+    assert_false(is_left(HANDOFF_DESTINATION));
 }
 
 /* Somebody paused it later. */
@@ -699,6 +780,16 @@ static void what_ran_there_is_destroyed_here(void **state)
     assert_false(is_left(HANDOFF_SOURCE));
 }
 
+/* Within one host the other end gets that name when it hears. */
+static void its_name_is_free_before_the_other_end_hears(void **state)
+{
+    (void)state;
+    left(HANDOFF_GIVEN, false);
+    now.suspended = true;
+    assert_int_equal(resolve(HANDOFF_STARTED_CAME, "g"), EXIT_DONE);
+    assert_string_equal(now.done, "ask;rename g g--migratedaway;heard (recorded);destroy 7;");
+}
+
 static void what_never_ran_there_runs_on_here(void **state)
 {
     (void)state;
@@ -735,11 +826,14 @@ static void only_what_is_in_doubt_is_asked_about(void **state)
     assert_true(is_left(HANDOFF_SOURCE));
 }
 
-static void resume_takes_what_no_migration_remembers(void **state)
+static void resume_takes_what_no_migration_remembers_by_force(void **state)
 {
     (void)state;
     now.suspended = true;
-    assert_int_equal(resume_main("g", false, &log_to_test), EXIT_DONE);
+    assert_int_equal(resume_main("g", false, &log_to_test), EXIT_REFUSED);
+    assert_non_null(strstr(now.said, "xmigrate --resume --force 7"));
+    assert_string_equal(now.done, "");
+    assert_int_equal(resume_main("g", true, &log_to_test), EXIT_DONE);
     assert_string_equal(now.done, "log-dirty off;resume 7;monitor 7;");
 }
 
@@ -765,7 +859,6 @@ static void resume_refuses_a_guest_that_was_given_away(void **state)
     assert_true(is_left(HANDOFF_SOURCE));
 }
 
-/* Its name says what the journal no longer knows. */
 static void resume_refuses_a_given_guest_without_a_record(void **state)
 {
     (void)state;
@@ -808,6 +901,7 @@ int main(void)
         TEST(a_device_model_that_was_left_paused_runs_on),
         TEST(a_device_model_and_its_guest_are_resumed_past_libxl),
         TEST(a_guest_is_resumed_though_its_device_model_is_dead),
+        TEST(a_guest_is_resumed_though_its_device_model_does_not_answer),
         TEST(resume_lets_a_paused_device_model_run_on),
         TEST(a_request_to_suspend_that_is_taken_back_leaves_the_guest_running),
         TEST(a_guest_that_suspends_late_is_resumed),
@@ -816,11 +910,16 @@ int main(void)
         TEST(a_guest_that_ended_leaves_nothing),
         TEST(what_could_not_be_done_is_kept_for_the_next_time),
         TEST(a_guest_that_was_given_away_is_left_as_it_is),
+        TEST(a_given_guest_is_called_so),
         TEST(a_given_guest_that_runs_or_is_gone_is_settled),
         TEST(what_was_half_built_is_destroyed),
         TEST(only_our_own_half_built_copy_is_destroyed),
         TEST(what_was_ready_is_destroyed_and_that_is_remembered),
         TEST(a_taken_guest_that_runs_gets_a_monitor_and_is_remembered),
+        TEST(a_taken_guest_that_runs_gets_its_name),
+        TEST(a_name_that_is_taken_stops_nothing),
+        TEST(a_half_built_copy_is_known_by_its_number),
+        TEST(the_source_that_has_heard_frees_the_name),
         TEST(a_taken_guest_that_has_run_was_started),
         TEST(a_taken_guest_that_is_no_more_counts_as_having_run),
         TEST(a_started_guest_that_is_no_more_has_ended),
@@ -831,10 +930,11 @@ int main(void)
         TEST(what_xen_says_is_the_answer),
         TEST(what_was_incoming_is_gone_and_that_is_remembered),
         TEST(what_ran_there_is_destroyed_here),
+        TEST(its_name_is_free_before_the_other_end_hears),
         TEST(what_never_ran_there_runs_on_here),
         TEST(without_an_answer_nothing_is_done),
         TEST(only_what_is_in_doubt_is_asked_about),
-        TEST(resume_takes_what_no_migration_remembers),
+        TEST(resume_takes_what_no_migration_remembers_by_force),
         TEST(resume_forgets_what_was_left),
         TEST(resume_refuses_a_guest_that_was_given_away),
         TEST(resume_refuses_a_given_guest_without_a_record),

@@ -10,6 +10,7 @@
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/handoff/recover.h"
 #include "cmd/xmigrate/send.h"
+#include "engine/xen/suspend_ability.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "cmd/xmigrate/libxl/config.h"
 #include "crypto/peer.h"
@@ -42,7 +43,6 @@ static struct {
     bool shadow;
     bool no_room;       /* the configuration cannot be moved */
     bool bad_away;      /* the new name exists */
-    bool stuck;         /* libxl does not come back from a rename */
     bool no_rescue;     /* the guest cannot be brought back */
     unsigned cap;       /* the guest's own */
     unsigned first_cap; /* that the helper asks for; then it halves it down to 1 */
@@ -107,6 +107,13 @@ void xl_close(struct xl *xl)
     (void)xl;
 }
 
+int suspend_ability_check(uint32_t domid, struct err *e)
+{
+    (void)domid;
+    (void)e;
+    return 0;
+}
+
 int xl_find(struct xl *xl, const char *name_or_domid, struct xl_domain *d, struct err *e)
 {
     (void)xl;
@@ -141,10 +148,7 @@ int xl_rename(struct xl *xl, uint32_t domid, const char *from, const char *to, i
     (void)domid;
     if (now.bad_away)
         return err_set(e, ERR_LOCAL, EEXIST, "cannot rename");
-    if (now.stuck) {
-        sleep_until_ns(deadline_ns);
-        return err_set(e, ERR_LOCAL, ETIMEDOUT, "libxl does not answer");
-    }
+    (void)deadline_ns;
     note("rename %s %s;", from, to);
     return 0;
 }
@@ -596,7 +600,7 @@ static void the_guest_is_given_on_disk_before_go_and_destroyed_after_started(voi
 {
     (void)state;
     assert_int_equal(move(MODE_LIVE), EXIT_DONE);
-    assert_string_equal(now.done, "suspend 7 live;rename g g--migratedaway;go;destroy 7;");
+    assert_string_equal(now.done, "suspend 7 live;go;rename g g--migratedaway;destroy 7;");
     assert_non_null(strstr(now.state_at_go, "given"));
     assert_false(state_is_left());
 }
@@ -605,7 +609,7 @@ static void offline_goes_the_same_way(void **state)
 {
     (void)state;
     assert_int_equal(move(MODE_OFFLINE), EXIT_DONE);
-    assert_string_equal(now.done, "suspend 7;rename g g--migratedaway;go;destroy 7;");
+    assert_string_equal(now.done, "suspend 7;go;rename g g--migratedaway;destroy 7;");
 }
 
 static void failed_after_go_brings_the_guest_back(void **state)
@@ -613,7 +617,7 @@ static void failed_after_go_brings_the_guest_back(void **state)
     (void)state;
     now.peer = peer_gives_back;
     assert_int_equal(move(MODE_LIVE), EXIT_FAILED);
-    assert_string_equal(now.done, "suspend 7 live;rename g g--migratedaway;go;recover 7 g;");
+    assert_string_equal(now.done, "suspend 7 live;go;recover 7 g;");
     assert_false(state_is_left());
 }
 
@@ -622,7 +626,7 @@ static void silence_after_go_leaves_the_guest_as_it_is(void **state)
     (void)state;
     now.peer = peer_goes_after_go;
     assert_int_equal(move(MODE_LIVE), EXIT_DOUBT);
-    assert_string_equal(now.done, "suspend 7 live;rename g g--migratedaway;go;");
+    assert_string_equal(now.done, "suspend 7 live;go;rename g g--migratedaway;");
 
     char text[1024];
 
@@ -630,25 +634,13 @@ static void silence_after_go_leaves_the_guest_as_it_is(void **state)
     assert_non_null(strstr(text, "given"));
 }
 
-static void a_rename_that_fails_means_no_go(void **state)
+/* It runs there. Another tool may hold the domain's lock for as long as it likes. */
+static void a_rename_that_fails_stops_nothing(void **state)
 {
     (void)state;
     now.bad_away = true;
-    assert_int_equal(move(MODE_LIVE), EXIT_FAILED);
-    assert_string_equal(now.done, "suspend 7 live;recover 7 g;");
-    assert_true(now.told_abort);
-    assert_false(state_is_left());
-}
-
-/* Another tool may hold the domain's lock for as long as it likes; the guest stands still. */
-static void a_rename_that_hangs_means_no_go(void **state)
-{
-    (void)state;
-    now.stuck = true;
-    now.start_ns = 300 * NS_PER_MS;
-    assert_int_equal(move(MODE_LIVE), EXIT_FAILED);
-    assert_string_equal(now.done, "suspend 7 live;recover 7 g;");
-    assert_true(now.told_abort);
+    assert_int_equal(move(MODE_LIVE), EXIT_DONE);
+    assert_string_equal(now.done, "suspend 7 live;go;destroy 7;");
     assert_false(state_is_left());
 }
 
@@ -803,7 +795,7 @@ static void the_guests_cap_is_put_back_when_it_suspends(void **state)
     now.first_cap = 3;
     assert_int_equal(move(MODE_LIVE), EXIT_DONE);
     assert_string_equal(
-        now.done, "suspend 7 live;cap 3;cap 1;cap 150;rename g g--migratedaway;go;destroy 7;");
+        now.done, "suspend 7 live;cap 3;cap 1;cap 150;go;rename g g--migratedaway;destroy 7;");
     assert_non_null(strstr(now.state_at_cap, "\"cap\": 150"));
     assert_non_null(strstr(now.state_at_go, "\"cap\": -1"));
 }
@@ -857,8 +849,7 @@ int main(void)
         cmocka_unit_test_setup(offline_goes_the_same_way, set_up),
         cmocka_unit_test_setup(failed_after_go_brings_the_guest_back, set_up),
         cmocka_unit_test_setup(silence_after_go_leaves_the_guest_as_it_is, set_up),
-        cmocka_unit_test_setup(a_rename_that_fails_means_no_go, set_up),
-        cmocka_unit_test_setup(a_rename_that_hangs_means_no_go, set_up),
+        cmocka_unit_test_setup(a_rename_that_fails_stops_nothing, set_up),
         cmocka_unit_test_setup(a_dead_helper_means_recovery, set_up),
         cmocka_unit_test_setup(a_helper_that_died_while_logging_leaves_log_dirty_to_us, set_up),
         cmocka_unit_test_setup(a_signal_brings_the_guest_back, set_up),

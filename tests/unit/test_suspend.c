@@ -27,7 +27,8 @@ static struct {
     unsigned acks_after; /* it acknowledges in the middle of so many-th a transaction; 0: never */
     unsigned conflicts;  /* so many transactions fail for somebody else's reason */
     unsigned transactions;
-    bool suspends; /* once it has acknowledged */
+    const char *feature; /* control/feature-suspend */
+    bool suspends;       /* once it has acknowledged */
     bool answers_at_once;
     bool down, gone;
     unsigned looks, down_after; /* looks until it is down, without more ado; 0: never */
@@ -83,9 +84,15 @@ bool xs_transaction_end(struct xs_handle *h, xs_transaction_t t, bool abort)
 
 void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigned int *len)
 {
-    char *value = strdup(now.node);
+    char *value;
 
     (void)h;
+    if (!t) {
+        assert_string_equal(path, "/local/domain/7/control/feature-suspend");
+        *len = (unsigned)strlen(now.feature);
+        return strdup(now.feature);
+    }
+    value = strdup(now.node);
     assert_int_equal(t, 5);
     assert_string_equal(path, NODE);
     now.seen = now.writes;
@@ -143,6 +150,7 @@ static int set_up(void **state)
 {
     (void)state;
     memset(&now, 0, sizeof(now));
+    now.feature = "1";
     return fake_xenstore_begin();
 }
 
@@ -154,17 +162,22 @@ static int tear_down(void **state)
 
 /* --- the tests --- */
 
-static int ask(const struct cancel *cancel, bool *pending, struct err *e)
+static int ask_for(int64_t within_ns, const struct cancel *cancel, bool *pending, struct err *e)
 {
     struct suspend s;
     struct xen x = {0};
 
     assert_int_equal(suspend_open(&s, 7, e), 0);
 
-    const int rc = suspend_ask(&s, &x, cancel, deadline_in(SHORT_NS), pending, e);
+    const int rc = suspend_ask(&s, &x, cancel, deadline_in(within_ns), pending, e);
 
     suspend_close(&s);
     return rc;
+}
+
+static int ask(const struct cancel *cancel, bool *pending, struct err *e)
+{
+    return ask_for(SHORT_NS, cancel, pending, e);
 }
 
 static void a_guest_that_answers_is_seen_suspended(void **state)
@@ -255,6 +268,46 @@ static void a_transaction_that_fails_is_tried_again(void **state)
     assert_string_equal(now.node, "");
 }
 
+static void a_guest_that_cannot_is_not_asked(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    bool pending;
+
+    now.feature = "0";
+    assert_int_equal(ask(NULL, &pending, &e), -EOPNOTSUPP);
+    assert_int_equal(e.class, ERR_REFUSED);
+    assert_false(pending);
+    assert_int_equal(now.writes, 0);
+}
+
+static void one_that_says_nothing_has_less_time(void **state)
+{
+    (void)state;
+    const int64_t before_ns = now_ns();
+    struct err e = ERR_INIT;
+    bool pending;
+
+    now.feature = "";
+    assert_int_equal(ask_for(60 * NS_PER_S, NULL, &pending, &e), -ETIMEDOUT);
+    assert_in_range(now_ns() - before_ns, SUSPEND_UNKNOWN_NS, 5 * SUSPEND_UNKNOWN_NS);
+    assert_non_null(strstr(e.text, "feature-suspend is empty"));
+    assert_false(pending);
+    assert_string_equal(now.node, "");
+}
+
+static void one_that_says_nothing_may_do_it(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    bool pending;
+
+    now.feature = "";
+    now.answers_at_once = now.suspends = true;
+    assert_int_equal(ask(NULL, &pending, &e), 0);
+    assert_false(pending);
+}
+
 static void ending_a_request_that_nobody_heard_does_not_wait(void **state)
 {
     (void)state;
@@ -296,6 +349,9 @@ int main(void)
         TEST(an_acknowledged_request_is_pending),
         TEST(an_acknowledgement_during_the_transaction_counts),
         TEST(a_transaction_that_fails_is_tried_again),
+        TEST(a_guest_that_cannot_is_not_asked),
+        TEST(one_that_says_nothing_has_less_time),
+        TEST(one_that_says_nothing_may_do_it),
         TEST(ending_a_request_that_nobody_heard_does_not_wait),
         TEST(ending_an_acknowledged_request_waits_for_the_guest),
         TEST(a_guest_that_never_suspends_is_no_failure),

@@ -100,6 +100,7 @@ static int lay_out(struct build *b)
     k->mix = p->mix;
     k->suspend_mode = (uint8_t)p->suspend_mode;
     k->suspend_delay_ns = p->suspend_delay_ns;
+    k->feature_suspend = p->feature_suspend;
     k->disk_delay_ns = p->disk_delay_ns;
     k->pages_per_s = p->pages_per_s;
     k->remaps_per_s = d->hvm ? 0 : p->remaps_per_s;

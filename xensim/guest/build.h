@@ -28,6 +28,7 @@ struct guest_params {
     unsigned dma_per_s;      /* HVM: pages that the device model writes */
     enum suspend_mode suspend_mode;
     int64_t suspend_delay_ns;
+    char feature_suspend; /* as in the kernel */
     unsigned disks;
     int64_t disk_delay_ns; /* or GUEST_DISK_NEVER */
     uint64_t seed;

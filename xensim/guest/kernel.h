@@ -67,7 +67,9 @@ struct guest_kernel {
     uint64_t nr_pages;
     struct guest_range ranges[GUEST_MAX_RANGES];
     struct content_mix mix;
-    uint8_t suspend_mode, pad[4];
+    uint8_t suspend_mode;
+    char feature_suspend; /* what it writes to xenstore: '1', '0', or nothing */
+    uint8_t pad[3];
     int64_t pages_per_s;
     int64_t suspend_delay_ns;
     /* What backends take to answer a guest that suspends; 0: they have answered everything. */

@@ -476,6 +476,20 @@ struct shutdown_node guest_shutdown_node(struct domain *d)
     return node;
 }
 
+char guest_feature_suspend(struct domain *d)
+{
+    char feature = 0;
+
+    pthread_mutex_lock(&d->guest_lock);
+
+    const struct run *r = d->guest;
+
+    if (r)
+        feature = r->g.kernel->feature_suspend;
+    pthread_mutex_unlock(&d->guest_lock);
+    return feature;
+}
+
 int guest_write_shutdown_node(struct domain *d, bool suspend, const uint64_t *only_version)
 {
     bool is_written = true;

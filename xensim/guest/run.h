@@ -28,6 +28,8 @@ struct shutdown_node {
 };
 
 struct shutdown_node guest_shutdown_node(struct domain *d);
+/* What it wrote to control/feature-suspend: '1', '0'; 0: nothing. */
+char guest_feature_suspend(struct domain *d);
 
 /* Write "suspend" or "". -EAGAIN: it is no longer of that version (NULL: any). The guest writes ""
  * itself when it acknowledges, and then it will suspend, whatever the tools do. */

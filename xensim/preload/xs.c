@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Xenstore, as far as libxl's context, the save helper and the recovery need it under xensim: the
- * name of the pool of CPUs; each guest's control/shutdown, in or out of a transaction; the nodes of
- * disks (xensim/device.h); a watch on @releaseDomain; and the notices about domains, which succeed
- * if the domain exists. xensim's guests keep their names and configurations in the daemon instead.
+ * name of the pool of CPUs; each guest's control/shutdown, in or out of a transaction, and its
+ * control/feature-suspend; the nodes of disks (xensim/device.h); a watch on @releaseDomain; and the
+ * notices about domains, which succeed if the domain exists. xensim's guests keep their names and
+ * configurations in the daemon instead.
  */
 #include "xensim/client.h"
 #include "xensim/preload/host.h"
@@ -123,6 +124,29 @@ static bool is_shutdown_node(const char *path, unsigned *domid)
            !path[end];
 }
 
+static bool is_feature_node(const char *path, unsigned *domid)
+{
+    int end = 0;
+
+    return sscanf(path, "/local/domain/%u/control/feature-suspend%n", domid, &end) == 1 && end &&
+           !path[end];
+}
+
+static char *read_feature_node(unsigned domid)
+{
+    struct err e = ERR_INIT;
+    char id[16], *text = NULL;
+    const int sock = host_connect(&e);
+
+    snprintf(id, sizeof(id), "%u", domid);
+    if (sock >= 0) {
+        client_commandl(sock, &text, &e, "feature-suspend", id, NULL);
+        close(sock);
+    }
+    errno = ENOENT;
+    return text;
+}
+
 /* value and version: NULL to read it, or for any version. */
 static int ask_shutdown_node(unsigned domid, const char *value, const char *version, char **text)
 {
@@ -182,6 +206,8 @@ EXPORT void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, 
         value = strdup(pool_name);
     else if (is_shutdown_node(path, &domid))
         value = read_shutdown_node(t ? &h->t : NULL, domid);
+    else if (is_feature_node(path, &domid))
+        value = read_feature_node(domid);
     else
         value = ask_node("read", path);
     if (value)

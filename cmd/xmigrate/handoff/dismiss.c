@@ -36,8 +36,8 @@ static int dismiss_all(struct dismissal *d, struct err *e)
 {
     const int rc = journal_visit_orphans(d->log, dismiss, d, e);
 
-    if (rc || d->dismissed)
-        return rc;
+    if (rc < 0 || d->dismissed)
+        return rc < 0 ? rc : 0;
     if (d->open)
         return err_set(e, ERR_REFUSED, EBUSY,
             "a migration of \"%s\" is still open: xmigrate --recover and xmigrate --resolve settle "

@@ -36,7 +36,8 @@ int hvm_continue_device_model(
         return 0;
     }
     if (rc) {
-        log_warn(log, "\"%s\": %s", left->name, why.text);
+        log_warn(log, "\"%s\": %s: if its emulated devices stand still, try xmigrate --resume %s",
+            left->name, why.text, left->name);
         return 0;
     }
     rc = continue_living(&m, log, left->logging, was_paused, e);

@@ -10,6 +10,7 @@
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/handoff/filed.h"
 #include "cmd/xmigrate/handoff/hvm.h"
+#include "cmd/xmigrate/handoff/rename.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "engine/xen/rescue.h"
 #include "engine/xen/suspend.h"
@@ -156,8 +157,8 @@ static int wait_for_lock(struct domain_lock *lock, uint32_t domid, struct err *e
     }
 }
 
-/* -ESRCH without an error when there is none. The name tells the copy that libxl built for us from
- * the original, when a guest moves within one host. */
+/* -ESRCH without an error when there is none. Before GO the name tells our copy, whose number may
+ * not be on record yet, from the original, when a guest moves within one host. */
 static int find_copy(struct recovery *r, struct err *e)
 {
     const struct journal_record *s = &r->journal->now;
@@ -165,16 +166,19 @@ static int find_copy(struct recovery *r, struct err *e)
     struct err none = ERR_INIT;
     int rc;
 
-    if (journal_is_past(r->journal))
-        return -ESRCH;
-    if (s->state == HANDOFF_COMING || s->state == HANDOFF_READY) {
+    if (journal_is_past(r->journal)) {
+        rc = -ESRCH;
+    } else if (s->state == HANDOFF_COMING || s->state == HANDOFF_READY) {
         snprintf(name, sizeof(name), "%s%s", s->name, HANDOFF_INCOMING);
         rc = xl_by_name(r->xl, name, &r->copy, &none);
-        if (!rc && strcmp(r->copy.uuid, s->uuid))
-            return -ESRCH;
+        if (!rc && (strcmp(r->copy.uuid, s->uuid) ||
+                       (s->domid != JOURNAL_NO_DOMID && s->domid != r->copy.domid)))
+            rc = -ESRCH;
     } else {
         rc = xl_look_at(r->xl, s->domid, s->uuid, &r->copy, &none);
     }
+    if (rc)
+        r->copy = (struct xl_domain){0};
     return rc && rc != -ESRCH ? err_take(e, &none) : rc;
 }
 
@@ -250,6 +254,24 @@ static int pass_on(void *arg, struct err *e)
 
     (void)e;
     recover_pass_on(r->log, r->journal->now.uuid, r->journal->now.peer);
+    return 0;
+}
+
+static int call_away(void *arg, struct err *e)
+{
+    struct recovery *r = arg;
+
+    (void)e;
+    rename_away(r->xl, r->copy.domid, r->copy.name, r->journal->now.name);
+    return 0;
+}
+
+static int call_own(void *arg, struct err *e)
+{
+    struct recovery *r = arg;
+
+    (void)e;
+    rename_own(r->xl, r->copy.domid, r->copy.name, r->journal->now.name);
     return 0;
 }
 
@@ -392,6 +414,8 @@ static int take_step(struct recovery *r, enum handoff_event event, struct err *e
         [HANDOFF_INDEX(HANDOFF_TAKE_BACK)] = take_back,
         [HANDOFF_INDEX(HANDOFF_RESUME)] = resume_left,
         [HANDOFF_INDEX(HANDOFF_PASS_ON)] = pass_on,
+        [HANDOFF_INDEX(HANDOFF_RENAME_AWAY)] = call_away,
+        [HANDOFF_INDEX(HANDOFF_RENAME_OWN)] = call_own,
         [HANDOFF_INDEX(HANDOFF_SEND_HEARD)] = send_heard,
         [HANDOFF_INDEX(HANDOFF_UNBUILD)] = destroy_half_built,
         [HANDOFF_INDEX(HANDOFF_DESTROY)] = destroy_old,
@@ -486,9 +510,15 @@ int recover_answer(struct xl *xl, const struct log *log, struct journal *j, stru
     }
     if (!rc)
         rc = settle(&r, e);
-    if (!rc && j->now.state == HANDOFF_TAKEN)
-        rc = take_step(&r, HANDOFF_PEER_ASKS, e);
-    return rc;
+    return rc || j->now.state != HANDOFF_TAKEN ? rc : take_step(&r, HANDOFF_PEER_ASKS, e);
+}
+
+int recover_heard(struct xl *xl, const struct log *log, struct journal *j, struct err *e)
+{
+    struct recovery r = {.xl = xl, .log = log, .journal = j};
+    const int rc = find_copy(&r, e);
+
+    return rc && rc != -ESRCH ? rc : take_step(&r, HANDOFF_HEARD_CAME, e);
 }
 
 void recover_pass_on(const struct log *log, const char *uuid, const char *where)
@@ -541,10 +571,14 @@ static int recover_all(struct recovery *r, const char *dom, struct err *e)
 
     if (r->peer)
         *r = c.r;
-    if (!rc && dom && !c.count)
-        rc = err_set(e, ERR_REFUSED, ESRCH,
+    if (rc < 0)
+        return rc;
+    if (rc > 0 && !(dom && c.count))
+        r->exit_code = EXIT_DOUBT;
+    else if (dom && !c.count)
+        return err_set(e, ERR_REFUSED, ESRCH,
             "no migration of \"%s\" from this host is open: there is nothing to settle", dom);
-    return rc;
+    return 0;
 }
 
 static int recover_with(const struct recover_peer *peer, const char *dom, const struct log *log)

@@ -55,4 +55,7 @@ int recover_given(const struct recover_peer *peer, const char *dom, const struct
  * holds the answer, also on disk; its state is not HANDOFF_TAKEN then. */
 int recover_answer(struct xl *xl, const struct log *log, struct journal *j, struct err *e);
 
+/* It has heard the answer: the record goes, and a guest that runs here gets its name. */
+int recover_heard(struct xl *xl, const struct log *log, struct journal *j, struct err *e);
+
 #endif

@@ -131,11 +131,16 @@ static int refuse(void *arg, struct err *e)
     struct resumption *r = arg;
     char text[ADVICE_BYTES];
 
+    if (r->journal.lock_fd < 0)
+        return err_set(e, ERR_REFUSED, ENOENT,
+            "nothing here says why \"%s\" (domain %u) is suspended: it may have been given to "
+            "another host, and run there. Only if it never did: xmigrate --resume --force %u",
+            r->domain.name, r->domain.domid, r->domain.domid);
     handoff_advice(&r->journal.now, r->domain.domid, text);
     return err_set(e, ERR_REFUSED, EBUSY, "%s", text);
 }
 
-/* Its record, or what its name says: a guest that was given away may have lost its record. */
+/* A guest that was given away may have lost its record, and its name proves nothing. */
 static int read_record(struct resumption *r, struct err *e)
 {
     struct journal_record *now = &r->journal.now;
@@ -144,7 +149,7 @@ static int read_record(struct resumption *r, struct err *e)
     if (!rc || rc != -ENOENT)
         return rc;
     *now = (struct journal_record){.cap = JOURNAL_NO_CAP, .peer = "another host"};
-    now->state = strcmp(r->domain.name, r->name) ? HANDOFF_GIVEN : HANDOFF_LIVE;
+    now->state = r->domain.shut_down ? HANDOFF_GIVEN : HANDOFF_LIVE;
     snprintf(now->name, sizeof(now->name), "%s", r->name);
     return 0;
 }

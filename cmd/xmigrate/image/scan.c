@@ -453,7 +453,8 @@ static int read_all(struct reader *r, struct err *e)
 
 /* ---- for its owner ---- */
 
-int image_scan(int fd, const char *path, struct image *image, struct err *e)
+static int scan(int fd, const char *path, struct image *image,
+    int (*read)(struct reader *r, struct err *e), struct err *e)
 {
     struct reader r = {.fd = fd, .image = image};
     struct stat st;
@@ -463,7 +464,7 @@ int image_scan(int fd, const char *path, struct image *image, struct err *e)
         return err_sys(e, ERR_REFUSED, errno, "%s", path);
     image->file_bytes = (uint64_t)st.st_size;
 
-    const int rc = read_all(&r, e);
+    const int rc = read(&r, e);
 
     free(r.body);
     if (rc) {
@@ -471,6 +472,16 @@ int image_scan(int fd, const char *path, struct image *image, struct err *e)
         err_prepend(e, "%s: at byte %" PRIu64, path, r.item_at);
     }
     return rc;
+}
+
+int image_scan(int fd, const char *path, struct image *image, struct err *e)
+{
+    return scan(fd, path, image, read_all, e);
+}
+
+int image_read_front(int fd, const char *path, struct image *image, struct err *e)
+{
+    return scan(fd, path, image, read_front, e);
 }
 
 void image_clear(struct image *image)

@@ -41,6 +41,8 @@ struct image {
 /* fd: open for reading, a regular file; its position stays. path is for messages. On failure *image
  * holds what was found until then. image_clear() in any case. */
 int image_scan(int fd, const char *path, struct image *image, struct err *e);
+/* The same of no more than xl's front: note and configuration. */
+int image_read_front(int fd, const char *path, struct image *image, struct err *e);
 void image_clear(struct image *image);
 
 /* Open a file for that: ERR_REFUSED for what is not a regular file. */

@@ -6,8 +6,8 @@
 #include "base/packet.h"
 #include "cmd/signals.h"
 #include "cmd/xmigrate/session/crowd.h"
+#include "cmd/xmigrate/session/router_words.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -23,15 +23,6 @@
 #define SEND_LIMIT_NS (100 * NS_PER_MS)
 
 enum { MAX_CHILDREN = ROUTER_MAX_HALF_OPEN + ROUTER_MAX_MIGRATIONS };
-
-/* What a child says: one of these, then a struct caller or tokens. */
-enum word { ADMIT = 1, REGISTER = 2 };
-enum {
-    ADMIT_BYTES = 1 + sizeof(struct caller),
-    REGISTER_BYTES = 1 + ROUTER_MAX_TOKENS * PREAMBLE_TOKEN_BYTES,
-    MOST_SAID_BYTES = (int)ADMIT_BYTES > (int)REGISTER_BYTES ? (int)ADMIT_BYTES
-                                                             : (int)REGISTER_BYTES,
-};
 
 struct child {
     int sock;
@@ -62,21 +53,18 @@ static int tell(int sock, const void *said, size_t len_bytes, int fd, struct err
 
 int router_admit(int sock, const struct caller *a, int fd, struct err *e)
 {
-    uint8_t said[ADMIT_BYTES] = {ADMIT};
+    uint8_t said[ROUTER_MOST_SAID_BYTES];
 
-    memcpy(said + 1, a, sizeof(*a));
-    return tell(sock, said, sizeof(said), fd, e);
+    return tell(sock, said, router_say_admit(a, said), fd, e);
 }
 
 int router_register(int sock, unsigned count, const uint8_t *tokens, struct err *e)
 {
-    uint8_t said[MOST_SAID_BYTES] = {REGISTER};
-    const size_t len_bytes = count * PREAMBLE_TOKEN_BYTES;
+    uint8_t said[ROUTER_MOST_SAID_BYTES];
 
     if (count > ROUTER_MAX_TOKENS)
         return err_set(e, ERR_INTERNAL, EINVAL, "more tokens than lanes");
-    memcpy(said + 1, tokens, len_bytes);
-    return tell(sock, said, 1 + len_bytes, -1, e);
+    return tell(sock, said, router_say_register(count, tokens, said), -1, e);
 }
 
 int router_next(
@@ -229,24 +217,12 @@ static void look_after(struct router *r, const struct child *c)
 
 /* --- what children say --- */
 
-static bool is_text(const char *text, size_t size)
-{
-    size_t len = 0;
-
-    while (len < size && isprint((unsigned char)text[len]))
-        len++;
-    return len < size && !text[len];
-}
-
 /* A relay has let somebody in; its part here is over. */
 static void admit(struct router *r, const struct caller *a, int fd)
 {
     struct err e = ERR_INIT;
 
-    if (!is_text(a->from, sizeof(a->from)) || !is_text(a->peer.name, sizeof(a->peer.name)) ||
-        !is_text(a->peer.fingerprint, sizeof(a->peer.fingerprint)))
-        log_error(r->p->log, "a relay says what makes no sense: its connection is dropped");
-    else if (count_migrations(r) >= ROUTER_MAX_MIGRATIONS)
+    if (count_migrations(r) >= ROUTER_MAX_MIGRATIONS)
         log_error(r->p->log, "%s: too many migrations at once", a->from);
     else if (start_serving(r, fd, a, &e))
         log_error(r->p->log, "%s: %s", a->from, e.text);
@@ -256,24 +232,26 @@ static void admit(struct router *r, const struct caller *a, int fd)
 static bool heed(struct router *r, unsigned i, const uint8_t *said, size_t len_bytes, int fd)
 {
     struct child *c = &r->children[i];
-    struct caller a;
+    struct router_said words;
+    const enum router_word word = router_understand(said, len_bytes, &words);
 
-    if (said[0] == ADMIT && len_bytes == ADMIT_BYTES && is_half_open(c) && fd >= 0) {
-        memcpy(&a, said + 1, sizeof(a));
-        admit(r, &a, fd);
+    if (word == ROUTER_ADMIT && is_half_open(c) && fd >= 0) {
+        admit(r, &words.caller, fd);
         return false;
     }
-    if (said[0] != REGISTER || len_bytes > REGISTER_BYTES ||
-        (len_bytes - 1) % PREAMBLE_TOKEN_BYTES || is_half_open(c))
-        return false;
-    c->token_count = (unsigned)(len_bytes - 1) / PREAMBLE_TOKEN_BYTES;
-    memcpy(c->tokens, said + 1, len_bytes - 1);
-    return true;
+    if (word == ROUTER_REGISTER && !is_half_open(c)) {
+        c->token_count = words.token_count;
+        memcpy(c->tokens, words.tokens, sizeof(c->tokens));
+        return true;
+    }
+    log_error(
+        r->p->log, "process %d says what makes no sense: its connection is dropped", (int)c->pid);
+    return false;
 }
 
 static bool hear_child(struct router *r, unsigned i)
 {
-    uint8_t said[MOST_SAID_BYTES];
+    uint8_t said[ROUTER_MOST_SAID_BYTES];
     bool more = true;
     ssize_t n = 0;
     int fd;

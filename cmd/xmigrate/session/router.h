@@ -14,9 +14,8 @@
 #define CMD_XMIGRATE_SESSION_ROUTER_H
 
 #include "base/cancel.h"
-#include "base/limits.h"
 #include "base/log.h"
-#include "cmd/xmigrate/session/caller.h"
+#include "cmd/xmigrate/session/router_words.h"
 #include "transport/preamble.h"
 
 #include <stdint.h>
@@ -26,7 +25,6 @@ enum {
     ROUTER_MAX_HALF_OPEN = 64, /* processes whose peer is not known yet */
     ROUTER_MAX_HALF_OPEN_PER_ADDRESS = 16,
     ROUTER_MAX_MIGRATIONS = 64, /* the others */
-    ROUTER_MAX_TOKENS = MAX_LANES + 1,
 };
 
 struct router_params {

@@ -11,7 +11,8 @@ struct file_summary {
     bool checkpoint; /* it lived on */
     int64_t whole_ns;
     int64_t downtime_ns; /* asked to suspend until it ran again; of a save, until it was written */
-    int64_t resume_ns;   /* of that, after the engine was through */
+    int64_t hook_ns;     /* of that, what --while-suspended took */
+    int64_t resume_ns;   /* and all else after the engine was through */
     uint64_t file_bytes;
     struct total_report total;
 };

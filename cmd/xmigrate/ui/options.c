@@ -17,6 +17,7 @@ enum { DEFAULT_MAX_LANES = 8, DEFAULT_MAX_ROUNDS = 30 };
 #define DEFAULT_CONNECT_NS  (10 * NS_PER_S)
 #define DEFAULT_SILENT_NS   (30 * NS_PER_S)
 #define DEFAULT_SUSPEND_NS  (60 * NS_PER_S)
+#define DEFAULT_HOOK_NS     (10 * NS_PER_S)
 
 /* Below that a healthy peer or helper on a busy machine would count as dead. */
 #define LEAST_SILENT_NS (6 * NS_PER_S)
@@ -30,6 +31,7 @@ enum option_id {
     OPT_CHECKPOINT,
     OPT_SAVE,
     OPT_RESTORE,
+    OPT_INSPECT,
     OPT_LISTEN,
     OPT_IDENTITY,
     OPT_TRUST,
@@ -60,6 +62,10 @@ enum option_id {
     OPT_AS_ROOT,
     OPT_NO_ANNOUNCE,
     OPT_FORCE,
+    OPT_WHILE_SUSPENDED,
+    OPT_HOOK_TIMEOUT,
+    OPT_EVERY,
+    OPT_KEEP,
     OPT_NAME,
     OPT_DISK,
     OPT_DISKS_AS_THEY_ARE,
@@ -99,6 +105,7 @@ static const struct rule {
     [OPT_CHECKPOINT] = {"checkpoint", NULL, 0},
     [OPT_SAVE] = {"save", NULL, 0},
     [OPT_RESTORE] = {"restore", NULL, 0},
+    [OPT_INSPECT] = {"inspect", NULL, 0},
     [OPT_LISTEN] = {"listen", NULL, 0},
     [OPT_IDENTITY] = {"identity", NULL, 0},
     [OPT_TRUST] = {"trust", NULL, 0},
@@ -130,12 +137,16 @@ static const struct rule {
     [OPT_AS_ROOT] = {"as-root", NULL, IN(MODE_LISTEN)},
     [OPT_NO_ANNOUNCE] = {"no-announce", NULL, IN(MODE_LISTEN)},
     [OPT_FORCE] = {"force", NULL, IN(MODE_RESUME)},
+    [OPT_WHILE_SUSPENDED] = {"while-suspended", "a command for sh", IN(MODE_CHECKPOINT)},
+    [OPT_HOOK_TIMEOUT] = {"hook-timeout", "a time from 100ms to a day", IN(MODE_CHECKPOINT)},
+    [OPT_EVERY] = {"every", "a time from 1s to a day", IN(MODE_CHECKPOINT)},
+    [OPT_KEEP] = {"keep", "a whole number from 1 to 1000", IN(MODE_CHECKPOINT)},
     [OPT_NAME] = {"name", "a name for the domain", IN(MODE_RESTORE)},
     [OPT_DISK] = {"disk", "VDEV=TARGET, such as xvda=/dev/vg/copy", IN(MODE_RESTORE)},
     [OPT_DISKS_AS_THEY_ARE] = {"disks-as-they-are", NULL, IN(MODE_RESTORE)},
     [OPT_CLONE] = {"clone", NULL, IN(MODE_RESTORE)},
     [OPT_PAUSED] = {"paused", NULL, IN(MODE_RESTORE)},
-    [OPT_JSON] = {"json", NULL, IN_REACH | IN_ANY_FILE},
+    [OPT_JSON] = {"json", NULL, IN_REACH | IN_ANY_FILE | IN(MODE_INSPECT)},
     [OPT_QUIET] = {"quiet", NULL, IN_CHANGE},
     [OPT_VERBOSE] = {"verbose", NULL, IN_CHANGE},
 };
@@ -153,6 +164,7 @@ static const struct operands {
     [MODE_CHECKPOINT] = {2, 2, "--checkpoint wants FILE and DOM"},
     [MODE_SAVE] = {2, 2, "--save wants FILE and DOM"},
     [MODE_RESTORE] = {1, 1, "--restore wants one FILE"},
+    [MODE_INSPECT] = {1, 1, "--inspect wants one FILE"},
     [MODE_LISTEN] = {0, 1, "--listen takes at most one ADDR:PORT"},
     [MODE_IDENTITY] = {0, 0, "--identity takes no argument"},
     [MODE_TRUST] = {1, 3, "--trust wants a fingerprint, and perhaps a NAME and RIGHTS"},
@@ -307,6 +319,17 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
     case OPT_FORCE:
         o->force = true;
         return 0;
+    case OPT_WHILE_SUSPENDED:
+        if (!text[0])
+            return usage(e, "--%s: wanted is %s", r->name, r->argument);
+        o->while_suspended = text;
+        return 0;
+    case OPT_HOOK_TIMEOUT:
+        return take_limit(&o->hook_ns, text, LEAST_LIMIT_NS, r, e);
+    case OPT_EVERY:
+        return take_limit(&o->every_ns, text, NS_PER_S, r, e);
+    case OPT_KEEP:
+        return take_number(&o->keep, text, 1000, r, e);
     case OPT_NAME:
         return take_name(o, text, r, e);
     case OPT_DISK:
@@ -352,6 +375,7 @@ static int take_operands(struct options *o, char *const words[], unsigned count,
         o->domain = words[1];
         return 0;
     case MODE_RESTORE:
+    case MODE_INSPECT:
         o->file = words[0];
         return 0;
     case MODE_LISTEN:
@@ -416,6 +440,8 @@ static int check_together(const struct options *o, const bool given[static RULES
     for (unsigned i = OPT_LAST_MODE + 1; i < RULES; i++)
         if (given[i] && !(rules[i].modes & IN(o->mode)))
             return usage(e, "--%s does not go with --%s", rules[i].name, rules[o->mode - 1].name);
+    if (o->keep && !o->every_ns)
+        return usage(e, "--keep goes with --every");
     if (given[OPT_QUIET] && given[OPT_VERBOSE])
         return usage(e, "--%s and --%s contradict each other", "quiet", "verbose");
     return 0;
@@ -440,6 +466,7 @@ int options_parse(struct options *o, int argc, char *const argv[], unsigned core
         .connect_ns = DEFAULT_CONNECT_NS,
         .silent_ns = DEFAULT_SILENT_NS,
         .suspend_ns = DEFAULT_SUSPEND_NS,
+        .hook_ns = DEFAULT_HOOK_NS,
         .config_dir = CONFIG_DIR_DEFAULT,
         .log_level = LOG_INFO,
     };

@@ -23,6 +23,7 @@ enum mode {
     MODE_CHECKPOINT,
     MODE_SAVE,
     MODE_RESTORE,
+    MODE_INSPECT,
     MODE_LISTEN,
     MODE_IDENTITY,
     MODE_TRUST,
@@ -52,7 +53,12 @@ struct options {
     struct tcp_address address;
     const char *domain; /* those, MODE_CHECKPOINT, MODE_SAVE, MODE_RESUME, MODE_RESOLVE (NULL: all):
                          * name or number */
-    const char *file;   /* MODE_CHECKPOINT, MODE_SAVE, MODE_RESTORE */
+    const char *file;   /* those two, MODE_RESTORE, MODE_INSPECT */
+
+    const char *while_suspended; /* MODE_CHECKPOINT: a command; NULL: none */
+    int64_t hook_ns;             /* how long it may take */
+    int64_t every_ns;            /* MODE_CHECKPOINT: one in each such span; 0: one */
+    unsigned keep;               /* the newest of these; 0: all */
 
     /* MODE_RESTORE */
     const char *name;                      /* NULL: its own */

@@ -46,6 +46,7 @@ static struct {
     char call[16], word[64], what[32];
     long nth, last;
     const char *gate, *opens, *log, *state_dir;
+    int dir;                /* of gate and log, for a process that has given up the file system */
     _Atomic int64_t *count; /* of the calls; shared by all processes if FAULT_COUNT is given */
 } fault;
 
@@ -64,6 +65,29 @@ static bool is_in_command_line(const char *word)
     return n > 0 && memmem(text, (size_t)n, word, strlen(word));
 }
 
+static void open_dir(void)
+{
+    char dir[512];
+    const char *path = fault.gate ?: fault.log, *slash = path ? strrchr(path, '/') : NULL;
+
+    snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) : 0, path ?: "");
+    fault.dir = slash ? open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+}
+
+static const char *name_in_dir(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash ? slash + 1 : path;
+}
+
+static int open_any(const char *path, int flags)
+{
+    const int fd = open(path, flags, 0600);
+
+    return fd >= 0 ? fd : openat(fault.dir, name_in_dir(path), flags, 0600);
+}
+
 __attribute__((constructor)) static void read_environment(void)
 {
     const char *text = getenv("FAULT"), *in = getenv("FAULT_IN");
@@ -73,6 +97,7 @@ __attribute__((constructor)) static void read_environment(void)
     fault.gate = getenv("FAULT_GATE");
     fault.opens = getenv("FAULT_OPENS");
     fault.log = getenv("FAULT_LOG");
+    open_dir();
     fault.state_dir = getenv("XMIGRATE_STATE_DIR") ?: getenv("XMIGRATE_RUN_DIR") ?: "/none";
     fault.count = &own_count;
     fault.on = text && in &&
@@ -92,8 +117,7 @@ __attribute__((constructor)) static void read_environment(void)
 
 static void log_strike(const char *call)
 {
-    const int fd = fault.log ? open(fault.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)
-                             : -1;
+    const int fd = fault.log ? open_any(fault.log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC) : -1;
     struct timespec t;
 
     if (fd < 0)
@@ -123,7 +147,8 @@ static bool gate_is_open(void)
 {
     static atomic_bool open;
 
-    if (!open && (!fault.gate || !access(fault.gate, F_OK)))
+    if (!open && (!fault.gate || !access(fault.gate, F_OK) ||
+                     !faccessat(fault.dir, name_in_dir(fault.gate), F_OK, 0)))
         open = true;
     return open;
 }
@@ -182,7 +207,7 @@ static void open_gate(const struct iovec *iov, int count)
     if (!fault.opens || !fault.gate || !has_text(iov, count, fault.opens))
         return;
 
-    const int fd = open(fault.gate, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    const int fd = open_any(fault.gate, O_WRONLY | O_CREAT | O_CLOEXEC);
 
     if (fd >= 0)
         close(fd);

@@ -25,6 +25,16 @@ own_memory_under() { # HOST BYTES_PER_PAGE
         fail "our processes on $1 take $kib KiB, the limit is $limit_kib"
 }
 
+# The engine, which may stand beside the process that libxl started, has given up its privileges, and
+# asked for nothing that was refused.
+confined_on() { # HOST
+    must "$1" "for pid in \$(pidof xmigrate-save-helper); do
+            [ \"\$(awk '/^(CapEff|CapBnd|NoNewPrivs|Seccomp):/ { printf \"%s \", \$2 }' /proc/\$pid/status)\" = \
+                '0000000000000000 0000000000000000 1 2 ' ] && [ ! -e /proc/\$pid/root/etc ] && found=\$pid
+        done
+        [ -n \"\$found\" ] && ! dmesg | grep 'type=1326.*save-h'"
+}
+
 scenario_pvh_live() {
     create A g pvh memory=256 load="mem=12 still=12 rate=300 fpu=1"
     listen A
@@ -33,6 +43,8 @@ scenario_pvh_live() {
     moving A g "--bandwidth 64M"
     own_memory_under A 1
     own_memory_under B 10
+    confined_on A
+    confined_on B
     ended 0
     arrived B g
     moves B g

@@ -24,14 +24,23 @@ scenario_hvm_live() {
 # Linux with PV drivers, which suspends when it is asked to: its disks, one of them emulated, and its
 # vif go on.
 scenario_hvm_linux_live() {
+    local from to log=$LAB_DIR/log/hvm_linux_move
     create_hvm_linux A g
-    listen A
-    listen B
-    for host in A B; do
-        disk_works $host
-        vif_works $host
-        moves $host g
-        must "$(other_host $host)" "qmp g query-status | grep '\"status\": \"running\"'"
+    for from in A B; do
+        must $from "hostclock /host/clock"
+        listen $from
+    done
+    for from in A B; do
+        to=$(other_host $from)
+        disk_works $from
+        vif_works $from
+        pulse $from g
+        move $from g --live "--start-timeout 2m" >"$log" || exit 1
+        cat "$log"
+        arrived $to g
+        must $to "qmp g query-status | grep '\"status\": \"running\"'"
+        echo "report: $(grep -E '^ +downtime ' "$log" | xargs); by the guest's clock" \
+            "$(longest_gap $to g "$pulse_tick") ms"
     done
     disk_works A
     vif_works A

@@ -30,7 +30,7 @@ scenario_sender_dies() {
     dies A KILL "$helpers" 3
     dies A TERM "$supervisors" 3
     # The helper sees it and cleans up alone.
-    dies A KILL "$supervisors" 137 "turns=0; while pidof xmigrate-save-helper >/dev/null; do
+    dies A KILL "$supervisors" 137 "turns=0; while pidof xmigrate-save-helper xmigrate >/dev/null; do
         turns=\$((turns + 1)); [ \$turns -lt 100 ] || exit 1; usleep 100000; done"
     dies A TERM "$supervisors $helpers" 3
     dies A KILL "$supervisors $helpers" 137 "xmigrate --recover"
