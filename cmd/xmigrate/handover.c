@@ -58,12 +58,9 @@ static int send_ready(void *arg, struct err *e)
         .domid = r->build.domid,
         .finish_ns = now_ns() - r->build.helper_done_ns,
     };
-    int rc = journal_id(r->mark.journal, e);
 
-    if (!rc)
-        rc = journal_boot(r->mark.boot, e);
-    if (rc)
-        return rc;
+    memcpy(r->mark.journal, r->accept.journal, sizeof(r->mark.journal));
+    memcpy(r->mark.boot, r->journal.boot, sizeof(r->mark.boot));
     r->mark.clock_ns = boottime_ns();
     ready.mark = r->mark;
     return message_send_ready(&r->in.control, &ready, e);

@@ -243,6 +243,7 @@ static int set_up(void **state)
             .offer = {.name = "g", .uuid = UUID}},
         .build = {.domid = 9},
         .admission = {.name = "g--incoming"},
+        .accept = {.journal = "0123456789abcdef0123456789abcdef"},
         .xl = {.log = &now.r.in.log},
         .state = HANDOFF_COMING,
         .journal = {.lock_fd = -1}};
