@@ -288,8 +288,8 @@ int receive_hand_over(struct receive *r, int64_t ready_took_ns)
     if (take_step(r, HANDOFF_GO_CAME, &e))
         return receive_give_up(r, &e);
     r->start_took_ns = now_ns() - go_ns;
-    log_info(&r->in.log, "runs here as domain %u, from %s", r->build.domid, r->in.who);
     take_step(r, HANDOFF_RUNS, &e);
+    log_info(&r->in.log, "runs here as domain %u, from %s", r->build.domid, r->in.who);
     r->why = &e;
     conclude(r);
     e = (struct err)ERR_INIT;
