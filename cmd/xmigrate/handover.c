@@ -60,12 +60,9 @@ static int send_ready(void *arg, struct err *e)
         .domid = r->build.domid,
         .finish_ns = now_ns() - r->build.helper_done_ns,
     };
-    int rc = journal_id(r->mark.journal, e);
 
-    if (!rc)
-        rc = journal_boot(r->mark.boot, e);
-    if (rc)
-        return rc;
+    memcpy(r->mark.journal, r->accept.journal, sizeof(r->mark.journal));
+    memcpy(r->mark.boot, r->journal.boot, sizeof(r->mark.boot));
     r->mark.clock_ns = boottime_ns();
     ready.mark = r->mark;
     return message_send_ready(&r->in.control, &ready, e);
@@ -300,8 +297,8 @@ int receive_hand_over(struct receive *r, int64_t ready_took_ns)
     if (take_step(r, HANDOFF_GO_CAME, &e))
         return receive_give_up(r, &e);
     r->start_took_ns = now_ns() - go_ns;
-    log_info(&r->in.log, "runs here as domain %u, from %s", r->build.domid, r->in.who);
     take_step(r, HANDOFF_RUNS, &e);
+    log_info(&r->in.log, "runs here as domain %u, from %s", r->build.domid, r->in.who);
     r->why = &e;
     conclude(r);
     e = (struct err)ERR_INIT;
