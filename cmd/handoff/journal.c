@@ -478,12 +478,7 @@ static int visit_one(
     struct journal f = {.lock_fd = -1};
 
     snprintf(f.path, sizeof(f.path), "%s", path);
-
-    int rc = take_lock(path, &f.lock_fd, &e);
-
-    if (!rc)
-        rc = load(path, &f.now, &e);
-    if (!rc) {
+    if (!take_lock(path, &f.lock_fd, &e) && !load(path, &f.now, &e)) {
         visit(arg, &f);
         return 0;
     }
