@@ -214,13 +214,6 @@ bool journal_exists(enum handoff_role role, const char *uuid)
     return !access(path, F_OK);
 }
 
-/* Its processes died before any of them had touched the guest. */
-static bool is_harmless(const struct journal_record *s)
-{
-    return s->state == HANDOFF_LIVE && !s->logging && !s->suspending && s->cap == JOURNAL_NO_CAP &&
-           !s->file[0];
-}
-
 static void begin_handle(struct journal *f)
 {
     f->lock_fd = -1;
@@ -249,13 +242,6 @@ static int lock_record(
     return rc;
 }
 
-/* Settled here; it only waits for the source to hear of it. */
-static bool is_history(const struct journal_record *s)
-{
-    return s->state == HANDOFF_STARTED || s->state == HANDOFF_ENDED ||
-           s->state == HANDOFF_MOVED_ON || s->state == HANDOFF_GONE;
-}
-
 /* What an earlier migration left says no. */
 static int refuse_left(const struct journal *f, const struct journal_record *old, struct err *e)
 {
@@ -264,7 +250,7 @@ static int refuse_left(const struct journal *f, const struct journal_record *old
             "an earlier migration of \"%s\" ended in doubt (%s says %s): xmigrate --recover says "
             "what can be done",
             old->name, f->path, handoff_state_name(old->state));
-    if (!is_harmless(old) && !is_history(old))
+    if (!journal_is_harmless(old) && !journal_is_history(old))
         return err_set(e, ERR_REFUSED, EBUSY,
             "an earlier migration of \"%s\" left something behind: run xmigrate --recover first",
             old->name);
@@ -277,7 +263,7 @@ static int set_aside(const struct journal *f, const struct journal_record *old, 
 {
     char past[JOURNAL_PATH_BYTES];
 
-    if (!is_history(old) || !old->session[0] ||
+    if (!journal_is_history(old) || !old->session[0] ||
         (old->peer_key[0] && !strcmp(old->peer_key, f->now.peer_key)))
         return 0;
     snprintf(past, sizeof(past), "%.*s/past-%s.json", (int)(strrchr(f->path, '/') - f->path),
@@ -408,7 +394,7 @@ bool journal_left_by(pid_t supervisor)
 
         left = is_state_name(entry->d_name) && !strncmp(entry->d_name, "in-", 3) &&
                snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path) &&
-               !load(path, &s, &ignored) && s.supervisor == supervisor && !is_history(&s);
+               !load(path, &s, &ignored) && s.supervisor == supervisor && !journal_is_history(&s);
     }
     if (d)
         closedir(d);
