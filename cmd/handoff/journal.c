@@ -147,10 +147,20 @@ static int write_record(const struct journal_record *s, const char *spare, bool 
     return rc ? err_sys(e, ERR_LOCAL, -rc, "cannot write %s", spare) : 0;
 }
 
+static int stamp_boot(struct journal *f, struct err *e)
+{
+    const int rc = *f->boot ? 0 : journal_boot(f->boot, e);
+
+    if (rc)
+        f->boot[0] = '\0';
+    memcpy(f->now.boot, f->boot, sizeof(f->now.boot));
+    return rc;
+}
+
 static int replace_record(struct journal *f, bool sync, struct err *e)
 {
     char spare[JOURNAL_PATH_BYTES];
-    int rc = journal_boot(f->now.boot, e);
+    int rc = stamp_boot(f, e);
 
     sibling(f->path, "new", spare);
     /* It was copied byte by byte: if the same was said in other bytes, it is only written again. */
@@ -173,7 +183,7 @@ int journal_prepare(struct journal *f, enum handoff_state state, struct err *e)
 {
     const int64_t begun_ns = now_ns();
     char spare[JOURNAL_PATH_BYTES];
-    int rc = journal_boot(f->now.boot, e);
+    int rc = stamp_boot(f, e);
 
     memcpy(&f->next, &f->now, sizeof(f->next));
     f->next.state = state;
@@ -300,6 +310,7 @@ static bool is_harmless(const struct journal_record *s)
 static void begin_handle(struct journal *f)
 {
     f->lock_fd = -1;
+    f->boot[0] = '\0';
     f->prepared = false;
     f->slowest_save_ns = 0;
 }

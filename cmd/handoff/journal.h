@@ -35,9 +35,10 @@ struct journal {
     struct journal_record now; /* change it, then journal_save() */
     char path[JOURNAL_PATH_BYTES];
     int lock_fd;
-    int64_t slowest_save_ns;    /* how long the disk took at most */
-    struct journal_record next; /* what journal_prepare() wrote, */
-    bool prepared;              /* if nothing else was written since */
+    char boot[JOURNAL_BOOT_BYTES]; /* this host's, once it was asked for */
+    int64_t slowest_save_ns;       /* how long the disk took at most */
+    struct journal_record next;    /* what journal_prepare() wrote, */
+    bool prepared;                 /* if nothing else was written since */
 };
 
 /* This host's boot id, and the journal's own, made when there is none. */

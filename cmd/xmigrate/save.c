@@ -5,7 +5,7 @@
 #include "base/io.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/filing.h"
-#include "cmd/xmigrate/handoff/recover.h"
+#include "cmd/xmigrate/handoff/bring_back.h"
 #include "cmd/xmigrate/hook.h"
 #include "cmd/xmigrate/handoff/rescuer.h"
 #include "cmd/xmigrate/image/new_file.h"
@@ -44,7 +44,7 @@ struct save {
     int64_t hook_ns; /* what --while-suspended took */
     int64_t resumed_ns;
     uint64_t file_bytes;
-    enum recover_found found; /* when it was brought back */
+    enum brought_back found; /* when it was brought back */
 };
 
 /* --- before anything is changed --- */
@@ -205,8 +205,8 @@ static void tell_done(struct save *s)
 /* By what Xen says, and with a monitor; also after --checkpoint went well. */
 static int bring_back(struct save *s, struct err *e)
 {
-    s->found = RECOVER_RUNNING;
-    return recover_guest(&s->a.xl, &s->a.journal.now, &s->a.lock, &s->found, e);
+    s->found = BACK_RUNNING;
+    return bring_back_guest(&s->a.xl, &s->a.journal.now, &s->a.lock, &s->found, e);
 }
 
 static int conclude_refused(struct save *s, struct err *why)
@@ -243,7 +243,7 @@ static int conclude_failed(struct save *s, struct err *why)
         return tell_failure(s, why, EXIT_DOUBT, "unknown");
     }
     journal_remove(&s->a.journal);
-    if (s->found == RECOVER_GONE && !untouched)
+    if (s->found == BACK_GONE && !untouched)
         return tell_failure(s, why, EXIT_FAILED, "gone");
     return tell_failure(s, why, untouched ? EXIT_REFUSED : EXIT_FAILED, "here");
 }
@@ -350,7 +350,7 @@ static int conclude_checkpoint(struct save *s)
     if (run_hook(s, &e) || bring_back(s, &e))
         return conclude_failed(s, &e);
     s->resumed_ns = now_ns();
-    if (s->found != RECOVER_RESUMED)
+    if (s->found != BACK_RESUMED)
         err_set(&e, ERR_GUEST, ESRCH, "\"%s\" was not suspended any more when it was to run on",
             s->a.domain.name);
     if (err_is_set(&e) || make_durable(s, &e) || new_file_publish(&s->file, &e))
