@@ -15,6 +15,8 @@
 
 /* A disk that takes so long is what made it late. */
 #define SLOW_SAVE_NS NS_PER_S
+/* The guest stands still, and the source takes it back when this takes longer. */
+#define UNPAUSE_NS (4 * NS_PER_S)
 
 /* --- what the machine may ask for --- */
 
@@ -112,10 +114,17 @@ static bool hold_guest(struct receive *r)
     return !rc && has_run;
 }
 
+/* libxl wakes a device model, too, which may be slow. */
+static int64_t unpause_limit_ns(const struct receive *r)
+{
+    return deadline_in(
+        r->admission.config.c_info.type == LIBXL_DOMAIN_TYPE_HVM ? XL_SHORT_NS : UNPAUSE_NS);
+}
+
 static int unpause(void *arg, struct err *e)
 {
     struct receive *r = arg;
-    const int rc = xl_unpause(&r->xl, r->build.domid, deadline_in(XL_SHORT_NS), e);
+    const int rc = xl_unpause(&r->xl, r->build.domid, unpause_limit_ns(r), e);
 
     if (rc && hold_guest(r)) {
         *e = (struct err)ERR_INIT;

@@ -18,6 +18,8 @@ for type in pvh pv pv32 hvm; do
     filed --checkpoint files/g.1 g
     grep -q 'g is in .*files/g.1, and runs on' said || fail "it said: $(cat said)"
     [ "$("$X" id a g)" = "$domid" ] || fail "another domain has its name"
+    [ $type != hvm ] || "$X" dm a g | grep -qx 'running, log-dirty off' ||
+        fail "its device model: $("$X" dm a g)"
     lives g
     has_monitor g || fail "$type: nobody monitors it"
     [ "$(stat -c %a files/g.1)" = 600 ] || fail "it has the mode $(stat -c %a files/g.1)"
@@ -37,6 +39,14 @@ for type in pvh pv pv32 hvm; do
     must "$X" unpause a h
     lives h
     must "$X" destroy a h
+    nothing_left g.1
+
+    # A kernel that cannot run on is built again from the file.
+    filed --checkpoint files/g.1 g --resume-as revive
+    [ "$("$X" id a g)" != "$domid" ] || fail "it is the same domain"
+    lives g
+    has_monitor g || fail "$type: nobody monitors it"
+    must "$B/xmigrate" --inspect files/g.1 | grep -q ': checkpoint,' || fail "it is no checkpoint"
     nothing_left g.1
 
     filed --save files/g.2 g

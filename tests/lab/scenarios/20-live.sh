@@ -15,6 +15,11 @@ there_and_back() { # MODE TURNS
     done
 }
 
+# built_early HOST: a guest that arrived there was built, but for memory and vCPUs, while it still ran.
+built_early() {
+    must "$1" "grep 'ready for g, which still runs' /tmp/listen.err || { cat /tmp/listen.err; exit 1; }"
+}
+
 # What our processes together take for themselves: 64 MiB and one byte a guest page at the source,
 # 64 MiB and ten bytes a guest page at the destination.
 own_memory_under() { # HOST BYTES_PER_PAGE
@@ -216,6 +221,8 @@ scenario_pv_live() {
     pulse A g
     if on A "xl info" | grep -q '^virt_caps.* shadow'; then
         there_and_back --live 1
+        built_early A
+        built_early B
     else
         refused 2 'shadow.*--offline' A "xmigrate --live hostB g -q"
         lived_on A g
