@@ -3,7 +3,9 @@
 
 SCENARIOS+=(pvh_live pvh_one_lane_and_offline pvh_live_two_vcpus_and_same_host pvh_live_devices
             pvh_late_write pv_offline pv_live)
-LONG+=(pv_offline_five_times pvh_live_five_times pvh_disk_count_six_times pvh_throttled)
+LONG+=(pv_offline_five_times pvh_live_five_times pvh_disk_count_six_times
+       pvh_disk_count_hundred_times pvh_throttled)
+LIMITS[pvh_disk_count_hundred_times]=5400
 
 there_and_back() { # MODE TURNS
     local turn
@@ -152,6 +154,23 @@ scenario_pvh_disk_count_six_times() {
         disk_works B
         moves B g
     done
+}
+
+# The same within one host, with a disk that is attached early: both backends have it open while the
+# guest still counts.
+scenario_pvh_disk_count_hundred_times() {
+    local turn
+    create A g pvh memory=128 devices=phy load="mem=2 still=2 rate=100 count=1"
+    listen A
+    for ((turn = 1; turn <= ${MOVES:-100}; turn++)); do
+        line=$(tick A g) || fail "$line"
+        must A "xmigrate --live localhost g --lanes 1 $soon -q" 300
+        line=$(tick A g "$(field "$line" tick)") || fail "$line"
+        sound "$line" "g after move $turn"
+        [ $((turn % 20)) != 0 ] || disk_works A
+    done
+    echo "report: $((turn - 1)) moves, $(field "$line" disk) counts read back, none of them wrong"
+    only_on A g
 }
 
 cap_is() { # HOST PERCENT
