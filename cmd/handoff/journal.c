@@ -147,21 +147,12 @@ static int write_record(const struct journal_record *s, const char *spare, bool 
     return rc ? err_sys(e, ERR_LOCAL, -rc, "cannot write %s", spare) : 0;
 }
 
-static int stamp_boot(struct journal *f, struct err *e)
-{
-    const int rc = *f->boot ? 0 : journal_boot(f->boot, e);
-
-    if (rc)
-        f->boot[0] = '\0';
-    memcpy(f->now.boot, f->boot, sizeof(f->now.boot));
-    return rc;
-}
-
 static int replace_record(struct journal *f, bool sync, struct err *e)
 {
     char spare[JOURNAL_PATH_BYTES];
-    int rc = stamp_boot(f, e);
+    int rc = *f->boot ? 0 : journal_boot(f->boot, e);
 
+    memcpy(f->now.boot, f->boot, sizeof(f->now.boot));
     sibling(f->path, "new", spare);
     /* It was copied byte by byte: if the same was said in other bytes, it is only written again. */
     if (!rc && !(f->prepared && !memcmp(&f->next, &f->now, sizeof(f->now))))
@@ -183,8 +174,9 @@ int journal_prepare(struct journal *f, enum handoff_state state, struct err *e)
 {
     const int64_t begun_ns = now_ns();
     char spare[JOURNAL_PATH_BYTES];
-    int rc = stamp_boot(f, e);
+    int rc = *f->boot ? 0 : journal_boot(f->boot, e);
 
+    memcpy(f->now.boot, f->boot, sizeof(f->now.boot));
     memcpy(&f->next, &f->now, sizeof(f->next));
     f->next.state = state;
     sibling(f->path, "new", spare);
@@ -221,10 +213,8 @@ int journal_boot(char boot[static JOURNAL_BOOT_BYTES], struct err *e)
 
     if (fd >= 0)
         close(fd);
-    if (n != JOURNAL_BOOT_BYTES - 1)
-        return err_sys(e, ERR_LOCAL, n < 0 ? code : EPROTO, "cannot read %s", path);
-    boot[n] = '\0';
-    return 0;
+    boot[n == JOURNAL_BOOT_BYTES - 1 ? n : 0] = '\0';
+    return *boot ? 0 : err_sys(e, ERR_LOCAL, n < 0 ? code : EPROTO, "cannot read %s", path);
 }
 
 /* -ENOENT without an error when there is none. */
