@@ -3,7 +3,7 @@
 # Guests that remap, fork and balloon are checkpointed again and again, FILE_CHECKPOINTS times each (5);
 # every file is restored, beside the guest, and verified. Without shadow paging a PV guest is only
 # saved, suspended first.
-# deadline: 500
+# deadline: 900
 . "$E2E/lib.sh"
 . "$E2E/move.sh"
 . "$E2E/file.sh"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # A guest of each type is written to a file and lives on, is built again from that, is saved and
 # restored; and stock xl reads what we wrote, and we read what it wrote.
-# deadline: 400
+# deadline: 900
 . "$E2E/lib.sh"
 . "$E2E/move.sh"
 . "$E2E/file.sh"
@@ -13,7 +13,7 @@ mkdir files
 for type in pvh pv pv32 hvm; do
     options=()
     case $type in pv*) options=(--remap 300 --fork 20) ;; esac
-    guest a g --type $type --memory 64M ${options[@]+"${options[@]}"}
+    guest a g --type $type --memory 32M ${options[@]+"${options[@]}"}
     domid=$("$X" id a g)
     filed --checkpoint files/g.1 g
     grep -q 'g is in .*files/g.1, and runs on' said || fail "it said: $(cat said)"

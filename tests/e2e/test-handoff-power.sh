@@ -90,7 +90,7 @@ nowhere
 
 # There, when it ran and the source was not told.
 strikes --listen 'fsync:"started":stop'
-state_is b g running
+state_is b g--incoming running
 power_off b
 ended 4
 stands

@@ -5,9 +5,9 @@
 #
 # A fault stops the process that comes to a certain point; then the power goes.
 
-SCENARIOS+=(power_lost_there_at_go)
-LONG+=(power_lost_there_before_go power_lost_there_when_it_may_have_run power_lost_there_when_it_ran
-       power_lost_here_before_go power_lost_here_at_go power_lost_on_both wire_lost_at_go)
+LONG+=(power_lost_there_before_go power_lost_there_at_go power_lost_there_when_it_may_have_run
+       power_lost_there_when_it_ran power_lost_here_before_go power_lost_here_at_go power_lost_on_both
+       wire_lost_at_go)
 
 # nowhere: no guest on either host, in whatever state.
 nowhere() {
@@ -37,6 +37,12 @@ old_memory_waits() {
     must A 'xl list | grep "g--migratedaway .*-s--"'
     refused 2 'may run there' A "xmigrate --resume g--migratedaway"
     must A 'xl list | grep "g--migratedaway .*-s--"'
+}
+
+# named HOST: the guest has its name there, which it gets when the source has heard, or does not answer.
+named() {
+    must "$1" 'turns=0; until xl domid g 2>/dev/null; do
+        turns=$((turns + 1)); [ $turns -lt 100 ] || { xl list; exit 1; }; usleep 500000; done' 120
 }
 
 scenario_power_lost_there_before_go() {
@@ -98,7 +104,7 @@ scenario_power_lost_there_when_it_ran() {
     pulse A g
     moving A g
     struck B
-    lived_on B g
+    lived_on B g--incoming
     power_off B
     ended 4
     old_memory_waits
@@ -129,6 +135,7 @@ scenario_power_lost_here_at_go() {
     moving A g "" "$(faulty --live 'write:"go":stop')"
     struck A
     power_off A
+    named B
     lived_on B g
     back A
     must A "xmigrate --resolve"
@@ -160,6 +167,7 @@ scenario_wire_lost_at_go() {
     struck B
     must A "ip link set eth0 down"
     ended 4
+    named B
     lived_on B g
     old_memory_waits
     must A "ip link set eth0 up; xmigrate --resolve"
