@@ -254,6 +254,22 @@ static void write_pid(const struct daemon *d)
     }
 }
 
+/* A host that is started again has booted again. */
+static void write_boot_id(const struct daemon *d)
+{
+    char path[440], id[64] = "";
+    FILE *from = fopen("/proc/sys/kernel/random/uuid", "re"), *to;
+
+    snprintf(path, sizeof(path), "%s/boot_id", d->dir);
+    to = fopen(path, "we");
+    if (from && to && fgets(id, sizeof(id), from))
+        fputs(id, to);
+    if (from)
+        fclose(from);
+    if (to)
+        fclose(to);
+}
+
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st;
@@ -303,8 +319,10 @@ static int serve(struct daemon *d, const struct options *o, int ready_fd, struct
 {
     int rc = init_host(d, o, e);
 
-    if (!rc)
+    if (!rc) {
         write_pid(d);
+        write_boot_id(d);
+    }
     if (ready_fd >= 0) {
         if (write(ready_fd, e, sizeof(*e)) < 0 && !rc)
             rc = -errno;

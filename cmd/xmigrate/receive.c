@@ -200,10 +200,11 @@ static int serve(struct receive *r, int fd, const struct caller *caller, struct 
     return r->in.offer.measure ? answer_measurement(r, e) : receive_domain(r, e);
 }
 
+/* The source takes the end of its connection for a goodbye: the guest can be moved on then. */
 static void clean_up(struct receive *r)
 {
-    incoming_close(&r->in);
     build_clear(&r->build);
+    incoming_close(&r->in);
     journal_keep(&r->journal);
     xl_config_dispose(&r->admission.config);
     if (r->xl.ctx)

@@ -260,7 +260,9 @@ class Run:
         modes = [line.split()[7] for line in here.ask('list').splitlines()[1:]]
         if modes != ['off']:
             raise Failed(f'log-dirty is {modes}')
-        if self.plan.guest == 'hvm' and 'running, log-dirty off' not in here.ask('dm', 'g'):
+        # The guest runs first.
+        if self.plan.guest == 'hvm' and not self.wait_until(
+                5, lambda: 'running, log-dirty off' in here.ask('dm', 'g')):
             raise Failed(f'its device model: {here.ask("dm", "g")}')
         return here
 

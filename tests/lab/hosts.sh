@@ -9,6 +9,8 @@
 # LAB_DIR/image         the image            LAB_DIR/A/share  host A's own folder (/host)
 # LAB_DIR/A/{pid,console}  its QEMU          LAB_DIR/both     seen by both hosts (/both)
 # LAB_DIR/disk.img         /dev/vda of both
+# LAB_DIR/A.disk        host A's own: its journal, identity and trust outlive the power. Not in virtual
+#                       time, which a real disk would disturb.
 
 : "${BOOT_DEADLINE:=240}" # seconds; a quiet machine needs 10
 read -ra HOSTS <<<"${LAB_HOSTS:-A B}"
@@ -79,12 +81,15 @@ pair_runs() { # all of it; `pair_runs some`: any of it
 }
 host_runs() { local pid; pid=$(cat "$LAB_DIR/$1/pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null; }
 
-# start_host NAME MAC_END OWN_SOCKET OTHER_SOCKET: powers a host on.
+# start_host NAME MAC_END OWN_SOCKET OTHER_SOCKET: powers a host on, with the disk that it has.
 start_host() {
     local name=$1 mac=52:54:00:00:00:0$2 dir=$LAB_DIR/$1
     local xen="console=com1 com1=115200,8n1 dom0_mem=1024M,max:1024M spec-ctrl=eager-fpu bootscrub=0"
     local linux="console=hvc0 loglevel=4 rdinit=/init lab.host=$name"
-    rm -rf "$dir"
+    local disk=(-drive "if=none,id=state,format=raw,cache=none,file=$dir.disk"
+                -device "virtio-blk-pci,drive=state,serial=state")
+    [ -z "${LAB_ICOUNT:-}" ] || disk=()
+    rm -rf "$dir"/{share,bell.in,bell.out,console}
     mkdir -p "$dir"/share/{cmd,out,rc}
     mkfifo "$dir/bell.in" "$dir/bell.out"
     setsid qemu-system-x86_64 -name "lab-$name" -machine q35 "${accel[@]}" \
@@ -99,9 +104,34 @@ start_host() {
         -drive "file=$LAB_DIR/disk.img,if=virtio,format=raw,file.locking=off" \
         -nic none -device "e1000,netdev=n0,mac=$mac" \
         -netdev "dgram,id=n0,local.type=unix,local.path=$3,remote.type=unix,remote.path=$4" \
+        "${disk[@]}" \
         </dev/null >"$dir/qemu.log" 2>&1 &
     echo $! >"$dir/pid"
     disown $!
+}
+
+# A disk without anything on it: with it the host is a new one, which nobody trusts.
+new_disk() { # HOST
+    rm -f "$LAB_DIR/$1.disk" "$LAB_DIR/A/trust"
+    truncate -s 32M "$LAB_DIR/$1.disk" && mke2fs -q -F -t ext4 "$LAB_DIR/$1.disk"
+}
+
+# power_off HOST: at once; what was not synced is lost.
+power_off() {
+    local pid
+    pid=$(cat "$LAB_DIR/$1/pid") && kill -KILL "$pid" || return 1
+    while kill -0 "$pid" 2>/dev/null; do sleep 0.02; done
+    rm -f "$LAB_DIR/$1/pid"
+}
+
+power_on() { # HOST
+    local wire
+    wire=$(cat "$LAB_DIR/wire")
+    case $1 in
+    A) start_host A 1 "$wire/a" "$wire/b" ;;
+    B) start_host B 2 "$wire/b" "$wire/a" ;;
+    esac
+    wait_ready "$1"
 }
 
 wait_ready() {
@@ -126,6 +156,7 @@ boot_pair() {
     mkdir -p "$LAB_DIR/both"
     cp "$LAB_DIR"/image/{vmlinux,vmlinuz,guest.gz} "$LAB_DIR/both/" || return 1
     truncate -s 16M "$LAB_DIR/disk.img"
+    for name in "${HOSTS[@]}"; do new_disk "$name" || return 1; done
     wire=$(mktemp -d /tmp/lab-wire.XXXXXX) || return 1 # LAB_DIR may be too long for a socket's name
     echo "$wire" >"$LAB_DIR/wire"
     start_host A 1 "$wire/a" "$wire/b"

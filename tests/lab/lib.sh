@@ -243,7 +243,7 @@ settled() {
 # The only one, if there is one.
 other_host() { [ "$1" = A ] && echo "${HOSTS[-1]}" || echo A; }
 
-# trust_pair: the hosts know each other (and themselves) from now on, until the next boot.
+# trust_pair: the hosts know each other (and themselves) from now on, until they get new disks.
 trust_pair() {
     local host key keys= trusts=
     [ ! -e "$LAB_DIR/A/trust" ] || return 0
@@ -257,10 +257,11 @@ trust_pair() {
     printf '%s' "$keys" >"$LAB_DIR/A/trust"
 }
 
-# listen HOST [OPTIONS]: a listener there, ready when this returns; its pid is in /tmp/listen.pid.
+# listen HOST [OPTIONS [FAULT]]: a listener there, ready when this returns; its pid is in
+# /tmp/listen.pid. FAULT: see faulty.
 listen() {
     trust_pair
-    must "$1" "rm -f /tmp/listen.out; setsid xmigrate --listen ${2:-} \
+    must "$1" "rm -f /tmp/listen.out; ${3:-} setsid xmigrate --listen ${2:-} \
             >/tmp/listen.out 2>/tmp/listen.err </dev/null &
         echo \$! >/tmp/listen.pid
         await 20 /tmp/listen.out || { cat /tmp/listen.err; exit 1; }
@@ -291,11 +292,21 @@ moves() {
     arrived "$(other_host "$1")" "$2"
 }
 
-# moving FROM NAME [OPTIONS]: begins a slow live move and returns in the middle of round 1; $sender
-# is for collect.
+# faulty IN FAULT: what a command is begun with, so that FAULT strikes in the process with the word
+# IN (tests/e2e/preload/fault.c tells what there is).
+faulty() {
+    cp "$LAB_PROGRAMS/e2e/fault.so" "$LAB_DIR/both/" || fail "no fault.so"
+    echo "LD_PRELOAD=/both/fault.so FAULT_LOG=/tmp/struck FAULT_IN=$1 FAULT='$2'"
+}
+
+# struck HOST: the fault has.
+struck() { must "$1" "await 120 /tmp/struck && rm /tmp/struck" 180; }
+
+# moving FROM NAME [OPTIONS [FAULT]]: begins a slow live move and returns in the middle of round 1;
+# $sender is for collect.
 sender=
 moving() {
-    spawn "$1" "xmigrate --live host$(other_host "$1") $2 --lanes 4 --bandwidth 16M --max-rounds 3 \
+    spawn "$1" "${4:-} xmigrate --live host$(other_host "$1") $2 --lanes 4 --bandwidth 16M --max-rounds 3 \
         --max-downtime 4s --json ${3:-} >/tmp/send.json 2>/tmp/send.err
         code=\$?; cat /tmp/send.json /tmp/send.err; rm /tmp/send.json; exit \$code"
     sender=$spawned

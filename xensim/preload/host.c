@@ -3,7 +3,9 @@
 #include "xensim/client.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 int host_connect(struct err *e)
 {
@@ -12,4 +14,14 @@ int host_connect(struct err *e)
     if (!path)
         return err_set(e, ERR_LOCAL, ENODEV, "XENSIM_SOCKET is not set");
     return client_connect(path, host ? host : path, e);
+}
+
+const char *host_path(const char *path, char own[static HOST_PATH_BYTES])
+{
+    const char *socket = getenv("XENSIM_SOCKET"), *slash = socket ? strrchr(socket, '/') : NULL;
+
+    if (!path || !slash || strcmp(path, "/proc/sys/kernel/random/boot_id"))
+        return path;
+    snprintf(own, HOST_PATH_BYTES, "%.*s/boot_id", (int)(slash - socket), socket);
+    return own;
 }

@@ -8,4 +8,10 @@
 /* A connection for commands, or -errno. */
 int host_connect(struct err *e);
 
+enum { HOST_PATH_BYTES = 512 };
+
+/* The path, or where the host has a file of its own in its place: it boots when its daemon starts.
+ */
+const char *host_path(const char *path, char own[static HOST_PATH_BYTES]);
+
 #endif

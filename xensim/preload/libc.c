@@ -6,6 +6,7 @@
  */
 #include "xensim/preload/arena.h"
 #include "xensim/preload/descriptor.h"
+#include "xensim/preload/host.h"
 #include "xensim/preload/interpose.h"
 #include "xensim/preload/mapping.h"
 #include "xensim/preload/monitor.h"
@@ -44,6 +45,7 @@ static mode_t mode_of(int flags, va_list args)
     {                                                                                              \
         va_list args;                                                                              \
         mode_t mode;                                                                               \
+        char own[HOST_PATH_BYTES];                                                                 \
                                                                                                    \
         init();                                                                                    \
         va_start(args, flags);                                                                     \
@@ -51,7 +53,7 @@ static mode_t mode_of(int flags, va_list args)
         va_end(args);                                                                              \
         if (device_named(path))                                                                    \
             return device_open(device_named(path), flags);                                         \
-        return real.open(path, flags, mode);                                                       \
+        return real.open(host_path(path, own), flags, mode);                                       \
     }
 DEFINE_OPEN(open)
 DEFINE_OPEN(open64)
@@ -62,6 +64,7 @@ DEFINE_OPEN(open64)
     {                                                                                              \
         va_list args;                                                                              \
         mode_t mode;                                                                               \
+        char own[HOST_PATH_BYTES];                                                                 \
                                                                                                    \
         init();                                                                                    \
         va_start(args, flags);                                                                     \
@@ -69,7 +72,7 @@ DEFINE_OPEN(open64)
         va_end(args);                                                                              \
         if (device_named(path))                                                                    \
             return device_open(device_named(path), flags);                                         \
-        return real.openat(dir, path, flags, mode);                                                \
+        return real.openat(dir, host_path(path, own), flags, mode);                                \
     }
 DEFINE_OPENAT(openat)
 DEFINE_OPENAT(openat64)
