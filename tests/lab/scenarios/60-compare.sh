@@ -3,7 +3,7 @@
 # LAB_HOSTS=A, from a host to itself. It reports, with the goals; it fails only when a move fails.
 # Times are those of an emulated machine: they compare, and say nothing else.
 
-LONG+=(compare_calm compare_devices compare_busy compare_hvm compare_hvm_linux)
+LONG+=(compare_calm compare_devices compare_busy compare_hvm)
 
 # Bytes that went onto the wire at a host so far, and CPU seconds of all dom0s.
 meter_bytes() {
