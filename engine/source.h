@@ -42,8 +42,7 @@ struct source_params {
     uint32_t domid;
     bool live;  /* false: suspend first, then send everything once */
     bool early; /* the receiver builds all but memory and vCPUs before the suspend, if it can */
-    /* After a handover the device model's log-dirty stays on: who takes the guest back knows of it.
-     */
+    /* After a handover a device model's log-dirty stays on: who takes the guest back knows that. */
     bool leaves_model_logging;
     bool verify; /* after the last round send everything again, to be compared, if the out can */
     struct out *out; /* from the caller, open; source_close() closes both */

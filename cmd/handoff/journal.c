@@ -3,6 +3,7 @@
 
 #include "base/deadline.h"
 #include "base/io.h"
+#include "cmd/handoff/journal_id.h"
 #include "cmd/lock_file.h"
 
 #include <dirent.h>
@@ -12,7 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -79,22 +79,6 @@ static int load(const char *path, struct journal_record *s, struct err *e)
     return rc;
 }
 
-static int sync_dir(const char *path, struct err *e)
-{
-    char dir[JOURNAL_PATH_BYTES];
-
-    snprintf(dir, sizeof(dir), "%.*s", (int)(strrchr(path, '/') - path), path);
-
-    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = 0;
-
-    if (fd < 0 || fsync(fd))
-        rc = err_sys(e, ERR_LOCAL, errno, "cannot sync %s", dir);
-    if (fd >= 0)
-        close(fd);
-    return rc;
-}
-
 /* The file for the next state: all its bytes are there before they are needed. */
 static int open_spare(const char *path, struct err *e)
 {
@@ -147,10 +131,20 @@ static int write_record(const struct journal_record *s, const char *spare, bool 
     return rc ? err_sys(e, ERR_LOCAL, -rc, "cannot write %s", spare) : 0;
 }
 
+static int stamp_boot(struct journal *f, struct err *e)
+{
+    const int rc = *f->boot ? 0 : journal_boot(f->boot, e);
+
+    if (rc)
+        f->boot[0] = '\0';
+    memcpy(f->now.boot, f->boot, sizeof(f->now.boot));
+    return rc;
+}
+
 static int replace_record(struct journal *f, bool sync, struct err *e)
 {
     char spare[JOURNAL_PATH_BYTES];
-    int rc = journal_boot(f->now.boot, e);
+    int rc = stamp_boot(f, e);
 
     sibling(f->path, "new", spare);
     /* It was copied byte by byte: if the same was said in other bytes, it is only written again. */
@@ -173,7 +167,7 @@ int journal_prepare(struct journal *f, enum handoff_state state, struct err *e)
 {
     const int64_t begun_ns = now_ns();
     char spare[JOURNAL_PATH_BYTES];
-    int rc = journal_boot(f->now.boot, e);
+    int rc = stamp_boot(f, e);
 
     memcpy(&f->next, &f->now, sizeof(f->next));
     f->next.state = state;
@@ -191,7 +185,7 @@ int journal_save(struct journal *f, struct err *e)
     int rc = replace_record(f, true, e);
 
     if (!rc)
-        rc = sync_dir(f->path, e);
+        rc = journal_sync_dir(f->path, e);
 
     note_save(f, begun_ns);
     return rc;
@@ -200,76 +194,6 @@ int journal_save(struct journal *f, struct err *e)
 int journal_note(struct journal *f, struct err *e)
 {
     return replace_record(f, false, e);
-}
-
-int journal_boot(char boot[static JOURNAL_BOOT_BYTES], struct err *e)
-{
-    static const char path[] = "/proc/sys/kernel/random/boot_id";
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    const ssize_t n = fd < 0 ? -1 : read(fd, boot, JOURNAL_BOOT_BYTES - 1);
-    const int code = errno;
-
-    if (fd >= 0)
-        close(fd);
-    if (n != JOURNAL_BOOT_BYTES - 1)
-        return err_sys(e, ERR_LOCAL, n < 0 ? code : EPROTO, "cannot read %s", path);
-    boot[n] = '\0';
-    return 0;
-}
-
-/* -ENOENT without an error when there is none. */
-static int read_id(const char *path, char id[static JOURNAL_ID_BYTES], struct err *e)
-{
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-    if (fd < 0)
-        return errno == ENOENT ? -ENOENT : err_sys(e, ERR_LOCAL, errno, "cannot read %s", path);
-
-    const ssize_t n = read(fd, id, JOURNAL_ID_BYTES - 1);
-
-    close(fd);
-    id[n > 0 ? n : 0] = '\0';
-    return journal_is_id(id) ? 0 : err_set(e, ERR_LOCAL, EBADMSG, "%s makes no sense", path);
-}
-
-/* Whole from the moment it has its name, and the same for all who come at once. */
-static int make_id(const char *path, struct err *e)
-{
-    char temp[JOURNAL_PATH_BYTES + 16], text[JOURNAL_ID_BYTES];
-    uint8_t bytes[(JOURNAL_ID_BYTES - 1) / 2];
-    int rc = 0;
-
-    if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-        return err_sys(e, ERR_LOCAL, errno, "no random numbers for the journal's id");
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        sprintf(text + 2 * i, "%02x", bytes[i]);
-    snprintf(temp, sizeof(temp), "%s.%d", path, (int)getpid());
-
-    const int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-    if (fd < 0)
-        return err_sys(e, ERR_LOCAL, errno, "cannot make %s", temp);
-    rc = io_write_full(fd, text, sizeof(text) - 1, NULL, DEADLINE_NEVER);
-    if (!rc && (fsync(fd) || (link(temp, path) && errno != EEXIST)))
-        rc = -errno;
-    close(fd);
-    unlink(temp);
-    return rc ? err_sys(e, ERR_LOCAL, -rc, "cannot make %s", path) : sync_dir(path, e);
-}
-
-int journal_id(char id[static JOURNAL_ID_BYTES], struct err *e)
-{
-    char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
-    int rc = open_state_dir(dir, e);
-
-    if (rc)
-        return rc;
-    snprintf(path, sizeof(path), "%s/id", dir);
-    rc = read_id(path, id, e);
-    if (rc != -ENOENT || err_is_set(e))
-        return rc;
-    rc = make_id(path, e);
-    return rc ? rc : read_id(path, id, e);
 }
 
 static void name_file(
@@ -290,16 +214,10 @@ bool journal_exists(enum handoff_role role, const char *uuid)
     return !access(path, F_OK);
 }
 
-/* Its processes died before any of them had touched the guest. */
-static bool is_harmless(const struct journal_record *s)
-{
-    return s->state == HANDOFF_LIVE && !s->logging && !s->suspending && s->cap == JOURNAL_NO_CAP &&
-           !s->file[0];
-}
-
 static void begin_handle(struct journal *f)
 {
     f->lock_fd = -1;
+    f->boot[0] = '\0';
     f->prepared = false;
     f->slowest_save_ns = 0;
 }
@@ -324,13 +242,6 @@ static int lock_record(
     return rc;
 }
 
-/* Settled here; it only waits for the source to hear of it. */
-static bool is_history(const struct journal_record *s)
-{
-    return s->state == HANDOFF_STARTED || s->state == HANDOFF_ENDED ||
-           s->state == HANDOFF_MOVED_ON || s->state == HANDOFF_GONE;
-}
-
 /* What an earlier migration left says no. */
 static int refuse_left(const struct journal *f, const struct journal_record *old, struct err *e)
 {
@@ -339,7 +250,7 @@ static int refuse_left(const struct journal *f, const struct journal_record *old
             "an earlier migration of \"%s\" ended in doubt (%s says %s): xmigrate --recover says "
             "what can be done",
             old->name, f->path, handoff_state_name(old->state));
-    if (!is_harmless(old) && !is_history(old))
+    if (!journal_is_harmless(old) && !journal_is_history(old))
         return err_set(e, ERR_REFUSED, EBUSY,
             "an earlier migration of \"%s\" left something behind: run xmigrate --recover first",
             old->name);
@@ -352,7 +263,7 @@ static int set_aside(const struct journal *f, const struct journal_record *old, 
 {
     char past[JOURNAL_PATH_BYTES];
 
-    if (!is_history(old) || !old->session[0] ||
+    if (!journal_is_history(old) || !old->session[0] ||
         (old->peer_key[0] && !strcmp(old->peer_key, f->now.peer_key)))
         return 0;
     snprintf(past, sizeof(past), "%.*s/past-%s.json", (int)(strrchr(f->path, '/') - f->path),
@@ -486,7 +397,7 @@ bool journal_left_by(pid_t supervisor)
 
         left = is_state_name(entry->d_name) && !strncmp(entry->d_name, "in-", 3) &&
                snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path) &&
-               !load(path, &s, &ignored) && s.supervisor == supervisor && !is_history(&s);
+               !load(path, &s, &ignored) && s.supervisor == supervisor && !journal_is_history(&s);
     }
     if (d)
         closedir(d);
@@ -556,12 +467,7 @@ static int visit_one(
     struct journal f = {.lock_fd = -1};
 
     snprintf(f.path, sizeof(f.path), "%s", path);
-
-    int rc = take_lock(path, &f.lock_fd, &e);
-
-    if (!rc)
-        rc = load(path, &f.now, &e);
-    if (!rc) {
+    if (!take_lock(path, &f.lock_fd, &e) && !load(path, &f.now, &e)) {
         visit(arg, &f);
         return 0;
     }

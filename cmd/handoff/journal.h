@@ -21,28 +21,22 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "cmd/handoff/record.h"
-#include "cmd/paths.h"
+#include "cmd/handoff/journal_id.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { JOURNAL_PATH_BYTES = PATHS_BYTES + 64 };
-
 struct journal {
     struct journal_record now; /* change it, then journal_save() */
     char path[JOURNAL_PATH_BYTES];
     int lock_fd;
-    int64_t slowest_save_ns;    /* how long the disk took at most */
-    struct journal_record next; /* what journal_prepare() wrote, */
-    bool prepared;              /* if nothing else was written since */
+    char boot[JOURNAL_BOOT_BYTES]; /* this host's, once it was asked for */
+    int64_t slowest_save_ns;       /* how long the disk took at most */
+    struct journal_record next;    /* what journal_prepare() wrote, */
+    bool prepared;                 /* if nothing else was written since */
 };
-
-/* This host's boot id, and the journal's own, made when there is none. */
-int journal_boot(char boot[static JOURNAL_BOOT_BYTES], struct err *e);
-int journal_id(char id[static JOURNAL_ID_BYTES], struct err *e);
 
 /* Take the lock and write the first state. ERR_REFUSED (-EBUSY) when a migration of that domain
  * in that role is under way; also when an old one left a record that still means something here. */

@@ -157,3 +157,15 @@ char *journal_text(const struct journal_record *s)
     json_decref(more);
     return text;
 }
+
+bool journal_is_harmless(const struct journal_record *s)
+{
+    return s->state == HANDOFF_LIVE && !s->logging && !s->suspending && s->cap == JOURNAL_NO_CAP &&
+           !s->file[0];
+}
+
+bool journal_is_history(const struct journal_record *s)
+{
+    return s->state == HANDOFF_STARTED || s->state == HANDOFF_ENDED ||
+           s->state == HANDOFF_MOVED_ON || s->state == HANDOFF_GONE;
+}

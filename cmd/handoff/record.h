@@ -61,6 +61,11 @@ bool journal_is_uuid(const char *text);
 
 /* Pure: text to state and back (malloc'ed). -EBADMSG for text that makes no sense. */
 int journal_parse(const char *text, size_t len_bytes, struct journal_record *s, struct err *e);
+/* Its processes died before any of them had touched the guest. */
+bool journal_is_harmless(const struct journal_record *s);
+/* Settled here; it only waits for the source to hear of it. */
+bool journal_is_history(const struct journal_record *s);
+
 /* Does a file of that name (without its directory) have to hold it? A copy beside it would be a
  * second record of one migration. */
 int journal_check_name(const struct journal_record *s, const char *file, struct err *e);

@@ -15,6 +15,8 @@
 
 /* A disk that takes so long is what made it late. */
 #define SLOW_SAVE_NS NS_PER_S
+/* The guest stands still, and the source takes it back when this takes longer. */
+#define UNPAUSE_NS (4 * NS_PER_S)
 
 /* --- what the machine may ask for --- */
 
@@ -58,12 +60,9 @@ static int send_ready(void *arg, struct err *e)
         .domid = r->build.domid,
         .finish_ns = now_ns() - r->build.helper_done_ns,
     };
-    int rc = journal_id(r->mark.journal, e);
 
-    if (!rc)
-        rc = journal_boot(r->mark.boot, e);
-    if (rc)
-        return rc;
+    memcpy(r->mark.journal, r->accept.journal, sizeof(r->mark.journal));
+    memcpy(r->mark.boot, r->journal.boot, sizeof(r->mark.boot));
     r->mark.clock_ns = boottime_ns();
     ready.mark = r->mark;
     return message_send_ready(&r->in.control, &ready, e);
@@ -115,10 +114,17 @@ static bool hold_guest(struct receive *r)
     return !rc && has_run;
 }
 
+/* libxl wakes a device model, too, which may be slow. */
+static int64_t unpause_limit_ns(const struct receive *r)
+{
+    return deadline_in(
+        r->admission.config.c_info.type == LIBXL_DOMAIN_TYPE_HVM ? XL_SHORT_NS : UNPAUSE_NS);
+}
+
 static int unpause(void *arg, struct err *e)
 {
     struct receive *r = arg;
-    const int rc = xl_unpause(&r->xl, r->build.domid, deadline_in(XL_SHORT_NS), e);
+    const int rc = xl_unpause(&r->xl, r->build.domid, unpause_limit_ns(r), e);
 
     if (rc && hold_guest(r)) {
         *e = (struct err)ERR_INIT;
@@ -291,8 +297,8 @@ int receive_hand_over(struct receive *r, int64_t ready_took_ns)
     if (take_step(r, HANDOFF_GO_CAME, &e))
         return receive_give_up(r, &e);
     r->start_took_ns = now_ns() - go_ns;
-    log_info(&r->in.log, "runs here as domain %u, from %s", r->build.domid, r->in.who);
     take_step(r, HANDOFF_RUNS, &e);
+    log_info(&r->in.log, "runs here as domain %u, from %s", r->build.domid, r->in.who);
     r->why = &e;
     conclude(r);
     e = (struct err)ERR_INIT;

@@ -6,6 +6,7 @@
 #include "cmd/xmigrate/announce.h"
 #include "cmd/xmigrate/estimate.h"
 #include "cmd/exit_codes.h"
+#include "cmd/xmigrate/check.h"
 #include "cmd/xmigrate/every.h"
 #include "cmd/xmigrate/ui/help.h"
 #include "cmd/xmigrate/inspect.h"
@@ -109,6 +110,8 @@ int main(int argc, char **argv)
             return save_main(&o);
         case MODE_RESTORE:
             return restore_main(&o);
+        case MODE_CHECK:
+            return check_main(&o);
         case MODE_INSPECT:
             return inspect_main(&o, &log);
         case MODE_LISTEN:

@@ -2,13 +2,11 @@
 #include "cmd/xmigrate/negotiate.h"
 
 #include "base/deadline.h"
-#include "cmd/device_model.h"
-#include "cmd/handoff/names.h"
 #include "cmd/xmigrate/expect.h"
 #include "cmd/signals.h"
+#include "cmd/xmigrate/suitable.h"
 #include "cmd/xmigrate/libxl/config.h"
 #include "crypto/peer.h"
-#include "engine/xen/suspend_ability.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -16,53 +14,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Names travel in JSON, which is UTF-8. */
-static bool is_utf8(const char *text)
-{
-    json_t *o = json_string(text);
-
-    json_decref(o);
-    return o;
-}
-
-static int check_running(const struct xl_domain *d, struct err *e)
-{
-    if (d->dying)
-        return err_set(e, ERR_REFUSED, EINVAL, "\"%s\" is being destroyed", d->name);
-    if (xl_is_suspended(d))
-        return err_set(e, ERR_REFUSED, EINVAL,
-            "\"%s\" (domain %u) is suspended: xmigrate --resume %u lets it run again", d->name,
-            d->domid, d->domid);
-    if (d->shut_down)
-        return err_set(e, ERR_REFUSED, EINVAL, "\"%s\" has shut down or crashed", d->name);
-    if (d->paused)
-        return err_set(e, ERR_REFUSED, EINVAL,
-            "\"%s\" is paused and could not answer a suspend request: xl unpause %u first", d->name,
-            d->domid);
-    if (!d->name[0])
-        return err_set(
-            e, ERR_REFUSED, EINVAL, "domain %u has no name: xl rename %u NAME", d->domid, d->domid);
-    if (strlen(d->name) + strlen(HANDOFF_AWAY) >= XL_NAME_BYTES)
-        return err_set(e, ERR_REFUSED, ENAMETOOLONG,
-            "the domain's name is too long to be moved: xl rename %u NAME", d->domid);
-    if (!is_utf8(d->name))
-        return err_set(e, ERR_REFUSED, EILSEQ,
-            "the name of domain %u is not UTF-8: xl rename %u NAME", d->domid, d->domid);
-    return 0;
-}
-
-/* Xen tracks a PV guest's writes only with the help of shadow page tables. */
 static int check_log_dirty(struct negotiation *a, struct err *e)
 {
-    struct xl_host host;
-    int rc;
+    int rc = 0;
 
     a->has_log_dirty = true;
-    if (a->options->mode == MODE_OFFLINE || a->domain.type != LIBXL_DOMAIN_TYPE_PV)
-        return 0;
-    rc = xl_host(&a->xl, &host, e);
-    a->has_log_dirty = !rc && host.shadow;
-    if (!rc && !host.shadow && !a->file)
+    if (a->options->mode != MODE_OFFLINE)
+        rc = suitable_log_dirty(&a->xl, &a->domain, &a->has_log_dirty, e);
+    if (!rc && !a->has_log_dirty && !a->file)
         return err_set(e, ERR_REFUSED, EOPNOTSUPP,
             "\"%s\" is a PV guest, and this Xen has no shadow paging to track its writes with: "
             "use --offline",
@@ -84,43 +43,13 @@ static int check_throttle(struct negotiation *a, struct err *e)
     return rc;
 }
 
-/* libxl could not stop a dead one, and a paused one was left so by a move that failed. */
-static int check_device_model(struct negotiation *a, struct err *e)
-{
-    const struct xl_domain *d = &a->domain;
-    struct device_model m;
-    bool paused = false;
-
-    if (d->type != LIBXL_DOMAIN_TYPE_HVM)
-        return 0;
-
-    int rc = device_model_open(&m, d->domid, e);
-
-    if (!rc)
-        rc = device_model_is_paused(&m, &paused, e);
-    device_model_close(&m);
-    if (rc == -ENOENT)
-        err_set(e, ERR_LOCAL, ENOENT, "\"%s\" is an HVM guest and libxl gave it no QMP socket",
-            d->name);
-    if (rc) {
-        e->class = ERR_REFUSED;
-        return rc;
-    }
-    if (paused)
-        return err_set(e, ERR_REFUSED, EINVAL,
-            "the device model (QEMU) of \"%s\" is paused: xmigrate --resume %u lets it run on",
-            d->name, d->domid);
-    snprintf(a->device_model, sizeof(a->device_model), "%u.%u", m.version.major, m.version.minor);
-    return 0;
-}
-
 static int find_domain(struct negotiation *a, struct err *e)
 {
     libxl_domain_config config;
     int rc = xl_find(&a->xl, a->options->domain, &a->domain, e);
 
     if (!rc)
-        rc = check_running(&a->domain, e);
+        rc = suitable_state(&a->domain, e);
     if (!rc)
         rc = xl_config_retrieve(&a->xl, a->domain.domid, &config, e);
     if (rc)
@@ -137,10 +66,9 @@ static int find_domain(struct negotiation *a, struct err *e)
     if (!rc)
         rc = check_log_dirty(a, e);
     if (!rc)
-        rc = check_device_model(a, e);
-    /* A device model's guest is libxl's to suspend, and need not cooperate. */
-    if (!rc && a->domain.type != LIBXL_DOMAIN_TYPE_HVM)
-        rc = suspend_ability_check(a->domain.domid, e);
+        rc = suitable_device_model(&a->domain, a->device_model, e);
+    if (!rc)
+        rc = suitable_suspend(&a->domain, e);
     return rc ? rc : check_throttle(a, e);
 }
 

@@ -15,6 +15,7 @@
 #include "cmd/xmigrate/session/messages.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/config.h"
+#include "cmd/xmigrate/suitable.h"
 #include "crypto/tls.h"
 
 struct negotiation {
@@ -30,8 +31,8 @@ struct negotiation {
     char *config;
     bool has_log_dirty; /* its writes can be tracked */
     bool early; /* libxl there may build around it while it runs here, as far as this host knows */
-    const char *why_late;  /* why not */
-    char device_model[16]; /* of an HVM guest: the version of its QEMU */
+    const char *why_late;                      /* why not */
+    char device_model[SUITABLE_VERSION_BYTES]; /* of an HVM guest: the version of its QEMU */
     struct xl_devices devices;
     struct domain_lock lock;
     struct journal journal;

@@ -5,12 +5,13 @@
 #include "base/io.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/filing.h"
-#include "cmd/xmigrate/handoff/recover.h"
+#include "cmd/xmigrate/handoff/bring_back.h"
 #include "cmd/xmigrate/hook.h"
 #include "cmd/xmigrate/handoff/rescuer.h"
 #include "cmd/xmigrate/image/new_file.h"
 #include "cmd/xmigrate/image/scan.h"
 #include "cmd/xmigrate/negotiate.h"
+#include "cmd/xmigrate/restore.h"
 #include "cmd/xmigrate/ui/file_view.h"
 #include "cmd/xmigrate/ui/help.h"
 #include "engine/source.h"
@@ -43,7 +44,7 @@ struct save {
     int64_t hook_ns; /* what --while-suspended took */
     int64_t resumed_ns;
     uint64_t file_bytes;
-    enum recover_found found; /* when it was brought back */
+    enum brought_back found; /* when it was brought back */
 };
 
 /* --- before anything is changed --- */
@@ -51,7 +52,7 @@ struct save {
 /* Once it is suspended, a checkpoint of such a guest would be one long pause. */
 static int check_live(const struct save *s, struct err *e)
 {
-    if (s->filing.live || !s->checkpoint)
+    if (s->filing.live || !s->checkpoint || s->a.options->revive)
         return 0;
     return err_set(e, ERR_REFUSED, EOPNOTSUPP,
         "\"%s\" is a PV guest, and this Xen has no shadow paging to track its writes with: it "
@@ -183,7 +184,7 @@ static void tell_done(struct save *s)
     const struct filing *f = &s->filing;
     const struct file_summary sum = {.name = s->a.domain.name,
         .file = s->file.path,
-        .checkpoint = s->checkpoint,
+        .checkpoint = s->checkpoint && !s->a.options->revive,
         .whole_ns = now_ns() - s->start_ns,
         .downtime_ns = s->resumed_ns - f->suspending_ns,
         .hook_ns = s->hook_ns,
@@ -204,8 +205,8 @@ static void tell_done(struct save *s)
 /* By what Xen says, and with a monitor; also after --checkpoint went well. */
 static int bring_back(struct save *s, struct err *e)
 {
-    s->found = RECOVER_RUNNING;
-    return recover_guest(&s->a.xl, &s->a.journal.now, &s->a.lock, &s->found, e);
+    s->found = BACK_RUNNING;
+    return bring_back_guest(&s->a.xl, &s->a.journal.now, &s->a.lock, &s->found, e);
 }
 
 static int conclude_refused(struct save *s, struct err *why)
@@ -242,7 +243,7 @@ static int conclude_failed(struct save *s, struct err *why)
         return tell_failure(s, why, EXIT_DOUBT, "unknown");
     }
     journal_remove(&s->a.journal);
-    if (s->found == RECOVER_GONE && !untouched)
+    if (s->found == BACK_GONE && !untouched)
         return tell_failure(s, why, EXIT_FAILED, "gone");
     return tell_failure(s, why, untouched ? EXIT_REFUSED : EXIT_FAILED, "here");
 }
@@ -297,26 +298,6 @@ static int publish_save(struct save *s, struct err *e)
     return rc;
 }
 
-static int conclude_saved(struct save *s)
-{
-    struct err e = ERR_INIT;
-
-    s->resumed_ns = s->filing.through_ns;
-    if (make_durable(s, &e) || publish_save(s, &e))
-        return conclude_failed(s, &e);
-    tell_done(s);
-    if (!xl_destroy(&s->a.xl, s->a.domain.domid, &e)) {
-        journal_remove(&s->a.journal);
-        return EXIT_DONE;
-    }
-    journal_keep(&s->a.journal);
-    err_prepend(&e,
-        "\"%s\" is saved in %s, but its suspended domain %u could not be destroyed, and must not "
-        "run again (xmigrate --recover, or xl destroy %u)",
-        s->a.domain.name, s->file.path, s->a.domain.domid, s->a.domain.domid);
-    return tell_failure(s, &e, EXIT_DOUBT, "suspended");
-}
-
 /* The guest stands still, its memory is read, and its disks have answered everything. */
 static int run_hook(struct save *s, struct err *e)
 {
@@ -340,6 +321,28 @@ static int run_hook(struct save *s, struct err *e)
     return rc;
 }
 
+static int conclude_saved(struct save *s)
+{
+    struct err e = ERR_INIT;
+
+    if (run_hook(s, &e))
+        return conclude_failed(s, &e);
+    s->resumed_ns = s->filing.through_ns + s->hook_ns;
+    if (make_durable(s, &e) || publish_save(s, &e))
+        return conclude_failed(s, &e);
+    tell_done(s);
+    if (!xl_destroy(&s->a.xl, s->a.domain.domid, &e)) {
+        journal_remove(&s->a.journal);
+        return EXIT_DONE;
+    }
+    journal_keep(&s->a.journal);
+    err_prepend(&e,
+        "\"%s\" is saved in %s, but its suspended domain %u could not be destroyed, and must not "
+        "run again (xmigrate --recover, or xl destroy %u)",
+        s->a.domain.name, s->file.path, s->a.domain.domid, s->a.domain.domid);
+    return tell_failure(s, &e, EXIT_DOUBT, "suspended");
+}
+
 static int conclude_checkpoint(struct save *s)
 {
     struct err e = ERR_INIT;
@@ -347,7 +350,7 @@ static int conclude_checkpoint(struct save *s)
     if (run_hook(s, &e) || bring_back(s, &e))
         return conclude_failed(s, &e);
     s->resumed_ns = now_ns();
-    if (s->found != RECOVER_RESUMED)
+    if (s->found != BACK_RESUMED)
         err_set(&e, ERR_GUEST, ESRCH, "\"%s\" was not suspended any more when it was to run on",
             s->a.domain.name);
     if (err_is_set(&e) || make_durable(s, &e) || new_file_publish(&s->file, &e))
@@ -368,7 +371,23 @@ static int run(struct save *s)
     if (filing_start(&s->filing, s->a.domain.domid, s->file.fd, &e) ||
         filing_until_through(&s->filing, &e))
         return conclude_failed(s, &e);
-    return s->checkpoint ? conclude_checkpoint(s) : conclude_saved(s);
+    return s->checkpoint && !s->a.options->revive ? conclude_checkpoint(s) : conclude_saved(s);
+}
+
+/* The guest is in the file and nowhere else. Its disks have not changed since. */
+static int revive(const struct options *o)
+{
+    const struct log log = {o->log_level, log_to_stderr, (void *)"xmigrate"};
+    struct options again = *o;
+
+    again.mode = MODE_RESTORE;
+    again.disks_as_they_are = true;
+    if (!restore_main(&again))
+        return EXIT_DONE;
+    log_error(&log,
+        "the guest is in %s and nowhere else: xmigrate --restore --disks-as-they-are %s", o->file,
+        o->file);
+    return EXIT_DOUBT;
 }
 
 int save_main(const struct options *o)
@@ -392,5 +411,5 @@ int save_main(const struct options *o)
     new_file_close(&s.file);
     negotiate_release(&s.a);
     view_destroy(&s.view);
-    return code;
+    return code == EXIT_DONE && o->revive ? revive(o) : code;
 }

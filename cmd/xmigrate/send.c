@@ -7,6 +7,7 @@
 #include "cmd/xmigrate/negotiate.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/ui/help.h"
+#include "cmd/xmigrate/handoff/bring_back.h"
 #include "cmd/xmigrate/handoff/recover.h"
 #include "cmd/xmigrate/handoff/rename.h"
 #include "cmd/xmigrate/handoff/rescuer.h"
@@ -33,8 +34,8 @@ struct send {
 
     enum handoff_state state; /* cmd/handoff/machine.h */
     struct bystander rescuer;
-    struct err *why;          /* while it is in doubt */
-    enum recover_found found; /* when it was brought back */
+    struct err *why;         /* while it is in doubt */
+    enum brought_back found; /* when it was brought back */
 };
 
 static int prepare(struct send *s, struct err *e)
@@ -225,11 +226,11 @@ static int resume(void *arg, struct err *e)
     struct send *s = arg;
     const struct transfer *t = &s->transfer;
 
-    s->found = RECOVER_RUNNING;
+    s->found = BACK_RUNNING;
     if (t->op.helper_error.class == ERR_REFUSED && !t->suspending_ns &&
         s->a.journal.now.cap == JOURNAL_NO_CAP)
         return 0;
-    return recover_guest(&s->a.xl, &s->a.journal.now, &s->a.lock, &s->found, e);
+    return bring_back_guest(&s->a.xl, &s->a.journal.now, &s->a.lock, &s->found, e);
 }
 
 static int pass_on(void *arg, struct err *e)
@@ -426,7 +427,7 @@ static int conclude_failed(struct send *s, struct err *why, enum handoff_event e
 
     const bool untouched = why->class == ERR_REFUSED && !s->transfer.suspending_ns;
 
-    if (s->found == RECOVER_GONE) {
+    if (s->found == BACK_GONE) {
         tell_failure(s, why, EXIT_FAILED, "gone");
         log_error(
             &s->a.log, "\"%s\" is gone: it ended or was destroyed meanwhile", s->a.domain.name);

@@ -14,6 +14,8 @@
 #define REASON_NS NS_PER_S
 /* libxl, when the helper is through. */
 #define END_NS (30 * NS_PER_S)
+/* For libxl, to end an operation whose helper was killed while the guest stands still. */
+#define KILLED_NS (3 * NS_PER_S)
 
 /* --- what the helper says --- */
 
@@ -66,6 +68,9 @@ static void hurry(struct transfer *t)
     t->start_limit_ns = t->suspended_ns + t->start_ns;
     t->ping_ns = now_ns();
     operation_hurry(&t->op);
+    /* Without a device model libxl is through as soon as its helper is gone. */
+    if (!t->whole_stream)
+        t->op.patience.killed_ns = deadline_earlier(t->op.patience.killed_ns, KILLED_NS);
     message_send_empty(t->control, CONTROL_SUSPENDED, &ignored);
 }
 

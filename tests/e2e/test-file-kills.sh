@@ -3,7 +3,7 @@
 # The supervisor of a --checkpoint or --save, its helper, both, or these and the rescuer, killed with
 # SIGKILL at every step and at moments between: the guest runs once (or is in the file of a --save,
 # and nowhere else), log-dirty is off, and under the name is the old file or a new one, whole.
-# deadline: 600
+# deadline: 900
 . "$E2E/lib.sh"
 . "$E2E/move.sh"
 . "$E2E/file.sh"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # What is no file, no room, no guest, a damaged file, a name or UUID that is taken, disks that are newer
 # than memory: one line, the old file as it was, nothing half-built.
-# deadline: 200
+# deadline: 400
 . "$E2E/lib.sh"
 . "$E2E/move.sh"
 . "$E2E/file.sh"

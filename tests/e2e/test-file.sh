@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # A guest of each type is written to a file and lives on, is built again from that, is saved and
 # restored; and stock xl reads what we wrote, and we read what it wrote.
-# deadline: 400
+# deadline: 900
 . "$E2E/lib.sh"
 . "$E2E/move.sh"
 . "$E2E/file.sh"
@@ -13,11 +13,13 @@ mkdir files
 for type in pvh pv pv32 hvm; do
     options=()
     case $type in pv*) options=(--remap 300 --fork 20) ;; esac
-    guest a g --type $type --memory 64M ${options[@]+"${options[@]}"}
+    guest a g --type $type --memory 32M ${options[@]+"${options[@]}"}
     domid=$("$X" id a g)
     filed --checkpoint files/g.1 g
     grep -q 'g is in .*files/g.1, and runs on' said || fail "it said: $(cat said)"
     [ "$("$X" id a g)" = "$domid" ] || fail "another domain has its name"
+    [ $type != hvm ] || "$X" dm a g | grep -qx 'running, log-dirty off' ||
+        fail "its device model: $("$X" dm a g)"
     lives g
     has_monitor g || fail "$type: nobody monitors it"
     [ "$(stat -c %a files/g.1)" = 600 ] || fail "it has the mode $(stat -c %a files/g.1)"
@@ -37,6 +39,14 @@ for type in pvh pv pv32 hvm; do
     must "$X" unpause a h
     lives h
     must "$X" destroy a h
+    nothing_left g.1
+
+    # A kernel that cannot run on is built again from the file.
+    filed --checkpoint files/g.1 g --resume-as revive
+    [ "$("$X" id a g)" != "$domid" ] || fail "it is the same domain"
+    lives g
+    has_monitor g || fail "$type: nobody monitors it"
+    must "$B/xmigrate" --inspect files/g.1 | grep -q ': checkpoint,' || fail "it is no checkpoint"
     nothing_left g.1
 
     filed --save files/g.2 g

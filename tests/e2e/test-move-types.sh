@@ -1,11 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Every type of guest moves live and offline, over 1 and 4 lanes, with every way to compress.
+# Every type of guest moves live and offline, over 1 and 4 lanes, with every way to compress. Live, it is
+# built before the pause.
 # deadline: 300
 . "$E2E/lib.sh"
 . "$E2E/move.sh"
 two_hosts
 listen b
+early=0
 for type in pv pv32 pvh; do
     for how in live offline; do
         for lanes in 1 4; do
@@ -26,6 +28,9 @@ least, most = {'none': (1, 1.2), 'lz4': (0.4, 0.9), 'zstd': (0.3, 0.75), 'auto':
 assert least < wire < most, f'{wire:.2f} of the data on the wire'
 END
                 moved a b $type
+                [ $how = offline ] || early=$((early + 1))
+                [ "$(grep -c ', which still runs on' listen-b.err)" -eq $early ] ||
+                    fail "$type $how was built at the wrong time: $(cat listen-b.err)"
                 must "$X" destroy b $type
             done
         done

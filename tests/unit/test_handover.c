@@ -243,6 +243,7 @@ static int set_up(void **state)
             .offer = {.name = "g", .uuid = UUID}},
         .build = {.domid = 9},
         .admission = {.name = "g--incoming"},
+        .accept = {.journal = "0123456789abcdef0123456789abcdef"},
         .xl = {.log = &now.r.in.log},
         .state = HANDOFF_COMING,
         .journal = {.lock_fd = -1}};
@@ -292,14 +293,14 @@ static int hand_over(void)
 /* --- the tests --- */
 
 #define BUILT   "wait for GO (ready);"
-#define RENAMED "rename g--incoming g (started);"
+#define RENAMED "rename g--incoming g (taken);"
 
 static void taken_is_on_disk_before_the_guest_runs(void **state)
 {
     (void)state;
     assert_int_equal(hand_over(), EXIT_DONE);
     assert_string_equal(
-        now.done, BUILT "unpause 9 (taken);announce 9 (started);heard (started);" RENAMED);
+        now.done, BUILT "unpause 9 (taken);announce 9 (taken);heard (taken);" RENAMED);
     assert_int_equal(heard(), CONTROL_STARTED);
     assert_int_equal(now.r.state, HANDOFF_STARTED);
     assert_string_equal(recorded(), "nothing");
@@ -311,7 +312,7 @@ static void a_name_that_cannot_be_had_stops_nothing(void **state)
     (void)state;
     now.no_rename = true;
     assert_int_equal(hand_over(), EXIT_DONE);
-    assert_non_null(strstr(now.done, "heard (started);" RENAMED));
+    assert_non_null(strstr(now.done, "heard (taken);" RENAMED));
     assert_string_equal(recorded(), "nothing");
 }
 
@@ -321,7 +322,7 @@ static void an_unheard_guest_gets_its_name_too(void **state)
     (void)state;
     now.unheard = true;
     assert_int_equal(hand_over(), EXIT_DONE);
-    assert_non_null(strstr(now.done, RENAMED));
+    assert_non_null(strstr(now.done, "rename g--incoming g (started);"));
     assert_string_equal(recorded(), "started");
 }
 

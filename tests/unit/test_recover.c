@@ -31,7 +31,7 @@ static char run_dir[64];
 
 static struct {
     bool starts_late; /* when its copy is held */
-    bool gone, suspended, paused, has_run, no_resume, no_list;
+    bool gone, suspended, paused, has_run, no_resume, resume_hangs, no_list;
     enum { NO_MODEL, MODEL_RUNS, MODEL_PAUSED, MODEL_DEAD, MODEL_HANGS } model;
     bool will_suspend, will_go; /* when that it is asked to suspend is settled */
     const char *name;           /* of our copy */
@@ -126,10 +126,13 @@ int xl_destroy(struct xl *xl, uint32_t domid, struct err *e)
     return 0;
 }
 
-int xl_resume(struct xl *xl, uint32_t domid, struct err *e)
+int xl_resume(struct xl *xl, uint32_t domid, int64_t deadline_ns, struct err *e)
 {
     (void)xl;
     note("resume %u;", domid);
+    assert_true(deadline_ns <= deadline_in(5 * NS_PER_S));
+    if (now.resume_hangs)
+        return err_set(e, ERR_LOCAL, ETIMEDOUT, "libxl hangs");
     return now.no_resume ? err_set(e, ERR_LOCAL, EIO, "cannot resume") : 0;
 }
 
@@ -497,6 +500,16 @@ static void what_could_not_be_done_is_kept_for_the_next_time(void **state)
     now.no_list = true;
     assert_int_equal(recover_main(&log_to_test), EXIT_FAILED);
     assert_true(is_left(HANDOFF_SOURCE));
+}
+
+static void a_libxl_that_hangs_does_not_keep_it_suspended(void **state)
+{
+    (void)state;
+    left(HANDOFF_LIVE, true);
+    now.suspended = now.resume_hangs = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_non_null(strstr(now.done, "resume 7;resume 7 past libxl;"));
+    assert_false(is_left(HANDOFF_SOURCE));
 }
 
 static void a_guest_that_was_given_away_is_left_as_it_is(void **state)
@@ -909,6 +922,7 @@ int main(void)
         TEST(a_guest_that_is_suspended_already_is_resumed_at_once),
         TEST(a_guest_that_ended_leaves_nothing),
         TEST(what_could_not_be_done_is_kept_for_the_next_time),
+        TEST(a_libxl_that_hangs_does_not_keep_it_suspended),
         TEST(a_guest_that_was_given_away_is_left_as_it_is),
         TEST(a_given_guest_is_called_so),
         TEST(a_given_guest_that_runs_or_is_gone_is_settled),

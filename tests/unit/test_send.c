@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The source's story and its hand-off: what is done to the guest, in which order, for every way in
- * which a move can end. libxl (xl_*, recover_guest) only writes down what it is asked for; libxl's
- * operation with the helper, and the destination, are played by threads. State files and locks
- * are the real ones, in a directory of this test.
+ * which a move can end. libxl (xl_*, bring_back_guest) only writes down what it is asked for;
+ * libxl's operation with the helper, and the destination, are played by threads. State files and
+ * locks are the real ones, in a directory of this test.
  */
 #include "base/deadline.h"
 #include "base/io.h"
 #include "cmd/exit_codes.h"
+#include "cmd/xmigrate/handoff/bring_back.h"
 #include "cmd/xmigrate/handoff/recover.h"
 #include "cmd/xmigrate/send.h"
 #include "engine/xen/suspend_ability.h"
@@ -236,8 +237,8 @@ void recover_pass_on(const struct log *log, const char *uuid, const char *where)
     assert_string_equal(uuid, UUID);
 }
 
-int recover_guest(struct xl *xl, const struct journal_record *left, const struct domain_lock *lock,
-    enum recover_found *found, struct err *e)
+int bring_back_guest(struct xl *xl, const struct journal_record *left,
+    const struct domain_lock *lock, enum brought_back *found, struct err *e)
 {
     (void)xl;
     assert_true(lock->fd >= 0);
@@ -245,7 +246,7 @@ int recover_guest(struct xl *xl, const struct journal_record *left, const struct
         left->cap == JOURNAL_NO_CAP ? "" : " cap");
     if (now.no_rescue)
         return err_set(e, ERR_LOCAL, EIO, "cannot resume domain %u", left->domid);
-    *found = RECOVER_RESUMED;
+    *found = BACK_RESUMED;
     return 0;
 }
 

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/handoff/hvm.h"
 
+#include "base/deadline.h"
 #include "cmd/device_model.h"
+#include "cmd/xmigrate/libxl/calls.h"
 #include "engine/xen/rescue.h"
 
 #include <errno.h>
+
+/* It takes milliseconds. */
+#define RESUME_NS (3 * NS_PER_S)
 
 /* Only a paused one that will not run on is a failure: the rest costs the guest little. */
 static int continue_living(
@@ -57,6 +62,37 @@ static int resume_vcpus(const struct log *log, uint32_t domid, struct err *e)
     return rc;
 }
 
+/* libxl hangs, on a lock that another tool holds or on xenstored, and the guest stands still. What
+ * libxl still does of its resume later finds a domain that is not suspended, and leaves it alone.
+ */
+static int resume_past_libxl(
+    struct xl *xl, const struct journal_record *left, const struct err *why, struct err *e)
+{
+    struct xl_domain d;
+
+    log_warn(xl->log, "\"%s\": %s; resuming it without libxl", left->name, why->text);
+    if (!resume_vcpus(xl->log, left->domid, e))
+        return 0;
+
+    struct err none = ERR_INIT;
+
+    /* Too late: libxl was faster. */
+    if (xl_look_at(xl, left->domid, left->uuid, &d, &none) || xl_is_suspended(&d))
+        return -e->code;
+    *e = (struct err)ERR_INIT;
+    return 0;
+}
+
+static int resume_by_libxl(struct xl *xl, const struct journal_record *left, struct err *e)
+{
+    struct err why = ERR_INIT;
+    const int rc = xl_resume(xl, left->domid, deadline_in(RESUME_NS), &why);
+
+    if (rc == -ETIMEDOUT)
+        return resume_past_libxl(xl, left, &why, e);
+    return rc ? err_take(e, &why) : 0;
+}
+
 /* One that does not answer is not the guest's fault, which may well live without it. */
 int hvm_resume(struct xl *xl, const struct journal_record *left, struct err *e)
 {
@@ -65,7 +101,7 @@ int hvm_resume(struct xl *xl, const struct journal_record *left, struct err *e)
     int rc = device_model_open(&m, left->domid, &why);
 
     if (rc == -ENOENT)
-        return xl_resume(xl, left->domid, e);
+        return resume_by_libxl(xl, left, e);
     if (!rc)
         rc = device_model_continue(&m, &why);
     device_model_close(&m);

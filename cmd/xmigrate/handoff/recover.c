@@ -8,8 +8,8 @@
 #include "cmd/handoff/names.h"
 #include "cmd/lock.h"
 #include "cmd/exit_codes.h"
+#include "cmd/xmigrate/handoff/bring_back.h"
 #include "cmd/xmigrate/handoff/filed.h"
-#include "cmd/xmigrate/handoff/hvm.h"
 #include "cmd/xmigrate/handoff/rename.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "engine/xen/rescue.h"
@@ -24,103 +24,6 @@
 
 /* A helper whose supervisor was killed cleans up itself; it is given this long. */
 #define HELPER_LIMIT_NS (SUSPEND_END_NS + 15 * NS_PER_S)
-
-static int log_dirty_off(const struct log *log, uint32_t domid, struct err *e)
-{
-    struct xen x;
-    int rc = xen_open(&x, log, e);
-
-    if (!rc) {
-        rc = rescue_log_dirty_off(&x, domid, e);
-        xen_close(&x);
-    }
-    return rc;
-}
-
-int recover_cap(struct xl *xl, const struct journal_record *left, struct err *e)
-{
-    return left->cap == JOURNAL_NO_CAP ? 0 : xl_set_cap(xl, left->domid, (unsigned)left->cap, e);
-}
-
-/* What it had before, as far as that is possible. */
-static int put_back(
-    struct xl *xl, const struct journal_record *left, const struct xl_domain *d, struct err *e)
-{
-    const uint32_t domid = left->domid;
-    int rc = left->logging ? log_dirty_off(xl->log, domid, e) : 0;
-
-    if (recover_cap(xl, left, e) && !rc)
-        rc = -e->code;
-    if (strcmp(d->name, left->name) &&
-        xl_rename(xl, domid, d->name, left->name, deadline_in(XL_SHORT_NS), e) && !rc)
-        rc = -e->code;
-    return rc;
-}
-
-/* It shall not suspend when everybody has left. *d is what it is then. */
-static int end_suspend(
-    struct xl *xl, const struct journal_record *left, struct xl_domain *d, struct err *e)
-{
-    struct err gone = ERR_INIT;
-    int rc;
-
-    log_info(xl->log,
-        "\"%s\" was asked to suspend: taking that back, or waiting for it (up to %d s)", left->name,
-        (int)(SUSPEND_ACKNOWLEDGED_NS / NS_PER_S));
-    rc = suspend_end(left->domid, SUSPEND_ACKNOWLEDGED_NS, e);
-
-    if (rc)
-        return rc;
-    rc = xl_look_at(xl, left->domid, left->uuid, d, &gone);
-    if (rc == -ESRCH)
-        d->dying = true;
-    return rc && rc != -ESRCH ? err_take(e, &gone) : 0;
-}
-
-static int resume(struct xl *xl, const struct journal_record *left, struct err *e)
-{
-    const int rc = hvm_resume(xl, left, e);
-
-    return rc ? rc : monitor_start(left->domid, left->uuid, e);
-}
-
-static int continue_device_model(
-    struct xl *xl, const struct journal_record *left, enum recover_found *found, struct err *e)
-{
-    bool was_paused;
-    const int rc = hvm_continue_device_model(xl->log, left, &was_paused, e);
-
-    if (was_paused && *found == RECOVER_RUNNING)
-        *found = RECOVER_CONTINUED;
-    return rc;
-}
-
-int recover_guest(struct xl *xl, const struct journal_record *left, const struct domain_lock *lock,
-    enum recover_found *found, struct err *e)
-{
-    struct err gone = ERR_INIT;
-    struct xl_domain d;
-    int rc = xl_look_at(xl, left->domid, left->uuid, &d, &gone);
-
-    *found = RECOVER_GONE;
-    if (rc)
-        return rc == -ESRCH ? 0 : err_take(e, &gone);
-    rc = put_back(xl, left, &d, e);
-    /* A suspended guest is resumed even if an earlier step failed. */
-    if (!d.shut_down && domain_lock_is_asked(lock) && end_suspend(xl, left, &d, e))
-        rc = -e->code;
-    *found = d.dying ? RECOVER_GONE : RECOVER_RUNNING;
-    if (xl_is_suspended(&d)) {
-        if (resume(xl, left, e))
-            return -e->code;
-        *found = RECOVER_RESUMED;
-    }
-    if (*found != RECOVER_GONE && continue_device_model(xl, left, found, e))
-        rc = -e->code;
-    if (!rc)
-        domain_lock_note_asked(lock, false);
-    return rc;
-}
 
 /* --- xmigrate --recover --- */
 
@@ -197,15 +100,15 @@ static enum handoff_event what_was_found(const struct recovery *r, bool there)
 /* --- what the machine may ask for --- */
 
 static void say_resumed(
-    const struct recovery *r, const struct journal_record *s, enum recover_found found)
+    const struct recovery *r, const struct journal_record *s, enum brought_back found)
 {
-    if (found == RECOVER_GONE)
+    if (found == BACK_GONE)
         log_info(r->log, "\"%s\" (domain %u) is gone; nothing to do", s->name, s->domid);
-    else if (found == RECOVER_RESUMED)
+    else if (found == BACK_RESUMED)
         log_info(r->log,
             "\"%s\" (domain %u) was left suspended on its way to %s: it is resumed here", s->name,
             s->domid, s->peer);
-    else if (found == RECOVER_CONTINUED)
+    else if (found == BACK_CONTINUED)
         log_info(r->log,
             "\"%s\" (domain %u) stays here; its device model was left paused and runs on", s->name,
             s->domid);
@@ -221,14 +124,14 @@ static int resume_left(void *arg, struct err *e)
     struct recovery *r = arg;
     const struct journal_record *s = &r->journal->now;
     struct domain_lock lock;
-    enum recover_found found;
+    enum brought_back found;
     int rc = wait_for_lock(&lock, s->domid, e);
 
     if (rc)
         return rc;
-    rc = recover_guest(r->xl, s, &lock, &found, e);
+    rc = bring_back_guest(r->xl, s, &lock, &found, e);
     /* Resumed by its helper, which starts no monitor. */
-    if (!rc && (found == RECOVER_RUNNING || found == RECOVER_CONTINUED) && s->suspending)
+    if (!rc && (found == BACK_RUNNING || found == BACK_CONTINUED) && s->suspending)
         rc = monitor_start(s->domid, s->uuid, e);
     domain_lock_release(&lock);
     if (!rc)
@@ -374,7 +277,7 @@ static void say_found(const struct recovery *r, enum handoff_event event)
     const bool none = event == HANDOFF_FOUND_NONE;
 
     if (s->state == HANDOFF_LIVE && none)
-        say_resumed(r, s, RECOVER_GONE);
+        say_resumed(r, s, BACK_GONE);
     else if (s->state == HANDOFF_GIVEN && none)
         log_info(r->log, "\"%s\" was given to %s and is gone here", s->name, s->peer);
     else if (s->state == HANDOFF_GIVEN && event == HANDOFF_FOUND_RUNNING)
@@ -402,7 +305,7 @@ static void put_given_cap_back(struct recovery *r, enum handoff_event event)
     const struct journal_record *s = &r->journal->now;
     struct err e = ERR_INIT;
 
-    if (s->state == HANDOFF_GIVEN && event != HANDOFF_FOUND_NONE && recover_cap(r->xl, s, &e))
+    if (s->state == HANDOFF_GIVEN && event != HANDOFF_FOUND_NONE && bring_back_cap(r->xl, s, &e))
         log_error(r->log, "%s", e.text);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bringing a guest back, decided by what Xen says and not by a return code: after a failed
- * migration, for `xmigrate --recover`, `--resolve` and `--resume DOM`.
+ * What dead processes left, settled from their records: `xmigrate --recover` and `--resolve`, and
+ * the questions of a source about an arrival.
  */
 #ifndef CMD_XMIGRATE_HANDOFF_RECOVER_H
 #define CMD_XMIGRATE_HANDOFF_RECOVER_H
@@ -10,24 +10,6 @@
 #include "cmd/handoff/journal.h"
 #include "cmd/lock.h"
 #include "cmd/xmigrate/libxl/calls.h"
-
-enum recover_found {
-    RECOVER_RUNNING,   /* it had never stopped, or runs again: there was nothing to do */
-    RECOVER_CONTINUED, /* it ran, but its device model was paused: that runs on */
-    RECOVER_RESUMED,   /* it was suspended and is resumed, with a monitor */
-    RECOVER_GONE,      /* no such domain any more */
-};
-
-/* The source's guest, not given away (or given back): its own name and cap back, and if it is
- * suspended, resumed and a monitor started; its device model running. Its log-dirty mode is
- * switched off if we may have switched it on (left->logging): somebody else's migration would lose
- * pages by it. If the lock, which the caller holds, says that it is asked to suspend, that is taken
- * back, or waited for. */
-int recover_guest(struct xl *xl, const struct journal_record *left, const struct domain_lock *lock,
-    enum recover_found *found, struct err *e);
-
-/* Give the guest its own cap back, if it was slowed down. */
-int recover_cap(struct xl *xl, const struct journal_record *left, struct err *e);
 
 /* A guest that once arrived here is given to another host: note that in the record of its
  * arrival. */

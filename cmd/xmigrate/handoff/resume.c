@@ -10,7 +10,7 @@
 #include "cmd/device_model.h"
 #include "cmd/lock.h"
 #include "cmd/xmigrate/handoff/filed.h"
-#include "cmd/xmigrate/handoff/recover.h"
+#include "cmd/xmigrate/handoff/bring_back.h"
 #include "cmd/xmigrate/libxl/calls.h"
 
 #include <errno.h>
@@ -81,7 +81,7 @@ static int resume_guest(void *arg, struct err *e)
     struct resumption *r = arg;
     struct journal_record left = {.logging = true, .cap = JOURNAL_NO_CAP, .domid = r->domain.domid};
     struct domain_lock lock;
-    enum recover_found found;
+    enum brought_back found;
     int rc;
 
     snprintf(left.uuid, sizeof(left.uuid), "%s", r->domain.uuid);
@@ -89,8 +89,8 @@ static int resume_guest(void *arg, struct err *e)
     rc = domain_lock_take(&lock, left.domid, e);
     if (rc)
         return rc;
-    rc = recover_guest(r->xl, &left, &lock, &found, e);
-    if (!rc && (found == RECOVER_RESUMED || found == RECOVER_CONTINUED))
+    rc = bring_back_guest(r->xl, &left, &lock, &found, e);
+    if (!rc && (found == BACK_RESUMED || found == BACK_CONTINUED))
         log_info(r->log, "\"%s\" (domain %u) runs again", left.name, left.domid);
     domain_lock_release(&lock);
     return rc;
@@ -119,7 +119,7 @@ static int forget_resumed(void *arg, struct err *e)
     (void)e;
     if (r->journal.lock_fd < 0)
         return 0;
-    if (recover_cap(r->xl, &r->journal.now, &none))
+    if (bring_back_cap(r->xl, &r->journal.now, &none))
         log_error(r->log, "%s", none.text);
     filed_drop(&r->journal.now);
     journal_remove(&r->journal);

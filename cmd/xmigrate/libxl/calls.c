@@ -307,11 +307,11 @@ static int make_resume(struct xl *xl, struct xl_call *call, struct err *e)
     return rc ? xl_failed(xl, rc, ERR_LOCAL, e, "cannot resume domain %u", c->domid) : 0;
 }
 
-int xl_resume(struct xl *xl, uint32_t domid, struct err *e)
+int xl_resume(struct xl *xl, uint32_t domid, int64_t deadline_ns, struct err *e)
 {
     struct short_call c = {.call = {make_resume, "resume the domain"}, .domid = domid};
 
-    return limit(xl, &c, deadline_in(XL_SHORT_NS), e);
+    return limit(xl, &c, deadline_ns, e);
 }
 
 static int make_destroy(struct xl *xl, struct xl_call *call, struct err *e)

@@ -61,7 +61,7 @@ int xl_rename(struct xl *xl, uint32_t domid, const char *from, const char *to, i
     struct err *e);
 int xl_unpause(struct xl *xl, uint32_t domid, int64_t deadline_ns, struct err *e);
 /* Cooperative: the guest's suspend call returns "cancelled". */
-int xl_resume(struct xl *xl, uint32_t domid, struct err *e);
+int xl_resume(struct xl *xl, uint32_t domid, int64_t deadline_ns, struct err *e);
 /* 0 also when it is gone already. */
 int xl_destroy(struct xl *xl, uint32_t domid, struct err *e);
 

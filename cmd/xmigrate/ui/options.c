@@ -32,6 +32,7 @@ enum option_id {
     OPT_SAVE,
     OPT_RESTORE,
     OPT_INSPECT,
+    OPT_CHECK,
     OPT_LISTEN,
     OPT_IDENTITY,
     OPT_TRUST,
@@ -62,6 +63,7 @@ enum option_id {
     OPT_AS_ROOT,
     OPT_NO_ANNOUNCE,
     OPT_FORCE,
+    OPT_RESUME_AS,
     OPT_WHILE_SUSPENDED,
     OPT_HOOK_TIMEOUT,
     OPT_EVERY,
@@ -84,10 +86,10 @@ enum option_id {
 #define IN_REACH    (IN_SEND | IN(MODE_ESTIMATE))
 #define IN_MOVE     (IN_REACH | IN(MODE_LISTEN))
 #define IN_TRUST    (IN(MODE_IDENTITY) | IN(MODE_TRUST) | IN(MODE_UNTRUST))
-#define IN_ASK      (IN_REACH | IN(MODE_RESOLVE))
+#define IN_ASK      (IN_REACH | IN(MODE_RESOLVE) | IN(MODE_CHECK))
 #define IN_CHANGE                                                                                  \
-    (IN_MOVE | IN_ANY_FILE | IN(MODE_RECOVER) | IN(MODE_RESOLVE) | IN(MODE_RESUME) |               \
-        IN(MODE_DISMISS))
+    (IN_MOVE | IN_ANY_FILE | IN(MODE_CHECK) | IN(MODE_RECOVER) | IN(MODE_RESOLVE) |                \
+        IN(MODE_RESUME) | IN(MODE_DISMISS))
 #define MODE_OF(i) ((enum mode)((i) + 1 + MODE_NONE))
 
 _Static_assert(MODE_OF(OPT_LIVE) == MODE_LIVE && MODE_OF(OPT_LAST_MODE) == MODE_VERSION,
@@ -106,6 +108,7 @@ static const struct rule {
     [OPT_SAVE] = {"save", NULL, 0},
     [OPT_RESTORE] = {"restore", NULL, 0},
     [OPT_INSPECT] = {"inspect", NULL, 0},
+    [OPT_CHECK] = {"check", NULL, 0},
     [OPT_LISTEN] = {"listen", NULL, 0},
     [OPT_IDENTITY] = {"identity", NULL, 0},
     [OPT_TRUST] = {"trust", NULL, 0},
@@ -133,10 +136,11 @@ static const struct rule {
     [OPT_START_TIMEOUT] = {"start-timeout", "a time from 100ms to a day",
         IN_SEND | IN(MODE_LISTEN)},
     [OPT_CONFIG_DIR] = {"config-dir", "a directory", IN_MOVE | IN_ASK | IN_TRUST},
-    [OPT_INSECURE] = {"insecure", NULL, IN_MOVE},
+    [OPT_INSECURE] = {"insecure", NULL, IN_MOVE | IN(MODE_CHECK)},
     [OPT_AS_ROOT] = {"as-root", NULL, IN(MODE_LISTEN)},
     [OPT_NO_ANNOUNCE] = {"no-announce", NULL, IN(MODE_LISTEN)},
     [OPT_FORCE] = {"force", NULL, IN(MODE_RESUME)},
+    [OPT_RESUME_AS] = {"resume-as", "cooperative or revive", IN(MODE_CHECKPOINT)},
     [OPT_WHILE_SUSPENDED] = {"while-suspended", "a command for sh", IN(MODE_CHECKPOINT)},
     [OPT_HOOK_TIMEOUT] = {"hook-timeout", "a time from 100ms to a day", IN(MODE_CHECKPOINT)},
     [OPT_EVERY] = {"every", "a time from 1s to a day", IN(MODE_CHECKPOINT)},
@@ -146,7 +150,7 @@ static const struct rule {
     [OPT_DISKS_AS_THEY_ARE] = {"disks-as-they-are", NULL, IN(MODE_RESTORE)},
     [OPT_CLONE] = {"clone", NULL, IN(MODE_RESTORE)},
     [OPT_PAUSED] = {"paused", NULL, IN(MODE_RESTORE)},
-    [OPT_JSON] = {"json", NULL, IN_REACH | IN_ANY_FILE | IN(MODE_INSPECT)},
+    [OPT_JSON] = {"json", NULL, IN_REACH | IN_ANY_FILE | IN(MODE_INSPECT) | IN(MODE_CHECK)},
     [OPT_QUIET] = {"quiet", NULL, IN_CHANGE},
     [OPT_VERBOSE] = {"verbose", NULL, IN_CHANGE},
 };
@@ -165,6 +169,7 @@ static const struct operands {
     [MODE_SAVE] = {2, 2, "--save wants FILE and DOM"},
     [MODE_RESTORE] = {1, 1, "--restore wants one FILE"},
     [MODE_INSPECT] = {1, 1, "--inspect wants one FILE"},
+    [MODE_CHECK] = {1, 2, "--check wants DOM, perhaps after HOST[:PORT]"},
     [MODE_LISTEN] = {0, 1, "--listen takes at most one ADDR:PORT"},
     [MODE_IDENTITY] = {0, 0, "--identity takes no argument"},
     [MODE_TRUST] = {1, 3, "--trust wants a fingerprint, and perhaps a NAME and RIGHTS"},
@@ -319,6 +324,11 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
     case OPT_FORCE:
         o->force = true;
         return 0;
+    case OPT_RESUME_AS:
+        o->revive = !strcmp(text, "revive");
+        if (!o->revive && strcmp(text, "cooperative"))
+            return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
+        return 0;
     case OPT_WHILE_SUSPENDED:
         if (!text[0])
             return usage(e, "--%s: wanted is %s", r->name, r->argument);
@@ -369,6 +379,9 @@ static int take_operands(struct options *o, char *const words[], unsigned count,
     case MODE_ESTIMATE:
         o->domain = words[1];
         return tcp_parse_address(words[0], false, &o->address, e);
+    case MODE_CHECK:
+        o->domain = words[count - 1];
+        return count > 1 ? tcp_parse_address(words[0], false, &o->address, e) : 0;
     case MODE_CHECKPOINT:
     case MODE_SAVE:
         o->file = words[0];

@@ -24,6 +24,7 @@ enum mode {
     MODE_SAVE,
     MODE_RESTORE,
     MODE_INSPECT,
+    MODE_CHECK,
     MODE_LISTEN,
     MODE_IDENTITY,
     MODE_TRUST,
@@ -49,12 +50,14 @@ enum { OPTIONS_MOST_DISKS = 64 };
 struct options {
     enum mode mode;
 
-    /* MODE_LIVE, MODE_OFFLINE, MODE_ESTIMATE: where to. MODE_LISTEN: where. */
+    /* MODE_LIVE, MODE_OFFLINE, MODE_ESTIMATE, MODE_CHECK (perhaps): where to. MODE_LISTEN: where.
+     */
     struct tcp_address address;
     const char *domain; /* those, MODE_CHECKPOINT, MODE_SAVE, MODE_RESUME, MODE_RESOLVE (NULL: all):
                          * name or number */
     const char *file;   /* those two, MODE_RESTORE, MODE_INSPECT */
 
+    bool revive;                 /* MODE_CHECKPOINT: it goes on as a new domain, from the file */
     const char *while_suspended; /* MODE_CHECKPOINT: a command; NULL: none */
     int64_t hook_ns;             /* how long it may take */
     int64_t every_ns;            /* MODE_CHECKPOINT: one in each such span; 0: one */

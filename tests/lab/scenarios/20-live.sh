@@ -3,7 +3,9 @@
 
 SCENARIOS+=(pvh_live pvh_one_lane_and_offline pvh_live_two_vcpus_and_same_host pvh_live_devices
             pvh_late_write pv_offline pv_live)
-LONG+=(pv_offline_five_times pvh_live_five_times pvh_disk_count_six_times pvh_throttled)
+LONG+=(pv_offline_five_times pvh_live_five_times pvh_disk_count_six_times
+       pvh_disk_count_hundred_times pvh_throttled)
+LIMITS[pvh_disk_count_hundred_times]=5400
 
 there_and_back() { # MODE TURNS
     local turn
@@ -11,6 +13,11 @@ there_and_back() { # MODE TURNS
         moves A g "$1"
         moves B g "$1"
     done
+}
+
+# built_early HOST: a guest that arrived there was built, but for memory and vCPUs, while it still ran.
+built_early() {
+    must "$1" "grep 'ready for g, which still runs' /tmp/listen.err || { cat /tmp/listen.err; exit 1; }"
 }
 
 # What our processes together take for themselves: 64 MiB and one byte a guest page at the source,
@@ -149,6 +156,23 @@ scenario_pvh_disk_count_six_times() {
     done
 }
 
+# The same within one host, with a disk that is attached early: both backends have it open while the
+# guest still counts.
+scenario_pvh_disk_count_hundred_times() {
+    local turn
+    create A g pvh memory=128 devices=phy load="mem=2 still=2 rate=100 count=1"
+    listen A
+    for ((turn = 1; turn <= ${MOVES:-100}; turn++)); do
+        line=$(tick A g) || fail "$line"
+        must A "xmigrate --live localhost g --lanes 1 $soon -q" 300
+        line=$(tick A g "$(field "$line" tick)") || fail "$line"
+        sound "$line" "g after move $turn"
+        [ $((turn % 20)) != 0 ] || disk_works A
+    done
+    echo "report: $((turn - 1)) moves, $(field "$line" disk) counts read back, none of them wrong"
+    only_on A g
+}
+
 cap_is() { # HOST PERCENT
     must "$1" "xl sched-credit2 -d g | awk '\$1 == \"g\" { print \$NF }' | grep -qx $2"
 }
@@ -197,6 +221,8 @@ scenario_pv_live() {
     pulse A g
     if on A "xl info" | grep -q '^virt_caps.* shadow'; then
         there_and_back --live 1
+        built_early A
+        built_early B
     else
         refused 2 'shadow.*--offline' A "xmigrate --live hostB g -q"
         lived_on A g

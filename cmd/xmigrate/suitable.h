@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whether this host lets a guest be moved, saved or checkpointed, as far as one look each can tell;
+ * nothing is changed. ERR_REFUSED says in one line what is in the way, and what to do. A move makes
+ * them one after the other, --check all of them.
+ */
+#ifndef CMD_XMIGRATE_SUITABLE_H
+#define CMD_XMIGRATE_SUITABLE_H
+
+#include "cmd/xmigrate/libxl/calls.h"
+
+#include <stdbool.h>
+
+enum { SUITABLE_VERSION_BYTES = 16 };
+
+/* It runs, and has a name that can travel. */
+int suitable_state(const struct xl_domain *d, struct err *e);
+
+/* *has: its writes can be tracked, which only a PV guest's may not be. */
+int suitable_log_dirty(struct xl *xl, const struct xl_domain *d, bool *has, struct err *e);
+
+/* An HVM guest's QEMU lives and runs; *version: its version; others: "". */
+int suitable_device_model(
+    const struct xl_domain *d, char version[static SUITABLE_VERSION_BYTES], struct err *e);
+
+/* It can be asked to suspend. A device model's guest is libxl's to suspend, and need not cooperate.
+ */
+int suitable_suspend(const struct xl_domain *d, struct err *e);
+
+#endif
