@@ -288,13 +288,16 @@ int journal_begin(struct journal *f, const struct journal_record *first, struct 
     } else if (rc == -ENOENT && !err_is_set(e)) {
         rc = 0;
     }
+    if (rc) {
+        journal_keep(f);
+        return rc;
+    }
     /* Twice: then both files are there, and it was seen that they can change names. */
-    if (!rc)
-        rc = journal_save(f, e);
+    rc = journal_save(f, e);
     if (!rc)
         rc = journal_save(f, e);
     if (rc)
-        journal_keep(f);
+        journal_remove(f); /* nothing has begun */
     return rc;
 }
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# The hand-off's model, checked by spin: tests/model/run. FAULTS=2 takes some minutes and 2 GiB.
+# The hand-off's model, checked by spin: tests/model/run. FAULTS=2 takes hours and up to 7.6 GiB.
 
 $(B)/model/table: $(B)/obj/tests/model/table.o $(call obj,$(wildcard cmd/handoff/machine.c)) $(LIB)
 	$(call say,LD,$@)
