@@ -3,6 +3,7 @@
 
 #include "base/deadline.h"
 #include "base/io.h"
+#include "base/units.h"
 #include "cmd/event_fields.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/session/stream_end.h"
@@ -11,6 +12,9 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+
+/* For a libxl that has destroyed its domain to end. */
+#define LIBXL_REASON_NS (500 * NS_PER_MS)
 
 /* --- libxl's stream --- */
 
@@ -269,6 +273,23 @@ static bool is_complete(const struct build *b)
     return b->op.done && !b->op.async;
 }
 
+/* A libxl that fails while it builds early destroys the domain, and all the engine sees is that its
+ * frames are gone: libxl's own reason is the cause then. */
+static void hear_libxl(struct build *b, struct err *e)
+{
+    const int64_t until_ns = deadline_in(LIBXL_REASON_NS);
+    bool over = false;
+
+    b->stopping = true;
+    while (!over && !deadline_passed(until_ns)) {
+        struct err why = ERR_INIT;
+
+        turn(b, until_ns, &over, &why);
+        if (over && err_is_set(&why))
+            *e = why;
+    }
+}
+
 int build_until_done(struct build *b, struct err *e)
 {
     b->stream_limit_ns = deadline_in(b->in->o->silent_ns);
@@ -282,7 +303,9 @@ int build_until_done(struct build *b, struct err *e)
         if (over && !rc && b->op.built)
             rc = tell_prepared(b, e);
     }
-    return rc;
+    if (rc && b->op.built && b->op.async && e->class == ERR_LOCAL)
+        hear_libxl(b, e);
+    return rc ? -e->code : 0;
 }
 
 int build_await_go(
