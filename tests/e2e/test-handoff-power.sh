@@ -89,7 +89,7 @@ must xm a --resolve
 nowhere
 
 # There, when it ran and the source was not told.
-strikes --listen 'fsync:"started":stop'
+strikes --listen 'write:"start_ns":stop'
 state_is b g--incoming running
 power_off b
 ended 4
