@@ -34,9 +34,9 @@ back() {
 
 # old_memory_waits: g is suspended on A, and nothing but the other host's word lets it go.
 old_memory_waits() {
-    must A 'xl list | grep "g--migratedaway .*-s--"'
+    must A 'xl list | grep "g--migratedaway .*---s"'
     refused 2 'may run there' A "xmigrate --resume g--migratedaway"
-    must A 'xl list | grep "g--migratedaway .*-s--"'
+    must A 'xl list | grep "g--migratedaway .*---s"'
 }
 
 # named HOST: the guest has its name there, which it gets when the source has heard, or does not answer.
@@ -100,7 +100,7 @@ scenario_power_lost_there_when_it_may_have_run() {
 # It ran, and the source was not told.
 scenario_power_lost_there_when_it_ran() {
     create A g pvh
-    listen B "" "$(faulty --listen 'fsync:"started":stop')"
+    listen B "" "$(faulty --listen 'write:"start_ns":stop')"
     pulse A g
     moving A g
     struck B
