@@ -151,7 +151,9 @@ static int tell_failure(struct send *s, struct err *why, int code, const char *g
     event_write(&s->events, body);
     json_decref(body);
     if (code == EXIT_FAILED && !strcmp(guest, "here"))
-        log_error(&s->a.log, "\"%s\" stays here: %s", s->a.domain.name, why->text);
+        log_error(&s->a.log, "\"%s\" stays here: %s%s%s", s->a.domain.name,
+            why->side == SIDE_DESTINATION ? s->a.where : "",
+            why->side == SIDE_DESTINATION ? ": " : "", why->text);
     else
         log_error(&s->a.log, "%s", why->text);
     return code;

@@ -431,10 +431,11 @@ int transfer_end(struct transfer *t, struct err *e)
 
 /* --- stopping --- */
 
-/* The other end often sees only that a connection broke. */
+/* The other end often sees only that a connection broke; and its engine's reason, which comes
+ * through ours, may be the consequence of what its supervisor says in FAILED. */
 static bool is_hearsay(const struct err *e)
 {
-    return e->class == ERR_PEER || e->class == ERR_CANCELLED;
+    return e->class == ERR_PEER || e->class == ERR_CANCELLED || e->side == SIDE_DESTINATION;
 }
 
 static void choose_cause(const struct transfer *t, struct err *e)

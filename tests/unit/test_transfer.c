@@ -134,6 +134,21 @@ static void helper_loses_its_lane(struct xl_async *op)
     fake_libxl_fails(op);
 }
 
+/* What the destination's engine told it. */
+static void helper_is_told_why(struct xl_async *op)
+{
+    struct err e = ERR_INIT, why = ERR_INIT;
+    const int sock = take_job(op);
+
+    if (sock < 0)
+        return;
+    err_set(&why, ERR_LOCAL, ENOMEM, "frames are gone");
+    why.side = SIDE_DESTINATION;
+    link_send_failed(sock, &why, &e);
+    close(sock);
+    fake_libxl_fails(op);
+}
+
 /* Deaf, until libxl ends it. */
 static void helper_hangs(struct xl_async *op)
 {
@@ -696,6 +711,16 @@ static void the_peers_reason_beats_a_broken_lane(void **state)
     end(s);
 }
 
+/* Its frames may be gone because its libxl has failed. */
+static void the_peers_reason_beats_its_engines(void **state)
+{
+    (void)state;
+    struct stage *s = begin(helper_is_told_why, peer_fails_a_little_later);
+
+    expect_failure(s, ERR_LOCAL, "no memory left there");
+    end(s);
+}
+
 static void a_peer_that_vanishes_is_lost(void **state)
 {
     (void)state;
@@ -766,6 +791,7 @@ int main(void)
         cmocka_unit_test(offline_counts_from_the_end_of_the_copy),
         cmocka_unit_test(the_peers_failure_is_the_cause),
         cmocka_unit_test(the_peers_reason_beats_a_broken_lane),
+        cmocka_unit_test(the_peers_reason_beats_its_engines),
         cmocka_unit_test(a_peer_that_vanishes_is_lost),
         cmocka_unit_test(frames_out_of_turn_are_refused),
         cmocka_unit_test(failed_after_go_gives_it_back),
