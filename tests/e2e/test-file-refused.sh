@@ -24,8 +24,8 @@ for kind in checkpoint save; do
     file_refused 2 'No such file' --$kind none/g g
     file_refused 2 'there is no domain "h"' --$kind files/g h
 done
-file_refused 2 'is no file' --restore files/fifo
-file_refused 2 'is no file' --restore files/dir
+file_refused 2 'is not a regular file' --restore files/fifo
+file_refused 2 'is not a regular file' --restore files/dir
 file_refused 2 'No such file' --restore files/none
 rm -r files/dir files/fifo files/link
 
