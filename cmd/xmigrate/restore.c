@@ -115,9 +115,9 @@ static int choose_disks(struct restore *r, struct err *e)
 
     for (unsigned i = 0; i < o->disk_count && !rc; i++)
         rc = saved_config_give_disk(&r->config, o->disks[i], e);
-    if (rc || o->disks_as_they_are || r->image.note.kind != IMAGE_CHECKPOINT)
+    if (rc || o->disks_as_they_are || (!o->clone && r->image.note.kind != IMAGE_CHECKPOINT))
         return rc;
-    return saved_config_check_disks(&r->config, o->disks, o->disk_count, e);
+    return saved_config_check_disks(&r->config, o->disks, o->disk_count, o->clone, e);
 }
 
 static int choose_config(struct restore *r, struct err *e)

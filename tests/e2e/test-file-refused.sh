@@ -121,7 +121,8 @@ must "$X" destroy a g
 truncate -s 1M "$T/disk" "$T/copy"
 guest a g --type pvh --memory 32M --disk qdisk:"$T/disk"
 filed --checkpoint files/g g
-file_refused 2 'wrote to its disk xvda' --restore files/g --clone --name h
+file_refused 2 'wrote to its disk xvda' --restore files/g
+file_refused 2 'the guest itself uses its disk xvda' --restore files/g --clone --name h
 file_refused 2 'has no such disk' --restore files/g --clone --name h --disk xvdz=/nowhere
 # With a hook that copies them while the guest stands still: it fits then.
 hook='echo "$XMIGRATE_DOMAIN $XMIGRATE_DOMID $XMIGRATE_FILE $XMIGRATE_WRITABLE_DISKS" >hook
@@ -150,6 +151,7 @@ filed --restore files/g --clone --name h --disks-as-they-are
 lives h
 must "$X" destroy a h
 filed --save files/g g
+file_refused 2 'the guest itself uses its disk xvda' --restore files/g --clone --name h
 filed --restore files/g
 lives g
 nothing_left g
