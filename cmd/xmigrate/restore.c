@@ -44,6 +44,7 @@ struct restore {
     char uuid[XL_UUID_TEXT_BYTES];
     struct journal journal;
     bool journal_begun;
+    const char *guest;       /* where it is before anything is built, as events have it */
     struct domain_lock lock; /* the domain's, shared with the helper */
     uint32_t domid;          /* once there is one */
 
@@ -83,6 +84,7 @@ static int check_uuid(struct restore *r, struct err *e)
     struct xl_domain d;
     const int rc = xl_by_uuid(&r->xl, r->uuid, &d, &none);
 
+    r->guest = rc == -ESRCH ? "gone" : rc ? "unknown" : "here";
     if (rc == -ESRCH)
         return 0;
     if (rc)
@@ -91,6 +93,34 @@ static int check_uuid(struct restore *r, struct err *e)
         "the guest itself is here: domain %u (\"%s\") has its UUID, and it must not run twice; "
         "--clone makes another guest of it",
         d.domid, d.name);
+}
+
+static int refuse_unsettled(const struct journal_record *s, struct err *e)
+{
+    if (s->host[0] && (s->state == HANDOFF_GIVEN || s->state == HANDOFF_MOVED))
+        return err_set(e, ERR_REFUSED, EBUSY,
+            "the guest was given to %s, where it may run, and that is not settled: xmigrate "
+            "--resolve first",
+            s->host);
+    return err_set(e, ERR_REFUSED, EBUSY,
+        "a move or save of the guest to %s is not settled: xmigrate --recover first", s->peer);
+}
+
+/* What this host knows of its departure: it may run on another host, or be in a file that
+ * --recover gives its name. A clone's UUID is new. */
+static int check_record(struct restore *r, struct err *e)
+{
+    struct journal j = {.lock_fd = -1};
+    int rc = journal_open(&j, HANDOFF_SOURCE, r->uuid, e);
+
+    if (rc == -ENOENT && !err_is_set(e))
+        return 0;
+    if (!rc && !journal_is_harmless(&j.now))
+        rc = refuse_unsettled(&j.now, e);
+    if (rc)
+        r->guest = "unknown";
+    journal_keep(&j);
+    return rc;
 }
 
 static int check_type(struct restore *r, struct err *e)
@@ -151,6 +181,8 @@ static int admit(struct restore *r, struct err *e)
         rc = emulator_check(&r->config, any, e);
     if (!rc)
         rc = check_uuid(r, e);
+    if (!rc)
+        rc = check_record(r, e);
     if (!rc)
         rc = check_name(r, r->name, e);
     if (!rc)
@@ -372,7 +404,7 @@ static int run(struct restore *r)
     if (prepare(r, &e)) {
         if (r->journal_begun)
             journal_remove(&r->journal);
-        return tell_failure(r, &e, EXIT_REFUSED, "gone");
+        return tell_failure(r, &e, EXIT_REFUSED, r->guest);
     }
     view_say(&r->view, "restoring %s (%s) from %s", r->name, xl_type_name(r->config.c_info.type),
         r->o->file);
@@ -404,6 +436,7 @@ int restore_main(const struct options *o)
     struct restore r = {
         .o = o,
         .fd = -1,
+        .guest = "unknown",
         .journal = {.lock_fd = -1},
         .lock = {.fd = -1},
         .start_ns = now_ns(),

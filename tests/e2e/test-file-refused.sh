@@ -83,6 +83,7 @@ no_record
 
 # Names, UUIDs and memory that are taken.
 file_refused 2 'has its UUID' --restore old
+xf --restore old --json 2>/dev/null | grep -q '"guest":"here"' || fail "it does not say that the guest is here"
 file_refused 2 'a domain named "g" exists' --restore old --clone
 filed --restore old --clone --name h --paused
 [ "$("$X" list a | grep -c MiB)" -eq 2 ] || fail "$("$X" list a)"
@@ -90,6 +91,24 @@ must "$X" destroy a h
 guest a large --type pvh --memory 100M --dirty 0
 file_refused 2 'too little memory' --restore old --clone --name h
 must "$X" destroy a large
+
+# What this host has not settled: the guest may run elsewhere.
+export T
+filed --checkpoint files/g g --while-suspended 'cp $T/run-a/out-*.json $T/record; ls $T/run-a/out-*.json >$T/name'
+must "$X" destroy a g
+no_record
+out=$(cat name)
+[ -s record ] || fail "there was no record"
+cp record "$out"
+file_refused 2 'not settled: xmigrate --recover first' --restore old
+sed 's/"phase": "live"/"phase": "given"/; s/"host": ""/"host": "there.example"/' record >"$out"
+file_refused 2 'given to there.example, where it may run' --restore old
+xf --restore old --json 2>/dev/null | grep -q '"guest":"unknown"' || fail "it says to know where the guest is"
+filed --restore old --clone --name h
+must "$X" destroy a h
+must rm "$out"
+filed --restore old
+lives g
 must "$X" destroy a g
 no_record
 
