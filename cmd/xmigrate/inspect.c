@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/image/scan.h"
+#include "cmd/xmigrate/suitable.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -122,7 +123,7 @@ int inspect_main(const struct options *o, const struct log *log)
 {
     struct err e = ERR_INIT;
     struct image image = {0};
-    const int fd = image_open(o->file, &e);
+    const int fd = suitable_file(o->file, &e) ? -1 : image_open(o->file, &e);
 
     if (fd < 0) {
         log_error(log, "%s", e.text);

@@ -15,6 +15,7 @@
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "cmd/xmigrate/libxl/operation.h"
 #include "cmd/xmigrate/libxl/saved_config.h"
+#include "cmd/xmigrate/suitable.h"
 #include "cmd/xmigrate/ui/help.h"
 #include "cmd/xmigrate/ui/view.h"
 
@@ -56,7 +57,7 @@ struct restore {
 
 static int read_file(struct restore *r, struct err *e)
 {
-    const int fd = image_open(r->o->file, e);
+    const int fd = suitable_file(r->o->file, e) ? -e->code : image_open(r->o->file, e);
 
     if (fd < 0)
         return fd;

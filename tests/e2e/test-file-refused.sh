@@ -28,6 +28,10 @@ file_refused 2 'is not a regular file' --restore files/fifo
 file_refused 2 'is not a regular file' --restore files/dir
 file_refused 2 'No such file' --restore files/none
 rm -r files/dir files/fifo files/link
+latin=$'files/caf\xe9'
+for what in "--checkpoint $latin g" "--save $latin g" "--restore $latin" "--inspect $latin" "--inspect $latin --json"; do
+    file_refused 2 'name is not UTF-8: ' $what
+done
 
 # A file that cannot become as large as it has to.
 small() {
