@@ -164,8 +164,13 @@ static int await(const struct hook *h, pid_t pid, const struct cancel *cancel, s
         kill(-pid, SIGKILL);
         io_wait(pidfd, POLLIN, NULL, deadline_in(KILLED_NS));
     }
-    if (waitpid(pid, &status, WNOHANG) != pid)
-        snprintf(left, sizeof(left), "; its process %d was killed, and is still there", (int)pid);
+    if (waitpid(pid, &status, WNOHANG) != pid) {
+        if (rc)
+            snprintf(
+                left, sizeof(left), "; its process %d was killed, and is still there", (int)pid);
+        else
+            rc = -ECHILD; /* somebody else has seen how it ended */
+    }
     if (pidfd >= 0)
         close(pidfd);
     return rc ? explain_stop(h, rc, left, e) : explain_status(status, e);
