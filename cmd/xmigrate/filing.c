@@ -121,6 +121,11 @@ static int check_limits(const struct filing *f, struct err *e)
 
     if (!deadline_passed(next_limit_ns(f)))
         return 0;
+    if (deadline_passed(progress_limit_ns(f)) && f->op.done)
+        return err_set(e, ERR_LOCAL, ETIMEDOUT,
+            "libxl did not write the device model's state of the guest, which is suspended, within "
+            "%s: does QEMU live, and the disk below the file still write?",
+            format_duration(patience_ns(f), limit));
     if (deadline_passed(progress_limit_ns(f)))
         return err_set(e, ERR_LOCAL, ETIMEDOUT,
             "nothing more of the guest, which is suspended, came into the file within %s "
