@@ -22,7 +22,7 @@ enum { DEFAULT_MAX_LANES = 8, DEFAULT_MAX_ROUNDS = 30 };
 /* Below that a healthy peer or helper on a busy machine would count as dead. */
 #define MIN_SILENT_NS (6 * NS_PER_S)
 #define MIN_LIMIT_NS  (100 * NS_PER_MS)
-#define MOST_LIMIT_NS (24 * 3600 * NS_PER_S)
+#define MAX_LIMIT_NS  (24 * 3600 * NS_PER_S)
 
 enum option_id {
     OPT_LIVE,
@@ -199,7 +199,7 @@ static int take_limit(
 {
     int64_t n;
 
-    if (!parse_duration_ns(text, &n) || n < least_ns || n > MOST_LIMIT_NS)
+    if (!parse_duration_ns(text, &n) || n < least_ns || n > MAX_LIMIT_NS)
         return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
     *ns = n;
     return 0;
