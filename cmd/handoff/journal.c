@@ -471,11 +471,13 @@ static int visit_one(
         visit(arg, &f);
         return 0;
     }
-    if (err_is_set(&e))
+    if (e.code == EBADMSG)
         log_error(log,
             "%s; it is left as it is: see whether the domain runs here (xl list) or on the other "
             "host, then remove the file",
             e.text);
+    else if (err_is_set(&e))
+        log_error(log, "%s; the record is left as it is: try again", e.text);
     journal_keep(&f);
     return err_is_set(&e);
 }

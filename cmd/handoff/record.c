@@ -94,6 +94,7 @@ static bool read_fields(const json_t *o, struct journal_record *s)
         !take_text(o, "moved_to", s->moved_to, sizeof(s->moved_to)) ||
         !take_text_if_any(o, "file", s->file, sizeof(s->file)) || (s->file[0] && s->file[0] != '/'))
         return false;
+    s->file_inode = (uint64_t)json_integer_value(json_object_get(o, "file_inode"));
 
     const int role = role_named(json_string_value(json_object_get(o, "role")));
     const int state = state_named(json_string_value(json_object_get(o, "phase")));
@@ -150,7 +151,9 @@ char *journal_text(const struct journal_record *s)
         "boot", s->boot, "host", s->host, "port", s->port, "insecure", s->insecure, "peer_journal",
         s->peer_journal, "peer_key", s->peer_key, "moved_to", s->moved_to);
     const bool whole = o && more && !json_object_update(o, more) &&
-                       (!s->file[0] || !json_object_set_new(o, "file", json_string(s->file)));
+                       (!s->file[0] || (!json_object_set_new(o, "file", json_string(s->file)) &&
+                                           !json_object_set_new(o, "file_inode",
+                                               json_integer((json_int_t)s->file_inode))));
     char *text = whole ? json_dumps(o, JSON_INDENT(1)) : NULL;
 
     json_decref(o);

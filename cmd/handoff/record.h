@@ -48,6 +48,7 @@ struct journal_record {
     /* An absolute path: no other host, but a file; else empty. What is written beside it has
      * a name that follows from the supervisor's number (new_file.h). */
     char file[JOURNAL_FILE_NAME_BYTES];
+    uint64_t file_inode; /* what the file is told by under either name; 0: it is not whole yet */
     /* Destination. */
     char moved_to[JOURNAL_PEER_BYTES]; /* the host that it moved on to */
     pid_t supervisor;

@@ -303,7 +303,7 @@ int build_until_done(struct build *b, struct err *e)
         if (over && !rc && b->op.built)
             rc = tell_prepared(b, e);
     }
-    if (rc && b->op.built && b->op.async && e->class == ERR_LOCAL)
+    if (rc && b->op.built && b->op.async && b->op.failed && b->op.helper_error.class == ERR_LOCAL)
         hear_libxl(b, e);
     return rc ? -e->code : 0;
 }

@@ -211,7 +211,9 @@ static int bring_back(struct save *s, struct err *e)
 
 static int conclude_refused(struct save *s, struct err *why)
 {
-    new_file_drop(&s->file);
+    /* One that was there already is not ours. */
+    if (s->file.fd >= 0)
+        new_file_drop(&s->file);
     negotiate_end(&s->a, why);
     return tell_failure(s, why, EXIT_REFUSED, "here");
 }
@@ -233,7 +235,6 @@ static int conclude_failed(struct save *s, struct err *why)
         /* libxl's thread still uses what we would free. */
         _exit(EXIT_DOUBT);
     }
-    new_file_drop(&s->file);
     /* A helper that refused before it touched the guest leaves nothing to undo, and the log-dirty
      * mode may be somebody else's. */
     if (!untouched && bring_back(s, &e)) {
@@ -242,6 +243,8 @@ static int conclude_failed(struct save *s, struct err *why)
             s->a.domain.name, e.text);
         return tell_failure(s, why, EXIT_DOUBT, "unknown");
     }
+    /* Only now: should the disk have refused all records since *moved*, the file is the guest. */
+    new_file_drop(&s->file);
     journal_remove(&s->a.journal);
     if (s->found == BACK_GONE && !untouched)
         return tell_failure(s, why, EXIT_FAILED, "gone");
@@ -271,7 +274,7 @@ static int make_durable(struct save *s, struct err *e)
     if (!rc)
         rc = verify(s, e);
     if (!rc)
-        rc = new_file_sync(&s->file, e);
+        rc = new_file_sync(&s->file, &s->a.journal.now.file_inode, e);
     if (!rc && cancel_is_fired(&s->a.cancel))
         rc = err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal");
     return rc;
@@ -289,7 +292,7 @@ static int publish_save(struct save *s, struct err *e)
     int rc = journal_save(&s->a.journal, e);
 
     if (!rc)
-        rc = new_file_publish(&s->file, e);
+        rc = new_file_publish(&s->file, now->file_inode, e);
     if (!rc)
         return 0;
     now->state = HANDOFF_LIVE;
@@ -353,7 +356,8 @@ static int conclude_checkpoint(struct save *s)
     if (s->found != BACK_RESUMED)
         err_set(&e, ERR_GUEST, ESRCH, "\"%s\" was not suspended any more when it was to run on",
             s->a.domain.name);
-    if (err_is_set(&e) || make_durable(s, &e) || new_file_publish(&s->file, &e))
+    if (err_is_set(&e) || make_durable(s, &e) ||
+        new_file_publish(&s->file, s->a.journal.now.file_inode, &e))
         return conclude_failed(s, &e);
     journal_remove(&s->a.journal);
     tell_done(s);

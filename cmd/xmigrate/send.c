@@ -238,7 +238,7 @@ static int pass_on(void *arg, struct err *e)
     struct send *s = arg;
 
     (void)e;
-    recover_pass_on(&s->a.log, s->a.domain.uuid, s->a.where);
+    recover_pass_on(&s->a.log, s->a.domain.uuid, s->a.journal.now.session, s->a.where);
     return 0;
 }
 

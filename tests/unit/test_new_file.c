@@ -58,6 +58,7 @@ static void the_old_file_is_there_until_the_new_one_is(void **arg)
     struct err e = ERR_INIT;
     struct new_file f;
     struct stat st;
+    uint64_t inode;
 
     (void)arg;
     write_text("image", "old");
@@ -65,15 +66,15 @@ static void the_old_file_is_there_until_the_new_one_is(void **arg)
     assert_int_equal(new_file_create(&f, &e), 0);
     assert_string_equal(f.part, ".image.77.part");
     assert_int_equal(write(f.fd, "new", 3), 3);
-    assert_int_equal(new_file_sync(&f, &e), 0);
+    assert_int_equal(new_file_sync(&f, &inode, &e), 0);
     has_text("image", "old");
-    assert_int_equal(new_file_publish(&f, &e), 0);
+    assert_int_equal(new_file_publish(&f, inode, &e), 0);
     has_text("image", "new");
     assert_int_equal(access(f.part, F_OK), -1);
     assert_int_equal(stat("image", &st), 0);
     assert_int_equal(st.st_mode & 07777, 0600);
     /* Somebody who finds it done finishes it again. */
-    assert_int_equal(new_file_publish(&f, &e), 0);
+    assert_int_equal(new_file_publish(&f, inode, &e), 0);
     has_text("image", "new");
     new_file_close(&f);
 }
@@ -134,14 +135,39 @@ static void a_name_that_is_taken_meanwhile_is_left_alone(void **arg)
 {
     struct err e = ERR_INIT;
     struct new_file f;
+    uint64_t inode;
 
     (void)arg;
     assert_int_equal(new_file_find(&f, "image", 77, &e), 0);
     assert_int_equal(new_file_create(&f, &e), 0);
+    assert_int_equal(new_file_sync(&f, &inode, &e), 0);
     assert_int_equal(mkdir("image", 0700), 0);
-    assert_int_not_equal(new_file_publish(&f, &e), 0);
+    assert_int_not_equal(new_file_publish(&f, inode, &e), 0);
     assert_non_null(strstr(e.text, "is a directory"));
     new_file_drop(&f);
+    new_file_close(&f);
+}
+
+/* What is written is not under any name then, and nobody may rely on it. */
+static void a_part_that_was_removed_is_not_published(void **arg)
+{
+    struct err e = ERR_INIT;
+    struct new_file f;
+    uint64_t inode;
+
+    (void)arg;
+    write_text("image", "old");
+    assert_int_equal(new_file_find(&f, "image", 77, &e), 0);
+    assert_int_equal(new_file_create(&f, &e), 0);
+    assert_int_equal(new_file_sync(&f, &inode, &e), 0);
+    assert_int_equal(unlink(f.part), 0);
+    assert_int_equal(new_file_publish(&f, inode, &e), -ENOENT);
+    has_text("image", "old");
+    /* Nor is another file of that name. */
+    write_text(f.part, "other");
+    e = (struct err)ERR_INIT;
+    assert_int_equal(new_file_publish(&f, inode, &e), -ENOENT);
+    has_text("image", "old");
     new_file_close(&f);
 }
 
@@ -165,6 +191,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_dropped_leaves_nothing, enter, leave),
         cmocka_unit_test_setup_teardown(what_is_no_file_is_refused, enter, leave),
         cmocka_unit_test_setup_teardown(a_name_that_is_taken_meanwhile_is_left_alone, enter, leave),
+        cmocka_unit_test_setup_teardown(a_part_that_was_removed_is_not_published, enter, leave),
         cmocka_unit_test_setup_teardown(room_is_looked_for, enter, leave),
     };
 

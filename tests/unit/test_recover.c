@@ -32,6 +32,7 @@ static char run_dir[64];
 static struct {
     bool starts_late; /* when its copy is held */
     bool gone, suspended, paused, has_run, no_resume, resume_hangs, no_list;
+    bool xenstored_hangs;
     enum { NO_MODEL, MODEL_RUNS, MODEL_PAUSED, MODEL_DEAD, MODEL_HANGS } model;
     bool will_suspend, will_go; /* when that it is asked to suspend is settled */
     const char *name;           /* of our copy */
@@ -177,6 +178,29 @@ int rescue_resume(struct xen *x, uint32_t domid, struct err *e)
     (void)x;
     (void)e;
     note("resume %u past libxl;", domid);
+    if (now.xenstored_hangs)
+        sleep(5);
+    return 0;
+}
+
+int rescue_read_uuid(struct xen *x, uint32_t domid, uint8_t uuid[static 16], struct err *e)
+{
+    (void)x;
+    (void)domid;
+    (void)e;
+    memset(uuid, 0, 16);
+    return 0;
+}
+
+int rescue_query(struct xen *x, uint32_t domid, const uint8_t uuid[static 16],
+    enum rescue_status *status, struct err *e)
+{
+    (void)x;
+    (void)domid;
+    (void)uuid;
+    (void)e;
+    note("query;");
+    *status = RESCUE_RUNNING;
     return 0;
 }
 
@@ -510,6 +534,29 @@ static void a_libxl_that_hangs_does_not_keep_it_suspended(void **state)
     assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
     assert_non_null(strstr(now.done, "resume 7;resume 7 past libxl;"));
     assert_false(is_left(HANDOFF_SOURCE));
+}
+
+/* Nor does a xenstored that hangs, which is told after the guest runs again. */
+static void a_xenstored_that_hangs_keeps_nobody_waiting(void **state)
+{
+    (void)state;
+    left(HANDOFF_LIVE, true);
+    now.suspended = now.resume_hangs = now.xenstored_hangs = true;
+    assert_int_equal(recover_main(&log_to_test), EXIT_DONE);
+    assert_non_null(strstr(now.done, "past libxl;query;"));
+    assert_non_null(strstr(now.said, "runs again, but xenstored does not answer"));
+    assert_false(is_left(HANDOFF_SOURCE));
+}
+
+/* The arrival of a guest that moves within this host is not one that it moves on from. */
+static void a_move_within_one_host_passes_nothing_on(void **state)
+{
+    (void)state;
+    left(HANDOFF_TAKEN, false);
+    recover_pass_on(&log_to_test, UUID, "", "here");
+    assert_string_equal(recorded(), "taken");
+    recover_pass_on(&log_to_test, UUID, "another", "there");
+    assert_string_equal(recorded(), "moved_on");
 }
 
 static void a_guest_that_was_given_away_is_left_as_it_is(void **state)
@@ -923,6 +970,8 @@ int main(void)
         TEST(a_guest_that_ended_leaves_nothing),
         TEST(what_could_not_be_done_is_kept_for_the_next_time),
         TEST(a_libxl_that_hangs_does_not_keep_it_suspended),
+        TEST(a_xenstored_that_hangs_keeps_nobody_waiting),
+        TEST(a_move_within_one_host_passes_nothing_on),
         TEST(a_guest_that_was_given_away_is_left_as_it_is),
         TEST(a_given_guest_is_called_so),
         TEST(a_given_guest_that_runs_or_is_gone_is_settled),

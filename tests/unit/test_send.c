@@ -230,8 +230,10 @@ void xl_config_dispose(libxl_domain_config *config)
     (void)config;
 }
 
-void recover_pass_on(const struct log *log, const char *uuid, const char *where)
+void recover_pass_on(
+    const struct log *log, const char *uuid, const char *session, const char *where)
 {
+    (void)session;
     (void)log;
     (void)where;
     assert_string_equal(uuid, UUID);

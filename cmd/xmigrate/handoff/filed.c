@@ -22,7 +22,7 @@ int filed_publish(const struct log *log, const struct journal_record *s, struct 
     int rc = new_file_find(&f, s->file, s->supervisor, e);
 
     if (!rc)
-        rc = new_file_publish(&f, e);
+        rc = new_file_publish(&f, s->file_inode, e);
     new_file_close(&f);
     if (!rc)
         log_info(log, "\"%s\" is saved in %s", s->name, s->file);

@@ -2,11 +2,13 @@
 #include "cmd/xmigrate/handoff/hvm.h"
 
 #include "base/deadline.h"
+#include "base/limited.h"
 #include "cmd/device_model.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "engine/xen/rescue.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 /* It takes milliseconds. */
 #define RESUME_NS (3 * NS_PER_S)
@@ -50,15 +52,72 @@ int hvm_continue_device_model(
     return rc;
 }
 
+/* For what may outlive the caller's log. */
+static const struct log silent = {.max = LOG_ERROR};
+
+/* Resuming takes a hypercall, and then xenstored's answer, which may never come. */
+struct vcpus {
+    uint32_t domid;
+    int rc;
+    struct err e;
+};
+
+static void make_resume(void *arg)
+{
+    struct vcpus *v = arg;
+    struct xen x;
+
+    v->rc = xen_open(&x, &silent, &v->e);
+    if (v->rc)
+        return;
+    v->rc = rescue_resume(&x, v->domid, &v->e);
+    xen_close(&x);
+}
+
+static void leave_resume(void *arg)
+{
+    (void)arg;
+}
+
+/* -EBUSY without an error while it is suspended. */
+static int look_at_vcpus(uint32_t domid, struct err *e)
+{
+    uint8_t uuid[16];
+    enum rescue_status status;
+    struct xen x;
+    int rc = xen_open(&x, &silent, e);
+
+    if (rc)
+        return rc;
+    rc = rescue_read_uuid(&x, domid, uuid, e);
+    if (!rc)
+        rc = rescue_query(&x, domid, uuid, &status, e);
+    xen_close(&x);
+    return !rc && status == RESCUE_SUSPENDED ? -EBUSY : rc;
+}
+
 static int resume_vcpus(const struct log *log, uint32_t domid, struct err *e)
 {
-    struct xen x;
-    int rc = xen_open(&x, log, e);
+    static const struct limited_call steps = {make_resume, leave_resume, free};
+    struct vcpus *v = calloc(1, sizeof(*v));
+    int rc;
 
-    if (!rc) {
-        rc = rescue_resume(&x, domid, e);
-        xen_close(&x);
+    if (!v)
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+    *v = (struct vcpus){.domid = domid, .e = ERR_INIT};
+    rc = limited_run(&steps, v, deadline_in(RESUME_NS));
+    if (rc == -ETIMEDOUT) {
+        rc = look_at_vcpus(domid, e);
+        if (!rc)
+            log_warn(log, "domain %u runs again, but xenstored does not answer", domid);
+        return rc == -EBUSY ? err_set(e, ERR_LOCAL, ETIMEDOUT, "domain %u does not resume", domid)
+                            : rc;
     }
+    if (!rc)
+        rc = v->rc ? err_take(e, &v->e) : 0;
+    else
+        err_sys(e, ERR_LOCAL, -rc, "cannot resume domain %u", domid);
+    free(v);
     return rc;
 }
 

@@ -156,7 +156,7 @@ static int pass_on(void *arg, struct err *e)
     struct recovery *r = arg;
 
     (void)e;
-    recover_pass_on(r->log, r->journal->now.uuid, r->journal->now.peer);
+    recover_pass_on(r->log, r->journal->now.uuid, r->journal->now.session, r->journal->now.peer);
     return 0;
 }
 
@@ -424,7 +424,8 @@ int recover_heard(struct xl *xl, const struct log *log, struct journal *j, struc
     return rc && rc != -ESRCH ? rc : take_step(&r, HANDOFF_HEARD_CAME, e);
 }
 
-void recover_pass_on(const struct log *log, const char *uuid, const char *where)
+void recover_pass_on(
+    const struct log *log, const char *uuid, const char *session, const char *where)
 {
     struct journal came;
     struct err none = ERR_INIT;
@@ -433,7 +434,7 @@ void recover_pass_on(const struct log *log, const char *uuid, const char *where)
     if (journal_open(&came, HANDOFF_DESTINATION, uuid, &none))
         return;
     step = handoff_next(HANDOFF_DESTINATION, came.now.state, HANDOFF_PASSED_ON);
-    if (step.actions & HANDOFF_RECORD) {
+    if (strcmp(came.now.session, session) && (step.actions & HANDOFF_RECORD)) {
         came.now.state = step.next;
         snprintf(came.now.moved_to, sizeof(came.now.moved_to), "%s", where);
         if (journal_save(&came, &none))

@@ -11,9 +11,10 @@
 #include "cmd/lock.h"
 #include "cmd/xmigrate/libxl/calls.h"
 
-/* A guest that once arrived here is given to another host: note that in the record of its
- * arrival. */
-void recover_pass_on(const struct log *log, const char *uuid, const char *where);
+/* A guest that once arrived here is given to another host in that session: note that in the record
+ * of its arrival, unless that is of the same session, for it moved within this host. */
+void recover_pass_on(
+    const struct log *log, const char *uuid, const char *session, const char *where);
 
 /* xmigrate --recover: every record that nobody is in charge of. Returns the exit code: 0 when
  * nothing is left to do, 3 when something failed, 4 when a person has to decide. */

@@ -92,19 +92,42 @@ int new_file_create(struct new_file *f, struct err *e)
     return f->fd < 0 ? err_sys(e, ERR_REFUSED, errno, "cannot make a file beside %s", f->path) : 0;
 }
 
-int new_file_sync(struct new_file *f, struct err *e)
+int new_file_sync(struct new_file *f, uint64_t *inode, struct err *e)
 {
-    return fsync(f->fd) ? err_sys(e, ERR_LOCAL, errno, "cannot write %s to disk", f->path) : 0;
+    struct stat st;
+
+    if (fsync(f->fd) || fstat(f->fd, &st))
+        return err_sys(e, ERR_LOCAL, errno, "cannot write %s to disk", f->path);
+    *inode = st.st_ino;
+    return 0;
 }
 
-int new_file_publish(struct new_file *f, struct err *e)
+/* The part may have been removed, or its file system not be mounted (yet). */
+static int check_inode(const struct new_file *f, uint64_t inode, struct err *e)
 {
+    struct stat st;
+
+    if (!fstatat(f->dir_fd, f->name, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == inode)
+        return 0;
+    return err_set(e, ERR_LOCAL, ENOENT,
+        "%s is not what was written, nor is that there as %s: was it removed, or is its file "
+        "system not mounted?",
+        f->path, f->part);
+}
+
+int new_file_publish(struct new_file *f, uint64_t inode, struct err *e)
+{
+    struct stat st;
     int rc = check_name(f, e);
 
     if (rc)
         return rc;
-    if (renameat(f->dir_fd, f->part, f->dir_fd, f->name) && errno != ENOENT)
+    if (!fstatat(f->dir_fd, f->part, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == inode &&
+        renameat(f->dir_fd, f->part, f->dir_fd, f->name))
         return err_sys(e, ERR_LOCAL, errno, "cannot give %s its name", f->path);
+    rc = check_inode(f, inode, e);
+    if (rc)
+        return rc;
     return fsync(f->dir_fd)
                ? err_sys(e, ERR_LOCAL, errno, "cannot sync the directory of %s", f->path)
                : 0;

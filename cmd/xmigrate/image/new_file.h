@@ -34,10 +34,11 @@ int new_file_check_room(const struct new_file *f, uint64_t bytes, struct err *e)
 
 /* Make the part, which must not be there. */
 int new_file_create(struct new_file *f, struct err *e);
-/* All bytes are on disk. */
-int new_file_sync(struct new_file *f, struct err *e);
-/* The part gets the name, on disk; if there is no part (any more), it had got it before. */
-int new_file_publish(struct new_file *f, struct err *e);
+/* All bytes are on disk. *inode: what it is told by from now on. */
+int new_file_sync(struct new_file *f, uint64_t *inode, struct err *e);
+/* The part gets the name, on disk, unless it had got it before. On success the name is that
+ * inode's. */
+int new_file_publish(struct new_file *f, uint64_t inode, struct err *e);
 /* The part goes. */
 void new_file_drop(struct new_file *f);
 void new_file_close(struct new_file *f);
