@@ -17,8 +17,7 @@ struct bystander {
     int sock; /* -1: there is none (any more) */
 };
 
-/* Before there are threads. In the new process body(arg) is all that happens: it returns at the end
- * of its use. */
+/* Before there are threads. The child runs body(arg) and exits when it returns. */
 int bystander_start(
     struct bystander *b, void (*body)(const void *arg), const void *arg, struct err *e);
 

@@ -53,16 +53,17 @@ static int make_directories(const char *root)
 /* A file system in memory, seen by this process alone and gone with it. */
 static int make_root(const char *root, uint32_t domid)
 {
+    /* A bind remount keeps none of them by itself. */
+    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
     char device_model[SEEN_PATH_BYTES];
 
     snprintf(device_model, sizeof(device_model), "/run/xen/qmp-libxenstat-%u", domid);
     /* What this host unmounts is unmounted here too; what is mounted here is not seen there. */
     return unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) ||
-           mount("xmigrate", root, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700") ||
-           make_directories(root) || show(root, "/dev/xen") || show(root, "/run/xenstored") ||
-           show(root, device_model) ||
-           mount(NULL, root, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) || chroot(root) ||
-           chdir("/");
+           mount("xmigrate", root, "tmpfs", flags, "mode=700") || make_directories(root) ||
+           show(root, "/dev/xen") || show(root, "/run/xenstored") || show(root, device_model) ||
+           mount(NULL, root, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL) ||
+           chroot(root) || chdir("/");
 }
 
 /* Any directory will do to mount it on: the one that is sure to be there. */
@@ -92,9 +93,14 @@ static void prepare(void)
 
 static int leave_capabilities(struct err *e)
 {
-    if (capabilities_forbid() || capabilities_drop() || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    const bool forbidden = !capabilities_forbid();
+    const int why = errno;
+
+    /* Without CAP_SETPCAP there may still be others to drop. */
+    if (capabilities_drop() || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         return err_sys(e, ERR_LOCAL, errno, "cannot drop its capabilities");
-    return 0;
+    return forbidden ? 0
+                     : err_sys(e, ERR_LOCAL, why, "cannot empty its capability bounding set");
 }
 
 static void warn(const struct log *log, struct err *e)

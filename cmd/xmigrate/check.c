@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { MOST_FINDINGS = 16 };
+enum { MAX_FINDINGS = 16 };
 
 struct finding {
     const char *what;
@@ -29,7 +29,7 @@ struct check {
     struct xl xl;
     struct xl_domain domain;
     libxl_domain_config config;
-    struct finding findings[MOST_FINDINGS];
+    struct finding findings[MAX_FINDINGS];
     unsigned count;
 };
 
@@ -39,7 +39,7 @@ static void find(struct check *c, const char *what, bool in_the_way, const char 
 {
     struct finding *f = &c->findings[c->count];
 
-    if (c->count == MOST_FINDINGS)
+    if (c->count == MAX_FINDINGS)
         return;
     c->count++;
     f->what = what;
@@ -166,8 +166,7 @@ static void look_at_host(struct check *c)
     if (!rc)
         rc = negotiate_ask(&a, &e);
     snprintf(text, sizeof(text),
-        "%s takes it; beside its last pages the pause is expected to have %s, which TCP bridges by "
-        "sending again",
+        "%s takes it; expected pause, excluding the last pages: %s (TCP retransmits across it)",
         a.where,
         format_duration(
             a.costs.suspend_ns + a.costs.state_ns + a.costs.receiver_ns + a.costs.network_ns,

@@ -7,6 +7,7 @@
 #include "cmd/exit_codes.h"
 #include "cmd/signals.h"
 #include "cmd/xmigrate/image/numbered.h"
+#include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/save.h"
 #include "cmd/xmigrate/ui/view.h"
 
@@ -30,14 +31,33 @@ struct series {
     uint64_t done, skipped;
 };
 
-/* In a process of its own, which has no part in the series. */
+static bool guest_is_here(const struct series *s)
+{
+    struct err ignored = ERR_INIT;
+    struct xl_domain d;
+    struct xl xl;
+
+    if (xl_open(&xl, &s->log, deadline_in(XL_SHORT_NS), &ignored))
+        return false;
+
+    const bool is = !xl_find(&xl, s->o->domain, &d, &ignored);
+
+    xl_close(&xl);
+    return is;
+}
+
+/* In a process of its own, which has no part in the series. Once there was one, what refuses
+ * another may pass: somebody looks at the guest, or the disk is full. A guest that is gone does not
+ * come back. */
 static int run_one(struct series *s, const char *path)
 {
     struct options one = *s->o;
+    int code;
 
     signals_reset();
     one.file = path;
-    return save_main(&one);
+    code = save_main(&one);
+    return code == EXIT_REFUSED && s->done && guest_is_here(s) ? EXIT_FAILED : code;
 }
 
 /* A signal is passed on once; how it ends is the checkpoint's affair. */
@@ -117,14 +137,14 @@ static int run(struct series *s)
     struct err e = ERR_INIT;
 
     while (await_slot(s)) {
-        int code = numbered_next(s->o->file, path, &e) ? EXIT_REFUSED : make_one(s, path, &e);
+        const int code = numbered_next(s->o->file, path, &e) ? EXIT_REFUSED : make_one(s, path, &e);
 
         if (err_is_set(&e)) {
             log_error(&s->log, "%s", e.text);
             return EXIT_REFUSED;
         }
         if (code == EXIT_FAILED && s->done && !cancel_is_fired(&s->cancel))
-            code = EXIT_DONE; /* it has said why; the next one may do */
+            view_say(&s->view, "no checkpoint in this slot: the next one tries again");
         else if (code != EXIT_DONE)
             return code;
         else if (!++s->done || (s->o->keep && numbered_keep(path, s->o->keep, &e)))

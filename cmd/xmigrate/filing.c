@@ -11,6 +11,8 @@
 
 /* libxl, when the helper is through: what it has left to write is short, but disks may be busy. */
 #define END_NS (120 * NS_PER_S)
+/* The same while the guest stands still: a device model has little to write. */
+#define END_SUSPENDED_NS (30 * NS_PER_S)
 
 /* --- what the helper says --- */
 
@@ -34,6 +36,7 @@ static void take_event(struct filing *f, json_t *body)
     const struct throttle cap = throttle_of(f);
     const char *name = event_name(body);
 
+    f->progress_ns = now_ns();
     event_write(f->events, body);
     view_event(f->view, body);
     if (!strcmp(name, "suspending")) {
@@ -52,6 +55,7 @@ static int take_total(struct filing *f, const json_t *total, struct err *e)
     if (!event_read_total(total, &f->total))
         return err_set(e, ERR_INTERNAL, EPROTO, "the save helper's totals make no sense");
     f->journal->now.logging = false; /* the helper has switched it off */
+    f->progress_ns = now_ns();
     return 0;
 }
 
@@ -93,12 +97,40 @@ static int64_t suspend_limit_ns(const struct filing *f)
     return f->suspending_ns && !f->suspended_ns ? f->suspending_ns + f->suspend_ns : DEADLINE_NEVER;
 }
 
+/* A helper that is stuck in a write to the file still says that it lives; and of libxl, when the
+ * helper is through, nothing is heard at all. */
+static int64_t patience_ns(const struct filing *f)
+{
+    return f->op.done ? deadline_earlier(f->silent_ns, END_SUSPENDED_NS) : f->silent_ns;
+}
+
+static int64_t progress_limit_ns(const struct filing *f)
+{
+    return f->suspended_ns && !f->through_ns ? f->progress_ns + patience_ns(f) : DEADLINE_NEVER;
+}
+
+static int64_t next_limit_ns(const struct filing *f)
+{
+    return f->stopping ? DEADLINE_NEVER
+                       : deadline_earlier(suspend_limit_ns(f), progress_limit_ns(f));
+}
+
 static int check_limits(const struct filing *f, struct err *e)
 {
     char limit[UNITS_TEXT_BYTES];
 
-    if (f->stopping || !deadline_passed(suspend_limit_ns(f)))
+    if (!deadline_passed(next_limit_ns(f)))
         return 0;
+    if (deadline_passed(progress_limit_ns(f)) && f->op.done)
+        return err_set(e, ERR_LOCAL, ETIMEDOUT,
+            "libxl did not write the device model's state of the guest, which is suspended, within "
+            "%s: does QEMU live, and the disk below the file still write?",
+            format_duration(patience_ns(f), limit));
+    if (deadline_passed(progress_limit_ns(f)))
+        return err_set(e, ERR_LOCAL, ETIMEDOUT,
+            "nothing more of the guest, which is suspended, came into the file within %s "
+            "(--silent-timeout): does the disk below it still write?",
+            format_duration(patience_ns(f), limit));
     return err_set(e, ERR_GUEST, ETIMEDOUT,
         "the guest did not suspend within %s (--suspend-timeout): is it alive, and can its kernel "
         "suspend (xenbus, PV drivers)?",
@@ -111,11 +143,10 @@ static int turn(struct filing *f, int64_t until_ns, struct err *e)
     enum { CANCEL, OPERATION, SOURCES = OPERATION + OPERATION_FDS };
     struct pollfd fds[SOURCES] = {
         [CANCEL] = {.fd = f->stopping ? -1 : f->cancel->event_fd, .events = POLLIN}};
-    int64_t wake_ns = deadline_earlier(until_ns, operation_limit_ns(&f->op));
+    const int64_t wake_ns = deadline_earlier(
+        deadline_earlier(until_ns, operation_limit_ns(&f->op)), next_limit_ns(f));
     int rc = 0;
 
-    if (!f->stopping)
-        wake_ns = deadline_earlier(wake_ns, suspend_limit_ns(f));
     operation_pollfds(&f->op, fds + OPERATION);
     if (poll(fds, SOURCES, deadline_poll_ms(wake_ns)) < 0)
         return errno == EINTR ? 0 : err_sys(e, ERR_INTERNAL, errno, "poll");

@@ -26,7 +26,8 @@ struct filing {
     struct link_job job;
     int lock_fd;
     int64_t suspend_ns; /* how long the guest may take to suspend */
-    int64_t silent_ns;
+    int64_t silent_ns;  /* a helper that says nothing for so long hangs; and so does the file when
+                         * the suspended guest is not written on for so long */
     bool live;
     bool
         has_device_model; /* libxl suspends it, and writes its records when the helper is through */
@@ -39,7 +40,9 @@ struct filing {
 
     struct operation op;
 
-    bool stopping; /* its own */
+    /* Its own. */
+    bool stopping;
+    int64_t progress_ns; /* the helper's last event, or its end */
 };
 
 /* Before any thread exists, as operation_prepare(). */

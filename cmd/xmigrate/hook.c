@@ -4,6 +4,7 @@
 #include "base/deadline.h"
 #include "base/io.h"
 #include "base/units.h"
+#include "cmd/link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +21,9 @@
 #include <unistd.h>
 
 extern char **environ;
+
+/* For the kernel, to end what was killed. */
+#define KILLED_NS (2 * NS_PER_S)
 
 /* ---- its environment ---- */
 
@@ -67,19 +71,30 @@ static int fill_own(const struct hook *h, char *own[static OWN_VARIABLES])
     return good && own[4] && own[5] ? 0 : -ENOMEM;
 }
 
+/* What belongs to our libxl operation: an xl of the hook's has its own. */
+static bool is_private(const char *variable)
+{
+    static const char *const drop[] = {LINK_ENV "=", "LIBXL_SAVE_HELPER="};
+
+    return !strncmp(variable, drop[0], strlen(drop[0])) ||
+           !strncmp(variable, drop[1], strlen(drop[1]));
+}
+
 /* Ours first: of two with one name, programs see the first. */
 static char **join(char *const own[static OWN_VARIABLES])
 {
-    size_t count = 0;
+    size_t count = 0, kept = OWN_VARIABLES;
     char **all;
 
     while (environ[count])
         count++;
     all = calloc(count + OWN_VARIABLES + 1, sizeof(*all));
-    if (all) {
-        memcpy(all, own, OWN_VARIABLES * sizeof(*own));
-        memcpy(all + OWN_VARIABLES, environ, count * sizeof(*environ));
-    }
+    if (!all)
+        return NULL;
+    memcpy(all, own, OWN_VARIABLES * sizeof(*own));
+    for (size_t i = 0; i < count; i++)
+        if (!is_private(environ[i]))
+            all[kept++] = environ[i];
     return all;
 }
 
@@ -122,28 +137,43 @@ static int explain_status(int status, struct err *e)
         e, ERR_LOCAL, ECANCELED, "--while-suspended: it was killed by signal %d", WTERMSIG(status));
 }
 
-/* It is our child and not waited for, so its number is its own until then. */
+/* left: what to say of a process that does not die. */
+static int explain_stop(const struct hook *h, int rc, const char *left, struct err *e)
+{
+    char limit[UNITS_TEXT_BYTES];
+
+    if (rc == -ECANCELED)
+        return err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal%s", left);
+    if (rc == -ETIMEDOUT)
+        return err_set(e, ERR_LOCAL, ETIMEDOUT,
+            "--while-suspended: it did not end within %s (--hook-timeout)%s",
+            format_duration(h->limit_ns, limit), left);
+    return err_sys(e, ERR_LOCAL, -rc, "--while-suspended%s", left);
+}
+
+/* It is our child and not waited for, so its number is its own until then. One that is stuck in the
+ * kernel is left behind: the guest stands still meanwhile. */
 static int await(const struct hook *h, pid_t pid, const struct cancel *cancel, struct err *e)
 {
     const int pidfd = pidfd_open(pid, 0);
-    char limit[UNITS_TEXT_BYTES];
+    char left[96] = "";
     int status = 0;
     int rc = pidfd < 0 ? -errno : io_wait(pidfd, POLLIN, cancel, deadline_in(h->limit_ns));
 
-    if (rc)
+    if (rc) {
         kill(-pid, SIGKILL);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-        ;
+        io_wait(pidfd, POLLIN, NULL, deadline_in(KILLED_NS));
+    }
+    if (waitpid(pid, &status, WNOHANG) != pid) {
+        if (rc)
+            snprintf(
+                left, sizeof(left), "; its process %d was killed, and is still there", (int)pid);
+        else
+            rc = -ECHILD; /* somebody else has seen how it ended */
+    }
     if (pidfd >= 0)
         close(pidfd);
-    if (!rc)
-        return explain_status(status, e);
-    if (rc == -ECANCELED)
-        return err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal");
-    return rc == -ETIMEDOUT ? err_set(e, ERR_LOCAL, ETIMEDOUT,
-                                  "--while-suspended: it did not end within %s (--hook-timeout)",
-                                  format_duration(h->limit_ns, limit))
-                            : err_sys(e, ERR_LOCAL, -rc, "--while-suspended");
+    return rc ? explain_stop(h, rc, left, e) : explain_status(status, e);
 }
 
 int hook_run(const struct hook *h, const struct cancel *cancel, struct err *e)

@@ -9,7 +9,8 @@
  *   XMIGRATE_DISKS                                    VDEV=TARGET, a line for each
  *   XMIGRATE_WRITABLE_DISKS                           of these, those that it may write to
  *
- * Its output goes to our standard error.
+ * What our libxl operation has in the environment is left out. Its output goes to our standard
+ * error.
  */
 #ifndef CMD_XMIGRATE_HOOK_H
 #define CMD_XMIGRATE_HOOK_H
@@ -28,7 +29,7 @@ struct hook {
 };
 
 /* Until it has ended well. If it has not by then, or cancel fires, it is killed with all that it
- * started. */
+ * started, and waited for, but not for long. */
 int hook_run(const struct hook *h, const struct cancel *cancel, struct err *e);
 
 #endif

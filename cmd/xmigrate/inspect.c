@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/image/scan.h"
+#include "cmd/xmigrate/suitable.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -79,7 +80,7 @@ static void say_stream(const struct image *m)
     printf("  stream    libxc's version %u, of Xen %u.%u; records: %" PRIu64 ", pages: %" PRIu64
            " (%s), the last frame is 0x%" PRIx64 "\n",
         m->version, m->xen_major, m->xen_minor, m->records, m->data_pages,
-        format_bytes(m->data_pages * PAGE_BYTES, bytes), m->most_pfn);
+        format_bytes(m->data_pages * PAGE_BYTES, bytes), m->max_pfn);
     if (m->emulator_bytes)
         printf("  QEMU      %s of state\n", format_bytes(m->emulator_bytes, model));
 }
@@ -107,7 +108,7 @@ static void print_json(const char *path, const struct image *m, json_t *config, 
         image_kind_name(m->note.kind), "program", m->note.program, "made", m->note.made, "version",
         (int)m->version, "xen_major", (int)m->xen_major, "xen_minor", (int)m->xen_minor, "records",
         (json_int_t)m->records, "data_pages", (json_int_t)m->data_pages, "last_frame",
-        (json_int_t)m->most_pfn, "emulator_bytes", (json_int_t)m->emulator_bytes, "config", config);
+        (json_int_t)m->max_pfn, "emulator_bytes", (json_int_t)m->emulator_bytes, "config", config);
 
     if (o && err_is_set(e)) {
         json_object_set_new(o, "damage_at", json_integer((json_int_t)m->damage_at));
@@ -122,7 +123,7 @@ int inspect_main(const struct options *o, const struct log *log)
 {
     struct err e = ERR_INIT;
     struct image image = {0};
-    const int fd = image_open(o->file, &e);
+    const int fd = suitable_file(o->file, &e) ? -1 : image_open(o->file, &e);
 
     if (fd < 0) {
         log_error(log, "%s", e.text);

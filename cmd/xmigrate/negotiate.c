@@ -244,8 +244,10 @@ int negotiate_begin(struct negotiation *a, struct err *e)
 
 int negotiate_hold(struct negotiation *a, struct err *e)
 {
-    int rc = xl_open(&a->xl, &a->log, deadline_in(XL_SHORT_NS), e);
+    int rc = a->file ? suitable_file(a->file, e) : 0;
 
+    if (!rc)
+        rc = xl_open(&a->xl, &a->log, deadline_in(XL_SHORT_NS), e);
     if (!rc)
         rc = find_domain(a, e);
     return rc ? rc : take_hold(a, e);

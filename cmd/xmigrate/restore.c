@@ -15,6 +15,7 @@
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "cmd/xmigrate/libxl/operation.h"
 #include "cmd/xmigrate/libxl/saved_config.h"
+#include "cmd/xmigrate/suitable.h"
 #include "cmd/xmigrate/ui/help.h"
 #include "cmd/xmigrate/ui/view.h"
 
@@ -44,6 +45,7 @@ struct restore {
     char uuid[XL_UUID_TEXT_BYTES];
     struct journal journal;
     bool journal_begun;
+    const char *guest;       /* where it is before anything is built, as events have it */
     struct domain_lock lock; /* the domain's, shared with the helper */
     uint32_t domid;          /* once there is one */
 
@@ -55,7 +57,7 @@ struct restore {
 
 static int read_file(struct restore *r, struct err *e)
 {
-    const int fd = image_open(r->o->file, e);
+    const int fd = suitable_file(r->o->file, e) ? -e->code : image_open(r->o->file, e);
 
     if (fd < 0)
         return fd;
@@ -83,6 +85,7 @@ static int check_uuid(struct restore *r, struct err *e)
     struct xl_domain d;
     const int rc = xl_by_uuid(&r->xl, r->uuid, &d, &none);
 
+    r->guest = rc == -ESRCH ? "gone" : rc ? "unknown" : "here";
     if (rc == -ESRCH)
         return 0;
     if (rc)
@@ -91,6 +94,34 @@ static int check_uuid(struct restore *r, struct err *e)
         "the guest itself is here: domain %u (\"%s\") has its UUID, and it must not run twice; "
         "--clone makes another guest of it",
         d.domid, d.name);
+}
+
+static int refuse_unsettled(const struct journal_record *s, struct err *e)
+{
+    if (s->host[0] && (s->state == HANDOFF_GIVEN || s->state == HANDOFF_MOVED))
+        return err_set(e, ERR_REFUSED, EBUSY,
+            "the guest was given to %s, where it may run, and that is not settled: xmigrate "
+            "--resolve first",
+            s->host);
+    return err_set(e, ERR_REFUSED, EBUSY,
+        "a move or save of the guest to %s is not settled: xmigrate --recover first", s->peer);
+}
+
+/* What this host knows of its departure: it may run on another host, or be in a file that
+ * --recover gives its name. A clone's UUID is new. */
+static int check_record(struct restore *r, struct err *e)
+{
+    struct journal j = {.lock_fd = -1};
+    int rc = journal_open(&j, HANDOFF_SOURCE, r->uuid, e);
+
+    if (rc == -ENOENT && !err_is_set(e))
+        return 0;
+    if (!rc && !journal_is_harmless(&j.now))
+        rc = refuse_unsettled(&j.now, e);
+    if (rc)
+        r->guest = "unknown";
+    journal_keep(&j);
+    return rc;
 }
 
 static int check_type(struct restore *r, struct err *e)
@@ -115,9 +146,9 @@ static int choose_disks(struct restore *r, struct err *e)
 
     for (unsigned i = 0; i < o->disk_count && !rc; i++)
         rc = saved_config_give_disk(&r->config, o->disks[i], e);
-    if (rc || o->disks_as_they_are || r->image.note.kind != IMAGE_CHECKPOINT)
+    if (rc || o->disks_as_they_are || (!o->clone && r->image.note.kind != IMAGE_CHECKPOINT))
         return rc;
-    return saved_config_check_disks(&r->config, o->disks, o->disk_count, e);
+    return saved_config_check_disks(&r->config, o->disks, o->disk_count, o->clone, e);
 }
 
 static int choose_config(struct restore *r, struct err *e)
@@ -151,6 +182,8 @@ static int admit(struct restore *r, struct err *e)
         rc = emulator_check(&r->config, any, e);
     if (!rc)
         rc = check_uuid(r, e);
+    if (!rc)
+        rc = check_record(r, e);
     if (!rc)
         rc = check_name(r, r->name, e);
     if (!rc)
@@ -372,7 +405,7 @@ static int run(struct restore *r)
     if (prepare(r, &e)) {
         if (r->journal_begun)
             journal_remove(&r->journal);
-        return tell_failure(r, &e, EXIT_REFUSED, "gone");
+        return tell_failure(r, &e, EXIT_REFUSED, r->guest);
     }
     view_say(&r->view, "restoring %s (%s) from %s", r->name, xl_type_name(r->config.c_info.type),
         r->o->file);
@@ -404,6 +437,7 @@ int restore_main(const struct options *o)
     struct restore r = {
         .o = o,
         .fd = -1,
+        .guest = "unknown",
         .journal = {.lock_fd = -1},
         .lock = {.fd = -1},
         .start_ns = now_ns(),

@@ -19,6 +19,13 @@ static bool is_utf8(const char *text)
     return o;
 }
 
+int suitable_file(const char *path, struct err *e)
+{
+    return is_utf8(path)
+               ? 0
+               : err_set(e, ERR_REFUSED, EILSEQ, "the file's name is not UTF-8: %s", path);
+}
+
 int suitable_state(const struct xl_domain *d, struct err *e)
 {
     if (d->dying)

@@ -16,6 +16,9 @@ enum { SUITABLE_VERSION_BYTES = 16 };
 /* It runs, and has a name that can travel. */
 int suitable_state(const struct xl_domain *d, struct err *e);
 
+/* Its path can travel in JSON, to the journal and in events. */
+int suitable_file(const char *path, struct err *e);
+
 /* *has: its writes can be tracked, which only a PV guest's may not be. */
 int suitable_log_dirty(struct xl *xl, const struct xl_domain *d, bool *has, struct err *e);
 

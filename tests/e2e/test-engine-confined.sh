@@ -28,6 +28,8 @@ confined() { # PID: in all of its threads
     [ ! -e "/proc/$1/root/etc" ] && [ -d "/proc/$1/root/run" ] ||
         fail "it sees $(ls "/proc/$1/root/")"
     ! touch "/proc/$1/root/new" 2>/dev/null || fail "its root can be written to"
+    grep -q '^xmigrate / tmpfs ro,nosuid,nodev,noexec' "/proc/$1/mounts" ||
+        fail "its root is mounted so: $(grep '^xmigrate' "/proc/$1/mounts")"
 }
 
 has_dropped() { # PID

@@ -20,6 +20,21 @@ has() {
 }
 wait_for 60 has g.000008
 [ -e files/g.000008 ] || fail "it ended: $(tail -n 3 err)"
+
+# Somebody else holds it for a moment: that slot has none, and the next ones go on.
+lock=$T/run-a/domain-$("$X" id a g).lock
+held() {
+    flock -n "$lock" sleep 3 || ! kill -0 $launched 2>/dev/null
+}
+wait_for 60 held
+grep -q '^no checkpoint in this slot' err || fail "no slot was refused: $(tail -n 3 err)"
+last=$(ls files | sort | grep '^g\.0' | tail -n 1)
+goes_on() {
+    [ "$(ls files | sort | grep '^g\.0' | tail -n 1)" != "$last" ] || ! kill -0 $launched 2>/dev/null
+}
+wait_for 60 goes_on
+kill -0 $launched 2>/dev/null || fail "a slot that was refused ended it: $(tail -n 3 err)"
+
 pid=$(pgrep -P $launched -x xmigrate || echo $launched)
 kill -TERM $pid
 wait $launched
@@ -36,8 +51,8 @@ ls -A files | grep '\.part$' && fail "a part is left"
 
 # More than fits into a second.
 truncate -s 0 out
-guest a slow --type pv --memory 128M --dirty 20000
-launch out err on a "$B/xmigrate" --checkpoint files/slow slow --every 1s --keep 1 --max-downtime 1ms --json
+guest a slow --type pvh --memory 16M
+launch out err on a "$B/xmigrate" --checkpoint files/slow slow --every 1s --keep 1 --while-suspended 'sleep 1.2' --json
 has_skipped() {
     grep -q '"event":"skipped"' out || ! kill -0 $launched 2>/dev/null
 }

@@ -24,10 +24,14 @@ for kind in checkpoint save; do
     file_refused 2 'No such file' --$kind none/g g
     file_refused 2 'there is no domain "h"' --$kind files/g h
 done
-file_refused 2 'is no file' --restore files/fifo
-file_refused 2 'is no file' --restore files/dir
+file_refused 2 'is not a regular file' --restore files/fifo
+file_refused 2 'is not a regular file' --restore files/dir
 file_refused 2 'No such file' --restore files/none
 rm -r files/dir files/fifo files/link
+latin=$'files/caf\xe9'
+for what in "--checkpoint $latin g" "--save $latin g" "--restore $latin" "--inspect $latin" "--inspect $latin --json"; do
+    file_refused 2 'name is not UTF-8: ' $what
+done
 
 # A file that cannot become as large as it has to.
 small() {
@@ -83,6 +87,7 @@ no_record
 
 # Names, UUIDs and memory that are taken.
 file_refused 2 'has its UUID' --restore old
+xf --restore old --json 2>/dev/null | grep -q '"guest":"here"' || fail "it does not say that the guest is here"
 file_refused 2 'a domain named "g" exists' --restore old --clone
 filed --restore old --clone --name h --paused
 [ "$("$X" list a | grep -c MiB)" -eq 2 ] || fail "$("$X" list a)"
@@ -90,6 +95,24 @@ must "$X" destroy a h
 guest a large --type pvh --memory 100M --dirty 0
 file_refused 2 'too little memory' --restore old --clone --name h
 must "$X" destroy a large
+
+# What this host has not settled: the guest may run elsewhere.
+export T
+filed --checkpoint files/g g --while-suspended 'cp $T/run-a/out-*.json $T/record; ls $T/run-a/out-*.json >$T/name'
+must "$X" destroy a g
+no_record
+out=$(cat name)
+[ -s record ] || fail "there was no record"
+cp record "$out"
+file_refused 2 'not settled: xmigrate --recover first' --restore old
+sed 's/"phase": "live"/"phase": "given"/; s/"host": ""/"host": "there.example"/' record >"$out"
+file_refused 2 'given to there.example, where it may run' --restore old
+xf --restore old --json 2>/dev/null | grep -q '"guest":"unknown"' || fail "it says to know where the guest is"
+filed --restore old --clone --name h
+must "$X" destroy a h
+must rm "$out"
+filed --restore old
+lives g
 must "$X" destroy a g
 no_record
 
@@ -121,7 +144,8 @@ must "$X" destroy a g
 truncate -s 1M "$T/disk" "$T/copy"
 guest a g --type pvh --memory 32M --disk qdisk:"$T/disk"
 filed --checkpoint files/g g
-file_refused 2 'wrote to its disk xvda' --restore files/g --clone --name h
+file_refused 2 'wrote to its disk xvda' --restore files/g
+file_refused 2 'the guest itself uses its disk xvda' --restore files/g --clone --name h
 file_refused 2 'has no such disk' --restore files/g --clone --name h --disk xvdz=/nowhere
 # With a hook that copies them while the guest stands still: it fits then.
 hook='echo "$XMIGRATE_DOMAIN $XMIGRATE_DOMID $XMIGRATE_FILE $XMIGRATE_WRITABLE_DISKS" >hook
@@ -150,6 +174,7 @@ filed --restore files/g --clone --name h --disks-as-they-are
 lives h
 must "$X" destroy a h
 filed --save files/g g
+file_refused 2 'the guest itself uses its disk xvda' --restore files/g --clone --name h
 filed --restore files/g
 lives g
 nothing_left g

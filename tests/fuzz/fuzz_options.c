@@ -25,7 +25,7 @@ static void check_taken(const struct options *o)
     must(!reaches || (o->domain && o->address.host[0] && o->address.port));
     must((o->mode != MODE_CHECKPOINT && o->mode != MODE_SAVE) || (o->domain && o->file));
     must((o->mode != MODE_RESTORE && o->mode != MODE_INSPECT) || o->file);
-    must(o->disk_count <= OPTIONS_MOST_DISKS && o->hook_ns > 0 && (!o->keep || o->every_ns > 0));
+    must(o->disk_count <= OPTIONS_MAX_DISKS && o->hook_ns > 0 && (!o->keep || o->every_ns > 0));
     must((o->mode != MODE_RESUME && o->mode != MODE_CHECK) || o->domain);
     must((o->mode != MODE_TRUST && o->mode != MODE_UNTRUST) || o->peer);
     must(o->mode != MODE_MONITOR || (o->monitor_domid && o->monitor_uuid));

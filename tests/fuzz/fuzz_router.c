@@ -27,7 +27,7 @@ static void check_caller(const struct caller *a)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct router_said words;
-    uint8_t again[ROUTER_MOST_SAID_BYTES];
+    uint8_t again[ROUTER_MAX_SAID_BYTES];
     size_t len_bytes;
 
     switch (router_understand(data, size, &words)) {

@@ -104,7 +104,7 @@ static void make_router(const char *dir)
     const struct caller caller = {
         {"SHA256:abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", "host1", TRUST_SEND},
         "10.0.0.1:40000"};
-    uint8_t said[ROUTER_MOST_SAID_BYTES];
+    uint8_t said[ROUTER_MAX_SAID_BYTES];
 
     save(dir, "router", "admit", said, router_say_admit(&caller, said));
     save(dir, "router", "register", said, router_say_register(2, tokens, said));

@@ -57,7 +57,7 @@ static void whole_files_are_whole(void **arg)
         assert_int_equal(image.note.kind, IMAGE_SAVE);
         assert_string_equal(image.note.program, "");
         assert_int_equal(image.data_pages, 1);
-        assert_int_equal(image.most_pfn, 0x1f);
+        assert_int_equal(image.max_pfn, 0x1f);
         assert_int_equal(image.xen_minor, 17);
         assert_int_equal(image.vcpus, type == SAVED_PV);
         assert_int_equal(image.emulator_bytes, type == SAVED_HVM ? 16 : 0);

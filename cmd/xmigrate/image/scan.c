@@ -182,7 +182,7 @@ static int read_libxc_headers(struct reader *r, struct err *e)
         return err_set(e, ERR_REFUSED, EOPNOTSUPP,
             "the guest is of a type that x86 does not have (%u)", m->guest_type);
     if ((get_le32(d + 4) & 0xffff) != PAGE_SHIFT)
-        return err_set(e, ERR_REFUSED, EOPNOTSUPP, "the guest's pages have not 4 KiB");
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP, "the guest's page size is not 4 KiB");
     m->xen_major = get_le32(d + 8);
     m->xen_minor = get_le32(d + 12);
     return 0;
@@ -196,8 +196,8 @@ static int check_entry(struct reader *r, uint64_t entry, uint64_t *data_pages, s
     if ((entry & V3_ENTRY_RESERVED_MASK) || !v3_type_is_known(type) || pfn >> 32)
         return damaged(e, "PAGE_DATA: 0x%016" PRIx64 " is no frame with a type", entry);
     *data_pages += v3_type_has_data(type);
-    if (pfn > r->image->most_pfn)
-        r->image->most_pfn = pfn;
+    if (pfn > r->image->max_pfn)
+        r->image->max_pfn = pfn;
     return 0;
 }
 
@@ -501,5 +501,5 @@ int image_open(const char *path, struct err *e)
     if (!fstat(fd, &st) && S_ISREG(st.st_mode))
         return fd;
     close(fd);
-    return err_set(e, ERR_REFUSED, EINVAL, "%s is no file", path);
+    return err_set(e, ERR_REFUSED, EINVAL, "%s is not a regular file", path);
 }

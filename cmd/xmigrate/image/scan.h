@@ -31,7 +31,7 @@ struct image {
     unsigned vcpus;       /* of a PV guest whose state is there */
     uint64_t records;
     uint64_t data_pages; /* with contents, one that came twice counted twice */
-    uint64_t most_pfn;   /* the highest frame named */
+    uint64_t max_pfn;    /* the highest frame named */
     /* The device model's. */
     uint64_t emulator_bytes; /* 0: it has none */
 

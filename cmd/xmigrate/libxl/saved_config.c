@@ -2,7 +2,6 @@
 #include "cmd/xmigrate/libxl/saved_config.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -57,18 +56,30 @@ static bool is_given(const libxl_device_disk *disk, const char *const given[], u
     return false;
 }
 
-int saved_config_check_disks(
-    const libxl_domain_config *config, const char *const given[], unsigned count, struct err *e)
+static int refuse_disk(const libxl_device_disk *disk, bool clone, struct err *e)
+{
+    const char *target = disk->pdev_path ?: "?", *vdev = disk->vdev;
+
+    if (clone)
+        return err_set(e, ERR_REFUSED, EBUSY,
+            "the guest itself uses its disk %s (%s): give the clone a copy from the moment of the "
+            "file with --disk %s=TARGET, or say --disks-as-they-are if both may write to it",
+            vdev, target, vdev);
+    return err_set(e, ERR_REFUSED, ESTALE,
+        "it is a checkpoint, and the guest wrote to its disk %s (%s) after it was made: give a "
+        "copy from that moment with --disk %s=TARGET, or say --disks-as-they-are if it has not "
+        "changed since",
+        vdev, target, vdev);
+}
+
+int saved_config_check_disks(const libxl_domain_config *config, const char *const given[],
+    unsigned count, bool clone, struct err *e)
 {
     for (int i = 0; i < config->num_disks; i++) {
         const libxl_device_disk *disk = &config->disks[i];
 
         if (disk->readwrite && !disk->is_cdrom && !is_given(disk, given, count))
-            return err_set(e, ERR_REFUSED, ESTALE,
-                "it is a checkpoint, and the guest wrote to its disk %s (%s) after it was made: "
-                "give a copy from that moment with --disk %s=TARGET, or say --disks-as-they-are if "
-                "it has not changed since",
-                disk->vdev, disk->pdev_path ?: "?", disk->vdev);
+            return refuse_disk(disk, clone, e);
     }
     return 0;
 }

@@ -53,14 +53,14 @@ static int tell(int sock, const void *said, size_t len_bytes, int fd, struct err
 
 int router_admit(int sock, const struct caller *a, int fd, struct err *e)
 {
-    uint8_t said[ROUTER_MOST_SAID_BYTES];
+    uint8_t said[ROUTER_MAX_SAID_BYTES];
 
     return tell(sock, said, router_say_admit(a, said), fd, e);
 }
 
 int router_register(int sock, unsigned count, const uint8_t *tokens, struct err *e)
 {
-    uint8_t said[ROUTER_MOST_SAID_BYTES];
+    uint8_t said[ROUTER_MAX_SAID_BYTES];
 
     if (count > ROUTER_MAX_TOKENS)
         return err_set(e, ERR_INTERNAL, EINVAL, "more tokens than lanes");
@@ -251,7 +251,7 @@ static bool heed(struct router *r, unsigned i, const uint8_t *said, size_t len_b
 
 static bool hear_child(struct router *r, unsigned i)
 {
-    uint8_t said[ROUTER_MOST_SAID_BYTES];
+    uint8_t said[ROUTER_MAX_SAID_BYTES];
     bool more = true;
     ssize_t n = 0;
     int fd;

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-size_t router_say_admit(const struct caller *a, uint8_t said[static ROUTER_MOST_SAID_BYTES])
+size_t router_say_admit(const struct caller *a, uint8_t said[static ROUTER_MAX_SAID_BYTES])
 {
     said[0] = ROUTER_ADMIT;
     memcpy(said + 1, a, sizeof(*a));
@@ -13,7 +13,7 @@ size_t router_say_admit(const struct caller *a, uint8_t said[static ROUTER_MOST_
 }
 
 size_t router_say_register(
-    unsigned count, const uint8_t *tokens, uint8_t said[static ROUTER_MOST_SAID_BYTES])
+    unsigned count, const uint8_t *tokens, uint8_t said[static ROUTER_MAX_SAID_BYTES])
 {
     said[0] = ROUTER_REGISTER;
     memcpy(said + 1, tokens, (size_t)count * PREAMBLE_TOKEN_BYTES);

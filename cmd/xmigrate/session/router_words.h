@@ -18,9 +18,9 @@ enum {
     ROUTER_MAX_TOKENS = MAX_LANES + 1,
     ROUTER_ADMIT_BYTES = 1 + sizeof(struct caller),
     ROUTER_REGISTER_BYTES = 1 + ROUTER_MAX_TOKENS * PREAMBLE_TOKEN_BYTES,
-    ROUTER_MOST_SAID_BYTES = (int)ROUTER_ADMIT_BYTES > (int)ROUTER_REGISTER_BYTES
-                                 ? (int)ROUTER_ADMIT_BYTES
-                                 : (int)ROUTER_REGISTER_BYTES,
+    ROUTER_MAX_SAID_BYTES = (int)ROUTER_ADMIT_BYTES > (int)ROUTER_REGISTER_BYTES
+                                ? (int)ROUTER_ADMIT_BYTES
+                                : (int)ROUTER_REGISTER_BYTES,
 };
 
 enum router_word { ROUTER_NONSENSE, ROUTER_ADMIT, ROUTER_REGISTER };
@@ -32,10 +32,10 @@ struct router_said {
 };
 
 /* How many bytes. */
-size_t router_say_admit(const struct caller *a, uint8_t said[static ROUTER_MOST_SAID_BYTES]);
+size_t router_say_admit(const struct caller *a, uint8_t said[static ROUTER_MAX_SAID_BYTES]);
 /* count is at most ROUTER_MAX_TOKENS. */
 size_t router_say_register(
-    unsigned count, const uint8_t *tokens, uint8_t said[static ROUTER_MOST_SAID_BYTES]);
+    unsigned count, const uint8_t *tokens, uint8_t said[static ROUTER_MAX_SAID_BYTES]);
 
 enum router_word router_understand(const uint8_t *said, size_t len_bytes, struct router_said *into);
 

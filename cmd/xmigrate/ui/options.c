@@ -20,9 +20,9 @@ enum { DEFAULT_MAX_LANES = 8, DEFAULT_MAX_ROUNDS = 30 };
 #define DEFAULT_HOOK_NS     (10 * NS_PER_S)
 
 /* Below that a healthy peer or helper on a busy machine would count as dead. */
-#define LEAST_SILENT_NS (6 * NS_PER_S)
-#define LEAST_LIMIT_NS  (100 * NS_PER_MS)
-#define MOST_LIMIT_NS   (24 * 3600 * NS_PER_S)
+#define MIN_SILENT_NS (6 * NS_PER_S)
+#define MIN_LIMIT_NS  (100 * NS_PER_MS)
+#define MAX_LIMIT_NS  (24 * 3600 * NS_PER_S)
 
 enum option_id {
     OPT_LIVE,
@@ -199,7 +199,7 @@ static int take_limit(
 {
     int64_t n;
 
-    if (!parse_duration_ns(text, &n) || n < least_ns || n > MOST_LIMIT_NS)
+    if (!parse_duration_ns(text, &n) || n < least_ns || n > MAX_LIMIT_NS)
         return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
     *ns = n;
     return 0;
@@ -256,8 +256,8 @@ static int take_disk(struct options *o, const char *text, const struct rule *r, 
 
     if (!target || target == text || target[1] != '/')
         return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
-    if (o->disk_count == OPTIONS_MOST_DISKS)
-        return usage(e, "--%s: at most %u of them", r->name, OPTIONS_MOST_DISKS);
+    if (o->disk_count == OPTIONS_MAX_DISKS)
+        return usage(e, "--%s: at most %u of them", r->name, OPTIONS_MAX_DISKS);
     o->disks[o->disk_count++] = text;
     return 0;
 }
@@ -288,7 +288,7 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
     case OPT_MAX_ROUNDS:
         return take_number(&o->limits.max_rounds, text, 1000000, r, e);
     case OPT_MAX_TIME:
-        return take_limit(&o->limits.max_time_ns, text, LEAST_LIMIT_NS, r, e);
+        return take_limit(&o->limits.max_time_ns, text, MIN_LIMIT_NS, r, e);
     case OPT_MAX_BYTES:
         return take_size(&o->limits.max_bytes, text, r, e);
     case OPT_ON_STALL:
@@ -300,13 +300,13 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
             return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
         return 0;
     case OPT_CONNECT_TIMEOUT:
-        return take_limit(&o->connect_ns, text, LEAST_LIMIT_NS, r, e);
+        return take_limit(&o->connect_ns, text, MIN_LIMIT_NS, r, e);
     case OPT_SILENT_TIMEOUT:
-        return take_limit(&o->silent_ns, text, LEAST_SILENT_NS, r, e);
+        return take_limit(&o->silent_ns, text, MIN_SILENT_NS, r, e);
     case OPT_SUSPEND_TIMEOUT:
-        return take_limit(&o->suspend_ns, text, LEAST_LIMIT_NS, r, e);
+        return take_limit(&o->suspend_ns, text, MIN_LIMIT_NS, r, e);
     case OPT_START_TIMEOUT:
-        return take_limit(&o->start_ns, text, LEAST_LIMIT_NS, r, e);
+        return take_limit(&o->start_ns, text, MIN_LIMIT_NS, r, e);
     case OPT_CONFIG_DIR:
         if (!text[0] || strlen(text) >= LINK_PATH_BYTES)
             return usage(e, "--%s \"%s\": wanted is a directory", r->name, text);
@@ -335,7 +335,7 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
         o->while_suspended = text;
         return 0;
     case OPT_HOOK_TIMEOUT:
-        return take_limit(&o->hook_ns, text, LEAST_LIMIT_NS, r, e);
+        return take_limit(&o->hook_ns, text, MIN_LIMIT_NS, r, e);
     case OPT_EVERY:
         return take_limit(&o->every_ns, text, NS_PER_S, r, e);
     case OPT_KEEP:

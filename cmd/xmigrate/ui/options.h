@@ -44,7 +44,7 @@ enum mode {
 #define START_NS      (10 * NS_PER_S)
 #define SLOW_START_NS (30 * NS_PER_S)
 
-enum { OPTIONS_MOST_DISKS = 64 };
+enum { OPTIONS_MAX_DISKS = 64 };
 
 /* Strings without an array of their own point into argv. */
 struct options {
@@ -64,8 +64,8 @@ struct options {
     unsigned keep;               /* the newest of these; 0: all */
 
     /* MODE_RESTORE */
-    const char *name;                      /* NULL: its own */
-    const char *disks[OPTIONS_MOST_DISKS]; /* "VDEV=TARGET" */
+    const char *name;                     /* NULL: its own */
+    const char *disks[OPTIONS_MAX_DISKS]; /* "VDEV=TARGET" */
     unsigned disk_count;
     bool disks_as_they_are;
     bool clone;
