@@ -11,7 +11,7 @@
 
 #include "base/cancel.h"
 
-/* SIGTERM, SIGINT and SIGHUP fire it. */
+/* SIGTERM, SIGINT and SIGHUP fire it; NULL: they do nothing. */
 int signals_fire(struct cancel *cancel, struct err *e);
 /* From now on SIGHUP adds to this eventfd instead. */
 int signals_reload(int event_fd, struct err *e);

@@ -217,8 +217,9 @@ static int prepare(struct restore *r, struct err *e)
     if (!rc)
         rc = cancel_init(&r->cancel, e);
     r->cancellable = !rc;
+    /* A guest that is revived is nowhere else: its restore is not stopped. */
     if (!rc)
-        rc = signals_fire(&r->cancel, e);
+        rc = signals_fire(r->o->revive ? NULL : &r->cancel, e);
     if (!rc)
         rc = operation_prepare(&r->op, e);
     if (!rc)

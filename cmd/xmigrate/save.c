@@ -4,6 +4,7 @@
 #include "base/deadline.h"
 #include "base/io.h"
 #include "cmd/exit_codes.h"
+#include "cmd/signals.h"
 #include "cmd/xmigrate/filing.h"
 #include "cmd/xmigrate/handoff/bring_back.h"
 #include "cmd/xmigrate/hook.h"
@@ -383,7 +384,9 @@ static int revive(const struct options *o)
 {
     const struct log log = {o->log_level, log_to_stderr, (void *)"xmigrate"};
     struct options again = *o;
+    struct err ignored = ERR_INIT;
 
+    signals_fire(NULL, &ignored);
     again.mode = MODE_RESTORE;
     again.disks_as_they_are = true;
     if (!restore_main(&again))
