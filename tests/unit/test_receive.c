@@ -88,15 +88,21 @@ static struct {
     pthread_t thread;
 } now;
 
+/* The other end's thread notes things, too. */
 static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void note(const char *fmt, ...)
 {
-    const size_t len = strlen(now.done);
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     va_list ap;
+
+    pthread_mutex_lock(&lock);
+
+    const size_t len = strlen(now.done);
 
     va_start(ap, fmt);
     vsnprintf(now.done + len, sizeof(now.done) - len, fmt, ap);
     va_end(ap);
+    pthread_mutex_unlock(&lock);
 }
 
 static void read_phase(void)
