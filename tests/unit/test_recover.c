@@ -15,6 +15,7 @@
 #include "engine/xen/suspend.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -43,15 +44,21 @@ static struct {
     char said[4096];
 } now;
 
+/* A thread that is left behind notes things, too. */
 static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void note(const char *fmt, ...)
 {
-    const size_t len = strlen(now.done);
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     va_list ap;
+
+    pthread_mutex_lock(&lock);
+
+    const size_t len = strlen(now.done);
 
     va_start(ap, fmt);
     vsnprintf(now.done + len, sizeof(now.done) - len, fmt, ap);
     va_end(ap);
+    pthread_mutex_unlock(&lock);
 }
 
 /* --- libxl and Xen --- */
@@ -175,10 +182,12 @@ int rescue_log_dirty_off(struct xen *x, uint32_t domid, struct err *e)
 
 int rescue_resume(struct xen *x, uint32_t domid, struct err *e)
 {
+    const bool hangs = now.xenstored_hangs;
+
     (void)x;
     (void)e;
     note("resume %u past libxl;", domid);
-    if (now.xenstored_hangs)
+    if (hangs)
         sleep(5);
     return 0;
 }
