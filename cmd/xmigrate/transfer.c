@@ -431,21 +431,31 @@ int transfer_end(struct transfer *t, struct err *e)
 
 /* --- stopping --- */
 
-/* The other end often sees only that a connection broke; and its engine's reason, which comes
- * through ours, may be the consequence of what its supervisor says in FAILED. */
+/* All that is known is that a connection broke, or that somebody gave up. */
+static bool is_vague(const struct err *e)
+{
+    return e->class == ERR_PEER || e->class == ERR_CANCELLED;
+}
+
+/* What the destination's engine told ours may be the consequence of what its supervisor says in
+ * FAILED. */
 static bool is_hearsay(const struct err *e)
 {
-    return e->class == ERR_PEER || e->class == ERR_CANCELLED || e->side == SIDE_DESTINATION;
+    return is_vague(e) || e->side == SIDE_DESTINATION;
 }
 
 static void choose_cause(const struct transfer *t, struct err *e)
 {
+    const struct err *ours = &t->op.helper_error;
+
     if (!is_hearsay(e) || cancel_is_fired(t->cancel))
         return;
-    if (err_is_set(&t->op.helper_error) && !is_hearsay(&t->op.helper_error))
-        *e = t->op.helper_error;
+    if (err_is_set(ours) && !is_hearsay(ours))
+        *e = *ours;
     else if (t->peer_failed)
         *e = t->peer_error;
+    else if (err_is_set(ours) && !is_vague(ours))
+        *e = *ours;
 }
 
 bool transfer_stop(struct transfer *t, struct err *e)
