@@ -65,7 +65,7 @@ over a
 # name. --recover destroys the old copy first.
 listen a
 guest a g --type pvh --memory 32M
-FAULT_IN=--live FAULT=call:libxl_domain_rename:sleep=60 moving a g
+FAULT_IN=--live FAULT=call:libxl_domain_rename:sleep=60 moving a g --bandwidth 60M
 wait_for 40 grep -q '"moved"' run-a/out-*.json
 kill_at_once "$mover" $(pgrep -P "$mover")
 wait "$mover" 2>/dev/null
