@@ -6,7 +6,6 @@
 #include "cmd/xmigrate/throttle.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 
 /* libxl, when the helper is through: what it has left to write is short, but disks may be busy. */
@@ -140,22 +139,9 @@ static int check_limits(const struct filing *f, struct err *e)
 /* Wait until something happens, or then, and deal with it. */
 static int turn(struct filing *f, int64_t until_ns, struct err *e)
 {
-    enum { CANCEL, OPERATION, SOURCES = OPERATION + OPERATION_FDS };
-    struct pollfd fds[SOURCES] = {
-        [CANCEL] = {.fd = f->stopping ? -1 : f->cancel->event_fd, .events = POLLIN}};
-    const int64_t wake_ns = deadline_earlier(
-        deadline_earlier(until_ns, operation_limit_ns(&f->op)), next_limit_ns(f));
-    int rc = 0;
+    const int rc = operation_turn(&f->op, f->stopping ? NULL : f->cancel,
+        deadline_earlier(until_ns, next_limit_ns(f)), NULL, e);
 
-    operation_pollfds(&f->op, fds + OPERATION);
-    if (poll(fds, SOURCES, deadline_poll_ms(wake_ns)) < 0)
-        return errno == EINTR ? 0 : err_sys(e, ERR_INTERNAL, errno, "poll");
-    if (fds[CANCEL].revents)
-        rc = err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal");
-    if (!rc)
-        rc = operation_serve(&f->op, fds + OPERATION, e);
-    if (!rc && operation_is_over(fds + OPERATION))
-        rc = operation_finish(&f->op, NULL, e);
     return rc ? rc : check_limits(f, e);
 }
 

@@ -21,7 +21,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +49,6 @@ struct restore {
     uint32_t domid;          /* once there is one */
 
     struct operation op;
-    bool stopping;
 };
 
 /* --- before anything is built --- */
@@ -273,31 +271,12 @@ static int hear_helper(void *arg, const struct link_message *m, struct err *e)
                                  : 0;
 }
 
-static int turn(struct restore *r, int64_t until_ns, struct err *e)
-{
-    enum { CANCEL, OPERATION, SOURCES = OPERATION + OPERATION_FDS };
-    struct pollfd fds[SOURCES] = {
-        [CANCEL] = {.fd = r->stopping ? -1 : r->cancel.event_fd, .events = POLLIN}};
-    int rc = 0;
-
-    operation_pollfds(&r->op, fds + OPERATION);
-    if (poll(fds, SOURCES,
-            deadline_poll_ms(deadline_earlier(until_ns, operation_limit_ns(&r->op)))) < 0)
-        return errno == EINTR ? 0 : err_sys(e, ERR_INTERNAL, errno, "poll");
-    if (fds[CANCEL].revents)
-        rc = err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal");
-    if (!rc)
-        rc = operation_serve(&r->op, fds + OPERATION, e);
-    if (!rc && operation_is_over(fds + OPERATION))
-        rc = operation_finish(&r->op, &r->domid, e);
-    return rc;
-}
-
 static void turn_while_stopping(void *arg, int64_t until_ns)
 {
+    struct restore *r = arg;
     struct err ignored = ERR_INIT;
 
-    turn(arg, until_ns, &ignored);
+    operation_turn(&r->op, NULL, until_ns, &r->domid, &ignored);
 }
 
 static const struct operation_owner owner = {give_job, hear_helper, turn_while_stopping};
@@ -309,7 +288,7 @@ static int build(struct restore *r, struct err *e)
                  : operation_restore_from(&r->op, &r->config, r->fd, e);
 
     while (!rc && r->op.async)
-        rc = turn(r, DEADLINE_NEVER, e);
+        rc = operation_turn(&r->op, &r->cancel, DEADLINE_NEVER, &r->domid, e);
     return rc;
 }
 
@@ -356,7 +335,6 @@ static int conclude_failed(struct restore *r, struct err *why)
 {
     struct err e = ERR_INIT;
 
-    r->stopping = true;
     if (!operation_stop(&r->op, why)) {
         journal_keep(&r->journal);
         tell_failure(r, why, EXIT_FAILED, "unknown");

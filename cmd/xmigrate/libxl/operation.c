@@ -296,6 +296,25 @@ int operation_finish(struct operation *op, uint32_t *domid, struct err *e)
     return rc;
 }
 
+int operation_turn(struct operation *op, const struct cancel *cancel, int64_t until_ns,
+    uint32_t *domid, struct err *e)
+{
+    enum { CANCEL, OPERATION, SOURCES = OPERATION + OPERATION_FDS };
+    struct pollfd fds[SOURCES] = {
+        [CANCEL] = {.fd = cancel ? cancel->event_fd : -1, .events = POLLIN}};
+    int rc = 0;
+
+    operation_pollfds(op, fds + OPERATION);
+    if (poll(fds, SOURCES, deadline_poll_ms(deadline_earlier(until_ns, operation_limit_ns(op)))) <
+        0)
+        return errno == EINTR ? 0 : err_sys(e, ERR_INTERNAL, errno, "poll");
+    if (fds[CANCEL].revents)
+        rc = err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal");
+    if (!rc)
+        rc = operation_serve(op, fds + OPERATION, e);
+    return !rc && operation_is_over(fds + OPERATION) ? operation_finish(op, domid, e) : rc;
+}
+
 void operation_hurry(struct operation *op)
 {
     op->silent_ns = deadline_earlier(op->silent_ns, op->patience.hurried_ns);

@@ -115,6 +115,11 @@ static inline bool operation_is_over(const struct pollfd fds[static OPERATION_FD
  * of the stream stays open for what is left in it. */
 int operation_finish(struct operation *op, uint32_t *domid, struct err *e);
 
+/* One turn of an owner that waits for nothing else: until something happens, or then, and all of
+ * the above. cancel: NULL once it is being stopped. */
+int operation_turn(struct operation *op, const struct cancel *cancel, int64_t until_ns,
+    uint32_t *domid, struct err *e);
+
 /* No more of libxl's stream: libxl finds its end. */
 void operation_close_stream(struct operation *op);
 
