@@ -24,8 +24,7 @@ void handoff_advice(const struct journal_record *s, uint32_t domid, char text[st
         else
             snprintf(text, ADVICE_BYTES,
                 "\"%s\" (domain %u here) has run on %s since: this copy is old and must not run: "
-                "xl "
-                "destroy %u",
+                "xl destroy %u",
                 s->name, domid, s->peer, domid);
         break;
     case HANDOFF_STARTED:

@@ -26,8 +26,8 @@ struct native {
     struct session_lanes channels;
 };
 
-/* Connect the link, read the job, make trunk and lanes if it wants them. On failure link_sock is valid if the
- * supervisor could be reached, so that it can be told. */
+/* Connect the link, read the job, make trunk and lanes if it wants them. On failure link_sock is
+ * valid if the supervisor could be reached, so that it can be told. */
 int native_open(struct native *n, const char *link_path, bool save, struct cancel *cancel,
     const struct log *log, struct err *e);
 

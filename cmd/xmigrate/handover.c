@@ -68,7 +68,7 @@ static int send_ready(void *arg, struct err *e)
     return message_send_ready(&r->in.control, &ready, e);
 }
 
-static int call_own(void *arg, struct err *e)
+static int take_own_name(void *arg, struct err *e)
 {
     struct receive *r = arg;
 
@@ -213,7 +213,7 @@ static int take_step(struct receive *r, enum handoff_event event, struct err *e)
         [HANDOFF_INDEX(HANDOFF_NOTE)] = note,
         [HANDOFF_INDEX(HANDOFF_CHECK_LIMIT)] = check_limit,
         [HANDOFF_INDEX(HANDOFF_SEND_READY)] = send_ready,
-        [HANDOFF_INDEX(HANDOFF_RENAME_OWN)] = call_own,
+        [HANDOFF_INDEX(HANDOFF_RENAME_OWN)] = take_own_name,
         [HANDOFF_INDEX(HANDOFF_UNPAUSE)] = unpause,
         [HANDOFF_INDEX(HANDOFF_SEND_STARTED)] = send_started,
         [HANDOFF_INDEX(HANDOFF_UNBUILD)] = destroy_copy,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * xmigrate --inspect: what a file of a saved guest holds, and where it is damaged. Needs neither Xen
- * nor root. Returns the exit code: 0 if it is whole, 2 if not.
+ * xmigrate --inspect: what a file of a saved guest holds, and where it is damaged. Needs neither
+ * Xen nor root. Returns the exit code: 0 if it is whole, 2 if not.
  */
 #ifndef CMD_XMIGRATE_INSPECT_H
 #define CMD_XMIGRATE_INSPECT_H

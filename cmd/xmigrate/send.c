@@ -244,7 +244,7 @@ static int pass_on(void *arg, struct err *e)
     return 0;
 }
 
-static int call_away(void *arg, struct err *e)
+static int give_up_name(void *arg, struct err *e)
 {
     struct send *s = arg;
     const struct xl_domain *d = &s->a.domain;
@@ -306,7 +306,7 @@ static int take_step(struct send *s, enum handoff_event event, struct err *e)
         [HANDOFF_INDEX(HANDOFF_CHECK_LIMIT)] = check_limit,
         [HANDOFF_INDEX(HANDOFF_SEND_GO)] = send_go,
         [HANDOFF_INDEX(HANDOFF_PASS_ON)] = pass_on,
-        [HANDOFF_INDEX(HANDOFF_RENAME_AWAY)] = call_away,
+        [HANDOFF_INDEX(HANDOFF_RENAME_AWAY)] = give_up_name,
         [HANDOFF_INDEX(HANDOFF_SEND_HEARD)] = send_heard,
         [HANDOFF_INDEX(HANDOFF_TAKE_BACK)] = take_back,
         [HANDOFF_INDEX(HANDOFF_RESUME)] = resume,

@@ -124,7 +124,7 @@ static int resume_vcpus(const struct log *log, uint32_t domid, struct err *e)
 /* libxl hangs, on a lock that another tool holds or on xenstored, and the guest stands still. What
  * libxl still does of its resume later finds a domain that is not suspended, and leaves it alone.
  */
-static int resume_past_libxl(
+static int resume_without_libxl(
     struct xl *xl, const struct journal_record *left, const struct err *why, struct err *e)
 {
     struct xl_domain d;
@@ -148,7 +148,7 @@ static int resume_by_libxl(struct xl *xl, const struct journal_record *left, str
     const int rc = xl_resume(xl, left->domid, deadline_in(RESUME_NS), &why);
 
     if (rc == -ETIMEDOUT)
-        return resume_past_libxl(xl, left, &why, e);
+        return resume_without_libxl(xl, left, &why, e);
     return rc ? err_take(e, &why) : 0;
 }
 

@@ -160,7 +160,7 @@ static int pass_on(void *arg, struct err *e)
     return 0;
 }
 
-static int call_away(void *arg, struct err *e)
+static int give_up_name(void *arg, struct err *e)
 {
     struct recovery *r = arg;
 
@@ -169,7 +169,7 @@ static int call_away(void *arg, struct err *e)
     return 0;
 }
 
-static int call_own(void *arg, struct err *e)
+static int take_own_name(void *arg, struct err *e)
 {
     struct recovery *r = arg;
 
@@ -317,8 +317,8 @@ static int take_step(struct recovery *r, enum handoff_event event, struct err *e
         [HANDOFF_INDEX(HANDOFF_TAKE_BACK)] = take_back,
         [HANDOFF_INDEX(HANDOFF_RESUME)] = resume_left,
         [HANDOFF_INDEX(HANDOFF_PASS_ON)] = pass_on,
-        [HANDOFF_INDEX(HANDOFF_RENAME_AWAY)] = call_away,
-        [HANDOFF_INDEX(HANDOFF_RENAME_OWN)] = call_own,
+        [HANDOFF_INDEX(HANDOFF_RENAME_AWAY)] = give_up_name,
+        [HANDOFF_INDEX(HANDOFF_RENAME_OWN)] = take_own_name,
         [HANDOFF_INDEX(HANDOFF_SEND_HEARD)] = send_heard,
         [HANDOFF_INDEX(HANDOFF_UNBUILD)] = destroy_half_built,
         [HANDOFF_INDEX(HANDOFF_DESTROY)] = destroy_old,

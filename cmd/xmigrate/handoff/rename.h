@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The two names that a guest's copies get when it was given away (cmd/handoff/names.h). They decide
- * nothing, so nothing depends on them: a name that cannot be had is a warning that says what to do.
+ * nothing, so nothing depends on them: failing to set one only logs a warning that says what to do.
  */
 #ifndef CMD_XMIGRATE_HANDOFF_RENAME_H
 #define CMD_XMIGRATE_HANDOFF_RENAME_H
@@ -9,7 +9,7 @@
 #include "cmd/xmigrate/libxl/calls.h"
 
 /* Each is for a guest's own name, and does nothing to a domain that is called otherwise than
- * expected (`called`): that was somebody's will. */
+ * expected (`called`): somebody renamed it on purpose. */
 
 /* The source's copy: NAME to NAME--migratedaway. */
 void rename_away(struct xl *xl, uint32_t domid, const char *called, const char *name);

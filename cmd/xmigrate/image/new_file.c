@@ -110,8 +110,8 @@ static int check_inode(const struct new_file *f, uint64_t inode, struct err *e)
     if (!fstatat(f->dir_fd, f->name, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == inode)
         return 0;
     return err_set(e, ERR_LOCAL, ENOENT,
-        "%s is not what was written, nor is that there as %s: was it removed, or is its file "
-        "system not mounted?",
+        "%s is not the file that was written, and %s beside it is not either: was it removed, or "
+        "is its file system not mounted?",
         f->path, f->part);
 }
 
