@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { JOURNAL_VERSION = 4, DOMID_MAX = 0x7fef };
 
@@ -159,6 +160,22 @@ char *journal_text(const struct journal_record *s)
     json_decref(o);
     json_decref(more);
     return text;
+}
+
+struct journal_record journal_arrival(const char *uuid, const char *name, const char *peer)
+{
+    struct journal_record s = {
+        .role = HANDOFF_DESTINATION,
+        .state = HANDOFF_COMING,
+        .cap = JOURNAL_NO_CAP,
+        .domid = JOURNAL_NO_DOMID,
+        .supervisor = getpid(),
+    };
+
+    snprintf(s.uuid, sizeof(s.uuid), "%s", uuid);
+    snprintf(s.name, sizeof(s.name), "%s", name);
+    snprintf(s.peer, sizeof(s.peer), "%s", peer);
+    return s;
 }
 
 bool journal_is_harmless(const struct journal_record *s)

@@ -55,6 +55,9 @@ struct journal_record {
     pid_t helper; /* 0: not known */
 };
 
+/* The first record of a guest that is built here, by this process; peer: where it comes from. */
+struct journal_record journal_arrival(const char *uuid, const char *name, const char *peer);
+
 /* 32 hex digits. */
 bool journal_is_id(const char *text);
 /* 8-4-4-4-12 lower-case hex digits. */

@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/units.h"
 #include "cmd/link.h"
+#include "cmd/xmigrate/image/config_json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,13 +28,6 @@ extern char **environ;
 
 /* ---- its environment ---- */
 
-static bool is_writable(const json_t *disk)
-{
-    const json_t *v = json_object_get(disk, "readwrite");
-
-    return json_is_true(v) || (json_is_integer(v) && json_integer_value(v));
-}
-
 /* "VDEV=TARGET", a line each, after "NAME="; malloc'ed. */
 static char *disks_variable(const char *name, const json_t *config, bool writable_only)
 {
@@ -48,7 +42,7 @@ static char *disks_variable(const char *name, const json_t *config, bool writabl
     for (size_t i = 0; i < json_array_size(disks); i++) {
         const json_t *disk = json_array_get(disks, i);
 
-        if (!writable_only || is_writable(disk))
+        if (!writable_only || config_json_is_true(disk, "readwrite"))
             fprintf(f, "%s=%s\n", json_string_value(json_object_get(disk, "vdev")) ?: "?",
                 json_string_value(json_object_get(disk, "pdev_path")) ?: "");
     }

@@ -4,6 +4,7 @@
 #include "base/limits.h"
 #include "base/units.h"
 #include "cmd/exit_codes.h"
+#include "cmd/xmigrate/image/config_json.h"
 #include "cmd/xmigrate/image/scan.h"
 #include "cmd/xmigrate/suitable.h"
 
@@ -38,14 +39,6 @@ static json_int_t number_of(const json_t *o, const char *key)
     return json_integer_value(json_object_get(o, key));
 }
 
-/* What is left out is the default. */
-static bool is_true(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-
-    return json_is_true(v) || (json_is_integer(v) && json_integer_value(v));
-}
-
 /* ---- for people ---- */
 
 static void say_disks(const json_t *config)
@@ -58,7 +51,7 @@ static void say_disks(const json_t *config)
 
         printf("  disk      %s: %s, %s\n", text_of(disk, "vdev", vdev),
             text_of(disk, "pdev_path", target),
-            is_true(disk, "readwrite") ? "writable" : "read-only");
+            config_json_is_true(disk, "readwrite") ? "writable" : "read-only");
     }
 }
 

@@ -31,17 +31,8 @@ static int check_offer(struct receive *r, struct err *e)
 
 static int begin_state(struct receive *r, struct err *e)
 {
-    struct journal_record s = {
-        .role = HANDOFF_DESTINATION,
-        .state = HANDOFF_COMING,
-        .cap = JOURNAL_NO_CAP,
-        .domid = JOURNAL_NO_DOMID,
-        .supervisor = getpid(),
-    };
+    struct journal_record s = journal_arrival(r->in.offer.uuid, r->in.offer.name, r->in.who);
 
-    snprintf(s.uuid, sizeof(s.uuid), "%s", r->in.offer.uuid);
-    snprintf(s.name, sizeof(s.name), "%s", r->in.offer.name);
-    snprintf(s.peer, sizeof(s.peer), "%s", r->in.who);
     message_session_text(r->accept.session, s.session);
     snprintf(s.peer_key, sizeof(s.peer_key), "%s", r->in.peer.fingerprint);
     return journal_begin(&r->journal, &s, e);

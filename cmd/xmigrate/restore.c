@@ -191,19 +191,9 @@ static int admit(struct restore *r, struct err *e)
 
 static int begin_state(struct restore *r, struct err *e)
 {
-    struct journal_record s = {
-        .role = HANDOFF_DESTINATION,
-        .state = HANDOFF_COMING,
-        .cap = JOURNAL_NO_CAP,
-        .domid = JOURNAL_NO_DOMID,
-        .supervisor = getpid(),
-    };
-    int rc;
+    const struct journal_record s = journal_arrival(r->uuid, r->name, r->o->file);
+    const int rc = journal_begin(&r->journal, &s, e);
 
-    snprintf(s.uuid, sizeof(s.uuid), "%s", r->uuid);
-    snprintf(s.name, sizeof(s.name), "%s", r->name);
-    snprintf(s.peer, sizeof(s.peer), "%s", r->o->file);
-    rc = journal_begin(&r->journal, &s, e);
     r->journal_begun = !rc;
     return rc;
 }

@@ -19,7 +19,7 @@
 #define LIBXC_MARK  UINT64_MAX
 #define LIBXC_IDENT 0x58454e46u /* "XENF" */
 
-enum { LIBXL_HEADER_BYTES = 16, LIBXL_RECORD_BYTES = 8, LIBXL_VERSION = 2 };
+enum { LIBXL_HEADER_BYTES = 16, RECORD_HEADER_BYTES = 8, LIBXL_VERSION = 2 };
 enum { OPTION_BIG_ENDIAN = 1, OPTION_LEGACY = 2, PAGE_SHIFT = 12, ENTRIES_AT_ONCE = 1024 };
 enum { EMULATOR_BYTES = 8, EMULATOR_UPSTREAM = 2 };
 #define MAX_EMULATOR_BYTES (1u << 30)
@@ -112,6 +112,22 @@ static int take_padding(struct reader *r, uint64_t body_bytes, struct err *e)
         if (pad[i])
             rc = damaged(e, "a record is filled up with other bytes than zeros");
     return rc;
+}
+
+/* libxl's and libxc's begin with the same two words. */
+static int take_record_header(struct reader *r, uint32_t *type, uint32_t *len_bytes, struct err *e)
+{
+    uint8_t h[RECORD_HEADER_BYTES];
+
+    r->item_at = r->at;
+
+    const int rc = take(r, h, sizeof(h), e);
+
+    if (rc)
+        return rc;
+    *type = get_le32(h);
+    *len_bytes = get_le32(h + 4);
+    return 0;
 }
 
 /* ---- xl's front, and libxl's header ---- */
@@ -323,12 +339,8 @@ static int read_state(struct reader *r, uint32_t type, uint32_t len_bytes, struc
 
 static int read_libxc_record(struct reader *r, bool *end, struct err *e)
 {
-    uint8_t h[V3_RECORD_HEADER_BYTES];
-
-    r->item_at = r->at;
-
-    int rc = take(r, h, sizeof(h), e);
-    const uint32_t type = rc ? 0 : get_le32(h), len_bytes = rc ? 0 : get_le32(h + 4);
+    uint32_t type, len_bytes;
+    int rc = take_record_header(r, &type, &len_bytes, e);
 
     if (rc)
         return rc;
@@ -401,12 +413,8 @@ static int read_emulator(struct reader *r, uint32_t type, uint32_t len_bytes, st
 
 static int read_libxl_record(struct reader *r, bool *end, struct err *e)
 {
-    uint8_t h[LIBXL_RECORD_BYTES];
-
-    r->item_at = r->at;
-
-    int rc = take(r, h, sizeof(h), e);
-    const uint32_t type = rc ? 0 : get_le32(h), len_bytes = rc ? 0 : get_le32(h + 4);
+    uint32_t type, len_bytes;
+    int rc = take_record_header(r, &type, &len_bytes, e);
 
     if (rc)
         return rc;
