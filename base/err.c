@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/err.h"
 
+#include "base/libc.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -22,6 +24,39 @@ static const char *const side_names[] = {
     [SIDE_UNKNOWN] = "unknown",
     [SIDE_SOURCE] = "source",
     [SIDE_DESTINATION] = "destination",
+};
+
+/* docs/events.md has them: they stay what they are. */
+static const struct {
+    int code;
+    const char *name;
+} code_names[] = {
+    {ENOMEM, "no-memory"},
+    {ENOSPC, "no-space"},
+    {ECANCELED, "cancelled"},
+    {ETIMEDOUT, "timeout"},
+    {ESRCH, "no-such-domain"},
+    {EEXIST, "exists"},
+    {EBUSY, "busy"},
+    {EACCES, "not-allowed"},
+    {EPERM, "not-allowed"},
+    {EOPNOTSUPP, "not-supported"},
+    {EPROTONOSUPPORT, "other-version"},
+    {EPROTO, "nonsense"},
+    {EBADMSG, "cut-short"},
+    {ECONNRESET, "connection-lost"},
+    {ECONNABORTED, "connection-lost"},
+    {EPIPE, "connection-lost"},
+    {ENODATA, "connection-lost"},
+    {ECONNREFUSED, "unreachable"},
+    {EHOSTUNREACH, "unreachable"},
+    {ENETUNREACH, "unreachable"},
+    {EHOSTDOWN, "unreachable"},
+    {ECHILD, "process-died"},
+    {ENOENT, "no-such-file"},
+    {EINVAL, "invalid"},
+    {EIO, "input-output"},
+    {ESHUTDOWN, "guest-ended"},
 };
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -132,4 +167,12 @@ const char *err_class_name(enum err_class class)
 const char *err_side_name(enum err_side side)
 {
     return (size_t)side < COUNT(side_names) ? side_names[side] : "unknown";
+}
+
+const char *err_code_name(int code)
+{
+    for (size_t i = 0; i < COUNT(code_names); i++)
+        if (code_names[i].code == code)
+            return code_names[i].name;
+    return "other";
 }

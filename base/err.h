@@ -49,6 +49,9 @@ int err_set(struct err *e, enum err_class class, int code, const char *fmt, ...)
 int err_sys(struct err *e, enum err_class class, int code, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* What somebody else wrote makes no sense. */
+#define err_damaged(e, ...) err_set(e, ERR_REFUSED, EBADMSG, __VA_ARGS__)
+
 /* Put "what: " before the text of an error that is set; nothing if none is. */
 void err_prepend(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -63,5 +66,7 @@ static inline bool err_is_set(const struct err *e)
 /* "usage", "refused", ... as events and the wire spell it. */
 const char *err_class_name(enum err_class class);
 const char *err_side_name(enum err_side side);
+/* The same of code, for programs: "no-memory", "cancelled", ...; "other" for one without a word. */
+const char *err_code_name(int code);
 
 #endif

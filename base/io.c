@@ -2,6 +2,7 @@
 #include "base/io.h"
 
 #include "base/deadline.h"
+#include "base/libc.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,8 @@
 #include <poll.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { COPY_BYTES = 16 << 10 };
 
 int io_set_nonblocking(int fd, bool on)
 {
@@ -92,18 +95,43 @@ static void skip_done(struct iovec **iov, int *count, size_t n)
     }
 }
 
-ssize_t io_readv_some(int fd, struct iovec **iov, int *count)
+/* 9p, and FUSE where it does not cache, pin what they read into, and another domain's page cannot
+ * be pinned. at: NULL: where the descriptor stands. */
+static ssize_t read_by_copy(int fd, const struct iovec *into, const uint64_t *at)
 {
-    for (;;) {
-        const ssize_t n = readv(fd, *iov, *count < IOV_MAX ? *count : IOV_MAX);
+    uint8_t copy[COPY_BYTES];
+    const size_t most = into->iov_len < sizeof(copy) ? into->iov_len : sizeof(copy);
+    const ssize_t n = at ? pread(fd, copy, most, (off_t)*at) : read(fd, copy, most);
 
-        if (n >= 0) {
-            skip_done(iov, count, (size_t)n);
+    if (n > 0)
+        memcpy(into->iov_base, copy, (size_t)n);
+    return n;
+}
+
+/* One call, of a list that begins with something to fill. */
+static ssize_t read_once(int fd, const struct iovec *iov, int count, const uint64_t *at)
+{
+    const int most = count < IOV_MAX ? count : IOV_MAX;
+
+    for (;;) {
+        ssize_t n = at ? preadv(fd, iov, most, (off_t)*at) : readv(fd, iov, most);
+
+        if (n < 0 && errno == EFAULT)
+            n = read_by_copy(fd, iov, at);
+        if (n >= 0)
             return n;
-        }
         if (errno != EINTR)
             return -errno;
     }
+}
+
+ssize_t io_readv_some(int fd, struct iovec **iov, int *count)
+{
+    const ssize_t n = read_once(fd, *iov, *count, NULL);
+
+    if (n >= 0)
+        skip_done(iov, count, (size_t)n);
+    return n;
 }
 
 int io_readv_full(
@@ -160,6 +188,36 @@ int io_writev_full(
         } else if (n < 0) {
             return (int)n;
         }
+    }
+    return 0;
+}
+
+int io_preadv_full(int fd, struct iovec *iov, int count, uint64_t at)
+{
+    skip_done(&iov, &count, 0);
+    while (count > 0) {
+        const ssize_t n = read_once(fd, iov, count, &at);
+
+        if (n <= 0)
+            return n ? (int)n : -EBADMSG;
+        at += (uint64_t)n;
+        skip_done(&iov, &count, (size_t)n);
+    }
+    return 0;
+}
+
+int io_pwritev_full(int fd, struct iovec *iov, int count, uint64_t at)
+{
+    skip_done(&iov, &count, 0);
+    while (count > 0) {
+        const ssize_t n = pwritev(fd, iov, count < IOV_MAX ? count : IOV_MAX, (off_t)at);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        at += (uint64_t)n;
+        skip_done(&iov, &count, (size_t)n);
     }
     return 0;
 }

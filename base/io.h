@@ -47,6 +47,11 @@ int io_readv_full(
 int io_writev_full(
     int fd, struct iovec *iov, int count, const struct cancel *cancel, int64_t deadline_ns);
 
+/* At a place of a regular file, whose position stays; these wait for nothing else. The array is
+ * used up. -EBADMSG: the file ends before. */
+int io_preadv_full(int fd, struct iovec *iov, int count, uint64_t at);
+int io_pwritev_full(int fd, struct iovec *iov, int count, uint64_t at);
+
 /* What an -errno of this file means to a reader: "timed out", "closed by the other end", ... */
 const char *io_strerror(int rc);
 

@@ -54,7 +54,7 @@ static bool leave(struct job *j)
 
     const bool left = !j->over;
 
-    if (left)
+    if (left && j->call->leave)
         j->call->leave(j->arg);
     j->left = left;
     pthread_mutex_unlock(&j->lock);

@@ -11,7 +11,8 @@
 
 struct limited_call {
     void (*make)(void *arg);  /* in the thread */
-    void (*leave)(void *arg); /* in the caller's, while make() is under way: arg is the thread's */
+    void (*leave)(void *arg); /* in the caller's, while make() is under way: arg is the thread's;
+                               * NULL: nothing is to be done */
     void (*drop)(void *arg);  /* in the thread, after make(), when it was left: frees arg */
 };
 

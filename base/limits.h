@@ -13,4 +13,9 @@ enum {
     MAX_LANES = 64,
 };
 
+/* Every frame number is below HEAD's frame_count, and that is at most this: 256 TiB, which is what
+ * four levels of tables map. A PV guest's last one goes into its stream as 32 bits. */
+#define WIRE_MAX_FRAMES    (1ull << 36)
+#define WIRE_MAX_PV_FRAMES (1ull << 32)
+
 #endif

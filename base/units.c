@@ -99,6 +99,22 @@ const char *format_bytes(uint64_t bytes, char buf[static UNITS_TEXT_BYTES])
     return buf;
 }
 
+const char *format_memory_rate(double bytes_per_s, char buf[static UNITS_TEXT_BYTES])
+{
+    static const char *const units[] = {"B/s", "KiB/s", "MiB/s", "GiB/s", "TiB/s"};
+
+    print_steps(buf, bytes_per_s, 1024, units, 4);
+    return buf;
+}
+
+const char *format_wire_bytes(uint64_t bytes, char buf[static UNITS_TEXT_BYTES])
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+
+    print_steps(buf, (double)bytes, 1000, units, 4);
+    return buf;
+}
+
 const char *format_rate(double bits_per_s, char buf[static UNITS_TEXT_BYTES])
 {
     static const char *const units[] = {"bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s"};

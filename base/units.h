@@ -17,8 +17,11 @@ bool parse_duration_ns(const char *text, int64_t *ns);
 
 enum { UNITS_TEXT_BYTES = 32 };
 
-/* Each returns its buffer: "1.5 GiB", "9.41 Gbit/s", "312 ms". */
+/* Each returns its buffer: "312 ms"; of memory and files "1.50 GiB", "350 MiB/s"; of the wire
+ * "1.61 GB", "9.41 Gbit/s", so that figures of the two cannot be taken for each other. */
 const char *format_bytes(uint64_t bytes, char buf[static UNITS_TEXT_BYTES]);
+const char *format_memory_rate(double bytes_per_s, char buf[static UNITS_TEXT_BYTES]);
+const char *format_wire_bytes(uint64_t bytes, char buf[static UNITS_TEXT_BYTES]);
 const char *format_rate(double bits_per_s, char buf[static UNITS_TEXT_BYTES]);
 const char *format_duration(int64_t ns, char buf[static UNITS_TEXT_BYTES]);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/bystander.h"
 
+#include "base/libc.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

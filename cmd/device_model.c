@@ -24,15 +24,33 @@ static int failed(const struct device_model *m, int rc, const char *what, struct
         what, rc == -ECONNREFUSED ? "it is dead" : io_strerror(rc));
 }
 
+/* Of what has come, as much as belongs to the line. */
+static int read_part(
+    const struct device_model *m, char *at, size_t room, size_t *len_bytes, int64_t deadline_ns)
+{
+    const int rc = io_wait(m->sock, POLLIN, NULL, deadline_ns);
+    const ssize_t n = rc ? 0 : recv(m->sock, at, room, MSG_PEEK);
+
+    if (rc || n <= 0)
+        return rc ? rc : n ? -errno : -ENODATA;
+
+    const char *const end = memchr(at, '\n', (size_t)n);
+
+    *len_bytes = end ? (size_t)(end + 1 - at) : (size_t)n;
+    return io_read_full(m->sock, at, *len_bytes, NULL, deadline_ns);
+}
+
 /* One object, or NULL; owned by the caller. */
 static json_t *read_object(const struct device_model *m, int64_t deadline_ns, int *rc)
 {
     char line[LINE_BYTES];
-    size_t n = 0;
+    size_t n = 0, part = 0;
 
     do {
-        *rc = n < sizeof(line) ? io_read_full(m->sock, &line[n], 1, NULL, deadline_ns) : -EMSGSIZE;
-    } while (!*rc && line[n++] != '\n');
+        *rc = n < sizeof(line) ? read_part(m, line + n, sizeof(line) - n, &part, deadline_ns)
+                               : -EMSGSIZE;
+        n += *rc ? 0 : part;
+    } while (!*rc && line[n - 1] != '\n');
     if (*rc)
         return NULL;
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEX_MAX_BYTES = 64 };
+enum { HEX_MAX_BYTES = 1040 };
 
 /* --- writing --- */
 
@@ -104,7 +104,7 @@ static bool read_real(const json_t *v, double *at)
     return true;
 }
 
-static bool is_line(const char *text)
+bool field_is_line(const char *text)
 {
     for (const unsigned char *c = (const unsigned char *)text; *c; c++)
         if (*c < ' ' || *c == 0x7f)
@@ -114,7 +114,7 @@ static bool is_line(const char *text)
 
 static bool read_text(const struct field *f, const char *text, char *at)
 {
-    return text && (f->kind != FIELD_LINE || is_line(text)) &&
+    return text && (f->kind != FIELD_LINE || field_is_line(text)) &&
            snprintf(at, f->size_bytes, "%s", text) < (int)f->size_bytes;
 }
 

@@ -65,4 +65,7 @@ json_t *fields_pack(const struct field *fields, const void *from);
  * read. */
 bool fields_read(const struct field *fields, const json_t *from, void *to);
 
+/* Text that a terminal can show on a line. */
+bool field_is_line(const char *text);
+
 #endif

@@ -3,14 +3,15 @@
 
 #include "base/deadline.h"
 #include "base/io.h"
+#include "base/libc.h"
 #include "base/packet.h"
 #include "cmd/fields.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -70,9 +71,12 @@ static const struct field job_fields[] = {
     FIELD("fingerprint", FIELD_TEXT, struct link_job, fingerprint),
     FIELD("host", FIELD_TEXT, struct link_job, host),
     FIELD_BETWEEN("port", struct link_job, port, 0, UINT16_MAX),
+    FIELD("from", FIELD_TEXT, struct link_job, from),
+    FIELD_BETWEEN("dscp", struct link_job, dscp, 0, LINK_MAX_DSCP),
     FIELD_COUNT("connect_ns", struct link_job, connect_ns),
     FIELD_COUNT("silent_ns", struct link_job, silent_ns),
     FIELD("compress", FIELD_WORD, struct link_job, compress, .words = &compressions),
+    FIELD_COUNT("delta_cache_bytes", struct link_job, delta_cache_bytes),
     FIELD_COUNT("bandwidth_bits_per_s", struct link_job, bandwidth_bits_per_s),
     FIELD_COUNT("max_downtime_ns", struct link_job, limits.max_downtime_ns),
     FIELD_COUNT32("max_rounds", struct link_job, limits.max_rounds),
@@ -84,11 +88,24 @@ static const struct field job_fields[] = {
     FIELD_COUNT("fixed_high_ns", struct link_job, costs.high_ns),
     FIELD_COUNT("result_ns", struct link_job, result_ns),
     FIELD("early", FIELD_BOOL, struct link_job, early),
+    FIELD("asks", FIELD_BOOL, struct link_job, asks),
     FIELD("plain", FIELD_BOOL, struct link_job, plain),
+    FIELD("frozen", FIELD_BOOL, struct link_job, frozen),
+    FIELD_BETWEEN("files", struct link_job, files, 0, LINK_MAX_FILES),
     FIELD_COUNT("suspend_limit_ns", struct link_job, suspend_limit_ns),
     FIELD_COUNT("max_time_ns", struct link_job, limits.max_time_ns),
     FIELD_COUNT("max_bytes", struct link_job, limits.max_bytes),
     FIELD("on_stall", FIELD_WORD, struct link_job, limits.on_stall, .words = &stalls),
+    FIELD_BETWEEN("notes_bytes", struct link_job, notes_bytes, 0,
+        KERNEL_NOTES_HEAD_BYTES + KERNEL_NOTES_BYTES),
+    FIELD("notes", FIELD_BYTES, struct link_job, notes),
+    FIELDS_END,
+};
+
+const struct field link_tune_fields[] = {
+    FIELD_COUNT("bandwidth_bits_per_s", struct link_tune, bandwidth_bits_per_s),
+    FIELD_COUNT("max_downtime_ns", struct link_tune, max_downtime_ns),
+    FIELD("on_stall", FIELD_WORD, struct link_tune, on_stall, .words = &stalls),
     FIELDS_END,
 };
 
@@ -103,6 +120,12 @@ const struct field link_err_fields[] = {
 static const struct field conn_fields[] = {
     FIELD_BETWEEN("lane", struct link_message, lane, 0, UINT16_MAX),
     FIELD("preamble", FIELD_BYTES, struct link_message, preamble),
+    FIELDS_END,
+};
+
+static const struct field file_fields[] = {
+    FIELD("file", FIELD_TEXT, struct link_message, file),
+    FIELD("file_keys", FIELD_BYTES, struct link_message, file_keys),
     FIELDS_END,
 };
 
@@ -122,11 +145,15 @@ static const struct kind {
 } kinds[] = {
     [LINK_JOB] = {"job", job_fields, offsetof(struct link_message, job)},
     [LINK_CONN] = {"conn", conn_fields},
+    [LINK_FILE] = {"file", file_fields},
     [LINK_ABORT] = {"abort", link_err_fields, offsetof(struct link_message, failed)},
     [LINK_NOTED] = {"noted", no_fields},
     [LINK_PREPARED] = {"prepared", no_fields},
+    [LINK_TUNE] = {"tune", link_tune_fields, offsetof(struct link_message, tune)},
+    [LINK_MAY_SUSPEND] = {"may_suspend", no_fields},
     [LINK_CAP] = {"cap", cap_fields},
     [LINK_LOGGING] = {"logging", no_fields},
+    [LINK_BEFORE_SUSPEND] = {"before_suspend", no_fields},
     [LINK_BUILD] = {"build", no_fields},
     [LINK_EVENT] = {"event", no_fields, .has_body = true},
     [LINK_FAILED] = {"failed", link_err_fields, offsetof(struct link_message, failed)},
@@ -284,6 +311,25 @@ int link_send_conn(int sock, uint16_t lane, const uint8_t preamble[static LINK_P
     return send_message(sock, &m, e);
 }
 
+int link_send_file(int sock, const char *name, const uint8_t keys[static LINK_FILE_KEYS_BYTES],
+    int file_fd, struct err *e)
+{
+    struct link_message m = {.kind = LINK_FILE, .fd = file_fd};
+
+    /* Of a longer one the end is told. */
+    snprintf(m.file, sizeof(m.file), "%s",
+        strlen(name) < sizeof(m.file) ? name : name + strlen(name) - sizeof(m.file) + 1);
+    for (char *c = m.file; *c; c++)
+        if ((signed char)*c < ' ' || *c == 0x7f)
+            *c = '?'; /* JSON has no other bytes than UTF-8 */
+    memcpy(m.file_keys, keys, sizeof(m.file_keys));
+
+    const int rc = send_message(sock, &m, e);
+
+    explicit_bzero(m.file_keys, sizeof(m.file_keys));
+    return rc;
+}
+
 int link_send_abort(int sock, const struct err *why, struct err *e)
 {
     return send_message(
@@ -314,6 +360,22 @@ int link_send_noted(int sock, struct err *e)
 int link_send_prepared(int sock, struct err *e)
 {
     return send_kind(sock, LINK_PREPARED, e);
+}
+
+int link_send_may_suspend(int sock, struct err *e)
+{
+    return send_kind(sock, LINK_MAY_SUSPEND, e);
+}
+
+int link_send_before_suspend(int sock, struct err *e)
+{
+    return send_kind(sock, LINK_BEFORE_SUSPEND, e);
+}
+
+int link_send_tune(int sock, const struct link_tune *tune, struct err *e)
+{
+    return send_message(
+        sock, &(struct link_message){.kind = LINK_TUNE, .fd = -1, .tune = *tune}, e);
 }
 
 int link_send_build(int sock, struct err *e)
@@ -370,7 +432,7 @@ static bool parse_message(const json_t *o, struct link_message *m)
         m->body = json_incref(json_object_get(o, "body"));
         return json_is_object(m->body);
     }
-    return m->kind != LINK_CONN || m->fd >= 0;
+    return (m->kind != LINK_CONN && m->kind != LINK_FILE) || m->fd >= 0;
 }
 
 int link_recv(int sock, struct link_message *m, const struct cancel *cancel, int64_t deadline_ns,
@@ -407,4 +469,5 @@ void link_message_clear(struct link_message *m)
     json_decref(m->body);
     m->body = NULL;
     explicit_bzero(m->job.key, sizeof(m->job.key));
+    explicit_bzero(m->file_keys, sizeof(m->file_keys));
 }

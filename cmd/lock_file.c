@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/lock_file.h"
 
+#include "base/deadline.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define AGAIN_NS (10 * NS_PER_MS)
 
 /* Is the open file the one of that name? */
 static bool is_named(int fd, const char *path)
@@ -34,6 +38,19 @@ int lock_file_take(const char *path, int *fd)
             return 0;
         close(*fd);
     }
+}
+
+int lock_file_wait(const char *path, int64_t deadline_ns, int *fd)
+{
+    int rc;
+
+    while ((rc = lock_file_take(path, fd)) == -EWOULDBLOCK) {
+        close(*fd);
+        if (deadline_passed(deadline_ns))
+            return rc;
+        sleep_until_ns(deadline_in(AGAIN_NS));
+    }
+    return rc;
 }
 
 /* A child or a helper may hold what we close. So it is locked anew, by us alone. */

@@ -6,9 +6,13 @@
 #ifndef CMD_LOCK_FILE_H
 #define CMD_LOCK_FILE_H
 
+#include <stdint.h>
+
 /* Lock that file, which is made if need be. -EWOULDBLOCK when another process holds it, *fd is open
  * then, too, to be read; any other -errno: it is not. */
 int lock_file_take(const char *path, int *fd);
+/* The same, again and again until then. *fd is open with 0 alone. */
+int lock_file_wait(const char *path, int64_t deadline_ns, int *fd);
 /* Close it, and remove the file unless somebody else holds it still. */
 void lock_file_drop(const char *path, int fd);
 

@@ -41,7 +41,6 @@ int open_state_dir(char path[static PATHS_BYTES], struct err *e)
 
 int find_program(const char *name, char path[static PATHS_BYTES], struct err *e)
 {
-    static const char *const places[] = {"", "/../libexec/xmigrate", "/../../sbin"};
     char self[PATHS_BYTES];
     const ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 
@@ -51,12 +50,7 @@ int find_program(const char *name, char path[static PATHS_BYTES], struct err *e)
 
     const char *dir = dirname(self);
 
-    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        const int len = snprintf(path, PATHS_BYTES, "%s%s/%s", dir, places[i], name);
-
-        if (len < PATHS_BYTES && !access(path, X_OK))
-            return 0;
-    }
-    return err_set(e, ERR_LOCAL, ENOENT,
-        "%s is missing: it is neither in %s nor where make install puts it", name, dir);
+    if (snprintf(path, PATHS_BYTES, "%s/%s", dir, name) < PATHS_BYTES && !access(path, X_OK))
+        return 0;
+    return err_set(e, ERR_LOCAL, ENOENT, "%s is missing: it is not in %s", name, dir);
 }

@@ -68,7 +68,7 @@ static int take_place(
         return refuse_lane(end->lane, e);
     }
     *place = end->ch;
-    if (l->capped)
+    if (l->paced)
         channel_pace(*place, &l->bucket, s->bits_per_s);
     l->count++;
     return 0;
@@ -101,10 +101,8 @@ static int begin_all(
 int session_lanes_connect(struct session_lanes *l, const struct session *s,
     const struct tcp_address *a, void (*progress)(void *arg), void *arg, struct err *e)
 {
-    if (s->bits_per_s) {
-        bucket_init(&l->bucket, s->bits_per_s, s->cancel);
-        l->capped = true;
-    }
+    bucket_init(&l->bucket, s->bits_per_s, s->cancel);
+    l->paced = true;
 
     int rc = begin_all(l, s, a, e);
 
@@ -121,6 +119,16 @@ int session_lanes_connect(struct session_lanes *l, const struct session *s,
     }
     stop_handshakes(l);
     return rc;
+}
+
+void session_lanes_cap(struct session_lanes *l, uint64_t bits_per_s)
+{
+    bucket_set_rate(&l->bucket, bits_per_s);
+    for (unsigned i = 0; i < MAX_LANES; i++)
+        if (l->lanes[i])
+            l->lanes[i]->slice_bytes = bucket_slice_bytes(bits_per_s);
+    if (l->trunk)
+        l->trunk->slice_bytes = bucket_slice_bytes(bits_per_s);
 }
 
 /* --- the destination --- */
@@ -195,7 +203,7 @@ void session_lanes_close(struct session_lanes *l)
     channel_close(l->trunk);
     l->trunk = NULL;
     l->count = 0;
-    if (l->capped)
+    if (l->paced)
         bucket_destroy(&l->bucket);
-    l->capped = false;
+    l->paced = false;
 }

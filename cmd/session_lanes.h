@@ -38,7 +38,7 @@ struct session_lanes {
     struct channel *trunk;
     struct channel *lanes[MAX_LANES];
     struct bucket bucket;         /* shared by all of them */
-    bool capped;                  /* it is in use */
+    bool paced;                   /* a source's: it is in use */
     unsigned count;               /* places that are taken */
     struct handshakes *under_way; /* NULL: none */
 };
@@ -60,6 +60,9 @@ int session_lanes_accept(struct session_lanes *l, const struct session *s, int f
  * when it is not of this session or came second: nothing is changed by that. */
 int session_lanes_settle(
     struct session_lanes *l, const struct session *s, uint16_t *lane, struct err *e);
+
+/* A source, any thread, while they are open: from now on that much on all of them; 0: no cap. */
+void session_lanes_cap(struct session_lanes *l, uint64_t bits_per_s);
 
 bool session_lanes_are_all(const struct session_lanes *l, const struct session *s);
 

@@ -217,10 +217,20 @@ static int load_certificate(X509 **cert, const char *path, struct err *e)
 
 /* The two together */
 
-static int load_or_make_key(struct identity *id, const char *path, struct err *e)
+/* A key that was lost, or forgotten when files were copied, is not replaced in silence: peers trust
+ * the old one. */
+static int load_or_make_key(
+    struct identity *id, const char *path, const char *cert_path, struct err *e)
 {
     int rc = load_key(&id->key, path, e);
 
+    /* Looked for again: another process may have made both just now. */
+    if (rc == -ENOENT && !err_is_set(e) && !access(cert_path, F_OK) &&
+        (rc = load_key(&id->key, path, e)) == -ENOENT && !err_is_set(e))
+        return err_set(e, ERR_LOCAL, ENOENT,
+            "%s is missing, and there is a certificate beside it: put the key back, or remove %s "
+            "to have both made anew",
+            path, cert_path);
     if (rc == -ENOENT && !err_is_set(e)) {
         rc = make_key(path, e);
         if (!rc)
@@ -262,7 +272,7 @@ int identity_open(struct identity *id, const char *config_dir, struct err *e)
     if (!rc)
         rc = config_make_dir(config_dir, e);
     if (!rc)
-        rc = load_or_make_key(id, key_path, e);
+        rc = load_or_make_key(id, key_path, cert_path, e);
     if (!rc)
         rc = load_or_make_certificate(id, cert_path, e);
     if (!rc)

@@ -151,6 +151,11 @@ void tls_close(struct tls_context *ctx)
     free(ctx);
 }
 
+const char *tls_library_version(void)
+{
+    return OpenSSL_version(OPENSSL_VERSION_STRING);
+}
+
 const char *tls_own_fingerprint(const struct tls_context *ctx)
 {
     return ctx->fingerprint;

@@ -21,6 +21,9 @@ struct tls_context;
 
 int tls_open(struct tls_context **ctx, const char *config_dir, struct err *e);
 void tls_close(struct tls_context *ctx);
+/* OpenSSL's version, as it runs: "3.0.19". */
+const char *tls_library_version(void);
+
 const char *tls_own_fingerprint(const struct tls_context *ctx);
 
 /* Handshake on fd, which is taken over, also when this fails. */

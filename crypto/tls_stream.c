@@ -277,14 +277,16 @@ static int write_sealed(struct tls_stream *s, struct err *e)
 static int send_bytes(struct tls_stream *s, const uint8_t *buf, size_t len_bytes, struct err *e)
 {
     const size_t full_bytes = channel_slice(&s->ch, TLS_CHUNK_BYTES);
+    /* A slice may have become smaller since something was sealed. */
+    int rc = s->pending_bytes >= full_bytes ? write_sealed(s, e) : 0;
 
-    while (len_bytes) {
+    while (len_bytes && !rc) {
         const size_t room_bytes = full_bytes - s->pending_bytes;
         const size_t n = len_bytes < room_bytes ? len_bytes : room_bytes;
         size_t sealed_bytes = 0;
 
         pthread_mutex_lock(&s->lock);
-        int rc = explain_call(s, "sending", seal(s, buf, n, &sealed_bytes), e);
+        rc = explain_call(s, "sending", seal(s, buf, n, &sealed_bytes), e);
         pthread_mutex_unlock(&s->lock);
 
         if (is_final(rc)) {
@@ -296,10 +298,8 @@ static int send_bytes(struct tls_stream *s, const uint8_t *buf, size_t len_bytes
         len_bytes -= sealed_bytes;
         if (rc || s->pending_bytes == full_bytes)
             rc = write_sealed(s, e);
-        if (rc)
-            return rc;
     }
-    return 0;
+    return rc;
 }
 
 /* The channel */
@@ -361,8 +361,9 @@ static int tls_send(struct channel *ch, struct iovec *iov, int count, struct err
     s->mark_cpu_ns = thread_cpu_ns();
     for (int i = 0; i < count && !rc; i++)
         rc = send_piece(s, iov[i].iov_base, iov[i].iov_len, e);
-    if (!rc)
-        rc = send_gathered(s, e);
+    if (rc || ch->held)
+        return rc;
+    rc = send_gathered(s, e);
     return rc ? rc : write_sealed(s, e);
 }
 
@@ -448,12 +449,15 @@ static int tls_binding(struct channel *ch, uint8_t out[static CHANNEL_BINDING_BY
 static int tls_finish(struct channel *ch, struct err *e)
 {
     struct tls_stream *s = stream_of(ch);
+    int rc = send_gathered(s, e);
 
+    if (rc)
+        return rc;
     pthread_mutex_lock(&s->lock);
     ERR_clear_error();
     const int result = SSL_shutdown(s->ssl);
     /* 0 means sent, the peer's has not arrived yet: as good as 1. */
-    int rc = explain_call(s, "closing", result < 0 ? judge_call(s, result) : 0, e);
+    rc = explain_call(s, "closing", result < 0 ? judge_call(s, result) : 0, e);
     pthread_mutex_unlock(&s->lock);
 
     if (is_final(rc))

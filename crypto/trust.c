@@ -267,9 +267,21 @@ static bool is_same(const struct entry *entry, const char *fingerprint_or_name)
     return strcmp(entry->name, NO_NAME) && !strcmp(entry->name, fingerprint_or_name);
 }
 
+/* Of a name --untrust takes one away, and messages mean one. */
+static int check_name_is_free(
+    const struct trusted *t, const struct entry *entry, const struct entry *added, struct err *e)
+{
+    if (!added || !strcmp(added->name, NO_NAME) || strcmp(added->name, entry->name))
+        return 0;
+    return err_set(e, ERR_REFUSED, EEXIST,
+        "%s: another key is called \"%s\" already (%s): choose another name, or xmigrate --untrust "
+        "%s first if that host has a new key",
+        t->path, entry->name, entry->fingerprint, entry->name);
+}
+
 /* Copy the file without the entries that match (and count those; *first is the first). */
-static int copy_others(const struct trusted *t, const char *whom, FILE *out, unsigned *dropped,
-    struct entry *first, struct err *e)
+static int copy_others(const struct trusted *t, const char *whom, const struct entry *added,
+    FILE *out, unsigned *dropped, struct entry *first, struct err *e)
 {
     const char *at = t->text, *line;
     struct entry entry;
@@ -282,6 +294,8 @@ static int copy_others(const struct trusted *t, const char *whom, FILE *out, uns
             return refuse_line(t, number, e);
         if (kind == LINE_ENTRY && is_same(&entry, whom))
             *first = (*dropped)++ ? *first : entry;
+        else if (kind == LINE_ENTRY && check_name_is_free(t, &entry, added, e))
+            return -e->code;
         else
             fprintf(out, "%.*s\n", (int)len, line);
     }
@@ -316,7 +330,7 @@ static int rewrite(
 
     FILE *out = open_memstream(&text, &len_bytes);
 
-    rc = out ? copy_others(&t, whom, out, &dropped, &before, e)
+    rc = out ? copy_others(&t, whom, added, out, &dropped, &before, e)
              : err_sys(e, ERR_LOCAL, errno, "%s", t.path);
     if (!rc && added)
         write_entry(added, &before, out);

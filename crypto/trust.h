@@ -31,7 +31,8 @@ const char *trust_rights_text(unsigned rights, char out[static TRUST_RIGHTS_BYTE
 bool trust_is_fingerprint(const char *text);
 
 /* Add or change. name and rights (as in the file) may be NULL: what it has already, or "-" and all.
- * ERR_USAGE if it is not a fingerprint, if the name has blanks, or no such right is known. */
+ * ERR_USAGE if it is not a fingerprint, if the name has blanks, or no such right is known;
+ * ERR_REFUSED if another key has that name. */
 int trust_add(const char *config_dir, const char *fingerprint, const char *name, const char *rights,
     struct err *e);
 /* Remove by fingerprint or by name; ERR_REFUSED (-ENOENT) when there is none. */

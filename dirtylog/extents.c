@@ -3,11 +3,11 @@
 
 #include "base/bitmap.h"
 
-void frame_share_begin(struct frame_share *s, const uint64_t *bitmap, uint64_t frames)
+void frame_share_begin(struct frame_share *s, const uint64_t *bitmap, uint64_t first, uint64_t end)
 {
     s->bitmap = bitmap;
-    s->frames = frames;
-    atomic_init(&s->next_extent, 0);
+    s->frames = end;
+    atomic_init(&s->next_extent, first / EXTENT_FRAMES);
 }
 
 /* A word of the bitmap without the bits beyond the guest's frames. */

@@ -20,8 +20,9 @@ struct frame_share {
     atomic_uint_fast64_t next_extent; /* extents below this one are taken, or empty */
 };
 
-/* Nobody else uses it meanwhile. */
-void frame_share_begin(struct frame_share *s, const uint64_t *bitmap, uint64_t frames);
+/* Of the extents from that of frame first up to frame end: the others are not looked at. Nobody
+ * else uses it meanwhile. */
+void frame_share_begin(struct frame_share *s, const uint64_t *bitmap, uint64_t first, uint64_t end);
 
 /* One lane's walk over the set frames of the extents that it gets, ascending. */
 struct frame_walk {

@@ -94,6 +94,7 @@ static void clear(const struct pending *p, uint64_t *bitmap)
 
 void pending_fill(struct pending *p)
 {
+    p->parted = 0;
     bitmap_fill(p->round, p->frames);
 }
 
@@ -138,18 +139,51 @@ void pending_begin_round(struct pending *p, bool keep)
     if (p->kept_pages)
         clear(p, p->kept);
     p->kept_pages = 0;
+    p->parted = 0;
     if (keep)
         keep_repeats(p);
     join_notes(p, p->round);
     clear_redirtied(p);
 }
 
+static void clear_retried(struct pending *p)
+{
+    for (size_t i = p->retried_first; i < p->retried_end; i++)
+        p->retried[i] = 0;
+}
+
 const uint64_t *pending_begin_retry(struct pending *p)
 {
-    clear(p, p->retried);
+    clear_retried(p);
+    p->retried_first = 0;
+    p->retried_end = bitmap_words(p->frames);
     join_notes(p, p->retried);
     clear_redirtied(p);
     return p->retried;
+}
+
+struct pending_part pending_begin_part(struct pending *p, uint64_t max)
+{
+    const size_t words = bitmap_words(p->frames);
+    struct pending_part part = {.bitmap = p->retried};
+    size_t i = p->parted;
+
+    clear_retried(p);
+    clear_redirtied(p);
+    while (i < words && !p->round[i])
+        i++;
+    p->retried_first = i;
+    for (; i < words && part.pages < max; i++) {
+        const uint64_t bits = p->frames - i * 64;
+
+        p->retried[i] = p->round[i];
+        part.pages += bitmap_count(&p->round[i], bits < 64 ? bits : 64);
+        p->round[i] = 0;
+    }
+    p->retried_end = p->parted = i;
+    part.first = p->retried_first * 64;
+    part.end = i * 64 < p->frames ? i * 64 : p->frames;
+    return part;
 }
 
 /* ---- what is dirty ---- */
@@ -179,6 +213,7 @@ static void sort_found(struct pending *p, struct pending_found *found)
 {
     const size_t words = bitmap_words(p->frames);
 
+    p->parted = 0;
     if (p->frames % 64)
         p->last[words - 1] &= (1ull << (p->frames % 64)) - 1;
     for (size_t i = 0; i < words; i++) {
@@ -212,6 +247,7 @@ int pending_sample(struct pending *p, bool first, struct pending_found *found, s
 
     if (rc)
         return rc;
+    p->parted = 0;
     bitmap_or(p->last, p->sample, p->frames);
     bitmap_or(p->round, p->sample, p->frames);
     found->dirty_pages = bitmap_count(p->sample, p->frames);
@@ -232,6 +268,7 @@ int pending_collect_last(struct pending *p, struct err *e)
         rc = p->source->ops->collect(p->source, p->last, true, e);
     if (rc)
         return rc;
+    p->parted = 0;
     bitmap_or(p->round, p->last, p->frames);
     join_notes(p, p->round);
     return 0;

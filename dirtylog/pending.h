@@ -100,7 +100,9 @@ struct pending {
     uint64_t *kept;   /* not in the current round, but in the next one */
     uint64_t kept_pages;
     uint64_t *sample;  /* what a single sample found */
-    uint64_t *retried; /* a round of its own, of nothing but what was deferred */
+    uint64_t *retried; /* a round of its own: of what was deferred, or a part of the next one */
+    size_t retried_first, retried_end; /* the words of it that may not be zero */
+    size_t parted; /* so many words of the next round are empty: parts have taken what they had */
 };
 
 /* exists is called with guest, which outlives it. */
@@ -121,6 +123,18 @@ void pending_begin_round(struct pending *p, bool keep_repeats);
 /* The same for a round that sends nothing but what was deferred or has memory again. Returns its
  * bitmap. */
 const uint64_t *pending_begin_retry(struct pending *p);
+
+/* Some frames of a bitmap, none of them outside [first, end). */
+struct pending_part {
+    const uint64_t *bitmap;
+    uint64_t first, end;
+    uint64_t pages;
+};
+
+/* Takes the next frames, about max of them, out of the next round for a round of their own. No
+ * pages: nothing is left. It comes every few ms, so each word of a huge guest's bitmaps is looked
+ * at by one part, not by all. */
+struct pending_part pending_begin_part(struct pending *p, uint64_t max);
 
 /* Of a collect. */
 struct pending_found {

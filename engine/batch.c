@@ -40,6 +40,8 @@ void batch_destroy(struct batch *b)
     if (!b)
         return;
     batch_unload(b);
+    for (unsigned i = 0; i < b->left_count; i++)
+        foreign_unmap(b->xen, b->left[i].memory, b->left[i].pages);
     hbuf_free(b->xen, &b->scratch);
     free(b->tables);
     free(b);
@@ -55,7 +57,7 @@ struct candidates {
 
 static void add_entry(struct batch *b, uint64_t pfn, unsigned type, const void *page)
 {
-    b->entries[b->count] = (uint64_t)type << V3_ENTRY_TYPE_SHIFT | pfn;
+    b->entries[b->count] = v3_entry_of(type, pfn);
     b->pages[b->count++] = page;
     b->data_pages += page != NULL;
 }
@@ -94,7 +96,7 @@ static int defer_table(struct batch *b, struct page_fault *fault, const uint64_t
     struct pte_fault pte, bool suspended, struct err *e)
 {
     const struct guest *g = b->guest;
-    const bool stuck = code != EAGAIN || g->ops->find_foreign(g, table, &pte);
+    const bool stuck = code != EAGAIN || g->ops->find_foreign(g, fault->level, table, &pte);
 
     fault->code = code;
     fault->index = pte.index;
@@ -233,4 +235,39 @@ void batch_unload(struct batch *b)
     b->costs.map_cpu_ns += lap_cpu_ns(&mark_ns);
     b->mapping = NULL;
     b->mapped = 0;
+}
+
+void batch_leave(struct batch *b)
+{
+    if (b->mapping && b->left_count < BATCH_MAX_LEFT) {
+        b->left[b->left_count++] = (struct batch_mapping){b->mapping, b->mapped};
+        b->mapping = NULL;
+        b->mapped = 0;
+    }
+    batch_unload(b);
+}
+
+int batch_look(struct batch *b, const uint64_t *pfns, unsigned count,
+    void (*seen)(void *arg, uint64_t pfn, const void *page), void *arg, struct err *e)
+{
+    uint64_t frames[BATCH_PAGES], there[BATCH_PAGES];
+    int errors[BATCH_PAGES];
+    unsigned n = 0;
+    char *pages;
+
+    for (unsigned i = 0; i < count; i++) {
+        frames[n] = b->guest->ops->frame_of(b->guest, pfns[i]);
+        if (frames[n] != GUEST_NO_FRAME)
+            there[n++] = pfns[i];
+    }
+    if (!n)
+        return 0;
+    pages = foreign_map_some(b->xen, b->guest->dom.domid, PROT_READ, frames, n, errors, e);
+    if (!pages)
+        return -e->code;
+    for (unsigned i = 0; i < n; i++)
+        if (!errors[i])
+            seen(arg, there[i], pages + (size_t)i * XC_PAGE_SIZE);
+    foreign_unmap(b->xen, pages, n);
+    return 0;
 }

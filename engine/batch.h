@@ -27,7 +27,12 @@
 
 #include <stdbool.h>
 
-enum { BATCH_PAGES = 2 * EXTENT_FRAMES };
+enum { BATCH_PAGES = 2 * EXTENT_FRAMES, BATCH_MAX_LEFT = 16 };
+
+struct batch_mapping {
+    void *memory;
+    unsigned pages;
+};
 
 /* CPU time, over all loads. */
 struct batch_costs {
@@ -59,6 +64,8 @@ struct batch {
     /* Between load and unload. */
     void *mapping;
     unsigned mapped;
+    struct batch_mapping left[BATCH_MAX_LEFT]; /* of batches that were left */
+    unsigned left_count;
 };
 
 /* On the heap. xen, guest and notes outlive it. */
@@ -72,5 +79,14 @@ void batch_destroy(struct batch *b);
 int batch_load(
     struct batch *b, const uint64_t *pfns, unsigned count, bool suspended, struct err *e);
 void batch_unload(struct batch *b);
+
+/* Between unload and load: what is there of these frames now, which is not sent. Called for each
+ * that can be mapped. */
+int batch_look(struct batch *b, const uint64_t *pfns, unsigned count,
+    void (*seen)(void *arg, uint64_t pfn, const void *page), void *arg, struct err *e);
+
+/* As batch_unload(), while the guest stands still: to unmap its frames takes about as long as to
+ * map them, so as far as there is room they stay mapped until the batch is destroyed. */
+void batch_leave(struct batch *b);
 
 #endif

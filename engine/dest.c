@@ -2,6 +2,7 @@
 #include "engine/dest.h"
 
 #include "base/deadline.h"
+#include "engine/aux/in.h"
 #include "engine/guest/load.h"
 #include "engine/in/in.h"
 #include "transport/v3.h"
@@ -18,6 +19,7 @@ struct dest {
     struct dest_result *result;  /* as above */
     struct in *in;
     struct loader loader;
+    struct aux_in aux;
     pthread_mutex_t report_lock; /* guards report_at_ns and the call of progress() */
     int64_t report_at_ns;
 };
@@ -60,10 +62,18 @@ static int prepare_guest(void *arg, struct err *e)
     return rc ? rc : t->build(t->arg, &d->result->rings, e);
 }
 
+static int take_aux(void *arg, uint32_t round, const struct aux_batch *b, struct err *e)
+{
+    struct dest *d = arg;
+
+    return aux_in_take(&d->aux, round, b, e);
+}
+
 static int load_pages(struct dest *d, struct err *e)
 {
     struct in *in = d->p->in;
-    const struct in_hook hook = {report_progress, prepare_guest, d};
+    const struct in_hook hook = {
+        .placed = report_progress, .aux = take_aux, .prepare = prepare_guest, .arg = d};
     const int rc = load_check_ready(&d->loader, e);
 
     return rc ? rc : in->ops->pages(in, &d->loader.frames, &hook, e);
@@ -76,13 +86,21 @@ static int handle_event(struct dest *d, const struct in_event *event, struct err
         if (event->v3_type == V3_STATIC_DATA_END)
             return finish_static_data(d, e);
         return load_state(&d->loader, event, e);
+    case IN_AUX:
+        return aux_in_announce(&d->aux, event->aux, e);
+    case IN_AUX_DONE:
+        return aux_in_done(&d->aux, event->aux_number, &event->aux_totals, e);
     case IN_PAGES:
         return load_pages(d, e);
     case IN_CHECKPOINT:
         return in_refuse_checkpoint(d->p->in, e);
     default:
-        return load_check_ready(&d->loader, e);
+        break;
     }
+
+    const int rc = aux_in_complete(&d->aux, e);
+
+    return rc ? rc : load_check_ready(&d->loader, e);
 }
 
 static int load_image(struct dest *d, struct err *e)
@@ -126,6 +144,7 @@ static void note_failure(struct dest *d, struct err *e)
 void dest_close(struct dest *d)
 {
     d->in->ops->close(d->in);
+    aux_in_close(&d->aux);
     load_close(&d->loader);
     free(d);
 }
@@ -147,6 +166,8 @@ int dest_run(
         .result = result,
         .in = in,
         .report_lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER};
+
+    aux_in_init(&d->aux, p->guest.domid, aux_in_sources, p->guest.log);
 
     int rc = load_image(d, e);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/page_fault.h"
 
+#include "base/libc.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>

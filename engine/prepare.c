@@ -27,8 +27,10 @@ int prepare_begin(struct preparation *r, struct err *e)
     r->wanted = r->wanted && r->out->ops->prepare;
     r->xs = xenstore_open(e);
 
-    const int rc = r->xs ? devices_list(r->xs, r->guest->dom.domid, r->devices, e) : -e->code;
+    int rc = r->xs ? devices_list(r->xs, r->guest->dom.domid, r->devices, e) : -e->code;
 
+    if (!rc)
+        rc = vcpus_list_available(r->xs, r->guest->dom.domid, r->vcpus, e);
     return rc || !r->wanted ? rc : send_ahead(r, e);
 }
 
@@ -66,16 +68,19 @@ static int refuse_change(const struct preparation *r, const char *what, struct e
 int prepare_check_unchanged(const struct preparation *r, struct err *e)
 {
     const struct domain *then = &r->guest->dom;
-    char devices[DEVICES_TEXT_BYTES];
+    char devices[DEVICES_TEXT_BYTES], vcpus[VCPUS_TEXT_BYTES];
     struct domain now;
 
     if (domain_read(r->guest->xen, then->domid, &now, e) ||
-        devices_list(r->xs, then->domid, devices, e))
+        devices_list(r->xs, then->domid, devices, e) ||
+        vcpus_list_available(r->xs, then->domid, vcpus, e))
         return -e->code;
     if (now.max_pages != then->max_pages)
         return refuse_change(r, "another limit of memory (xl mem-set, xl mem-max)", e);
     if (now.max_vcpu_id != then->max_vcpu_id)
         return refuse_change(r, "another number of vCPUs", e);
+    if (strcmp(vcpus, r->vcpus))
+        return refuse_change(r, "other vCPUs to use (xl vcpu-set)", e);
     return strcmp(devices, r->devices) ? refuse_change(r, "other devices", e) : 0;
 }
 

@@ -15,9 +15,10 @@
 #include "engine/xen/devices.h"
 
 /* A guest that only waits for the destination writes all the time: so often it gets another round.
- */
+ * But what it writes until SOON is less than a round would cost. */
 #define PREPARE_ROUND_NS (500 * NS_PER_MS)
-#define PREPARE_POLL_NS  (5 * NS_PER_MS)
+#define PREPARE_SOON_NS  (5 * NS_PER_MS)
+#define PREPARE_POLL_NS  NS_PER_MS
 
 struct preparation {
     /* Set by the story. */
@@ -29,9 +30,11 @@ struct preparation {
     bool (*is_done)(void *arg); /* has the destination said so? */
     void *arg;
 
-    struct xs_handle *xs;             /* NULL: not open */
-    char devices[DEVICES_TEXT_BYTES]; /* when the image began */
-    int64_t limit_ns;                 /* until when it must be done; 0: PREPARE was not said */
+    struct xs_handle *xs; /* NULL: not open */
+    /* When the image began. */
+    char devices[DEVICES_TEXT_BYTES];
+    char vcpus[VCPUS_TEXT_BYTES];
+    int64_t limit_ns; /* until when it must be done; 0: PREPARE was not said */
 };
 
 /* With the head of the image; what follows is needed even if nothing is prepared. */
@@ -46,9 +49,9 @@ bool prepare_is_done(const struct preparation *r);
 /* ERR_PEER when that takes too long. */
 int prepare_check_time(const struct preparation *r, struct err *e);
 
-/* With the guest suspended: ERR_GUEST if it has other devices or may have more or less memory than
- * when the image began, which is about when the destination was told of that. What the guest's type
- * sent ahead is looked at with its state. */
+/* With the guest suspended: ERR_GUEST if it has other devices, is to use other vCPUs, or may have
+ * more or less memory than when the image began, which is about when the destination was told of
+ * that. What the guest's type sent ahead is looked at with its state. */
 int prepare_check_unchanged(const struct preparation *r, struct err *e);
 
 /* At any time, also of one that is all zero. */

@@ -16,14 +16,16 @@
 
 /* While a round runs, about five times a second. */
 struct progress_report {
-    unsigned round;                /* from 1 */
-    uint64_t round_pages;          /* frames in this round */
-    uint64_t round_done_pages;     /* of these, dealt with */
-    uint64_t round_sent_pages;     /* of these, with memory and sent: an address space has holes */
-    uint64_t wire_bytes;           /* sent so far, all connections of the data path */
-    double send_pages_per_s;       /* this round so far */
-    double dirty_pages_per_s;      /* as of the last CLEAN; 0 before the first */
+    unsigned round;            /* from 1 */
+    uint64_t round_pages;      /* in this round; while it is watched: that the next would have */
+    uint64_t round_done_pages; /* of these, dealt with */
+    uint64_t round_sent_pages; /* of these, sent */
+    uint64_t round_aux_bytes;  /* of auxiliary data, in this round so far */
+    uint64_t wire_bytes;       /* sent so far, all connections of the data path */
+    double send_pages_per_s;   /* this round so far */
+    double dirty_pages_per_s;  /* as of the last CLEAN; 0 before the first */
     int64_t predicted_downtime_ns; /* as last predicted; 0 before the first CLEAN */
+    int64_t watch_left_ns;         /* the guest is watched, for so long at most; 0: it is not */
 };
 
 /* After each round that ran while the guest ran, and after the last one. */
@@ -33,10 +35,14 @@ struct round_report {
     uint64_t pages;          /* frames in it */
     uint64_t data_pages;     /* sent with contents */
     uint64_t zero_pages;     /* sent as a mark */
+    uint64_t delta_pages;    /* of data_pages: sent as a difference to what was sent before */
     uint64_t skipped_pages;  /* dirty again before their turn, so left to the next round */
     uint64_t kept_pages;     /* rewritten in every round, so left to the last one */
     uint64_t deferred_pages; /* page tables that could not be translated yet */
     uint64_t wire_bytes;     /* sent in this round */
+    uint64_t aux_entries;    /* of auxiliary data sent, or withdrawn, in this round */
+    uint64_t aux_bytes;      /* their contents */
+    uint64_t aux_left_bytes; /* what has changed of it meanwhile (0 in the last round) */
     int64_t duration_ns;
     double send_pages_per_s;
     /* What the CLEAN after it found (0 in the last round). */
@@ -86,6 +92,10 @@ struct total_report {
     unsigned rounds;
     uint64_t data_pages;
     uint64_t zero_pages;
+    uint64_t delta_pages;       /* of data_pages: sent as a difference */
+    uint64_t delta_saved_bytes; /* these pages' bytes, less what was sent of them */
+    uint64_t aux_entries;       /* as in rounds, all together */
+    uint64_t aux_bytes;
     uint64_t wire_bytes;
     int64_t total_ns;
     struct prediction predicted; /* when the decision to suspend was made */

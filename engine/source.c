@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/source.h"
+#include "engine/source_private.h"
 
 #include "base/bitmap.h"
 #include "base/deadline.h"
-#include "dirtylog/pending.h"
 #include "engine/batch.h"
-#include "engine/drain.h"
-#include "engine/guest/save.h"
-#include "engine/out/out.h"
-#include "engine/prepare.h"
+#include "engine/guest/common.h"
 #include "engine/xen/logdirty.h"
-#include "sched/precopy.h"
 #include "transport/v3.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-#define PROGRESS_EVERY_NS (200 * NS_PER_MS)
 
 _Static_assert(
     ROUND_PROGRESS_NS == PRECOPY_POLL_NS, "an out tells of a round as often as it is polled");
@@ -26,62 +20,20 @@ _Static_assert(
 enum { SETTLE_TRIES = 8 };
 #define SETTLE_PAUSE_NS (50 * NS_PER_MS)
 
+/* The receiver builds when what is left would not take longer. */
+#define PREPARE_AHEAD_NS (3 * NS_PER_S)
+
 /* How long the backends of the guest's disks may take to answer, once it is suspended. */
 #define DRAIN_LIMIT_NS (10 * NS_PER_S)
 
-struct source {
-    const struct source_params *p; /* the caller's, until source_run() returns */
-    struct total_report *total;    /* as above */
-    int64_t start_ns;
-
-    struct xen xen;
-    struct guest *guest;
-    struct pending pending;
-    struct drain *drain;
-    struct out *out;
-    bool qemu_logs;
-
-    /* The current round, or the last one. */
-    struct round_report round;
-    struct round_counts counts;
-    int64_t round_start_ns;
-    uint64_t round_start_bytes;
-    bool live_round;     /* of the round loop, which is told how it goes */
-    int64_t progress_ns; /* when progress was last reported */
-
-    struct preparation preparation;
-    struct precopy precopy; /* the round loop; its decision is the last one made */
-    struct precopy_ops ops; /* its; without peek if the log cannot */
-};
-
 /* ---- setup ---- */
-
-static void report_progress(struct source *s, const struct round_counts *counts)
-{
-    const int64_t spent_ns = now_ns() - s->round_start_ns;
-    const bool observing = s->precopy.decision.action == ACT_OBSERVE;
-    const struct progress_report r = {
-        .round = s->round.round,
-        .round_pages = s->round.pages,
-        .round_done_pages = counts->done_pages,
-        .round_sent_pages = counts->data_pages + counts->zero_pages,
-        .wire_bytes = s->out->ops->wire_bytes(s->out),
-        .send_pages_per_s = observing
-                                ? 0
-                                : pages_per_s(counts->data_pages + counts->zero_pages, spent_ns),
-        .dirty_pages_per_s = s->precopy.stats.dirty_pages_per_s,
-        .predicted_downtime_ns = s->precopy.decision.now.whole_ns,
-    };
-
-    s->p->report->progress(s->p->report->arg, &r);
-    s->progress_ns = now_ns();
-}
 
 static struct round_stats round_stats_of(const struct source *s, const struct round_counts *counts)
 {
     return (struct round_stats){
-        .data_pages = counts->data_pages,
+        .data_pages = counts->data_pages + aux_pages(counts->aux_bytes),
         .zero_pages = counts->zero_pages,
+        .delta_pages = counts->delta_pages,
         .absent_pages = counts->absent_pages,
         .wire_bytes = s->out->ops->wire_bytes(s->out) - s->round_start_bytes,
         .kept_pages = s->pending.kept_pages,
@@ -100,8 +52,7 @@ static void round_progress(void *arg, const struct round_counts *counts)
 
         precopy_poll(&s->precopy, &so_far);
     }
-    if (now_ns() - s->progress_ns >= PROGRESS_EVERY_NS)
-        report_progress(s, counts);
+    source_report_progress(s, counts);
 }
 
 static bool frame_has_memory(const void *arg, uint64_t pfn)
@@ -148,7 +99,9 @@ static int set_up(struct source *s, struct err *e)
     if (!rc)
         rc = watch_disks(s, e);
     if (!rc)
-        rc = guest_open(&s->xen, s->p->domid, &s->guest, e);
+        rc = guest_open(&s->xen, s->p->domid, &s->p->notes->marks, &s->guest, e);
+    if (!rc)
+        rc = aux_out_open(s->p->domid, s->p->log, &s->aux, e);
     if (!rc)
         rc = pending_init(&s->pending, s->guest->frames, frame_has_memory, s->guest, e);
     if (!rc && s->p->live)
@@ -172,12 +125,27 @@ static int send_ahead(struct source *s, struct err *e)
     return prepare_begin(&s->preparation, e);
 }
 
+static int announce_aux(struct source *s, struct err *e)
+{
+    if (!s->aux || s->out->ops->aux)
+        return s->aux ? s->out->ops->aux(s->out, s->aux, e) : 0;
+    if (!aux_out_is_optional(s->aux))
+        return aux_out_refuse(s->aux, s->p->domid, e);
+    aux_out_close(s->aux);
+    s->aux = NULL;
+    return 0;
+}
+
 static int send_head(struct source *s, struct err *e)
 {
     int rc = s->out->ops->begin(s->out, s->guest, &s->pending.notes, e);
 
     if (!rc)
+        rc = announce_aux(s, e);
+    if (!rc)
         rc = s->guest->ops->send_static(s->guest, s->out, e);
+    if (!rc)
+        rc = send_kernel_notes(s->p->notes, s->out, e);
     if (!rc)
         rc = s->out->ops->state(s->out, V3_STATIC_DATA_END, NULL, 0, e);
     if (!rc)
@@ -187,19 +155,20 @@ static int send_head(struct source *s, struct err *e)
 
 /* ---- rounds ---- */
 
-/* One pass over bitmap; fills s->round but for what the next CLEAN will say. plan: of the round
- * loop; NULL: none of its rounds. */
-static int send_bitmap(struct source *s, const uint64_t *bitmap, const struct round_plan *plan,
-    bool suspended, struct err *e)
+int source_send_part(struct source *s, const struct pending_part *part,
+    const struct round_plan *plan, bool suspended, struct err *e)
 {
     const struct round_counts *const counts = &s->counts;
     const struct round_job job = {
-        .bitmap = bitmap,
+        .bitmap = part->bitmap,
+        .first_frame = part->first,
+        .end_frame = part->end,
         .skip = plan && plan->skip_redirtied ? s->pending.redirtied : NULL,
-        .pages = bitmap_count(bitmap, s->guest->frames),
+        .pages = part->pages,
         .round = ++s->total->rounds,
         .suspended = suspended,
         .last = suspended,
+        .aux = s->aux,
         .hook = {round_progress, s},
     };
 
@@ -208,30 +177,54 @@ static int send_bitmap(struct source *s, const uint64_t *bitmap, const struct ro
     s->round_start_ns = s->progress_ns = now_ns();
     s->round_start_bytes = s->out->ops->wire_bytes(s->out);
 
-    int rc = s->out->ops->round(s->out, &job, &s->counts, e);
+    int rc = s->aux ? aux_out_look(s->aux, suspended, e) : 0;
 
+    if (!rc)
+        rc = s->out->ops->round(s->out, &job, &s->counts, e);
     if (!rc)
         rc = s->guest->ops->check(s->guest, e);
     s->round.data_pages = counts->data_pages;
     s->round.zero_pages = counts->zero_pages;
+    s->round.delta_pages = counts->delta_pages;
     s->round.skipped_pages = counts->skipped_pages;
     s->round.kept_pages = s->pending.kept_pages;
     s->round.deferred_pages = counts->deferred_pages;
+    s->round.aux_entries = counts->aux_entries;
+    s->round.aux_bytes = counts->aux_bytes;
     s->round.duration_ns = now_ns() - s->round_start_ns;
     s->round.wire_bytes = s->out->ops->wire_bytes(s->out) - s->round_start_bytes;
     s->round.send_pages_per_s = pages_per_s(
-        counts->data_pages + counts->zero_pages, s->round.duration_ns);
+        counts->data_pages + counts->zero_pages + aux_pages(counts->aux_bytes),
+        s->round.duration_ns);
     s->total->data_pages += counts->data_pages;
     s->total->zero_pages += counts->zero_pages;
+    s->total->delta_pages += counts->delta_pages;
+    s->total->delta_saved_bytes += counts->delta_pages * PAGE_BYTES - counts->delta_bytes;
+    s->total->aux_entries += counts->aux_entries;
+    s->total->aux_bytes += counts->aux_bytes;
     return rc;
 }
 
-static void report_round(struct source *s)
+int source_send_bitmap(struct source *s, const uint64_t *bitmap, const struct round_plan *plan,
+    bool suspended, struct err *e)
 {
-    s->p->report->round(s->p->report->arg, &s->round);
+    const struct pending_part all = {
+        .bitmap = bitmap,
+        .end = s->guest->frames,
+        .pages = bitmap_count(bitmap, s->guest->frames),
+    };
+
+    return source_send_part(s, &all, plan, suspended, e);
 }
 
 /* ---- rounds while the guest runs: what sched/precopy.h asks for ---- */
+
+/* Is the end so near that the receiver should build? Devices take a second or more. */
+static bool is_near(const struct precopy *p)
+{
+    return decision_ends_with_round(&p->decision, &p->limits) ||
+           prediction_last_round_ns(&p->decision.now) <= PREPARE_AHEAD_NS;
+}
 
 static int live_send(
     void *arg, const struct round_plan *plan, struct round_stats *stats, struct err *e)
@@ -240,12 +233,12 @@ static int live_send(
     const struct precopy *p = &s->precopy;
     int rc = 0;
 
-    if (p->stats.rounds && decision_ends_with_round(&p->decision, &p->limits))
+    if (p->stats.rounds && is_near(p))
         rc = prepare_ask(&s->preparation, e);
     if (rc)
         return rc;
     pending_begin_round(&s->pending, plan->keep_repeats);
-    rc = send_bitmap(s, s->pending.round, plan, false, e);
+    rc = source_send_bitmap(s, s->pending.round, plan, false, e);
 
     *stats = round_stats_of(s, &s->counts);
     return rc;
@@ -255,11 +248,17 @@ static bool live_peek(void *arg, uint64_t *dirty_pages)
 {
     struct source *s = arg;
     struct err e = ERR_INIT;
+    struct aux_left left = {0};
+    int rc = pending_peek(&s->pending, dirty_pages, &e);
 
-    if (!pending_peek(&s->pending, dirty_pages, &e))
-        return true;
-    log_debug(s->p->log, "%s", e.text);
-    return false;
+    if (!rc && s->aux)
+        rc = aux_out_left(s->aux, &left, &e);
+    if (rc) {
+        log_debug(s->p->log, "%s", e.text);
+        return false;
+    }
+    *dirty_pages += aux_pages(left.bytes);
+    return true;
 }
 
 /* Nothing is sent meanwhile. */
@@ -271,24 +270,52 @@ static int live_wait(void *arg, int64_t until_ns, struct err *e)
         if (cancel_is_fired(s->p->cancel))
             return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
         sleep_until_ns(deadline_earlier(until_ns, deadline_in(ROUND_PROGRESS_NS)));
-        if (now_ns() - s->progress_ns >= PROGRESS_EVERY_NS)
-            report_progress(s, &s->counts);
+        source_report_progress(s, &s->counts);
     }
     return 0;
 }
 
-/* What the guest writes while the receiver is not prepared goes into further rounds. */
+static int ask_toolstack(struct source *s, bool *may, struct err *e)
+{
+    const struct source_toolstack *t = s->p->toolstack;
+
+    *may = false;
+    return t->may_suspend(t->arg, may, e);
+}
+
+/* What the guest writes while the receiver or the toolstack is not ready goes into further rounds.
+ */
 static int live_may_suspend(void *arg, bool *may, struct err *e)
 {
     struct source *s = arg;
     const struct preparation *r = &s->preparation;
-    const int64_t until_ns = deadline_in(PREPARE_ROUND_NS);
+    const int64_t soon_ns = deadline_in(PREPARE_SOON_NS), until_ns = deadline_in(PREPARE_ROUND_NS);
+    bool ready;
     int rc = prepare_ask(&s->preparation, e);
 
-    *may = prepare_is_done(r);
-    while (!rc && !prepare_is_done(r) && !deadline_passed(until_ns))
+    if (!rc)
+        rc = ask_toolstack(s, &ready, e);
+    while (!rc && !(ready && prepare_is_done(r)) && !deadline_passed(until_ns)) {
         rc = live_wait(s, deadline_in(PREPARE_POLL_NS), e);
+        if (!rc)
+            rc = ask_toolstack(s, &ready, e);
+    }
+    *may = !rc && ready && prepare_is_done(r) && !deadline_passed(soon_ns);
     return rc ? rc : prepare_check_time(r, e);
+}
+
+/* Without rounds. */
+static int await_toolstack(struct source *s, struct err *e)
+{
+    bool may;
+    int rc = ask_toolstack(s, &may, e);
+
+    while (!rc && !may) {
+        rc = live_wait(s, deadline_in(PREPARE_POLL_NS), e);
+        if (!rc)
+            rc = ask_toolstack(s, &may, e);
+    }
+    return rc;
 }
 
 static int live_cpu(void *arg, uint64_t *cpu_ns, struct err *e)
@@ -298,16 +325,48 @@ static int live_cpu(void *arg, uint64_t *cpu_ns, struct err *e)
     return domain_check_running(&s->xen, s->p->domid, cpu_ns, e);
 }
 
+/* What has changed of the auxiliary data since the round began joins what is left. */
+static int count_aux(
+    struct source *s, enum clean_after after, struct clean_stats *stats, struct err *e)
+{
+    const uint64_t before = after == CLEAN_AFTER_ROUND ? 0 : aux_pages(s->aux_left_bytes);
+    struct aux_left left;
+    const int rc = aux_out_left(s->aux, &left, e);
+
+    if (rc)
+        return rc;
+    s->aux_left_bytes = left.bytes;
+    stats->left_pages += aux_pages(left.bytes);
+    stats->dirty_pages += aux_pages(left.bytes) - before;
+    return 0;
+}
+
+/* decide() follows. */
 static int live_clean(void *arg, enum clean_after after, struct clean_stats *stats, struct err *e)
 {
-    struct pending *p = &((struct source *)arg)->pending;
+    struct source *s = arg;
+    struct pending *p = &s->pending;
     struct pending_found found;
-    const int rc = after == CLEAN_AFTER_ROUND
-                       ? pending_collect(p, &found, e)
-                       : pending_sample(p, after == CLEAN_FIRST_SAMPLE, &found, e);
+    int rc = after == CLEAN_AFTER_ROUND ? pending_collect(p, &found, e)
+                                        : pending_sample(p, after == CLEAN_FIRST_SAMPLE, &found, e);
 
-    *stats = (struct clean_stats){found.dirty_pages, found.left_pages, found.cleared_ns};
+    *stats = (struct clean_stats){
+        .dirty_pages = found.dirty_pages,
+        .left_pages = found.left_pages,
+        .delta_pages = s->out->ops->count_deltas ? s->out->ops->count_deltas(s->out, p->round) : 0,
+        .cleared_ns = found.cleared_ns,
+    };
+    if (!rc && s->aux)
+        rc = count_aux(s, after, stats, e);
     return rc;
+}
+
+static void live_limits(void *arg, struct decide_limits *limits)
+{
+    const struct source_toolstack *t = ((struct source *)arg)->p->toolstack;
+
+    if (t->limits)
+        t->limits(t->arg, limits);
 }
 
 static int live_cap(void *arg, unsigned percent, struct err *e)
@@ -323,10 +382,11 @@ static void live_decided(void *arg, const struct precopy *p)
 
     if (!p->stats.observing) {
         s->round.clean_ns = p->stats.last.clean_ns;
-        s->round.dirty_pages = p->stats.last.dirty_pages;
+        s->round.dirty_pages = p->stats.last.dirty_pages - aux_pages(s->aux_left_bytes);
+        s->round.aux_left_bytes = s->aux_left_bytes;
         s->round.dirty_pages_per_s = p->stats.dirty_pages_per_s;
         s->round.predicted_downtime_ns = p->decision.now.whole_ns;
-        report_round(s);
+        source_report_round(s);
     }
     report_precopy_decision(s->p->report, s->round.round, p);
 }
@@ -341,6 +401,7 @@ static const struct precopy_ops live_ops = {
     .send = live_send,
     .clean = live_clean,
     .peek = live_peek,
+    .limits = live_limits,
     .wait = live_wait,
     .may_suspend = live_may_suspend,
     .cap = live_cap,
@@ -369,9 +430,9 @@ static int settle_stuck(struct source *s, struct err *e)
 
     for (int i = 0; i < SETTLE_TRIES && counts->stuck_pages && !rc; i++) {
         sleep_until_ns(deadline_in(SETTLE_PAUSE_NS));
-        rc = send_bitmap(s, pending_begin_retry(&s->pending), NULL, false, e);
+        rc = source_send_bitmap(s, pending_begin_retry(&s->pending), NULL, false, e);
         if (!rc)
-            report_round(s);
+            source_report_round(s);
     }
     if (!rc && counts->stuck_pages) {
         rc = page_fault_explain(&counts->fault, s->p->domid, e);
@@ -404,90 +465,6 @@ static int send_live_rounds(struct source *s, struct err *e)
     return s->counts.stuck_pages ? settle_stuck(s, e) : 0;
 }
 
-/* ---- the pause ---- */
-
-static int suspend_guest(struct source *s, const char *reason, struct err *e)
-{
-    const struct source_toolstack *t = s->p->toolstack;
-    const struct report_ops *r = s->p->report;
-    const int64_t asked_ns = now_ns();
-
-    if (cancel_is_fired(s->p->cancel))
-        return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
-    s->total->predicted = s->precopy.decision.now;
-    r->suspending(r->arg, reason, s->precopy.decision.now.whole_ns);
-    drain_suspending(s->drain);
-
-    int rc = t->suspend(t->arg, e);
-
-    if (!rc)
-        rc = domain_check_suspended(&s->xen, s->p->domid, e);
-    if (rc)
-        return rc;
-    drain_suspended(s->drain);
-    s->total->downtime.suspend_ns = now_ns() - asked_ns;
-    r->suspended(r->arg);
-    return 0;
-}
-
-static int send_last_round(struct source *s, struct err *e)
-{
-    const int64_t before_ns = now_ns();
-    int rc = pending_collect_last(&s->pending, e);
-    const int64_t clean_ns = now_ns();
-
-    if (!rc)
-        rc = send_bitmap(s, s->pending.round, NULL, true, e);
-    if (rc)
-        return rc;
-    s->total->downtime.clean_ns = clean_ns - before_ns;
-    s->total->downtime.last_round_ns = now_ns() - clean_ns;
-    report_round(s);
-    return 0;
-}
-
-/* Send everything once more, for a receiver that compares. */
-static int send_verify_round(struct source *s, struct err *e)
-{
-    int rc = s->out->ops->verify(s->out, e);
-
-    pending_fill(&s->pending);
-    s->pending.notes.source = NULL; /* what the receiver should have is to be sent, too */
-    if (!rc)
-        rc = send_bitmap(s, s->pending.round, NULL, true, e);
-    if (!rc)
-        report_round(s);
-    return rc;
-}
-
-static int send_state(struct source *s, struct err *e)
-{
-    const int64_t before_ns = now_ns();
-    const int rc = s->guest->ops->send_state(s->guest, s->out, e);
-
-    s->total->downtime.state_ns = now_ns() - before_ns;
-    return rc;
-}
-
-static int await_disks(struct source *s, struct err *e)
-{
-    return drain_wait(s->drain, s->p->cancel, &s->total->downtime.disks_ns, e);
-}
-
-/* The receiver's toolstack opens the disks as soon as it has the image, so what this host still has
- * of them in memory goes first. Requests in hand are awaited beside that: they have time until the
- * guest is given away, which is after this process has said that it is done. */
-static int hand_over(struct source *s, struct err *e)
-{
-    struct arrival arrival = {0};
-    int rc = drain_is_cached(s->drain) ? await_disks(s, e) : 0;
-
-    if (!rc)
-        rc = s->out->ops->commit(s->out, COMMIT_HANDOVER, s->p->result_limit_ns, &arrival, e);
-    s->total->downtime.receiver_ns = rc ? 0 : arrival.finish_ns;
-    return rc ? rc : await_disks(s, e);
-}
-
 /* ---- cleanup ---- */
 
 /* Whatever happened. Errors here do not change the outcome. To ask the device model takes its time,
@@ -500,6 +477,7 @@ static void stop_logging(struct source *s, bool handed_over)
 
     if (log)
         log->ops->disable(log, &late);
+    aux_out_stop(s->aux, &late);
     if (s->qemu_logs && !(handed_over && s->p->leaves_model_logging))
         t->switch_qemu_logdirty(t->arg, false, &late);
     if (err_is_set(&late))
@@ -514,6 +492,11 @@ static void add_up(struct source *s)
     s->total->total_ns = now_ns() - s->start_ns;
 }
 
+int source_finish(struct source *s, struct err *e)
+{
+    return s->out->ops->finish ? s->out->ops->finish(s->out, e) : 0;
+}
+
 void source_close(struct source *s)
 {
     struct dirty_source *const log = s->pending.source;
@@ -522,6 +505,7 @@ void source_close(struct source *s)
         log->ops->close(log);
     drain_close(s->drain);
     s->out->ops->close(s->out);
+    aux_out_close(s->aux);
     pending_destroy(&s->pending);
     prepare_end(&s->preparation);
     if (s->guest)
@@ -541,18 +525,19 @@ static int tell_story(struct source *s, struct err *e)
         rc = send_live_rounds(s, e);
     if (!rc && p->live)
         out_await_sent(s->out, s->p->cancel);
+    if (!rc && !p->live)
+        rc = await_toolstack(s, e);
     if (!rc)
-        rc = suspend_guest(s, p->live ? reason_name(s->precopy.decision.reason) : "offline", e);
+        rc = source_suspend_guest(
+            s, p->live ? reason_name(s->precopy.decision.reason) : "offline", e);
     if (!rc)
-        rc = prepare_check_unchanged(&s->preparation, e);
-    if (!rc)
-        rc = send_last_round(s, e);
+        rc = source_send_last_round(s, e);
     if (!rc && p->verify && s->out->ops->verify)
-        rc = send_verify_round(s, e);
+        rc = source_send_verify_round(s, e);
     if (!rc)
-        rc = send_state(s, e);
+        rc = source_send_state(s, e);
     if (!rc)
-        rc = hand_over(s, e);
+        rc = source_hand_over(s, e);
     return rc;
 }
 

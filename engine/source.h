@@ -16,17 +16,19 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "engine/report.h"
+#include "transport/kernel_notes.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct drain;
 struct out;
+struct suspend_work; /* engine/xen/suspend.h */
 
 /* What the engine asks of the toolstack (libxl's callbacks, in drop-in and native use alike). */
 struct source_toolstack {
     /* Suspend the guest and wait; 0, or -errno with *e set. */
-    int (*suspend)(void *arg, struct err *e);
+    int (*suspend)(void *arg, const struct suspend_work *work, struct err *e);
     /* Device model's log-dirty, for HVM containers. */
     int (*switch_qemu_logdirty)(void *arg, bool enable, struct err *e);
     /* Slow the guest down to that many percent of one processor, until it is asked to suspend or
@@ -35,6 +37,12 @@ struct source_toolstack {
     /* Has the receiver said that it is prepared? NULL: not known; then `early` must not be
      * set. */
     bool (*is_prepared)(void *arg);
+    /* Asked when the guest is about to be suspended, and again until it may be: of a live move,
+     * rounds go on meanwhile. */
+    int (*may_suspend)(void *arg, bool *may, struct err *e);
+    /* Change those of the limits that are others now, before each decision. NULL: they never do.
+     */
+    void (*limits)(void *arg, struct decide_limits *limits);
     void *arg;
 };
 
@@ -51,6 +59,7 @@ struct source_params {
     struct cancel *cancel;
     const struct source_toolstack *toolstack;
     const struct report_ops *report;
+    const struct kernel_notes *notes; /* of the guest's kernel; origin NOTES_NONE: not known */
 
     /* For sched/decide.h. */
     struct decide_limits limits;
@@ -69,6 +78,8 @@ struct source;
  * at once need not spend its time on that. On failure everything is closed, and *left NULL. */
 int source_run(
     const struct source_params *p, struct total_report *total, struct source **left, struct err *e);
+/* Of what is left, when whoever has the guest was told and may let it run on: the out's finish. */
+int source_finish(struct source *s, struct err *e);
 void source_close(struct source *s);
 
 #endif

@@ -2,12 +2,14 @@
 /*
  * What this machine can do at best: the floors that a migration is measured against.
  *
- *   build/perf/floor memory|gcm|tcp|tls [CONNECTIONS [MIB [NEAR_NET FAR_NET FAR_ADDRESS]]]
+ *   build/perf/floor memory|seal|open|tcp|tls [CONNECTIONS [MIB [NEAR_NET FAR_NET FAR_ADDRESS]]]
  *
- * memory: one thread copies. gcm: one thread seals records of 16 KiB with AES-128-GCM. tcp and tls:
+ * memory: one thread copies. seal, open: one thread does that to records of 16 KiB, with
+ * AES-128-GCM. tcp and tls:
  * so many connections over the loopback, a thread at each end, large writes, the least that a
- * program can do: from memory that nobody touched lately into such memory. TLS is OpenSSL as it
- * comes, with the cipher suite that xmigrate picks. Not over the loopback but from one network
+ * program can do: from memory that nobody touched lately into such memory. TLS is OpenSSL behind
+ * large buffers, so that a system call moves several records, with the cipher suite that xmigrate
+ * picks. Not over the loopback but from one network
  * namespace (a file, as of setns(2)) to an address in another, if they are named. Prints one JSON
  * object; CPU is of both ends.
  */
@@ -32,8 +34,10 @@ enum {
     MAX_CONNECTIONS = 64,
     TLS_WRITE_BYTES = 128 << 10,
     TCP_WRITE_BYTES = 1 << 20,
+    TLS_BUFFER_BYTES = 64 << 10, /* larger ones are slower */
     RECORD_BYTES = 16 << 10,
     GCM_IV_BYTES = 12,
+    GCM_TAG_BYTES = 16,
 };
 
 /* Memory at each end: what is sent, but not more than this, which is more than caches hold. */
@@ -102,22 +106,40 @@ static int measure_memory(const struct memory *m, uint64_t total_bytes)
     return 0;
 }
 
-static int measure_gcm(const struct memory *m, uint64_t total_bytes)
+static int seal(EVP_CIPHER_CTX *ctx, const uint8_t *iv, uint8_t *to, const uint8_t *from)
+{
+    uint8_t tag[GCM_TAG_BYTES];
+    int n;
+
+    return EVP_CipherInit_ex(ctx, NULL, NULL, NULL, iv, 1) &&
+           EVP_CipherUpdate(ctx, to, &n, from, RECORD_BYTES) && EVP_CipherFinal_ex(ctx, tag, &n) &&
+           EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, sizeof(tag), tag);
+}
+
+/* The tag is computed, too, and is wrong: nothing here was sealed. */
+static int unseal(EVP_CIPHER_CTX *ctx, const uint8_t *iv, uint8_t *to, const uint8_t *from)
+{
+    uint8_t tag[GCM_TAG_BYTES] = {0};
+    int n;
+
+    return EVP_CipherInit_ex(ctx, NULL, NULL, NULL, iv, 0) &&
+           EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, sizeof(tag), tag) &&
+           EVP_CipherUpdate(ctx, to, &n, from, RECORD_BYTES) &&
+           EVP_CipherFinal_ex(ctx, tag, &n) <= 0;
+}
+
+static int measure_gcm(const struct memory *m, uint64_t total_bytes, bool opens)
 {
     static const uint8_t key[16] = "floor";
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
-    uint8_t iv[GCM_IV_BYTES] = {0}, tag[16];
-    int n, good = ctx && EVP_EncryptInit_ex(ctx, EVP_aes_128_gcm(), NULL, key, iv);
+    uint8_t iv[GCM_IV_BYTES] = {0};
+    int good = ctx && EVP_CipherInit_ex(ctx, EVP_aes_128_gcm(), NULL, key, iv, !opens);
     const double cpu = cpu_s();
     const int64_t begin_ns = now_ns();
 
     for (uint64_t at = 0; at < total_bytes && good; at += RECORD_BYTES) {
         memcpy(iv, &at, sizeof(at));
-        good = EVP_EncryptInit_ex(ctx, NULL, NULL, NULL, iv) &&
-               EVP_EncryptUpdate(
-                   ctx, m->to + at % m->bytes, &n, m->from + at % m->bytes, RECORD_BYTES) &&
-               EVP_EncryptFinal_ex(ctx, tag, &n) &&
-               EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, sizeof(tag), tag);
+        good = (opens ? unseal : seal)(ctx, iv, m->to + at % m->bytes, m->from + at % m->bytes);
     }
     if (good)
         print_figures(total_bytes, now_ns() - begin_ns, cpu_s() - cpu);
@@ -161,15 +183,37 @@ static ssize_t move_some(struct end *e, uint8_t *at, size_t bytes)
     return e->server ? SSL_read(e->ssl, at, (int)bytes) : SSL_write(e->ssl, at, (int)bytes);
 }
 
+/* The socket, with buffers before it: OpenSSL itself makes two reads and a write for each record.
+ */
+static SSL *open_tls(const struct end *e)
+{
+    BIO *buffers = BIO_new(BIO_f_buffer()), *socket = BIO_new_socket(e->fd, BIO_NOCLOSE);
+    SSL *ssl = SSL_new(e->ctx);
+
+    if (!buffers || !socket || !ssl || BIO_set_buffer_size(buffers, TLS_BUFFER_BYTES) != 1) {
+        BIO_free(buffers);
+        BIO_free(socket);
+        SSL_free(ssl);
+        return NULL;
+    }
+    BIO_push(buffers, socket);
+    SSL_set_bio(ssl, buffers, buffers);
+    return ssl;
+}
+
+static bool flush(const struct end *e)
+{
+    return !e->ssl || e->server || BIO_flush(SSL_get_wbio(e->ssl)) == 1;
+}
+
 static void *run_end(void *arg)
 {
     struct end *e = arg;
     const size_t write_bytes = e->ctx ? TLS_WRITE_BYTES : TCP_WRITE_BYTES;
 
     if (e->ctx) {
-        e->ssl = SSL_new(e->ctx);
-        e->failed = !e->ssl || !SSL_set_fd(e->ssl, e->fd) ||
-                    (e->server ? SSL_accept(e->ssl) : SSL_connect(e->ssl)) != 1;
+        e->ssl = open_tls(e);
+        e->failed = !e->ssl || (e->server ? SSL_accept(e->ssl) : SSL_connect(e->ssl)) != 1;
     }
     pthread_barrier_wait(e->start);
     for (uint64_t done = 0; done < e->total_bytes && !e->failed;) {
@@ -182,8 +226,10 @@ static void *run_end(void *arg)
         else
             done += (uint64_t)n;
     }
-    if (e->failed)
+    if (e->failed || !flush(e)) {
+        e->failed = true;
         shutdown(e->fd, SHUT_RDWR);
+    }
     return NULL;
 }
 
@@ -281,7 +327,7 @@ int main(int argc, char **argv)
         (argc > 2 && !parse_u64(argv[2], 1, MAX_CONNECTIONS, &connections)) ||
         (argc > 3 && !parse_u64(argv[3], 1, 1 << 20, &mib)) ||
         (argc > 4 && inet_pton(AF_INET, argv[6], &path.far) != 1)) {
-        fprintf(stderr, "usage: floor memory|gcm|tcp|tls "
+        fprintf(stderr, "usage: floor memory|seal|open|tcp|tls "
                         "[CONNECTIONS [MIB [NEAR_NET FAR_NET FAR_ADDRESS]]]\n");
         return 1;
     }
@@ -301,8 +347,8 @@ int main(int argc, char **argv)
         perror("memory");
     else if (!strcmp(what, "memory"))
         rc = measure_memory(&m, mib << 20);
-    else if (!strcmp(what, "gcm"))
-        rc = measure_gcm(&m, mib << 20);
+    else if (!strcmp(what, "seal") || !strcmp(what, "open"))
+        rc = measure_gcm(&m, mib << 20, !strcmp(what, "open"));
     else if (!strcmp(what, "tcp"))
         rc = measure_connections(NULL, &path, &m, (unsigned)connections, mib << 20);
     else if (!strcmp(what, "tls") && (ctx = make_context()))

@@ -5,12 +5,15 @@
 
 #include <poll.h>
 
+/* How soon a sleeper notices another rate. */
+#define LOOK_NS (100 * NS_PER_MS)
+
 enum { SLICES_PER_S = 200, MIN_SLICE_BYTES = 1024, MAX_SLICE_BYTES = 256 << 10 };
 
 void bucket_init(struct bucket *b, uint64_t bits_per_s, const struct cancel *cancel)
 {
     *b = (struct bucket){
-        .ns_per_byte = 8e9 / (double)bits_per_s,
+        .bits_per_s = bits_per_s,
         .burst_ns = BUCKET_BURST_NS,
         .cancel = cancel,
         .ready_ns = now_ns(),
@@ -23,10 +26,21 @@ void bucket_destroy(struct bucket *b)
     pthread_mutex_destroy(&b->lock);
 }
 
+/* What is owed was counted at the rate before. */
+void bucket_set_rate(struct bucket *b, uint64_t bits_per_s)
+{
+    pthread_mutex_lock(&b->lock);
+    b->ready_ns = now_ns();
+    atomic_store(&b->bits_per_s, bits_per_s);
+    pthread_mutex_unlock(&b->lock);
+}
+
 size_t bucket_slice_bytes(uint64_t bits_per_s)
 {
     const uint64_t bytes = bits_per_s / 8 / SLICES_PER_S;
 
+    if (!bits_per_s)
+        return 0;
     return bytes < MIN_SLICE_BYTES   ? MIN_SLICE_BYTES
            : bytes > MAX_SLICE_BYTES ? MAX_SLICE_BYTES
                                      : (size_t)bytes;
@@ -40,15 +54,25 @@ int64_t bucket_charge(int64_t *ready_ns, int64_t now_ns, int64_t burst_ns, doubl
     return *ready_ns;
 }
 
-void bucket_take(struct bucket *b, size_t bytes)
+/* Until the debt is paid, or the rate is another. */
+static void sleep_off(struct bucket *b, uint64_t bits_per_s, int64_t until_ns)
 {
-    pthread_mutex_lock(&b->lock);
-    const int64_t until_ns = bucket_charge(
-        &b->ready_ns, now_ns(), b->burst_ns, (double)bytes * b->ns_per_byte);
-    pthread_mutex_unlock(&b->lock);
-
     struct pollfd wake = {.fd = b->cancel->event_fd, .events = POLLIN};
 
-    while (!deadline_passed(until_ns) && !cancel_is_fired(b->cancel))
-        poll(&wake, 1, deadline_poll_ms(until_ns));
+    while (!deadline_passed(until_ns) && !cancel_is_fired(b->cancel) &&
+           atomic_load_explicit(&b->bits_per_s, memory_order_relaxed) == bits_per_s)
+        poll(&wake, 1, deadline_poll_ms(deadline_earlier(until_ns, deadline_in(LOOK_NS))));
+}
+
+void bucket_take(struct bucket *b, size_t bytes)
+{
+    const uint64_t bits_per_s = atomic_load_explicit(&b->bits_per_s, memory_order_relaxed);
+
+    if (!bits_per_s)
+        return;
+    pthread_mutex_lock(&b->lock);
+    const int64_t until_ns = bucket_charge(
+        &b->ready_ns, now_ns(), b->burst_ns, (double)bytes * 8e9 / (double)bits_per_s);
+    pthread_mutex_unlock(&b->lock);
+    sleep_off(b, bits_per_s, until_ns);
 }

@@ -3,7 +3,7 @@
  * Token bucket: caps the bytes that all lanes of a migration send together. A taker pays at once,
  * going into debt if need be, and then sleeps until the debt is paid. So nobody starves, nobody
  * asks twice, and a record larger than the burst passes. Safe from many threads; the mutex guards
- * ready_ns, the rest is constant.
+ * ready_ns. The rate may change meanwhile: what is owed is forgotten then, and who sleeps goes on.
  */
 #ifndef SCHED_BUCKET_H
 #define SCHED_BUCKET_H
@@ -12,6 +12,7 @@
 #include "base/deadline.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,8 +20,11 @@
  * timers keep up, short enough that the cap holds over any second. */
 #define BUCKET_BURST_NS (20 * NS_PER_MS)
 
+/* No lane shall stand still for as long as its peer waits for it. */
+#define BUCKET_LEAST_BITS_PER_S 1000000
+
 struct bucket {
-    double ns_per_byte;
+    _Atomic uint64_t bits_per_s; /* 0: no cap */
     int64_t burst_ns;
     const struct cancel *cancel;
     pthread_mutex_t lock;
@@ -31,11 +35,13 @@ struct bucket {
 void bucket_init(struct bucket *b, uint64_t bits_per_s, const struct cancel *cancel);
 void bucket_destroy(struct bucket *b);
 
+void bucket_set_rate(struct bucket *b, uint64_t bits_per_s);
+
 /* Take that many bytes and wait for them. */
 void bucket_take(struct bucket *b, size_t bytes);
 
 /* How much a taker should take at once: small enough that the rate holds over any second and
- * concurrent takers get even shares, large enough that asking costs nothing. */
+ * concurrent takers get even shares, large enough that asking costs nothing. 0: all at once. */
 size_t bucket_slice_bytes(uint64_t bits_per_s);
 
 /* The clock reading up to which a taker at now_ns has to wait; advances *ready_ns. Pure but for

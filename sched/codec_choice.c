@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "sched/codec_choice.h"
 
+#include "base/limits.h"
+
 #define RETRY_NS    1000000000ll
 #define WINDOW_NS   50000000ll
 #define SURE_NS     100000000ll /* a link that was free is full when it was so for that long */
 #define PATIENCE_NS 100000000ll /* not full for that long at least, and it counts as free */
 #define HOPELESS    1.3
+/* A page costs the receiver about as much as the sender, a difference a part of that. */
+#define DELTA_BONUS 1.5
 
 enum {
     MIN_PAGES = 16,    /* fewer are mostly overhead */
@@ -76,6 +80,19 @@ unsigned codec_choose(struct codec_choice *c, int64_t now_ns)
             best = i;
     c->current = best;
     return best;
+}
+
+bool codec_differences_pay(const struct codec_choice *c, unsigned codec, int64_t now_ns)
+{
+    const struct codec_cost *delta = &c->cost[CODECS];
+
+    return !delta->known || !c->cost[codec].known || now_ns - delta->tried_ns > RETRY_NS ||
+           page_ns(c, CODECS) < page_ns(c, codec) * DELTA_BONUS;
+}
+
+double codec_page_bytes(const struct codec_choice *c, unsigned codec)
+{
+    return c->cost[codec].known ? c->cost[codec].bytes : PAGE_BYTES;
 }
 
 static void begin_window(struct codec_choice *c, int64_t now_ns)
@@ -152,21 +169,26 @@ static double blend(double before, double now)
     return before + (now - before) / FORGET_SHARE;
 }
 
-void codec_learn(struct codec_choice *c, const struct codec_sample *s, int64_t now_ns)
+static void learn_cost(
+    struct codec_cost *cost, uint64_t pages, uint64_t all_bytes, int64_t all_cpu_ns, int64_t now_ns)
 {
-    struct codec_cost *cost = &c->cost[s->codec];
-
-    judge_link(c, s, now_ns);
-    c->cpu_ns += (double)s->cpu_ns - c->cpu_ns / FORGET_CLOCK;
-    c->busy_ns += (double)s->busy_ns - c->busy_ns / FORGET_CLOCK;
-    if (s->pages < MIN_PAGES)
+    if (pages < MIN_PAGES)
         return;
 
-    const double cpu_ns = (double)s->cpu_ns / (double)s->pages;
-    const double bytes = (double)s->bytes / (double)s->pages;
+    const double cpu_ns = (double)all_cpu_ns / (double)pages;
+    const double bytes = (double)all_bytes / (double)pages;
 
     cost->cpu_ns = cost->known ? blend(cost->cpu_ns, cpu_ns) : cpu_ns;
     cost->bytes = cost->known ? blend(cost->bytes, bytes) : bytes;
     cost->known = true;
     cost->tried_ns = now_ns;
+}
+
+void codec_learn(struct codec_choice *c, const struct codec_sample *s, int64_t now_ns)
+{
+    judge_link(c, s, now_ns);
+    c->cpu_ns += (double)(s->cpu_ns + s->delta_cpu_ns) - c->cpu_ns / FORGET_CLOCK;
+    c->busy_ns += (double)s->busy_ns - c->busy_ns / FORGET_CLOCK;
+    learn_cost(&c->cost[s->codec], s->pages, s->bytes - s->delta_bytes, s->cpu_ns, now_ns);
+    learn_cost(&c->cost[CODECS], s->delta_pages, s->delta_bytes, s->delta_cpu_ns, now_ns);
 }

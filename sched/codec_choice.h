@@ -32,13 +32,13 @@ struct codec_choice {
         bool known;
         int64_t tried_ns;
         double cpu_ns, bytes; /* a page */
-    } cost[CODECS];
-    double cpu_ns, busy_ns;  /* of all batches, weighted towards the recent ones */
-    double link_ns_per_byte; /* 0: the link is free */
-    int64_t link_full_ns;    /* when it was last full */
-    int64_t full_span_ns;    /* and for how long without a break */
-    int64_t freed_ns;        /* when it last became free; 0: it always was */
-    int64_t patience_ns;     /* not full for this long: free */
+    } cost[CODECS + 1];       /* the last one: of a page that goes as a difference */
+    double cpu_ns, busy_ns;   /* of all batches, weighted towards the recent ones */
+    double link_ns_per_byte;  /* 0: the link is free */
+    int64_t link_full_ns;     /* when it was last full */
+    int64_t full_span_ns;     /* and for how long without a break */
+    int64_t freed_ns;         /* when it last became free; 0: it always was */
+    int64_t patience_ns;      /* not full for this long: free */
 
     /* The link is judged by these, counted since window_ns. */
     int64_t window_ns;
@@ -55,12 +55,21 @@ void codec_begin(struct codec_choice *c, int64_t now_ns);
 /* The codec for the next batch. */
 unsigned codec_choose(struct codec_choice *c, int64_t now_ns);
 
+/* Is a page that goes as a difference to an older one cheaper than one of that codec? Also true
+ * while that is not known, and when it was last seen long ago. */
+bool codec_differences_pay(const struct codec_choice *c, unsigned codec, int64_t now_ns);
+
+/* What a page takes with that codec: PAGE_BYTES while that is not known. */
+double codec_page_bytes(const struct codec_choice *c, unsigned codec);
+
 /* What a batch cost. */
 struct codec_sample {
     unsigned codec;
     uint64_t pages; /* with contents: zero pages cost the same with any codec */
-    uint64_t bytes;
-    int64_t cpu_ns;  /* encoding, encrypting and sending */
+    uint64_t bytes; /* of all */
+    int64_t cpu_ns; /* encoding, encrypting and sending, without what differences took: */
+    uint64_t delta_pages, delta_bytes;
+    int64_t delta_cpu_ns;
     int64_t busy_ns; /* the same in wall-clock time, without the waits */
     int64_t wait_ns; /* for the link, or for a cap on it */
 };

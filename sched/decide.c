@@ -173,13 +173,13 @@ static struct prediction predict(
         .pages = (uint64_t)fmin(pages, 1e18),
         .suspend_ns = c->suspend_ns,
         .clean_ns = s->clean_ns,
-        .pages_ns = pages_ns(pages, s->send_pages_per_s),
+        .pages_ns = pages_ns(pages, stats_left_per_s(s)),
         .state_ns = c->state_ns,
         .receiver_ns = c->receiver_ns,
         .network_ns = c->network_ns,
     };
-    const double least = (double)pages_ns(left, s->send_pages_per_s * (1 + spread));
-    const double most = (double)pages_ns(pages + late, s->send_pages_per_s * (1 - spread));
+    const double least = (double)pages_ns(left, stats_left_per_s(s) * (1 + spread));
+    const double most = (double)pages_ns(pages + late, stats_left_per_s(s) * (1 - spread));
     double fixed_low, fixed_high;
 
     fixed_range(&p, c, &fixed_low, &fixed_high);
@@ -192,7 +192,7 @@ static struct prediction predict(
 
 static int64_t next_round_ns(const struct stats *s)
 {
-    const int64_t copy_ns = pages_ns(stats_next_sent(s), s->send_pages_per_s);
+    const int64_t copy_ns = pages_ns(stats_next_sent(s), stats_left_per_s(s));
 
     return add(copy_ns, add(s->clean_ns, DECIDE_ROUND_NS));
 }
@@ -230,7 +230,7 @@ static double room_pages(
 {
     const struct prediction nothing = predict(s, c, 0, 0);
     const int64_t left_ns = l->max_downtime_ns - fixed_ns(&nothing);
-    const double room = left_ns > 0 ? (double)left_ns / 1e9 * s->send_pages_per_s : 0;
+    const double room = left_ns > 0 ? (double)left_ns / 1e9 * stats_left_per_s(s) : 0;
     const double late = stats_dirty_within(s, late_span_ns(s, c));
 
     return room - fmin(late, MOST_LATE_SHARE * room);
@@ -240,7 +240,7 @@ static double room_pages(
  * are sent: rounds then shorten the pause down to them. */
 static double share_for(const struct stats *s, double room)
 {
-    const double round_ns = room / s->send_pages_per_s * 1e9;
+    const double round_ns = room / stats_left_per_s(s) * 1e9;
     const double share = (double)stats_span_of(s, SLOWED_GOAL * room) / round_ns;
 
     return fmin(MOST_STEP_SHARE, fmax(LEAST_STEP_SHARE, share));
@@ -356,6 +356,7 @@ static struct decision go_on_observing(
     if (spent_ns + d.sample_ns <= whole_ns && limits_let_observe(s, l, &d, d.sample_ns) &&
         grew_by_less(s, MOST_GROWTH)) {
         d.action = ACT_OBSERVE;
+        d.observe_left_ns = whole_ns - spent_ns;
         return d;
     }
     d.keep_repeats = grew_by_less(s, FULL_GROWTH);
@@ -399,6 +400,7 @@ static struct decision handle_stall(const struct stats *s, const struct decide_l
     if (worth_observing(s, l, &d)) {
         d.action = ACT_OBSERVE;
         d.sample_ns = sample_ns(s);
+        d.observe_left_ns = observe_ns(OBSERVE_LEAST_NS, s->last.elapsed_ns, s->observed_ns);
     }
     return d;
 }

@@ -98,12 +98,13 @@ enum reason {
 struct decision {
     enum action action;
     enum reason reason;
-    bool stalled;           /* rounds do not help any more */
-    unsigned stall_left;    /* REASON_PATIENCE: at most this many more rounds */
-    bool keep_repeats;      /* next round: leave out pages that the guest keeps rewriting */
-    unsigned cap_percent;   /* ACT_THROTTLE: of one processor, for all of the guest's together */
-    int64_t least_round_ns; /* next round: a shorter one would show nothing new */
-    int64_t sample_ns;      /* ACT_OBSERVE */
+    bool stalled;            /* rounds do not help any more */
+    unsigned stall_left;     /* REASON_PATIENCE: at most this many more rounds */
+    bool keep_repeats;       /* next round: leave out pages that the guest keeps rewriting */
+    unsigned cap_percent;    /* ACT_THROTTLE: of one processor, for all of the guest's together */
+    int64_t least_round_ns;  /* next round: a shorter one would show nothing new */
+    int64_t sample_ns;       /* ACT_OBSERVE: until it is looked at again, */
+    int64_t observe_left_ns; /* and until that ends at the latest */
     struct prediction now, next;
 };
 

@@ -132,7 +132,8 @@ static int forecast_clean(
         r->left = fmax(dirty, r->kept);
     else
         r->left = fmax(r->left, dirty_within(r, r->at_ns - r->observed_from_ns));
-    *stats = (struct clean_stats){(uint64_t)dirty, (uint64_t)r->left, r->at_ns};
+    *stats = (struct clean_stats){
+        .dirty_pages = (uint64_t)dirty, .left_pages = (uint64_t)r->left, .cleared_ns = r->at_ns};
     return 0;
 }
 
@@ -214,7 +215,7 @@ void forecast_run(const struct forecast_of *of, struct forecast *f)
         .rounds = p->stats.rounds + pause,
         .bytes = p->stats.wire_bytes +
                  (pause ? (uint64_t)((double)now->pages * of->page_bytes) : 0),
-        .time_ns = !pause                       ? r.at_ns
+        .time_ns = !pause                        ? r.at_ns
                    : now->whole_ns > FOR_EVER_NS ? INT64_MAX
                                                  : r.at_ns + now->whole_ns,
         .cap_percent = p->stats.slowed.steps ? p->stats.slowed.cap_percent : 0,

@@ -20,7 +20,8 @@ static int64_t now(const struct precopy *p)
 static void measure_speed(struct precopy *p, const struct round_stats *r)
 {
     const uint64_t zero_pages = p->stats.rounds ? r->zero_pages : r->zero_pages / 8;
-    const uint64_t pages = r->data_pages + zero_pages;
+    const uint64_t pages = r->data_pages - r->delta_pages + zero_pages +
+                           r->delta_pages / STATS_DELTAS_PER_PAGE;
     const int64_t at_ns = now(p);
 
     stats_add_speed(&p->stats, pages - p->speed_pages, r->absent_pages - p->speed_absent_pages,
@@ -111,6 +112,8 @@ struct window {
 static int clean(struct precopy *p, enum clean_after after, struct window *w, struct err *e)
 {
     const int64_t before_ns = now(p), from_ns = p->logged_ns;
+    w->found = (struct clean_stats){0};
+
     const int rc = p->ops->clean(p->arg, after, &w->found, e);
 
     if (rc)
@@ -136,6 +139,7 @@ static int end_round(struct precopy *p, struct err *e)
                                    .wire_bytes = p->round.wire_bytes,
                                    .dirty_pages = w.found.dirty_pages,
                                    .left_pages = w.found.left_pages + p->round.deferred_pages,
+                                   .delta_pages = w.found.delta_pages,
                                    .kept_pages = p->round.kept_pages,
                                    .cpu_percent = p->cpu_percent,
                                });
@@ -144,6 +148,8 @@ static int end_round(struct precopy *p, struct err *e)
 
 static void make_decision(struct precopy *p)
 {
+    if (p->ops->limits)
+        p->ops->limits(p->arg, &p->limits);
     p->decision = decide(&p->stats, &p->limits, &p->costs);
     stats_note_stall(&p->stats, p->decision.stalled);
 }
@@ -179,6 +185,7 @@ static int take_sample(struct precopy *p, struct err *e)
                                     .clean_ns = w.clean_ns,
                                     .dirty_pages = w.found.dirty_pages,
                                     .left_pages = w.found.left_pages + p->round.deferred_pages,
+                                    .delta_pages = w.found.delta_pages,
                                 });
     return 0;
 }

@@ -41,6 +41,7 @@ struct round_plan {
 struct round_stats {
     uint64_t data_pages;   /* sent with contents */
     uint64_t zero_pages;   /* sent as a mark */
+    uint64_t delta_pages;  /* of data_pages: sent as differences */
     uint64_t absent_pages; /* without memory */
     uint64_t wire_bytes;
     /* At its end only. */
@@ -62,6 +63,7 @@ enum clean_after {
 struct clean_stats {
     uint64_t dirty_pages; /* found */
     uint64_t left_pages;  /* without the deferred ones */
+    uint64_t delta_pages; /* of these, about so many would go as differences */
     int64_t cleared_ns;   /* when the log was clear again, before any work on bitmaps */
 };
 
@@ -75,6 +77,8 @@ struct precopy_ops {
     int (*clean)(void *arg, enum clean_after after, struct clean_stats *stats, struct err *e);
     /* Read it without clearing. False: it failed, and the loop goes on without. NULL: cannot. */
     bool (*peek)(void *arg, uint64_t *dirty_pages);
+    /* Before each decision: change those of the limits that are others now. NULL: they never do. */
+    void (*limits)(void *arg, struct decide_limits *limits);
     /* Let the guest run until then. */
     int (*wait)(void *arg, int64_t until_ns, struct err *e);
     /* Slow the guest down to that many percent of one processor. Only for ON_STALL_THROTTLE. */

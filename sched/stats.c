@@ -49,6 +49,16 @@ double stats_bytes_per_page(const struct stats *s)
 
 /* ---- speed ---- */
 
+double stats_left_per_s(const struct stats *s)
+{
+    return s->send_pages_per_s / (1 - s->delta_share * (1 - 1.0 / STATS_DELTAS_PER_PAGE));
+}
+
+static void note_deltas(struct stats *s, uint64_t delta_pages, uint64_t left_pages)
+{
+    s->delta_share = left_pages ? fmin(1, (double)delta_pages / (double)left_pages) : 0;
+}
+
 /* Whether the link's rate has changed since that was measured. */
 static bool has_changed(double pages_per_ns, const struct stats_speed *v)
 {
@@ -330,6 +340,7 @@ void stats_add_round(struct stats *s, const struct stats_round *r)
         s->vain_rounds = 0;
     s->rounds++;
     s->last = *r;
+    note_deltas(s, r->delta_pages, r->left_pages);
     s->observing = false;
     s->sent_pages += r->sent_pages;
     s->wire_bytes += r->wire_bytes;
@@ -355,6 +366,7 @@ void stats_add_sample(struct stats *s, const struct stats_sample *l)
     s->sample_new_pages = l->left_pages > before ? l->left_pages - before : 0;
     s->last.elapsed_ns = l->elapsed_ns;
     s->last.left_pages = l->left_pages;
+    note_deltas(s, l->delta_pages, l->left_pages);
     if (l->window_ns > 0)
         s->observed_ns += l->window_ns;
     add_clean(s, l->clean_ns);

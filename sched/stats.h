@@ -5,8 +5,10 @@
  * read by decide().
  *
  * Speed is counted in pages sent, whatever compression or zero marks made of them, because pages
- * are what is left. How a guest dirties memory is a curve: the distinct pages that it writes to
- * within a span of time.
+ * are what is left. Only a page that goes as a difference counts for less, and speed for more in
+ * proportion where some of what is left will: otherwise the first that do would not be expected.
+ * How a guest dirties memory is a curve: the distinct pages that it writes to within a span of
+ * time.
  *
  *   pages │            ·──────·   flat: the writable working set is full
  *         │      ·───'
@@ -35,6 +37,8 @@ enum {
     STATS_POINTS = 24,
     /* Below this overhead dominates: such a measurement can only raise the estimate. */
     STATS_LEAST_PAGES = 256,
+    /* So many differences to what was sent before take about as long as a page. */
+    STATS_DELTAS_PER_PAGE = 16,
 };
 
 struct stats_speed {
@@ -56,6 +60,7 @@ struct stats_round {
     uint64_t wire_bytes;  /* in this round */
     uint64_t dirty_pages; /* found by the CLEAN */
     uint64_t left_pages;  /* to send if the guest were suspended now: dirty, deferred or kept */
+    uint64_t delta_pages; /* of these, about so many would go as differences */
     uint64_t kept_pages;  /* of these, kept out of the round */
     double cpu_percent;   /* of one processor, used by the guest in the window; 0: unknown */
 };
@@ -68,6 +73,7 @@ struct stats_sample {
     int64_t clean_ns;
     uint64_t dirty_pages;
     uint64_t left_pages;
+    uint64_t delta_pages;
 };
 
 /* A guest that is slowed down by a cap on its processor time. */
@@ -100,7 +106,8 @@ struct stats {
     unsigned observations;        /* in the whole migration, */
     int64_t observed_ns;          /* and their total length */
 
-    double send_pages_per_s; /* 0: unknown */
+    double send_pages_per_s; /* as they are; 0: unknown */
+    double delta_share;      /* of what is left: would go as differences */
     double send_spread;      /* how much it varies, as a share of it */
     bool speed_given;        /* both by the caller, and not to be measured (a forecast) */
     double dirty_pages_per_s;
@@ -156,6 +163,9 @@ double stats_sample_within(const struct stats *s, int64_t span_ns);
 
 /* How many of the pages left a round would send. */
 double stats_next_sent(const struct stats *s);
+
+/* Of what is left, so many pages would go in a second. 0: unknown. */
+double stats_left_per_s(const struct stats *s);
 
 /* Bytes on the wire for a page; 4096 before any was sent. */
 double stats_bytes_per_page(const struct stats *s);

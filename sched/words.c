@@ -28,7 +28,7 @@ static struct figures figure_out(
 
     format_bytes(d->now.pages * PAGE_BYTES, f.left);
     if (s->send_pages_per_s > 0)
-        format_rate(s->send_pages_per_s * PAGE_BYTES * 8, f.rate);
+        format_memory_rate(s->send_pages_per_s * PAGE_BYTES, f.rate);
     else
         snprintf(f.rate, sizeof(f.rate), "a speed not yet known");
     format_time(d->now.whole_ns, f.now);

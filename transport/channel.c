@@ -3,6 +3,7 @@
 
 #include "base/deadline.h"
 #include "base/io.h"
+#include "base/libc.h"
 
 #include <errno.h>
 #include <linux/socket.h>
@@ -64,7 +65,9 @@ void channel_throttle(struct channel *ch, size_t bytes)
 
 size_t channel_slice(const struct channel *ch, size_t bytes)
 {
-    return ch->slice_bytes && ch->slice_bytes < bytes ? ch->slice_bytes : bytes;
+    const size_t slice_bytes = atomic_load_explicit(&ch->slice_bytes, memory_order_relaxed);
+
+    return slice_bytes && slice_bytes < bytes ? slice_bytes : bytes;
 }
 
 int channel_await_room(struct channel *ch, int64_t deadline_ns)

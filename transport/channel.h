@@ -61,7 +61,10 @@ struct channel {
      * --bandwidth. NULL: not paced. */
     void (*throttle)(void *arg, size_t bytes);
     void *throttle_arg;
-    size_t slice_bytes; /* 0: all at once */
+    _Atomic size_t slice_bytes; /* 0: all at once; any thread may change it */
+    /* What is sent may wait for what follows, up to finish(): the sender's. Each write wakes the
+     * receiver. */
+    bool held;
     struct channel_costs costs;
     /* --insecure: CRC-32C of all that was sent and received so far, for the checksums of records
      * and control frames. Set with the first byte still to come; each sum belongs to the thread of

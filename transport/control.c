@@ -28,6 +28,9 @@ static const struct type_rule rules[] = {
     [CONTROL_ANSWER] = {"ANSWER", CONTROL_MAX_JSON_BYTES},
     [CONTROL_SUSPENDED] = {"SUSPENDED", 0},
     [CONTROL_PREPARED] = {"PREPARED", 0},
+    [CONTROL_LIST] = {"LIST", 0},
+    [CONTROL_WAIT] = {"WAIT", CONTROL_MAX_JSON_BYTES},
+    [CONTROL_LISTING] = {"LISTING", CONTROL_MAX_JSON_BYTES},
 };
 
 static const struct type_rule *find_rule(uint16_t type)

@@ -30,6 +30,9 @@ enum control_type {
     CONTROL_ANSWER = 15,    /* JSON */
     CONTROL_SUSPENDED = 16, /* empty: of a live move, the guest stands still */
     CONTROL_PREPARED = 17,  /* empty: all but memory and vCPUs is built, the pause may come */
+    CONTROL_LIST = 20,      /* empty: what is under way there? instead of OFFER */
+    CONTROL_LISTING = 21,   /* JSON */
+    CONTROL_WAIT = 22,      /* JSON: before ACCEPT: others come first */
 };
 
 enum {

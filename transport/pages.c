@@ -3,20 +3,19 @@
 
 #include "base/bytes.h"
 #include "base/deadline.h"
+#include "transport/page_blocks.h"
+#include "transport/page_delta.h"
 #include "transport/v3.h"
 #include "transport/zero_page.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <lz4.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
 
 enum {
-    BLOCK_CODEC_SHIFT = 30,
     /* Far enough ahead for a page's first bytes to be in the cache when they are read. */
     PREFETCH_PAGES = 8,
     /* A codec must save at least a sixteenth, or the receiver's work is not worth it. */
@@ -27,42 +26,22 @@ enum {
     MOST_SKIPPED = 63,
     /* The fastest level whose output is still clearly smaller than LZ4's. */
     ZSTD_LEVEL = 1,
-    RAW_PIECE_PAGES = (1 << 20) / PAGE_BYTES, /* received at once */
     MAX_PACKED_BYTES = PAGES_BLOCK_BYTES - PAGES_BLOCK_BYTES / MIN_SAVED_FRACTION,
 };
 
-#define BLOCK_LENGTH_MASK ((1u << BLOCK_CODEC_SHIFT) - 1)
-
-/* Indexed by enum codec: what the block table calls it. */
-static const uint32_t block_words[] = {
-    [CODEC_NONE] = 2u << BLOCK_CODEC_SHIFT,
-    [CODEC_LZ4] = 0,
-    [CODEC_ZSTD] = 1u << BLOCK_CODEC_SHIFT,
+/* Of differences: of so many tries, a quarter at least has to succeed, or only one run of pages in
+ * so many takes part until it does. */
+enum {
+    TRIES_TO_BELIEVE = 16,
+    TRIES_TO_JUDGE = 64,
+    LEAST_SUCCESS = 4,
+    SAMPLE_RUNS = 64,
+    TRIES_KEPT = 1024
 };
 
 _Static_assert(MAX_PACKED_BYTES % 8 == 0, "padding needs no room of its own");
 _Static_assert(1 + PAGES_MAX_ENTRIES <= (int)RECORD_MAX_PARTS, "every page may be a part");
 _Static_assert(PAGES_MAX_BLOCKS % 2 == 0, "the block table ends on eight bytes");
-
-/* ---- common ---- */
-
-static uint32_t count_blocks(uint32_t byte_pages)
-{
-    return (byte_pages + PAGES_BLOCK_PAGES - 1) / PAGES_BLOCK_PAGES;
-}
-
-/* Header, entries and the block table with its padding. */
-static size_t front_bytes(uint32_t count, uint32_t blocks)
-{
-    return 8 + 8 * (size_t)count + 4 * (size_t)(blocks + blocks % 2);
-}
-
-static size_t padded_bytes(size_t len_bytes)
-{
-    return (len_bytes + 7) & ~(size_t)7;
-}
-
-/* ---- sending ---- */
 
 /*
  * A raw block is sent from where its pages are mapped. Codecs work on a copy of them.
@@ -80,19 +59,37 @@ struct page_encoder {
     void *lz_state; /* LZ4's tables */
     ZSTD_CCtx *zstd;
 
+    struct sent_pages *sent; /* NULL: no differences */
+    struct page_deltas deltas;
+    unsigned tries, successes;      /* of differences, lately */
+    uint8_t *diffs;                 /* one block of them, */
+    uint16_t of[PAGES_BLOCK_PAGES]; /* which entries' they are, */
+    unsigned diff_pages;            /* and how many */
+    uint64_t trial[PAGES_TRIAL];    /* of those that were kept first, */
+    unsigned trial_count;           /* and how many */
+
     enum codec codec;                     /* of this record */
     const void *block[PAGES_BLOCK_PAGES]; /* pages of the block being filled */
     unsigned block_pages;
     uint32_t blocks;
     uint32_t table[PAGES_MAX_BLOCKS];
-    uint64_t entries[PAGES_MAX_ENTRIES]; /* with ZERO set on zero pages */
+    uint64_t entries[PAGES_MAX_ENTRIES];     /* with ZERO and DELTA */
+    const void *contents[PAGES_MAX_ENTRIES]; /* the guest's pages, or what is kept of them */
+    uint32_t checks[PAGES_MAX_ENTRIES];      /* of DELTA entries, in order */
+    uint32_t check_count;
     uint8_t front[PAGES_MAX_FRONT_BYTES];
     struct iovec iov[1 + PAGES_MAX_ENTRIES];
     int iov_count;
 };
 
-static bool allocate_codecs(struct page_encoder *enc, uint32_t codecs)
+static bool allocate(struct page_encoder *enc, uint32_t codecs)
 {
+    if (enc->sent) {
+        codecs |= CODEC_BIT(CODEC_LZ4);
+        enc->diffs = aligned_alloc(PAGE_BYTES, PAGES_BLOCK_BYTES);
+        if (!enc->diffs)
+            return false;
+    }
     if (!(codecs & ~CODEC_BIT(CODEC_NONE)))
         return true;
     enc->copy = aligned_alloc(PAGE_BYTES, PAGES_BLOCK_BYTES);
@@ -105,11 +102,14 @@ static bool allocate_codecs(struct page_encoder *enc, uint32_t codecs)
            (!(codecs & CODEC_BIT(CODEC_ZSTD)) || enc->zstd);
 }
 
-int page_encoder_create(uint32_t codecs, struct page_encoder **enc, struct err *e)
+int page_encoder_create(
+    uint32_t codecs, struct sent_pages *sent, struct page_encoder **enc, struct err *e)
 {
     struct page_encoder *n = calloc(1, sizeof(*n));
 
-    if (!n || !allocate_codecs(n, codecs)) {
+    if (n)
+        n->sent = sent;
+    if (!n || !allocate(n, codecs)) {
         page_encoder_destroy(n);
         return err_set(e, ERR_LOCAL, ENOMEM, "no memory for a lane's pages");
     }
@@ -121,6 +121,7 @@ void page_encoder_destroy(struct page_encoder *enc)
 {
     if (!enc)
         return;
+    free(enc->diffs);
     free(enc->copy);
     free(enc->packed);
     free(enc->lz_state);
@@ -156,28 +157,39 @@ static void add_piece(struct page_encoder *enc, const void *at, size_t len_bytes
         enc->iov[enc->iov_count++] = (struct iovec){(void *)at, len_bytes};
 }
 
-/* Compress the block into enc->packed. Its stored length; 0: it does not shrink enough. */
-static uint32_t pack_block(struct page_encoder *enc)
+/* Compress that into enc->packed. Its stored length; 0: it does not shrink enough. */
+static uint32_t pack(struct page_encoder *enc, const uint8_t *from, size_t raw_bytes)
 {
-    const size_t raw_bytes = (size_t)enc->block_pages * PAGE_BYTES;
     const size_t room_bytes = raw_bytes - raw_bytes / MIN_SAVED_FRACTION;
     uint8_t *const out = enc->packed + enc->packed_bytes;
     size_t bytes;
 
-    for (unsigned i = 0; i < enc->block_pages; i++)
-        memcpy(enc->copy + (size_t)i * PAGE_BYTES, enc->block[i], PAGE_BYTES);
     if (enc->codec == CODEC_ZSTD) {
-        bytes = ZSTD_compressCCtx(enc->zstd, out, room_bytes, enc->copy, raw_bytes, ZSTD_LEVEL);
+        bytes = ZSTD_compressCCtx(enc->zstd, out, room_bytes, from, raw_bytes, ZSTD_LEVEL);
         if (ZSTD_isError(bytes))
             bytes = 0;
     } else {
         const int lz_bytes = LZ4_compress_fast_extState(
-            enc->lz_state, (char *)enc->copy, (char *)out, (int)raw_bytes, (int)room_bytes, 1);
+            enc->lz_state, (const char *)from, (char *)out, (int)raw_bytes, (int)room_bytes, 1);
 
         bytes = lz_bytes > 0 ? (size_t)lz_bytes : 0;
     }
     memset(out + bytes, 0, padded_bytes(bytes) - bytes);
     return (uint32_t)bytes;
+}
+
+static uint32_t pack_block(struct page_encoder *enc)
+{
+    for (unsigned i = 0; i < enc->block_pages; i++)
+        memcpy(enc->copy + (size_t)i * PAGE_BYTES, enc->block[i], PAGE_BYTES);
+    return pack(enc, enc->copy, (size_t)enc->block_pages * PAGE_BYTES);
+}
+
+static void add_packed(struct page_encoder *enc, enum codec codec, uint32_t packed_bytes)
+{
+    add_piece(enc, enc->packed + enc->packed_bytes, padded_bytes(packed_bytes));
+    enc->packed_bytes += padded_bytes(packed_bytes);
+    enc->table[enc->blocks++] = block_word_of(codec) | packed_bytes;
 }
 
 /* The block is full, or the last one: append it to the record. */
@@ -190,13 +202,11 @@ static void finish_block(struct page_encoder *enc)
         enc->misses = packed_bytes ? 0 : enc->misses + 1;
     }
     if (packed_bytes) {
-        add_piece(enc, enc->packed + enc->packed_bytes, padded_bytes(packed_bytes));
-        enc->packed_bytes += padded_bytes(packed_bytes);
-        enc->table[enc->blocks++] = block_words[enc->codec] | packed_bytes;
+        add_packed(enc, enc->codec, packed_bytes);
     } else {
         for (unsigned i = 0; i < enc->block_pages; i++)
             add_piece(enc, enc->block[i], PAGE_BYTES);
-        enc->table[enc->blocks++] = block_words[CODEC_NONE] | enc->block_pages * PAGE_BYTES;
+        enc->table[enc->blocks++] = block_word_of(CODEC_NONE) | enc->block_pages * PAGE_BYTES;
     }
     enc->block_pages = 0;
 }
@@ -220,6 +230,7 @@ static void find_zero_pages(struct page_encoder *enc, const uint64_t *entries,
     body->data_pages = body->zero_pages = 0;
     for (unsigned i = 0; i < count; i++) {
         enc->entries[i] = entries[i];
+        enc->contents[i] = pages[i];
         if (i + PREFETCH_PAGES < count)
             __builtin_prefetch(pages[i + PREFETCH_PAGES]); /* NULL is harmless */
         if (!v3_type_has_data(v3_entry_type(entries[i])))
@@ -231,6 +242,157 @@ static void find_zero_pages(struct page_encoder *enc, const uint64_t *entries,
             body->data_pages++;
         }
     }
+}
+
+/* ---- differences ---- */
+
+void page_encoder_set_deltas(struct page_encoder *enc, const struct page_deltas *deltas)
+{
+    enc->deltas = *deltas;
+}
+
+static void judge_try(struct page_encoder *enc, bool success)
+{
+    enc->successes += success;
+    if (++enc->tries < TRIES_KEPT)
+        return;
+    enc->tries /= 2;
+    enc->successes /= 2;
+}
+
+enum page_deltas_known page_encoder_deltas(const struct page_encoder *enc)
+{
+    if (enc->tries < TRIES_TO_BELIEVE)
+        return DELTAS_UNKNOWN;
+    return enc->successes >= enc->tries / 2 ? DELTAS_WORK : DELTAS_FAIL;
+}
+
+unsigned page_encoder_trial(const struct page_encoder *enc, uint64_t pfns[PAGES_TRIAL])
+{
+    if (page_encoder_deltas(enc) != DELTAS_UNKNOWN)
+        return 0;
+    memcpy(pfns, enc->trial, enc->trial_count * sizeof(*pfns));
+    return enc->trial_count;
+}
+
+void page_encoder_look_again(struct page_encoder *enc, uint64_t pfn, const void *page)
+{
+    const void *kept = sent_pages_find(enc->sent, pfn);
+    const unsigned words = kept ? page_delta_words(kept, page) : 0;
+
+    if (words)
+        judge_try(enc, words <= enc->deltas.most_bytes / 8);
+}
+
+/* While differences fail, or are not worth it, runs of pages take part that are always the same. */
+static bool takes_part(const struct page_encoder *enc, uint64_t pfn)
+{
+    const bool vain = enc->tries >= TRIES_TO_JUDGE && enc->successes < enc->tries / LEAST_SUCCESS;
+
+    return !(vain || enc->deltas.sample) || pfn / PAGES_BLOCK_PAGES % SAMPLE_RUNS == 0;
+}
+
+/* The block of differences is full, or the last one. If it does not shrink, its pages go as they
+ * are, from where they are kept. */
+static void finish_diffs(struct page_encoder *enc)
+{
+    const enum codec codec = enc->codec == CODEC_ZSTD ? CODEC_ZSTD : CODEC_LZ4;
+    const uint32_t packed_bytes = pack(enc, enc->diffs, (size_t)enc->diff_pages * PAGE_BYTES);
+
+    if (packed_bytes)
+        add_packed(enc, codec, packed_bytes);
+    for (unsigned i = 0; i < enc->diff_pages && packed_bytes; i++) {
+        enc->entries[enc->of[i]] |= WIRE_ENTRY_DELTA;
+        enc->checks[enc->check_count++] = page_check_sum(enc->contents[enc->of[i]]);
+    }
+    enc->diff_pages = 0;
+}
+
+/* A page that was sent before: as a difference, if that is small. What is kept is what is sent. */
+static void take_diff(struct page_encoder *enc, unsigned i, void *kept)
+{
+    uint8_t *diff = enc->diffs + (size_t)enc->diff_pages * PAGE_BYTES;
+    const bool small = page_delta_take(
+        kept, enc->contents[i], (uint64_t *)diff, enc->deltas.most_bytes / 8);
+
+    judge_try(enc, small);
+    enc->contents[i] = kept;
+    if (!small)
+        return;
+    enc->of[enc->diff_pages++] = (uint16_t)i;
+    if (enc->diff_pages == PAGES_BLOCK_PAGES)
+        finish_diffs(enc);
+}
+
+static void take_plain_page(struct page_encoder *enc, unsigned i)
+{
+    const uint64_t pfn = v3_entry_pfn(enc->entries[i]);
+    const struct page_deltas *d = &enc->deltas;
+    const bool is_hot = !d->hot || bitmap_test_shared(d->hot, pfn);
+    void *kept;
+
+    if (!takes_part(enc, pfn)) {
+        sent_pages_forget(enc->sent, pfn);
+        return;
+    }
+    kept = sent_pages_find(enc->sent, pfn);
+    if (kept) {
+        take_diff(enc, i, kept);
+        return;
+    }
+    kept = d->keep ? sent_pages_add(enc->sent, pfn, !is_hot) : NULL;
+    if (!kept)
+        return;
+    enc->contents[i] = memcpy(kept, enc->contents[i], PAGE_BYTES);
+    if (is_hot && enc->trial_count < PAGES_TRIAL)
+        enc->trial[enc->trial_count++] = pfn;
+}
+
+/* Every page that is sent passes here: what is kept of it is what the receiver has. */
+static void find_diffs(struct page_encoder *enc, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (v3_entry_type(enc->entries[i]) == V3_PAGE_NOTAB && !(enc->entries[i] & WIRE_ENTRY_ZERO))
+            take_plain_page(enc, i);
+        else
+            sent_pages_forget(enc->sent, v3_entry_pfn(enc->entries[i]));
+    if (enc->diff_pages)
+        finish_diffs(enc);
+}
+
+/* ---- a record ---- */
+
+static void find_blocks(struct page_encoder *enc, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (!v3_type_has_data(v3_entry_type(enc->entries[i])) ||
+            (enc->entries[i] & (WIRE_ENTRY_ZERO | WIRE_ENTRY_DELTA)))
+            continue;
+        enc->block[enc->block_pages++] = enc->contents[i];
+        if (enc->block_pages == PAGES_BLOCK_PAGES)
+            finish_block(enc);
+    }
+    if (enc->block_pages)
+        finish_block(enc);
+}
+
+static void put_table(struct bytes_out *out, const uint32_t *table, uint32_t count)
+{
+    bytes_out_copy(out, table, count * sizeof(*table));
+    if (count % 2)
+        bytes_out_u32(out, 0);
+}
+
+static void put_front(struct page_encoder *enc, unsigned count)
+{
+    struct bytes_out out = bytes_out_init(enc->front, sizeof(enc->front));
+
+    bytes_out_u32(&out, count);
+    bytes_out_u32(&out, 0);
+    bytes_out_copy(&out, enc->entries, count * sizeof(*enc->entries));
+    put_table(&out, enc->checks, enc->check_count);
+    put_table(&out, enc->table, enc->blocks);
+    enc->iov[0].iov_len = out.len_bytes;
 }
 
 int page_encode(struct page_encoder *enc, enum codec codec, const uint64_t *entries,
@@ -249,313 +411,17 @@ int page_encode(struct page_encoder *enc, enum codec codec, const uint64_t *entr
     enc->iov_count = 1;
     enc->packed_bytes = 0;
     enc->blocks = enc->block_pages = 0;
-    for (unsigned i = 0; i < count; i++) {
-        if (!v3_type_has_data(v3_entry_type(entries[i])) || (enc->entries[i] & WIRE_ENTRY_ZERO))
-            continue;
-        enc->block[enc->block_pages++] = pages[i];
-        if (enc->block_pages == PAGES_BLOCK_PAGES)
-            finish_block(enc);
-    }
-    if (enc->block_pages)
-        finish_block(enc);
+    enc->check_count = enc->diff_pages = 0;
+    if (enc->sent)
+        find_diffs(enc, count);
+    body->delta_pages = enc->check_count;
+    body->delta_bytes = enc->packed_bytes;
+    body->delta_cpu_ns = enc->sent ? lap_cpu_ns(&mark_ns) : 0;
 
-    struct bytes_out out = bytes_out_init(enc->front, sizeof(enc->front));
-
-    bytes_out_u32(&out, count);
-    bytes_out_u32(&out, 0);
-    bytes_out_copy(&out, enc->entries, count * sizeof(*enc->entries));
-    bytes_out_copy(&out, enc->table, enc->blocks * sizeof(*enc->table));
-    if (enc->blocks % 2)
-        bytes_out_u32(&out, 0);
-    enc->iov[0].iov_len = front_bytes(count, enc->blocks);
+    find_blocks(enc, count);
+    put_front(enc, count);
     body->iov = enc->iov;
     body->iov_count = enc->iov_count;
     body->encode_cpu_ns = lap_cpu_ns(&mark_ns);
     return 0;
-}
-
-/* ---- receiving ---- */
-
-struct page_decoder {
-    struct page_rules rules;
-    uint8_t *packed;  /* a compressed block as it arrives */
-    uint8_t *scratch; /* what it decodes to, if its pages do not lie side by side */
-    ZSTD_DCtx *zstd;
-
-    /* The record being received. */
-    size_t left_bytes; /* of its body */
-    uint32_t blocks;
-    struct page_front front;
-    uint64_t entries[PAGES_MAX_ENTRIES];
-    uint32_t table[PAGES_MAX_BLOCKS];
-};
-
-int page_decoder_create(const struct page_rules *rules, struct page_decoder **dec, struct err *e)
-{
-    struct page_decoder *n = calloc(1, sizeof(*n));
-
-    if (n) {
-        n->rules = *rules;
-        n->packed = aligned_alloc(PAGE_BYTES, PAGES_BLOCK_BYTES);
-        n->scratch = aligned_alloc(PAGE_BYTES, PAGES_BLOCK_BYTES);
-        n->zstd = ZSTD_createDCtx();
-    }
-    if (!n || !n->packed || !n->scratch || !n->zstd) {
-        page_decoder_destroy(n);
-        return err_set(e, ERR_LOCAL, ENOMEM, "no memory for a lane's pages");
-    }
-    *dec = n;
-    return 0;
-}
-
-void page_decoder_destroy(struct page_decoder *dec)
-{
-    if (!dec)
-        return;
-    free(dec->packed);
-    free(dec->scratch);
-    ZSTD_freeDCtx(dec->zstd);
-    free(dec);
-}
-
-static int bad_pages(const struct page_decoder *dec, struct err *e, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int bad_pages(const struct page_decoder *dec, struct err *e, const char *fmt, ...)
-{
-    char what[160];
-    va_list ap;
-
-    va_start(ap, fmt);
-    vsnprintf(what, sizeof(what), fmt, ap);
-    va_end(ap);
-    return err_set(e, ERR_PEER, EPROTO, "lane %u: bad PAGES record: %s", dec->rules.lane, what);
-}
-
-/* What is wrong with the entry, or NULL. */
-static const char *judge_entry(const struct page_rules *r, uint64_t entry)
-{
-    const unsigned type = v3_entry_type(entry);
-    const uint64_t pfn = v3_entry_pfn(entry);
-
-    if (entry & V3_ENTRY_RESERVED_MASK & ~WIRE_ENTRY_ZERO)
-        return "reserved bits are set";
-    if (!v3_type_is_known(type))
-        return "a type that is not known";
-    if ((entry & WIRE_ENTRY_ZERO) && !v3_type_has_data(type))
-        return "zeros in a page without content";
-    if (pfn >= r->frame_count)
-        return "beyond the guest's last frame";
-    return NULL;
-}
-
-/* The next bytes of the body. what: the part that is cut short if there are too few. */
-static int take_parts(struct page_decoder *dec, struct channel *ch, struct iovec *iov, int count,
-    size_t len_bytes, const char *what, struct err *e)
-{
-    if (len_bytes > dec->left_bytes)
-        return bad_pages(dec, e, "cut short in its %s", what);
-    dec->left_bytes -= len_bytes;
-    return record_recv_parts(ch, RECORD_PAGES, iov, count, e);
-}
-
-static int take(struct page_decoder *dec, struct channel *ch, void *into, size_t len_bytes,
-    const char *what, struct err *e)
-{
-    struct iovec iov = {into, len_bytes};
-
-    return take_parts(dec, ch, &iov, 1, len_bytes, what, e);
-}
-
-static uint32_t pages_in_block(uint32_t byte_pages, uint32_t block)
-{
-    const uint32_t left = byte_pages - block * PAGES_BLOCK_PAGES;
-
-    return left < PAGES_BLOCK_PAGES ? left : PAGES_BLOCK_PAGES;
-}
-
-static int check_entries(const struct page_decoder *dec, struct page_front *f, struct err *e)
-{
-    for (uint32_t i = 0; i < f->count; i++) {
-        const uint64_t entry = f->entries[i];
-        const char *wrong = judge_entry(&dec->rules, entry);
-
-        if (!wrong && i && v3_entry_pfn(entry) <= v3_entry_pfn(f->entries[i - 1]))
-            wrong = "not in ascending order";
-        if (wrong)
-            return bad_pages(dec, e, "entry %" PRIu32 " (%#" PRIx64 "): %s", i, entry, wrong);
-        if (entry & WIRE_ENTRY_ZERO)
-            f->zero_pages++;
-        else
-            f->data_pages += v3_type_has_data(v3_entry_type(entry));
-    }
-    return 0;
-}
-
-/* CODECS: the word names none. */
-static enum codec codec_of(uint32_t word)
-{
-    enum codec codec = 0;
-
-    while (codec < CODECS && block_words[codec] != (word & ~BLOCK_LENGTH_MASK))
-        codec++;
-    return codec;
-}
-
-static int check_blocks(const struct page_decoder *dec, const struct page_front *f, struct err *e)
-{
-    size_t left_bytes = dec->left_bytes;
-
-    for (uint32_t b = 0; b < dec->blocks; b++) {
-        const uint32_t raw_bytes = pages_in_block(f->data_pages, b) * PAGE_BYTES;
-        const uint32_t stored_bytes = dec->table[b] & BLOCK_LENGTH_MASK;
-        const enum codec codec = codec_of(dec->table[b]);
-        const bool raw = codec == CODEC_NONE;
-
-        if (codec == CODECS)
-            return bad_pages(dec, e, "block %" PRIu32 " is stored in a way that is not known", b);
-        if (!raw && !(dec->rules.codecs & CODEC_BIT(codec)))
-            return bad_pages(
-                dec, e, "block %" PRIu32 " is compressed in a way that was not agreed", b);
-        if (raw ? stored_bytes != raw_bytes : stored_bytes == 0 || stored_bytes >= raw_bytes)
-            return bad_pages(dec, e,
-                "block %" PRIu32 " of %" PRIu32 " bytes is stored in %" PRIu32 "%s", b, raw_bytes,
-                stored_bytes, raw ? " raw" : "");
-        if (padded_bytes(stored_bytes) > left_bytes)
-            return bad_pages(dec, e, "cut short in block %" PRIu32, b);
-        left_bytes -= padded_bytes(stored_bytes);
-    }
-    return left_bytes ? bad_pages(dec, e, "%zu bytes after the last block", left_bytes) : 0;
-}
-
-int page_recv_front(struct page_decoder *dec, struct channel *ch, size_t len_bytes,
-    struct page_front *front, struct err *e)
-{
-    struct page_front f = {.entries = dec->entries};
-    uint32_t words[2];
-
-    dec->left_bytes = len_bytes;
-
-    int rc = take(dec, ch, words, sizeof(words), "header", e);
-
-    if (rc)
-        return rc;
-    f.count = words[0];
-    if (words[1])
-        return bad_pages(dec, e, "reserved bits are set");
-    if (f.count < 1 || f.count > PAGES_MAX_ENTRIES)
-        return bad_pages(dec, e, "it counts %" PRIu32 " pages", f.count);
-    rc = take(dec, ch, dec->entries, f.count * sizeof(*dec->entries), "entries", e);
-    if (!rc)
-        rc = check_entries(dec, &f, e);
-    if (rc)
-        return rc;
-
-    const uint32_t blocks = count_blocks(f.data_pages);
-
-    dec->blocks = blocks;
-    rc = take(dec, ch, dec->table, (blocks + blocks % 2) * sizeof(*dec->table), "block table", e);
-    if (!rc && blocks % 2 && dec->table[blocks])
-        return bad_pages(dec, e, "padding after the block table is not zero");
-    if (!rc)
-        rc = check_blocks(dec, &f, e);
-    if (rc)
-        return rc;
-    dec->front = *front = f;
-    return 0;
-}
-
-static bool side_by_side(uint8_t *const *pages, uint32_t count)
-{
-    for (uint32_t i = 1; i < count; i++)
-        if (pages[i] != pages[i - 1] + PAGE_BYTES)
-            return false;
-    return true;
-}
-
-/* Decode dec->packed to raw_bytes at out; false if it is not exactly that many. */
-static bool unpack(struct page_decoder *dec, enum codec codec, uint32_t stored_bytes, uint8_t *out,
-    size_t raw_bytes)
-{
-    if (codec == CODEC_LZ4)
-        return LZ4_decompress_safe((const char *)dec->packed, (char *)out, (int)stored_bytes,
-                   (int)raw_bytes) == (int)raw_bytes;
-    /* Exactly one frame: several would decode, too. */
-    return ZSTD_findFrameCompressedSize(dec->packed, stored_bytes) == stored_bytes &&
-           ZSTD_decompressDCtx(dec->zstd, out, raw_bytes, dec->packed, stored_bytes) == raw_bytes;
-}
-
-static int recv_packed(struct page_decoder *dec, struct channel *ch, uint32_t block,
-    uint8_t *const *pages, uint32_t count, struct err *e)
-{
-    const uint32_t stored_bytes = dec->table[block] & BLOCK_LENGTH_MASK;
-    const size_t raw_bytes = (size_t)count * PAGE_BYTES;
-    uint8_t *const out = side_by_side(pages, count) ? pages[0] : dec->scratch;
-    const int rc = take(dec, ch, dec->packed, padded_bytes(stored_bytes), "blocks", e);
-
-    if (rc)
-        return rc;
-    for (uint32_t i = stored_bytes; i < padded_bytes(stored_bytes); i++)
-        if (dec->packed[i])
-            return bad_pages(dec, e, "padding after block %" PRIu32 " is not zero", block);
-    if (!unpack(dec, codec_of(dec->table[block]), stored_bytes, out, raw_bytes))
-        return bad_pages(
-            dec, e, "block %" PRIu32 " does not decode to %zu bytes", block, raw_bytes);
-    for (uint32_t i = 0; out == dec->scratch && i < count; i++)
-        memcpy(pages[i], out + (size_t)i * PAGE_BYTES, PAGE_BYTES);
-    return 0;
-}
-
-/* Raw pages, in pieces that may take stall_ns each. */
-static int recv_raw(struct page_decoder *dec, struct channel *ch, uint8_t *const *pages,
-    uint32_t count, struct err *e)
-{
-    int rc = 0;
-
-    for (uint32_t i = 0, n; i < count && !rc; i += n) {
-        struct iovec iov[RAW_PIECE_PAGES];
-        int parts = 0;
-
-        for (n = 0; n < RAW_PIECE_PAGES && i + n < count; n++)
-            if (n && pages[i + n] == pages[i + n - 1] + PAGE_BYTES)
-                iov[parts - 1].iov_len += PAGE_BYTES;
-            else
-                iov[parts++] = (struct iovec){pages[i + n], PAGE_BYTES};
-        rc = take_parts(dec, ch, iov, parts, (size_t)n * PAGE_BYTES, "blocks", e);
-    }
-    return rc;
-}
-
-/* Clear the zero pages; collect in pages, in order, where the others go. */
-static void place_pages(const struct page_front *f, void *const *into, uint8_t **pages)
-{
-    for (uint32_t i = 0; i < f->count; i++)
-        if (f->entries[i] & WIRE_ENTRY_ZERO)
-            page_clear(into[i]);
-        else if (v3_type_has_data(v3_entry_type(f->entries[i])))
-            *pages++ = into[i];
-    page_clear_done();
-}
-
-int page_recv_contents(
-    struct page_decoder *dec, struct channel *ch, void *const *into, struct err *e)
-{
-    uint8_t *pages[PAGES_MAX_ENTRIES];
-    uint32_t done = 0;
-    int rc = 0;
-
-    place_pages(&dec->front, into, pages);
-    for (uint32_t b = 0; b < dec->blocks && !rc;) {
-        uint32_t count = pages_in_block(dec->front.data_pages, b);
-
-        if (codec_of(dec->table[b]) != CODEC_NONE) {
-            rc = recv_packed(dec, ch, b++, pages + done, count, e);
-        } else { /* and all raw ones that follow */
-            while (++b < dec->blocks && codec_of(dec->table[b]) == CODEC_NONE)
-                count += pages_in_block(dec->front.data_pages, b);
-            rc = recv_raw(dec, ch, pages + done, count, e);
-        }
-        done += count;
-    }
-    return rc ? rc : record_recv_end(ch, RECORD_PAGES, e);
 }

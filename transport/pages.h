@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Page records (docs/wire.md, "Page records"): from entries and mapped pages to bytes, and back.
- * An encoder and a decoder belong to one lane each, own all their memory and never allocate after
- * creation. Raw pages do not pass through that memory: they are sent from where they are mapped and
- * received where they belong.
+ * Page records (docs/wire.md, "Page records"): from entries and mapped pages to bytes. Their other
+ * end is page_decoder.h. An encoder belongs to one lane, owns all its memory and never allocates
+ * after creation. Raw pages do not pass through that memory: they are sent from where they are
+ * mapped.
  *
  * An entry is libxc's: type in bits 63-60, PFN in bits 51-0 (transport/v3.h has V3_ENTRY_...);
  * both streams take the same arrays.
+ *
+ *   zero pages ──▶ a mark
+ *   plain pages that were sent before (sent_pages.h) ──▶ differences, if they are small
+ *   all others ──▶ as they are, or compressed
  */
 #ifndef TRANSPORT_PAGES_H
 #define TRANSPORT_PAGES_H
@@ -14,23 +18,52 @@
 #include "base/codec.h"
 #include "transport/pages_limits.h"
 #include "transport/record.h"
+#include "transport/sent_pages.h"
 
 #include <sys/uio.h>
 
-/* ---- sending ---- */
-
 struct page_encoder;
 
-/* codecs: those that page_encode() may be asked for. */
-int page_encoder_create(uint32_t codecs, struct page_encoder **enc, struct err *e);
+/* codecs: those that page_encode() may be asked for. sent: shared by all lanes and the caller's;
+ * NULL: there are no differences. */
+int page_encoder_create(
+    uint32_t codecs, struct sent_pages *sent, struct page_encoder **enc, struct err *e);
 void page_encoder_destroy(struct page_encoder *enc);
+
+/* What page_encode() does about differences, from now on. */
+struct page_deltas {
+    bool sample; /* they are not worth it at the moment: try a few, to notice when they are */
+    bool keep;   /* what is sent, for differences to it: */
+    /* first of all frames of this bitmap, to which others store meanwhile; NULL: all alike */
+    const uint64_t *hot;
+    /* A page goes as it is when more of it has changed. */
+    unsigned most_bytes;
+};
+
+void page_encoder_set_deltas(struct page_encoder *enc, const struct page_deltas *deltas);
+
+/* What tries have shown so far. */
+enum page_deltas_known { DELTAS_UNKNOWN, DELTAS_WORK, DELTAS_FAIL };
+
+enum page_deltas_known page_encoder_deltas(const struct page_encoder *enc);
+
+/* While nothing is known: frames that were kept early, so many of them, to be looked at again some
+ * time later. */
+enum { PAGES_TRIAL = 128 };
+unsigned page_encoder_trial(const struct page_encoder *enc, uint64_t pfns[PAGES_TRIAL]);
+
+/* What is there of such a frame now: if it has changed, that counts as a try, and so the first
+ * round tells what the second one will meet. */
+void page_encoder_look_again(struct page_encoder *enc, uint64_t pfn, const void *page);
 
 struct page_body {
     struct iovec
         *iov; /* the record's body, for record_send(): the encoder's memory and the pages */
     int iov_count;
     uint32_t data_pages, zero_pages;
-    int64_t zero_scan_cpu_ns, encode_cpu_ns; /* what this took */
+    uint32_t delta_pages;                                  /* of data_pages */
+    size_t delta_bytes;                                    /* that these take, in blocks */
+    int64_t zero_scan_cpu_ns, delta_cpu_ns, encode_cpu_ns; /* what this took */
 };
 
 /*
@@ -43,41 +76,5 @@ struct page_body {
  */
 int page_encode(struct page_encoder *enc, enum codec codec, const uint64_t *entries,
     const void *const *pages, unsigned count, struct page_body *body, struct err *e);
-
-/* ---- receiving ---- */
-
-/* What entries and blocks must obey. */
-struct page_rules {
-    uint64_t frame_count;
-    unsigned lane;   /* for messages */
-    uint32_t codecs; /* that blocks may be stored with */
-};
-
-struct page_decoder;
-
-int page_decoder_create(const struct page_rules *rules, struct page_decoder **dec, struct err *e);
-void page_decoder_destroy(struct page_decoder *dec);
-
-/* What a PAGES record says before its pages' contents. */
-struct page_front {
-    unsigned count;
-    const uint64_t *entries; /* ascending PFNs; the ZERO bit is set where there are no bytes */
-    uint32_t data_pages, zero_pages;
-};
-
-/*
- * Receive the front of a PAGES record whose header said len_bytes, and check it whole: every
- * entry, and that the lengths of all blocks fit. *front is the decoder's, valid until the next
- * call, and written only if all is well. ERR_PEER, -EPROTO with what and where otherwise.
- */
-int page_recv_front(struct page_decoder *dec, struct channel *ch, size_t len_bytes,
-    struct page_front *front, struct err *e);
-
-/*
- * The rest of that record: into[i] is where PAGE_BYTES of entry i go (zeros, too), aligned to 16;
- * ignored if the type has no content. When it fails, what was in the pages is lost.
- */
-int page_recv_contents(
-    struct page_decoder *dec, struct channel *ch, void *const *into, struct err *e);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/deadline.h"
+#include "transport/aux_limits.h"
 #include "transport/pages_limits.h"
 
 #include <errno.h>
@@ -26,12 +27,15 @@ static const struct {
     {RECORD_END, "END", 0},
     {RECORD_RESULT, "RESULT", 32 + ERR_TEXT_BYTES - 1},
     {RECORD_PREPARE, "PREPARE", 0},
+    {RECORD_AUX_SOURCE, "AUX_SOURCE", AUX_SOURCE_BYTES + AUX_MAX_HEAD_BYTES},
+    {RECORD_AUX_DONE, "AUX_DONE", AUX_DONE_BYTES},
     {RECORD_PAGES, "PAGES", PAGES_MAX_BODY_BYTES},
     {RECORD_LANE_END, "LANE_END", LANE_TOTALS_BYTES},
     {RECORD_FILLER, "FILLER", RECORD_MAX_FILLER_BYTES},
     {RECORD_FILLER_END, "FILLER_END", 0},
     {RECORD_FILLED, "FILLED", LANE_FILLED_BYTES},
     {RECORD_BORDER, "BORDER", LANE_BORDER_BYTES},
+    {RECORD_AUX, "AUX", AUX_MAX_BODY_BYTES},
 };
 
 const char *record_name(uint32_t type)

@@ -18,12 +18,15 @@ enum record_type {
     RECORD_END = 0x05,
     RECORD_RESULT = 0x06,
     RECORD_PREPARE = 0x07,
+    RECORD_AUX_SOURCE = 0x08,
+    RECORD_AUX_DONE = 0x09,
     RECORD_PAGES = 0x10,
     RECORD_LANE_END = 0x11,
     RECORD_FILLER = 0x12,
     RECORD_FILLER_END = 0x13,
     RECORD_FILLED = 0x14,
     RECORD_BORDER = 0x15,
+    RECORD_AUX = 0x16,
 };
 
 #define RECORD_OPTIONAL 0x80000000u
@@ -34,9 +37,6 @@ enum {
     RECORD_MAX_OPTIONAL_BYTES = 1 << 16,
     RECORD_MAX_FILLER_BYTES = 256 << 10,
 };
-
-/* Every frame number is below HEAD's frame_count, and that is at most this: 16 TiB. */
-#define WIRE_MAX_FRAMES (1ull << 32)
 
 /* What was sent, or received, on one lane. */
 struct lane_totals {

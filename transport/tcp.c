@@ -6,6 +6,7 @@
 #include "base/io.h"
 #include "base/units.h"
 #include "transport/resolve.h"
+#include "transport/tcp_local.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -219,16 +220,24 @@ static int open_socket(int family)
 }
 
 /* One address; the connected socket or -errno. */
-static int connect_one(const struct addrinfo *ai, const struct cancel *cancel, int64_t deadline_ns)
+static int connect_one(const struct addrinfo *ai, const struct tcp_address *a,
+    const struct cancel *cancel, int64_t deadline_ns)
 {
     const int fd = open_socket(ai->ai_family);
-    int code = 0;
+    int code = 0, rc = 0;
     socklen_t len = sizeof(code);
 
     if (fd < 0)
         return fd;
-
-    int rc = connect(fd, ai->ai_addr, ai->ai_addrlen) ? -errno : 0;
+    if (a->dscp)
+        tcp_mark(fd, ai->ai_family, a->dscp);
+    if (a->from[0])
+        rc = tcp_bind_from(fd, ai->ai_family, a->from);
+    if (rc) {
+        close(fd);
+        return rc;
+    }
+    rc = connect(fd, ai->ai_addr, ai->ai_addrlen) ? -errno : 0;
 
     if (rc == -EINPROGRESS) {
         rc = io_wait(fd, POLLOUT, cancel, deadline_ns);
@@ -242,7 +251,7 @@ static int connect_one(const struct addrinfo *ai, const struct cancel *cancel, i
     return fd;
 }
 
-static int explain_connect(const char *where, int rc, struct err *e)
+static int explain_connect(const char *where, const char *from, int rc, struct err *e)
 {
     switch (-rc) {
     case ECANCELED:
@@ -255,6 +264,14 @@ static int explain_connect(const char *where, int rc, struct err *e)
             "cannot connect to %s: no answer in time; is the host up, does a firewall drop the "
             "port?",
             where);
+    case EADDRNOTAVAIL:
+    case EAFNOSUPPORT:
+        if (from[0])
+            return err_set(e, ERR_REFUSED, -rc,
+                "cannot connect to %s from %s: that is no address of this host's, or not of that "
+                "kind (--bind)",
+                where, from);
+        /* fall through */
     default:
         return err_sys(e, ERR_PEER, -rc, "cannot connect to %s", where);
     }
@@ -289,7 +306,12 @@ int tcp_connect(
         const int64_t until_ns = deadline_ns == DEADLINE_NEVER ? deadline_ns
                                                                : now + (deadline_ns - now) / left;
 
-        rc = connect_one(ai, cancel, until_ns);
+        const int tried = connect_one(ai, a, cancel, until_ns);
+
+        /* That one of them is of a family that this end has not says less than why another one
+         * did not answer. */
+        if (tried != -EAFNOSUPPORT || ai == list)
+            rc = tried;
         if (rc >= 0 || rc == -ECANCELED)
             break;
     }
@@ -297,7 +319,7 @@ int tcp_connect(
     if (rc >= 0)
         return rc;
     tcp_format_address(a, where);
-    return explain_connect(where, rc, e);
+    return explain_connect(where, a->from, rc, e);
 }
 
 static int bind_and_listen(const struct sockaddr *sa, socklen_t len)

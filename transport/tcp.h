@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 
+enum { TCP_FROM_BYTES = 64, TCP_MAX_DSCP = 63 };
 enum { TCP_DEFAULT_PORT = 8002, TCP_HOST_BYTES = 256, TCP_ADDRESS_BYTES = TCP_HOST_BYTES + 16 };
 
 /* How long resolving the name of an address to listen on may take. */
@@ -24,6 +25,9 @@ enum { TCP_DEFAULT_PORT = 8002, TCP_HOST_BYTES = 256, TCP_ADDRESS_BYTES = TCP_HO
 struct tcp_address {
     char host[TCP_HOST_BYTES]; /* "" (listening only): all addresses */
     uint16_t port;
+    /* Of who connects. */
+    char from[TCP_FROM_BYTES]; /* the address to connect from, in numbers; "": any */
+    unsigned dscp;             /* of what is sent */
 };
 
 /* HOST, HOST:PORT, [V6]:PORT, [V6], or a bare V6 address. Listening also takes :PORT, PORT and "".

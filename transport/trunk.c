@@ -14,6 +14,7 @@ enum {
     HEAD_BYTES = 40,
     HEAD_FLAG_LZ4 = 1 << 0,
     HEAD_FLAG_ZSTD = 1 << 1,
+    HEAD_FLAG_DELTA = 1 << 2,
     STATE_HEADER_BYTES = 8,
     STATE_PART_BYTES = 1 << 20,
     STATE_FLAG_MORE = 1 << 0,
@@ -46,7 +47,8 @@ int trunk_send_head(struct channel *ch, const struct trunk_head *head, struct er
 
     bytes_out_u32(&out, head->guest_type);
     bytes_out_u32(&out, (head->codecs & CODEC_BIT(CODEC_LZ4) ? HEAD_FLAG_LZ4 : 0) |
-                            (head->codecs & CODEC_BIT(CODEC_ZSTD) ? HEAD_FLAG_ZSTD : 0));
+                            (head->codecs & CODEC_BIT(CODEC_ZSTD) ? HEAD_FLAG_ZSTD : 0) |
+                            (head->deltas ? HEAD_FLAG_DELTA : 0));
     bytes_out_u32(&out, head->xen_major);
     bytes_out_u32(&out, head->xen_minor);
     bytes_out_u32(&out, head->lane_count);
@@ -196,6 +198,7 @@ static const char *decode_head(const void *body, size_t len_bytes, struct trunk_
     const uint32_t flags = bytes_in_u32(&in);
     h->codecs = CODEC_BIT(CODEC_NONE) | (flags & HEAD_FLAG_LZ4 ? CODEC_BIT(CODEC_LZ4) : 0) |
                 (flags & HEAD_FLAG_ZSTD ? CODEC_BIT(CODEC_ZSTD) : 0);
+    h->deltas = flags & HEAD_FLAG_DELTA;
     h->xen_major = bytes_in_u32(&in);
     h->xen_minor = bytes_in_u32(&in);
     h->lane_count = bytes_in_u32(&in);
@@ -206,11 +209,12 @@ static const char *decode_head(const void *body, size_t len_bytes, struct trunk_
         return "its length";
     if (h->guest_type != V3_GUEST_PV && h->guest_type != V3_GUEST_HVM)
         return "the type of guest is not known here";
-    if ((flags & ~(uint32_t)(HEAD_FLAG_LZ4 | HEAD_FLAG_ZSTD)) || reserved)
+    if ((flags & ~(uint32_t)(HEAD_FLAG_LZ4 | HEAD_FLAG_ZSTD | HEAD_FLAG_DELTA)) || reserved)
         return "reserved bits are set";
     if (h->lane_count < 1 || h->lane_count > MAX_LANES)
         return "the number of lanes";
-    if (h->frame_count < 1 || h->frame_count > WIRE_MAX_FRAMES)
+    if (h->frame_count < 1 ||
+        h->frame_count > (h->guest_type == V3_GUEST_PV ? WIRE_MAX_PV_FRAMES : WIRE_MAX_FRAMES))
         return "the number of frames";
     if (h->page_count > h->frame_count)
         return "more pages than frames";
@@ -462,6 +466,12 @@ int trunk_recv(struct trunk_reader *r, struct trunk_message *m, int64_t deadline
         break;
     case RECORD_LANES_DONE:
         wrong = decode_lanes_done(r->body, len_bytes, &m->lanes_done);
+        break;
+    case RECORD_AUX_SOURCE:
+        wrong = aux_decode_source(r->body, len_bytes, &m->aux_source);
+        break;
+    case RECORD_AUX_DONE:
+        wrong = aux_decode_done(r->body, len_bytes, &m->aux_done.source, &m->aux_done.totals);
         break;
     case RECORD_PREPARE:
     case RECORD_END:

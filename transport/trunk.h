@@ -6,11 +6,13 @@
 #ifndef TRANSPORT_TRUNK_H
 #define TRANSPORT_TRUNK_H
 
+#include "transport/aux.h"
 #include "transport/record.h"
 
 struct trunk_head {
     uint32_t guest_type; /* V3_GUEST_PV or V3_GUEST_HVM */
     uint32_t codecs;     /* that blocks may be stored with: bits of enum codec */
+    bool deltas;         /* pages may come as differences */
     uint32_t xen_major, xen_minor;
     uint32_t lane_count;
     uint64_t frame_count; /* above every PFN */
@@ -58,6 +60,11 @@ struct trunk_message {
         } state;
         struct trunk_round round;
         struct trunk_lanes_done lanes_done;
+        struct aux_source aux_source;
+        struct {
+            uint32_t source;
+            struct aux_totals totals;
+        } aux_done;
         struct trunk_result result;
     };
 };

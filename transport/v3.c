@@ -3,6 +3,7 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "transport/kernel_notes.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +21,7 @@ enum {
     MAX_P2M_FRAMES_BYTES = 64 << 20,
 };
 
-static const struct {
+static const struct known {
     const char *name;
     uint32_t limit_bytes;
     bool is_state;
@@ -48,28 +49,41 @@ static const struct {
     [V3_X86_MSR_POLICY] = {"X86_MSR_POLICY", MAX_MSR_ENTRIES *V3_MSR_ENTRY_BYTES, true},
 };
 
-static bool is_known(uint32_t type)
+static const struct known kernel_notes = {
+    "KERNEL_NOTES", KERNEL_NOTES_HEAD_BYTES + KERNEL_NOTES_BYTES, true};
+
+/* NULL: it is not known. */
+static const struct known *find(uint32_t type)
 {
-    return type < sizeof(types) / sizeof(types[0]);
+    if (type == V3_KERNEL_NOTES)
+        return &kernel_notes;
+    return type < sizeof(types) / sizeof(types[0]) ? &types[type] : NULL;
+}
+
+bool v3_is_skipped(uint32_t type)
+{
+    return type & V3_OPTIONAL && !find(type);
 }
 
 const char *v3_name(uint32_t type)
 {
-    if (is_known(type))
-        return types[type].name;
-    return type & V3_OPTIONAL ? "optional" : "unknown";
+    const struct known *t = find(type);
+
+    return t ? t->name : type & V3_OPTIONAL ? "optional" : "unknown";
 }
 
 int64_t v3_limit_bytes(uint32_t type)
 {
-    if (is_known(type))
-        return types[type].limit_bytes;
-    return type & V3_OPTIONAL ? MAX_RECORD_BYTES : -1;
+    const struct known *t = find(type);
+
+    return t ? (int64_t)t->limit_bytes : type & V3_OPTIONAL ? MAX_RECORD_BYTES : -1;
 }
 
 bool v3_is_state(uint32_t type)
 {
-    return is_known(type) && types[type].is_state;
+    const struct known *t = find(type);
+
+    return t && t->is_state;
 }
 
 /* ---- bodies ---- */
@@ -286,8 +300,8 @@ static const char *judge_entry(uint64_t entry, uint64_t frame_count)
     return NULL;
 }
 
-int v3_decode_page_data(const void *body, size_t len_bytes, uint64_t frame_count,
-    struct v3_page_data *pages, struct err *e)
+int v3_decode_page_entries(const void *body, size_t len_bytes, uint64_t contents_bytes,
+    uint64_t frame_count, struct v3_page_data *pages, struct err *e)
 {
     struct bytes_in in = bytes_in_init(body, len_bytes);
     const uint32_t count = bytes_in_u32(&in);
@@ -303,8 +317,8 @@ int v3_decode_page_data(const void *body, size_t len_bytes, uint64_t frame_count
     const uint64_t *entries = bytes_in_take(&in, (size_t)count * 8);
     uint32_t data_pages = 0;
 
-    if (!entries)
-        return bad_length(V3_PAGE_DATA, len_bytes, e);
+    if (!entries || !bytes_in_done(&in))
+        return bad_length(V3_PAGE_DATA, len_bytes + contents_bytes, e);
     for (uint32_t i = 0; i < count; i++) {
         const char *wrong = judge_entry(entries[i], frame_count);
 
@@ -313,11 +327,27 @@ int v3_decode_page_data(const void *body, size_t len_bytes, uint64_t frame_count
                 "bad PAGE_DATA record: entry %" PRIu32 " (%#" PRIx64 "): %s", i, entries[i], wrong);
         data_pages += v3_type_has_data(v3_entry_type(entries[i]));
     }
-    pages->count = count;
-    pages->entries = entries;
-    pages->pages = bytes_in_take(&in, (size_t)data_pages * PAGE_BYTES);
-    pages->data_pages = data_pages;
-    if (!bytes_in_done(&in))
-        return bad_length(V3_PAGE_DATA, len_bytes, e);
+    if (contents_bytes != (uint64_t)data_pages * PAGE_BYTES)
+        return bad_length(V3_PAGE_DATA, len_bytes + contents_bytes, e);
+    *pages = (struct v3_page_data){.count = count, .entries = entries, .data_pages = data_pages};
     return 0;
+}
+
+size_t v3_page_entries_bytes(const void *body, size_t len_bytes)
+{
+    const uint64_t bytes = len_bytes < 8 ? len_bytes : 8 + get_le32(body) * 8ull;
+
+    return bytes < len_bytes ? (size_t)bytes : len_bytes;
+}
+
+int v3_decode_page_data(const void *body, size_t len_bytes, uint64_t frame_count,
+    struct v3_page_data *pages, struct err *e)
+{
+    const size_t entries_bytes = v3_page_entries_bytes(body, len_bytes);
+    const int rc = v3_decode_page_entries(
+        body, entries_bytes, len_bytes - entries_bytes, frame_count, pages, e);
+
+    if (!rc)
+        pages->pages = (const uint8_t *)body + entries_bytes;
+    return rc;
 }

@@ -40,6 +40,11 @@ enum v3_type {
 };
 
 #define V3_OPTIONAL 0x80000000u
+/* Ours, which Xen's own tools skip: what the guest's kernel says of itself (kernel_notes.h). */
+#define V3_KERNEL_NOTES (V3_OPTIONAL | 0x786d01)
+
+/* Is it known here, or would it be skipped? */
+bool v3_is_skipped(uint32_t type);
 
 /* "X86_PV_INFO", ...; "optional" or "unknown" for others. */
 const char *v3_name(uint32_t type);
@@ -56,6 +61,7 @@ bool v3_is_state(uint32_t type);
 #define V3_ENTRY_RESERVED_MASK 0x0ff0000000000000ull
 #define V3_ENTRY_TYPE_SHIFT    60
 #define WIRE_ENTRY_ZERO        (1ull << 59) /* our page records only */
+#define WIRE_ENTRY_DELTA       (1ull << 58) /* the same */
 
 enum v3_page_type {
     V3_PAGE_NOTAB = 0x0,
@@ -71,6 +77,11 @@ enum v3_page_type {
 static inline uint64_t v3_entry(uint64_t pfn, uint32_t pfinfo_type)
 {
     return (uint64_t)(pfinfo_type & 0xf0000000u) << 32 | pfn;
+}
+
+static inline uint64_t v3_entry_of(unsigned type, uint64_t pfn)
+{
+    return (uint64_t)type << V3_ENTRY_TYPE_SHIFT | pfn;
 }
 
 static inline uint64_t v3_entry_pfn(uint64_t entry)
@@ -195,6 +206,12 @@ struct v3_page_data {
     const uint8_t *pages;    /* data_pages x 4096, in the order of entries with data */
     uint32_t data_pages;
 };
+/* Of a PAGE_DATA's body that begins there, if it has 8 bytes: all before the contents; at most all
+ * of it. */
+size_t v3_page_entries_bytes(const void *body, size_t len_bytes);
+/* body has the entries alone, and contents_bytes follow elsewhere: pages->pages is NULL. */
+int v3_decode_page_entries(const void *body, size_t len_bytes, uint64_t contents_bytes,
+    uint64_t frame_count, struct v3_page_data *pages, struct err *e);
 int v3_decode_page_data(const void *body, size_t len_bytes, uint64_t frame_count,
     struct v3_page_data *pages, struct err *e);
 

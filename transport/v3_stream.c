@@ -20,7 +20,7 @@ enum {
     RECORD_ALIGN = 8,
     /* A record moves in pieces, each of which may take stall_ns. */
     PIECE_BYTES = 1 << 20,
-    WRITE_PARTS = 256,
+    PIECE_PARTS = 256,
     FIRST_BODY_BYTES = 64 << 10,
 };
 
@@ -43,28 +43,35 @@ static int io_failed(const struct v3_stream *s, const char *what, int rc, struct
         io_strerror(rc));
 }
 
+/* The next piece of what is left in the list, which moves on. Returns its bytes. */
+static size_t take_piece(
+    struct iovec **iov, int *count, struct iovec piece[static PIECE_PARTS], int *taken)
+{
+    size_t bytes = 0;
+
+    for (*taken = 0; *count > 0 && *taken < PIECE_PARTS && bytes < PIECE_BYTES;) {
+        const size_t room = PIECE_BYTES - bytes;
+        const size_t n = (*iov)->iov_len < room ? (*iov)->iov_len : room;
+
+        piece[(*taken)++] = (struct iovec){(*iov)->iov_base, n};
+        bytes += n;
+        (*iov)->iov_base = (char *)(*iov)->iov_base + n;
+        (*iov)->iov_len -= n;
+        if ((*iov)->iov_len == 0) {
+            ++*iov;
+            --*count;
+        }
+    }
+    return bytes;
+}
+
 /* Writes all of iov[0..count), which is used up. */
 static int write_parts(struct v3_stream *s, struct iovec *iov, int count, struct err *e)
 {
     while (count > 0) {
-        struct iovec piece[WRITE_PARTS];
-        int taken = 0;
-        size_t bytes = 0;
-
-        while (count > 0 && taken < WRITE_PARTS && bytes < PIECE_BYTES) {
-            const size_t room = PIECE_BYTES - bytes;
-            const size_t n = iov->iov_len < room ? iov->iov_len : room;
-
-            piece[taken++] = (struct iovec){iov->iov_base, n};
-            bytes += n;
-            iov->iov_base = (char *)iov->iov_base + n;
-            iov->iov_len -= n;
-            if (iov->iov_len == 0) {
-                iov++;
-                count--;
-            }
-        }
-
+        struct iovec piece[PIECE_PARTS];
+        int taken;
+        const size_t bytes = take_piece(&iov, &count, piece, &taken);
         const int rc = io_writev_full(s->fd, piece, taken, s->cancel, deadline_in(s->stall_ns));
 
         if (rc)
@@ -120,11 +127,24 @@ int v3_write_record(
     return write_parts(s, iov, count + 2, e);
 }
 
-int v3_write_pages(struct v3_stream *s, const uint64_t *entries, const void *const *pages,
-    unsigned count, struct err *e)
+int v3_write_bytes(struct v3_stream *s, const void *bytes, size_t len_bytes, struct err *e)
 {
-    struct iovec iov[2 + V3_MAX_BATCH_PAGES];
-    uint8_t front[V3_RECORD_HEADER_BYTES + 8];
+    return write_parts(s, &(struct iovec){(void *)bytes, len_bytes}, len_bytes ? 1 : 0, e);
+}
+
+void v3_encode_page_front(
+    unsigned count, uint64_t data_pages, uint8_t out[static V3_PAGE_FRONT_BYTES])
+{
+    put_le32(out, V3_PAGE_DATA);
+    put_le32(out + 4, (uint32_t)(8 + count * 8ull + data_pages * PAGE_BYTES));
+    put_le32(out + 8, count);
+    put_le32(out + 12, 0);
+}
+
+int v3_gather_pages(const uint64_t *entries, const void *const *pages, unsigned count,
+    struct v3_page_parts *p, struct err *e)
+{
+    struct iovec *const iov = p->parts;
     uint64_t data_pages = 0;
     int n = 2;
 
@@ -140,13 +160,21 @@ int v3_write_pages(struct v3_stream *s, const uint64_t *entries, const void *con
         else
             iov[n++] = (struct iovec){(void *)pages[i], PAGE_BYTES};
     }
-    put_le32(front, V3_PAGE_DATA);
-    put_le32(front + 4, (uint32_t)(8 + count * 8ull + data_pages * PAGE_BYTES));
-    put_le32(front + 8, count);
-    put_le32(front + 12, 0);
-    iov[0] = (struct iovec){front, sizeof(front)};
+    v3_encode_page_front(count, data_pages, p->front);
+    iov[0] = (struct iovec){p->front, sizeof(p->front)};
     iov[1] = (struct iovec){(void *)entries, count * 8ull};
-    return write_parts(s, iov, n, e);
+    p->count = n;
+    p->len_bytes = sizeof(p->front) + count * 8ull + data_pages * PAGE_BYTES;
+    return 0;
+}
+
+int v3_write_pages(struct v3_stream *s, const uint64_t *entries, const void *const *pages,
+    unsigned count, struct err *e)
+{
+    struct v3_page_parts p;
+    const int rc = v3_gather_pages(entries, pages, count, &p, e);
+
+    return rc ? rc : write_parts(s, p.parts, p.count, e);
 }
 
 /* Bytes in the middle of something: each piece may take stall_ns. */
@@ -233,9 +261,10 @@ static int grow_body(struct v3_stream *s, size_t need_bytes, struct err *e)
 }
 
 /* Piece by piece, so that memory grows only with bytes that really arrive. */
-static int read_body(struct v3_stream *s, size_t len_bytes, const char *what, struct err *e)
+static int read_body(
+    struct v3_stream *s, size_t done, size_t len_bytes, const char *what, struct err *e)
 {
-    for (size_t done = 0; done < len_bytes;) {
+    while (done < len_bytes) {
         const size_t left = len_bytes - done;
         const size_t piece = left < 4 * PIECE_BYTES ? left : 4 * PIECE_BYTES;
         int rc = grow_body(s, done + piece, e);
@@ -270,7 +299,7 @@ static int read_part(struct v3_stream *s, struct v3_record *record, struct err *
     const char *what = v3_name(s->part_type);
     const size_t part = s->left_bytes < PIECE_BYTES ? s->left_bytes : PIECE_BYTES;
     uint8_t padding[RECORD_ALIGN];
-    int rc = read_body(s, part, what, e);
+    int rc = read_body(s, 0, part, what, e);
 
     if (!rc && part == s->left_bytes)
         rc = read_more(s, padding, padding_bytes(part), what, e);
@@ -279,9 +308,52 @@ static int read_part(struct v3_stream *s, struct v3_record *record, struct err *
     return rc;
 }
 
+/* Of PAGE_DATA what stands before the contents. */
+static int read_entries(
+    struct v3_stream *s, size_t len_bytes, struct v3_record *record, struct err *e)
+{
+    const size_t front_bytes = len_bytes < 8 ? len_bytes : 8;
+    int rc = read_body(s, 0, front_bytes, "PAGE_DATA", e);
+
+    if (rc)
+        return rc;
+
+    const size_t entries_bytes = v3_page_entries_bytes(s->body, len_bytes);
+
+    rc = read_body(s, front_bytes, entries_bytes, "PAGE_DATA", e);
+    if (rc)
+        return rc;
+    s->contents_bytes = len_bytes - entries_bytes;
+    *record = (struct v3_record){V3_PAGE_DATA, s->body, entries_bytes, false};
+    return 0;
+}
+
+int v3_read_contents(struct v3_stream *s, struct iovec *parts, int count, struct err *e)
+{
+    while (count > 0) {
+        struct iovec piece[PIECE_PARTS];
+        int taken;
+        const size_t bytes = take_piece(&parts, &count, piece, &taken);
+
+        if (bytes > s->contents_bytes)
+            return err_set(
+                e, ERR_INTERNAL, EMSGSIZE, "%s: more pages are read than it has", s->name);
+
+        const int rc = io_readv_full(s->fd, piece, taken, s->cancel, deadline_in(s->stall_ns));
+
+        if (rc)
+            return io_failed(s, "PAGE_DATA", rc == -ENODATA ? -EBADMSG : rc, e);
+        s->contents_bytes -= bytes;
+        s->moved_bytes += bytes;
+    }
+    return 0;
+}
+
 int v3_read_record(
     struct v3_stream *s, struct v3_record *record, int64_t deadline_ns, struct err *e)
 {
+    if (s->contents_bytes)
+        return err_set(e, ERR_INTERNAL, EBUSY, "%s: pages were left in it", s->name);
     if (s->left_bytes)
         return read_part(s, record, e);
     for (;;) {
@@ -310,10 +382,13 @@ int v3_read_record(
             return read_part(s, record, e);
         }
 
-        const bool skip = type & V3_OPTIONAL;
+        if (s->pages_apart && type == V3_PAGE_DATA)
+            return read_entries(s, len_bytes, record, e);
+
+        const bool skip = v3_is_skipped(type);
 
         rc = skip ? skip_body(s, len_bytes, v3_name(type), e)
-                  : read_body(s, len_bytes, v3_name(type), e);
+                  : read_body(s, 0, len_bytes, v3_name(type), e);
         if (!rc)
             rc = read_more(s, padding, padding_bytes(len_bytes), v3_name(type), e);
         if (rc)

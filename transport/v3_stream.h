@@ -29,6 +29,10 @@ struct v3_stream {
     /* Reading: X86_PV_P2M_FRAMES, of which a small guest may have much, comes in parts. Set before
      * the first record. */
     bool in_parts;
+    /* Reading: of PAGE_DATA the entries come alone, and then v3_read_contents() has to take the
+     * rest. Set before the first record. */
+    bool pages_apart;
+    size_t contents_bytes; /* that it has to take still */
     uint32_t part_type; /* of the record whose next part is due; left_bytes of it have not come */
     size_t left_bytes;
     /* The body; grows as its bytes arrive, kept from record to record. */
@@ -52,8 +56,23 @@ int v3_write_headers(struct v3_stream *s, const struct v3_headers *h, struct err
 enum { V3_MAX_PARTS = 7 };
 int v3_write_record(
     struct v3_stream *s, uint32_t type, const struct iovec *parts, int count, struct err *e);
+/* What stands before and behind the stream on its descriptor. */
+int v3_write_bytes(struct v3_stream *s, const void *bytes, size_t len_bytes, struct err *e);
+
+/* Of a PAGE_DATA of count entries, of which so many have contents: all before the entries. */
+enum { V3_PAGE_FRONT_BYTES = V3_RECORD_HEADER_BYTES + 8 };
+void v3_encode_page_front(
+    unsigned count, uint64_t data_pages, uint8_t out[static V3_PAGE_FRONT_BYTES]);
 /* One PAGE_DATA straight from the pages (they may change meanwhile). Arrays as page_encode();
- * count is 1..V3_MAX_BATCH_PAGES. */
+ * count is 1..V3_MAX_BATCH_PAGES. It needs no padding. */
+struct v3_page_parts {
+    uint8_t front[V3_PAGE_FRONT_BYTES];
+    struct iovec parts[2 + V3_MAX_BATCH_PAGES]; /* front, entries, contents */
+    int count;
+    uint64_t len_bytes; /* of all */
+};
+int v3_gather_pages(const uint64_t *entries, const void *const *pages, unsigned count,
+    struct v3_page_parts *p, struct err *e);
 int v3_write_pages(struct v3_stream *s, const uint64_t *entries, const void *const *pages,
     unsigned count, struct err *e);
 
@@ -70,5 +89,8 @@ struct v3_record {
  * descriptor is an error here: a stream ends with V3_END. */
 int v3_read_record(
     struct v3_stream *s, struct v3_record *record, int64_t deadline_ns, struct err *e);
+
+/* The next of a PAGE_DATA's contents, to where the parts say; they are used up. */
+int v3_read_contents(struct v3_stream *s, struct iovec *parts, int count, struct err *e);
 
 #endif

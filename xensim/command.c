@@ -8,12 +8,23 @@
 #include "xensim/guest/run.h"
 #include "xensim/guest/verify.h"
 #include "xensim/hypervisor/domctl.h"
+#include "xensim/hypervisor/tmem.h"
 #include "xensim/hypervisor/vcpu.h"
 
 #include "base/units.h"
 
 #include <errno.h>
 #include <stdio.h>
+
+static const char *what_is_logged(struct domain *d)
+{
+    struct tmem *t;
+
+    pthread_mutex_lock(&d->lock);
+    t = d->tmem; /* for as long as the domain */
+    pthread_mutex_unlock(&d->lock);
+    return atomic_load(&d->logdirty.enabled) ? "on" : tmem_is_noted(t) ? "tmem" : "off";
+}
 
 static int do_list(struct host *h, struct words *w, struct answer *a)
 {
@@ -27,7 +38,7 @@ static int do_list(struct host *h, struct words *w, struct answer *a)
             continue;
         say(a, "%4u %-24s %-5s %6llu MiB %5u %-10s %s\n", d->id, d->name, domain_type_name(d),
             (unsigned long long)(d->tot_pages >> 8), d->max_vcpus, domain_state_name(d),
-            atomic_load(&d->logdirty.enabled) ? "on" : "off");
+            what_is_logged(d));
         domain_put(d);
     }
     return 0;
@@ -44,6 +55,20 @@ static int do_info(struct host *h, struct words *w, struct answer *a)
         h->name, (unsigned long long)(m->nr_frames >> 8), m->huge ? "2 MiB" : "4 KiB",
         (unsigned long long)(heap_free_frames(m) >> 8), m->prealloc ? ", preallocated" : "",
         m->fragment_percent, h->no_shadow ? "refused (--no-shadow)" : "on request");
+    return 0;
+}
+
+/* How many KiB dom0 has, after KIB was set as its balloon's target, which it meets at once. */
+static int do_dom0(struct host *h, struct words *w, struct answer *a)
+{
+    const char *text = next_word(w);
+    uint64_t kib;
+
+    if (!heap_dom0_frames(&h->machine))
+        return fail(a, ENOENT, "host %s has no dom0 with a balloon (--dom0)", h->name);
+    if (text && (!parse_u64(text, 4, UINT32_MAX, &kib) || !heap_set_dom0(&h->machine, kib / 4)))
+        return fail(a, EINVAL, "dom0 [KIB], within what is free");
+    say(a, "%llu\n", (unsigned long long)heap_dom0_frames(&h->machine) * 4);
     return 0;
 }
 
@@ -93,6 +118,20 @@ static int act_rate(struct domain *d, struct words *w, struct answer *a)
     if (!text || !parse_rate(text, &rate))
         return fail(a, EINVAL, "rate DOMAIN PAGES_PER_S, or max");
     guest_set_rate(d, rate);
+    return 0;
+}
+
+/* As `xl vcpu-set` says it; the guest does not listen. */
+static int act_vcpu_set(struct domain *d, struct words *w, struct answer *a)
+{
+    const char *text = next_word(w);
+    uint64_t online;
+
+    if (!text || !parse_u64(text, 1, d->max_vcpus, &online))
+        return fail(a, EINVAL, "vcpu-set DOMAIN COUNT, at most %u", d->max_vcpus);
+    pthread_mutex_lock(&d->lock);
+    d->offline_vcpus = d->max_vcpus - (unsigned)online;
+    pthread_mutex_unlock(&d->lock);
     return 0;
 }
 
@@ -350,6 +389,7 @@ static const struct command {
     {"info", .plain = do_info},
     {"stop", .plain = do_stop},
     {"dominfo", .plain = do_dominfo},
+    {"dom0", .plain = do_dom0},
     {"attach", .plain = do_attach},
     {"detach", .plain = do_detach},
     {"devices", .plain = do_devices},
@@ -372,6 +412,7 @@ static const struct command {
     {"feature-suspend", .with_domain = act_feature_suspend},
     {"rate", .with_domain = act_rate},
     {"cap", .with_domain = act_cap},
+    {"vcpu-set", .with_domain = act_vcpu_set},
     {"verify", .with_domain = act_verify},
     {"describe", .with_domain = act_describe},
     {"writes", .with_domain = act_writes},

@@ -5,6 +5,7 @@
 #include "xensim/guest/build.h"
 #include "xensim/guest/disk.h"
 #include "xensim/guest/run.h"
+#include "xensim/hypervisor/tmem.h"
 #include "xensim/usage.h"
 
 #include "base/units.h"
@@ -12,6 +13,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/random.h>
+
+#define MAX_MEMORY_BYTES (512ull << 30)
 
 static bool parse_guest_type(const char *text, enum guest_type *type)
 {
@@ -81,6 +84,32 @@ static bool parse_feature(const char *text, char *feature)
     return true;
 }
 
+static bool parse_cancel(const char *text, enum suspend_cancel *cancel)
+{
+    static const char *const words[] = {"yes", "no", "none"};
+
+    for (unsigned i = 0; i < 3; i++)
+        if (!strcmp(text, words[i])) {
+            *cancel = (enum suspend_cancel)i;
+            return true;
+        }
+    return false;
+}
+
+/* Bit 0 is part of the mask and not of the value: what it marks is not present. */
+static bool parse_mark(const char *text, struct guest_params *p)
+{
+    unsigned mask, value;
+    int end = 0;
+
+    if (sscanf(text, "%i:%i%n", (int *)&mask, (int *)&value, &end) != 2 || text[end] ||
+        mask >= 4096 || value & ~mask || !value || value & 1)
+        return false;
+    p->mark_mask = (uint16_t)(mask | 1);
+    p->mark_value = (uint16_t)value;
+    return true;
+}
+
 /* A trace: page numbers, one a line, or "-" for no write; at most 16 MiB. */
 static int read_trace(const char *path, char **trace, struct answer *a)
 {
@@ -140,6 +169,15 @@ static bool take_pages(const char *value, uint64_t min, uint64_t max, uint64_t *
            *bytes <= max;
 }
 
+/* Whole objects. */
+static bool take_tmem(const char *value, uint64_t *bytes)
+{
+    const uint64_t object_bytes = TMEM_OBJECT_PAGES * PAGE_BYTES;
+
+    return take_pages(value, object_bytes, TMEM_MAX_PAGES * PAGE_BYTES, bytes) &&
+           *bytes % object_bytes == 0;
+}
+
 static bool take_name(const char *value, char name[static NAME_BYTES])
 {
     if (!value[0] || strlen(value) >= NAME_BYTES)
@@ -183,7 +221,7 @@ static bool take_create_option(struct create_options *o, const char *option, con
     if (!strcmp(option, "--type"))
         return parse_guest_type(value, &p->type);
     if (!strcmp(option, "--memory"))
-        return take_pages(value, 1 << 20, MAX_PFNS / 4 * PAGE_BYTES, &p->memory_bytes);
+        return take_pages(value, 1 << 20, MAX_MEMORY_BYTES, &p->memory_bytes);
     if (!strcmp(option, "--address-space"))
         return take_pages(value, 8ull << 30, MAX_PFNS * PAGE_BYTES, &p->address_bytes);
     if (!strcmp(option, "--vcpus"))
@@ -202,16 +240,26 @@ static bool take_create_option(struct create_options *o, const char *option, con
         return take_number(value, 0, 100000, &p->forks_per_s);
     if (!strcmp(option, "--balloon"))
         return take_number(value, 0, 1000000, &p->balloons_per_s);
+    if (!strcmp(option, "--tmem"))
+        return take_tmem(value, &p->tmem_bytes);
+    if (!strcmp(option, "--tmem-rate"))
+        return take_number(value, 0, 1000000, &p->tmem_per_s);
     if (!strcmp(option, "--dma"))
         return take_number(value, 1, 100000, &p->dma_per_s);
     if (!strcmp(option, "--suspend"))
         return parse_suspend(value, p);
     if (!strcmp(option, "--feature-suspend"))
         return parse_feature(value, &p->feature_suspend);
+    if (!strcmp(option, "--suspend-cancel"))
+        return parse_cancel(value, &p->suspend_cancel);
+    if (!strcmp(option, "--pte-mark"))
+        return parse_mark(value, p);
     if (!strcmp(option, "--disk"))
         return take_disk(o, value);
     if (!strcmp(option, "--disk-delay"))
         return take_disk_delay(value, &p->disk_delay_ns);
+    if (!strcmp(option, "--versioned-disk"))
+        return p->versioned_disk = true;
     if (!strcmp(option, "--vif"))
         return ++o->vifs;
     if (!strcmp(option, "--seed"))
@@ -229,7 +277,7 @@ static int parse_create(struct create_options *o, struct words *w, struct err *e
                                      .vcpus = 1,
                                      .pattern = PATTERN_UNIFORM,
                                      .pages_per_s = 1000,
-                                     .mix = {25, 50, 25},
+                                     .mix = {.zero = 25, .text = 50, .random = 25},
                                      .dma_per_s = 20,
                                      .feature_suspend = '1',
                                      .seed = 1}};
@@ -245,11 +293,13 @@ static int parse_create(struct create_options *o, struct words *w, struct err *e
     }
     if (o->p.address_bytes && o->p.type != GUEST_PVH && o->p.type != GUEST_HVM)
         return err_set(e, ERR_USAGE, EINVAL, "--address-space is for pvh and hvm guests");
+    if (o->p.tmem_per_s && !o->p.tmem_bytes)
+        return err_set(e, ERR_USAGE, EINVAL, "--tmem-rate is for guests with --tmem");
     return 0;
 }
 
 static int make_domain(struct host *h, enum guest_type type, unsigned vcpus, const char *name,
-    struct domain **d, struct answer *a)
+    uint16_t id, struct domain **d, struct answer *a)
 {
     struct xen_domctl_createdomain c = {.max_vcpus = vcpus,
         .max_evtchn_port = 1023,
@@ -267,7 +317,7 @@ static int make_domain(struct host *h, enum guest_type type, unsigned vcpus, con
     c.handle[8] = (uint8_t)((c.handle[8] & 0x3f) | 0x80);
     if (name[0] && domain_name_is_taken(h, name))
         return fail(a, EEXIST, "host %s has a domain %s already", h->name, name);
-    rc = domain_create(h, 0, &c, d);
+    rc = domain_create(h, id, &c, d);
     if (rc)
         return fail(a, -rc, "cannot create a domain: %s", strerror(-rc));
     (*d)->emulated = type == GUEST_HVM;
@@ -310,7 +360,7 @@ int do_create(struct host *h, struct words *w, struct answer *a)
         rc = read_trace(o.trace_path, &o.p.trace, a);
     if (rc)
         return rc;
-    rc = make_domain(h, o.p.type, o.p.vcpus, o.p.name, &d, a);
+    rc = make_domain(h, o.p.type, o.p.vcpus, o.p.name, 0, &d, a);
     if (!rc) {
         rc = guest_build(d, &o.p, &e);
         if (rc) {
@@ -333,17 +383,19 @@ int do_create(struct host *h, struct words *w, struct answer *a)
 int do_create_empty(struct host *h, struct words *w, struct answer *a)
 {
     const char *type_word = next_word(w), *vcpus_word = next_word(w), *kib_word = next_word(w);
-    const char *name = next_word(w), *uuid = next_word(w);
+    const char *name = next_word(w), *uuid = next_word(w), *id_word = next_word(w);
+    uint64_t id = 0;
     enum guest_type type;
     uint64_t vcpus, kib;
     struct domain *d;
 
     if (!type_word || !parse_guest_type(type_word, &type) || !vcpus_word ||
         !parse_u64(vcpus_word, 1, MAX_VCPUS, &vcpus) || !kib_word ||
-        !parse_u64(kib_word, 4, MAX_PFNS * 4, &kib) || (name && strlen(name) >= NAME_BYTES))
-        return fail(a, EINVAL, "create-empty TYPE VCPUS MAX_KIB [NAME [UUID]]");
+        !parse_u64(kib_word, 4, MAX_PFNS * 4, &kib) || (name && strlen(name) >= NAME_BYTES) ||
+        (id_word && !parse_u64(id_word, 0, MAX_DOMAINS - 1, &id)))
+        return fail(a, EINVAL, "create-empty TYPE VCPUS MAX_KIB [NAME [UUID [ID]]]");
 
-    int rc = make_domain(h, type, (unsigned)vcpus, name ? name : "", &d, a);
+    int rc = make_domain(h, type, (unsigned)vcpus, name ? name : "", (uint16_t)id, &d, a);
 
     if (rc)
         return rc;

@@ -26,7 +26,7 @@
 
 struct options {
     struct machine_params machine;
-    bool no_shadow, foreground;
+    bool tmem, no_shadow, old_cpu, foreground;
     uint32_t scheduler;
 };
 
@@ -42,6 +42,7 @@ static const struct host_ops host_ops = {.sweep_mappings = sessions_sweep_mappin
     .start_guest = guest_start,
     .free_guest = guest_free,
     .stop_emulator = emulator_stop,
+    .disk_path = device_first_disk,
     .free_emulator = emulator_free};
 
 static bool parse_scheduler(const char *name, uint32_t *id)
@@ -75,10 +76,16 @@ static bool take_option(struct options *o, const char *option, const char *value
 {
     if (!strcmp(option, "--prealloc"))
         return o->machine.prealloc = true;
+    if (!strcmp(option, "--tmem"))
+        return o->tmem = true;
     if (!strcmp(option, "--no-shadow"))
         return o->no_shadow = true;
+    if (!strcmp(option, "--old-cpu"))
+        return o->old_cpu = true;
     if (!strcmp(option, "--foreground"))
         return o->foreground = true;
+    if (!strcmp(option, "--dom0"))
+        return parse_size_bytes(value, &o->machine.dom0_bytes);
     if (!strcmp(option, "--sched"))
         return parse_scheduler(value, &o->scheduler);
     if (!strcmp(option, "--fragment"))
@@ -221,7 +228,9 @@ static int init_host(struct daemon *d, const struct options *o, struct err *e)
         rc = host_init(h, e);
     if (rc)
         return rc;
+    h->tmem = o->tmem;
     h->no_shadow = o->no_shadow;
+    h->old_cpu = o->old_cpu;
     h->scheduler = o->scheduler;
     h->ops = &host_ops;
     h->ops_arg = &d->sessions;

@@ -117,6 +117,21 @@ static void word_of(const struct device *d, int nth, char out[static DEVICE_TEXT
         out[0] = '\0';
 }
 
+bool device_first_disk(const struct domain *of, char *path, size_t bytes)
+{
+    struct devices *list = of->host->devices;
+    char text[DEVICE_TEXT_BYTES] = "";
+
+    pthread_mutex_lock(&list->lock);
+
+    const struct device *d = *find(list, of->id, "xvda");
+
+    if (d)
+        word_of(d, 1, text);
+    pthread_mutex_unlock(&list->lock);
+    return text[0] && (size_t)snprintf(path, bytes, "%s", text) < bytes;
+}
+
 /* ref: of the disk's first ring page. False if there is no such node. */
 static bool frontend_node(unsigned number, const char *node, char *out, size_t bytes)
 {
@@ -176,10 +191,11 @@ static const struct device *disk_with(struct host *h, unsigned domid, unsigned i
     return NULL;
 }
 
-/* Its rings, as the toolstack was told of them. */
+/* Its rings, as the toolstack was told of them, and which vCPUs it is to use. */
 static bool domain_node(struct host *h, unsigned domid, const char *node, char *out, size_t bytes)
 {
     struct domain *d = domid < MAX_DOMAINS ? domain_get(h, (uint16_t)domid) : NULL;
+    unsigned vcpu;
 
     if (!d)
         return false;
@@ -188,10 +204,32 @@ static bool domain_node(struct host *h, unsigned domid, const char *node, char *
     const uint64_t gfn = !strcmp(node, "store/ring-ref")     ? d->store_gfn
                          : !strcmp(node, "console/ring-ref") ? d->console_gfn
                                                              : 0;
+    const bool is_vcpu = sscanf(node, "cpu/%u/availability", &vcpu) == 1 && vcpu < d->max_vcpus;
+    const bool is_online = is_vcpu && vcpu < d->max_vcpus - d->offline_vcpus;
 
     pthread_mutex_unlock(&d->lock);
     domain_put(d);
+    if (is_vcpu)
+        return snprintf(out, bytes, "%s", is_online ? "online" : "offline");
     return gfn && snprintf(out, bytes, "%llu", (unsigned long long)gfn);
+}
+
+/* A line each; -ENOENT if path is no directory of them. */
+static int list_vcpus(struct host *h, const char *path, struct answer *a)
+{
+    unsigned domid;
+    int end = 0;
+    struct domain *d = sscanf(path, "/local/domain/%u/cpu%n", &domid, &end) == 1 && end &&
+                               !path[end] && domid < MAX_DOMAINS
+                           ? domain_get(h, (uint16_t)domid)
+                           : NULL;
+
+    if (!d)
+        return -ENOENT;
+    for (unsigned i = 0; i < d->max_vcpus; i++)
+        say(a, "%u\n", i);
+    domain_put(d);
+    return 0;
 }
 
 /* Under the lock. */
@@ -297,6 +335,7 @@ int do_xenstore(struct host *h, struct words *w, struct answer *a)
     pthread_mutex_lock(&h->devices->lock);
     if (!strcmp(verb, "list")) {
         rc = list_disks(h, path, a);
+        rc = rc ? list_vcpus(h, path, a) : 0;
     } else if (read_node(h, path, value, sizeof(value))) {
         say_text(a, value);
         rc = 0;

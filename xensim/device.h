@@ -27,6 +27,9 @@ int device_attach(struct host *h, uint16_t domid, const char *name, const char *
 /* One, or all if name is NULL. -ENOENT if there is no such. */
 int device_detach(struct host *h, uint16_t domid, const char *name);
 
+/* host_ops.disk_path */
+bool device_first_disk(const struct domain *d, char *path, size_t bytes);
+
 /* attach DOMID NAME TEXT; detach DOMID NAME; devices [DOMID]: a line "DOMID NAME TEXT" each;
  * xenstore read|list PATH. */
 int do_attach(struct host *h, struct words *w, struct answer *a);

@@ -161,6 +161,8 @@ static void take_transfer_option(struct transfer_options *o, const char *option,
         o->paused = true;
     else if (!strcmp(option, "--verbose"))
         o->verbose = true;
+    else if (!strcmp(option, "--time"))
+        o->time = true;
     else if (!strcmp(option, "--helper"))
         o->helper = value;
     else if (!strcmp(option, "--helper-to"))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/transfer.h"
+#include "base/deadline.h"
 #include "xensim/client.h"
 #include "xensim/helper.h"
 
@@ -30,6 +31,7 @@ struct side {
     char socket_env[480], preload_env[PATH_MAX + 64];
     char *env[MAX_ENV];
     char last_error[ERR_TEXT_BYTES]; /* the helper's first error line */
+    int64_t begun_ns, ended_ns;      /* the helper: its stream, and itself; 0: not yet */
     int rc;
     struct err err;
 };
@@ -44,6 +46,17 @@ static void on_log(
             errno_value > 0 ? strerror(errno_value) : "");
     if (s->o->verbose)
         fprintf(stderr, "%s: %s: %s\n", s->host, context, text);
+}
+
+/* The stock helper tells of it first when it begins its stream. */
+static void on_progress(
+    void *arg, const char *context, const char *what, unsigned long done, unsigned long total)
+{
+    struct side *s = arg;
+
+    (void)context, (void)what, (void)done, (void)total;
+    if (!s->begun_ns)
+        s->begun_ns = now_ns();
 }
 
 /* One command about the domain; its answer goes into text, if that is given. */
@@ -92,7 +105,7 @@ static bool on_suspend(void *arg, int helper_fd)
 }
 
 static const struct helper_ops ops = {
-    .suspend = on_suspend, .switch_log = on_switch_log, .log = on_log};
+    .suspend = on_suspend, .switch_log = on_switch_log, .log = on_log, .progress = on_progress};
 
 static int open_side(struct side *s, const char *host, const struct transfer_options *o)
 {
@@ -216,6 +229,7 @@ static void *run_side(void *arg)
         .arg = s};
 
     s->rc = helper_run(&job, NULL, &result, &s->err);
+    s->ended_ns = now_ns();
     if (!s->rc && s->restore)
         s->rc = introduce(s, &result);
     if (s->rc && s->last_error[0])
@@ -359,7 +373,9 @@ int transfer_migrate(const char *host, const char *domain, const char *to_host,
             if (!o->paused)
                 go_on(&to, "unpause");
         }
-        if (!rc)
+        if (!rc && o->time)
+            printf("%s %lld\n", to.domain, (long long)(to.ended_ns - from.begun_ns));
+        else if (!rc)
             printf("%s\n", to.domain);
     }
     close_side(&from);

@@ -15,6 +15,7 @@
 
 struct transfer_options {
     bool live, debug, paused, verbose;
+    bool time;             /* migrate: say how long pages took, too */
     const char *helper;    /* NULL: $LIBXL_SAVE_HELPER or the stock one */
     const char *helper_to; /* migrate: the receiving side's; NULL: the same */
     const char *name;      /* of the restored domain; NULL: as it was */

@@ -8,7 +8,10 @@ static const struct option host_options[] = {
     {"--mem", "SIZE", "16M to 8T, a multiple of 2M", NULL},
     {"--prealloc", NULL, "touch all of its memory first", NULL},
     {"--fragment", "PERCENT", "0 to 100", "0"},
+    {"--dom0", "SIZE", "a multiple of 4K", "0"},
     {"--no-shadow", NULL, "refuse log-dirty for PV guests", NULL},
+    {"--old-cpu", NULL, "have a processor that lacks what other hosts' have (SSE3)", NULL},
+    {"--tmem", NULL, "have transcendent memory", NULL},
     {"--sched", "SCHEDULER", "credit, credit2 or null", "credit2"},
     {"--foreground", NULL, "stay, and end with SIGINT or SIGTERM", NULL},
     {0},
@@ -17,20 +20,26 @@ static const struct option host_options[] = {
 static const struct option create_options[] = {
     {"--type", "TYPE", "pv, pv32, pvh or hvm", "pvh"},
     {"--memory", "SIZE", "1M to 512G, a multiple of 4K", "256M"},
-    {"--address-space", "SIZE", "8G to 2T, a multiple of 4K", NULL},
+    {"--address-space", "SIZE", "8G to 32T, a multiple of 4K", NULL},
     {"--vcpus", "N", "1 to 64", "1"},
     {"--dirty", "PAGES_PER_S", "0 to 1000000000, or max", "1000"},
     {"--pattern", "PATTERN", "idle, uniform, hot, sequential or file:TRACE", "uniform"},
-    {"--content", "MIX", "zero=A,text=B,random=C that add up to 100", "25, 50, 25"},
+    {"--content", "MIX", "zero=A,text=B,random=C that add up to 100, write=BYTES; sqlite or kv",
+        "25, 50, 25"},
     {"--p2m", "LAYOUT", "list or tree", "list"},
     {"--remap", "N", "0 to 1000000 a second", "0"},
     {"--fork", "N", "0 to 100000 a second", "0"},
     {"--balloon", "N", "0 to 1000000 a second", "0"},
+    {"--tmem", "SIZE", "256K to 8G, a multiple of 256K", NULL},
+    {"--tmem-rate", "N", "0 to 1000000 operations a second", "0"},
     {"--dma", "N", "1 to 100000 a second", "20"},
     {"--suspend", "HOW", "normal, refuse, slow:TIME or late:TIME", "normal"},
     {"--feature-suspend", "WORD", "what it says of that in xenstore: 1, 0 or none", "1"},
+    {"--suspend-cancel", "WORD", "what its notes say of it: yes, no or none", "yes"},
+    {"--pte-mark", "MASK:VALUE", "of the low 12 bits, without bit 0", NULL},
     {"--disk", "DISK", "phy:PATH or qdisk:PATH, with ,script=SCRIPT if any; up to 8", NULL},
     {"--disk-delay", "TIME", "a time, or never", "0"},
+    {"--versioned-disk", NULL, "it writes versions to its first disk, and checks them", NULL},
     {"--vif", NULL, "one more", NULL},
     {"--seed", "N", "a whole number below 2^64", "1"},
     {"--name", "NAME", "1 to 63 characters", NULL},
@@ -67,10 +76,15 @@ static const struct option create_options[] = {
         "--verbose", NULL, "print what the helpers log", NULL                                      \
     }
 
+#define TIME                                                                                       \
+    {                                                                                              \
+        "--time", NULL, "print nanoseconds, too, from the first page to the receiver's end", NULL  \
+    }
+
 static const struct option save_options[] = {LIVE, DEBUG, HELPER, VERBOSE, {0}};
 static const struct option restore_options[] = {NAMED, PAUSED, HELPER, VERBOSE, {0}};
 static const struct option migrate_options[] = {
-    LIVE, DEBUG, NAMED, PAUSED, HELPER, HELPER_TO, VERBOSE, {0}};
+    LIVE, DEBUG, NAMED, PAUSED, HELPER, HELPER_TO, TIME, VERBOSE, {0}};
 
 const struct verb verbs[] = {
     {"host", "NAME", "start a host; --mem must be given", host_options},
@@ -89,6 +103,7 @@ const struct verb verbs[] = {
     {"rename", "HOST DOMAIN NAME", "1 to 63 characters", NULL},
     {"rate", "HOST DOMAIN PAGES_PER_S", "how fast it writes: 0 to 1000000000, or max", NULL},
     {"cap", "HOST DOMAIN [PERCENT]", "the scheduler's cap, of one CPU; 0: none", NULL},
+    {"vcpu-set", "HOST DOMAIN COUNT", "how many vCPUs it is told to use", NULL},
     {"dm", "HOST DOMAIN [ACTION [MORE]]", "its device model, or what is to happen to it", NULL},
     {"save", "HOST DOMAIN FILE", "and destroy it here", save_options},
     {"restore", "HOST FILE", "what was saved", restore_options},
@@ -104,6 +119,7 @@ const struct verb verbs[] = {
     {.name = "id"},
     {.name = "resume-slowly"},
     {.name = "dominfo"},
+    {.name = "dom0"},
     {.name = "config"},
     {.name = "set-config"},
     {.name = "await"},

@@ -17,4 +17,13 @@ void handoff_advice(const struct journal_record *s, uint32_t domid, char text[st
 /* What this host knows of an arrival that its source may still ask about. */
 void handoff_history(const struct journal_record *s, char text[static ADVICE_BYTES]);
 
+/* A move that failed and left the guest as it was, running on at the source: who failed, why, where
+ * the guest is, and what to do. For the source's own messages; peer: the destination. */
+void handoff_failure(
+    const struct err *why, const char *name, const char *peer, char text[static ADVICE_BYTES]);
+
+/* A guest that could not be brought back altogether: why becomes what failed at first, what failed
+ * then, and what to do, which depends on whether it is known to run. */
+void handoff_unsettled(struct err *why, const char *name, const struct err *trouble, bool runs);
+
 #endif

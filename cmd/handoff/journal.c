@@ -3,6 +3,7 @@
 
 #include "base/deadline.h"
 #include "base/io.h"
+#include "base/libc.h"
 #include "cmd/handoff/journal_id.h"
 #include "cmd/lock_file.h"
 
@@ -16,7 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { JOURNAL_FILE_BYTES = 8192 };
+/* Another process may amend a record while it is read. */
+enum { READ_TRIES = 3 };
 
 /* path.json -> path.SUFFIX */
 static void sibling(const char *path, const char *suffix, char out[static JOURNAL_PATH_BYTES])
@@ -46,32 +48,43 @@ static int take_lock(const char *state_path, int *lock_fd, struct err *e)
 /* A note of READY is lost with the power, and then GO may have been sent. */
 static void allow_for_power_loss(struct journal_record *s)
 {
-    struct err ignored = ERR_INIT;
-    char boot[JOURNAL_BOOT_BYTES];
-
-    if (s->state == HANDOFF_COMING && !journal_boot(boot, &ignored) && strcmp(boot, s->boot))
+    if (s->state == HANDOFF_COMING && !journal_is_of_this_boot(s))
         s->state = HANDOFF_READY;
+}
+
+/* How many bytes, or -errno. */
+static ssize_t read_text(const char *path, char text[static JOURNAL_FILE_BYTES], struct err *e)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno == ENOENT ? -ENOENT : err_sys(e, ERR_LOCAL, errno, "cannot read %s", path);
+
+    const ssize_t n = read(fd, text, JOURNAL_FILE_BYTES);
+    const int code = errno;
+
+    close(fd);
+    return n < 0 ? err_sys(e, ERR_LOCAL, code, "cannot read %s", path) : n;
 }
 
 /* -ENOENT without an error when there is none. */
 static int load(const char *path, struct journal_record *s, struct err *e)
 {
     char text[JOURNAL_FILE_BYTES];
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct err why;
+    int rc = -EBADMSG;
 
-    if (fd < 0)
-        return errno == ENOENT ? -ENOENT : err_sys(e, ERR_LOCAL, errno, "cannot read %s", path);
+    for (int i = 0; i < READ_TRIES && rc == -EBADMSG; i++) {
+        const ssize_t n = read_text(path, text, e);
 
-    const ssize_t n = read(fd, text, sizeof(text));
-    const int code = errno;
-
-    close(fd);
-    if (n < 0)
-        return err_sys(e, ERR_LOCAL, code, "cannot read %s", path);
-
-    int rc = journal_parse(text, (size_t)n, s, e);
-
-    if (!rc)
+        if (n < 0)
+            return (int)n;
+        why = (struct err)ERR_INIT;
+        rc = journal_parse(text, (size_t)n, s, &why);
+    }
+    if (rc)
+        err_take(e, &why);
+    else
         rc = journal_check_name(s, strrchr(path, '/') + 1, e);
     err_prepend(e, "%s", path);
     if (!rc)
@@ -102,33 +115,27 @@ static int change_names(const char *spare, const char *path, struct err *e)
     return err_sys(e, ERR_LOCAL, errno, "cannot replace %s", path);
 }
 
-static int write_record(const struct journal_record *s, const char *spare, bool sync, struct err *e)
+/* The file, open. */
+static int write_record(const struct journal_record *s, const char *spare, struct err *e)
 {
     char text[JOURNAL_FILE_BYTES];
-    char *json = journal_text(s);
-    const size_t len = json ? strlen(json) : 0;
+    int rc = journal_file_text(s, text, e);
 
-    if (!json)
-        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for %s", spare);
-    if (len < sizeof(text)) {
-        memcpy(text, json, len);
-        memset(text + len, '\n', sizeof(text) - len);
-    }
-    free(json);
-    if (len >= sizeof(text))
-        return err_set(e, ERR_LOCAL, E2BIG, "%s would be too long", spare);
+    err_prepend(e, "%s", spare);
+    if (rc)
+        return rc;
 
     const int fd = open_spare(spare, e);
 
     if (fd < 0)
         return fd;
-
-    int rc = io_write_full(fd, text, sizeof(text), NULL, DEADLINE_NEVER);
-
-    if (!rc && sync && fsync(fd))
+    rc = io_write_full(fd, text, sizeof(text), NULL, DEADLINE_NEVER);
+    if (!rc && fsync(fd))
         rc = -errno;
+    if (!rc)
+        return fd;
     close(fd);
-    return rc ? err_sys(e, ERR_LOCAL, -rc, "cannot write %s", spare) : 0;
+    return err_sys(e, ERR_LOCAL, -rc, "cannot write %s", spare);
 }
 
 static int stamp_boot(struct journal *f, struct err *e)
@@ -141,51 +148,87 @@ static int stamp_boot(struct journal *f, struct err *e)
     return rc;
 }
 
-static int replace_record(struct journal *f, bool sync, struct err *e)
+static void close_record(struct journal *f)
+{
+    if (f->amendable)
+        close(f->record_fd);
+    f->amendable = false;
+}
+
+/* A new file under the record's name, also on disk: the old one is written to next, and the power
+ * shall not bring it back. So the new one can be amended. */
+static int replace_record(struct journal *f, struct err *e)
 {
     char spare[JOURNAL_PATH_BYTES];
-    int rc = stamp_boot(f, e);
 
+    close_record(f);
     sibling(f->path, "new", spare);
-    /* It was copied byte by byte: if the same was said in other bytes, it is only written again. */
-    if (!rc && !(f->prepared && !memcmp(&f->next, &f->now, sizeof(f->now))))
-        rc = write_record(&f->now, spare, sync, e);
-    f->prepared = false;
+
+    const int fd = write_record(&f->now, spare, e);
+    int rc = fd < 0 ? fd : change_names(spare, f->path, e);
+
     if (!rc)
-        rc = change_names(spare, f->path, e);
+        rc = journal_sync_dir(f->path, e);
+    if (!rc) {
+        f->record_fd = fd;
+        f->amendable = true;
+        memcpy(&f->written, &f->now, sizeof(f->written));
+    } else if (fd >= 0) {
+        close(fd);
+    }
     return rc;
+}
+
+/* It was copied byte by byte: if the same was said in other bytes, it is only written again. */
+static bool can_amend(const struct journal *f)
+{
+    struct journal_record s;
+
+    if (!f->amendable)
+        return false;
+    memcpy(&s, &f->now, sizeof(s));
+    s.state = f->written.state;
+    s.logging = f->written.logging;
+    s.suspending = f->written.suspending;
+    return !memcmp(&s, &f->written, sizeof(s));
+}
+
+static int amend(struct journal *f, bool sync, struct err *e)
+{
+    char text[JOURNAL_AMENDMENT_BYTES];
+    ssize_t n;
+
+    journal_amendment(&f->now, text);
+    n = pwrite(f->record_fd, text, sizeof(text), JOURNAL_AMENDMENT_AT);
+    if (n == (ssize_t)sizeof(text) && !(sync && fdatasync(f->record_fd)))
+        return 0;
+    n = n < 0 || n == (ssize_t)sizeof(text) ? errno : EIO;
+    close_record(f);
+    return err_sys(e, ERR_LOCAL, (int)n, "cannot write %s", f->path);
+}
+
+static int put(struct journal *f, bool sync, struct err *e)
+{
+    const int rc = stamp_boot(f, e);
+
+    if (rc)
+        return rc;
+    return can_amend(f) ? amend(f, sync, e) : replace_record(f, e);
 }
 
 static void note_save(struct journal *f, int64_t begun_ns)
 {
     const int64_t took_ns = now_ns() - begun_ns;
 
+    if (handoff_is_in_doubt(f->now.state))
+        f->decisive_save_ns = took_ns;
     f->slowest_save_ns = took_ns > f->slowest_save_ns ? took_ns : f->slowest_save_ns;
-}
-
-int journal_prepare(struct journal *f, enum handoff_state state, struct err *e)
-{
-    const int64_t begun_ns = now_ns();
-    char spare[JOURNAL_PATH_BYTES];
-    int rc = stamp_boot(f, e);
-
-    memcpy(&f->next, &f->now, sizeof(f->next));
-    f->next.state = state;
-    sibling(f->path, "new", spare);
-    if (!rc)
-        rc = write_record(&f->next, spare, true, e);
-    f->prepared = !rc;
-    note_save(f, begun_ns);
-    return rc;
 }
 
 int journal_save(struct journal *f, struct err *e)
 {
     const int64_t begun_ns = now_ns();
-    int rc = replace_record(f, true, e);
-
-    if (!rc)
-        rc = journal_sync_dir(f->path, e);
+    const int rc = put(f, true, e);
 
     note_save(f, begun_ns);
     return rc;
@@ -193,7 +236,7 @@ int journal_save(struct journal *f, struct err *e)
 
 int journal_note(struct journal *f, struct err *e)
 {
-    return replace_record(f, false, e);
+    return put(f, false, e);
 }
 
 static void name_file(
@@ -218,8 +261,8 @@ static void begin_handle(struct journal *f)
 {
     f->lock_fd = -1;
     f->boot[0] = '\0';
-    f->prepared = false;
-    f->slowest_save_ns = 0;
+    f->amendable = false;
+    f->slowest_save_ns = f->decisive_save_ns = 0;
 }
 
 /* Locks it, whether it is there or not. */
@@ -292,10 +335,10 @@ int journal_begin(struct journal *f, const struct journal_record *first, struct 
         journal_keep(f);
         return rc;
     }
+    rc = stamp_boot(f, e);
     /* Twice: then both files are there, and it was seen that they can change names. */
-    rc = journal_save(f, e);
-    if (!rc)
-        rc = journal_save(f, e);
+    for (int i = 0; i < 2 && !rc; i++)
+        rc = replace_record(f, e);
     if (rc)
         journal_remove(f); /* nothing has begun */
     return rc;
@@ -370,38 +413,71 @@ bool journal_is_past(const struct journal *f)
     return !strncmp(strrchr(f->path, '/') + 1, "past-", 5);
 }
 
-bool journal_any(enum handoff_role role)
+/* Is there a record of that role that is so? */
+static bool find_record(
+    enum handoff_role role, bool (*is_so)(const char *path, const void *arg), const void *arg)
 {
     const char *prefix = role == HANDOFF_SOURCE ? "out-" : "in-";
-    char dir[PATHS_BYTES];
+    char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
     struct err ignored = ERR_INIT;
     DIR *d = open_state_dir(dir, &ignored) ? NULL : opendir(dir);
-    bool any = false;
+    bool found = false;
 
-    for (const struct dirent *entry; d && (entry = readdir(d));)
-        any |= is_state_name(entry->d_name) && !strncmp(entry->d_name, prefix, strlen(prefix));
+    for (const struct dirent *entry; d && !found && (entry = readdir(d));)
+        found = is_state_name(entry->d_name) && !strncmp(entry->d_name, prefix, strlen(prefix)) &&
+                snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path) &&
+                is_so(path, arg);
     if (d)
         closedir(d);
-    return any;
+    return found;
+}
+
+static bool is_there(const char *path, const void *arg)
+{
+    (void)path;
+    (void)arg;
+    return true;
+}
+
+bool journal_any(enum handoff_role role)
+{
+    return find_record(role, is_there, NULL);
+}
+
+/* Nobody is in charge of it: a migration that has just given its guest away is. */
+static bool is_unsettled(const char *path, const void *arg)
+{
+    struct err ignored = ERR_INIT;
+    struct journal f = {.lock_fd = -1};
+    bool unsettled = !load(path, &f.now, &ignored) &&
+                     (f.now.state == HANDOFF_GIVEN || f.now.state == HANDOFF_MOVED);
+
+    (void)arg;
+    if (!unsettled)
+        return false;
+    snprintf(f.path, sizeof(f.path), "%s", path);
+    unsettled = !take_lock(path, &f.lock_fd, &ignored);
+    journal_keep(&f);
+    return unsettled;
+}
+
+bool journal_any_unsettled(void)
+{
+    return find_record(HANDOFF_SOURCE, is_unsettled, NULL);
+}
+
+static bool is_left_by(const char *path, const void *arg)
+{
+    const pid_t *supervisor = arg;
+    struct err ignored = ERR_INIT;
+    struct journal_record s;
+
+    return !load(path, &s, &ignored) && s.supervisor == *supervisor && !journal_is_history(&s);
 }
 
 bool journal_left_by(pid_t supervisor)
 {
-    char dir[PATHS_BYTES], path[JOURNAL_PATH_BYTES];
-    struct err ignored = ERR_INIT;
-    DIR *d = open_state_dir(dir, &ignored) ? NULL : opendir(dir);
-    bool left = false;
-
-    for (const struct dirent *entry; d && !left && (entry = readdir(d));) {
-        struct journal_record s;
-
-        left = is_state_name(entry->d_name) && !strncmp(entry->d_name, "in-", 3) &&
-               snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name) < (int)sizeof(path) &&
-               !load(path, &s, &ignored) && s.supervisor == supervisor && !journal_is_history(&s);
-    }
-    if (d)
-        closedir(d);
-    return left;
+    return find_record(HANDOFF_DESTINATION, is_left_by, &supervisor);
 }
 
 void journal_remove(struct journal *f)
@@ -419,6 +495,7 @@ void journal_keep(struct journal *f)
 
     if (f->lock_fd < 0)
         return;
+    close_record(f);
     if (access(f->path, F_OK) && errno == ENOENT) {
         sibling(f->path, "new", path);
         unlink(path);

@@ -5,10 +5,13 @@
  * each migration in the state directory, out-UUID.json at the source and in-UUID.json at the
  * destination, and a lock file beside it that the supervisor holds while it lives.
  *
- * A record has a file of fixed size and a second one of the same size to write the next state to;
- * then they change names (fsync of file and directory): a full disk cannot stop what has begun.
- * What a host knows of settled arrivals is kept until the source has acknowledged it; a record
- * that gives way to a new arrival of the guest is set aside as past-SESSION.json.
+ * A record has a file of fixed size and a second one of the same size. What changes is written to
+ * the second, and then they change names (fsync of file and directory): a full disk cannot stop
+ * what has begun. Where only the state has changed, or what is to be undone, the record itself is
+ * amended (record.h): one sector is written in place, and fdatasync has no metadata to write. That
+ * is how the decisive states are saved, because the guest stands still. What a host knows of
+ * settled arrivals is kept until the source has acknowledged it; a record that gives way to a new
+ * arrival of the guest is set aside as past-SESSION.json.
  *
  * The journal has a random id. Who finds no record of a session asks for it: under another id
  * nothing is known, and "no record" never means "it did not run".
@@ -34,8 +37,10 @@ struct journal {
     int lock_fd;
     char boot[JOURNAL_BOOT_BYTES]; /* this host's, once it was asked for */
     int64_t slowest_save_ns;       /* how long the disk took at most */
-    struct journal_record next;    /* what journal_prepare() wrote, */
-    bool prepared;                 /* if nothing else was written since */
+    int64_t decisive_save_ns;      /* and for "given" or "taken" */
+    bool amendable;                /* the record's file is on disk under its name, */
+    int record_fd;                 /* open here, */
+    struct journal_record written; /* and says this before it is amended */
 };
 
 /* Take the lock and write the first state. ERR_REFUSED (-EBUSY) when a migration of that domain
@@ -55,16 +60,16 @@ bool journal_is_past(const struct journal *f);
 /* Anything of that role is recorded. */
 bool journal_any(enum handoff_role role);
 
+/* A guest was given away, and it is not known what came of that, or its copy here is still to be
+ * destroyed; and nobody is in charge of it. */
+bool journal_any_unsettled(void);
+
 /* That process has left an arrival that is not settled. */
 bool journal_left_by(pid_t supervisor);
 
-/* What is likely to be saved next is written beforehand, while nobody waits: a journal_save() of
- * just that has only the names to change. Nothing is lost when this fails. */
-int journal_prepare(struct journal *f, enum handoff_state state, struct err *e);
-
 /* On disk when it returns 0. */
 int journal_save(struct journal *f, struct err *e);
-/* Survives every process, but not a power loss: then the record says what it said before. */
+/* Survives every process. After a power loss the record may say what it said before. */
 int journal_note(struct journal *f, struct err *e);
 
 /* The migration is over and nothing needs to be remembered. */

@@ -96,3 +96,11 @@ int journal_id(char id[static JOURNAL_ID_BYTES], struct err *e)
     rc = make_id(path, e);
     return rc ? rc : read_id(path, id, e);
 }
+
+bool journal_is_of_this_boot(const struct journal_record *s)
+{
+    char boot[JOURNAL_BOOT_BYTES];
+    struct err ignored = ERR_INIT;
+
+    return journal_boot(boot, &ignored) || !strcmp(boot, s->boot);
+}

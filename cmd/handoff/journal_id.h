@@ -16,6 +16,9 @@ enum { JOURNAL_PATH_BYTES = PATHS_BYTES + 64 };
 int journal_boot(char boot[static JOURNAL_BOOT_BYTES], struct err *e);
 int journal_id(char id[static JOURNAL_ID_BYTES], struct err *e);
 
+/* Was it written in this boot of the host? True also if that cannot be told. */
+bool journal_is_of_this_boot(const struct journal_record *s);
+
 /* Make durable that the file at path has its name. */
 int journal_sync_dir(const char *path, struct err *e);
 

@@ -64,10 +64,35 @@ bool journal_is_uuid(const char *text)
     return true;
 }
 
+bool journal_uuid_bytes(const char *text, uint8_t bytes[static 16])
+{
+    if (!journal_is_uuid(text))
+        return false;
+    for (size_t i = 0; i < 16; i++, text += 2) {
+        text += *text == '-';
+        sscanf(text, "%2hhx", &bytes[i]);
+    }
+    return true;
+}
+
 bool journal_is_id(const char *text)
 {
     return strlen(text) == JOURNAL_ID_BYTES - 1 &&
            strspn(text, "0123456789abcdef") == JOURNAL_ID_BYTES - 1;
+}
+
+static bool read_state(const json_t *o, struct journal_record *s)
+{
+    const int state = state_named(json_string_value(json_object_get(o, "phase")));
+
+    if (state < 0 || handoff_role_of((enum handoff_state)state) != s->role ||
+        !json_is_boolean(json_object_get(o, "logging")) ||
+        !json_is_boolean(json_object_get(o, "suspending")))
+        return false;
+    s->state = (enum handoff_state)state;
+    s->logging = json_is_true(json_object_get(o, "logging"));
+    s->suspending = json_is_true(json_object_get(o, "suspending"));
+    return true;
 }
 
 static bool read_fields(const json_t *o, struct journal_record *s)
@@ -79,8 +104,6 @@ static bool read_fields(const json_t *o, struct journal_record *s)
         !take_int(o, "cap", JOURNAL_NO_CAP, UINT16_MAX, &s->cap) ||
         !take_int(o, "supervisor", 0, INT32_MAX, &supervisor) ||
         !take_int(o, "helper", 0, INT32_MAX, &helper) ||
-        !json_is_boolean(json_object_get(o, "logging")) ||
-        !json_is_boolean(json_object_get(o, "suspending")) ||
         !take_text(o, "uuid", s->uuid, sizeof(s->uuid)) || !journal_is_uuid(s->uuid) ||
         !take_text(o, "name", s->name, sizeof(s->name)) ||
         !take_text(o, "peer", s->peer, sizeof(s->peer)) ||
@@ -93,32 +116,50 @@ static bool read_fields(const json_t *o, struct journal_record *s)
         !take_text(o, "peer_journal", s->peer_journal, sizeof(s->peer_journal)) ||
         !take_text(o, "peer_key", s->peer_key, sizeof(s->peer_key)) ||
         !take_text(o, "moved_to", s->moved_to, sizeof(s->moved_to)) ||
-        !take_text_if_any(o, "file", s->file, sizeof(s->file)) || (s->file[0] && s->file[0] != '/'))
+        !take_text_if_any(o, "file", s->file, sizeof(s->file)) ||
+        (s->file[0] && s->file[0] != '/') ||
+        !take_text_if_any(o, "file_key", s->file_key, sizeof(s->file_key)) ||
+        !take_text_if_any(o, "file_parent", s->file_parent, sizeof(s->file_parent)))
         return false;
     s->file_inode = (uint64_t)json_integer_value(json_object_get(o, "file_inode"));
+    s->revive = json_is_true(json_object_get(o, "revive"));
 
     const int role = role_named(json_string_value(json_object_get(o, "role")));
-    const int state = state_named(json_string_value(json_object_get(o, "phase")));
 
-    if (role < 0 || state < 0 ||
-        handoff_role_of((enum handoff_state)state) != (enum handoff_role)role)
+    if (role < 0)
         return false;
     s->role = (enum handoff_role)role;
-    s->state = (enum handoff_state)state;
-    s->logging = json_is_true(json_object_get(o, "logging"));
-    s->suspending = json_is_true(json_object_get(o, "suspending"));
     s->insecure = json_is_true(json_object_get(o, "insecure"));
     s->domid = domid < 0 ? JOURNAL_NO_DOMID : (uint32_t)domid;
     s->supervisor = supervisor;
     s->helper = helper;
-    return true;
+    return read_state(o, s);
+}
+
+/* What was amended, if anything was. */
+static bool read_amendment(const char *text, size_t len_bytes, struct journal_record *s)
+{
+    size_t blank = 0;
+
+    while (blank < len_bytes && text[blank] == '\n')
+        blank++;
+    if (blank == len_bytes)
+        return true;
+
+    json_t *o = json_loadb(text, len_bytes, JSON_REJECT_DUPLICATES, NULL);
+    const bool good = json_is_object(o) && read_state(o, s);
+
+    json_decref(o);
+    return good;
 }
 
 int journal_parse(const char *text, size_t len_bytes, struct journal_record *s, struct err *e)
 {
-    json_t *o = json_loadb(text, len_bytes, JSON_REJECT_DUPLICATES, NULL);
+    const size_t first_bytes = len_bytes < JOURNAL_AMENDMENT_AT ? len_bytes : JOURNAL_AMENDMENT_AT;
+    json_t *o = json_loadb(text, first_bytes, JSON_REJECT_DUPLICATES, NULL);
     struct journal_record got = {0};
-    const bool good = json_is_object(o) && read_fields(o, &got);
+    const bool good = json_is_object(o) && read_fields(o, &got) &&
+                      read_amendment(text + first_bytes, len_bytes - first_bytes, &got);
 
     json_decref(o);
     if (!good)
@@ -140,6 +181,17 @@ int journal_check_name(const struct journal_record *s, const char *file, struct 
         "this is a second record of \"%s\" (%s), in a file of another name", s->name, s->uuid);
 }
 
+/* What a record without a file has not. */
+static bool put_file(json_t *o, const struct journal_record *s)
+{
+    return !s->file[0] ||
+           (!json_object_set_new(o, "file", json_string(s->file)) &&
+               !json_object_set_new(o, "revive", json_boolean(s->revive)) &&
+               !json_object_set_new(o, "file_inode", json_integer((json_int_t)s->file_inode)) &&
+               !json_object_set_new(o, "file_key", json_string(s->file_key)) &&
+               !json_object_set_new(o, "file_parent", json_string(s->file_parent)));
+}
+
 char *journal_text(const struct journal_record *s)
 {
     json_t *o = json_pack("{s:i, s:s, s:s, s:b, s:b, s:i, s:I, s:s, s:s, s:s, s:i, s:i}", "version",
@@ -151,15 +203,39 @@ char *journal_text(const struct journal_record *s)
     json_t *more = json_pack("{s:s, s:s, s:s, s:i, s:b, s:s, s:s, s:s}", "session", s->session,
         "boot", s->boot, "host", s->host, "port", s->port, "insecure", s->insecure, "peer_journal",
         s->peer_journal, "peer_key", s->peer_key, "moved_to", s->moved_to);
-    const bool whole = o && more && !json_object_update(o, more) &&
-                       (!s->file[0] || (!json_object_set_new(o, "file", json_string(s->file)) &&
-                                           !json_object_set_new(o, "file_inode",
-                                               json_integer((json_int_t)s->file_inode))));
+    const bool whole = o && more && !json_object_update(o, more) && put_file(o, s);
     char *text = whole ? json_dumps(o, JSON_INDENT(1)) : NULL;
 
     json_decref(o);
     json_decref(more);
     return text;
+}
+
+int journal_file_text(
+    const struct journal_record *s, char text[static JOURNAL_FILE_BYTES], struct err *e)
+{
+    char *json = journal_text(s);
+    const size_t len = json ? strlen(json) : 0;
+    const bool fits = len <= JOURNAL_AMENDMENT_AT;
+
+    memset(text, '\n', JOURNAL_FILE_BYTES);
+    if (json && fits)
+        memcpy(text, json, len);
+    free(json);
+    if (!json)
+        return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for a record");
+    return fits ? 0 : err_set(e, ERR_LOCAL, E2BIG, "the record would be too long");
+}
+
+void journal_amendment(const struct journal_record *s, char text[static JOURNAL_AMENDMENT_BYTES])
+{
+    char json[JOURNAL_AMENDMENT_BYTES];
+    const int len = snprintf(json, sizeof(json),
+        "{\"phase\": \"%s\", \"logging\": %s, \"suspending\": %s}", handoff_state_name(s->state),
+        s->logging ? "true" : "false", s->suspending ? "true" : "false");
+
+    memset(text, '\n', JOURNAL_AMENDMENT_BYTES);
+    memcpy(text, json, (size_t)len);
 }
 
 struct journal_record journal_arrival(const char *uuid, const char *name, const char *peer)

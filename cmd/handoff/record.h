@@ -20,6 +20,12 @@ enum {
     JOURNAL_BOOT_BYTES = 37, /* the kernel's boot_id */
     JOURNAL_KEY_BYTES = 64,
     JOURNAL_FILE_NAME_BYTES = 512,
+
+    /* A record's file: its text, and in the last sector, which a disk writes whole or not at all,
+     * what has changed since. */
+    JOURNAL_FILE_BYTES = 8192,
+    JOURNAL_AMENDMENT_BYTES = 512,
+    JOURNAL_AMENDMENT_AT = JOURNAL_FILE_BYTES - JOURNAL_AMENDMENT_BYTES,
 };
 
 #define JOURNAL_NO_DOMID UINT32_MAX
@@ -49,6 +55,10 @@ struct journal_record {
      * a name that follows from the supervisor's number (new_file.h). */
     char file[JOURNAL_FILE_NAME_BYTES];
     uint64_t file_inode; /* what the file is told by under either name; 0: it is not whole yet */
+    bool revive;         /* the guest is to be built again from it */
+    /* Of a compact file, to read it again: absolute paths; empty: it needs none. */
+    char file_key[JOURNAL_FILE_NAME_BYTES];
+    char file_parent[JOURNAL_FILE_NAME_BYTES];
     /* Destination. */
     char moved_to[JOURNAL_PEER_BYTES]; /* the host that it moved on to */
     pid_t supervisor;
@@ -60,10 +70,11 @@ struct journal_record journal_arrival(const char *uuid, const char *name, const 
 
 /* 32 hex digits. */
 bool journal_is_id(const char *text);
-/* 8-4-4-4-12 lower-case hex digits. */
+/* 8-4-4-4-12 lower-case hex digits; and what they stand for. */
 bool journal_is_uuid(const char *text);
+bool journal_uuid_bytes(const char *text, uint8_t bytes[static 16]);
 
-/* Pure: text to state and back (malloc'ed). -EBADMSG for text that makes no sense. */
+/* Pure: a file's text to the record, as amended. -EBADMSG for text that makes no sense. */
 int journal_parse(const char *text, size_t len_bytes, struct journal_record *s, struct err *e);
 /* Its processes died before any of them had touched the guest. */
 bool journal_is_harmless(const struct journal_record *s);
@@ -74,6 +85,12 @@ bool journal_is_history(const struct journal_record *s);
  * second record of one migration. */
 int journal_check_name(const struct journal_record *s, const char *file, struct err *e);
 
+/* The record's text, malloc'ed; and all of a file that is not amended. */
 char *journal_text(const struct journal_record *s);
+int journal_file_text(
+    const struct journal_record *s, char text[static JOURNAL_FILE_BYTES], struct err *e);
+
+/* The last sector: the state and what is to be undone (logging, suspending) are these. */
+void journal_amendment(const struct journal_record *s, char text[static JOURNAL_AMENDMENT_BYTES]);
 
 #endif

@@ -118,6 +118,14 @@ static void report_suspended(void *arg)
         send_event(ev, json_pack("{s:s}", "event", "suspended"));
 }
 
+void events_report_written(void *arg, uint64_t pages)
+{
+    const struct events *ev = arg;
+
+    if (ev->link_sock >= 0)
+        send_event(ev, json_pack("{s:s, s:I}", "event", "written", "pages", (json_int_t)pages));
+}
+
 static void report_received(void *arg, uint64_t populated_pages, uint64_t wire_bytes)
 {
     const struct events *ev = arg;

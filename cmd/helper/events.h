@@ -24,6 +24,8 @@ struct events {
 /* Ops for the engine; ev must outlive them. */
 struct report_ops events_source_ops(struct events *ev);
 struct dest_report_ops events_dest_ops(struct events *ev);
+/* While a copy in memory is written. */
+void events_report_written(void *arg, uint64_t pages);
 
 /* The body of the link's "done" message; the caller owns the reference. */
 json_t *describe_total(const struct total_report *total);

@@ -27,13 +27,16 @@
 #include "engine/dest.h"
 #include "engine/drain.h"
 #include "engine/in/plain.h"
+#include "engine/out/frozen.h"
 #include "engine/out/plain.h"
+#include "engine/out/plain_file.h"
 #include "engine/source.h"
 #include "engine/xen/domain.h"
 #include "engine/xen/rescue.h"
 #include "engine/xen/suspend.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -45,6 +48,9 @@
 
 #define SUSPEND_BACKSTOP_NS (10 * NS_PER_S)
 
+/* A hand-over takes no longer. */
+#define LEAVE_NS (10 * NS_PER_S)
+
 enum { DEFAULT_ROUNDS = 30, EXIT_TOOLSTACK_GONE = 1, EXIT_BAD_START = 2 };
 
 struct helper {
@@ -53,7 +59,9 @@ struct helper {
     struct shim shim;
     struct bystander keeper;
     bool built;          /* libxl was told "complete" while the guest still came */
+    bool has_asked;      /* whether it may suspend the guest */
     bool told_done;      /* the supervisor may give the guest away: it is not ours to resume */
+    bool stayed;         /* after that, until the supervisor let go: its rescuer does the rest */
     struct watch *watch; /* while it runs */
     struct log log;
     struct cancel cancel;
@@ -65,7 +73,8 @@ struct helper {
     /* For the rescue as well, and open from the start: of a guest that has one. */
     struct device_model device_model;
     struct suspend suspend;
-    struct drain *drain; /* a save's, until the engine takes it */
+    struct drain *drain;  /* a save's, until the engine takes it */
+    struct source *saved; /* a save that went well: for the end of this process to free */
     uint8_t uuid[16];
     struct total_report total;
     struct dest_result result;
@@ -84,14 +93,16 @@ static int switch_qemu_logdirty(void *arg, bool enable, struct err *e)
 }
 
 /* The deadline is a backstop for a supervisor that says nothing: it has the limit. */
-static int ask_guest(struct helper *h, bool *pending, struct err *e)
+static int ask_guest(
+    struct helper *h, const struct suspend_work *work, bool *pending, struct err *e)
 {
     const int64_t limit_ns = h->native.job.suspend_limit_ns + SUSPEND_BACKSTOP_NS;
     const int rc = suspend_open(&h->suspend, h->args.domid, e);
 
     *pending = false;
     return rc ? rc
-              : suspend_ask(&h->suspend, &h->xen, &h->cancel, deadline_in(limit_ns), pending, e);
+              : suspend_ask(
+                    &h->suspend, &h->xen, work, &h->cancel, deadline_in(limit_ns), pending, e);
 }
 
 /* libxl only says that it failed: the vCPUs may have stopped, and the device model not. */
@@ -107,7 +118,8 @@ static int suspend_by_libxl(struct helper *h, struct err *e)
         "the guest suspended, but libxl could not stop its device model (QEMU) and save its state");
 }
 
-static int suspend_guest(void *arg, struct err *e)
+/* libxl does not return before the guest is down, so it leaves no time for the work. */
+static int suspend_guest(void *arg, const struct suspend_work *work, struct err *e)
 {
     struct helper *h = arg;
     const bool by_us = h->native.link_sock >= 0 && h->native.job.suspend_limit_ns;
@@ -121,7 +133,7 @@ static int suspend_guest(void *arg, struct err *e)
             h->args.domid);
     domain_lock_note_asked(&h->lock, true);
     if (by_us) {
-        rc = ask_guest(h, &pending, e);
+        rc = ask_guest(h, work, &pending, e);
     } else {
         rc = suspend_by_libxl(h, e);
         pending = rc != 0; /* for all we know */
@@ -153,6 +165,18 @@ static bool is_prepared(void *arg)
     return cancel_is_fired(&h->watch->prepared);
 }
 
+/* The supervisor has something to do first. */
+static int may_suspend(void *arg, bool *may, struct err *e)
+{
+    struct helper *h = arg;
+
+    *may = !h->native.job.asks || cancel_is_fired(&h->watch->allowed);
+    if (*may || h->has_asked)
+        return 0;
+    h->has_asked = true;
+    return link_send_before_suspend(h->native.link_sock, e);
+}
+
 /* From here on the supervisor looks after the domain and after this process: libxl is through with
  * it, and gets nothing more to log. */
 static int let_libxl_build(void *arg, const struct guest_rings *rings, struct err *e)
@@ -175,23 +199,88 @@ static int let_libxl_build(void *arg, const struct guest_rings *rings, struct er
     return rc ? rc : shim_release(&h->shim, e);
 }
 
+static int open_frozen(struct helper *h, struct out **out, struct err *e)
+{
+    const struct out_frozen_params p = {
+        .fd = h->args.stream_fd,
+        .lane_count = h->native.job.lanes,
+        .cancel = &h->cancel,
+        .log = &h->log,
+        .written = events_report_written,
+        .arg = &h->events,
+    };
+
+    return out_frozen_open(&p, out, e);
+}
+
+static int open_file(struct helper *h, struct out **out, struct err *e)
+{
+    const struct out_plain_file_params p = {
+        .fd = h->args.stream_fd,
+        .lane_count = h->native.job.lanes,
+        .cancel = &h->cancel,
+        .log = &h->log,
+    };
+
+    return out_plain_file_open(&p, out, e);
+}
+
+static void tune(void *arg, const struct link_tune *wanted)
+{
+    struct helper *h = arg;
+
+    native_tune(&h->native, wanted);
+}
+
+static void read_limits(void *arg, struct decide_limits *limits)
+{
+    struct helper *h = arg;
+
+    native_read_limits(&h->native, limits);
+}
+
 static int open_out(struct helper *h, struct out **out, struct err *e)
 {
-    return native_has_lanes(&h->native) ? native_open_out(&h->native, &h->cancel, &h->log, out, e)
-                                        : out_plain_open(h->args.stream_fd, &h->cancel, out, e);
+    struct native *n = &h->native;
+
+    if (n->job.frozen)
+        return open_frozen(h, out, e);
+    if (native_has_lanes(n))
+        return native_open_out(n, &h->cancel, &h->log, out, e);
+    if (n->files.count)
+        return files_open_out(&n->files, &n->job, &h->cancel, &h->log, out, e);
+    return n->job.plain ? open_file(h, out, e)
+                        : out_plain_open(h->args.stream_fd, &h->cancel, out, e);
 }
 
 static int open_in(struct helper *h, struct in **in, struct err *e)
 {
-    return native_has_lanes(&h->native)
-               ? native_open_in(&h->native, &h->cancel, &h->log, in, e)
-               : in_plain_open(h->args.stream_fd, &h->cancel, &h->log, in, e);
+    struct native *n = &h->native;
+
+    if (native_has_lanes(n))
+        return native_open_in(n, &h->cancel, &h->log, in, e);
+    return n->files.count ? files_open_in(&n->files, &n->job, &h->cancel, &h->log, in, e)
+                          : in_plain_open(h->args.stream_fd, &h->cancel, &h->log, in, e);
+}
+
+static json_t *describe_done(const struct helper *h)
+{
+    return h->args.save ? describe_total(&h->total) : describe_dest_result(&h->result);
+}
+
+/* A supervisor that was told gives the guest away when the other host is ready, or lets it run on,
+ * so nobody but it or --recover, which ask the journal, may resume it after that. */
+static void tell_done(struct helper *h)
+{
+    struct err ignored = ERR_INIT;
+
+    h->told_done = !link_send_done(h->native.link_sock, describe_done(h), &ignored);
 }
 
 static int save_domain(struct helper *h, struct err *e)
 {
     const struct source_toolstack toolstack = {
-        suspend_guest, switch_qemu_logdirty, cap_guest, is_prepared, h};
+        suspend_guest, switch_qemu_logdirty, cap_guest, is_prepared, may_suspend, read_limits, h};
     const struct report_ops report = events_source_ops(&h->events);
     struct source_params p = {
         .domid = h->args.domid,
@@ -201,12 +290,12 @@ static int save_domain(struct helper *h, struct err *e)
         .cancel = &h->cancel,
         .toolstack = &toolstack,
         .report = &report,
+        .notes = &h->native.notes,
         .limits = {.max_downtime_ns = DEFAULT_DOWNTIME_NS, .max_rounds = DEFAULT_ROUNDS},
         .costs = {.suspend_ns = SUSPEND_ESTIMATE_NS,
             .state_ns = SOURCE_STATE_ESTIMATE_NS,
             .receiver_ns = RECEIVER_ESTIMATE_NS},
     };
-    struct source *left; /* on success, for the end of this process to free */
     const int rc = open_out(h, &p.out, e);
 
     native_fill_source(&h->native, &p);
@@ -214,7 +303,11 @@ static int save_domain(struct helper *h, struct err *e)
         return rc;
     p.drain = h->drain;
     h->drain = NULL;
-    return source_run(&p, &h->total, &left, e);
+    if (source_run(&p, &h->total, &h->saved, e) || !p.out->ops->finish)
+        return -e->code;
+    /* The supervisor lets the guest run on meanwhile, unless it waits for libxl's part. */
+    tell_done(h);
+    return source_finish(h->saved, e);
 }
 
 static int restore_domain(struct helper *h, struct err *e)
@@ -235,7 +328,7 @@ static int restore_domain(struct helper *h, struct err *e)
         .toolstack = &toolstack,
         .report = &report,
     };
-    struct dest *left; /* as above */
+    struct dest *left; /* on success, as saved */
     const int rc = open_in(h, &p.in, e);
 
     return rc ? rc : dest_run(&p, &h->result, &left, e);
@@ -254,8 +347,9 @@ static int hold_lock(struct helper *h, struct err *e)
 /* Under the watch: the work itself. */
 static int work(struct helper *h, enum watch_cause *cause, struct err *e)
 {
+    const struct watch_tuned tuned = {tune, h};
     struct watch watch;
-    int rc = watch_start(&watch, &h->cancel, h->native.link_sock, h->toolstack.in_fd, e);
+    int rc = watch_start(&watch, &h->cancel, h->native.link_sock, h->toolstack.in_fd, &tuned, e);
 
     if (rc)
         return rc;
@@ -267,21 +361,14 @@ static int work(struct helper *h, enum watch_cause *cause, struct err *e)
     return err_is_set(e) ? -e->code : rc;
 }
 
-static json_t *describe_done(const struct helper *h)
-{
-    return h->args.save ? describe_total(&h->total) : describe_dest_result(&h->result);
-}
-
-/* A supervisor that was told gives the guest away when the other host is ready, so nobody but it
- * or --recover, which ask the journal, may resume it after that. */
 static void tell_supervisor(struct helper *h, const struct err *outcome)
 {
     struct err ignored = ERR_INIT;
 
     if (err_is_set(outcome))
         link_send_failed(h->native.link_sock, outcome, &ignored);
-    else
-        h->told_done = !link_send_done(h->native.link_sock, describe_done(h), &ignored);
+    else if (!h->told_done)
+        tell_done(h);
 }
 
 static int tell_libxl(struct helper *h, const struct err *outcome, struct err *e)
@@ -294,13 +381,28 @@ static int tell_libxl(struct helper *h, const struct err *outcome, struct err *e
     return toolstack_complete(&h->toolstack, 0, 0, e);
 }
 
+/* The end of a process takes time, and so does what libxl does then: while the guest stands still
+ * the processor has better things to do. So where nobody needs that for the hand-over it comes when
+ * the supervisor lets go of the link, or has more to say. */
+static void await_leave(struct helper *h)
+{
+    const bool is_needed = h->args.save ? !h->native.job.suspend_limit_ns : !h->built;
+
+    if (!native_has_lanes(&h->native) || !h->told_done || is_needed)
+        return;
+    h->stayed = true;
+    domain_lock_release(&h->lock); /* the supervisor's from now on */
+    io_wait(h->native.link_sock, POLLIN, NULL, deadline_in(LEAVE_NS));
+}
+
 /* Say how it went, to the supervisor and to libxl. Fails only when libxl is gone. */
-static int tell_outcome(struct helper *h, const struct err *outcome, struct err *e)
+static int tell_outcome(struct helper *h, struct err *outcome, struct err *e)
 {
     if (h->native.link_sock >= 0)
         tell_supervisor(h, outcome);
     else if (err_is_set(outcome))
         log_error(&h->log, "%s", outcome->text);
+    await_leave(h);
     return h->built ? 0 : tell_libxl(h, outcome, e);
 }
 
@@ -380,6 +482,7 @@ static int continue_device_model(struct helper *h, struct err *e)
  * to forget is left to --recover. */
 static int bring_guest_back(struct helper *h, struct err *e)
 {
+    struct err untold = ERR_INIT;
     enum handoff_event found;
     int rc = find_guest(h, &found, e);
 
@@ -387,14 +490,18 @@ static int bring_guest_back(struct helper *h, struct err *e)
         return rc;
     if (h->events.logging)
         rc = rescue_log_dirty_off(&h->xen, h->args.domid, e);
+    if (rescue_stop_noting(&h->xen, h->args.domid, e))
+        rc = -e->code;
     /* A guest that stands still is helped even if that went wrong. */
     if (found == HANDOFF_FOUND_RUNNING && domain_lock_is_asked(&h->lock) &&
         (suspend_end(h->args.domid, SUSPEND_ACKNOWLEDGED_NS, e) || find_guest(h, &found, e)))
         rc = -e->code;
     if (continue_device_model(h, e))
         rc = -e->code;
-    if (found == HANDOFF_FOUND_STOPPED && rescue_resume(&h->xen, h->args.domid, e))
+    if (found == HANDOFF_FOUND_STOPPED && rescue_resume(&h->xen, h->args.domid, &untold, e))
         rc = -e->code;
+    if (err_is_set(&untold))
+        log_warn(&h->log, "%s", untold.text);
     if (!rc)
         domain_lock_note_asked(&h->lock, false);
     return rc;
@@ -411,13 +518,15 @@ static int clean_after_toolstack(struct helper *h)
         log_error(&h->log, "domain %u: %s", h->args.domid, e.text);
     device_model_close(&h->device_model);
     domain_lock_release(&h->lock);
-    keeper_ask_recovery(&h->keeper);
+    if (!h->stayed)
+        keeper_ask_recovery(&h->keeper);
     return EXIT_TOOLSTACK_GONE;
 }
 
 int main(int argc, char **argv)
 {
-    static struct helper helper = {.native = {.link_sock = -1, .lock_fd = -1},
+    static struct helper helper = {
+        .native = {.link_sock = -1, .lock_fd = -1, .tuned_lock = PTHREAD_MUTEX_INITIALIZER},
         .shim = {.release_fd = -1},
         .keeper = {.sock = -1},
         .lock = {.fd = -1},

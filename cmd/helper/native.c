@@ -35,7 +35,8 @@ static int read_job(struct native *n, bool save, const struct cancel *cancel, st
     n->lock_fd = m.fd;
     m.fd = -1;
     link_message_clear(&m);
-    return 0;
+    return n->job.notes_bytes ? kernel_notes_decode(n->job.notes, n->job.notes_bytes, &n->notes, e)
+                              : 0;
 }
 
 static void name_session(struct native *n, struct cancel *cancel)
@@ -67,9 +68,10 @@ static void say_alive(void *arg)
 
 static int connect_all(struct native *n, struct err *e)
 {
-    struct tcp_address a = {.port = n->job.port};
+    struct tcp_address a = {.port = n->job.port, .dscp = n->job.dscp};
 
     snprintf(a.host, sizeof(a.host), "%s", n->job.host);
+    snprintf(a.from, sizeof(a.from), "%s", n->job.from);
     return session_lanes_connect(&n->channels, &n->session, &a, say_alive, n, e);
 }
 
@@ -188,6 +190,8 @@ int native_open(struct native *n, const char *link_path, bool save, struct cance
 
     int rc = read_job(n, save, cancel, e);
 
+    if (!rc && n->job.files)
+        rc = files_take(&n->files, n->link_sock, &n->job, cancel, e);
     if (rc || n->job.plain)
         return rc;
     if (!n->job.insecure)
@@ -196,6 +200,8 @@ int native_open(struct native *n, const char *link_path, bool save, struct cance
         return rc;
     name_session(n, cancel);
     rc = save ? connect_all(n, e) : accept_all(n, cancel, log, e);
+    if (rc)
+        session_lanes_close(&n->channels); /* handshakes under way need the key */
     forget_key(n);
     return rc;
 }
@@ -207,6 +213,26 @@ void native_close_channels(struct native *n)
     explicit_bzero(n->job.key, sizeof(n->job.key));
 }
 
+void native_tune(struct native *n, const struct link_tune *tune)
+{
+    if (n->channels.paced)
+        session_lanes_cap(&n->channels, tune->bandwidth_bits_per_s);
+    pthread_mutex_lock(&n->tuned_lock);
+    n->tuned = *tune;
+    n->is_tuned = true;
+    pthread_mutex_unlock(&n->tuned_lock);
+}
+
+void native_read_limits(struct native *n, struct decide_limits *limits)
+{
+    pthread_mutex_lock(&n->tuned_lock);
+    if (n->is_tuned) {
+        limits->max_downtime_ns = n->tuned.max_downtime_ns;
+        limits->on_stall = n->tuned.on_stall;
+    }
+    pthread_mutex_unlock(&n->tuned_lock);
+}
+
 int native_open_out(const struct native *n, const struct cancel *cancel, const struct log *log,
     struct out **out, struct err *e)
 {
@@ -215,6 +241,7 @@ int native_open_out(const struct native *n, const struct cancel *cancel, const s
         .lanes = n->channels.lanes,
         .lane_count = n->job.lanes,
         .compress = n->job.compress,
+        .delta_bytes = n->job.delta_cache_bytes,
         .cancel = cancel,
         .log = log,
     };

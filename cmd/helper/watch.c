@@ -34,6 +34,10 @@ static void read_link(struct watch *w)
         cancel_fire(&w->noted);
     } else if (m.kind == LINK_PREPARED) {
         cancel_fire(&w->prepared);
+    } else if (m.kind == LINK_MAY_SUSPEND) {
+        cancel_fire(&w->allowed);
+    } else if (m.kind == LINK_TUNE) {
+        w->tuned.tune(w->tuned.arg, &m.tune);
     }
     link_message_clear(&m);
 }
@@ -77,11 +81,12 @@ static void *run_watch(void *arg)
     return NULL;
 }
 
-int watch_start(struct watch *w, struct cancel *cancel, int link_sock, int libxl_fd, struct err *e)
+int watch_start(struct watch *w, struct cancel *cancel, int link_sock, int libxl_fd,
+    const struct watch_tuned *tuned, struct err *e)
 {
     sigset_t set;
 
-    *w = (struct watch){.cancel = cancel, .link_sock = link_sock};
+    *w = (struct watch){.cancel = cancel, .link_sock = link_sock, .tuned = *tuned};
     atomic_init(&w->libxl_fd, libxl_fd);
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
@@ -98,16 +103,21 @@ int watch_start(struct watch *w, struct cancel *cancel, int link_sock, int libxl
     rc = cancel_init(&w->prepared, e);
     if (rc)
         goto destroy_noted;
+    rc = cancel_init(&w->allowed, e);
+    if (rc)
+        goto destroy_prepared;
     w->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     if (w->signal_fd < 0) {
         rc = err_sys(e, ERR_LOCAL, errno, "cannot make a signalfd");
-        goto destroy_prepared;
+        goto destroy_allowed;
     }
     rc = pthread_create(&w->thread, NULL, run_watch, w);
     if (!rc)
         return 0;
     rc = err_sys(e, ERR_LOCAL, rc, "cannot start a thread");
     close(w->signal_fd);
+destroy_allowed:
+    cancel_destroy(&w->allowed);
 destroy_prepared:
     cancel_destroy(&w->prepared);
 destroy_noted:
@@ -127,6 +137,7 @@ enum watch_cause watch_stop(struct watch *w, struct err *e)
     cancel_fire(&w->stop);
     pthread_join(w->thread, NULL);
     close(w->signal_fd);
+    cancel_destroy(&w->allowed);
     cancel_destroy(&w->prepared);
     cancel_destroy(&w->noted);
     cancel_destroy(&w->stop);

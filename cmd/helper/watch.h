@@ -12,6 +12,7 @@
 
 #include "base/cancel.h"
 #include "base/err.h"
+#include "cmd/link.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -23,6 +24,12 @@ enum watch_cause {
     WATCH_TOOLSTACK_GONE, /* libxl's process or the supervisor is dead */
 };
 
+/* Whom LINK_TUNE is for, on the watch's thread. */
+struct watch_tuned {
+    void (*tune)(void *arg, const struct link_tune *tune);
+    void *arg;
+};
+
 struct watch {
     pthread_t thread;
     struct cancel *cancel;
@@ -32,12 +39,15 @@ struct watch {
     struct cancel stop;
     struct cancel noted;    /* fired by LINK_NOTED */
     struct cancel prepared; /* fired by LINK_PREPARED */
+    struct cancel allowed;  /* fired by LINK_MAY_SUSPEND */
+    struct watch_tuned tuned;
     enum watch_cause cause;
     struct err why;
 };
 
 /* Blocks SIGTERM and SIGINT for the calling thread and those it starts from now on. */
-int watch_start(struct watch *w, struct cancel *cancel, int link_sock, int libxl_fd, struct err *e);
+int watch_start(struct watch *w, struct cancel *cancel, int link_sock, int libxl_fd,
+    const struct watch_tuned *tuned, struct err *e);
 
 /* libxl is through with this process, and its pipe will hang up. */
 void watch_forget_libxl(struct watch *w);

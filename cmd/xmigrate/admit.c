@@ -4,6 +4,7 @@
 #include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/emulator.h"
 #include "cmd/xmigrate/libxl/calls.h"
+#include "cmd/xmigrate/newcomer.h"
 #include "cmd/xmigrate/session/policy_check.h"
 
 #include <errno.h>
@@ -30,11 +31,14 @@ static int check_name(struct xl *xl, const char *name, const char *offered_uuid,
         name, d.domid);
 }
 
-static int check_type(struct xl *xl, libxl_domain_type type, struct err *e)
+static int check_type(struct xl *xl, struct admission *a, struct err *e)
 {
+    const libxl_domain_type type = a->config.c_info.type;
     struct xl_host host;
     const int rc = xl_host(xl, &host, e);
 
+    if (!rc)
+        a->xen = host.xen;
     if (rc || (type == LIBXL_DOMAIN_TYPE_PV ? host.pv : host.hvm))
         return rc;
     return err_set(e, ERR_REFUSED, EOPNOTSUPP,
@@ -65,8 +69,21 @@ static int check_policy(struct xl *xl, const struct policy *policy, const char *
     return rc;
 }
 
+/* Where it is free. */
+static void keep_domid(struct xl *xl, const struct message_offer *offer, struct admission *a)
+{
+    struct err none = ERR_INIT;
+    struct xl_domain d;
+    const bool is_free = xl_look(xl, offer->domid, &d, &none) == -ESRCH;
+
+    a->config.c_info.domid = is_free ? offer->domid : INVALID_DOMID;
+    if (!is_free)
+        log_warn(xl->log, "the number %u of \"%s\" is not free here: it gets another", offer->domid,
+            offer->name);
+}
+
 static int check_config(struct xl *xl, const struct policy *policy,
-    const struct message_offer *offer, struct admission *a, struct err *e)
+    const struct message_offer *offer, enum early_disks early, struct admission *a, struct err *e)
 {
     char uuid[XL_UUID_TEXT_BYTES];
     const char *why;
@@ -86,29 +103,39 @@ static int check_config(struct xl *xl, const struct policy *policy,
     if (!rc)
         rc = check_policy(xl, policy, offer->name, &a->config, e);
     if (!rc)
-        rc = check_type(xl, a->config.c_info.type, e);
+        rc = check_type(xl, a, e);
     if (!rc)
         rc = emulator_check(&a->config, version_of(offer), e);
     if (!rc)
         rc = xl_config_for_restore(&a->config, a->name, e);
-    a->early = offer->early && xl_config_builds_early(&a->config, &why);
+    a->early = offer->early && xl_config_builds_early(&a->config, early, xl->log, &why);
     if (!a->early)
         a->devices = xl_config_devices(&a->config);
     return rc;
 }
 
+int admit_identity(
+    struct xl *xl, const struct message_offer *offer, struct admission *a, struct err *e)
+{
+    int rc = check_name(xl, offer->name, offer->uuid, e);
+
+    if (!rc)
+        rc = check_name(xl, a->name, offer->uuid, e);
+    if (!rc && offer->domid)
+        keep_domid(xl, offer, a);
+    return rc;
+}
+
 int admit_offer(struct xl *xl, const struct policy *policy, const struct message_offer *offer,
-    struct admission *a, struct err *e)
+    enum early_disks early, struct admission *a, struct err *e)
 {
     int rc;
 
     snprintf(a->name, sizeof(a->name), "%s%s", offer->name, HANDOFF_INCOMING);
-    rc = check_config(xl, policy, offer, a, e);
+    rc = check_config(xl, policy, offer, early, a, e);
     if (!rc)
-        rc = check_name(xl, offer->name, offer->uuid, e);
-    if (!rc)
-        rc = check_name(xl, a->name, offer->uuid, e);
-    if (!rc)
-        rc = xl_config_check_memory(xl, &a->config, offer->name, e);
+        rc = admit_identity(xl, offer, a, e);
+    if (!rc && offer->measure)
+        rc = newcomer_check(xl, &a->config, offer->name, e);
     return rc;
 }

@@ -17,11 +17,18 @@ struct admission {
     char name[XL_NAME_BYTES + sizeof(HANDOFF_INCOMING)];
     bool early;                /* libxl may build it while the guest still runs there */
     struct xl_devices devices; /* that are left for the pause */
+    struct xl_version xen;     /* this host's */
 };
 
 /* ERR_REFUSED says why not, ERR_PEER that the offer makes no sense. a->config is initialised by the
- * caller. */
+ * caller. Memory is for newcomer.h; one that is only measured is told here if there is too little.
+ * early: as this host was started.
+ */
 int admit_offer(struct xl *xl, const struct policy *policy, const struct message_offer *offer,
-    struct admission *a, struct err *e);
+    enum early_disks early, struct admission *a, struct err *e);
+
+/* Whether its names are (still) free here. If its number is not, it gets another. */
+int admit_identity(
+    struct xl *xl, const struct message_offer *offer, struct admission *a, struct err *e);
 
 #endif

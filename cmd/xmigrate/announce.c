@@ -9,6 +9,7 @@
 #include "engine/xen/vif.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -93,6 +94,14 @@ static void announce(uint32_t domid, const struct xl_vif *vifs, unsigned count, 
     }
 }
 
+/* Not if the migration has failed. */
+static bool is_told_to(void)
+{
+    char byte;
+
+    return read(STDIN_FILENO, &byte, 1) == 1;
+}
+
 int announce_main(
     const char *domid_text, char *const words[], unsigned count, const struct log *log)
 {
@@ -111,6 +120,8 @@ int announce_main(
     /* Who started us has other things to wait for. */
     if (fork() > 0)
         _exit(EXIT_DONE);
+    if (!is_told_to())
+        return EXIT_DONE;
     alarm(LIMIT_S);
     announce((uint32_t)domid, vifs, count, &e);
     if (!err_is_set(&e))
@@ -121,8 +132,9 @@ int announce_main(
 
 /* --- starting it --- */
 
-static int spawn(char *const argv[], struct err *e)
+static int spawn(char *const argv[], int stdin_fd, struct err *e)
 {
+    posix_spawn_file_actions_t files;
     posix_spawnattr_t attr;
     sigset_t none, all;
     pid_t pid;
@@ -135,7 +147,10 @@ static int spawn(char *const argv[], struct err *e)
     posix_spawnattr_setsigdefault(&attr, &all);
     posix_spawnattr_setflags(
         &attr, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    rc = posix_spawn(&pid, SELF, NULL, &attr, argv, environ);
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_adddup2(&files, stdin_fd, STDIN_FILENO);
+    rc = posix_spawn(&pid, SELF, &files, &attr, argv, environ);
+    posix_spawn_file_actions_destroy(&files);
     posix_spawnattr_destroy(&attr);
     if (rc)
         return err_sys(e, ERR_LOCAL, rc, "cannot start xmigrate --announce");
@@ -145,17 +160,40 @@ static int spawn(char *const argv[], struct err *e)
     return 0;
 }
 
-int announce_start(uint32_t domid, const libxl_domain_config *config, struct err *e)
+int announce_prepare(uint32_t domid, const libxl_domain_config *config, int *go_fd, struct err *e)
 {
     char texts[XL_MAX_VIFS][ANNOUNCE_VIF_BYTES], number[12];
     char *argv[XL_MAX_VIFS + 4] = {(char *)"xmigrate", (char *)"--announce", number};
     struct xl_vif vifs[XL_MAX_VIFS];
     const unsigned count = xl_config_bridged_vifs(config, domid, vifs);
+    int ends[2];
 
+    *go_fd = -1;
+    if (!count)
+        return 0;
+    if (pipe2(ends, O_CLOEXEC))
+        return err_sys(e, ERR_LOCAL, errno, "cannot make a pipe");
     snprintf(number, sizeof(number), "%u", domid);
     for (unsigned i = 0; i < count; i++) {
         announce_vif_text(&vifs[i], texts[i]);
         argv[3 + i] = texts[i];
     }
-    return count ? spawn(argv, e) : 0;
+
+    const int rc = spawn(argv, ends[0], e);
+
+    close(ends[0]);
+    if (rc)
+        close(ends[1]);
+    else
+        *go_fd = ends[1];
+    return rc;
+}
+
+int announce_now(int go_fd, struct err *e)
+{
+    const ssize_t n = write(go_fd, "", 1);
+    const int code = errno;
+
+    close(go_fd);
+    return n == 1 ? 0 : err_sys(e, ERR_LOCAL, code, "xmigrate --announce has ended");
 }

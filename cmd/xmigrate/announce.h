@@ -3,8 +3,8 @@
  * The network is told that a guest which has arrived is here now (rarp.h): at once, and four times
  * more when it has connected its interfaces, at growing intervals. A process of its own does that,
  * `xmigrate --announce DOMID VIF...`, started by exec so that nothing of a migration lives on in
- * it; it ends by itself. Only for interfaces on a bridge of this host that the script vif-bridge
- * put there.
+ * it, and before the pause where that can be; it ends by itself. Only for interfaces on a bridge of
+ * this host that the script vif-bridge put there.
  */
 #ifndef CMD_XMIGRATE_ANNOUNCE_H
 #define CMD_XMIGRATE_ANNOUNCE_H
@@ -17,10 +17,14 @@
 
 enum { ANNOUNCE_ROUNDS = 5, ANNOUNCE_VIF_BYTES = 80 };
 
-/* Start one, if there is anything to announce. It is not waited for. */
-int announce_start(uint32_t domid, const libxl_domain_config *config, struct err *e);
+/* Start one, which says nothing before announce_now(). *go_fd is -1 when there is nothing to
+ * announce; closed without announce_now() it never says anything. */
+int announce_prepare(uint32_t domid, const libxl_domain_config *config, int *go_fd, struct err *e);
 
-/* What --announce runs; returns the exit code. */
+/* It is not waited for, and go_fd is closed. */
+int announce_now(int go_fd, struct err *e);
+
+/* What --announce runs, and begins when a byte comes on standard input; returns the exit code. */
 int announce_main(
     const char *domid_text, char *const vifs[], unsigned count, const struct log *log);
 

@@ -4,6 +4,7 @@
 #include "base/deadline.h"
 #include "base/io.h"
 #include "base/units.h"
+#include "cmd/xmigrate/announce.h"
 #include "cmd/event_fields.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/session/stream_end.h"
@@ -12,6 +13,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* For a libxl that has destroyed its domain to end. */
 #define LIBXL_REASON_NS (500 * NS_PER_MS)
@@ -74,11 +76,21 @@ static int find_domain(struct build *b, struct err *e)
     return journal_save(b->journal, e);
 }
 
+/* From here on Xen keeps what the guest needs. */
+static int claim_memory(struct build *b, struct err *e)
+{
+    const int rc = xen_open(&b->xen, &b->in->log, e);
+
+    return rc ? rc : newcomer_claim(b->newcomer, &b->xen, b->domid, e);
+}
+
 static int give_job(void *arg, struct link_job *job, int *lock_fd, struct err *e)
 {
     struct build *b = arg;
-    const int rc = find_domain(b, e);
+    int rc = find_domain(b, e);
 
+    if (!rc)
+        rc = claim_memory(b, e);
     *job = b->job;
     job->domid = b->domid;
     *lock_fd = b->lock.fd;
@@ -92,6 +104,10 @@ static int hear_helper(void *arg, const struct link_message *m, struct err *e)
 
     if (m->kind == LINK_BUILD)
         return end_stream(b, e);
+    if (m->kind == LINK_EVENT) {
+        admin_note(b->admin, m->body);
+        event_write(b->events, m->body);
+    }
     if (m->kind != LINK_DONE)
         return 0;
     if (!fields_read(dest_result_fields, m->body, &result))
@@ -229,7 +245,8 @@ static int turn(struct build *b, int64_t until_ns, bool *over, struct err *e)
     if (rc)
         return err_sys(e, ERR_LOCAL, -rc, "waiting while the domain is built");
     if (!b->stopping && cancel_is_fired(b->in->cancel))
-        return err_set(e, ERR_CANCELLED, ECANCELED, "the receiving process was told to stop");
+        return err_set(e, ERR_CANCELLED, ECANCELED, "the receiving process was told to stop: %s",
+            admin_why_stopped(b->admin));
     rc = operation_serve(&b->op, fds + OPERATION, e);
     if (!rc && !b->stopping)
         rc = serve_source(b, fds, e);
@@ -250,7 +267,7 @@ static void turn_while_stopping(void *arg, int64_t until_ns)
 
 /* --- for its owner --- */
 
-static const struct operation_owner owner = {give_job, hear_helper, turn_while_stopping};
+static const struct operation_owner owner = {give_job, hear_helper, turn_while_stopping, NULL};
 
 int build_prepare(struct build *b, struct err *e)
 {
@@ -260,9 +277,21 @@ int build_prepare(struct build *b, struct err *e)
     return operation_prepare(&b->op, e);
 }
 
+/* What the pause would wait for otherwise. */
+static void get_ready(struct build *b)
+{
+    struct err why = ERR_INIT;
+
+    if (b->in->o->announce)
+        announce_prepare(b->domid, &b->admission->config, &b->announce_fd, &why);
+    if (err_is_set(&why))
+        log_debug(&b->in->log, "%s", why.text);
+}
+
 /* All that libxl builds early is there, and the guest still runs. */
 static int tell_prepared(struct build *b, struct err *e)
 {
+    get_ready(b);
     log_info(&b->in->log, "ready for %s, which still runs on %s", b->in->offer.name, b->in->who);
     return message_send_empty(&b->in->control, CONTROL_PREPARED, e);
 }
@@ -338,6 +367,9 @@ void build_clear(struct build *b)
 {
     incoming_lanes_close(&b->lanes);
     operation_clear(&b->op);
+    xen_close(&b->xen);
+    if (b->announce_fd >= 0)
+        close(b->announce_fd);
     domain_lock_release(&b->lock);
     explicit_bzero(&b->job, sizeof(b->job));
 }

@@ -12,18 +12,25 @@
 
 #include "cmd/lock.h"
 #include "cmd/xmigrate/admit.h"
+#include "cmd/xmigrate/newcomer.h"
 #include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/libxl/operation.h"
+#include "cmd/xmigrate/admin_socket.h"
 #include "cmd/xmigrate/session/incoming.h"
 #include "cmd/xmigrate/session/incoming_lanes.h"
 #include "cmd/xmigrate/session/stream_head.h"
+#include "cmd/xmigrate/ui/events.h"
+#include "engine/xen/xen.h"
 
 struct build {
     /* Set by the owner before build_until_done(). */
     struct incoming *in;
     struct xl *xl;
     struct admission *admission;
-    struct journal *journal; /* told of the domain and the helper */
+    struct journal *journal;    /* told of the domain and the helper */
+    struct admin_socket *admin; /* NULL: none */
+    const struct event_stream *events;
+    struct newcomer *newcomer; /* it has the memory that was promised claimed */
     struct incoming_lanes lanes;
     struct link_job job; /* but for the domid */
 
@@ -33,6 +40,8 @@ struct build {
     bool stream_ended;       /* LIBXL_END came (device models only) */
     int64_t helper_done_ns;
     int64_t engine_finish_ns; /* how long the helper needed after the last page */
+    int announce_fd;          /* announce_prepare()'s, -1: none was prepared */
+    struct xen xen;           /* open once there is a domain */
 
     struct operation op;
 

@@ -9,12 +9,17 @@
 #include "cmd/xmigrate/negotiate.h"
 #include "cmd/xmigrate/suitable.h"
 #include "cmd/xmigrate/ui/view.h"
+#include "engine/probe/look.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-enum { MAX_FINDINGS = 16 };
+enum { MAX_FINDINGS = 16 + MESSAGE_MAX_LACKS };
+
+/* How long a large guest's memory is looked at. */
+#define LOOK_NS (5 * NS_PER_S)
 
 struct finding {
     const char *what;
@@ -29,6 +34,7 @@ struct check {
     struct xl xl;
     struct xl_domain domain;
     libxl_domain_config config;
+    struct resumable resumable;
     struct finding findings[MAX_FINDINGS];
     unsigned count;
 };
@@ -69,18 +75,42 @@ static void look_at_devices(struct check *c)
     find_out(c, "devices", rc, &e, "none keeps it here");
 }
 
+static void look_at_resume(struct check *c)
+{
+    const struct resumable *r = &c->resumable;
+    const struct kernel_notes *n = &r->notes;
+    const bool revived = r->choice.way == RESUME_REVIVE;
+    char text[ERR_TEXT_BYTES];
+
+    if (n->origin == NOTES_NONE)
+        find(c, "kernel", false, "no notes of it were found, neither its file nor in memory");
+    else {
+        snprintf(text, sizeof(text), "%s %s, by its notes (%s)", n->os, n->version,
+            n->origin == NOTES_FILE ? "from its file" : "found in memory");
+        find(c, "kernel", false, text);
+    }
+    snprintf(text, sizeof(text),
+        revived ? "only as a new domain, from its file: %s; --checkpoint does that, --live and "
+                  "--offline are refused without --resume-as cooperative"
+                : "cooperatively, as the same domain: %s",
+        r->choice.why);
+    find(c, "resume", revived, text);
+}
+
 static void look_at_suspend(struct check *c)
 {
     struct err e = ERR_INIT;
-    const int rc = suitable_suspend(&c->domain, &e);
+    const int rc = resumable_find(
+        &c->domain, c->config.b_info.kernel, c->o, &c->log, NULL, &c->resumable, &e);
+    const struct suspend_facts *f = &c->resumable.facts;
 
     find_out(c, "suspend", rc, &e,
-        c->domain.type == LIBXL_DOMAIN_TYPE_HVM
-            ? "libxl has it suspended: its PV drivers do it, or Xen stops it"
-            : "it is asked; if its kernel does not say that it can, it has 5 s to answer");
-    find(c, "resume", false,
-        "cooperatively, as the same domain; whether its kernel has SUSPEND_CANCEL is not looked "
-        "at");
+        !f->has_drivers ? "it has no PV drivers: Xen stops it"
+        : f->ability == SUSPEND_CAN
+            ? "its kernel says that it can"
+            : "its kernel does not say that it can: asked, it has 5 s to answer");
+    if (!rc)
+        look_at_resume(c);
 }
 
 static void look_at_log(struct check *c)
@@ -92,9 +122,30 @@ static void look_at_log(struct check *c)
     if (!rc && !has)
         find(c, "tracking", true,
             "this Xen has no shadow paging, so a PV guest's writes cannot be tracked: --offline "
-            "moves it and --save saves it, suspended first; --live and --checkpoint are refused");
+            "moves it and --save saves it, suspended first, and --checkpoint copies it to memory "
+            "while it stands still; --live is refused");
     else
         find_out(c, "tracking", rc, &e, "its writes can be tracked: --live, --checkpoint");
+}
+
+static void look_at_memory(struct check *c)
+{
+    const struct pte_marks *marks = &c->resumable.notes.marks;
+    struct err e = ERR_INIT;
+    char text[ERR_TEXT_BYTES];
+    struct look l;
+    const int rc = look_at_guest(c->domain.domid, marks, LOOK_NS, &c->log, &l, &e);
+
+    if (c->domain.type != LIBXL_DOMAIN_TYPE_PV) {
+        find_out(c, "memory", rc, &e, "it can be read, and names no frames of the host's");
+        return;
+    }
+    if (!rc && l.stuck_pages)
+        page_fault_explain(&l.fault, c->domain.domid, &e);
+    snprintf(text, sizeof(text), "its p2m is a %s; %s", l.p2m_layout ?: "?",
+        l.all ? "it maps no frames of others"
+              : "it maps no frames of others, as far as there was time to look");
+    find_out(c, "memory", rc || l.stuck_pages, &e, text);
 }
 
 static void look_at_device_model(struct check *c)
@@ -152,6 +203,15 @@ static void look_at_clock(struct check *c)
                  "(NTP)");
 }
 
+/* Lines, which are used up. */
+static void find_lacks(struct check *c, char *lacks)
+{
+    char *rest;
+
+    for (char *line = strtok_r(lacks, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        find(c, "other host", true, line);
+}
+
 /* As a move would ask, but nothing comes of it. */
 static void look_at_host(struct check *c)
 {
@@ -172,6 +232,8 @@ static void look_at_host(struct check *c)
             a.costs.suspend_ns + a.costs.state_ns + a.costs.receiver_ns + a.costs.network_ns,
             pause));
     find_out(c, "other host", rc, &e, text);
+    if (!rc)
+        find_lacks(c, a.accept.lacks);
     err_set(&done, ERR_CANCELLED, ECANCELED, "it was only to be checked");
     negotiate_end(&a, &done);
     negotiate_release(&a);
@@ -194,6 +256,7 @@ static int look_at_all(struct check *c, struct err *e)
     look_at_devices(c);
     look_at_suspend(c);
     look_at_log(c);
+    look_at_memory(c);
     look_at_device_model(c);
     look_at_disks(c);
     look_at_hold(c);

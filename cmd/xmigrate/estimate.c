@@ -11,6 +11,7 @@
 #include "engine/probe/survey.h"
 #include "engine/source.h"
 #include "sched/forecast.h"
+#include "transport/aux.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -37,7 +38,7 @@ struct estimate {
 
     /* What follows from them. */
     enum codec codec;
-    double send_pages_per_s;
+    double send_pages_per_s; /* of memory */
     struct forecast of[ON_STALLS];
 };
 
@@ -124,10 +125,9 @@ static int survey_guest(struct estimate *t, struct err *e)
 
 /* --- what follows --- */
 
-/* Pages a second with that codec: what the lanes' threads can do, or the link. */
-static double speed_with(const struct estimate *t, enum codec codec)
+/* Such pages a second: what the lanes' threads can do, or the link. */
+static double speed_of(const struct estimate *t, const struct survey_page *p)
 {
-    const struct survey_page *p = &t->survey.page[codec];
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
     const double threads = fmin(t->a.accept.lanes, cores > 0 ? (double)cores : 1);
     const double busy_ns = p->busy_ns + p->bytes * t->link.cpu_ns_per_byte;
@@ -140,13 +140,30 @@ static void choose_codec(struct estimate *t)
     const enum codec asked = t->a.options->compress;
 
     for (enum codec c = 0; c < CODECS; c++) {
-        const double speed = speed_with(t, c);
+        const double speed = speed_of(t, &t->survey.page[c]);
 
         if ((asked != CODEC_AUTO && asked != c) || speed <= t->send_pages_per_s)
             continue;
         t->codec = c;
         t->send_pages_per_s = speed;
     }
+}
+
+/* Pages of memory with contents, and auxiliary data, which is never zero and not compressed: what
+ * one of both costs. */
+static void count_aux(const struct estimate *t, struct forecast_of *of)
+{
+    const struct survey_page entry = {.bytes = PAGE_BYTES + AUX_ENTRY_BYTES};
+    const uint64_t aux = aux_pages(t->survey.aux_bytes);
+    const double memory = (double)of->pages * (1 - of->zero_share), both = memory + (double)aux;
+
+    if (!aux)
+        return;
+    of->pages += aux;
+    of->zero_share = 1 - both / (double)of->pages;
+    of->page_bytes = (memory * of->page_bytes + (double)aux * entry.bytes) / both;
+    of->send_pages_per_s = both /
+                           (memory / of->send_pages_per_s + (double)aux / speed_of(t, &entry));
 }
 
 static void make_forecasts(struct estimate *t)
@@ -162,6 +179,7 @@ static void make_forecasts(struct estimate *t)
         .costs = t->a.costs,
     };
 
+    count_aux(t, &of);
     for (enum on_stall o = 0; o < ON_STALLS; o++) {
         of.limits.on_stall = o;
         forecast_run(&of, &t->of[o]);
@@ -199,6 +217,12 @@ static bool next_outcome(const struct estimate *t, unsigned i, enum on_stall *o)
     return *o != asked && !t->of[ON_STALL_SUSPEND].met && (*o != ON_STALL_THROTTLE || t->capable);
 }
 
+/* Of memory alone. */
+static uint64_t written_pages(const struct estimate *t)
+{
+    return t->survey.observed.last.dirty_pages - aux_pages(t->survey.aux_changed_bytes);
+}
+
 static void tell_event(const struct estimate *t)
 {
     const struct stats *w = &t->survey.observed;
@@ -211,20 +235,21 @@ static void tell_event(const struct estimate *t)
             json_array_append_new(outcomes, describe_outcome(&t->of[o], o));
 
     json_t *body = json_pack("{s:s, s:s, s:i, s:s, s:s, s:I, s:i, s:s, s:I, s:I, s:f, s:I, s:f, "
-                             "s:f, s:f, s:i, s:s, s:f, s:f, s:I, s:o}",
+                             "s:I, s:I, s:f, s:f, s:i, s:s, s:f, s:f, s:I, s:o}",
         "event", "estimate", "domain", d->name, "domid", (int)d->domid, "uuid", d->uuid, "type",
         xl_type_name(d->type), "memory_bytes", (json_int_t)(d->memory_kb * 1024), "vcpus",
         (int)d->vcpus, "host", t->a.options->address.host, "watched_ns",
-        (json_int_t)w->last.window_ns, "dirty_pages", (json_int_t)w->last.dirty_pages,
+        (json_int_t)w->last.window_ns, "dirty_pages", (json_int_t)written_pages(t),
         "dirty_pages_per_s", stats_dirty_within(w, NS_PER_S), "guest_pages",
-        (json_int_t)t->survey.pages, "zero_share", t->survey.zero_share, "link_bits_per_s",
-        t->link.bytes_per_s * 8, "link_spread", t->link.spread, "lanes", (int)t->a.accept.lanes,
-        "compress", codec_name(t->codec), "page_bytes", t->survey.page[t->codec].bytes,
-        "send_pages_per_s", t->send_pages_per_s, "max_downtime_ns",
-        (json_int_t)t->a.options->limits.max_downtime_ns, "outcomes", outcomes);
+        (json_int_t)t->survey.pages, "zero_share", t->survey.zero_share, "aux_bytes",
+        (json_int_t)t->survey.aux_bytes, "aux_changed_bytes",
+        (json_int_t)t->survey.aux_changed_bytes, "link_bits_per_s", t->link.bytes_per_s * 8,
+        "link_spread", t->link.spread, "lanes", (int)t->a.accept.lanes, "compress",
+        codec_name(t->codec), "page_bytes", t->survey.page[t->codec].bytes, "send_pages_per_s",
+        t->send_pages_per_s, "max_downtime_ns", (json_int_t)t->a.options->limits.max_downtime_ns,
+        "outcomes", outcomes);
 
-    event_write(&t->events, body);
-    json_decref(body);
+    event_tell(&t->events, body);
 }
 
 /* The answer goes to standard output, unless events do. */
@@ -245,7 +270,7 @@ static void say_outcome(struct estimate *t, const char *before, const struct for
     const char *const plural = f->rounds == 1 ? "" : "s";
 
     format_duration(f->time_ns, time);
-    format_bytes(f->bytes, bytes);
+    format_wire_bytes(f->bytes, bytes);
     format_duration(p->whole_ns, pause);
     format_duration(p->low_ns, low);
     format_duration(p->high_ns, high);
@@ -277,11 +302,17 @@ static void tell(struct estimate *t)
         "zero",
         d->name, d->domid, xl_type_name(d->type), d->vcpus, (unsigned long long)d->memory_kb / 1024,
         format_duration(w->last.window_ns, window),
-        format_bytes(w->last.dirty_pages * PAGE_BYTES, written), t->survey.zero_share * 100);
+        format_bytes(written_pages(t) * PAGE_BYTES, written), t->survey.zero_share * 100);
     say(t, line);
+    if (t->survey.aux_bytes) {
+        snprintf(line, sizeof(line), "it has %s of auxiliary data; %s changed",
+            format_bytes(t->survey.aux_bytes, rate),
+            format_bytes(t->survey.aux_changed_bytes, written));
+        say(t, line);
+    }
     snprintf(line, sizeof(line), "%s: %s, lanes: %u; its memory would go at %s, compression: %s",
         t->a.where, format_rate(t->link.bytes_per_s * 8, rate), t->a.accept.lanes,
-        format_rate(t->send_pages_per_s * PAGE_BYTES * 8, speed), codec_name(t->codec));
+        format_memory_rate(t->send_pages_per_s * PAGE_BYTES, speed), codec_name(t->codec));
     say(t, line);
     for (unsigned i = 0; i <= ON_STALLS; i++) {
         char before[64] = "moving it live would";
@@ -309,10 +340,18 @@ static int conclude_failed(struct estimate *t, struct err *why, int code)
 
     json_t *body = event_failed(why, code, "here");
 
-    event_write(&t->events, body);
-    json_decref(body);
+    event_tell(&t->events, body);
     log_error(&t->a.log, "%s", why->text);
     return code;
+}
+
+/* Lines, which are used up. */
+static void warn_of_lacks(struct estimate *t, char *lacks)
+{
+    char *rest;
+
+    for (char *line = strtok_r(lacks, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        log_warn(&t->a.log, "%s: %s", t->a.where, line);
 }
 
 static int estimate(struct estimate *t)
@@ -325,6 +364,7 @@ static int estimate(struct estimate *t)
         rc = negotiate_ask(&t->a, &e);
     if (rc)
         return conclude_failed(t, &e, EXIT_REFUSED);
+    warn_of_lacks(t, t->a.accept.lacks);
     view_say(&t->view, "measuring the link to %s, then watching %s for %s", t->a.where,
         t->a.domain.name, format_duration(OBSERVE_NS, duration));
     rc = measure_link(t, &e);

@@ -3,6 +3,7 @@
 
 #include "base/cancel.h"
 #include "base/deadline.h"
+#include "base/libc.h"
 #include "base/units.h"
 #include "cmd/exit_codes.h"
 #include "cmd/signals.h"
@@ -16,7 +17,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -125,8 +125,7 @@ static void next_slot(struct series *s)
         return;
     body = json_pack("{s:s, s:I, s:I}", "event", "skipped", "slots", (json_int_t)skipped,
         "all_slots", (json_int_t)s->skipped);
-    event_write(&s->events, body);
-    json_decref(body);
+    event_tell(&s->events, body);
     view_say(&s->view, "slots skipped, because that took longer than --every: %lld (%llu in all)",
         (long long)skipped, (unsigned long long)s->skipped);
 }
@@ -147,7 +146,7 @@ static int run(struct series *s)
             view_say(&s->view, "no checkpoint in this slot: the next one tries again");
         else if (code != EXIT_DONE)
             return code;
-        else if (!++s->done || (s->o->keep && numbered_keep(path, s->o->keep, &e)))
+        else if (!++s->done || (s->o->keep && numbered_keep(path, s->o->key, s->o->keep, &e)))
             log_warn(&s->log, "%s", e.text);
         e = (struct err)ERR_INIT;
         next_slot(s);

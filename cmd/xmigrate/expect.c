@@ -64,12 +64,10 @@ static struct history_key suspend_key(const struct expect_guest *g, char kind[st
     return (struct history_key){g->uuid, kind};
 }
 
-/* ---- receiving ---- */
+/* ---- before anything was seen ---- */
 
-struct likely expect_finish(const struct expect_guest *g)
+static struct likely first_finish(const struct expect_guest *g)
 {
-    char kind[WORD_BYTES];
-    const struct history_key key = devices_key(g, kind);
     struct likely l = finish_prior;
 
     add_times(&l, &phy_prior, g->devices->phy_disks);
@@ -77,6 +75,32 @@ struct likely expect_finish(const struct expect_guest *g)
     add_times(&l, &nic_prior, g->devices->nics);
     add_times(&l, &other_prior, g->devices->others);
     add_times(&l, &model_start_prior, device_models(g));
+    return l;
+}
+
+static struct likely first_suspend(const struct expect_guest *g)
+{
+    struct likely l = suspend_prior;
+
+    add_times(&l, &model_stop_prior, device_models(g));
+    return l;
+}
+
+void expect_first(const struct expect_guest *g, struct likely *suspend, struct likely *after)
+{
+    *suspend = first_suspend(g);
+    *after = first_finish(g);
+    add_times(after, &hand_off_prior, 1);
+}
+
+/* ---- receiving ---- */
+
+struct likely expect_finish(const struct expect_guest *g)
+{
+    char kind[WORD_BYTES];
+    const struct history_key key = devices_key(g, kind);
+    struct likely l = first_finish(g);
+
     history_look_up(FINISH, &key, &l);
     return l;
 }
@@ -109,9 +133,8 @@ struct decide_costs expect_pause(
     char kind[WORD_BYTES];
     const struct history_key key = suspend_key(g, kind);
     const struct likely after = expect_after(g, finish);
-    struct likely suspend = suspend_prior;
+    struct likely suspend = first_suspend(g);
 
-    add_times(&suspend, &model_stop_prior, device_models(g));
     history_look_up(SUSPEND, &key, &suspend);
     return decide_costs_of(&suspend, SOURCE_STATE_ESTIMATE_NS, &after, ROUND_TRIPS * round_trip_ns);
 }

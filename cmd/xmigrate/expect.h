@@ -27,6 +27,9 @@ struct expect_guest {
     const char *peer; /* the other host's fingerprint; "" if it is not known */
 };
 
+/* Pure: before anything was seen, of the suspend, and of all from the last byte on. */
+void expect_first(const struct expect_guest *g, struct likely *suspend, struct likely *after);
+
 /* At the destination, for ACCEPT. */
 struct likely expect_finish(const struct expect_guest *g);
 int expect_learn_finish(const struct expect_guest *g, int64_t took_ns, struct err *e);

@@ -8,10 +8,9 @@
 #include <errno.h>
 #include <string.h>
 
-/* libxl, when the helper is through: what it has left to write is short, but disks may be busy. */
+/* What is left to write when nothing more is read from the guest may stand still for so long: disks
+ * may be busy. */
 #define END_NS (120 * NS_PER_S)
-/* The same while the guest stands still: a device model has little to write. */
-#define END_SUSPENDED_NS (30 * NS_PER_S)
 
 /* --- what the helper says --- */
 
@@ -89,6 +88,11 @@ static int give_job(void *arg, struct link_job *job, int *lock_fd, struct err *e
     return 0;
 }
 
+static int give_files(void *arg, int link_sock, struct err *e)
+{
+    return compact_save_hand_over(((struct filing *)arg)->compact, link_sock, e);
+}
+
 /* --- the loop --- */
 
 static int64_t suspend_limit_ns(const struct filing *f)
@@ -96,16 +100,10 @@ static int64_t suspend_limit_ns(const struct filing *f)
     return f->suspending_ns && !f->suspended_ns ? f->suspending_ns + f->suspend_ns : DEADLINE_NEVER;
 }
 
-/* A helper that is stuck in a write to the file still says that it lives; and of libxl, when the
- * helper is through, nothing is heard at all. */
-static int64_t patience_ns(const struct filing *f)
-{
-    return f->op.done ? deadline_earlier(f->silent_ns, END_SUSPENDED_NS) : f->silent_ns;
-}
-
+/* A helper that is stuck in a write to the file still says that it lives. */
 static int64_t progress_limit_ns(const struct filing *f)
 {
-    return f->suspended_ns && !f->through_ns ? f->progress_ns + patience_ns(f) : DEADLINE_NEVER;
+    return f->suspended_ns && !f->through_ns ? f->progress_ns + f->silent_ns : DEADLINE_NEVER;
 }
 
 static int64_t next_limit_ns(const struct filing *f)
@@ -120,20 +118,12 @@ static int check_limits(const struct filing *f, struct err *e)
 
     if (!deadline_passed(next_limit_ns(f)))
         return 0;
-    if (deadline_passed(progress_limit_ns(f)) && f->op.done)
-        return err_set(e, ERR_LOCAL, ETIMEDOUT,
-            "libxl did not write the device model's state of the guest, which is suspended, within "
-            "%s: does QEMU live, and the disk below the file still write?",
-            format_duration(patience_ns(f), limit));
     if (deadline_passed(progress_limit_ns(f)))
         return err_set(e, ERR_LOCAL, ETIMEDOUT,
             "nothing more of the guest, which is suspended, came into the file within %s "
             "(--silent-timeout): does the disk below it still write?",
-            format_duration(patience_ns(f), limit));
-    return err_set(e, ERR_GUEST, ETIMEDOUT,
-        "the guest did not suspend within %s (--suspend-timeout): is it alive, and can its kernel "
-        "suspend (xenbus, PV drivers)?",
-        format_duration(f->suspend_ns, limit));
+            format_duration(f->silent_ns, limit));
+    return operation_unsuspended(f->suspend_ns, e);
 }
 
 /* Wait until something happens, or then, and deal with it. */
@@ -154,7 +144,8 @@ static void turn_while_stopping(void *arg, int64_t until_ns)
 
 /* --- for its owner --- */
 
-static const struct operation_owner owner = {give_job, hear_helper, turn_while_stopping};
+static const struct operation_owner owner = {
+    give_job, hear_helper, turn_while_stopping, give_files};
 
 int filing_prepare(struct filing *f, struct err *e)
 {
@@ -164,6 +155,8 @@ int filing_prepare(struct filing *f, struct err *e)
 
 int filing_start(struct filing *f, uint32_t domid, int fd, struct err *e)
 {
+    if (!f->end_ns)
+        f->end_ns = END_NS;
     f->op.log = f->log;
     f->op.silent_ns = f->silent_ns;
     return operation_save_to(&f->op, domid, f->live, fd, e);
@@ -173,7 +166,7 @@ int filing_until_through(struct filing *f, struct err *e)
 {
     int rc = 0;
 
-    while (!rc && (!f->op.done || (f->has_device_model && f->op.async)))
+    while (!rc && !f->op.done)
         rc = turn(f, DEADLINE_NEVER, e);
     f->through_ns = now_ns();
     return rc;
@@ -181,13 +174,17 @@ int filing_until_through(struct filing *f, struct err *e)
 
 int filing_until_over(struct filing *f, struct err *e)
 {
-    const int64_t deadline_ns = deadline_in(END_NS);
+    const int64_t limit_ns = f->end_ns + f->index_ns;
+    char limit[UNITS_TEXT_BYTES];
     int rc = 0;
 
+    f->progress_ns = now_ns(); /* what is written of a frozen copy is progress, too */
     while (!rc && f->op.async) {
-        rc = turn(f, deadline_ns, e);
-        if (!rc && f->op.async && deadline_passed(deadline_ns))
-            rc = err_set(e, ERR_LOCAL, ETIMEDOUT, "libxl does not end the file");
+        rc = turn(f, f->progress_ns + limit_ns, e);
+        if (!rc && f->op.async && deadline_passed(f->progress_ns + limit_ns))
+            rc = err_set(e, ERR_LOCAL, ETIMEDOUT,
+                "libxl did not end the file within %s: does the disk below it still write?",
+                format_duration(limit_ns, limit));
     }
     return rc;
 }

@@ -4,19 +4,24 @@
 #include "cmd/handoff/advice.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/announce.h"
+#include "cmd/xmigrate/handoff/copy.h"
 #include "cmd/xmigrate/handoff/rename.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/receive_private.h"
+#include "engine/xen/domain.h"
 #include "engine/xen/rescue.h"
 
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 /* A disk that takes so long is what made it late. */
 #define SLOW_SAVE_NS NS_PER_S
 /* The guest stands still, and the source takes it back when this takes longer. */
 #define UNPAUSE_NS (4 * NS_PER_S)
+/* The guest connects its devices again, which takes this host's processor, if it has but one. */
+#define CONNECTING_NS (300 * NS_PER_MS)
 
 /* --- what the machine may ask for --- */
 
@@ -61,6 +66,7 @@ static int send_ready(void *arg, struct err *e)
         .finish_ns = now_ns() - r->build.helper_done_ns,
     };
 
+    admin_note_phase(r->admin, "ready");
     memcpy(r->mark.journal, r->accept.journal, sizeof(r->mark.journal));
     memcpy(r->mark.boot, r->journal.boot, sizeof(r->mark.boot));
     r->mark.clock_ns = boottime_ns();
@@ -83,8 +89,12 @@ static int check_limit(void *arg, struct err *e)
     struct receive *r = arg;
     char took[UNITS_TEXT_BYTES];
 
-    if (boottime_ns() <= r->start_limit_ns)
+    if (boottime_ns() <= r->start_limit_ns) {
+        if (!admin_may_give(r->admin))
+            return err_set(e, ERR_CANCELLED, ECANCELED, "%s", admin_why_stopped(r->admin));
+        admin_note_phase(r->admin, "taken");
         return 0;
+    }
     if (r->journal.slowest_save_ns >= SLOW_SAVE_NS)
         return err_set(e, ERR_PEER, ETIMEDOUT,
             "it could not be started within the limit (--start-timeout) and was given back: the "
@@ -101,13 +111,8 @@ static bool hold_guest(struct receive *r)
 {
     struct err e = ERR_INIT;
     bool has_run = false;
-    struct xen x;
-    int rc = xen_open(&x, &r->in.log, &e);
+    const int rc = rescue_hold(&r->build.xen, r->build.domid, &has_run, &e);
 
-    if (!rc) {
-        rc = rescue_hold(&x, r->build.domid, &has_run, &e);
-        xen_close(&x);
-    }
     r->may_run = rc != 0;
     if (rc)
         log_error(&r->in.log, "%s", e.text);
@@ -121,10 +126,24 @@ static int64_t unpause_limit_ns(const struct receive *r)
         r->admission.config.c_info.type == LIBXL_DOMAIN_TYPE_HVM ? XL_SHORT_NS : UNPAUSE_NS);
 }
 
+/* What is on disk must not say less than the source is told: nobody could see that it runs. */
+static int keep_paused(struct receive *r, struct err *e)
+{
+    r->journal.now.state = HANDOFF_STARTED;
+    return journal_save(&r->journal, e);
+}
+
 static int unpause(void *arg, struct err *e)
 {
     struct receive *r = arg;
-    const int rc = xl_unpause(&r->xl, r->build.domid, unpause_limit_ns(r), e);
+    struct build *b = &r->build;
+
+    if (r->in.offer.paused)
+        return keep_paused(r, e);
+
+    /* One that was built early has no device model, and libxl would ask xenstored what it is. */
+    const int rc = b->op.built ? domain_unpause(&b->xen, b->domid, e)
+                               : xl_unpause(&r->xl, b->domid, unpause_limit_ns(r), e);
 
     if (rc && hold_guest(r)) {
         *e = (struct err)ERR_INIT;
@@ -138,17 +157,13 @@ static int unpause(void *arg, struct err *e)
 static int destroy_copy(void *arg, struct err *e)
 {
     struct receive *r = arg;
-    struct err none = ERR_INIT;
-    struct xl_domain d;
-    int rc;
+    uint32_t domid;
+    const int rc = copy_find(&r->xl, r->admission.name, r->in.offer.uuid,
+        r->build.domid ? r->build.domid : JOURNAL_NO_DOMID, &domid, e);
 
-    if (r->build.domid)
-        rc = xl_look_at(&r->xl, r->build.domid, r->in.offer.uuid, &d, &none);
-    else
-        rc = xl_by_name(&r->xl, r->admission.name, &d, &none);
-    if (rc == -ESRCH || (!rc && strcmp(d.uuid, r->in.offer.uuid)))
-        return 0;
-    return rc ? err_take(e, &none) : xl_destroy(&r->xl, d.domid, e);
+    if (rc)
+        return rc == -ESRCH ? 0 : rc;
+    return copy_destroy(&r->xl, domid, r->journal.now.state, &r->late_fd, e);
 }
 
 static int forget(void *arg, struct err *e)
@@ -174,16 +189,26 @@ static int send_failed(void *arg, struct err *e)
 /* It runs, whatever becomes of our word. */
 static void announce(struct receive *r)
 {
+    int *fd = &r->build.announce_fd;
     struct err e = ERR_INIT;
 
-    if (r->o->announce && announce_start(r->build.domid, &r->admission.config, &e))
+    if (r->o->announce && *fd < 0)
+        announce_prepare(r->build.domid, &r->admission.config, fd, &e);
+    if (*fd >= 0)
+        announce_now(*fd, &e);
+    *fd = -1;
+    if (err_is_set(&e))
         log_warn(&r->in.log, "%s", e.text);
 }
 
 static int send_started(void *arg, struct err *e)
 {
     struct receive *r = arg;
-    const struct message_started started = {.domid = r->build.domid, .start_ns = r->start_took_ns};
+    const struct message_started started = {
+        .domid = r->build.domid,
+        .start_ns = r->start_took_ns,
+        .save_ns = r->journal.decisive_save_ns,
+    };
     const int rc = message_send_started(&r->in.control, &started, e);
 
     announce(r);
@@ -229,6 +254,22 @@ static int take_step(struct receive *r, enum handoff_event event, struct err *e)
 
 /* --- the story --- */
 
+/* One that was built early, without libxl, which takes its time. */
+static int check_built_early(struct receive *r, struct err *e)
+{
+    struct build *b = &r->build;
+    enum rescue_status status;
+    uint8_t uuid[16];
+    int rc;
+
+    if (!journal_uuid_bytes(r->in.offer.uuid, uuid))
+        return err_set(e, ERR_INTERNAL, EINVAL, "\"%s\" is no UUID", r->in.offer.uuid);
+    rc = rescue_query(&b->xen, b->domid, uuid, &status, e);
+    if (!rc && status != RESCUE_RUNNING)
+        return err_set(e, ERR_LOCAL, EIO, "the domain that libxl built is no more");
+    return rc ? rc : domain_check_paused(&b->xen, b->domid, e);
+}
+
 static int check_built(struct receive *r, struct err *e)
 {
     struct xl_domain d;
@@ -255,25 +296,19 @@ static int take_go(struct receive *r, const void *body, size_t len_bytes, struct
     return 0;
 }
 
-/* While GO is on its way. */
-static void prepare_taken(struct receive *r)
-{
-    struct err e = ERR_INIT;
-
-    if (journal_prepare(&r->journal, HANDOFF_TAKEN, &e))
-        log_debug(&r->in.log, "%s", e.text);
-}
-
 int receive_await_go(struct receive *r, struct err *e)
 {
     const void *body;
     size_t len_bytes;
-    int rc = check_built(r, e);
+    const bool early = r->build.op.built;
+    int rc = early ? 0 : check_built(r, e);
 
     if (!rc)
         rc = take_step(r, HANDOFF_BUILT, e);
-    if (!rc)
-        prepare_taken(r);
+    /* While READY and GO are on their way: what the engine needs it has looked at itself. */
+    if (!rc && early)
+        rc = check_built_early(r, e);
+    newcomer_unclaim(&r->newcomer, &r->build.xen, &r->in.log);
     if (!rc)
         rc = build_await_go(&r->build, &body, &len_bytes, deadline_in(r->o->start_ns), e);
     return rc ? rc : take_go(r, body, len_bytes, e);
@@ -289,6 +324,13 @@ static void conclude(struct receive *r)
     journal_keep(&r->journal);
 }
 
+/* What is left to do can wait, and the source waits for it without a hurry. */
+static void let_it_wake(const struct receive *r)
+{
+    if (sysconf(_SC_NPROCESSORS_ONLN) == 1)
+        sleep_until_ns(r->runs_ns + CONNECTING_NS);
+}
+
 int receive_hand_over(struct receive *r, int64_t ready_took_ns)
 {
     const int64_t go_ns = now_ns();
@@ -296,9 +338,16 @@ int receive_hand_over(struct receive *r, int64_t ready_took_ns)
 
     if (take_step(r, HANDOFF_GO_CAME, &e))
         return receive_give_up(r, &e);
-    r->start_took_ns = now_ns() - go_ns;
+    r->runs_ns = now_ns();
+    r->start_took_ns = r->runs_ns - go_ns;
     take_step(r, HANDOFF_RUNS, &e);
-    log_info(&r->in.log, "runs here as domain %u, from %s", r->build.domid, r->in.who);
+    let_it_wake(r);
+    log_info(&r->in.log, "%s here as domain %u, from %s",
+        r->in.offer.paused ? "is left paused" : "runs", r->build.domid, r->in.who);
+    event_tell(
+        &r->events, json_pack("{s:s, s:s, s:i, s:s, s:b, s:I}", "event", "runs", "domain",
+                        r->in.offer.name, "domid", (int)r->build.domid, "uuid", r->in.offer.uuid,
+                        "paused", r->in.offer.paused, "start_ns", (json_int_t)r->start_took_ns));
     r->why = &e;
     conclude(r);
     e = (struct err)ERR_INIT;
@@ -332,5 +381,6 @@ int receive_give_up(struct receive *r, struct err *why)
     if (r->state != HANDOFF_GONE)
         return EXIT_DOUBT;
     conclude(r);
+    copy_await_libxl(&r->in.log, r->late_fd);
     return EXIT_FAILED;
 }

@@ -5,8 +5,10 @@
 #include "base/units.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/image/config_json.h"
-#include "cmd/xmigrate/image/scan.h"
+#include "cmd/xmigrate/image/any_file.h"
+#include "cmd/xmigrate/inspect_legacy.h"
 #include "cmd/xmigrate/suitable.h"
+#include "transport/compact/check.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -74,12 +76,54 @@ static void say_stream(const struct image *m)
            " (%s), the last frame is 0x%" PRIx64 "\n",
         m->version, m->xen_major, m->xen_minor, m->records, m->data_pages,
         format_bytes(m->data_pages * PAGE_BYTES, bytes), m->max_pfn);
+    if (m->kernel.origin != NOTES_NONE)
+        printf("  kernel    %s %s, by its notes (%s): %s\n", m->kernel.os, m->kernel.version,
+            notes_origin_name(m->kernel.origin),
+            m->kernel.suspend_cancel ? "it can run on after a suspend that is cancelled"
+                                     : "after a suspend it can go on as a new domain only");
     if (m->emulator_bytes)
         printf("  QEMU      %s of state\n", format_bytes(m->emulator_bytes, model));
 }
 
-static void say(const char *path, const struct image *m, const json_t *config)
+static void say_chain(const struct compact_chain *c)
 {
+    const struct compact_header *h = &c->files[0].header;
+    char bytes[UNITS_TEXT_BYTES];
+
+    if (!c->count)
+        return;
+    printf("  compact   %s, chunks: %u%s", h->encrypted ? "encrypted" : "not encrypted",
+        c->files[0].index.chunk_count, h->depth ? ", incremental, on" : "");
+    for (unsigned i = 1; i < c->count; i++)
+        printf("%s %s (%s)", i > 1 ? "," : "", c->files[i].name,
+            format_bytes(c->files[i].file_bytes, bytes));
+    putchar('\n');
+}
+
+static void say_aux(const struct image *m)
+{
+    char bytes[UNITS_TEXT_BYTES];
+
+    for (unsigned i = 0; i < m->aux_count; i++)
+        printf("  auxiliary %s, %s in %" PRIu64 " entries%s\n", m->aux[i].source,
+            format_bytes(m->aux[i].bytes, bytes), m->aux[i].entries,
+            m->aux[i].optional ? ", which it can do without" : "");
+}
+
+static void say_legacy(const struct any_file *f, const json_t *config)
+{
+    char bytes[UNITS_TEXT_BYTES];
+
+    printf("%s: save, of xl before 4.6, %s\n", f->path, format_bytes(f->legacy.file_bytes, bytes));
+    if (config)
+        say_guest(config);
+    inspect_legacy_say(&f->legacy);
+}
+
+static void say(const struct any_file *f, const json_t *config)
+{
+    const struct image *m = &f->image;
+    const char *path = f->path;
     char bytes[UNITS_TEXT_BYTES], program[SHOWN_BYTES], made[SHOWN_BYTES];
 
     printf("%s: %s, of %s, %s%s%s\n", path, image_kind_name(m->note.kind),
@@ -90,21 +134,66 @@ static void say(const char *path, const struct image *m, const json_t *config)
         say_guest(config);
     if (m->version)
         say_stream(m);
+    say_chain(&f->chain.chain);
+    say_aux(m);
 }
 
 /* ---- as JSON ---- */
 
-static void print_json(const char *path, const struct image *m, json_t *config, const struct err *e)
+static json_t *describe_chain(const struct compact_chain *c)
 {
-    json_t *o = json_pack("{s:s, s:b, s:I, s:s, s:s, s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:O?}",
-        "file", path, "whole", !err_is_set(e), "file_bytes", (json_int_t)m->file_bytes, "kind",
+    json_t *parents = json_array();
+
+    for (unsigned i = 1; i < c->count; i++)
+        json_array_append_new(parents, json_string(c->files[i].name));
+    return json_pack("{s:b, s:i, s:I, s:o}", "encrypted", c->files[0].header.encrypted, "depth",
+        (int)c->files[0].header.depth, "chunks", (json_int_t)c->files[0].index.chunk_count,
+        "parents", parents);
+}
+
+static json_t *describe_aux(const struct image *m)
+{
+    json_t *sources = json_array();
+
+    for (unsigned i = 0; i < m->aux_count; i++)
+        json_array_append_new(
+            sources, json_pack("{s:s, s:b, s:I, s:I}", "source", m->aux[i].source, "optional",
+                         m->aux[i].optional, "entries", (json_int_t)m->aux[i].entries, "bytes",
+                         (json_int_t)m->aux[i].bytes));
+    return sources;
+}
+
+static json_t *describe(const struct any_file *f, json_t *config)
+{
+    const struct image *m = &f->image;
+    json_t *o = json_pack("{s:s, s:I, s:s, s:s, s:s, s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:O?}",
+        "file", f->path, "file_bytes", (json_int_t)m->file_bytes, "kind",
         image_kind_name(m->note.kind), "program", m->note.program, "made", m->note.made, "version",
         (int)m->version, "xen_major", (int)m->xen_major, "xen_minor", (int)m->xen_minor, "records",
         (json_int_t)m->records, "data_pages", (json_int_t)m->data_pages, "last_frame",
         (json_int_t)m->max_pfn, "emulator_bytes", (json_int_t)m->emulator_bytes, "config", config);
 
-    if (o && err_is_set(e)) {
-        json_object_set_new(o, "damage_at", json_integer((json_int_t)m->damage_at));
+    if (o && m->kernel.origin != NOTES_NONE)
+        json_object_set_new(o, "kernel",
+            json_pack("{s:s, s:s, s:s, s:s, s:b}", "os", m->kernel.os, "version", m->kernel.version,
+                "loader", m->kernel.loader, "from", notes_origin_name(m->kernel.origin),
+                "suspend_cancel", m->kernel.suspend_cancel));
+    if (o && f->chain.chain.count)
+        json_object_set_new(o, "compact", describe_chain(&f->chain.chain));
+    if (o && m->aux_count)
+        json_object_set_new(o, "auxiliary", describe_aux(m));
+    return o;
+}
+
+static void print_json(const struct any_file *f, json_t *config, const struct err *e)
+{
+    json_t *o = f->is_legacy ? inspect_legacy_describe(f->path, &f->legacy, config)
+                             : describe(f, config);
+    const uint64_t damage_at = f->is_legacy ? f->legacy.damage_at : f->image.damage_at;
+
+    json_object_set_new(o, "whole", json_boolean(!err_is_set(e)));
+    if (err_is_set(e)) {
+        json_object_set_new(o, "damage_at", json_integer((json_int_t)damage_at));
         json_object_set_new(o, "damage", json_string(e->text));
     }
     json_dumpf(o, stdout, JSON_COMPACT);
@@ -112,31 +201,38 @@ static void print_json(const char *path, const struct image *m, json_t *config, 
     json_decref(o);
 }
 
+/* All that a restore would read, page by page. */
+static int look(struct any_file *f, const struct options *o, struct err *e)
+{
+    const struct chain_hints hints = {o->parents, o->parent_count, o->key, NULL};
+    int rc = any_file_open(f, o->file, &hints, e);
+
+    if (!rc)
+        rc = any_file_check(f, o->lanes, NULL, e);
+    return rc || !f->chain.chain.count ? rc
+                                       : compact_check_pages(&f->chain.chain, o->lanes, NULL, e);
+}
+
 int inspect_main(const struct options *o, const struct log *log)
 {
+    struct any_file f = {.fd = -1, .libxl_fd = -1};
     struct err e = ERR_INIT;
-    struct image image = {0};
-    const int fd = suitable_file(o->file, &e) ? -1 : image_open(o->file, &e);
+    const int rc = suitable_file(o->file, &e) ?: look(&f, o, &e);
+    const char *text = any_file_config(&f);
+    json_t *config = text ? json_loads(text, 0, NULL) : NULL;
 
-    if (fd < 0) {
-        log_error(log, "%s", e.text);
-        return EXIT_REFUSED;
-    }
-
-    const int rc = image_scan(fd, o->file, &image, &e);
-    json_t *config = image.config ? json_loads(image.config, 0, NULL) : NULL;
-
-    if (o->json)
-        print_json(o->file, &image, config, &e);
-    else if (image.config)
-        say(o->file, &image, config);
+    if (o->json && f.opened)
+        print_json(&f, config, &e);
+    else if (text && f.is_legacy)
+        say_legacy(&f, config);
+    else if (text)
+        say(&f, config);
     if (!rc && !o->json)
         puts("  whole");
     fflush(stdout);
     if (rc)
         log_error(log, "%s", e.text);
     json_decref(config);
-    image_clear(&image);
-    close(fd);
+    any_file_close(&f);
     return rc ? EXIT_REFUSED : EXIT_DONE;
 }

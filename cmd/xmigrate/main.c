@@ -6,10 +6,18 @@
 #include "cmd/xmigrate/announce.h"
 #include "cmd/xmigrate/estimate.h"
 #include "cmd/exit_codes.h"
+#include "cmd/version.h"
 #include "cmd/xmigrate/check.h"
+#include "cmd/xmigrate/cleanup.h"
+#include "cmd/xmigrate/convert.h"
 #include "cmd/xmigrate/every.h"
+#include "base/deadline.h"
+#include "cmd/xmigrate/ui/events.h"
 #include "cmd/xmigrate/ui/help.h"
 #include "cmd/xmigrate/inspect.h"
+#include "cmd/xmigrate/metrics.h"
+#include "cmd/xmigrate/operate.h"
+#include "cmd/xmigrate/pair.h"
 #include "cmd/xmigrate/session/listener.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "cmd/xmigrate/ui/options.h"
@@ -22,6 +30,7 @@
 #include "cmd/xmigrate/save.h"
 #include "cmd/xmigrate/send.h"
 #include "crypto/identity.h"
+#include "crypto/tls.h"
 #include "crypto/trust.h"
 #include "crypto/wipe.h"
 
@@ -35,6 +44,15 @@ static int print(const char *text, struct err *e)
     if (fputs(text, stdout) == EOF || fflush(stdout))
         return err_sys(e, ERR_LOCAL, errno, "cannot write to standard output");
     return 0;
+}
+
+static int print_version(struct err *e)
+{
+    char text[256];
+
+    snprintf(text, sizeof(text), "xmigrate %s\nXen libraries %s, OpenSSL %s\n", xmigrate_version,
+        xmigrate_xen_version, tls_library_version());
+    return print(text, e);
 }
 
 static int print_identity(const struct options *o, struct err *e)
@@ -57,7 +75,7 @@ static int run_short(const struct options *o, struct err *e)
     case MODE_HELP:
         return print(help_text, e);
     case MODE_VERSION:
-        return print("xmigrate " XMIGRATE_VERSION "\n", e);
+        return print_version(e);
     case MODE_IDENTITY:
         return print_identity(o, e);
     case MODE_TRUST:
@@ -69,10 +87,46 @@ static int run_short(const struct options *o, struct err *e)
     }
 }
 
+static void tell_settled(
+    void *arg, const struct journal_record *before, enum handoff_state now, const struct err *why)
+{
+    const struct event_stream *events = arg;
+    json_t *body = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s*}", "event", "recovered",
+        "direction", before->role == HANDOFF_SOURCE ? "out" : "in", "domain", before->name, "uuid",
+        before->uuid, "host", before->peer, "was", handoff_state_name(before->state), "now",
+        handoff_state_name(now), "text", why ? why->text : NULL);
+
+    event_tell(events, body);
+}
+
+static int run_recover(const struct options *o, const struct log *log)
+{
+    struct event_stream events = {.fd = STDOUT_FILENO, .start_ns = now_ns()};
+    const struct recover_report report = {tell_settled, &events};
+
+    return o->json ? recover_reporting(&report, log) : recover_main(log);
+}
+
+static void tell_port(const struct listen_options *o, uint16_t port)
+{
+    const struct event_stream events = {.fd = STDOUT_FILENO, .start_ns = now_ns()};
+    json_t *body;
+
+    if (!o->json) {
+        printf("listening on port %u\n", port);
+        fflush(stdout);
+        return;
+    }
+    body = json_pack("{s:s, s:i}", "event", "listening", "port", (int)port);
+    event_tell(&events, body);
+}
+
 static int run_listener(const struct options *o, const struct log *log)
 {
-    static const struct listen_work work = {
-        .recover = recover_main, .resolve = resolve_at_start, .serve = receive_main};
+    static const struct listen_work work = {.listening = tell_port,
+        .recover = recover_briefly,
+        .resolve = resolve_at_start,
+        .serve = receive_main};
     const struct listen_options l = {
         .address = o->address.host[0] ? o->address.host : NULL,
         .port = o->address.port,
@@ -81,7 +135,10 @@ static int run_listener(const struct options *o, const struct log *log)
         .as_root = o->as_root,
         .silent_ns = o->silent_ns,
         .start_ns = o->start_ns ?: SLOW_START_NS,
+        .max_incoming = o->max_incoming,
         .announce = !o->no_announce,
+        .early_disks = o->early_disks,
+        .json = o->json,
     };
 
     return listen_main(&l, &work, log);
@@ -114,16 +171,31 @@ int main(int argc, char **argv)
             return check_main(&o);
         case MODE_INSPECT:
             return inspect_main(&o, &log);
+        case MODE_EXPORT:
+        case MODE_FLATTEN:
+            return convert_main(&o, &log);
         case MODE_LISTEN:
             return run_listener(&o, &log);
         case MODE_RECOVER:
-            return recover_main(&log);
+            return run_recover(&o, &log);
         case MODE_RESOLVE:
             return resolve_main(&o, &log);
         case MODE_RESUME:
             return resume_main(o.domain, o.force, &log);
         case MODE_DISMISS:
             return dismiss_main(o.domain, &log);
+        case MODE_CLEANUP:
+            return cleanup_main(&o, &log);
+        case MODE_STATUS:
+            return status_main(&o, &log);
+        case MODE_CANCEL:
+            return cancel_main(&o, &log);
+        case MODE_SET:
+            return set_main(&o, &log);
+        case MODE_METRICS:
+            return metrics_main(o.file, &log);
+        case MODE_PAIR:
+            return pair_main(&o, &log);
         case MODE_MONITOR:
             return monitor_main(o.monitor_domid, o.monitor_uuid);
         case MODE_ANNOUNCE:

@@ -2,13 +2,17 @@
 #include "cmd/xmigrate/negotiate.h"
 
 #include "base/deadline.h"
+#include "base/io.h"
 #include "cmd/xmigrate/expect.h"
 #include "cmd/signals.h"
 #include "cmd/xmigrate/suitable.h"
 #include "cmd/xmigrate/libxl/config.h"
+#include "crypto/config.h"
 #include "crypto/peer.h"
+#include "engine/xen/cpu_features.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +47,58 @@ static int check_throttle(struct negotiation *a, struct err *e)
     return rc;
 }
 
+static int check_resume(struct negotiation *a, const char *kernel, struct err *e)
+{
+    const int rc = resumable_find(
+        &a->domain, kernel, a->options, &a->log, &a->cancel, &a->resumable, e);
+
+    return rc || a->file ? rc : resumable_check_cancel(&a->domain, &a->resumable, e);
+}
+
+/* --config: in the place of the guest's own, which is disposed of. */
+static int replace_config(struct negotiation *a, libxl_domain_config *config, struct err *e)
+{
+    const char *file = a->options->config_file;
+    libxl_domain_config other;
+    struct err why = ERR_INIT;
+    struct stat st;
+    size_t len_bytes;
+    char *text;
+    int rc = config_read(file, &text, &len_bytes, &st, e);
+
+    if (rc)
+        return err_is_set(e) ? rc : err_sys(e, ERR_REFUSED, ENOENT, "--config %s", file);
+    rc = xl_config_parse(&a->xl, text, len_bytes, &other, &why);
+    free(text);
+    if (rc)
+        return err_set(e, ERR_REFUSED, EINVAL, "--config %s: %s", file, why.text);
+    rc = xl_config_adopt(&other, config, &why);
+    if (rc) {
+        xl_config_dispose(&other);
+        return err_set(e, ERR_REFUSED, EINVAL, "--config %s: %s", file, why.text);
+    }
+    xl_config_dispose(config);
+    *config = other;
+    return xl_config_check_movable(config, e);
+}
+
+/* What the other host is to build. */
+static int describe_domain(struct negotiation *a, libxl_domain_config *config, struct err *e)
+{
+    int rc = a->options->config_file ? replace_config(a, config, e) : 0;
+
+    if (rc)
+        return rc;
+    a->why_late = a->options->mode == MODE_OFFLINE ? "the guest is suspended first"
+                                                   : "the other host will not do it before";
+    a->early = a->options->mode != MODE_OFFLINE &&
+               xl_config_builds_early(config, a->options->early_disks, &a->log, &a->why_late);
+    a->devices = xl_config_devices(config);
+    if (a->options->name)
+        rc = xl_config_rename(config, a->options->name, e);
+    return rc ? rc : xl_config_text(&a->xl, config, &a->config, e);
+}
+
 static int find_domain(struct negotiation *a, struct err *e)
 {
     libxl_domain_config config;
@@ -55,20 +111,16 @@ static int find_domain(struct negotiation *a, struct err *e)
     if (rc)
         return rc;
     a->domain.type = config.c_info.type; /* Xen itself does not tell PVH from HVM */
-    a->why_late = a->options->mode == MODE_OFFLINE ? "the guest is suspended first"
-                                                   : "the other host will not do it before";
-    a->early = a->options->mode != MODE_OFFLINE && xl_config_builds_early(&config, &a->why_late);
-    a->devices = xl_config_devices(&config);
     rc = xl_config_check_movable(&config, e);
-    if (!rc)
-        rc = xl_config_text(&a->xl, &config, &a->config, e);
-    xl_config_dispose(&config);
     if (!rc)
         rc = check_log_dirty(a, e);
     if (!rc)
         rc = suitable_device_model(&a->domain, a->device_model, e);
     if (!rc)
-        rc = suitable_suspend(&a->domain, e);
+        rc = check_resume(a, config.b_info.kernel, e);
+    if (!rc)
+        rc = describe_domain(a, &config, e);
+    xl_config_dispose(&config);
     return rc ? rc : check_throttle(a, e);
 }
 
@@ -109,15 +161,38 @@ static void name_peer(struct negotiation *a)
         snprintf(a->where, sizeof(a->where), "%s", host);
 }
 
+_Static_assert((int)CPU_FEATURES_TEXT_BYTES <= (int)MESSAGE_CPU_BYTES, "a guest's features fit");
+
+/* The features that the guest was told of; without them the rest is worth its answer, too. */
+static void describe_cpu(struct negotiation *a, char cpu[static MESSAGE_CPU_BYTES])
+{
+    struct xen x = {0};
+    struct cpu_features f;
+    struct err e = ERR_INIT;
+    int rc = xen_open(&x, &a->log, &e);
+
+    if (!rc)
+        rc = cpu_features_of_domain(&x, a->domain.domid, &f, &e);
+    if (rc)
+        log_debug(&a->log, "%s", e.text);
+    else
+        cpu_features_format(&f, cpu);
+    xen_close(&x);
+}
+
 static int send_offer(struct negotiation *a, struct err *e)
 {
     struct message_offer offer = {.live = a->options->mode != MODE_OFFLINE,
         .early = a->early,
         .measure = a->options->mode == MODE_ESTIMATE,
         .lanes = a->options->lanes,
+        .paused = a->options->paused,
+        .domid = a->options->preserve_domid ? a->domain.domid : 0,
         .config = a->config};
 
-    snprintf(offer.name, sizeof(offer.name), "%s", a->domain.name);
+    if (offer.measure)
+        describe_cpu(a, offer.cpu);
+    snprintf(offer.name, sizeof(offer.name), "%s", a->options->name ?: a->domain.name);
     snprintf(offer.uuid, sizeof(offer.uuid), "%s", a->domain.uuid);
     snprintf(offer.device_model, sizeof(offer.device_model), "%s", a->device_model);
     snprintf(offer.type, sizeof(offer.type), "%s", xl_type_name(a->domain.type));
@@ -169,21 +244,16 @@ void negotiate_read_reason(
     err_prepend(why, "%s", a->where);
 }
 
-/* The answer to what was just said: of the wanted type, or the refusal as the error. */
-static int await_answer(struct negotiation *a, enum control_type wanted, const void **body,
-    size_t *len, int64_t wait_ns, struct err *e)
+/* Of the wanted type, or the refusal as the error. */
+static int judge_answer(const struct negotiation *a, enum control_type type,
+    enum control_type wanted, const void *body, size_t len, struct err *e)
 {
-    enum control_type type;
-    const int rc = mailbox_wait(a->mailbox, &type, body, len, &a->cancel, deadline_in(wait_ns), e);
-
-    if (rc < 0)
-        return rc;
     if (type == wanted)
         return 0;
     if (type == CONTROL_REFUSE || type == CONTROL_FAILED) {
         struct err why = ERR_INIT;
 
-        negotiate_read_reason(a, *body, *len, &why);
+        negotiate_read_reason(a, body, len, &why);
         return err_take(e, &why);
     }
     return err_set(e, ERR_PEER, EPROTO, "%s: a %s came instead of %s", a->control.ch->name,
@@ -195,18 +265,61 @@ static int await_hello(struct negotiation *a, struct err *e)
     struct message_hello hello;
     const void *body;
     size_t len;
-    const int rc = await_answer(a, CONTROL_HELLO, &body, &len, a->options->connect_ns, e);
+    enum control_type type;
+    int rc = mailbox_wait(
+        a->mailbox, &type, &body, &len, &a->cancel, deadline_in(a->options->connect_ns), e);
 
+    rc = rc < 0 ? rc : judge_answer(a, type, CONTROL_HELLO, body, len, e);
     return rc ? rc : message_parse_hello(body, len, &hello, e);
 }
 
-/* It asks its own libxl and Xen before it answers. */
+/* It has to know that we are still here. */
+static int wait_a_moment(struct negotiation *a, struct err *e)
+{
+    const int rc = io_wait(
+        mailbox_event_fd(a->mailbox), POLLIN, &a->cancel, deadline_in(MESSAGE_PING_S * NS_PER_S));
+
+    if (rc == -ECANCELED)
+        return err_set(e, ERR_CANCELLED, ECANCELED, "%s", admin_why_stopped(a->admin));
+    return rc == -ETIMEDOUT ? message_send_empty(&a->control, CONTROL_PING, e) : 0;
+}
+
+/* It asks its own libxl and Xen before it answers; others may come first. It ends that wait, or
+ * somebody here does. */
+static int await_turn(struct negotiation *a, const void **body, size_t *len, struct err *e)
+{
+    const int64_t wait_limit_ns = deadline_in(MESSAGE_WAIT_LIMIT_NS + a->options->silent_ns);
+    int64_t deadline_ns = deadline_in(a->options->silent_ns);
+    struct message_wait wait;
+    enum control_type type;
+    int rc;
+
+    for (;;) {
+        rc = mailbox_take(a->mailbox, &type, body, len, e);
+        if (rc == 1 && type != CONTROL_WAIT)
+            return judge_answer(a, type, CONTROL_ACCEPT, *body, *len, e);
+        if (rc == 1) {
+            rc = message_parse_wait(*body, *len, &wait, e);
+            deadline_ns = wait_limit_ns;
+            if (!rc && a->told_to_wait)
+                a->told_to_wait(a->arg, &wait);
+        }
+        if (!rc)
+            rc = wait_a_moment(a, e);
+        if (!rc && deadline_passed(deadline_ns))
+            rc = err_set(
+                e, ERR_PEER, ETIMEDOUT, "%s: no answer to the offer in time", a->control.ch->name);
+        if (rc)
+            return rc;
+    }
+}
+
 static int await_accept(struct negotiation *a, struct err *e)
 {
     const unsigned lanes = a->options->lanes;
     const void *body;
     size_t len;
-    int rc = await_answer(a, CONTROL_ACCEPT, &body, &len, a->options->silent_ns, e);
+    int rc = await_turn(a, &body, &len, e);
 
     if (!rc)
         rc = message_parse_accept(body, len, &a->accept, e);
@@ -219,6 +332,20 @@ static int await_accept(struct negotiation *a, struct err *e)
     if (!rc && !a->accept.early)
         log_debug(&a->log, "libxl's work there lies in the pause: %s", a->why_late);
     return rc;
+}
+
+/* The guest stays here whatever the other host says of it then, but it may say so late. */
+static void warn_of_older_xen(struct negotiation *a)
+{
+    const struct xl_version there = a->accept.xen;
+    struct err ignored = ERR_INIT;
+    struct xl_host here;
+
+    if (!xl_host(&a->xl, &here, &ignored) && suitable_is_older_xen(there, here.xen))
+        log_warn(&a->log,
+            "%s runs Xen %u.%u, older than this host's %u.%u, which Xen does not promise to work: "
+            "what the guest has of the newer one is refused there, and then it runs on here",
+            a->where, there.major, there.minor, here.xen.major, here.xen.minor);
 }
 
 static struct expect_guest expected(const struct negotiation *a)
@@ -253,10 +380,30 @@ int negotiate_hold(struct negotiation *a, struct err *e)
     return rc ? rc : take_hold(a, e);
 }
 
+/* It may have other devices by now, or be gone. */
+static int look_again(struct negotiation *a, struct err *e)
+{
+    const uint32_t domid = a->domain.domid;
+    int rc;
+
+    free(a->config);
+    a->config = NULL;
+    rc = find_domain(a, e);
+    if (!rc && a->domain.domid != domid)
+        rc = err_set(e, ERR_REFUSED, ESTALE,
+            "\"%s\" is domain %u now, and was %u before it had to wait", a->domain.name,
+            a->domain.domid, domid);
+    return rc;
+}
+
 int negotiate_ask(struct negotiation *a, struct err *e)
 {
     int rc = negotiate_hold(a, e);
 
+    if (!rc && a->before_asking)
+        rc = a->before_asking(a->arg, e);
+    if (rc == 1)
+        rc = look_again(a, e);
     if (!rc && !a->options->insecure)
         rc = tls_open(&a->tls, a->options->config_dir, e);
     if (!rc)
@@ -267,6 +414,7 @@ int negotiate_ask(struct negotiation *a, struct err *e)
         rc = await_accept(a, e);
     if (rc)
         return rc;
+    warn_of_older_xen(a);
 
     const struct expect_guest guest = expected(a);
 

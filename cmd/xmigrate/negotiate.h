@@ -9,12 +9,14 @@
 
 #include "base/cancel.h"
 #include "cmd/lock.h"
+#include "cmd/xmigrate/admin_socket.h"
 #include "cmd/xmigrate/session/mailbox.h"
 #include "cmd/xmigrate/ui/options.h"
 #include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/config.h"
+#include "cmd/xmigrate/resumable.h"
 #include "cmd/xmigrate/suitable.h"
 #include "crypto/tls.h"
 
@@ -22,9 +24,14 @@ struct negotiation {
     /* Set by the owner before anything else; lock.fd is -1. */
     const struct options *options;
     struct log log;
+    /* The domain is held. 1: that has taken time, so it is looked at again. NULL: nothing to do. */
+    int (*before_asking)(void *arg, struct err *e);
+    void (*told_to_wait)(void *arg, const struct message_wait *wait); /* NULL: nobody cares */
+    void *arg;
     const char *file; /* NULL: to another host; else where it is saved, as the journal has it */
 
-    struct cancel cancel; /* fired by signals */
+    struct cancel cancel;       /* fired by signals, and by --cancel */
+    struct admin_socket *admin; /* NULL: none (yet) */
     bool cancellable;
     struct xl xl;
     struct xl_domain domain;
@@ -33,6 +40,7 @@ struct negotiation {
     bool early; /* libxl there may build around it while it runs here, as far as this host knows */
     const char *why_late;                      /* why not */
     char device_model[SUITABLE_VERSION_BYTES]; /* of an HVM guest: the version of its QEMU */
+    struct resumable resumable;
     struct xl_devices devices;
     struct domain_lock lock;
     struct journal journal;

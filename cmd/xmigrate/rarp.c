@@ -5,13 +5,15 @@
 #include "base/deadline.h"
 #include "base/io.h"
 
+/* musl's and Linux's headers go together in this order only. */
+#include <net/ethernet.h>
+
 #include <errno.h>
 #include <linux/ethtool.h>
 #include <linux/if_packet.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/sockios.h>
-#include <net/ethernet.h>
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>

@@ -4,8 +4,13 @@
 #include "base/deadline.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/answer.h"
+#include "cmd/xmigrate/departed.h"
+#include "cmd/xmigrate/hooks.h"
+#include "cmd/xmigrate/lacking.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/monitor.h"
+#include "cmd/xmigrate/metrics.h"
+#include "cmd/xmigrate/peer_status.h"
 #include "cmd/xmigrate/receive_private.h"
 #include "cmd/xmigrate/session/router.h"
 #include "cmd/xmigrate/session/measured.h"
@@ -19,14 +24,81 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+/* The guest has just begun to run, and what is done for it now slows its waking down. */
+#define WAKING_NS (500 * NS_PER_MS)
+
+/* How often one that has to wait looks whether it is its turn. */
+#define QUEUE_LOOK_NS (250 * NS_PER_MS)
+
+/* For dom0's balloon. */
+#define BALLOON_LOOK_NS (100 * NS_PER_MS)
+#define BALLOON_NS      (20 * NS_PER_S)
+
 /* --- before anything is changed --- */
 
 static int check_offer(struct receive *r, struct err *e)
 {
-    const int rc = xl_open(&r->xl, &r->in.log, deadline_in(XL_SHORT_NS), e);
+    if (r->in.wants == WANTS_LISTING)
+        return 0;
 
-    return rc || r->in.asked ? rc
-                             : admit_offer(&r->xl, r->o->policy, &r->in.offer, &r->admission, e);
+    int rc = xl_open(&r->xl, &r->in.log, deadline_in(XL_SHORT_NS), e);
+
+    if (!rc && r->in.wants == WANTS_TO_SEND)
+        rc = admit_offer(&r->xl, r->o->policy, &r->in.offer, r->o->early_disks, &r->admission, e);
+    return rc;
+}
+
+/* --- its turn, and its memory --- */
+
+static int tell_to_wait(struct receive *r, unsigned ahead, struct err *e)
+{
+    const struct message_wait wait = {.ahead = ahead, .at_once = r->o->max_incoming};
+
+    log_info(&r->in.log, "%s waits: %u come before it, and %u at once may (--max-incoming)",
+        r->in.who, ahead, r->o->max_incoming);
+    return message_send_wait(&r->in.control, &wait, e);
+}
+
+/* With --max-incoming, in the order in which they came. */
+static int await_turn(struct receive *r, struct err *e)
+{
+    const int64_t deadline_ns = deadline_in(MESSAGE_WAIT_LIMIT_NS);
+    unsigned ahead, told = 0;
+    int rc;
+
+    if (!r->o->max_incoming)
+        return 0;
+    while (!(rc = newcomer_ahead(&r->newcomer, &ahead, e)) && ahead >= r->o->max_incoming) {
+        if (deadline_passed(deadline_ns))
+            return err_set(e, ERR_REFUSED, ETIMEDOUT,
+                "it has waited for an hour, and %u still come before it (--max-incoming %u)", ahead,
+                r->o->max_incoming);
+        if (ahead != told)
+            rc = tell_to_wait(r, ahead, e);
+        told = ahead;
+        if (!rc)
+            rc = incoming_idle(&r->in, deadline_in(QUEUE_LOOK_NS), e);
+        if (rc)
+            return rc;
+    }
+    /* Much may have changed. */
+    return rc || !told ? rc : admit_identity(&r->xl, &r->in.offer, &r->admission, e);
+}
+
+/* Dom0's balloon may have to give it up first. */
+static int await_room(struct receive *r, struct err *e)
+{
+    const int64_t deadline_ns = deadline_in(deadline_earlier(r->o->silent_ns / 2, BALLOON_NS));
+    int rc = newcomer_promise(&r->newcomer, &r->xl, &r->admission.config, r->in.offer.name, e);
+
+    while (!rc && !(rc = newcomer_has_room(&r->newcomer, &r->xl, e))) {
+        if (deadline_passed(deadline_ns))
+            return err_set(e, ERR_REFUSED, ENOMEM,
+                "too little memory for \"%s\": dom0 there was asked to give some up, and does not",
+                r->in.offer.name);
+        rc = incoming_idle(&r->in, deadline_in(BALLOON_LOOK_NS), e);
+    }
+    return rc < 0 ? rc : 0;
 }
 
 static int begin_state(struct receive *r, struct err *e)
@@ -44,6 +116,7 @@ static int make_secrets(struct receive *r, struct err *e)
 
     r->accept.lanes = r->in.offer.lanes < MAX_LANES ? r->in.offer.lanes : MAX_LANES;
     r->accept.early = r->admission.early;
+    r->accept.xen = r->admission.xen;
     r->accept.finish = expect_finish(&guest);
     if (journal_id(r->accept.journal, e))
         return -e->code;
@@ -87,10 +160,37 @@ static void fill_job(struct receive *r)
     snprintf(job->fingerprint, sizeof(job->fingerprint), "%s", r->in.peer.fingerprint);
 }
 
+static struct hooks hooks_of(const struct receive *r)
+{
+    return (struct hooks){
+        .config_dir = r->o->config_dir,
+        .role = "destination",
+        .domain = r->in.offer.name,
+        .uuid = r->in.offer.uuid,
+        .peer = r->in.who,
+        .log = &r->in.log,
+    };
+}
+
+/* Long before the suspend: the source does not wait for this host in between. */
+static int run_first_hooks(struct receive *r, struct err *e)
+{
+    const struct hooks h = hooks_of(r);
+    const int rc = hooks_check(r->o->config_dir, e);
+
+    return rc ? rc : hooks_run(&h, &r->cancel, e);
+}
+
 static int prepare(struct receive *r, struct err *e)
 {
     int rc = signals_fire(&r->cancel, e);
 
+    if (!rc)
+        rc = newcomer_join(&r->newcomer, e);
+    if (!rc)
+        rc = await_turn(r, e);
+    if (!rc)
+        rc = await_room(r, e);
     if (!rc)
         rc = make_secrets(r, e);
     if (!rc)
@@ -101,7 +201,45 @@ static int prepare(struct receive *r, struct err *e)
         rc = expect_connections(r, true, e);
     if (!rc)
         fill_job(r);
-    return rc;
+    return rc ? rc : run_first_hooks(r, e);
+}
+
+/* One that cannot be had is no reason not to receive. */
+static void open_admin_socket(struct receive *r)
+{
+    const struct decide_limits none = {0};
+    struct admin_status first = {.role = LINK_DESTINATION, .phase = "coming"};
+    struct err e = ERR_INIT;
+
+    snprintf(first.domain, sizeof(first.domain), "%s", r->in.offer.name);
+    snprintf(first.uuid, sizeof(first.uuid), "%s", r->in.offer.uuid);
+    snprintf(first.peer, sizeof(first.peer), "%s", r->in.who);
+    if (admin_open(&r->admin, &first, &none, &r->cancel, &e))
+        log_warn(&r->in.log, "--status and --cancel will not see this: %s", e.text);
+    r->build.admin = r->admin;
+}
+
+static void tell_coming(struct receive *r)
+{
+    const struct message_offer *o = &r->in.offer;
+
+    message_session_text(r->accept.session, r->events.migration);
+    event_tell(
+        &r->events, json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:s, s:s, s:s}", "event", "coming",
+                        "domain", o->name, "uuid", o->uuid, "type", o->type, "live", o->live,
+                        "lanes", (int)r->accept.lanes, "host", r->in.who, "peer_name",
+                        r->in.peer.name, "peer_fingerprint", r->in.peer.fingerprint));
+}
+
+/* Until it runs here the guest is the source's. */
+static const char *guest_at(int code)
+{
+    return code == EXIT_DOUBT ? "unknown" : "there";
+}
+
+static void tell_failed(struct receive *r, const struct err *why, int code)
+{
+    event_tell(&r->events, event_failed(why, code, guest_at(code)));
 }
 
 /* --- the story --- */
@@ -117,6 +255,9 @@ static int receive_domain(struct receive *r, struct err *e)
         return EXIT_REFUSED;
     }
     log_info(&r->in.log, "coming from %s", r->in.who);
+    open_admin_socket(r);
+    tell_coming(r);
+    r->begun = true;
     if (message_send_accept(&r->in.control, &r->accept, e) || build_until_done(&r->build, e))
         return receive_give_up(r, e);
 
@@ -146,6 +287,7 @@ static int answer_measurement(struct receive *r, struct err *e)
     };
     int rc = signals_fire(&r->cancel, e);
 
+    lacking_find(&r->admission.config, r->in.offer.cpu, &r->in.log, r->accept.lacks);
     if (!rc && !r->o->insecure)
         rc = tls_open(&session.tls, r->o->config_dir, e);
     if (!rc)
@@ -186,7 +328,9 @@ static int serve(struct receive *r, int fd, const struct caller *caller, struct 
         incoming_tell_failure(&r->in, CONTROL_REFUSE, e);
         return EXIT_REFUSED;
     }
-    if (r->in.asked)
+    if (r->in.wants == WANTS_LISTING)
+        return peer_status_answer(&r->in);
+    if (r->in.wants == WANTS_ANSWER)
         return answer_question(&r->in, &r->xl);
     return r->in.offer.measure ? answer_measurement(r, e) : receive_domain(r, e);
 }
@@ -194,13 +338,30 @@ static int serve(struct receive *r, int fd, const struct caller *caller, struct 
 /* The source takes the end of its connection for a goodbye: the guest can be moved on then. */
 static void clean_up(struct receive *r)
 {
+    admin_close(r->admin);
     build_clear(&r->build);
+    newcomer_leave(&r->newcomer);
     incoming_close(&r->in);
     journal_keep(&r->journal);
     xl_config_dispose(&r->admission.config);
     if (r->xl.ctx)
         xl_close(&r->xl);
     explicit_bzero(r->accept.key, sizeof(r->accept.key));
+}
+
+/* The source waits for nothing any more. */
+static void run_last_hooks(const struct receive *r, int code, const struct err *why)
+{
+    struct hooks h = hooks_of(r);
+
+    if (!r->begun)
+        return;
+    if (code != EXIT_DONE) {
+        hooks_run_failed(&h, why, guest_at(code));
+        return;
+    }
+    h.domid = r->build.domid;
+    hooks_run_started(&h);
 }
 
 int receive_main(const struct listen_options *o, const struct log *log, int fd,
@@ -214,13 +375,19 @@ int receive_main(const struct listen_options *o, const struct log *log, int fd,
     *r = (struct receive){
         .o = o,
         .journal = {.lock_fd = -1},
+        .late_fd = -1,
         .state = HANDOFF_COMING,
+        .newcomer = {.fd = -1},
+        .events = {.fd = o->json ? STDOUT_FILENO : -1, .start_ns = now_ns()},
         .build = {.in = &r->in,
+            .events = &r->events,
+            .newcomer = &r->newcomer,
             .xl = &r->xl,
             .admission = &r->admission,
             .journal = &r->journal,
             .lanes = {.router_sock = router_sock},
-            .lock = {.fd = -1}},
+            .lock = {.fd = -1},
+            .announce_fd = -1},
     };
     incoming_init(&r->in, o, log, &r->cancel);
     xl_config_init(&r->admission.config);
@@ -229,14 +396,27 @@ int receive_main(const struct listen_options *o, const struct log *log, int fd,
         return EXIT_FAILED;
     }
 
+    const struct metrics_sum none = {0};
     int code = serve(r, fd, caller, &e);
 
+    if (!r->in.offer.measure && r->in.offer.uuid[0])
+        metrics_count(LINK_DESTINATION, code, &none, log);
+    if (code != EXIT_DONE && err_is_set(&e))
+        tell_failed(r, &e, code);
+    if (code != EXIT_DONE)
+        newcomer_break(&r->newcomer, &r->xl);
+    if (code == EXIT_DONE && r->build.domid && departed_forget(r->in.offer.uuid, &e))
+        log_debug(log, "%s", e.text);
     /* A restore that did not end still uses what would be freed here. */
     if (r->build.op.async)
         return code;
     clean_up(r);
-    if (code == EXIT_DONE && !r->in.offer.measure && !r->in.asked) {
+    if (code != EXIT_DONE)
+        run_last_hooks(r, code, &e);
+    if (code == EXIT_DONE && r->in.wants == WANTS_TO_SEND && !r->in.offer.measure) {
         e = (struct err)ERR_INIT;
+        sleep_until_ns(r->runs_ns + WAKING_NS);
+        run_last_hooks(r, code, NULL);
         monitor_become(r->build.domid, r->in.offer.uuid, &e);
         log_error(log, "%s", e.text);
         code = EXIT_FAILED;

@@ -6,8 +6,10 @@
 #ifndef CMD_XMIGRATE_RECEIVE_PRIVATE_H
 #define CMD_XMIGRATE_RECEIVE_PRIVATE_H
 
+#include "cmd/xmigrate/newcomer.h"
 #include "cmd/xmigrate/build.h"
 #include "cmd/xmigrate/expect.h"
+#include "cmd/xmigrate/ui/events.h"
 
 struct receive {
     const struct listen_options *o;
@@ -17,15 +19,21 @@ struct receive {
     struct admission admission;
     struct message_accept accept;
     struct journal journal;
+    struct newcomer newcomer;
     struct build build;
+    struct admin_socket *admin;
+    struct event_stream events;
+    bool begun; /* the source was told that it may begin */
 
     /* handover.c's. */
     enum handoff_state state; /* cmd/handoff/machine.h */
+    int late_fd;              /* copy_destroy()'s */
     bool may_run;             /* libxl may still start it, and that could not be prevented */
     struct err *why;          /* while it is given up, or the source was not told */
     bool heard;               /* HEARD came */
     struct message_mark mark; /* READY's */
     int64_t start_limit_ns;   /* CLOCK_BOOTTIME: GO is good until then */
+    int64_t runs_ns;          /* since when the guest runs here */
     int64_t start_took_ns;    /* from GO to running */
 };
 

@@ -8,8 +8,11 @@
 #include "cmd/handoff/names.h"
 #include "cmd/lock.h"
 #include "cmd/signals.h"
+#include "cmd/xmigrate/compact_save.h"
 #include "cmd/xmigrate/emulator.h"
-#include "cmd/xmigrate/image/scan.h"
+#include "cmd/xmigrate/handoff/copy.h"
+#include "cmd/xmigrate/handoff/filed.h"
+#include "cmd/xmigrate/image/any_file.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/config.h"
 #include "cmd/xmigrate/libxl/monitor.h"
@@ -24,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct restore {
@@ -35,8 +39,7 @@ struct restore {
     struct cancel cancel;
     bool cancellable;
 
-    int fd;
-    struct image image;
+    struct any_file file;
     struct xl xl;
     libxl_domain_config config;
     char name[XL_NAME_BYTES];
@@ -44,23 +47,38 @@ struct restore {
     char uuid[XL_UUID_TEXT_BYTES];
     struct journal journal;
     bool journal_begun;
-    const char *guest;       /* where it is before anything is built, as events have it */
-    struct domain_lock lock; /* the domain's, shared with the helper */
-    uint32_t domid;          /* once there is one */
+    struct journal departure; /* of a guest that is revived; lock_fd -1: it is not */
+    const char *guest;        /* where it is before anything is built, as events have it */
+    struct domain_lock lock;  /* the domain's, shared with the helper */
+    uint32_t domid;           /* once there is one */
 
     struct operation op;
 };
 
 /* --- before anything is built --- */
 
+/* What libxl would convert, or not, is converted by us, beforehand. */
+static int check_format(const struct restore *r, struct err *e)
+{
+    if (r->file.is_legacy)
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "%s is of a Xen before 4.6: xmigrate --export makes one of it that can be restored",
+            r->o->file);
+    if (r->file.image.config_is_text)
+        return err_set(e, ERR_REFUSED, EOPNOTSUPP,
+            "%s has a configuration that is xl's own text: xl restore reads it", r->o->file);
+    return 0;
+}
+
 static int read_file(struct restore *r, struct err *e)
 {
-    const int fd = suitable_file(r->o->file, e) ? -e->code : image_open(r->o->file, e);
+    const struct chain_hints hints = {r->o->parents, r->o->parent_count, r->o->key, &r->cancel};
+    int rc = suitable_file(r->o->file, e);
 
-    if (fd < 0)
-        return fd;
-    r->fd = fd;
-    return image_scan(fd, r->o->file, &r->image, e);
+    if (!rc)
+        rc = any_file_open(&r->file, r->o->file, &hints, e);
+    chain_files_forget_pages(&r->file.chain); /* the helper reads them for itself */
+    return rc ? rc : check_format(r, e);
 }
 
 static int check_name(struct restore *r, const char *name, struct err *e)
@@ -105,6 +123,14 @@ static int refuse_unsettled(const struct journal_record *s, struct err *e)
         "a move or save of the guest to %s is not settled: xmigrate --recover first", s->peer);
 }
 
+/* It was destroyed to be built again from this file. */
+static bool is_revived_from(const struct restore *r, const struct journal_record *s)
+{
+    struct stat st;
+
+    return filed_is_revived(s) && !fstat(any_file_fd(&r->file), &st) && st.st_ino == s->file_inode;
+}
+
 /* What this host knows of its departure: it may run on another host, or be in a file that
  * --recover gives its name. A clone's UUID is new. */
 static int check_record(struct restore *r, struct err *e)
@@ -114,6 +140,10 @@ static int check_record(struct restore *r, struct err *e)
 
     if (rc == -ENOENT && !err_is_set(e))
         return 0;
+    if (!rc && is_revived_from(r, &j.now)) {
+        r->departure = j;
+        return 0;
+    }
     if (!rc && !journal_is_harmless(&j.now))
         rc = refuse_unsettled(&j.now, e);
     if (rc)
@@ -128,7 +158,7 @@ static int check_type(struct restore *r, struct err *e)
     struct xl_host host;
     int rc = xl_host(&r->xl, &host, e);
 
-    if (!rc && (r->image.guest_type == V3_GUEST_PV) != (type == LIBXL_DOMAIN_TYPE_PV))
+    if (!rc && (r->file.image.guest_type == V3_GUEST_PV) != (type == LIBXL_DOMAIN_TYPE_PV))
         rc = err_set(e, ERR_REFUSED, EBADMSG,
             "its configuration is of a %s guest, and its memory is not", xl_type_name(type));
     if (!rc && !(type == LIBXL_DOMAIN_TYPE_PV ? host.pv : host.hvm))
@@ -144,14 +174,14 @@ static int choose_disks(struct restore *r, struct err *e)
 
     for (unsigned i = 0; i < o->disk_count && !rc; i++)
         rc = saved_config_give_disk(&r->config, o->disks[i], e);
-    if (rc || o->disks_as_they_are || (!o->clone && r->image.note.kind != IMAGE_CHECKPOINT))
+    if (rc || o->disks_as_they_are || (!o->clone && r->file.image.note.kind != IMAGE_CHECKPOINT))
         return rc;
     return saved_config_check_disks(&r->config, o->disks, o->disk_count, o->clone, e);
 }
 
 static int choose_config(struct restore *r, struct err *e)
 {
-    const char *text = r->image.config, *name;
+    const char *text = r->file.image.config, *name;
     struct err why = ERR_INIT;
     int rc = xl_config_parse(&r->xl, text, strlen(text), &r->config, &why);
 
@@ -207,7 +237,7 @@ static int prepare(struct restore *r, struct err *e)
     r->cancellable = !rc;
     /* A guest that is revived is nowhere else: its restore is not stopped. */
     if (!rc)
-        rc = signals_fire(r->o->revive ? NULL : &r->cancel, e);
+        rc = signals_fire(r->o->resume_as == RESUME_AS_REVIVE ? NULL : &r->cancel, e);
     if (!rc)
         rc = operation_prepare(&r->op, e);
     if (!rc)
@@ -248,8 +278,17 @@ static int give_job(void *arg, struct link_job *job, int *lock_fd, struct err *e
         .silent_ns = r->o->silent_ns,
         .connect_ns = r->o->silent_ns,
     };
+    if (r->file.chain.chain.count) {
+        job->files = r->file.chain.chain.count;
+        job->lanes = r->o->lanes;
+    }
     *lock_fd = r->lock.fd;
     return journal_save(&r->journal, e);
+}
+
+static int give_files(void *arg, int link_sock, struct err *e)
+{
+    return compact_hand_over_chain(&((struct restore *)arg)->file.chain.chain, link_sock, e);
 }
 
 /* What it did is libxl's to judge: its operation ends with it. */
@@ -269,13 +308,13 @@ static void turn_while_stopping(void *arg, int64_t until_ns)
     operation_turn(&r->op, NULL, until_ns, &r->domid, &ignored);
 }
 
-static const struct operation_owner owner = {give_job, hear_helper, turn_while_stopping};
+static const struct operation_owner owner = {
+    give_job, hear_helper, turn_while_stopping, give_files};
 
 static int build(struct restore *r, struct err *e)
 {
-    int rc = lseek(r->fd, (off_t)r->image.stream_bytes, SEEK_SET) < 0
-                 ? err_sys(e, ERR_LOCAL, errno, "%s", r->o->file)
-                 : operation_restore_from(&r->op, &r->config, r->fd, e);
+    const int fd = any_file_stream(&r->file, e);
+    int rc = fd < 0 ? fd : operation_restore_from(&r->op, &r->config, fd, e);
 
     while (!rc && r->op.async)
         rc = operation_turn(&r->op, &r->cancel, DEADLINE_NEVER, &r->domid, e);
@@ -293,6 +332,8 @@ static int start(struct restore *r, struct err *e)
     r->journal_begun = false;
     if (!r->o->paused)
         rc = xl_unpause(&r->xl, r->domid, deadline_in(XL_SHORT_NS), e);
+    if (!rc && r->departure.lock_fd >= 0)
+        journal_remove(&r->departure);
     return rc ? rc : monitor_start(r->domid, r->uuid, e);
 }
 
@@ -304,21 +345,20 @@ static int tell_failure(struct restore *r, struct err *why, int code, const char
 
     why->side = SIDE_DESTINATION;
     body = event_failed(why, code, guest);
-    event_write(&r->events, body);
-    json_decref(body);
+    event_tell(&r->events, body);
     log_error(&r->log, "%s", why->text);
     return code;
 }
 
 static int remove_half_built(struct restore *r, struct err *e)
 {
-    struct err none = ERR_INIT;
-    struct xl_domain d;
-    const int rc = xl_by_name(&r->xl, r->incoming, &d, &none);
+    uint32_t domid;
+    const int rc = copy_find(
+        &r->xl, r->incoming, r->uuid, r->domid ? r->domid : JOURNAL_NO_DOMID, &domid, e);
 
     if (rc)
-        return rc == -ESRCH ? 0 : err_take(e, &none);
-    return strcmp(d.uuid, r->uuid) ? 0 : xl_destroy(&r->xl, d.domid, e);
+        return rc == -ESRCH ? 0 : rc;
+    return xl_destroy(&r->xl, domid, e);
 }
 
 static int conclude_failed(struct restore *r, struct err *why)
@@ -359,8 +399,7 @@ static int conclude_done(struct restore *r)
         r->o->file, "domain", r->name, "domid", (int)r->domid, "uuid", r->uuid, "paused",
         r->o->paused, "total_ns", (json_int_t)(now_ns() - r->start_ns));
 
-    event_write(&r->events, body);
-    json_decref(body);
+    event_tell(&r->events, body);
     view_say(&r->view, "%s %s as domain %u, from %s, after %s", r->name,
         r->o->paused ? "is here, paused," : "runs", r->domid, r->o->file,
         format_duration(now_ns() - r->start_ns, took));
@@ -388,31 +427,35 @@ static int run(struct restore *r)
 static void release(struct restore *r)
 {
     operation_clear(&r->op);
+    journal_keep(&r->departure);
     domain_lock_release(&r->lock);
     if (r->xl.ctx)
         xl_close(&r->xl);
     xl_config_dispose(&r->config);
-    image_clear(&r->image);
-    if (r->fd >= 0)
-        close(r->fd);
+    any_file_close(&r->file);
     signals_reset();
     if (r->cancellable)
         cancel_destroy(&r->cancel);
     view_destroy(&r->view);
 }
 
-int restore_main(const struct options *o)
+static int restore_as(const struct options *o, const char *migration)
 {
     struct restore r = {
         .o = o,
-        .fd = -1,
+        .file = {.fd = -1, .libxl_fd = -1},
         .guest = "unknown",
         .journal = {.lock_fd = -1},
+        .departure = {.lock_fd = -1},
         .lock = {.fd = -1},
         .start_ns = now_ns(),
         .events = {.fd = o->json ? STDOUT_FILENO : -1, .start_ns = now_ns()},
     };
 
+    if (migration)
+        snprintf(r.events.migration, sizeof(r.events.migration), "%s", migration);
+    else
+        event_name_migration(&r.events);
     view_init(&r.view, o->log_level == LOG_ERROR);
     r.log = (struct log){o->log_level, view_log, &r.view};
     xl_config_init(&r.config);
@@ -424,4 +467,14 @@ int restore_main(const struct options *o)
 
     release(&r);
     return code;
+}
+
+int restore_main(const struct options *o)
+{
+    return restore_as(o, NULL);
+}
+
+int restore_revived(const struct options *o, const char *migration)
+{
+    return restore_as(o, migration);
 }

@@ -12,4 +12,8 @@
 
 int restore_main(const struct options *o);
 
+/* Of a checkpoint's guest that can go on from the file alone: its events have the checkpoint's id.
+ */
+int restore_revived(const struct options *o, const char *migration);
+
 #endif

@@ -4,14 +4,17 @@
 #include "base/deadline.h"
 #include "cmd/handoff/advice.h"
 #include "cmd/handoff/machine.h"
+#include "cmd/xmigrate/departed.h"
+#include "cmd/xmigrate/gone.h"
+#include "cmd/xmigrate/metrics.h"
 #include "cmd/xmigrate/negotiate.h"
 #include "cmd/exit_codes.h"
-#include "cmd/xmigrate/ui/help.h"
 #include "cmd/xmigrate/handoff/bring_back.h"
 #include "cmd/xmigrate/handoff/recover.h"
 #include "cmd/xmigrate/handoff/rename.h"
 #include "cmd/xmigrate/handoff/rescuer.h"
 #include "cmd/xmigrate/transfer.h"
+#include "cmd/xmigrate/waiting.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -30,7 +33,12 @@ struct send {
     int64_t start_ns;
     struct view view;
     struct event_stream events;
+    struct waiting waiting;
     struct transfer transfer;
+    struct hooks hooks;     /* what those before the suspend are told */
+    struct metrics_sum sum; /* of a move that was done */
+    bool had_gone;          /* before: there was nothing to do */
+    bool unsettled;         /* not all could be put right again */
 
     enum handoff_state state; /* cmd/handoff/machine.h */
     struct bystander rescuer;
@@ -40,8 +48,10 @@ struct send {
 
 static int prepare(struct send *s, struct err *e)
 {
-    int rc = rescuer_start(&s->rescuer, s->a.options->config_dir, e);
+    int rc = hooks_check(s->a.options->config_dir, e);
 
+    if (!rc)
+        rc = rescuer_start(&s->rescuer, s->a.options->config_dir, e);
     if (!rc)
         rc = negotiate_begin(&s->a, e);
     if (!rc)
@@ -57,17 +67,17 @@ static void tell_start(struct send *s)
     const struct xl_domain *d = &s->a.domain;
     const bool live = o->mode == MODE_LIVE;
 
-    s->view.guest_pages = d->memory_kb / 4;
+    message_session_text(s->a.accept.session, s->events.migration);
 
-    json_t *body = json_pack(
-        "{s:s, s:s, s:s, s:i, s:s, s:s, s:b, s:I, s:i, s:s, s:i, s:i, s:s, s:s}", "event", "start",
-        "version", XMIGRATE_VERSION, "domain", d->name, "domid", (int)d->domid, "uuid", d->uuid,
-        "type", xl_type_name(d->type), "live", live, "memory_bytes",
-        (json_int_t)(d->memory_kb * 1024), "vcpus", (int)d->vcpus, "host", o->address.host, "port",
-        (int)o->address.port, "lanes", (int)s->transfer.job.lanes, "peer_name", s->a.peer.name,
-        "peer_fingerprint", s->a.peer.fingerprint);
+    json_t *body = json_pack("{s:s, s:s, s:i, s:s, s:s, s:b, s:I, s:i, s:s, s:i, s:i, s:s, s:s}",
+        "event", "start", "domain", d->name, "domid", (int)d->domid, "uuid", d->uuid, "type",
+        xl_type_name(d->type), "live", live, "memory_bytes", (json_int_t)(d->memory_kb * 1024),
+        "vcpus", (int)d->vcpus, "host", o->address.host, "port", (int)o->address.port, "lanes",
+        (int)s->transfer.job.lanes, "peer_name", s->a.peer.name, "peer_fingerprint",
+        s->a.peer.fingerprint);
 
     event_write(&s->events, body);
+    admin_note(s->a.admin, body);
     json_decref(body);
     view_say(&s->view, "moving %s (domain %u, %s, vCPUs: %u, %llu MiB) to %s, %s, lanes: %u",
         d->name, d->domid, xl_type_name(d->type), d->vcpus, (unsigned long long)d->memory_kb / 1024,
@@ -79,6 +89,7 @@ static void tell_step(struct send *s, const char *name)
     json_t *body = json_pack("{s:s}", "event", name);
 
     event_write(&s->events, body);
+    admin_note(s->a.admin, body);
     json_decref(body);
 }
 
@@ -102,12 +113,23 @@ static void fill_transfer(struct send *s)
     t->view = &s->view;
     t->events = &s->events;
     t->cancel = &s->a.cancel;
+    t->admin = s->a.admin;
     t->control = &s->a.control;
     t->mailbox = s->a.mailbox;
     t->xl = &s->a.xl;
     t->domid = s->a.domain.domid;
     t->lock_fd = s->a.lock.fd;
     t->journal = &s->a.journal;
+    s->hooks = (struct hooks){
+        .config_dir = o->config_dir,
+        .role = "source",
+        .domain = s->a.domain.name,
+        .uuid = s->a.domain.uuid,
+        .domid = s->a.domain.domid,
+        .peer = o->address.host,
+        .log = &s->a.log,
+    };
+    t->hooks = &s->hooks;
     t->whole_stream = s->a.domain.type == LIBXL_DOMAIN_TYPE_HVM;
     snprintf(s->a.journal.now.peer, sizeof(s->a.journal.now.peer), "%s", s->a.where);
     message_session_text(s->a.accept.session, s->a.journal.now.session);
@@ -127,13 +149,21 @@ static void fill_transfer(struct send *s)
     snprintf(job->fingerprint, sizeof(job->fingerprint), "%s", s->a.peer.fingerprint);
     snprintf(job->host, sizeof(job->host), "%s", o->address.host);
     job->port = o->address.port;
+    snprintf(job->from, sizeof(job->from), "%s", o->address.from);
+    job->dscp = o->address.dscp;
     job->connect_ns = link_connect_ns(o->silent_ns);
     job->silent_ns = o->silent_ns;
     job->compress = o->compress;
+    /* Offline no page is sent twice. */
+    job->delta_cache_bytes = o->mode == MODE_LIVE ? o->delta_cache_bytes : 0;
     job->bandwidth_bits_per_s = o->bandwidth_bits_per_s;
     job->limits = o->limits;
     job->costs = s->a.costs;
+    resumable_fill_job(&s->a.resumable, job);
     job->early = s->a.accept.early;
+    t->has_hooks = hooks_any(o->config_dir, HOOKS_BEFORE_SUSPEND);
+    t->takes_turns = o->mode == MODE_LIVE;
+    job->asks = t->has_hooks || t->takes_turns;
     t->start_ns = o->start_ns ?: usual_start_ns(s);
     job->result_ns = t->start_ns;
     /* A guest with a device model is libxl's to suspend, with that. */
@@ -146,16 +176,22 @@ static int tell_failure(struct send *s, struct err *why, int code, const char *g
     if (why->side == SIDE_UNKNOWN && why->class != ERR_PEER)
         why->side = SIDE_SOURCE;
 
-    json_t *body = event_failed(why, code, guest);
+    event_tell(&s->events, event_failed(why, code, guest));
+    /* Hooks may take their time. */
+    turn_end(&s->transfer.pause_turn);
+    turn_end(&s->waiting.turn);
+    /* What they write is not to be the last word. */
+    hooks_run_failed(&s->hooks, why, guest);
+    if (code == EXIT_FAILED && !strcmp(guest, "here") && !s->unsettled) {
+        char text[ADVICE_BYTES];
 
-    event_write(&s->events, body);
-    json_decref(body);
-    if (code == EXIT_FAILED && !strcmp(guest, "here"))
-        log_error(&s->a.log, "\"%s\" stays here: %s%s%s", s->a.domain.name,
-            why->side == SIDE_DESTINATION ? s->a.where : "",
-            why->side == SIDE_DESTINATION ? ": " : "", why->text);
-    else
+        handoff_failure(why, s->a.domain.name, s->a.where, text);
+        log_error(&s->a.log, "%s", text);
+    } else if (code == EXIT_REFUSED && s->a.domain.uuid[0]) {
+        log_error(&s->a.log, "%s; nothing was done to \"%s\"", why->text, s->a.domain.name);
+    } else {
         log_error(&s->a.log, "%s", why->text);
+    }
     return code;
 }
 
@@ -182,9 +218,11 @@ static int check_limit(void *arg, struct err *e)
 {
     struct send *s = arg;
 
-    if (cancel_is_fired(&s->a.cancel))
-        return err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal");
-    return transfer_may_give(&s->transfer, e);
+    int rc = transfer_may_give(&s->transfer, e);
+
+    if (!rc && (cancel_is_fired(&s->a.cancel) || !admin_may_give(s->a.admin)))
+        rc = err_set(e, ERR_CANCELLED, ECANCELED, "%s", admin_why_stopped(s->a.admin));
+    return rc;
 }
 
 /* A send that failed did not hand all of the frame to the kernel. It must not do so later either,
@@ -337,11 +375,15 @@ static void summarise(const struct send *s, struct summary *sum)
         .lanes = t->lanes};
     d->engine = *engine;
     d->hand_off_ns = t->started_ns - t->ready_ns;
+    d->journal_ns = s->a.journal.decisive_save_ns + t->taken_save_ns;
     d->whole_ns = t->started_ns - t->suspending_ns;
-    /* The rest of the pause. The engine's clock may round against ours. */
+    /* The rest of the pause; which is longer than what we saw of it if we heard late of the
+     * suspend. */
     d->libxl_ns = d->whole_ns - d->hand_off_ns - engine_ns;
-    if (d->libxl_ns < 0)
+    if (d->libxl_ns < 0) {
+        d->whole_ns -= d->libxl_ns;
         d->libxl_ns = 0;
+    }
 }
 
 static void learn(const struct send *s, const struct downtime_parts *d)
@@ -370,8 +412,9 @@ static int conclude_done(struct send *s)
 {
     struct summary sum;
     struct err e = ERR_INIT;
-    json_t *body;
 
+    turn_end(&s->waiting.turn);
+    admin_note_phase(s->a.admin, "moved");
     if (take_step(s, HANDOFF_STARTED_CAME, &e)) {
         log_warn(&s->a.log,
             "\"%s\" runs on %s, but its suspended copy here could not be destroyed (%s): xl "
@@ -381,12 +424,24 @@ static int conclude_done(struct send *s)
     }
     await_goodbye(s);
     e = (struct err)ERR_INIT;
+    if (departed_note(s->a.domain.name, s->a.domain.uuid, s->a.options->address.host, &e))
+        log_debug(&s->a.log, "%s", e.text);
+    e = (struct err)ERR_INIT;
     summarise(s, &sum);
     learn(s, &sum.downtime);
-    body = event_done(&sum);
-    event_write(&s->events, body);
-    json_decref(body);
+    s->sum = (struct metrics_sum){.duration_ns = sum.whole_ns,
+        .wire_bytes = sum.total.wire_bytes,
+        .downtime_ns = sum.downtime.whole_ns,
+        .predicted_ns = sum.total.predicted.whole_ns,
+        .delta_pages = sum.total.delta_pages,
+        .delta_saved_bytes = sum.total.delta_saved_bytes};
+    event_tell(&s->events, event_done(&sum));
     view_summary(&s->view, &sum);
+    s->hooks.domid = 0;
+    hooks_run_started(&s->hooks);
+    if (s->a.options->paused)
+        view_say(
+            &s->view, "it is paused there: xl unpause %s", s->a.options->name ?: s->a.domain.name);
     return EXIT_DONE;
 }
 
@@ -412,23 +467,23 @@ static int conclude_failed(struct send *s, struct err *why, enum handoff_event e
             "libxl does not come back: run xmigrate --recover, which looks after "
             "\"%s\" once this process has ended",
             s->a.domain.name);
+        metrics_count(LINK_SOURCE, EXIT_DOUBT, &s->sum, &s->a.log);
         /* libxl's thread still uses what we would free. */
         _exit(EXIT_DOUBT);
     }
     /* FAILED also comes without a READY, and may have come before GO. */
     if (take_step(s, s->transfer.peer_failed ? HANDOFF_FAILED_CAME : event, &e)) {
-        struct err both = ERR_INIT;
+        const bool runs = brought_back_runs(s->found);
 
         journal_keep(&s->a.journal);
-        err_set(&both, why->class, why->code,
-            "%s; bringing \"%s\" back: %s; look with xl list, then try xmigrate --recover",
-            why->text, s->a.domain.name, e.text);
-        both.side = why->side;
-        return tell_failure(s, &both, EXIT_DOUBT, "unknown");
+        s->unsettled = true;
+        handoff_unsettled(why, s->a.domain.name, &e, runs);
+        return tell_failure(s, why, runs ? EXIT_FAILED : EXIT_DOUBT, runs ? "here" : "unknown");
     }
 
     const bool untouched = why->class == ERR_REFUSED && !s->transfer.suspending_ns;
 
+    resumable_learn(&s->a.domain, why);
     if (s->found == BACK_GONE) {
         tell_failure(s, why, EXIT_FAILED, "gone");
         log_error(
@@ -440,14 +495,20 @@ static int conclude_failed(struct send *s, struct err *why, enum handoff_event e
 
 static int conclude_refused(struct send *s, struct err *why)
 {
+    if (why->code == ESRCH && !s->a.domain.uuid[0])
+        s->had_gone = gone_before(s->a.options, &s->a.log, why);
+    if (s->had_gone)
+        tell_step(s, "gone");
     negotiate_end(&s->a, why);
-    return tell_failure(s, why, EXIT_REFUSED, "here");
+    return s->had_gone ? EXIT_DONE : tell_failure(s, why, EXIT_REFUSED, "here");
 }
 
 static void release(struct send *s)
 {
     rescuer_end(&s->rescuer);
+    admin_close(s->a.admin);
     transfer_clear(&s->transfer);
+    turn_end(&s->waiting.turn);
     negotiate_release(&s->a);
     view_destroy(&s->view);
 }
@@ -459,6 +520,7 @@ static int move(struct send *s)
 
     if (prepare(s, &e))
         return conclude_refused(s, &e);
+    waiting_open_admin(&s->waiting);
     fill_transfer(s);
     tell_start(s);
     if (transfer_start(t, &e) || transfer_until_ready(t, &e))
@@ -477,16 +539,26 @@ int send_main(const struct options *o)
         .state = HANDOFF_LIVE,
         .a = {.options = o, .lock = {.fd = -1}},
         .rescuer = {.sock = -1},
+        .waiting.turn = TURN_INIT,
+        .transfer.pause_turn = TURN_INIT,
         .start_ns = now_ns(),
         .events = {.fd = o->json ? STDOUT_FILENO : -1, .start_ns = now_ns()},
     };
 
     view_init(&s.view, o->log_level == LOG_ERROR);
+    s.waiting.a = &s.a;
+    s.waiting.events = &s.events;
+    s.waiting.view = &s.view;
+    s.a.before_asking = waiting_for_turn;
+    s.a.told_to_wait = waiting_at_peer;
+    s.a.arg = &s.waiting;
     s.a.log = (struct log){o->log_level, view_log, &s.view};
 
     const int code = move(&s);
     struct err e = ERR_INIT;
 
+    if (!s.had_gone)
+        metrics_count(LINK_SOURCE, code, &s.sum, &s.a.log);
     /* libxl's thread would still use what we free. */
     if (transfer_end(&s.transfer, &e))
         _exit(code);

@@ -3,7 +3,6 @@
 
 #include "cmd/device_model.h"
 #include "cmd/handoff/names.h"
-#include "engine/xen/suspend_ability.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -97,7 +96,8 @@ int suitable_device_model(
     return 0;
 }
 
-int suitable_suspend(const struct xl_domain *d, struct err *e)
+bool suitable_is_older_xen(struct xl_version there, struct xl_version here)
 {
-    return d->type == LIBXL_DOMAIN_TYPE_HVM ? 0 : suspend_ability_check(d->domid, e);
+    return there.major &&
+           (there.major < here.major || (there.major == here.major && there.minor < here.minor));
 }

@@ -26,8 +26,8 @@ int suitable_log_dirty(struct xl *xl, const struct xl_domain *d, bool *has, stru
 int suitable_device_model(
     const struct xl_domain *d, char version[static SUITABLE_VERSION_BYTES], struct err *e);
 
-/* It can be asked to suspend. A device model's guest is libxl's to suspend, and need not cooperate.
- */
-int suitable_suspend(const struct xl_domain *d, struct err *e);
+/* Xen takes a guest to a host of its release or a newer one, and promises nothing of an older one.
+ * Unknown is not older. */
+bool suitable_is_older_xen(struct xl_version there, struct xl_version here);
 
 #endif

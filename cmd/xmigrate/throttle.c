@@ -5,8 +5,7 @@ static void tell_cap(const struct throttle *t, unsigned percent)
 {
     json_t *body = json_pack("{s:s, s:i}", "event", "cap", "cap_percent", (int)percent);
 
-    event_write(t->events, body);
-    json_decref(body);
+    event_tell(t->events, body);
 }
 
 /* What it was is on disk before it is changed. */

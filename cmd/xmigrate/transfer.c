@@ -10,32 +10,38 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How long a destination that failed has to say why, when all we know is that it went away. */
-#define REASON_NS NS_PER_S
+/* How long a destination that failed has to say why, when all we know is that it went away: it
+ * destroys its copy first. Less when the guest may stand still meanwhile. */
+#define REASON_NS         (5 * NS_PER_S)
+#define REASON_HURRIED_NS NS_PER_S
 /* libxl, when the helper is through. */
 #define END_NS (30 * NS_PER_S)
+/* Most pauses are over by then, and need nobody at the destination to hear of them. */
+#define TELL_SUSPENDED_NS (200 * NS_PER_MS)
 /* For libxl, to end an operation whose helper was killed while the guest stands still. */
 #define KILLED_NS (3 * NS_PER_S)
 
 /* --- what the helper says --- */
 
-/* Only --recover wants to know, and only if all goes wrong: no reason to fail. */
-static void note(struct transfer *t, bool *what)
+/* Only --recover wants to know, and only if all goes wrong: no reason to fail. The first of these
+ * brings the record to the disk, which then needs few writes in the pause. */
+static void note_logging(struct transfer *t)
 {
     struct err e = ERR_INIT;
 
-    *what = true;
+    t->journal->now.logging = true;
     if (journal_save(t->journal, &e))
         log_warn(t->log, "%s", e.text);
 }
 
-/* The guest stands still when it is saved; until then there is time, while the last pages go. */
-static void prepare_given(struct transfer *t)
+/* When the power goes the guest goes with it, so this is not for the disk. */
+static void note_suspending(struct transfer *t)
 {
     struct err e = ERR_INIT;
 
-    if (journal_prepare(t->journal, HANDOFF_GIVEN, &e))
-        log_debug(t->log, "%s", e.text);
+    t->journal->now.suspending = true;
+    if (journal_note(t->journal, &e))
+        log_warn(t->log, "%s", e.text);
 }
 
 static struct throttle throttle_of(const struct transfer *t)
@@ -58,20 +64,17 @@ static void put_cap_back(struct transfer *t)
     throttle_end(&cap);
 }
 
-/* The guest stands still: from now on limits are shorter. A destination that is lost is noticed
- * elsewhere. */
+/* The guest stands still: from now on limits are shorter. */
 static void hurry(struct transfer *t)
 {
-    struct err ignored = ERR_INIT;
-
     t->hurried = true;
     t->start_limit_ns = t->suspended_ns + t->start_ns;
-    t->ping_ns = now_ns();
+    t->ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S);
     operation_hurry(&t->op);
     /* Without a device model libxl is through as soon as its helper is gone. */
     if (!t->whole_stream)
         t->op.patience.killed_ns = deadline_earlier(t->op.patience.killed_ns, KILLED_NS);
-    message_send_empty(t->control, CONTROL_SUSPENDED, &ignored);
+    t->tell_suspended_ns = t->suspended_ns + TELL_SUSPENDED_NS;
 }
 
 static void show_event(struct transfer *t, json_t *body)
@@ -80,17 +83,17 @@ static void show_event(struct transfer *t, json_t *body)
 
     event_write(t->events, body);
     view_event(t->view, body);
+    admin_note(t->admin, body);
     if (!strcmp(name, "suspending")) {
         t->suspending_ns = now_ns();
         /* It should not take longer to suspend than it has to. */
         put_cap_back(t);
-        note(t, &t->journal->now.suspending);
+        note_suspending(t);
         log_debug(t->log, "asking the guest to suspend");
     } else if (!strcmp(name, "suspended")) {
         t->suspended_ns = now_ns();
         if (t->options->mode == MODE_LIVE)
             hurry(t);
-        prepare_given(t);
         log_debug(t->log, "the guest is suspended");
     }
 }
@@ -107,6 +110,40 @@ static int take_total(struct transfer *t, const json_t *total, struct err *e)
     return 0;
 }
 
+/* The guest may be suspended as soon as no other one from here stands still. */
+static void await_turn(struct transfer *t)
+{
+    t->try_turn_ns = now_ns();
+    t->turn_limit_ns = deadline_in(TURN_PAUSE_LIMIT_NS);
+}
+
+/* A helper that dies now is seen at the next turn. */
+static void let_suspend(struct transfer *t)
+{
+    struct err ignored = ERR_INIT;
+
+    t->try_turn_ns = 0;
+    if (t->op.link_sock >= 0)
+        link_send_may_suspend(t->op.link_sock, &ignored);
+}
+
+static void try_turn(struct transfer *t)
+{
+    struct err e = ERR_INIT;
+
+    if (!t->try_turn_ns || t->stopping || !deadline_passed(t->try_turn_ns))
+        return;
+
+    const int rc = t->takes_turns ? turn_try_pause(&t->pause_turn, &e) : 1;
+
+    if (rc < 0)
+        log_debug(t->log, "%s", e.text);
+    if (!rc && !deadline_passed(t->turn_limit_ns))
+        t->try_turn_ns = deadline_in(TURN_PAUSE_AGAIN_NS);
+    else
+        let_suspend(t);
+}
+
 static int give_job(void *arg, struct link_job *job, int *lock_fd, struct err *e)
 {
     const struct transfer *t = arg;
@@ -114,6 +151,16 @@ static int give_job(void *arg, struct link_job *job, int *lock_fd, struct err *e
     (void)e;
     *job = t->job;
     *lock_fd = t->lock_fd;
+    return 0;
+}
+
+static int begin_hooks(struct transfer *t, struct err *e)
+{
+    if (t->beside || t->stopping)
+        return 0;
+    if (t->has_hooks)
+        return hooks_begin(&t->beside, t->hooks, e);
+    await_turn(t);
     return 0;
 }
 
@@ -128,12 +175,39 @@ static int hear_helper(void *arg, const struct link_message *m, struct err *e)
     case LINK_CAP:
         lower_cap(t, m->cap_percent);
         return 0;
+    case LINK_BEFORE_SUSPEND:
+        return begin_hooks(t, e);
     case LINK_LOGGING:
-        note(t, &t->journal->now.logging);
+        note_logging(t);
         return 0;
     default:
         return take_total(t, m->body, e);
     }
+}
+
+/* They are through; or are killed, when the move is stopped. */
+static int end_hooks(struct transfer *t, struct err *e)
+{
+    struct hooks_beside *b = t->beside;
+
+    t->beside = NULL;
+    return hooks_end(b, e);
+}
+
+/* Limits that --set has changed. A helper that dies now is seen at the next turn. */
+static void tune(struct transfer *t)
+{
+    struct err ignored = ERR_INIT;
+    struct link_tune wanted;
+
+    if (!admin_take_tune(t->admin, &wanted))
+        return;
+    /* For a helper that has not come yet, too. */
+    t->job.bandwidth_bits_per_s = wanted.bandwidth_bits_per_s;
+    t->job.limits.max_downtime_ns = wanted.max_downtime_ns;
+    t->job.limits.on_stall = wanted.on_stall;
+    if (t->op.link_sock >= 0)
+        link_send_tune(t->op.link_sock, &wanted, &ignored);
 }
 
 /* --- libxl --- */
@@ -235,6 +309,7 @@ static int take_frame(
         rc = message_parse_started(body, len, &started, e);
         if (!rc)
             t->started_ns = now_ns();
+        t->taken_save_ns = rc ? 0 : started.save_ns;
         return rc;
     case CONTROL_FAILED:
         t->peer_failed = true;
@@ -286,8 +361,14 @@ static int64_t next_limit(const struct transfer *t)
     if (t->stopping)
         return limit_ns;
     limit_ns = deadline_earlier(limit_ns, t->ping_ns);
+    if (t->try_turn_ns)
+        limit_ns = deadline_earlier(limit_ns, t->try_turn_ns);
+    if (!t->suspending_ns)
+        limit_ns = deadline_earlier(limit_ns, t->pause_turn.unused_ns);
     if (!t->given)
         limit_ns = deadline_earlier(limit_ns, t->start_limit_ns);
+    if (!t->ready_ns)
+        limit_ns = deadline_earlier(limit_ns, t->tell_suspended_ns);
     limit_ns = deadline_earlier(limit_ns, silence_limit_ns(t));
     if (t->suspending_ns && !t->suspended_ns)
         limit_ns = deadline_earlier(limit_ns, t->suspending_ns + t->options->suspend_ns);
@@ -312,6 +393,22 @@ int transfer_may_give(struct transfer *t, struct err *e)
     return rc ? rc : check_start_limit(t, e);
 }
 
+static int tell_suspended(struct transfer *t, struct err *e)
+{
+    if (t->ready_ns || !deadline_passed(t->tell_suspended_ns))
+        return 0;
+    t->tell_suspended_ns = DEADLINE_NEVER;
+    return message_send_empty(t->control, CONTROL_SUSPENDED, e);
+}
+
+static int send_ping(struct transfer *t, struct err *e)
+{
+    if (!deadline_passed(t->ping_ns))
+        return 0;
+    t->ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S);
+    return message_send_empty(t->control, CONTROL_PING, e);
+}
+
 static int check_limits(struct transfer *t, struct err *e)
 {
     const struct options *o = t->options;
@@ -323,29 +420,33 @@ static int check_limits(struct transfer *t, struct err *e)
     if (!t->given && check_start_limit(t, e))
         return -e->code;
     if (t->suspending_ns && !t->suspended_ns && deadline_passed(t->suspending_ns + o->suspend_ns))
-        return err_set(e, ERR_GUEST, ETIMEDOUT,
-            "the guest did not suspend within %s (--suspend-timeout): is it alive, and can its "
-            "kernel suspend (xenbus, PV drivers)?",
-            format_duration(o->suspend_ns, limit));
+        return operation_unsuspended(o->suspend_ns, e);
     if (deadline_passed(silence_limit_ns(t)))
         return err_set(e, ERR_PEER, ETIMEDOUT,
             "%s says nothing for %s while the guest is suspended", t->options->address.host,
             format_duration(t->op.patience.hurried_ns, limit));
-    if (!deadline_passed(t->ping_ns))
-        return 0;
-    t->ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S);
-    return message_send_empty(t->control, CONTROL_PING, e);
+    return tell_suspended(t, e) ? -e->code : send_ping(t, e);
 }
 
 /* Wait until something happens, or then, and deal with it. */
 static int turn(struct transfer *t, int64_t until_ns, struct err *e)
 {
     const bool stoppable = !t->stopping && !t->given;
-    enum { CANCEL, MAILBOX, STREAM, OPERATION, SOURCES = OPERATION + OPERATION_FDS };
+    enum {
+        CANCEL,
+        MAILBOX,
+        STREAM,
+        OPERATOR,
+        HOOKS,
+        OPERATION,
+        SOURCES = OPERATION + OPERATION_FDS
+    };
     struct pollfd fds[SOURCES] = {
         [CANCEL] = {.fd = stoppable ? t->cancel->event_fd : -1, .events = POLLIN},
         [MAILBOX] = {.fd = t->peer_lost ? -1 : mailbox_event_fd(t->mailbox), .events = POLLIN},
         [STREAM] = {.fd = t->op.stream_fd, .events = POLLIN},
+        [OPERATOR] = {.fd = admin_fd(t->admin), .events = POLLIN},
+        [HOOKS] = {.fd = hooks_fd(t->beside), .events = POLLIN},
     };
     int rc = 0;
 
@@ -354,15 +455,25 @@ static int turn(struct transfer *t, int64_t until_ns, struct err *e)
         return errno == EINTR ? 0 : err_sys(e, ERR_INTERNAL, errno, "poll");
     /* The order is that of who knows best what went wrong. */
     if (fds[CANCEL].revents)
-        rc = err_set(e, ERR_CANCELLED, ECANCELED, "stopped by a signal");
+        rc = err_set(e, ERR_CANCELLED, ECANCELED, "%s", admin_why_stopped(t->admin));
+    if (fds[OPERATOR].revents)
+        tune(t);
     if (!rc && fds[MAILBOX].revents)
         rc = read_mailbox(t, e);
+    if (!rc && fds[HOOKS].revents)
+        rc = end_hooks(t, e);
+    if (!rc && fds[HOOKS].revents)
+        await_turn(t);
     if (!rc)
         rc = operation_serve(&t->op, fds + OPERATION, e);
     if (!rc && fds[STREAM].revents)
         rc = relay_stream(t, e);
     if (!rc && operation_is_over(fds + OPERATION))
         rc = t->given ? end_operation_late(t) : end_operation(t, e);
+    if (!rc)
+        try_turn(t);
+    if (!t->suspending_ns)
+        turn_end_unused(&t->pause_turn);
     return rc ? rc : check_limits(t, e);
 }
 
@@ -375,7 +486,7 @@ static void turn_while_stopping(void *arg, int64_t until_ns)
 
 /* --- for its owner --- */
 
-static const struct operation_owner owner = {give_job, hear_helper, turn_while_stopping};
+static const struct operation_owner owner = {give_job, hear_helper, turn_while_stopping, NULL};
 
 int transfer_prepare(struct transfer *t, struct err *e)
 {
@@ -385,6 +496,10 @@ int transfer_prepare(struct transfer *t, struct err *e)
 
 void transfer_clear(struct transfer *t)
 {
+    struct err ignored = ERR_INIT;
+
+    end_hooks(t, &ignored);
+    turn_end(&t->pause_turn);
     operation_clear(&t->op);
     json_decref(t->lanes);
     t->lanes = NULL;
@@ -396,7 +511,7 @@ int transfer_start(struct transfer *t, struct err *e)
     t->op.log = t->log;
     t->op.silent_ns = t->options->silent_ns;
     t->ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S);
-    t->start_limit_ns = DEADLINE_NEVER;
+    t->start_limit_ns = t->tell_suspended_ns = DEADLINE_NEVER;
     return operation_suspend(&t->op, t->domid, t->options->mode == MODE_LIVE, e);
 }
 
@@ -416,6 +531,8 @@ int transfer_until_started(struct transfer *t, struct err *e)
     t->given = true;
     while (!rc && !t->started_ns)
         rc = turn(t, DEADLINE_NEVER, e);
+    if (!rc)
+        turn_end(&t->pause_turn);
     return rc;
 }
 
@@ -424,6 +541,7 @@ int transfer_end(struct transfer *t, struct err *e)
     const int64_t deadline_ns = deadline_in(END_NS);
     struct err ignored = ERR_INIT;
 
+    operation_dismiss(&t->op);
     while (t->op.async && !deadline_passed(deadline_ns))
         turn(t, deadline_ns, &ignored);
     return t->op.async ? err_set(e, ERR_LOCAL, ETIMEDOUT, "libxl does not end its operation") : 0;
@@ -463,12 +581,14 @@ bool transfer_stop(struct transfer *t, struct err *e)
     struct err ignored = ERR_INIT;
 
     t->stopping = true;
+    end_hooks(t, &ignored);
     put_cap_back(t);
     if (!t->given && !t->peer_lost && !t->peer_failed)
         message_send_error(t->control, CONTROL_ABORT, e, &ignored);
 
     const bool ended = operation_stop(&t->op, e);
-    const int64_t reason_ns = deadline_in(REASON_NS);
+    const bool hurried = t->suspending_ns || t->suspended_ns;
+    const int64_t reason_ns = deadline_in(hurried ? REASON_HURRIED_NS : REASON_NS);
 
     while (is_hearsay(e) && !cancel_is_fired(t->cancel) && !t->peer_lost && !t->peer_failed &&
            !deadline_passed(reason_ns))

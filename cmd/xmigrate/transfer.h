@@ -13,6 +13,9 @@
 #include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/operation.h"
+#include "cmd/xmigrate/admin_socket.h"
+#include "cmd/xmigrate/hooks.h"
+#include "cmd/xmigrate/turns.h"
 #include "cmd/xmigrate/session/mailbox.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "cmd/xmigrate/session/stream_end.h"
@@ -30,6 +33,7 @@ struct transfer {
     struct view *view;
     const struct event_stream *events;
     const struct cancel *cancel; /* fired: stop */
+    struct admin_socket *admin;  /* NULL: none */
     struct control *control;
     struct mailbox *mailbox;
     struct xl *xl; /* for the guest's cap */
@@ -38,7 +42,10 @@ struct transfer {
     struct journal *journal; /* told of log-dirty, the guest's cap and its suspend */
     struct link_job job;
     bool whole_stream; /* the guest has a device model, whose records are in libxl's stream */
-    int64_t start_ns;  /* from the guest's suspend to its start at the destination */
+    const struct hooks *hooks; /* before the suspend, if has_hooks */
+    bool has_hooks;
+    bool takes_turns; /* the guest is not suspended while another one from here stands still */
+    int64_t start_ns; /* from the guest's suspend to its start at the destination */
 
     /* What came of it. Points in time are 0 until they came. */
     int64_t suspending_ns;
@@ -56,13 +63,18 @@ struct transfer {
 
     /* Its own. */
     struct stream_head head;
-    size_t end_bytes;  /* of libxl's END record */
-    bool stream_ended; /* libxl's stream is over, and ended well */
-    bool prepared;     /* PREPARED came */
-    bool given;        /* GO was sent */
-    bool hurried;      /* of a live move: the guest stands still */
-    bool stopping;     /* nothing more is said to the destination */
-    int64_t ping_ns;   /* when to send the next one */
+    size_t end_bytes;            /* of libxl's END record */
+    bool stream_ended;           /* libxl's stream is over, and ended well */
+    bool prepared;               /* PREPARED came */
+    bool given;                  /* GO was sent */
+    bool hurried;                /* of a live move: the guest stands still */
+    struct hooks_beside *beside; /* the hooks that run now */
+    struct turn pause_turn;
+    int64_t try_turn_ns, turn_limit_ns; /* when again, and until when; 0: nobody has asked */
+    bool stopping;                      /* nothing more is said to the destination */
+    int64_t ping_ns;                    /* when to send the next one */
+    int64_t tell_suspended_ns;          /* when to tell the destination, if READY has not come */
+    int64_t taken_save_ns;              /* as STARTED says */
     int64_t start_limit_ns;
 };
 

@@ -23,6 +23,17 @@ static int send_policy_records(struct out *out, const struct cpu_policy *policy,
     return rc;
 }
 
+int send_kernel_notes(const struct kernel_notes *n, struct out *out, struct err *e)
+{
+    uint8_t head[KERNEL_NOTES_HEAD_BYTES];
+    struct iovec parts[] = {{head, sizeof(head)}, {(void *)n->bytes, n->len_bytes}};
+
+    if (n->origin == NOTES_NONE)
+        return 0;
+    kernel_notes_encode(n, head);
+    return out->ops->state(out, V3_KERNEL_NOTES, parts, 2, e);
+}
+
 int send_cpu_policy(struct guest *g, struct out *out, struct err *e)
 {
     struct cpu_policy policy;

@@ -12,6 +12,8 @@
 
 int send_cpu_policy(struct guest *g, struct out *out, struct err *e);
 int send_tsc_info(struct guest *g, struct out *out, struct err *e);
+/* None if there are none. */
+int send_kernel_notes(const struct kernel_notes *n, struct out *out, struct err *e);
 
 /* X86_CPUID_POLICY or X86_MSR_POLICY: kept until both are there, then set together. */
 int load_cpu_policy(

@@ -46,8 +46,8 @@ struct guest_ops {
     /* Of a page table that could not be translated: does it name another domain's or a device's
      * frame, which the guest keeps when it suspends? (Those that it shares with Xen it lets go.) If
      * so *fault is the first such entry. From any lane at any time. */
-    bool (*find_foreign)(
-        const struct guest *g, const uint64_t table[static PTES_PER_PAGE], struct pte_fault *fault);
+    bool (*find_foreign)(const struct guest *g, unsigned level,
+        const uint64_t table[static PTES_PER_PAGE], struct pte_fault *fault);
 
     /* Everything but memory, with the guest suspended and all pages sent. */
     int (*send_state)(struct guest *g, struct out *out, struct err *e);
@@ -63,6 +63,7 @@ struct guest {
     uint32_t v3_type;       /* V3_GUEST_... */
     uint64_t frames;        /* every PFN is below */
     uint64_t present_pages; /* thought to have memory, for progress */
+    const char *p2m_layout; /* of a PV guest: "list" or "tree"; else NULL */
 };
 
 #endif

@@ -55,10 +55,10 @@ static int hvm_canonicalise(const struct guest *g, unsigned level,
     return -EINVAL;
 }
 
-static bool hvm_find_foreign(
-    const struct guest *g, const uint64_t table[static PTES_PER_PAGE], struct pte_fault *fault)
+static bool hvm_find_foreign(const struct guest *g, unsigned level,
+    const uint64_t table[static PTES_PER_PAGE], struct pte_fault *fault)
 {
-    (void)g, (void)table, (void)fault;
+    (void)g, (void)level, (void)table, (void)fault;
     return false;
 }
 

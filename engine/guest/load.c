@@ -77,6 +77,19 @@ void load_close(struct loader *l)
     xen_close(&l->xen);
 }
 
+static int load_kernel_notes(struct loader *l, const void *body, size_t len_bytes, struct err *e)
+{
+    struct kernel_notes notes;
+    const int rc = kernel_notes_decode(body, len_bytes, &notes, e);
+
+    if (rc)
+        return rc;
+    if (l->static_done)
+        return err_set(e, ERR_PEER, EPROTO, "KERNEL_NOTES came after STATIC_DATA_END");
+    l->marks = notes.marks;
+    return 0;
+}
+
 int load_state(struct loader *l, const struct in_event *state, struct err *e)
 {
     const uint32_t type = state->v3_type;
@@ -89,6 +102,8 @@ int load_state(struct loader *l, const struct in_event *state, struct err *e)
         return load_cpu_policy(l, type, body, len_bytes, e);
     case V3_X86_TSC_INFO:
         return load_tsc_info(l, body, len_bytes, e);
+    case V3_KERNEL_NOTES:
+        return load_kernel_notes(l, body, len_bytes, e);
     default:
         return l->ops->state(l, state, e);
     }

@@ -48,11 +48,12 @@ struct loader {
     const struct loader_ops *ops;
     const struct loader_params *p;
     struct xen xen;
-    struct domain domain; /* max_pages: while it is built */
-    uint64_t max_pages;   /* that it may have in the end */
-    struct frames frames; /* ready once load_check_ready() says so */
-    bool static_done;     /* STATIC_DATA_END was there */
-    bool prepared;        /* PREPARE was there */
+    struct domain domain;   /* max_pages: while it is built */
+    uint64_t max_pages;     /* that it may have in the end */
+    struct frames frames;   /* ready once load_check_ready() says so */
+    bool static_done;       /* STATIC_DATA_END was there */
+    bool prepared;          /* PREPARE was there */
+    struct pte_marks marks; /* of its page tables, by its kernel's notes */
     struct blob cpuid, msrs;
     void *guest; /* the ops' own */
 };

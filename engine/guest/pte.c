@@ -55,7 +55,7 @@ int canonicalise_page(const struct pte_rules *rules, unsigned level,
 
         if (i >= xen.first && i <= xen.last) {
             dst[i] = 0;
-        } else if (!(pte & PTE_PRESENT)) {
+        } else if (!pte_names_frame(&rules->marks, level, pte)) {
             dst[i] = pte;
         } else if (level > 1 && (pte & PTE_PSE)) {
             return fail(fault, i, pte, -E2BIG);
@@ -68,13 +68,14 @@ int canonicalise_page(const struct pte_rules *rules, unsigned level,
     return 0;
 }
 
-bool find_pte(const uint64_t table[static PTES_PER_PAGE],
-    bool (*wanted)(const void *arg, uint64_t frame), const void *arg, struct pte_fault *fault)
+bool find_pte(const struct pte_marks *marks, unsigned level,
+    const uint64_t table[static PTES_PER_PAGE], bool (*wanted)(const void *arg, uint64_t frame),
+    const void *arg, struct pte_fault *fault)
 {
     for (unsigned i = 0; i < PTES_PER_PAGE; i++) {
         const uint64_t pte = read_once(&table[i]);
 
-        if (!(pte & PTE_PRESENT) || !wanted(arg, pte_frame(pte)))
+        if (!pte_names_frame(marks, level, pte) || !wanted(arg, pte_frame(pte)))
             continue;
         *fault = (struct pte_fault){i, pte};
         return true;
@@ -82,13 +83,13 @@ bool find_pte(const uint64_t table[static PTES_PER_PAGE],
     return false;
 }
 
-int localise_page(
-    const struct pte_rules *rules, uint64_t table[static PTES_PER_PAGE], struct pte_fault *fault)
+int localise_page(const struct pte_rules *rules, unsigned level,
+    uint64_t table[static PTES_PER_PAGE], struct pte_fault *fault)
 {
     for (unsigned i = 0; i < PTES_PER_PAGE; i++) {
         uint64_t mfn;
 
-        if (!(table[i] & PTE_PRESENT))
+        if (!pte_names_frame(&rules->marks, level, table[i]))
             continue;
         if (!rules->translate(rules->arg, pte_frame(table[i]), &mfn))
             return fail(fault, i, table[i], -ERANGE);
@@ -97,11 +98,11 @@ int localise_page(
     return 0;
 }
 
-bool find_pte_beyond(
+bool find_pte_beyond(const struct pte_marks *marks, unsigned level,
     const uint64_t table[static PTES_PER_PAGE], uint64_t frame_count, unsigned *index)
 {
     for (unsigned i = 0; i < PTES_PER_PAGE; i++) {
-        if ((table[i] & PTE_PRESENT) && pte_frame(table[i]) >= frame_count) {
+        if (pte_names_frame(marks, level, table[i]) && pte_frame(table[i]) >= frame_count) {
             *index = i;
             return true;
         }

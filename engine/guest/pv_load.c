@@ -78,10 +78,12 @@ static int begin_p2m_frames(struct loader *l, const struct in_event *part, struc
     p2m_list_init(&s->p2m, l->domain.max_pages);
     s->p2m_count = p2m.count;
     s->max_pfn = p2m.end_pfn;
-    if (p2m_list_add(&s->p2m, p2m.pfns, p2m.here, e))
+    if (p2m_list_add(&s->p2m, p2m.pfns, p2m.here, e) ||
+        frames_init(
+            &l->frames, l->p->domid, s->levels, (uint64_t)p2m.end_pfn + 1, l->domain.max_pages, e))
         return -e->code;
-    return frames_init(
-        &l->frames, l->p->domid, s->levels, (uint64_t)p2m.end_pfn + 1, l->domain.max_pages, e);
+    l->frames.marks = l->marks;
+    return 0;
 }
 
 static int load_p2m_frames(struct loader *l, const struct in_event *part, struct err *e)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/guest/pv_memory.h"
 
+#include "base/limits.h"
 #include "engine/guest/page_any.h"
 #include "engine/guest/pte.h"
 #include "engine/xen/foreign.h"
@@ -305,9 +306,10 @@ static int map_p2m(struct xen *x, struct pv_memory *m, struct err *e)
     const uint64_t pages = SHARED_INFO_FIELD(m, arch.max_pfn);
     const uint64_t cr3 = SHARED_INFO_FIELD(m, arch.p2m_cr3);
 
-    /* The p2m's length goes into the stream as 32 bits. */
-    if (!pages || pages > UINT32_MAX)
+    if (!pages)
         return bad_p2m(m, e, "the guest has not said how large it is", pages);
+    if (pages > WIRE_MAX_PV_FRAMES)
+        return bad_p2m(m, e, "the guest says that it has more than 2^32 frames", pages);
     m->max_pfn = pages - 1;
     return cr3 ? map_p2m_list(x, m, cr3, e) : map_p2m_tree(x, m, e);
 }

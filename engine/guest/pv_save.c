@@ -108,10 +108,10 @@ static bool is_foreign(const void *memory, uint64_t mfn)
     return pv_mfn_is_foreign(memory, mfn);
 }
 
-static bool pv_find_foreign(
-    const struct guest *g, const uint64_t table[static PTES_PER_PAGE], struct pte_fault *fault)
+static bool pv_find_foreign(const struct guest *g, unsigned level,
+    const uint64_t table[static PTES_PER_PAGE], struct pte_fault *fault)
 {
-    return find_pte(table, is_foreign, &pv_of(g)->memory, fault);
+    return find_pte(&pv_of(g)->rules.marks, level, table, is_foreign, &pv_of(g)->memory, fault);
 }
 
 static int send_shared_info(struct guest *g, struct out *out, struct err *e)
@@ -221,7 +221,8 @@ static const struct guest_ops pv_ops = {
     .close = pv_close,
 };
 
-int pv_save_open(struct xen *xen, const struct domain *dom, struct guest **g, struct err *e)
+int pv_save_open(struct xen *xen, const struct domain *dom, const struct pte_marks *marks,
+    struct guest **g, struct err *e)
 {
     struct guest_pv *pv = calloc(1, sizeof(*pv));
 
@@ -235,6 +236,7 @@ int pv_save_open(struct xen *xen, const struct domain *dom, struct guest **g, st
         return rc;
     }
     pv->rules = (struct pte_rules){
+        .marks = *marks,
         .levels = pv->memory.levels,
         .compat_m2p_mfn = pv->memory.compat_m2p_mfn,
         .translate = translate,
@@ -247,6 +249,7 @@ int pv_save_open(struct xen *xen, const struct domain *dom, struct guest **g, st
         .v3_type = V3_GUEST_PV,
         .frames = pv->memory.max_pfn + 1,
         .present_pages = dom->total_pages,
+        .p2m_layout = pv->memory.has_generation ? "list" : "tree",
     };
     *g = &pv->base;
     return 0;

@@ -6,6 +6,7 @@
 #include "engine/guest/guest.h"
 
 /* For guest_open(). */
-int pv_save_open(struct xen *xen, const struct domain *dom, struct guest **g, struct err *e);
+int pv_save_open(struct xen *xen, const struct domain *dom, const struct pte_marks *marks,
+    struct guest **g, struct err *e);
 
 #endif

@@ -6,7 +6,8 @@
 
 #include <errno.h>
 
-int guest_open(struct xen *xen, uint32_t domid, struct guest **g, struct err *e)
+int guest_open(
+    struct xen *xen, uint32_t domid, const struct pte_marks *marks, struct guest **g, struct err *e)
 {
     struct domain dom;
     const int rc = domain_read(xen, domid, &dom, e);
@@ -18,5 +19,5 @@ int guest_open(struct xen *xen, uint32_t domid, struct guest **g, struct err *e)
     if (dom.shut_down)
         return err_set(e, ERR_REFUSED, ESHUTDOWN,
             "domain %u does not run: it has shut down (reason %u)", domid, dom.shutdown_reason);
-    return dom.hvm ? hvm_save_open(xen, &dom, g, e) : pv_save_open(xen, &dom, g, e);
+    return dom.hvm ? hvm_save_open(xen, &dom, g, e) : pv_save_open(xen, &dom, marks, g, e);
 }

@@ -141,8 +141,8 @@ static bool populate_extent(struct frames *f, struct xen *x, uint32_t slot, uint
 static int out_of_memory(const struct frames *f, uint64_t pfn, struct err *e)
 {
     return err_set(e, ERR_LOCAL, ENOMEM,
-        "Xen has no memory for frame %#llx of domain %u, after %llu pages (%llu MiB): free memory "
-        "on this host, or its maximum is too small",
+        "Xen has no memory for frame %#llx of domain %u, after %llu pages (%llu MiB): none is "
+        "free, or the domain's maximum is too small",
         (unsigned long long)pfn, f->domid, (unsigned long long)atomic_load(&f->populated_pages),
         (unsigned long long)atomic_load(&f->populated_pages) / 256);
 }

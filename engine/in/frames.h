@@ -27,6 +27,7 @@
 #include "base/limits.h"
 #include "engine/in/extent_map.h"
 #include "engine/xen/xen.h"
+#include "transport/kernel_notes.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -51,9 +52,10 @@ static inline uint64_t frame_group_mfn(const struct frame_group *group, unsigned
 
 struct frames {
     uint32_t domid;
-    unsigned levels;      /* PV: of page tables; 0: not PV */
-    uint64_t frame_count; /* every PFN is below */
-    uint64_t max_pages;   /* that Xen lets the domain have */
+    unsigned levels;        /* PV: of page tables; 0: not PV */
+    struct pte_marks marks; /* PV: of its page tables; set before there are lanes */
+    uint64_t frame_count;   /* every PFN is below */
+    uint64_t max_pages;     /* that Xen lets the domain have */
     struct extent_map map;
     size_t populated_bytes, group_of_bytes, groups_bytes;
     /* A bitmap, EXTENT_WORDS for each slot. Like absent, group_of and groups it takes memory only

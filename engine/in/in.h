@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "engine/arrival.h"
+#include "transport/aux.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,6 +29,8 @@ struct in_head {
 
 enum in_kind {
     IN_STATE,      /* a state record */
+    IN_AUX,        /* before pages: what auxiliary data there will be of one source */
+    IN_AUX_DONE,   /* after pages: what there was */
     IN_PAGES,      /* pages wait to be put in place: pages() comes next */
     IN_CHECKPOINT, /* what came so far is a whole image; more may follow */
     IN_END,
@@ -40,11 +43,16 @@ struct in_event {
     const void *body;
     size_t len_bytes;
     bool more; /* the next event is its continuation; X86_PV_P2M_FRAMES alone comes in parts */
+    const struct aux_source *aux; /* IN_AUX: valid as a body */
+    uint32_t aux_number;          /* IN_AUX_DONE */
+    struct aux_totals aux_totals;
 };
 
 struct in_hook {
     /* After each batch of pages, on the thread that put it in place. */
     void (*placed)(void *arg);
+    /* Auxiliary data that came with pages, in a round (from 0). On any of the in's threads. */
+    int (*aux)(void *arg, uint32_t round, const struct aux_batch *b, struct err *e);
     /* Between pages, on the story's thread: all but memory and vCPUs is to be built now. */
     int (*prepare)(void *arg, struct err *e);
     void *arg;

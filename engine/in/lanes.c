@@ -15,7 +15,7 @@
 #include "engine/in/barrier.h"
 #include "engine/in/order.h"
 #include "engine/in/place.h"
-#include "transport/pages.h"
+#include "transport/page_decoder.h"
 #include "transport/trunk.h"
 #include "transport/v3.h"
 
@@ -35,6 +35,7 @@ struct lane {
     /* The lane thread's until it is joined. */
     struct page_decoder *decoder;
     struct placer *placer;
+    uint8_t *aux_body; /* NULL: no source was announced */
     struct lane_totals totals;
     uint64_t crossed; /* barriers */
 };
@@ -45,10 +46,12 @@ struct in_lanes {
     struct trunk_reader reader;
     struct trunk_head head;
     enum trunk_phase phase;
+    bool has_aux;                 /* a source was announced */
     struct trunk_message message; /* the last one, which led to that phase */
     /* While pages() runs. */
     struct frames *frames;
     const struct in_hook *hook;
+    atomic_bool is_last; /* the round: its guest stands still, and waits for no report */
     struct barrier barrier;
     struct lane lane[MAX_LANES];
     pthread_mutex_t failure_lock; /* guards failure */
@@ -69,6 +72,7 @@ static int fail(struct in_lanes *s, const struct err *e)
 /* The contents come straight into the guest's pages. */
 static int receive_pages(struct lane *l, struct channel *ch, size_t len_bytes, struct err *e)
 {
+    const bool is_last = atomic_load_explicit(&l->owner->is_last, memory_order_relaxed);
     struct page_front front;
     int rc = page_recv_front(l->decoder, ch, len_bytes, &front, e);
 
@@ -81,15 +85,39 @@ static int receive_pages(struct lane *l, struct channel *ch, size_t len_bytes, s
         rc = page_recv_contents(l->decoder, ch, l->placer->into, e);
     if (!rc)
         rc = place_commit(l->placer, front.entries, front.count, e);
-    place_end(l->placer);
+    if (is_last)
+        place_leave(l->placer);
+    else
+        place_end(l->placer);
     if (rc)
         return rc;
     l->totals.records++;
     l->totals.entries += front.count;
     l->totals.data_pages += front.data_pages;
     l->totals.zero_pages += front.zero_pages;
-    l->owner->hook->placed(l->owner->hook->arg);
+    if (!is_last)
+        l->owner->hook->placed(l->owner->hook->arg);
     return 0;
+}
+
+/* Checked whole before it is handed on. */
+static int receive_aux(struct lane *l, struct channel *ch, size_t len_bytes, struct err *e)
+{
+    const struct in_hook *hook = l->owner->hook;
+    struct aux_batch batch;
+    int rc = l->aux_body ? record_recv_body(ch, RECORD_AUX, l->aux_body, len_bytes, e)
+                         : record_unexpected(ch, RECORD_AUX, e);
+
+    if (!rc)
+        rc = record_recv_end(ch, RECORD_AUX, e);
+    if (rc)
+        return rc;
+
+    const char *wrong = aux_decode_batch(l->aux_body, len_bytes, &batch);
+
+    if (wrong)
+        return err_set(e, ERR_PEER, EPROTO, "%s: bad AUX record: %s", ch->name, wrong);
+    return hook->aux(hook->arg, (uint32_t)l->crossed, &batch, e);
 }
 
 static int receive_barrier(struct lane *l, struct channel *ch, size_t len_bytes, struct err *e)
@@ -157,6 +185,7 @@ static int receive_lane(struct lane *l, struct err *e)
             return receive_end(l, ch, len_bytes, e);
         rc = type == RECORD_PAGES    ? receive_pages(l, ch, len_bytes, e)
              : type == RECORD_BORDER ? receive_barrier(l, ch, len_bytes, e)
+             : type == RECORD_AUX    ? receive_aux(l, ch, len_bytes, e)
                                      : record_unexpected(ch, type, e);
         if (rc)
             return rc;
@@ -176,15 +205,20 @@ static void *run_lane(void *arg)
 static int start_lane(struct lane *l, struct err *e)
 {
     const struct in_lanes *s = l->owner;
-    const struct page_rules rules = {
+    struct page_rules rules = {
         .frame_count = s->frames->frame_count,
         .lane = l->index,
         .codecs = s->head.codecs,
+        .deltas = s->head.deltas,
     };
-    int rc = page_decoder_create(&rules, &l->decoder, e);
+    int rc = placer_create(&l->placer, s->frames, s->p.log, e);
 
-    if (!rc)
-        rc = placer_create(&l->placer, s->frames, s->p.log, e);
+    if (!rc && s->has_aux && !(l->aux_body = malloc(AUX_MAX_BODY_BYTES)))
+        rc = err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+    if (rc)
+        return rc;
+    rules.dropped = l->placer->dropped;
+    rc = page_decoder_create(&rules, &l->decoder, e);
     if (rc)
         return rc;
     rc = pthread_create(&l->thread, NULL, run_lane, l);
@@ -262,6 +296,26 @@ static int receive_message(struct in_lanes *s, struct err *e)
     return 0;
 }
 
+static struct in_event event_of(const struct trunk_message *m)
+{
+    switch (m->type) {
+    case RECORD_STATE:
+        return (struct in_event){.kind = IN_STATE,
+            .v3_type = m->state.v3_type,
+            .body = m->state.body,
+            .len_bytes = m->state.len_bytes,
+            .more = m->state.more};
+    case RECORD_AUX_SOURCE:
+        return (struct in_event){.kind = IN_AUX, .aux = &m->aux_source};
+    case RECORD_AUX_DONE:
+        return (struct in_event){.kind = IN_AUX_DONE,
+            .aux_number = m->aux_done.source,
+            .aux_totals = m->aux_done.totals};
+    default:
+        return (struct in_event){.kind = m->type == RECORD_END ? IN_END : IN_PAGES};
+    }
+}
+
 static int lanes_next(struct in *in, struct in_event *event, struct err *e)
 {
     struct in_lanes *s = lanes_of(in);
@@ -272,11 +326,8 @@ static int lanes_next(struct in *in, struct in_event *event, struct err *e)
         rc = await_clean_end(s->p.trunk, RECORD_END, e);
     if (rc)
         return rc;
-    if (m->type == RECORD_STATE)
-        *event = (struct in_event){
-            IN_STATE, m->state.v3_type, m->state.body, m->state.len_bytes, m->state.more};
-    else
-        *event = (struct in_event){.kind = m->type == RECORD_END ? IN_END : IN_PAGES};
+    *event = event_of(m);
+    s->has_aux |= event->kind == IN_AUX;
     return 0;
 }
 
@@ -308,6 +359,8 @@ static int lanes_pages(
 
     while (!rc && s->message.type != RECORD_LANES_DONE) {
         rc = receive_message(s, &own);
+        if (!rc && s->message.type == RECORD_ROUND)
+            atomic_store_explicit(&s->is_last, s->message.round.last, memory_order_relaxed);
         if (!rc && s->message.type == RECORD_PREPARE)
             rc = hook->prepare(hook->arg, &own);
     }
@@ -358,6 +411,7 @@ static void lanes_close(struct in *in)
     for (unsigned i = 0; i < s->head.lane_count; i++) {
         placer_destroy(s->lane[i].placer);
         page_decoder_destroy(s->lane[i].decoder);
+        free(s->lane[i].aux_body);
     }
     trunk_reader_destroy(&s->reader);
     pthread_mutex_destroy(&s->failure_lock);

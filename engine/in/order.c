@@ -9,6 +9,7 @@ static bool is_head_state(uint32_t v3_type)
     case V3_X86_PV_INFO:
     case V3_X86_CPUID_POLICY:
     case V3_X86_MSR_POLICY:
+    case V3_KERNEL_NOTES:
     case V3_STATIC_DATA_END:
     case V3_X86_PV_P2M_FRAMES:
         return true;
@@ -30,6 +31,10 @@ enum trunk_phase trunk_next_phase(enum trunk_phase phase, enum record_type type,
     switch (type) {
     case RECORD_STATE:
         return is_in_place(phase, v3_type) ? phase : PHASE_OUT_OF_ORDER;
+    case RECORD_AUX_SOURCE:
+        return phase == PHASE_HEAD_STATES ? phase : PHASE_OUT_OF_ORDER;
+    case RECORD_AUX_DONE:
+        return phase == PHASE_TAIL_STATES ? phase : PHASE_OUT_OF_ORDER;
     case RECORD_PREPARE:
         return phase == PHASE_PAGES ? phase : PHASE_OUT_OF_ORDER;
     case RECORD_ROUND:

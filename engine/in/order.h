@@ -3,6 +3,8 @@
  * The order of the trunk's records (docs/wire.md) as a pure function:
  *
  *   HEAD  STATE...  ROUND...  [PREPARE]  ROUND...  LANES_DONE  STATE...  END
+ *
+ * AUX_SOURCE comes among the first states, AUX_DONE among the last.
  */
 #ifndef ENGINE_IN_ORDER_H
 #define ENGINE_IN_ORDER_H

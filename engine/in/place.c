@@ -46,13 +46,20 @@ void placer_destroy(struct placer *p)
     if (!p)
         return;
     place_end(p);
+    for (unsigned i = 0; i < p->left_count; i++)
+        foreign_unmap(&p->xen, p->left[i].memory, p->left[i].pages);
     xen_close(&p->xen);
     free_buffers(p);
 }
 
+static unsigned level_of(uint64_t entry)
+{
+    return v3_type_table_level(v3_entry_type(entry));
+}
+
 static bool is_table(const struct placer *p, uint64_t entry)
 {
-    return p->frames->levels && v3_type_table_level(v3_entry_type(entry));
+    return p->frames->levels && level_of(entry);
 }
 
 /* Do the tables name only frames that the guest can have? */
@@ -62,7 +69,8 @@ static int check_tables(const struct placer *p, const uint64_t *entries, const v
     for (unsigned i = 0; i < count; i++) {
         unsigned index;
 
-        if (!is_table(p, entries[i]) || !find_pte_beyond(pages[i], p->frames->frame_count, &index))
+        if (!is_table(p, entries[i]) || !find_pte_beyond(&p->frames->marks, level_of(entries[i]),
+                                            pages[i], p->frames->frame_count, &index))
             continue;
         return err_set(e, ERR_PEER, EPROTO,
             "entry %u of the page table at frame %#llx names a frame beyond the guest's last, "
@@ -84,12 +92,36 @@ static void note_types(struct placer *p, const uint64_t *entries, unsigned count
     }
 }
 
+static bool is_dropped(const struct placer *p, uint64_t entry)
+{
+    return frames_is_foreign(p->frames, v3_entry_pfn(entry));
+}
+
+/* Is there a plain page to which the entry can be a difference? */
+static int check_delta(const struct placer *p, uint64_t entry, struct err *e)
+{
+    const uint64_t pfn = v3_entry_pfn(entry);
+
+    if (is_dropped(p, entry))
+        return 0;
+    if (frames_is_populated(p->frames, pfn) &&
+        (!p->frames->levels || *frames_type(p->frames, pfn) == V3_PAGE_NOTAB))
+        return 0;
+    return err_set(e, ERR_PEER, EPROTO, "a difference to frame %#llx, which is no plain page here",
+        (unsigned long long)pfn);
+}
+
 static int populate_entries(
     struct placer *p, const uint64_t *entries, unsigned count, struct err *e)
 {
     unsigned n = 0;
     int rc = 0;
 
+    for (unsigned i = 0; i < count && !rc; i++)
+        if (entries[i] & WIRE_ENTRY_DELTA)
+            rc = check_delta(p, entries[i], e);
+    if (rc)
+        return rc;
     for (unsigned i = 0; i < count; i++)
         if (v3_type_is_populated(v3_entry_type(entries[i])))
             p->pfns[n++] = v3_entry_pfn(entries[i]);
@@ -103,12 +135,13 @@ static int populate_entries(
 }
 
 /* Frames that a table names may come later than the table. */
-static int populate_targets(struct placer *p, const uint64_t *table, struct err *e)
+static int populate_targets(struct placer *p, unsigned level, const uint64_t *table, struct err *e)
 {
     unsigned n = 0;
 
     for (unsigned i = 0; i < PTES_PER_PAGE; i++)
-        if ((table[i] & PTE_PRESENT) && !frames_is_populated(p->frames, pte_frame(table[i])))
+        if (pte_names_frame(&p->frames->marks, level, table[i]) &&
+            !frames_is_populated(p->frames, pte_frame(table[i])))
             p->pfns[n++] = pte_frame(table[i]);
     return n ? frames_populate_named(p->frames, &p->xen, p->pfns, n, e) : 0;
 }
@@ -124,25 +157,22 @@ static bool find_mfn(void *arg, uint64_t pfn, uint64_t *mfn)
 }
 
 /* The table's content in machine frames, in p->table. */
-static int localise(struct placer *p, uint64_t pfn, const void *content, struct err *e)
+static int localise(struct placer *p, uint64_t entry, const void *content, struct err *e)
 {
-    const struct pte_rules rules = {
-        .levels = p->frames->levels, .translate = find_mfn, .arg = p->frames};
+    const struct pte_rules rules = {.marks = p->frames->marks,
+        .levels = p->frames->levels,
+        .translate = find_mfn,
+        .arg = p->frames};
     struct pte_fault fault;
 
     memcpy(p->table, content, XC_PAGE_SIZE);
 
-    const int rc = localise_page(&rules, p->table, &fault);
+    const int rc = localise_page(&rules, level_of(entry), p->table, &fault);
 
     if (rc)
         return err_set(e, ERR_INTERNAL, -rc, "entry %u of page table %#llx (%#llx) has no frame",
-            fault.index, (unsigned long long)pfn, (unsigned long long)fault.pte);
+            fault.index, (unsigned long long)v3_entry_pfn(entry), (unsigned long long)fault.pte);
     return 0;
-}
-
-static bool is_dropped(const struct placer *p, uint64_t entry)
-{
-    return frames_is_foreign(p->frames, v3_entry_pfn(entry));
 }
 
 /* Where to put the frame's content, for types that have one. */
@@ -197,9 +227,9 @@ int place_commit(struct placer *p, const uint64_t *entries, unsigned count, stru
     for (unsigned i = 0; i < count && !rc; i++) {
         if (!is_table(p, entries[i]))
             continue;
-        rc = populate_targets(p, p->into[i], e);
+        rc = populate_targets(p, level_of(entries[i]), p->into[i], e);
         if (!rc)
-            rc = localise(p, v3_entry_pfn(entries[i]), p->into[i], e);
+            rc = localise(p, entries[i], p->into[i], e);
         if (!rc)
             memcpy(p->guest[i], p->table, XC_PAGE_SIZE);
     }
@@ -213,6 +243,18 @@ void place_end(struct placer *p)
     p->mapped = 0;
 }
 
+void place_leave(struct placer *p)
+{
+    if (!p->mapping || p->frames->levels || p->left_count == PLACE_MAX_LEFT) {
+        place_end(p);
+        return;
+    }
+    p->left[p->left_count].memory = p->mapping;
+    p->left[p->left_count++].pages = p->mapped;
+    p->mapping = NULL;
+    p->mapped = 0;
+}
+
 /* Does the guest's memory hold what the stream says? */
 static int compare_page(
     struct placer *p, uint64_t entry, const void *guest, const void *content, struct err *e)
@@ -220,9 +262,9 @@ static int compare_page(
     int rc = 0;
 
     if (is_table(p, entry)) {
-        rc = populate_targets(p, content, e);
+        rc = populate_targets(p, level_of(entry), content, e);
         if (!rc)
-            rc = localise(p, v3_entry_pfn(entry), content, e);
+            rc = localise(p, entry, content, e);
         content = p->table;
     }
     if (!rc && memcmp(guest, content, XC_PAGE_SIZE))
@@ -230,23 +272,16 @@ static int compare_page(
     return rc;
 }
 
-int place_pages(struct placer *p, const uint64_t *entries, const void *const *pages, unsigned count,
-    struct err *e)
+int place_compare(struct placer *p, const uint64_t *entries, const void *const *pages,
+    unsigned count, struct err *e)
 {
     int rc = check_tables(p, entries, pages, count, e);
 
     if (!rc)
         rc = place_begin(p, entries, count, e);
-    for (unsigned i = 0; i < count && !rc; i++) {
-        if (!p->into[i])
-            continue;
-        if (p->verify && p->guest[i])
+    for (unsigned i = 0; i < count && !rc; i++)
+        if (p->guest[i])
             rc = compare_page(p, entries[i], p->guest[i], pages[i], e);
-        else
-            memcpy(p->into[i], pages[i], XC_PAGE_SIZE);
-    }
-    if (!rc && !p->verify)
-        rc = place_commit(p, entries, count, e);
     place_end(p);
     return rc;
 }

@@ -2,7 +2,8 @@
 /*
  * Putting pages into the guest: populate, map writable, fill, localise page tables, unmap. One
  * placer per lane, with its own handles and buffers; nothing is allocated per batch and nothing
- * stays mapped between batches (a page that somebody maps writable cannot become a page table).
+ * stays mapped between batches (a page that somebody maps writable cannot become a page table), but
+ * for what is left to the placer's end: the guest stands still, and to unmap takes time.
  */
 #ifndef ENGINE_IN_PLACE_H
 #define ENGINE_IN_PLACE_H
@@ -10,7 +11,7 @@
 #include "engine/guest/pte.h"
 #include "engine/in/frames.h"
 
-enum { PLACE_MAX_PAGES = 1024 };
+enum { PLACE_MAX_PAGES = 1024, PLACE_MAX_LEFT = 64 };
 
 /* A page table on its way to the guest. */
 typedef uint64_t place_table[PTES_PER_PAGE];
@@ -32,6 +33,13 @@ struct placer {
     void *guest[PLACE_MAX_PAGES]; /* NULL too if that is dropped: frames_is_foreign() */
     void *mapping;
     unsigned mapped;
+
+    /* What was left mapped. */
+    struct {
+        void *memory;
+        unsigned pages;
+    } left[PLACE_MAX_LEFT];
+    unsigned left_count;
 };
 
 /* On the heap (tens of KiB); frames and log outlive it. */
@@ -45,15 +53,18 @@ void placer_destroy(struct placer *p);
  * begin populates and maps; then the caller puts the content of entry i where p->into[i] says: the
  * guest's page, or memory of ours for a page table and for what is dropped; commit checks and
  * localises tables and puts them into the guest. A frame that a table names is populated if it was
- * not yet; one at or beyond frame_count is ERR_PEER. end unmaps, also after a failure.
+ * not yet; one at or beyond frame_count is ERR_PEER. end unmaps, also after a failure; leave
+ * does not until the placer ends, unless the guest's page tables have to be pinned, or there is no
+ * room to remember more.
  */
 int place_begin(struct placer *p, const uint64_t *entries, unsigned count, struct err *e);
 int place_commit(struct placer *p, const uint64_t *entries, unsigned count, struct err *e);
 void place_end(struct placer *p);
+void place_leave(struct placer *p);
 
-/* All of that for contents that are already here; with verify, compare them instead. pages[i] is
- * the content of entry i if its type has one. Tables are checked before anything is done. */
-int place_pages(struct placer *p, const uint64_t *entries, const void *const *pages, unsigned count,
-    struct err *e);
+/* With verify: does the guest's memory hold that? pages[i] is the content of entry i if its type
+ * has one. */
+int place_compare(struct placer *p, const uint64_t *entries, const void *const *pages,
+    unsigned count, struct err *e);
 
 #endif

@@ -29,6 +29,9 @@ struct in_plain {
     struct v3_record record; /* the last one read */
     bool held;               /* it was not handed out yet */
     struct placer *placer;   /* from the first pages on */
+    struct iovec parts[PLACE_MAX_PAGES];
+    /* To be compared: */
+    uint8_t *contents;
     const void *pages[PLACE_MAX_PAGES];
 };
 
@@ -94,7 +97,11 @@ static int sort_record(struct in_plain *s, struct in_event *event, struct err *e
     case V3_TOOLSTACK:
         return err_set(e, ERR_PEER, EPROTO, "%s: a TOOLSTACK record has no place in it", s->name);
     default:
-        *event = (struct in_event){IN_STATE, r->type, r->body, r->len_bytes, r->more};
+        *event = (struct in_event){.kind = IN_STATE,
+            .v3_type = r->type,
+            .body = r->body,
+            .len_bytes = r->len_bytes,
+            .more = r->more};
         return 0;
     }
 }
@@ -115,27 +122,68 @@ static int plain_next(struct in *in, struct in_event *event, struct err *e)
     return 0;
 }
 
-/* The record was checked whole; its pages stand one after the other. */
+/* Where the contents of the placer's entries go, pages that follow each other as one. */
+static int list_parts(struct in_plain *s, unsigned count)
+{
+    int n = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        void *into = s->placer->into[i];
+
+        if (!into)
+            continue;
+        if (n && (char *)s->parts[n - 1].iov_base + s->parts[n - 1].iov_len == into)
+            s->parts[n - 1].iov_len += PAGE_BYTES;
+        else
+            s->parts[n++] = (struct iovec){into, PAGE_BYTES};
+    }
+    return n;
+}
+
+/* Straight into the guest, or to where a page table waits. */
+static int read_pages(struct in_plain *s, const uint64_t *entries, unsigned count, struct err *e)
+{
+    int rc = place_begin(s->placer, entries, count, e);
+
+    if (!rc)
+        rc = v3_read_contents(&s->stream, s->parts, list_parts(s, count), e);
+    if (!rc)
+        rc = place_commit(s->placer, entries, count, e);
+    place_end(s->placer);
+    return rc;
+}
+
+/* To be compared. */
+static int verify_pages(struct in_plain *s, const uint64_t *entries, unsigned count, struct err *e)
+{
+    unsigned n = 0;
+
+    if (!s->contents && !(s->contents = malloc((size_t)PLACE_MAX_PAGES * PAGE_BYTES)))
+        return err_set(e, ERR_LOCAL, ENOMEM, "no memory for pages");
+    for (unsigned i = 0; i < count; i++) {
+        s->pages[i] = s->contents + (size_t)n * PAGE_BYTES;
+        n += v3_type_has_data(v3_entry_type(entries[i]));
+    }
+
+    struct iovec all = {s->contents, (size_t)n * PAGE_BYTES};
+    const int rc = v3_read_contents(&s->stream, &all, n ? 1 : 0, e);
+
+    return rc ? rc : place_compare(s->placer, entries, s->pages, count, e);
+}
+
+/* All entries were checked, and that there are as many contents. */
 static int place_record(struct in_plain *s, const struct v3_page_data *record, struct err *e)
 {
-    const uint8_t *page = record->pages;
+    int rc = 0;
 
-    for (uint32_t done = 0, n; done < record->count; done += n) {
+    for (uint32_t done = 0, n; done < record->count && !rc; done += n) {
         const uint32_t left = record->count - done;
+        const uint64_t *entries = record->entries + done;
 
         n = left < PLACE_MAX_PAGES ? left : PLACE_MAX_PAGES;
-        for (uint32_t i = 0; i < n; i++) {
-            s->pages[i] = page;
-            if (v3_type_has_data(v3_entry_type(record->entries[done + i])))
-                page += PAGE_BYTES;
-        }
-
-        const int rc = place_pages(s->placer, record->entries + done, s->pages, n, e);
-
-        if (rc)
-            return rc;
+        rc = s->placer->verify ? verify_pages(s, entries, n, e) : read_pages(s, entries, n, e);
     }
-    return 0;
+    return rc;
 }
 
 static int plain_pages(
@@ -151,7 +199,8 @@ static int plain_pages(
         s->placer->verify = true;
         return 0;
     }
-    rc = v3_decode_page_data(s->record.body, s->record.len_bytes, frames->frame_count, &pages, e);
+    rc = v3_decode_page_entries(s->record.body, s->record.len_bytes, s->stream.contents_bytes,
+        frames->frame_count, &pages, e);
     if (!rc)
         rc = place_record(s, &pages, e);
     if (!rc)
@@ -178,6 +227,7 @@ static void plain_close(struct in *in)
 
     placer_destroy(s->placer);
     v3_stream_destroy(&s->stream);
+    free(s->contents);
     free(s);
 }
 
@@ -201,7 +251,7 @@ int in_plain_open(
     snprintf(s->name, sizeof(s->name), "the stream on descriptor %d", fd);
     s->base = (struct in){.ops = &plain_ops, .name = s->name};
     v3_stream_init(&s->stream, fd, cancel, STALL_NS, s->name);
-    s->stream.in_parts = true;
+    s->stream.in_parts = s->stream.pages_apart = true;
     *in = &s->base;
     return 0;
 }

@@ -5,8 +5,11 @@
 #include "base/io.h"
 #include "dirtylog/extents.h"
 #include "engine/allocations.h"
+#include "engine/out/lane_trial.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 
 _Static_assert((int)BATCH_PAGES <= (int)PAGES_MAX_ENTRIES, "a batch fits into one PAGES record");
 
@@ -22,9 +25,15 @@ enum {
  * this to send, it is a single extent. */
 #define BATCH_NS (50 * NS_PER_MS)
 
+/* A difference has to be smaller than what the page would take, by this share: only then is it
+ * worth the receiver's work. */
+#define DELTA_MOST_SHARE 0.75
+
 /* In a small round every lane should get a share, so that they end together; but each batch has a
  * fixed cost. */
 enum { BATCHES_EACH = 4, LEAST_BATCH_PAGES = 64 };
+
+enum { PRIMED_TO_KNOW = 512 };
 
 static unsigned most_coded_pages(unsigned lane_count)
 {
@@ -33,87 +42,36 @@ static unsigned most_coded_pages(unsigned lane_count)
     return CODED_RECORD_PAGES * LANES_WITH_FULL_RECORDS / lane_count;
 }
 
-int lane_team_init(struct lane_team *t, struct err *e)
+uint64_t lanes_sent_bytes(const struct lane *lanes, unsigned count)
 {
-    int rc = pthread_mutex_init(&t->lock, NULL);
+    uint64_t bytes = 0;
 
-    if (rc)
-        return err_sys(e, ERR_LOCAL, rc, "cannot make a lock");
-    rc = deadline_cond_init(&t->ordered);
-    if (!rc) {
-        rc = deadline_cond_init(&t->changed);
-        if (!rc)
-            return 0;
-        pthread_cond_destroy(&t->ordered);
-    }
-    pthread_mutex_destroy(&t->lock);
-    return err_sys(e, ERR_LOCAL, rc, "cannot make a condition");
+    for (unsigned i = 0; i < count; i++)
+        bytes += atomic_load_explicit(&lanes[i].ch->sent_bytes, memory_order_relaxed);
+    return bytes;
 }
 
-void lane_team_destroy(struct lane_team *t)
+void lanes_fill_profile(const struct lane *lanes, unsigned count, struct total_report *total)
 {
-    pthread_cond_destroy(&t->changed);
-    pthread_cond_destroy(&t->ordered);
-    pthread_mutex_destroy(&t->lock);
-}
-
-void lane_team_order(
-    struct lane_team *t, enum lane_order order, const struct round_job *job, unsigned started_lanes)
-{
-    pthread_mutex_lock(&t->lock);
-    t->order = order;
-    if (job)
-        t->job = *job;
-    t->busy_lanes = started_lanes;
-    t->generation++;
-    pthread_cond_broadcast(&t->ordered);
-    pthread_mutex_unlock(&t->lock);
-}
-
-static enum lane_order await_order(struct lane_team *t, unsigned *generation, struct round_job *job)
-{
-    pthread_mutex_lock(&t->lock);
-    while (t->generation == *generation)
-        pthread_cond_wait(&t->ordered, &t->lock);
-    *generation = t->generation;
-    *job = t->job;
-
-    const enum lane_order order = t->order;
-
-    pthread_mutex_unlock(&t->lock);
-    return order;
-}
-
-static void report_done(struct lane *l, const struct err *outcome)
-{
-    struct lane_team *t = l->team;
-
-    pthread_mutex_lock(&t->lock);
-    if (err_is_set(outcome)) {
-        err_take(&t->failure, outcome);
-        atomic_store(&t->stop, true);
-    }
-    t->busy_lanes--;
-    pthread_cond_broadcast(&t->changed);
-    pthread_mutex_unlock(&t->lock);
-}
-
-static void count_up(atomic_uint_fast64_t *counter, uint64_t pages)
-{
-    atomic_fetch_add_explicit(counter, pages, memory_order_relaxed);
+    total->lane_count = count;
+    for (unsigned i = 0; i < count; i++)
+        total->lanes[i] = lanes[i].profile;
 }
 
 /* Note what the record cost, to choose the next one's codec. */
-static void learn(struct lane *l, unsigned codec, uint64_t pages, uint64_t bytes,
+static void learn(struct lane *l, unsigned codec, const struct page_body *body, uint64_t bytes,
     const struct channel_costs *before, int64_t begun_ns, int64_t cpu_ns)
 {
     const struct channel_costs *after = &l->ch->costs;
     const int64_t end_ns = now_ns();
     struct codec_sample sample = {
         .codec = codec,
-        .pages = pages,
+        .pages = body->data_pages - body->delta_pages,
         .bytes = bytes,
-        .cpu_ns = cpu_ns,
+        .cpu_ns = cpu_ns - body->delta_cpu_ns,
+        .delta_pages = body->delta_pages,
+        .delta_bytes = body->delta_bytes,
+        .delta_cpu_ns = body->delta_cpu_ns,
         .wait_ns = after->wait_ns - before->wait_ns + after->paced_ns - before->paced_ns,
     };
 
@@ -130,24 +88,43 @@ static void limit_socket(struct lane *l, bool shrank)
 }
 
 /* The most entries that a record may have. */
-static unsigned most_record_pages(const struct lane *l, unsigned codec)
+static unsigned most_record_pages(const struct lane *l, unsigned codec, unsigned round)
 {
-    const unsigned most = codec == CODEC_NONE ? PAGES_MAX_ENTRIES : l->coded_pages;
+    const bool raw = codec == CODEC_NONE && !(l->team->sent && round > 1);
+    const unsigned most = raw ? PAGES_MAX_ENTRIES : l->coded_pages;
 
     return codec != l->choice.current && TRIED_RECORD_PAGES < most ? TRIED_RECORD_PAGES : most;
 }
 
+/* The first round keeps what the guest was seen to write to, and something of what it was not. */
+static void plan_deltas(struct lane *l, unsigned codec, const struct round_job *job, int64_t now)
+{
+    const double bytes = codec_page_bytes(&l->choice, codec) * DELTA_MOST_SHARE;
+    const struct page_deltas deltas = {
+        .sample = !codec_differences_pay(&l->choice, codec, now),
+        .keep = !job->last && (job->round > 1 || job->skip),
+        .hot = job->round > 1 ? NULL : job->skip,
+        .most_bytes = bytes < PAGE_BYTES / 2 ? (unsigned)bytes : PAGE_BYTES / 2,
+    };
+
+    page_encoder_set_deltas(l->encoder, &deltas);
+}
+
 /* Send a record of the batch's entries from first on. Returns how many it took, or -errno. */
-static int encode_and_send(struct lane *l, unsigned first, struct err *e)
+static int encode_and_send(
+    struct lane *l, unsigned first, const struct round_job *job, struct err *e)
 {
     const struct batch *b = l->batch;
     const struct channel_costs before = l->ch->costs;
     const int64_t begun_ns = now_ns();
     int64_t mark_cpu_ns = thread_cpu_ns();
     const unsigned codec = codec_choose(&l->choice, begun_ns);
-    const unsigned most = most_record_pages(l, codec), left = b->count - first;
+    const unsigned most = most_record_pages(l, codec, job->round), left = b->count - first;
     const unsigned count = left < most ? left : most;
     struct page_body body;
+
+    plan_deltas(l, codec, job, begun_ns);
+
     int rc = page_encode(l->encoder, codec, b->entries + first, b->pages + first, count, &body, e);
 
     if (rc)
@@ -160,41 +137,39 @@ static int encode_and_send(struct lane *l, unsigned first, struct err *e)
     rc = record_send(l->ch, RECORD_PAGES, body.iov, body.iov_count, e);
     if (rc)
         return rc;
-    learn(l, codec, body.data_pages, bytes, &before, begun_ns, lap_cpu_ns(&mark_cpu_ns));
+    learn(l, codec, &body, bytes, &before, begun_ns, lap_cpu_ns(&mark_cpu_ns));
     l->profile.zero_scan_cpu_ns += body.zero_scan_cpu_ns;
-    l->profile.encode_cpu_ns += body.encode_cpu_ns;
+    l->profile.encode_cpu_ns += body.delta_cpu_ns + body.encode_cpu_ns;
     l->totals.records++;
     l->totals.entries += count;
     l->totals.data_pages += body.data_pages;
     l->totals.zero_pages += body.zero_pages;
-    count_up(&l->data_pages, body.data_pages);
-    count_up(&l->zero_pages, body.zero_pages);
+    lane_counts_sent(&l->counts, body.data_pages, body.zero_pages);
+    lane_counts_deltas(&l->counts, body.delta_pages, body.delta_bytes);
     return (int)count;
 }
 
 static int send_batch(
-    struct lane *l, const uint64_t *pfns, unsigned n, bool suspended, struct err *e)
+    struct lane *l, const uint64_t *pfns, unsigned n, const struct round_job *job, struct err *e)
 {
     struct batch *b = l->batch;
     const int64_t begun_ns = now_ns();
-    int rc = batch_load(b, pfns, n, suspended, e);
+    int rc = batch_load(b, pfns, n, job->suspended, e);
 
     for (unsigned at = 0; at < b->count && !rc;) {
-        const int sent = encode_and_send(l, at, e);
+        const int sent = encode_and_send(l, at, job, e);
 
         if (sent > 0)
             at += (unsigned)sent;
         else
             rc = sent;
     }
-    batch_unload(b);
+    if (job->suspended)
+        batch_leave(b);
+    else
+        batch_unload(b);
     l->page_ns = (now_ns() - begun_ns) / n;
-    if (b->stuck_pages && !l->stuck_pages)
-        l->fault = b->fault;
-    l->stuck_pages += b->stuck_pages;
-    l->deferred_pages += b->deferred_pages;
-    count_up(&l->absent_pages, n - b->count - b->unchanged_pages - b->deferred_pages);
-    count_up(&l->done_pages, n);
+    lane_counts_done(&l->counts, b, n);
     return rc;
 }
 
@@ -210,29 +185,70 @@ static unsigned batch_pages(const struct lane *l, const struct round_job *job)
     return share > LEAST_BATCH_PAGES ? (unsigned)share : LEAST_BATCH_PAGES;
 }
 
+static int send_aux(struct lane *l, const struct round_job *job, struct err *e)
+{
+    int n = 0, rc = 0;
+
+    while (!rc && (n = aux_out_next(job->aux, l->aux, e)) > 0) {
+        rc = lane_team_check(l->team, e);
+        if (!rc)
+            rc = aux_send_batch(l->ch, &l->aux->batch, e);
+        if (!rc)
+            lane_counts_aux(&l->counts, &l->aux->batch);
+    }
+    return rc ? rc : n;
+}
+
+/* How many pages are to be sent only because they can be kept: a few to find out. */
+static unsigned most_primed(const struct lane *l, const struct round_job *job)
+{
+    const struct sent_pages *sent = l->team->sent;
+
+    if (!sent || job->last || !sent_pages_have_room(sent))
+        return 0;
+    switch (page_encoder_deltas(l->encoder)) {
+    case DELTAS_UNKNOWN:
+        return l->primed < PRIMED_TO_KNOW ? PRIMED_TO_KNOW - l->primed : 0;
+    case DELTAS_WORK:
+        return UINT_MAX;
+    default:
+        return 0;
+    }
+}
+
+/* The frames of the lane's next batch: 0 when there are none left. */
+static int next_frames(struct lane *l, struct frame_walk *walk, const struct round_job *job,
+    uint64_t *pfns, struct err *e)
+{
+    const unsigned most = most_primed(l, job);
+    struct round_prime prime = {l->team->sent, most};
+    const int n = lane_team_next(
+        l->team, walk, job, &l->counts, &prime, pfns, batch_pages(l, job), e);
+
+    if (most <= PRIMED_TO_KNOW)
+        l->primed += most - prime.left;
+    return n;
+}
+
 static int send_round(struct lane *l, const struct round_job *job, struct err *e)
 {
     struct frame_walk walk = frame_walk_begin(&l->team->left);
+    struct lane_trial trial = lane_trial_begin();
     uint64_t pfns[BATCH_PAGES];
-    unsigned n;
-    int rc = 0;
+    int n, rc = 0;
 
-    l->deferred_pages = l->stuck_pages = 0;
+    if (job->aux)
+        rc = send_aux(l, job, e);
     codec_begin(&l->choice, now_ns());
-    while (!rc && (n = frame_walk_next(&walk, pfns, batch_pages(l, job))) > 0) {
-        if (atomic_load_explicit(&l->team->stop, memory_order_relaxed))
-            return -ECANCELED; /* somebody else has the cause */
-        if (cancel_is_fired(l->team->cancel))
-            return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
-
-        const unsigned due = round_job_filter(job, pfns, n);
-
-        count_up(&l->skipped_pages, n - due);
-        count_up(&l->done_pages, n - due);
-        if (due)
-            rc = send_batch(l, pfns, due, job->suspended, e);
+    while (!rc && (n = next_frames(l, &walk, job, pfns, e)) != 0) {
+        rc = n < 0 ? n : send_batch(l, pfns, (unsigned)n, job, e);
+        if (!rc && job->round == 1 && l->team->sent)
+            rc = lane_trial_look(&trial, l->encoder, l->batch, e);
     }
-    return rc ? rc : lane_send_border(l->ch, ++l->barriers, e);
+    if (rc)
+        return rc;
+    l->ch->held = job->last; /* finish_lane() follows */
+    return lane_send_border(l->ch, ++l->barriers, e);
 }
 
 static int finish_lane(struct lane *l, struct err *e)
@@ -270,13 +286,13 @@ static void *run_lane(void *arg)
     for (;;) {
         struct err e = ERR_INIT;
         struct round_job job;
-        const enum lane_order order = await_order(l->team, &generation, &job);
+        const enum lane_order order = lane_team_await(l->team, &generation, &job);
         const uint64_t allocations = allocations_count();
 
         if (order == LANE_ROUND && !send_round(l, &job, &e) && job.last)
             finish_lane(l, &e);
         complete_profile(l, allocations);
-        report_done(l, &e);
+        lane_team_report(l->team, &e);
         if (order == LANE_QUIT)
             return NULL;
     }
@@ -286,6 +302,7 @@ static void free_lane(struct lane *l)
 {
     page_encoder_destroy(l->encoder);
     batch_destroy(l->batch);
+    free(l->aux);
     xen_close(&l->xen);
 }
 
@@ -301,13 +318,9 @@ int lane_start(struct lane *l, struct frame_notes *notes, struct err *e)
     if (!rc)
         rc = batch_create(&l->xen, l->guest, notes, &l->batch, e);
     if (!rc)
-        rc = page_encoder_create(l->team->codecs, &l->encoder, e);
-    if (!rc) {
-        const int code = pthread_create(&l->thread, NULL, run_lane, l);
-
-        if (code)
-            rc = err_sys(e, ERR_LOCAL, code, "cannot start the thread of lane %u", l->index);
-    }
+        rc = page_encoder_create(l->team->codecs, l->team->sent, &l->encoder, e);
+    if (!rc)
+        rc = lane_team_start(l->team, &l->thread, run_lane, l, &l->counts, e);
     if (rc)
         free_lane(l);
     return rc;

@@ -21,10 +21,8 @@ struct out_lanes {
     struct out base;
     struct out_lanes_params p;
     struct channel *trunk;
-    uint64_t frame_count; /* from begin on */
-    struct lane *lanes;
-    unsigned started_lanes;
     struct lane_team team;
+    struct sent_pages sent; /* the lanes', if team.sent */
 
     struct trunk_reader reader; /* the listener's own */
     pthread_t listener;
@@ -34,6 +32,8 @@ struct out_lanes {
     struct trunk_result result; /* team.lock: valid if got_result */
     bool got_result;            /* team.lock */
     struct err listen_error;    /* team.lock: why it ended, if not by a result */
+
+    struct lane lanes[];
 };
 
 static struct out_lanes *lanes_of(struct out *out)
@@ -114,59 +114,20 @@ static int explain(struct out_lanes *s, struct err *e)
 
 /* ---- rounds ---- */
 
-static struct round_counts add_up(const struct out_lanes *s, bool finished)
+/* A failure of one lane, or of the trunk, ends the others at once. */
+static void shut_down_lanes(void *arg)
 {
-    struct round_counts c = {0};
+    struct out_lanes *s = arg;
 
-    for (unsigned i = 0; i < s->started_lanes; i++) {
-        const struct lane *l = &s->lanes[i];
-
-        c.done_pages += atomic_load_explicit(&l->done_pages, memory_order_relaxed);
-        c.skipped_pages += atomic_load_explicit(&l->skipped_pages, memory_order_relaxed);
-        c.absent_pages += atomic_load_explicit(&l->absent_pages, memory_order_relaxed);
-        c.data_pages += atomic_load_explicit(&l->data_pages, memory_order_relaxed);
-        c.zero_pages += atomic_load_explicit(&l->zero_pages, memory_order_relaxed);
-        if (!finished)
-            continue;
-        if (l->stuck_pages && !c.stuck_pages)
-            c.fault = l->fault;
-        c.stuck_pages += l->stuck_pages;
-        c.deferred_pages += l->deferred_pages;
-    }
-    return c;
-}
-
-static void shut_down_lanes(struct out_lanes *s)
-{
-    for (unsigned i = 0; i < s->started_lanes; i++)
+    for (unsigned i = 0; i < s->team.started_lanes; i++)
         channel_shutdown(s->lanes[i].ch);
 }
 
-/* Wait until all lanes are done; a failure of one, or of the trunk, ends the others at once. */
-static int await_lanes(struct out_lanes *s, const struct round_hook *hook, struct err *e)
+/* A lane that broke because of the trunk's end comes second. */
+static int round_failure(struct out_lanes *s, struct err *e)
 {
-    int64_t report_ns = deadline_in(ROUND_PROGRESS_NS);
-    bool down = false;
-
     pthread_mutex_lock(&s->team.lock);
-    while (s->team.busy_lanes) {
-        await_change(s, report_ns);
-        if (atomic_load(&s->team.stop) && !down) {
-            down = true;
-            shut_down_lanes(s);
-        }
-        if (!deadline_passed(report_ns))
-            continue;
-        pthread_mutex_unlock(&s->team.lock);
 
-        const struct round_counts counts = add_up(s, false);
-
-        hook->progress(hook->arg, &counts);
-        report_ns = deadline_in(ROUND_PROGRESS_NS);
-        pthread_mutex_lock(&s->team.lock);
-    }
-
-    /* A lane that broke because of the trunk's end comes second. */
     int rc = trunk_failure(s, e);
 
     if (!rc && err_is_set(&s->team.failure))
@@ -176,15 +137,21 @@ static int await_lanes(struct out_lanes *s, const struct round_hook *hook, struc
 }
 
 /* After the last round each lane has told what it sent; now the trunk does. */
-static int send_lanes_done(struct out_lanes *s, struct err *e)
+static int send_lanes_done(struct out_lanes *s, const struct aux_out *aux, struct err *e)
 {
-    struct trunk_lanes_done done = {.lane_count = s->started_lanes};
+    struct trunk_lanes_done done = {.lane_count = s->team.started_lanes};
 
-    for (unsigned i = 0; i < s->started_lanes; i++)
+    for (unsigned i = 0; i < s->team.started_lanes; i++)
         done.lanes[i] = s->lanes[i].totals;
+    s->trunk->held = true; /* the guest's state follows, and the end */
 
-    const int rc = trunk_send_lanes_done(s->trunk, &done, e);
+    int rc = trunk_send_lanes_done(s->trunk, &done, e);
 
+    for (unsigned i = 0; i < aux_out_count(aux) && !rc; i++) {
+        const struct aux_totals totals = aux_out_totals(aux, i);
+
+        rc = aux_send_done(s->trunk, i, &totals, e);
+    }
     return rc ? explain(s, e) : 0;
 }
 
@@ -197,18 +164,11 @@ static int lanes_round(
 
     if (rc)
         return explain(s, e);
-    for (unsigned i = 0; i < s->started_lanes; i++) {
-        atomic_store(&s->lanes[i].done_pages, 0);
-        atomic_store(&s->lanes[i].skipped_pages, 0);
-        atomic_store(&s->lanes[i].absent_pages, 0);
-        atomic_store(&s->lanes[i].data_pages, 0);
-        atomic_store(&s->lanes[i].zero_pages, 0);
-    }
-    frame_share_begin(&s->team.left, job->bitmap, s->frame_count);
-    lane_team_order(&s->team, LANE_ROUND, job, s->started_lanes);
-    rc = await_lanes(s, &job->hook, e);
-    *counts = add_up(s, true);
-    return rc || !job->last ? rc : send_lanes_done(s, e);
+    if (s->team.sent)
+        sent_pages_begin_round(s->team.sent);
+    lane_team_run_round(&s->team, job, shut_down_lanes, s, counts);
+    rc = round_failure(s, e);
+    return rc || !job->last ? rc : send_lanes_done(s, job->aux, e);
 }
 
 /* ---- begin ---- */
@@ -220,7 +180,6 @@ static int start_lanes(
         s->lanes[i] = (struct lane){
             .team = &s->team,
             .guest = g,
-            .index = i,
             .ch = s->p.lanes[i],
         };
 
@@ -228,7 +187,6 @@ static int start_lanes(
 
         if (rc)
             return rc;
-        s->started_lanes++;
     }
     return 0;
 }
@@ -260,7 +218,8 @@ static int send_head(struct out_lanes *s, const struct guest *g, struct err *e)
     struct trunk_head head = {
         .guest_type = g->v3_type,
         .codecs = s->team.codecs,
-        .lane_count = s->started_lanes,
+        .deltas = s->team.sent,
+        .lane_count = s->team.started_lanes,
         .frame_count = g->frames,
         .page_count = g->present_pages < g->frames ? g->present_pages : g->frames,
     };
@@ -277,19 +236,45 @@ static int send_head(struct out_lanes *s, const struct guest *g, struct err *e)
     return rc ? explain(s, e) : 0;
 }
 
+static int keep_sent(struct out_lanes *s, uint64_t frames, struct err *e)
+{
+    const int rc = s->p.delta_bytes ? sent_pages_init(&s->sent, s->p.delta_bytes, frames, e) : 0;
+
+    if (!rc && s->p.delta_bytes)
+        s->team.sent = &s->sent;
+    return rc;
+}
+
 static int lanes_begin(
     struct out *out, const struct guest *g, struct frame_notes *notes, struct err *e)
 {
     struct out_lanes *s = lanes_of(out);
-    int rc = start_lanes(s, g, notes, e);
+    int rc = keep_sent(s, g->frames, e);
 
-    s->frame_count = g->frames;
+    if (!rc)
+        rc = start_lanes(s, g, notes, e);
     if (!rc)
         rc = start_listener(s, e);
     return rc ? rc : send_head(s, g, e);
 }
 
 /* ---- the trunk ---- */
+
+/* No lane is busy. */
+static int lanes_aux(struct out *out, const struct aux_out *aux, struct err *e)
+{
+    struct out_lanes *s = lanes_of(out);
+
+    for (unsigned i = 0; i < s->team.started_lanes; i++) {
+        s->lanes[i].aux = malloc(sizeof(*s->lanes[i].aux));
+        if (!s->lanes[i].aux)
+            return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+    }
+    for (unsigned i = 0; i < aux_out_count(aux); i++)
+        if (aux_send_source(s->trunk, aux_out_source(aux, i), e))
+            return explain(s, e);
+    return 0;
+}
 
 static int lanes_state(
     struct out *out, uint32_t v3_type, const struct iovec *parts, int count, struct err *e)
@@ -331,6 +316,16 @@ static int await_result(
     return rc;
 }
 
+static int lanes_end(struct out *out, struct err *e)
+{
+    struct out_lanes *s = lanes_of(out);
+
+    pthread_mutex_lock(&s->team.lock);
+    s->asked = true;
+    pthread_mutex_unlock(&s->team.lock);
+    return trunk_send_end(s->trunk, e) || channel_finish(s->trunk, e) ? explain(s, e) : 0;
+}
+
 static int lanes_commit(struct out *out, enum out_commit commit, int64_t limit_ns,
     struct arrival *arrival, struct err *e)
 {
@@ -339,12 +334,6 @@ static int lanes_commit(struct out *out, enum out_commit commit, int64_t limit_n
     if (commit == COMMIT_CHECKPOINT)
         return err_set(
             e, ERR_REFUSED, EOPNOTSUPP, "%s: a checkpoint cannot be sent on lanes", s->trunk->name);
-    pthread_mutex_lock(&s->team.lock);
-    s->asked = true;
-    pthread_mutex_unlock(&s->team.lock);
-
-    if (trunk_send_end(s->trunk, e) || channel_finish(s->trunk, e))
-        return explain(s, e);
 
     const int rc = await_result(s, deadline_in(limit_ns), arrival, e);
 
@@ -356,11 +345,9 @@ static int lanes_commit(struct out *out, enum out_commit commit, int64_t limit_n
 static uint64_t lanes_wire_bytes(const struct out *out)
 {
     const struct out_lanes *s = (const struct out_lanes *)out;
-    uint64_t bytes = atomic_load_explicit(&s->trunk->sent_bytes, memory_order_relaxed);
 
-    for (unsigned i = 0; i < s->started_lanes; i++)
-        bytes += atomic_load_explicit(&s->lanes[i].ch->sent_bytes, memory_order_relaxed);
-    return bytes;
+    return atomic_load_explicit(&s->trunk->sent_bytes, memory_order_relaxed) +
+           lanes_sent_bytes(s->lanes, s->team.started_lanes);
 }
 
 static uint64_t lanes_unsent_bytes(const struct out *out)
@@ -368,7 +355,7 @@ static uint64_t lanes_unsent_bytes(const struct out *out)
     const struct out_lanes *s = (const struct out_lanes *)out;
     uint64_t bytes = 0;
 
-    for (unsigned i = 0; i < s->started_lanes; i++)
+    for (unsigned i = 0; i < s->team.started_lanes; i++)
         bytes += channel_unsent_bytes(s->lanes[i].ch);
     return bytes;
 }
@@ -377,9 +364,7 @@ static void lanes_profile(const struct out *out, struct total_report *total)
 {
     const struct out_lanes *s = (const struct out_lanes *)out;
 
-    total->lane_count = s->started_lanes;
-    for (unsigned i = 0; i < s->started_lanes; i++)
-        total->lanes[i] = s->lanes[i].profile;
+    lanes_fill_profile(s->lanes, s->team.started_lanes, total);
 }
 
 /* ---- open and close ---- */
@@ -388,8 +373,8 @@ static void lanes_close(struct out *out)
 {
     struct out_lanes *s = lanes_of(out);
 
-    lane_team_order(&s->team, LANE_QUIT, NULL, s->started_lanes);
-    for (unsigned i = 0; i < s->started_lanes; i++)
+    lane_team_quit(&s->team);
+    for (unsigned i = 0; i < s->team.started_lanes; i++)
         lane_join(&s->lanes[i]);
     if (s->listens) {
         pthread_mutex_lock(&s->team.lock);
@@ -399,16 +384,26 @@ static void lanes_close(struct out *out)
         join_listener(s);
     }
     lane_team_destroy(&s->team);
-    free(s->lanes);
+    sent_pages_destroy(&s->sent);
     free(s);
+}
+
+static uint64_t lanes_count_deltas(const struct out *out, const uint64_t *bitmap)
+{
+    const struct out_lanes *s = (const struct out_lanes *)out;
+
+    return s->team.sent ? sent_pages_count(s->team.sent, bitmap) : 0;
 }
 
 static const struct out_ops lanes_ops = {
     .begin = lanes_begin,
+    .aux = lanes_aux,
     .state = lanes_state,
     .round = lanes_round,
     .prepare = lanes_prepare,
+    .end = lanes_end,
     .commit = lanes_commit,
+    .count_deltas = lanes_count_deltas,
     .profile = lanes_profile,
     .wire_bytes = lanes_wire_bytes,
     .unsent_bytes = lanes_unsent_bytes,
@@ -422,7 +417,7 @@ static uint32_t codecs_of(enum codec compress)
 
 int out_lanes_open(const struct out_lanes_params *p, struct out **out, struct err *e)
 {
-    struct out_lanes *s = calloc(1, sizeof(*s));
+    struct out_lanes *s = calloc(1, sizeof(*s) + p->lane_count * sizeof(s->lanes[0]));
 
     if (!s)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
@@ -433,13 +428,10 @@ int out_lanes_open(const struct out_lanes_params *p, struct out **out, struct er
     s->team.codecs = codecs_of(p->compress);
     s->team.cancel = p->cancel;
     s->team.log = p->log;
-    s->lanes = calloc(p->lane_count, sizeof(*s->lanes));
 
-    const int rc = s->lanes ? lane_team_init(&s->team, e)
-                            : err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+    const int rc = lane_team_init(&s->team, e);
 
     if (rc) {
-        free(s->lanes);
         free(s);
         return rc;
     }

@@ -18,6 +18,8 @@ struct out_lanes_params {
     struct channel *const *lanes;
     unsigned lane_count; /* 1..MAX_LANES */
     enum codec compress;
+    uint64_t
+        delta_bytes; /* how much to keep of what was sent, for differences; 0: there are none */
     const struct cancel *cancel;
     const struct log *log;
 };

@@ -2,18 +2,28 @@
 #include "engine/out/out.h"
 
 #include "base/bitmap.h"
+#include "transport/sent_pages.h"
 
 #define UNSENT_LIMIT_NS (2 * NS_PER_S)
 #define UNSENT_POLL_NS  NS_PER_MS
 
-unsigned round_job_filter(const struct round_job *job, uint64_t *pfns, unsigned count)
+static bool takes_prime(struct round_prime *prime, uint64_t pfn)
+{
+    if (!prime || !prime->left || sent_pages_may_have(prime->sent, pfn))
+        return false;
+    prime->left--;
+    return true;
+}
+
+unsigned round_job_filter(
+    const struct round_job *job, struct round_prime *prime, uint64_t *pfns, unsigned count)
 {
     unsigned left = 0;
 
     if (!job->skip)
         return count;
     for (unsigned i = 0; i < count; i++)
-        if (!bitmap_test_shared(job->skip, pfns[i]))
+        if (!bitmap_test_shared(job->skip, pfns[i]) || takes_prime(prime, pfns[i]))
             pfns[left++] = pfns[i];
     return left;
 }

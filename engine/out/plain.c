@@ -4,7 +4,8 @@
 
 #include "dirtylog/extents.h"
 #include "engine/batch.h"
-#include "transport/v3_stream.h"
+#include "engine/out/lane_counts.h"
+#include "engine/v3_headers.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,7 +20,6 @@ struct out_plain {
     struct v3_stream stream;
     char name[48];
     /* From begin on. */
-    const struct guest *guest;
     struct batch *batch;
 };
 
@@ -30,12 +30,11 @@ static int plain_begin(
     struct out *out, const struct guest *g, struct frame_notes *notes, struct err *e)
 {
     struct out_plain *s = (struct out_plain *)out;
-    struct v3_headers h = {.version = 3, .guest_type = g->v3_type};
+    struct v3_headers h;
     int rc = batch_create(g->xen, g, notes, &s->batch, e);
 
-    s->guest = g;
     if (!rc)
-        rc = xen_version_read(g->xen, &h.xen_major, &h.xen_minor, e);
+        rc = v3_headers_of(g, &h, e);
     return rc ? rc : v3_write_headers(&s->stream, &h, e);
 }
 
@@ -48,7 +47,7 @@ static int plain_state(
 }
 
 static int send_batch(struct out_plain *s, const uint64_t *pfns, unsigned n,
-    const struct round_job *job, struct round_counts *counts, struct err *e)
+    const struct round_job *job, struct lane_counts *counts, struct err *e)
 {
     struct batch *b = s->batch;
     int rc = batch_load(b, pfns, n, job->suspended, e);
@@ -56,14 +55,15 @@ static int send_batch(struct out_plain *s, const uint64_t *pfns, unsigned n,
     if (!rc && b->count)
         rc = v3_write_pages(&s->stream, b->entries, b->pages, b->count, e);
     batch_unload(b);
-    counts->done_pages += n;
-    counts->absent_pages += n - b->count - b->unchanged_pages - b->deferred_pages;
-    counts->data_pages += b->data_pages;
-    if (b->stuck_pages && !counts->stuck_pages)
-        counts->fault = b->fault;
-    counts->stuck_pages += b->stuck_pages;
-    counts->deferred_pages += b->deferred_pages;
+    lane_counts_sent(counts, b->data_pages, 0);
+    lane_counts_done(counts, b, n);
     return rc;
+}
+
+static void tell_counts(const struct lane_counts *c, struct round_counts *counts)
+{
+    *counts = (struct round_counts){0};
+    lane_counts_add(c, true, counts);
 }
 
 static int plain_round(
@@ -75,26 +75,29 @@ static int plain_round(
     struct frame_walk walk = frame_walk_begin(&share);
     int64_t report_ns = deadline_in(ROUND_PROGRESS_NS);
     uint64_t pfns[BATCH_PAGES];
+    struct lane_counts c = {0};
     unsigned n;
     int rc = 0;
 
-    *counts = (struct round_counts){0};
-    frame_share_begin(&share, job->bitmap, s->guest->frames);
+    frame_share_begin(&share, job->bitmap, job->first_frame, job->end_frame);
     while (!rc && (n = frame_walk_next(&walk, pfns, s->batch->most_pages)) > 0) {
-        if (cancel_is_fired(s->cancel))
-            return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
+        if (cancel_is_fired(s->cancel)) {
+            rc = err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
+            break;
+        }
 
-        const unsigned due = round_job_filter(job, pfns, n);
+        const unsigned due = round_job_filter(job, NULL, pfns, n);
 
-        counts->skipped_pages += n - due;
-        counts->done_pages += n - due;
+        lane_counts_skipped(&c, n - due);
         if (due)
-            rc = send_batch(s, pfns, due, job, counts, e);
+            rc = send_batch(s, pfns, due, job, &c, e);
         if (deadline_passed(report_ns)) {
+            tell_counts(&c, counts);
             hook->progress(hook->arg, counts);
             report_ns = deadline_in(ROUND_PROGRESS_NS);
         }
     }
+    tell_counts(&c, counts);
     return rc;
 }
 

@@ -4,8 +4,8 @@
 #include "base/bitmap.h"
 #include "base/deadline.h"
 #include "base/io.h"
-#include "engine/batch.h"
-#include "engine/guest/save.h"
+#include "engine/aux/out.h"
+#include "engine/probe/reader.h"
 #include "engine/xen/logdirty.h"
 
 #include <errno.h>
@@ -25,12 +25,10 @@ enum { MOST_ASKED = 256, MOST_SAMPLES = 24 };
 struct surveyor {
     const struct survey_params *p;
     struct survey *s;
-    struct xen xen;
-    struct guest *guest;
-    struct frame_notes notes;
-    struct batch *batch;
+    struct reader reader;
     struct page_encoder *encoder;
     struct dirty_source *log;
+    struct aux_out *aux; /* NULL: the guest has no such data */
     uint64_t *found;
     uint64_t data_pages, zero_pages; /* of the sample */
     int64_t load_ns;                 /* what reading it took */
@@ -38,19 +36,14 @@ struct surveyor {
 
 static int set_up(struct surveyor *v, struct err *e)
 {
-    int rc = xen_open(&v->xen, v->p->log, e);
+    static const struct pte_marks none;
+    int rc = reader_open(&v->reader, v->p->domid, &none, v->p->log, e);
 
     if (!rc)
-        rc = guest_open(&v->xen, v->p->domid, &v->guest, e);
-    if (!rc)
-        rc = frame_notes_init(&v->notes, v->guest->frames, e);
-    if (!rc)
-        rc = batch_create(&v->xen, v->guest, &v->notes, &v->batch, e);
-    if (!rc)
-        rc = page_encoder_create(CODEC_BIT(CODECS) - 1, &v->encoder, e);
+        rc = page_encoder_create(CODEC_BIT(CODECS) - 1, NULL, &v->encoder, e);
     if (rc)
         return rc;
-    v->found = bitmap_alloc(v->guest->frames);
+    v->found = bitmap_alloc(v->reader.guest->frames);
     return v->found ? 0 : err_set(e, ERR_LOCAL, ENOMEM, "no memory for a bitmap of the guest");
 }
 
@@ -58,7 +51,7 @@ static int set_up(struct surveyor *v, struct err *e)
 
 static int encode_sample(struct surveyor *v, struct err *e)
 {
-    const struct batch *b = v->batch;
+    const struct batch *b = v->reader.batch;
 
     for (enum codec codec = 0; codec < CODECS; codec++) {
         struct page_body body;
@@ -79,23 +72,17 @@ static int encode_sample(struct surveyor *v, struct err *e)
 /* The extent that begins at pfn. False: nothing is there. */
 static int sample(struct surveyor *v, uint64_t pfn, bool *found, struct err *e)
 {
-    uint64_t pfns[EXTENT_FRAMES];
-    unsigned count = 0;
-
-    for (; count < EXTENT_FRAMES && pfn + count < v->guest->frames; count++)
-        pfns[count] = pfn + count;
-
     const int64_t begun_ns = now_ns();
-    int rc = batch_load(v->batch, pfns, count, false, e);
+    int rc = reader_load(&v->reader, pfn, EXTENT_FRAMES, e);
     const int64_t loaded_ns = now_ns();
 
-    *found = !rc && v->batch->data_pages;
+    *found = !rc && v->reader.batch->data_pages;
     if (*found)
         rc = encode_sample(v, e);
 
     const int64_t encoded_ns = now_ns();
 
-    batch_unload(v->batch);
+    batch_unload(v->reader.batch);
     if (*found)
         v->load_ns += loaded_ns - begun_ns + now_ns() - encoded_ns;
     return rc;
@@ -103,7 +90,7 @@ static int sample(struct surveyor *v, uint64_t pfn, bool *found, struct err *e)
 
 static int sample_pages(struct surveyor *v, struct err *e)
 {
-    const uint64_t extents = (v->guest->frames + EXTENT_FRAMES - 1) / EXTENT_FRAMES;
+    const uint64_t extents = (v->reader.guest->frames + EXTENT_FRAMES - 1) / EXTENT_FRAMES;
     const uint64_t asked = extents < MOST_ASKED ? extents : MOST_ASKED;
     const uint64_t stride = asked / MOST_SAMPLES + 1;
     unsigned samples = 0;
@@ -128,7 +115,7 @@ static void average(struct surveyor *v)
     const uint64_t all = v->data_pages + v->zero_pages;
     const double load_ns = all ? (double)v->load_ns / (double)all : 0;
 
-    s->pages = v->guest->present_pages;
+    s->pages = v->reader.guest->present_pages;
     s->sampled_pages = all;
     s->zero_share = all ? (double)v->zero_pages / (double)all : 0;
     for (int i = 0; i < CODECS; i++) {
@@ -148,6 +135,17 @@ static int wait_until(const struct surveyor *v, int64_t at_ns, struct err *e)
     return 0;
 }
 
+/* Pages written to, of those found, and auxiliary data changed. */
+static int count_dirty(struct surveyor *v, uint64_t *dirty_pages, struct err *e)
+{
+    struct aux_left left = {0};
+    const int rc = v->aux ? aux_out_left(v->aux, &left, e) : 0;
+
+    v->s->aux_changed_bytes = left.bytes;
+    *dirty_pages = bitmap_count(v->found, v->reader.guest->frames) + aux_pages(left.bytes);
+    return rc;
+}
+
 static int observe(struct surveyor *v, int64_t begun_ns, struct err *e)
 {
     struct stats *const stats = &v->s->observed;
@@ -161,13 +159,16 @@ static int observe(struct surveyor *v, int64_t begun_ns, struct err *e)
             return rc;
 
         const int64_t before_ns = now_ns();
+        uint64_t dirty_pages;
 
         rc = v->log->ops->peek(v->log, v->found, e);
 
         const int64_t at_ns = now_ns(), rest_ns = PEEK_COST_FACTOR * (at_ns - before_ns);
 
         if (!rc)
-            stats_add_peek(stats, at_ns - begun_ns, bitmap_count(v->found, v->guest->frames));
+            rc = count_dirty(v, &dirty_pages, e);
+        if (!rc)
+            stats_add_peek(stats, at_ns - begun_ns, dirty_pages);
         after_ns = (int64_t)((double)(at_ns - begun_ns) * PEEK_STEP);
         if (after_ns < at_ns - begun_ns + rest_ns)
             after_ns = at_ns - begun_ns + rest_ns;
@@ -178,20 +179,22 @@ static int observe(struct surveyor *v, int64_t begun_ns, struct err *e)
 static int end_window(struct surveyor *v, int64_t begun_ns, uint64_t cpu_before_ns, struct err *e)
 {
     uint64_t cpu_ns;
-    int rc = domain_check_running(&v->xen, v->p->domid, &cpu_ns, e);
+    int rc = domain_check_running(&v->reader.xen, v->p->domid, &cpu_ns, e);
 
     if (rc)
         return rc;
 
     const int64_t before_ns = now_ns();
+    uint64_t dirty;
 
     rc = v->log->ops->collect(v->log, v->found, false, e);
-    if (rc)
-        return rc;
 
     const int64_t at_ns = now_ns(), window_ns = at_ns - begun_ns;
-    const uint64_t dirty = bitmap_count(v->found, v->guest->frames);
 
+    if (!rc)
+        rc = count_dirty(v, &dirty, e);
+    if (rc)
+        return rc;
     stats_add_round(
         &v->s->observed, &(struct stats_round){
                              .elapsed_ns = window_ns,
@@ -204,16 +207,31 @@ static int end_window(struct surveyor *v, int64_t begun_ns, uint64_t cpu_before_
     return 0;
 }
 
+/* From now on what changes is noted. */
+static int watch_aux(struct surveyor *v, struct err *e)
+{
+    struct aux_left all = {0};
+    int rc = aux_out_open(v->p->domid, v->p->log, &v->aux, e);
+
+    if (rc || !v->aux)
+        return rc;
+    rc = aux_out_left(v->aux, &all, e);
+    v->s->aux_bytes = all.bytes;
+    return rc ? rc : aux_out_look(v->aux, false, e);
+}
+
 static int observe_writes(struct surveyor *v, struct err *e)
 {
-    const bool pv = !v->guest->dom.hvm;
+    const bool pv = !v->reader.guest->dom.hvm;
     uint64_t cpu_ns;
-    int rc = logdirty_open(&v->xen, v->p->domid, pv, v->guest->frames, &v->log, e);
+    int rc = logdirty_open(&v->reader.xen, v->p->domid, pv, v->reader.guest->frames, &v->log, e);
 
     if (!rc)
-        rc = domain_check_running(&v->xen, v->p->domid, &cpu_ns, e);
+        rc = domain_check_running(&v->reader.xen, v->p->domid, &cpu_ns, e);
     if (!rc)
         rc = v->p->logging(v->p->arg, e);
+    if (!rc)
+        rc = watch_aux(v, e);
     if (!rc)
         rc = v->log->ops->enable(v->log, e);
 
@@ -230,17 +248,15 @@ static int clean_up(struct surveyor *v, struct err *e)
 {
     struct err late = ERR_INIT;
 
+    aux_out_stop(v->aux, &late);
+    aux_out_close(v->aux);
     if (v->log) {
         v->log->ops->disable(v->log, &late);
         v->log->ops->close(v->log);
     }
     free(v->found);
     page_encoder_destroy(v->encoder);
-    batch_destroy(v->batch);
-    frame_notes_destroy(&v->notes);
-    if (v->guest)
-        v->guest->ops->close(v->guest);
-    xen_close(&v->xen);
+    reader_close(&v->reader);
     return err_is_set(&late) ? err_take(e, &late) : 0;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A survey of a running guest that changes nothing in it: what its pages are like, from a sample of
- * them, and how it writes, from its dirty log, which is on for as long as it is observed.
+ * them, and how it writes, from its dirty log, which is on for as long as it is observed; and so
+ * for its auxiliary data (engine/aux).
  */
 #ifndef ENGINE_PROBE_SURVEY_H
 #define ENGINE_PROBE_SURVEY_H
@@ -31,10 +32,13 @@ struct survey {
     struct survey_page {
         double busy_ns, bytes;
     } page[CODECS];
-    struct stats observed; /* one window */
+    /* Auxiliary data: all of it, and what changed while the guest was observed. */
+    uint64_t aux_bytes, aux_changed_bytes;
+    struct stats observed; /* one window; auxiliary data counts as pages (aux_pages()) */
 };
 
-/* Whatever happens, log-dirty is off again when this returns. */
+/* Whatever happens, log-dirty is off again when this returns, and no change of auxiliary data is
+ * noted. */
 int survey_run(const struct survey_params *p, struct survey *s, struct err *e);
 
 #endif

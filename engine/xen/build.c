@@ -26,6 +26,19 @@ int build_release(
         (unsigned long long)frames[done < 0 ? 0 : done]);
 }
 
+int build_claim(struct xen *x, uint32_t domid, uint64_t pages, struct err *e)
+{
+    if (!xc_domain_claim_pages(x->xch, domid, pages))
+        return 0;
+    if (errno == ENOMEM)
+        return err_set(e, ERR_LOCAL, ENOMEM,
+            "the %llu MiB that domain %u was to get are not free any more: something else has "
+            "taken memory meanwhile",
+            (unsigned long long)pages / 256, domid);
+    return err_sys(e, ERR_LOCAL, errno, "Xen does not %s for domain %u",
+        pages ? "keep memory" : "give up what it keeps", domid);
+}
+
 int build_clear_page(struct xen *x, uint32_t domid, uint64_t frame, const char *what, struct err *e)
 {
     if (xc_clear_domain_page(x->xch, domid, frame))

@@ -21,6 +21,10 @@ int build_populate(struct xen *x, uint32_t domid, unsigned order, uint64_t *fram
 int build_release(
     struct xen *x, uint32_t domid, const uint64_t *frames, unsigned count, struct err *e);
 
+/* Xen keeps memory for the domain until it has so many pages in all; 0: what is left of that is
+ * free again. A Xen that knows no claims keeps nothing. */
+int build_claim(struct xen *x, uint32_t domid, uint64_t pages, struct err *e);
+
 /* Fill a page with zeros; what: for the message ("the ring"). */
 int build_clear_page(
     struct xen *x, uint32_t domid, uint64_t frame, const char *what, struct err *e);

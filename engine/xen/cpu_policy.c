@@ -9,31 +9,51 @@ _Static_assert((int)CPU_POLICY_NO_LEAVES == (int)XGR_SDD_MISSING_CPUID &&
                    (int)CPU_POLICY_NO_MSRS == (int)XGR_SDD_MISSING_MSR,
     "libxl's bits");
 
-static int serialise(
-    struct xen *x, uint32_t domid, xc_cpu_policy_t *policy, struct cpu_policy *p, struct err *e)
+static int serialise(struct xen *x, xc_cpu_policy_t *policy, struct cpu_policy *p, struct err *e)
 {
-    if (xc_cpu_policy_get_domain(x->xch, domid, policy))
-        return err_sys(e, ERR_LOCAL, errno, "cannot read the CPU policy of domain %u", domid);
     if (xc_cpu_policy_serialise(x->xch, policy, p->leaves, &p->leaf_count, p->msrs, &p->msr_count))
-        return err_sys(e, ERR_LOCAL, errno, "cannot write out the CPU policy of domain %u", domid);
+        return err_sys(e, ERR_LOCAL, errno, "cannot write out a CPU policy");
     return 0;
 }
 
-int cpu_policy_read(struct xen *x, uint32_t domid, struct cpu_policy *p, struct err *e)
+/* Room for the arrays, and the library's own form. */
+static int prepare(struct xen *x, struct cpu_policy *p, xc_cpu_policy_t **policy, struct err *e)
 {
     *p = (struct cpu_policy){0};
+    *policy = NULL;
     if (xc_cpu_policy_get_size(x->xch, &p->leaf_count, &p->msr_count) < 0)
         return err_sys(e, ERR_LOCAL, errno, "cannot ask Xen how large a CPU policy is");
     p->leaves = calloc(p->leaf_count, sizeof(*p->leaves));
     p->msrs = calloc(p->msr_count, sizeof(*p->msrs));
+    *policy = xc_cpu_policy_init();
+    return p->leaves && p->msrs && *policy
+               ? 0
+               : err_set(e, ERR_LOCAL, ENOMEM, "no memory for a CPU policy");
+}
 
-    xc_cpu_policy_t *policy = xc_cpu_policy_init();
-    int rc;
+int cpu_policy_read(struct xen *x, uint32_t domid, struct cpu_policy *p, struct err *e)
+{
+    xc_cpu_policy_t *policy;
+    int rc = prepare(x, p, &policy, e);
 
-    if (!p->leaves || !p->msrs || !policy)
-        rc = err_set(e, ERR_LOCAL, ENOMEM, "no memory for a CPU policy");
-    else
-        rc = serialise(x, domid, policy, p, e);
+    if (!rc && xc_cpu_policy_get_domain(x->xch, domid, policy))
+        rc = err_sys(e, ERR_LOCAL, errno, "cannot read the CPU policy of domain %u", domid);
+    if (!rc)
+        rc = serialise(x, policy, p, e);
+    xc_cpu_policy_destroy(policy);
+    return rc;
+}
+
+int cpu_policy_read_host(struct xen *x, bool hvm, struct cpu_policy *p, struct err *e)
+{
+    const unsigned which = hvm ? XEN_SYSCTL_cpu_policy_hvm_max : XEN_SYSCTL_cpu_policy_pv_max;
+    xc_cpu_policy_t *policy;
+    int rc = prepare(x, p, &policy, e);
+
+    if (!rc && xc_cpu_policy_get_system(x->xch, which, policy))
+        rc = err_sys(e, ERR_LOCAL, errno, "cannot read what guests' CPUs can have here");
+    if (!rc)
+        rc = serialise(x, policy, p, e);
     xc_cpu_policy_destroy(policy);
     return rc;
 }

@@ -7,6 +7,7 @@
 
 #include "engine/xen/xen.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Arrays as Xen's libraries write them out. */
@@ -18,6 +19,8 @@ struct cpu_policy {
 
 /* cpu_policy_free() also after a failure. */
 int cpu_policy_read(struct xen *x, uint32_t domid, struct cpu_policy *p, struct err *e);
+/* The most that a guest of that kind can have on this host; the same. */
+int cpu_policy_read_host(struct xen *x, bool hvm, struct cpu_policy *p, struct err *e);
 void cpu_policy_free(struct cpu_policy *p);
 
 /* Give it to a new domain; does nothing when it is empty. */

@@ -3,9 +3,11 @@
 
 #include "engine/xen/xenstore.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xenstore.h>
 
 enum { PATH_BYTES = 128 };
 
@@ -43,4 +45,43 @@ int devices_list(
         rc = add_kind(xs, domid, kinds[i], text, e);
     free(kinds);
     return rc;
+}
+
+/* 1, or 0 if it is not to be used or is no vCPU; -errno. */
+static int is_available(struct xs_handle *xs, const char *cpus, const char *id, struct err *e)
+{
+    char path[2 * PATH_BYTES];
+    unsigned len;
+
+    snprintf(path, sizeof(path), "%s/%s/availability", cpus, id);
+
+    char *word = xs_read(xs, XBT_NULL, path, &len);
+    const int available = word && !strcmp(word, "online");
+
+    if (!word && errno != ENOENT)
+        return err_sys(e, ERR_LOCAL, errno, "cannot read %s in xenstore", path);
+    free(word);
+    return available;
+}
+
+int vcpus_list_available(
+    struct xs_handle *xs, uint32_t domid, char text[static VCPUS_TEXT_BYTES], struct err *e)
+{
+    char path[PATH_BYTES], **ids;
+    unsigned count;
+
+    snprintf(path, sizeof(path), "/local/domain/%u/cpu", domid);
+
+    int rc = xenstore_list(xs, path, &ids, &count, e);
+
+    text[0] = '\0';
+    for (unsigned i = 0; i < count && rc >= 0; i++) {
+        const size_t used = strlen(text);
+
+        rc = is_available(xs, path, ids[i], e);
+        if (rc > 0)
+            snprintf(text + used, VCPUS_TEXT_BYTES - used, "%s ", ids[i]);
+    }
+    free(ids);
+    return rc < 0 ? rc : 0;
 }

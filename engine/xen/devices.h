@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which devices the toolstack has given a domain, as its own part of xenstore says, which the guest
- * cannot write.
+ * Which devices, and which of its vCPUs, the toolstack has given a domain, as parts of xenstore say
+ * which the guest cannot write.
  */
 #ifndef ENGINE_XEN_DEVICES_H
 #define ENGINE_XEN_DEVICES_H
@@ -17,5 +17,11 @@ enum { DEVICES_TEXT_BYTES = 4096 };
 
 int devices_list(
     struct xs_handle *xs, uint32_t domid, char text[static DEVICES_TEXT_BYTES], struct err *e);
+
+/* "0 2 ": those that it is told to use (xl vcpu-set). None where xenstore says nothing of them. */
+enum { VCPUS_TEXT_BYTES = 4096 };
+
+int vcpus_list_available(
+    struct xs_handle *xs, uint32_t domid, char text[static VCPUS_TEXT_BYTES], struct err *e);
 
 #endif

@@ -46,6 +46,13 @@ int domain_set_max_pages(struct xen *x, uint32_t domid, uint64_t pages, struct e
     return 0;
 }
 
+int domain_unpause(struct xen *x, uint32_t domid, struct err *e)
+{
+    return xc_domain_unpause(x->xch, domid)
+               ? err_sys(e, ERR_LOCAL, errno, "cannot unpause domain %u", domid)
+               : 0;
+}
+
 static int read_living(struct xen *x, uint32_t domid, struct domain *d, struct err *e)
 {
     const int rc = domain_read(x, domid, d, e);

@@ -42,6 +42,9 @@ int domain_check_running(struct xen *x, uint32_t domid, uint64_t *cpu_ns, struct
 /* ERR_GUEST unless it is shut down with reason suspend, saying what it is instead. */
 int domain_check_suspended(struct xen *x, uint32_t domid, struct err *e);
 
+/* All that libxl's unpause does for a guest without a device model. */
+int domain_unpause(struct xen *x, uint32_t domid, struct err *e);
+
 /* For a domain that is being built: ERR_LOCAL if it would run as soon as it has a vCPU. */
 int domain_check_paused(struct xen *x, uint32_t domid, struct err *e);
 

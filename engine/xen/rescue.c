@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/xen/rescue.h"
 
+#include "base/deadline.h"
+#include "base/limited.h"
+#include "engine/xen/tmem.h"
+
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <xenguest.h>
 #include <xenstore.h>
+
+#define TELL_NS (3 * NS_PER_S)
 
 /* 0, -ESRCH without an error, or -errno with one. */
 static int read_info(struct xen *x, uint32_t domid, xc_domaininfo_t *info, struct err *e)
@@ -57,26 +64,74 @@ int rescue_log_dirty_off(struct xen *x, uint32_t domid, struct err *e)
     return 0;
 }
 
-int rescue_resume(struct xen *x, uint32_t domid, struct err *e)
+int rescue_stop_noting(struct xen *x, uint32_t domid, struct err *e)
+{
+    return tmem_stop(x, domid, e);
+}
+
+/* ---- resuming ---- */
+
+/* A thread's, when it is left behind. */
+struct telling {
+    uint32_t domid;
+    struct err e;
+};
+
+/* A domain that xenstored takes for shut down has no end that it would tell of. */
+static void tell_xenstored(void *arg)
+{
+    struct telling *t = arg;
+    struct xs_handle *xs = xs_open(0);
+
+    if (!xs) {
+        err_sys(&t->e, ERR_LOCAL, errno, "xenstored cannot be reached");
+        return;
+    }
+    if (!xs_resume_domain(xs, t->domid))
+        err_sys(&t->e, ERR_LOCAL, errno, "xenstored would not hear of it");
+    xs_close(xs);
+}
+
+static int tell_in_time(uint32_t domid, struct err *e)
+{
+    static const struct limited_call steps = {tell_xenstored, NULL, free};
+    struct telling *t = malloc(sizeof(*t));
+
+    if (!t)
+        return err_sys(e, ERR_LOCAL, ENOMEM, "xenstored was not told");
+    *t = (struct telling){.domid = domid, .e = ERR_INIT};
+
+    int rc = limited_run(&steps, t, deadline_in(TELL_NS));
+
+    if (rc == -ETIMEDOUT)
+        return err_set(e, ERR_LOCAL, ETIMEDOUT, "xenstored does not answer");
+    if (rc)
+        err_sys(e, ERR_LOCAL, -rc, "xenstored was not told");
+    else if (err_is_set(&t->e))
+        rc = err_take(e, &t->e);
+    free(t);
+    return rc;
+}
+
+int rescue_tell_resumed(uint32_t domid, struct err *e)
+{
+    struct err why = ERR_INIT;
+
+    if (!tell_in_time(domid, &why))
+        return 0;
+    err_prepend(&why, "domain %u runs again, but not all tools will hear when it ends", domid);
+    return err_take(e, &why);
+}
+
+int rescue_resume(struct xen *x, uint32_t domid, struct err *untold, struct err *e)
 {
     if (xc_domain_resume(x->xch, domid, 1))
         return err_sys(e, ERR_LOCAL, errno, "cannot resume domain %u", domid);
-
-    struct xs_handle *xs = xs_open(0);
-
-    if (!xs)
-        return err_sys(e, ERR_LOCAL, errno,
-            "domain %u runs again, but xenstored cannot be reached to be told", domid);
-
-    const bool told = xs_resume_domain(xs, domid);
-    const int code = errno;
-
-    xs_close(xs);
-    if (!told)
-        return err_sys(
-            e, ERR_LOCAL, code, "domain %u runs again, but xenstored would not hear of it", domid);
+    rescue_tell_resumed(domid, untold);
     return 0;
 }
+
+/* ---- a copy that is never to run ---- */
 
 int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e)
 {
@@ -96,4 +151,18 @@ int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e)
     if (*has_run && xc_domain_unpause(x->xch, domid))
         return err_sys(e, ERR_LOCAL, errno, "cannot unpause domain %u", domid);
     return 0;
+}
+
+int rescue_destroy(struct xen *x, uint32_t domid, struct err *e)
+{
+    xc_domaininfo_t info;
+
+    if (!xc_domain_destroy(x->xch, domid) || errno == ESRCH)
+        return 0;
+
+    const int code = errno, rc = read_info(x, domid, &info, e);
+
+    if (rc == -ESRCH || (!rc && info.flags & XEN_DOMINF_dying))
+        return 0;
+    return rc ? rc : err_sys(e, ERR_LOCAL, code, "cannot destroy domain %u", domid);
 }

@@ -68,18 +68,34 @@ static int is_down(const struct suspend *s, struct xen *x, struct err *e)
            (info.flags & XEN_DOMINF_dying);
 }
 
-/* The watch was there before anybody looked, so nothing is missed between two looks. */
-static int await(struct suspend *s, struct xen *x, const struct cancel *cancel, int64_t deadline_ns,
-    struct err *e)
+/* Some of the work that is due, or a wait for news until it is. Work that fails ends the wait
+ * as a cancel does. */
+static int work_or_wait(struct suspend *s, const struct suspend_work *work, int64_t *work_ns,
+    const struct cancel *cancel, int64_t deadline_ns, struct err *e)
 {
+    if (deadline_passed(*work_ns))
+        return work->step(work->arg, work_ns, e) ? -ECANCELED : 0;
+
+    const int rc = io_wait(
+        xs_fileno(s->xs), POLLIN, cancel, deadline_earlier(*work_ns, deadline_ns));
+
+    if (rc == -ETIMEDOUT && !deadline_passed(deadline_ns))
+        return 0;
+    return rc ? rc : xenstore_drop_events(s->xs, e);
+}
+
+/* The watch was there before anybody looked, so nothing is missed between two looks. */
+static int await(struct suspend *s, struct xen *x, const struct suspend_work *work,
+    const struct cancel *cancel, int64_t deadline_ns, struct err *e)
+{
+    int64_t work_ns = work ? deadline_in(SUSPEND_QUICK_NS) : DEADLINE_NEVER;
+
     for (;;) {
         int rc = is_down(s, x, e);
 
         if (rc)
             return rc < 0 ? rc : 0;
-        rc = io_wait(xs_fileno(s->xs), POLLIN, cancel, deadline_ns);
-        if (!rc)
-            rc = xenstore_drop_events(s->xs, e);
+        rc = work_or_wait(s, work, &work_ns, cancel, deadline_ns, e);
         if (rc)
             return rc;
     }
@@ -124,40 +140,40 @@ static int take_back(struct suspend *s, struct err *e)
 
 /* For so long only as a guest may take that does not say whether it can. -ETIMEDOUT with an error:
  * the request is taken back; without one: it has acknowledged it. */
-static int await_unknown(
-    struct suspend *s, struct xen *x, const struct cancel *cancel, int64_t until_ns, struct err *e)
+static int await_unknown(struct suspend *s, struct xen *x, const struct suspend_work *work,
+    const struct cancel *cancel, int64_t until_ns, struct err *e)
 {
-    const int rc = await(s, x, cancel, until_ns, e);
+    const int rc = await(s, x, work, cancel, until_ns, e);
     const int taken_back = rc == -ETIMEDOUT ? take_back(s, e) : 0;
 
     if (taken_back < 0)
         return taken_back;
     if (taken_back)
-        err_set(e, ERR_GUEST, ETIMEDOUT,
+        err_set(e, ERR_GUEST, EOPNOTSUPP,
             "the guest did not acknowledge the request to suspend within %d s, and its kernel does "
             "not say that it can (control/feature-suspend is empty)",
             (int)(SUSPEND_UNKNOWN_NS / NS_PER_S));
     return rc;
 }
 
-static int await_suspend(struct suspend *s, struct xen *x, const struct cancel *cancel,
-    int64_t deadline_ns, bool unknown, bool *taken_back, struct err *e)
+static int await_suspend(struct suspend *s, struct xen *x, const struct suspend_work *work,
+    const struct cancel *cancel, int64_t deadline_ns, bool unknown, bool *taken_back, struct err *e)
 {
     const int64_t unknown_ns = deadline_in(SUSPEND_UNKNOWN_NS);
 
     *taken_back = false;
     if (unknown && unknown_ns < deadline_ns) {
-        const int rc = await_unknown(s, x, cancel, unknown_ns, e);
+        const int rc = await_unknown(s, x, work, cancel, unknown_ns, e);
 
         *taken_back = rc == -ETIMEDOUT && err_is_set(e);
         if (rc != -ETIMEDOUT || *taken_back)
             return rc;
     }
-    return await(s, x, cancel, deadline_ns, e);
+    return await(s, x, work, cancel, deadline_ns, e);
 }
 
-int suspend_ask(struct suspend *s, struct xen *x, const struct cancel *cancel, int64_t deadline_ns,
-    bool *pending, struct err *e)
+int suspend_ask(struct suspend *s, struct xen *x, const struct suspend_work *work,
+    const struct cancel *cancel, int64_t deadline_ns, bool *pending, struct err *e)
 {
     const enum suspend_ability ability = suspend_ability_read(s->xs, s->domid);
     struct err ignored = ERR_INIT;
@@ -172,7 +188,7 @@ int suspend_ask(struct suspend *s, struct xen *x, const struct cancel *cancel, i
         return xenstore_error(e, "ask the guest to suspend");
 
     const int rc = await_suspend(
-        s, x, cancel, deadline_ns, ability == SUSPEND_UNKNOWN, &taken_back, e);
+        s, x, work, cancel, deadline_ns, ability == SUSPEND_UNKNOWN, &taken_back, e);
 
     *pending = rc && !taken_back && take_back(s, &ignored) != 1;
     if (rc == -ECANCELED)
@@ -201,7 +217,7 @@ static int end_now(struct suspend *s, struct xen *x, const struct ending *j, str
         return rc < 0 ? rc : 0;
     rc = watch(s, e);
     if (!rc)
-        rc = await(s, x, NULL, deadline_in(j->wait_ns), e);
+        rc = await(s, x, NULL, NULL, deadline_in(j->wait_ns), e);
     return rc == -ETIMEDOUT ? 0 : rc;
 }
 
@@ -221,14 +237,9 @@ static void make_end(void *arg)
     xen_close(&x);
 }
 
-static void leave_end(void *arg)
-{
-    (void)arg;
-}
-
 int suspend_end(uint32_t domid, int64_t wait_ns, struct err *e)
 {
-    static const struct limited_call steps = {make_end, leave_end, free};
+    static const struct limited_call steps = {make_end, NULL, free};
     struct ending *j = calloc(1, sizeof(*j));
 
     if (!j)

@@ -28,6 +28,14 @@
 /* The longest that suspend_end() lasts. */
 #define SUSPEND_END_NS (SUSPEND_ACKNOWLEDGED_NS + 20 * NS_PER_S)
 
+/* What there is to do while the guest suspends: step() is called, first after SUSPEND_QUICK_NS,
+ * until the guest is down, again at *next_ns (DEADLINE_NEVER: not any more), and keeps it short. */
+#define SUSPEND_QUICK_NS (5 * NS_PER_MS)
+struct suspend_work {
+    int (*step)(void *arg, int64_t *next_ns, struct err *e);
+    void *arg;
+};
+
 struct suspend {
     uint32_t domid;
     struct xs_handle *xs; /* NULL: not open */
@@ -37,12 +45,13 @@ struct suspend {
 int suspend_open(struct suspend *s, uint32_t domid, struct err *e);
 void suspend_close(struct suspend *s);
 
-/* Ask, and wait until the domain is shut down, whyever, or gone. A guest that says that it cannot
- * is not asked; one that does not say has SUSPEND_UNKNOWN_NS to acknowledge it. When cancel fires
- * or the deadline passes the request is taken back if that is still possible, and -ECANCELED or
- * -ETIMEDOUT follows at once; *pending if it was not, so that the guest will suspend yet. */
-int suspend_ask(struct suspend *s, struct xen *x, const struct cancel *cancel, int64_t deadline_ns,
-    bool *pending, struct err *e);
+/* Ask, and wait until the domain is shut down, for whatever reason, or gone. A guest that says that
+ * it cannot is not asked; one that does not say has SUSPEND_UNKNOWN_NS to acknowledge it, and if it
+ * does not e's code is EOPNOTSUPP. When cancel fires or the deadline passes the request is taken
+ * back if that is still possible, and -ECANCELED or -ETIMEDOUT follows at once; *pending if it was
+ * not, so that the guest will suspend yet. The same when work (NULL: none) fails. */
+int suspend_ask(struct suspend *s, struct xen *x, const struct suspend_work *work,
+    const struct cancel *cancel, int64_t deadline_ns, bool *pending, struct err *e);
 
 /* For whoever brings a guest back that was asked to suspend and runs: take the request back, or,
  * if the guest has acknowledged it, wait (at most wait_ns) until it is shut down or gone. 0 also

@@ -120,10 +120,11 @@ int vcpu_set_extended(
 
     if (!blob->data)
         return 0;
-    if (blob->len_bytes > sizeof(domctl.u.ext_vcpucontext))
+    /* It says itself how much of it counts: old streams have all of the union. */
+    if (blob->len_bytes > sizeof(domctl.u))
         return err_set(e, ERR_PEER, EPROTO, "vCPU %u has an extended context of %zu bytes", vcpu,
             blob->len_bytes);
-    memcpy(&domctl.u.ext_vcpucontext, blob->data, blob->len_bytes);
+    memcpy(&domctl.u, blob->data, blob->len_bytes);
     if (domctl.u.ext_vcpucontext.vcpu != vcpu)
         return err_set(e, ERR_PEER, EPROTO, "the extended context of vCPU %u says that it is of %u",
             vcpu, domctl.u.ext_vcpucontext.vcpu);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/xen/xen.h"
 
+#include "base/libc.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +50,7 @@ static int explain_failure(int code, struct err *e)
         "cannot reach Xen (/dev/xen/privcmd): is this the control domain of a running Xen?");
 }
 
-int xen_open(struct xen *x, const struct log *log, struct err *e)
+static int make_logger(struct xen *x, const struct log *log, struct err *e)
 {
     struct to_log *t = calloc(1, sizeof(*t));
 
@@ -58,6 +60,28 @@ int xen_open(struct xen *x, const struct log *log, struct err *e)
     t->base = (xentoollog_logger){take_line, take_progress, destroy_logger};
     t->log = log;
     x->logger = &t->base;
+    return 0;
+}
+
+int xen_open_none(struct xen *x, const struct log *log, struct err *e)
+{
+    const int rc = make_logger(x, log, e);
+
+    if (rc)
+        return rc;
+    x->xch = xc_interface_open(x->logger, x->logger, XC_OPENFLAG_DUMMY);
+    if (x->xch)
+        return 0;
+    xen_close(x);
+    return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+}
+
+int xen_open(struct xen *x, const struct log *log, struct err *e)
+{
+    const int rc = make_logger(x, log, e);
+
+    if (rc)
+        return rc;
     x->xch = xc_interface_open(x->logger, x->logger, 0);
     if (x->xch)
         x->fmem = xenforeignmemory_open(x->logger, 0);

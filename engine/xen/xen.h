@@ -23,6 +23,8 @@ struct xen {
 
 /* log must outlive the handles. Fails with one line that says what to do (not root, no Xen). */
 int xen_open(struct xen *x, const struct log *log, struct err *e);
+/* Handles for what libxenguest does without Xen: xch alone. */
+int xen_open_none(struct xen *x, const struct log *log, struct err *e);
 void xen_close(struct xen *x);
 
 /* The running hypervisor's version: 4 and 17. */

@@ -89,7 +89,7 @@ TABLE = (
     Bout("lanes", "random", True, 1, (US,)),
     Bout("lanes", "random", True, 4, (US,)),
     Bout("lanes", "random", True, 8, (US,)),
-    Bout("lanes", "random", False, 1, (US,)),
+    Bout("lanes", "random", False, 1, (US, "qemu")),
     Bout("lanes", "random", False, 4, (US,)),
     Bout("lanes", "random", False, 8, (US,)),
     Bout("lanes", "mixed", True, 8, ALL_CODECS),
@@ -100,7 +100,7 @@ TABLE = (
     Bout("types", "random", True, 2, (US,), size="1G", group="hvm"),
     Bout("types", "random", True, 2, (US,), type="hvm", size="1G", group="hvm"),
     # Memory that is not as kind.
-    Bout("memory", "random", True, 2, (US, "stock-openssl"), place="fragmented"),
+    Bout("memory", "random", True, 2, (US, "stock-openssl", "mappings"), place="fragmented"),
     Bout("memory", "random", True, 2, (US, "stock-openssl"), place="fresh"),
     # Links that are slower than the cores.
     Bout("links", "mixed", True, 2, ALL_CODECS, size="128M", link="100M"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 GB = 1e9
+MOST_OTHERS = 1.0  # cores that others may use before ratios say little
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Turn:
     cpu_s_per_gb: float
     wire_bytes: int = 0
     total_s: float = 0.0  # of the whole command, where there is one
+    others: float = 0.0  # cores that others used meanwhile
 
 
 def turn_of(guest_bytes, seconds, cpu_s, wire_bytes=0, total_s=0.0):
@@ -32,6 +34,11 @@ def ratios(ours, theirs):
         median(a.gb_per_s / b.gb_per_s for a, b in pairs),
         median(a.cpu_s_per_gb / b.cpu_s_per_gb for a, b in pairs),
     )
+
+
+def disturbed(*results):
+    """Did others use more than a core while most turns of one of these were taken?"""
+    return any(r.others() > MOST_OTHERS for r in results)
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,9 @@ class Result:
 
     def cpu_s_per_gb(self):
         return median(t.cpu_s_per_gb for t in self.done)
+
+    def others(self):
+        return median(t.others for t in self.done)
 
     def wire_bytes(self):
         return int(median(t.wire_bytes for t in self.done))

@@ -9,7 +9,7 @@ import shutil
 import time
 
 from .cases import CONTENTS, size_bytes
-from .process import Failed, run
+from .process import Failed, Work, end_children, run
 
 GUEST = "bench"
 MIB = 1 << 20
@@ -18,7 +18,7 @@ MIB = 1 << 20
 class Hosts:
     address = "127.0.0.1"  # where the other one is
 
-    def __init__(self, build, work, place, size, guests=1):
+    def __init__(self, build, work, place, size, guests=1, options=()):
         self.build = build
         self.place = place
         self.size = size
@@ -27,6 +27,7 @@ class Hosts:
         self.environment.pop("XMIGRATE_RUN_DIR", None)
         self.environment["XMIGRATE_DEVICE_MODEL"] = f"{self.dir}/qemu"
         self.guests = guests  # of that size, that a host has room for
+        self.options = options  # of xensim's hosts
         self.guest = None  # (content, type) of the one there is
         self.names = ["a", "b"]  # where the guest is, where it goes
         os.mkdir(self.dir)
@@ -48,7 +49,7 @@ class Hosts:
 
     def start(self, name):
         mem = self.guests * size_bytes(self.size) * 9 // 8 + (64 << 20)  # its page tables, and the host's own
-        how = ["--fragment", "100"] if self.place == "fragmented" else []
+        how = [*self.options, *(["--fragment", "100"] if self.place == "fragmented" else [])]
         if self.place != "fresh" or name == "a":
             how.append("--prealloc")
         self.xensim("host", name, "--mem", f"{mem // MIB}M", *how)
@@ -118,3 +119,26 @@ class Hosts:
             except Failed:
                 pass
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class Stage:
+    """A work directory, and the hosts that are up."""
+
+    def __init__(self, build):
+        self.build = build
+        self.work = Work()
+        self.hosts = None
+
+    def daemons(self):
+        return self.hosts.daemons() if self.hosts else []
+
+    def close_hosts(self):
+        if self.hosts:
+            self.hosts.close()
+            self.hosts = None
+            end_children()
+
+    def close(self):
+        self.close_hosts()
+        end_children()
+        self.work.close()

@@ -1,27 +1,29 @@
 # SPDX-License-Identifier: MIT
 """Options, and the bouts."""
 import argparse
+import contextlib
 import os
-import platform
 import re
 import shlex
 import signal
-import subprocess
 import sys
 import time
+from dataclasses import replace
 from fnmatch import fnmatch
+
+from machine import machine
 
 from . import goals, report, rounds
 from .cases import PARTS, TABLE, grouped, memory_needed, quickly, small, split_player
 from .figures import Result
-from .hosts import Hosts
+from .hosts import Hosts, Stage
 from .players import PLAYERS
-from .process import Failed, Unavailable, Work, become_reaper, end_children
+from .process import Failed, Others, Unavailable, become_reaper
 
 MIN_TURNS, QUICK_TURNS = 5, 3
 LIMIT_S, QUICK_LIMIT_S = 43 * 60, 160
 SHARES = 2  # of the time left that a bout may take, when all those after it get one
-FLOORS = ("memory", "gcm", "tcp", "tls")
+FLOORS = ("memory", "seal", "open", "tcp", "tls")
 
 
 def parse(argv):
@@ -57,41 +59,17 @@ def chosen_bouts(options):
     return bouts
 
 
-def machine():
-    """What it ran on, in a few lines."""
-    with open("/proc/cpuinfo", encoding="utf-8") as f:
-        models = re.findall(r"^model name\s*: (.*)$", f.read(), re.M)
-    with open("/proc/meminfo", encoding="utf-8") as f:
-        total_kib = int(f.readline().split()[1])
-    lines = [f"{len(models)} x {models[0] if models else platform.machine()}",
-             f"{total_kib / (1 << 20):.1f} GiB memory, Linux {platform.release()}",
-             time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
-             + f", load of the last minute {os.getloadavg()[0]:.1f}"]
-    for words in (["openssl", "version"], ["git", "describe", "--always", "--dirty"]):
-        try:
-            lines.append(subprocess.run(words, capture_output=True, text=True, check=True,
-                                        cwd=os.path.dirname(__file__)).stdout.strip())
-        except (OSError, subprocess.CalledProcessError):
-            pass
-    return "\n".join(lines)
-
-
-class Bench:
+class Bench(Stage):
     """What players share: the work directory and the hosts that are up."""
 
     def __init__(self, options, top, build):
+        super().__init__(build)
         self.top = top
-        self.build = build
         self.turns = options.turns or (QUICK_TURNS if options.quick else MIN_TURNS)
         self.with_peers = not options.no_peers
         self.end = time.monotonic() + (QUICK_LIMIT_S if options.quick else LIMIT_S)
-        self.work = Work()
-        self.hosts = None
         self.players = {who: player(self) for who, player in PLAYERS.items()}
         self.failures = 0
-
-    def daemons(self):
-        return self.hosts.daemons() if self.hosts else []
 
     def ready_hosts(self, bout):
         """self.hosts are two hosts with that guest on one of them."""
@@ -99,17 +77,6 @@ class Bench:
             self.close_hosts()
             self.hosts = Hosts(self.build, self.work, bout.place, bout.size)
         self.hosts.have_guest(bout.content, bout.type)
-
-    def close_hosts(self):
-        if self.hosts:
-            self.hosts.close()
-            self.hosts = None
-            end_children()
-
-    def close(self):
-        self.close_hosts()
-        end_children()
-        self.work.close()
 
     def seconds_left(self):
         return self.end - time.monotonic()
@@ -148,7 +115,9 @@ class Bench:
                 try:
                     # Before the floor, not between it and whoever comes first.
                     self.ready_hosts(bout)
-                    turns[case, who][-1] = self.players[who].turn(bout, codec)
+                    others = Others(self.daemons)
+                    turn = self.players[who].turn(bout, codec)
+                    turns[case, who][-1] = replace(turn, others=others.cores())
                 except Failed as e:
                     print(f"failed: {case} {who}: {e}", flush=True)
                     out.add((case, who))
@@ -158,6 +127,17 @@ class Bench:
         results = [Result(case, who, tuple(turns[case, who]), tuple(turns[bout.case(), "floor"]))
                    for bout, case, who, _ in taking_part]
         return [r for r in results if r.done]
+
+    def settings(self, bouts):
+        """How those who take part besides us are set up."""
+        found = {}
+        for bout in bouts:
+            for player in bout.players if self.with_peers else ():
+                who, codec = split_player(player)
+                with contextlib.suppress(Unavailable):
+                    self.players[who].check(bout, codec)
+                    found[who] = self.players[who].settings()
+        return "\n".join(words for words in found.values() if words)
 
     def floors(self, lanes=1, size="2G"):
         """Each floor by itself."""
@@ -227,10 +207,10 @@ def check_memory(options):
                           f"{int(found[1]) / (1 << 20):.1f}")
 
 
-def save(where, results, machine_text, command, more):
+def save(where, results, machine_text, command, more, goal_rows):
     """Everything that was measured, for programs and for people."""
     for name, text in (("json", report.as_json(results)), ("csv", report.as_csv(results)),
-                       ("html", report.as_html(results, machine_text, command, more))):
+                       ("html", report.as_html(results, machine_text, command, more, goal_rows))):
         with open(f"{where}/bench.{name}", "w", encoding="utf-8") as f:
             f.write(text)
     print(f"{where}/bench.json, bench.csv, bench.html")
@@ -254,9 +234,9 @@ def main(argv):
     signal.signal(signal.SIGTERM, interrupted)
     become_reaper()
     bench = Bench(options, top, build)
-    machine_text = machine()
+    machine_text = "\n".join([machine(), *filter(None, [bench.settings(chosen_bouts(options))])])
     print(f"{machine_text}\n{command}\n{report.LEGEND}\n", flush=True)
-    results, more, code = [], [], 0
+    results, more, goal_rows, code = [], [], [], 0
     try:
         check_memory(options)
         measure(bench, options, results, more)
@@ -270,7 +250,7 @@ def main(argv):
         bench.close()
     print(report.as_table(report.table_rows(results)))
     if not options.size:
-        more.append(("Goals", goals.COLUMNS, goals.rows(results)))
-        print(report.as_table(more[-1][2], goals.COLUMNS, left=1))
-    save(options.output or build, results, machine_text, command, more)
+        goal_rows = goals.rows(results)
+        print(report.as_table(goal_rows, goals.COLUMNS, left=1))
+    save(options.output or build, results, machine_text, command, more, goal_rows)
     return code or (1 if bench.failures else 0)

@@ -10,15 +10,14 @@ import argparse
 import json
 import os
 import random
-import subprocess
 from dataclasses import asdict, dataclass
 from statistics import median
 
 from .cases import Bout
-from .hosts import GUEST, Hosts
+from .hosts import GUEST, Hosts, Stage
 from .main import measured
-from .players import Xmigrate
-from .process import Failed, Work, end_children, run
+from .players import Xmigrate, spawn_talking
+from .process import Failed, run
 from .report import as_table
 
 GOAL_MS, GOAL_PAGES, VCPUS = 10, 1000, 2
@@ -77,17 +76,12 @@ def turn_of(events, replay_ms):
                 done["downtime_ns"] / 1e6, replay_ms)
 
 
-class Bench:
+class Bench(Stage):
     def __init__(self, build):
-        self.build = build
-        self.work = Work()
-        self.hosts = None
+        super().__init__(build)
         self.guest = None  # the case's, but for lanes
         self.replayed = {}  # on each host the domain that is mapped, while nothing runs
         self.xmigrate = Xmigrate(self)
-
-    def daemons(self):
-        return self.hosts.daemons() if self.hosts else []
 
     def open_hosts(self):
         self.hosts = Hosts(self.build, self.work, "", SIZE, guests=2)
@@ -118,10 +112,9 @@ class Bench:
             return 0
         frames = "".join(f"{FIRST_FRAME + i}\n" for i in case.indices(case.pages))
         batch = min(MOST_BATCH, max(LEAST_BATCH, case.pages // case.lanes // BATCHES_EACH))
-        ends = [subprocess.Popen(
+        ends = [spawn_talking(
             self.hosts.program(host, f"{self.build}/xensim-mappings", self.replayed[host], access,
-                               str(case.lanes), str(batch)), stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True, env=self.hosts.environment)
+                               str(case.lanes), str(batch)), self.hosts.environment)
             for host, access in zip(self.hosts.names, ("read", "write"))]
         try:
             for end in ends:
@@ -158,15 +151,8 @@ class Bench:
             raise
 
     def close_hosts(self):
-        if self.hosts:
-            self.hosts.close()
-            self.hosts = self.guest = None
-            end_children()
-
-    def close(self):
-        self.close_hosts()
-        end_children()
-        self.work.close()
+        super().close_hosts()
+        self.guest = None
 
 
 COLUMNS = ("guest", "left", "", "lanes", "suspend", "CLEAN", "pages", "state", "receiver",

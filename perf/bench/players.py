@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Those who take turns. Each has turn(bout, codec), which moves the bout's guest once.
 
-Seconds are of the memory: for xmigrate from its first page until the destination has built all of
-it, for the stock helper its whole run, for QEMU what it says itself. CPU is of both ends and of
+Seconds are of the memory, for everybody: from the first page until the destination has built all
+of it, or has all that was sent. CPU is of both ends and of
 every process that belongs to a player: the benchmark waits for all of them and asks the kernel.
 What starts before a move and serves many (a listener, QEMU with its memory) is counted from the
 beginning of the move. xensim's daemons are not counted: they stand for the hypervisor.
 """
+import contextlib
 import json
 import os
 import re
@@ -29,6 +30,11 @@ def spawn(command, **more):
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, **more)
 
 
+def spawn_talking(command, environment):
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                            env=environment)
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -41,6 +47,10 @@ class Player:
 
     def check(self, bout, codec):
         """Unavailable if it cannot take part."""
+
+    def settings(self):
+        """How it is set up, for people; "" for one that needs no telling."""
+        return ""
 
     def close(self):
         pass
@@ -105,6 +115,44 @@ class Xmigrate(Player):
                        done["total_ns"] / 1e9)
 
 
+class Mappings(Player):
+    """The simulator's own part, alone: all of the guest's pages are mapped, touched and unmapped once
+    to be read and once to be written to, at the same time, by as many threads as there are lanes. On
+    xensim that is an mmap for each run of frames that do not lie side by side; Xen needs none."""
+
+    BATCH_PAGES = 1024  # as lanes map them
+    FIRST_FRAME, LAST_FRAMES = 256, 64  # below and above may be no memory
+
+    def settings(self):
+        return "mappings: xensim's mapping of the same pages at both ends, alone"
+
+    def turn(self, bout, _codec):
+        hosts = self.bench.hosts
+        domid = hosts.xensim("id", hosts.names[0], GUEST).strip()
+        pages = size_bytes(bout.size) // 4096
+        frames = "".join(f"{f}\n" for f in range(self.FIRST_FRAME, pages - self.LAST_FRAMES))
+        before = ended_cpu_s()
+        ends = [spawn_talking(hosts.program(
+            hosts.names[0], f"{self.bench.build}/xensim-mappings", domid, access, str(bout.lanes),
+            str(self.BATCH_PAGES)), hosts.environment) for access in ("read", "write")]
+        try:
+            for end in ends:
+                end.stdin.write(frames + "\n")
+                end.stdin.flush()
+            if any(end.stdout.readline() != "ready\n" for end in ends):
+                raise Failed("the mappings did not begin")
+            before += sum(process_cpu_s(end.pid) for end in ends)
+            for end in ends:
+                end.stdin.write("go\n")
+                end.stdin.flush()
+            seconds = max(int(end.communicate(timeout=MOVE_SECONDS)[0]) for end in ends) / 1e9
+        finally:
+            for end in ends:
+                end.kill()
+                end.wait()
+        return turn_of(size_bytes(bout.size), seconds, ended_cpu_s() - before)
+
+
 class Stock(Player):
     """Debian's libxl-save-helper at both ends, a socket pair between them."""
 
@@ -117,16 +165,19 @@ class Stock(Player):
             raise Unavailable("Xen's own save helper is not there: make stock-helper")
 
     def migrate(self, hosts, helper, **environment):
-        run([f"{self.bench.build}/xensim", "migrate", hosts.names[0], GUEST, hosts.names[1],
-             "--live", "--helper", helper], seconds=MOVE_SECONDS,
-            env=dict(hosts.environment, **environment))
+        """Seconds from its first page until the destination's helper has ended."""
+        said = run([f"{self.bench.build}/xensim", "migrate", hosts.names[0], GUEST, hosts.names[1],
+                    "--live", "--time", "--helper", helper], seconds=MOVE_SECONDS,
+                   env=dict(hosts.environment, **environment))
+        return int(said.split()[1]) / 1e9
+
+    def settings(self):
+        return "stock: libxl-save-helper of Debian's Xen 4.17, through a socket pair"
 
     def turn(self, bout, _codec):
         hosts = self.bench.hosts
         before = ended_cpu_s()
-        begin = time.monotonic()
-        self.migrate(hosts, self.helper)
-        seconds = time.monotonic() - begin
+        seconds = self.migrate(hosts, self.helper)
         end_children(keep=self.bench.daemons())
         cpu_s = ended_cpu_s() - before
         hosts.moved()
@@ -135,6 +186,10 @@ class Stock(Player):
 
 class StockOpenssl(Stock):
     """The same through `openssl s_client | openssl s_server`, as xl goes through ssh."""
+
+    def settings(self):
+        return ("stock-openssl: the same through openssl s_client and s_server, AES-128-GCM, one "
+                "connection")
 
     SUITE = ["-tls1_3", "-ciphersuites", "TLS_AES_128_GCM_SHA256"]
 
@@ -183,11 +238,9 @@ class StockOpenssl(Stock):
         before = ended_cpu_s()
         server, client, idle = self.start_pipe(out, into)
         before += process_cpu_s(server.pid) + process_cpu_s(client.pid)
-        begin = time.monotonic()
         try:
-            self.migrate(hosts, f"{self.bench.top}/perf/through-fifo", BENCH_HELPER=self.helper,
-                         BENCH_OUT=out, BENCH_IN=into)
-            seconds = time.monotonic() - begin
+            seconds = self.migrate(hosts, f"{self.bench.top}/perf/through-fifo",
+                                   BENCH_HELPER=self.helper, BENCH_OUT=out, BENCH_IN=into)
         finally:
             os.close(idle)
             for process in (client, server):
@@ -212,10 +265,11 @@ class Qmp:
 
     def __init__(self, path):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(60)
+        self.sock.settimeout(MOVE_SECONDS)
         wait_until(60, "QEMU's control socket", lambda: self.try_connect(path))
         self.file = self.sock.makefile("rw", encoding="utf-8")
         self.file.readline()
+        self.status_at_us = {}  # when a migration became what
         self("qmp_capabilities")
 
     def try_connect(self, path):
@@ -230,11 +284,26 @@ class Qmp:
         self.file.write(json.dumps(words) + "\n")
         self.file.flush()
         while True:
-            said = json.loads(self.file.readline() or '{"error": {"desc": "QEMU ended"}}')
-            if "error" in said:
-                raise Failed(f"QEMU: {command}: {said['error']['desc']}")
+            said = self.read(command)
             if "return" in said:
                 return said["return"]
+
+    def read(self, why):
+        said = json.loads(self.file.readline() or '{"error": {"desc": "QEMU ended"}}')
+        if "error" in said:
+            raise Failed(f"QEMU: {why}: {said['error']['desc']}")
+        if said.get("event") == "MIGRATION":
+            at = said["timestamp"]
+            self.status_at_us.setdefault(said["data"]["status"],
+                                         at["seconds"] * 10**6 + at["microseconds"])
+        return said
+
+    def await_completed(self):
+        """Without asking again and again, which would cost it time."""
+        while "completed" not in self.status_at_us:
+            self.read("migration")
+            if "failed" in self.status_at_us:
+                raise Failed("QEMU's migration failed")
 
     def close(self):
         self.file.close()
@@ -242,19 +311,30 @@ class Qmp:
 
 
 class Qemu(Player):
-    """A stopped guest under TCG with the same content; multifd, memory touched at both ends."""
+    """A stopped guest under TCG with the same content: multifd with as many channels as we have
+    lanes, huge pages that were touched at both ends, TLS with our cipher."""
 
-    PROGRAM = "qemu-system-x86_64"
+    CIPHER = "NORMAL:-VERS-ALL:+VERS-TLS1.3:-CIPHER-ALL:+AES-128-GCM"
 
     def __init__(self, bench):
         super().__init__(bench)
         self.image = None  # (content, size) that the file holds
+        # That of perf/get-qemu, or the installed one.
+        self.dir = f"{bench.top}/build/qemu/usr"
+        self.program = f"{self.dir}/bin/qemu-system-x86_64"
+        if not os.access(self.program, os.X_OK):
+            self.program = shutil.which("qemu-system-x86_64")
+
+    def settings(self):
+        version = run([self.program, "--version"]).split("(")[0].strip()
+        return (f"qemu: {version}, multifd with a channel for each lane, zero pages found by the "
+                "channels (from 9.0 on), huge pages touched at both ends, AES-128-GCM, no cap")
 
     def check(self, _bout, codec):
         if codec not in ("off", "zstd"):
             raise Unavailable(f"QEMU's multifd has no {codec}")
-        if not shutil.which(self.PROGRAM):
-            raise Unavailable(f"{self.PROGRAM} is not installed")
+        if not self.program:
+            raise Unavailable("qemu-system-x86_64 is not there: make bench-peers")
         if not shutil.which("openssl"):
             raise Unavailable("the openssl program is not there")
 
@@ -287,26 +367,32 @@ class Qemu(Player):
         if os.path.exists(control):
             os.unlink(control)
         if end == "client":
-            memory = f"memory-backend-file,mem-path={self.content(bout)},share=on"
-            more = []
+            path, more = self.content(bout), []
         else:
-            memory = "memory-backend-memfd,share=on,prealloc=on"
-            more = ["-incoming", "defer"]
-        command = [self.PROGRAM, "-nodefaults", "-no-user-config", "-display", "none", "-accel",
+            path, more = os.path.join(self.bench.work.memory(), "arrived"), ["-incoming", "defer"]
+        command = [self.program, *self.data_dirs(), "-nodefaults", "-no-user-config", "-display", "none", "-accel",
                    "tcg", "-S", "-m", str(size_bytes(bout.size) // MIB), "-object",
-                   f"{memory},id=ram,size={bout.size}", "-machine", "pc,memory-backend=ram",
+                   f"memory-backend-file,mem-path={path},share=on,prealloc=on,id=ram,"
+                   f"size={bout.size}", "-machine", "pc,memory-backend=ram",
                    "-qmp", f"unix:{control},server=on,wait=off", *more]
         if bout.tls:
             command += ["-object", f"tls-creds-x509,id=tls,dir={self.credentials()},"
-                        f"endpoint={end},verify-peer=on"]
+                        f"endpoint={end},verify-peer=on,priority={self.CIPHER}"]
         process = spawn(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         return process, Qmp(control)
 
+    def data_dirs(self):
+        if not self.program.startswith(self.dir):
+            return []
+        return ["-L", f"{self.dir}/share/qemu", "-L", f"{self.dir}/share/seabios"]
+
     def configure(self, qmp, bout, codec):
-        qmp("migrate-set-capabilities",
-            capabilities=[{"capability": "multifd", "state": True}])
+        qmp("migrate-set-capabilities", capabilities=[
+            {"capability": name, "state": True} for name in ("multifd", "events")])
         parameters = {"multifd-channels": bout.lanes, "max-bandwidth": 1 << 40,
                       "multifd-compression": "none" if codec == "off" else codec}
+        if "zero-page-detection" in qmp("query-migrate-parameters"):
+            parameters["zero-page-detection"] = "multifd"
         if bout.tls:
             parameters["tls-creds"] = "tls"
         qmp("migrate-set-parameters", **parameters)
@@ -320,6 +406,8 @@ class Qemu(Player):
                 qmp.close()
                 process.kill()
                 process.wait()
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.bench.work.memory(), "arrived"))
 
     def migrate(self, bout, codec, ends):
         (source, from_qmp), (destination, to_qmp) = ends
@@ -330,23 +418,16 @@ class Qemu(Player):
         pids = (source.pid, destination.pid)
         before = sum(map(process_cpu_s, pids))
         from_qmp("migrate", uri=at)
-
-        def state(qmp):
-            said = qmp("query-migrate").get("status")
-            if said == "failed":
-                raise Failed("QEMU's migration failed")
-            return said
-
         for qmp in (from_qmp, to_qmp):
-            wait_until(MOVE_SECONDS, "QEMU's migration",
-                       lambda qmp=qmp: time.sleep(0.05) or state(qmp) == "completed")
+            qmp.await_completed()
         cpu_s = sum(map(process_cpu_s, pids)) - before
         info = from_qmp("query-migrate")
-        seconds = (info["total-time"] - info.get("setup-time", 0)) / 1e3
+        ends = [qmp.status_at_us["completed"] for qmp in (from_qmp, to_qmp)]
+        seconds = (max(ends) - from_qmp.status_at_us["active"]) / 1e6
         # With compression it counts the bytes before it.
         wire_bytes = info["ram"]["transferred"] if codec == "off" else 0
         return turn_of(size_bytes(bout.size), seconds, cpu_s, wire_bytes, info["total-time"] / 1e3)
 
 
 PLAYERS = {"floor": Floor, "xmigrate": Xmigrate, "stock": Stock, "stock-openssl": StockOpenssl,
-           "qemu": Qemu}
+           "qemu": Qemu, "mappings": Mappings}

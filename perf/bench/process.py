@@ -39,6 +39,31 @@ def process_cpu_s(pid):
     return time.clock_gettime(~pid << 3 | 2)
 
 
+def machine_cpu_s():
+    """Of all that runs on this machine, by all its processors together."""
+    with open("/proc/stat", encoding="ascii") as f:
+        user, nice, system, _, _, irq, softirq = map(int, f.readline().split()[1:8])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+class Others:
+    """What others use of the processors from now on."""
+
+    def __init__(self, own_pids):
+        self.own_pids = own_pids  # a function: those beside us and children that have ended
+        self.begin = self.now()
+
+    def now(self):
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        own_s = own.ru_utime + own.ru_stime + ended_cpu_s()
+        own_s += sum(map(process_cpu_s, self.own_pids()))
+        return time.monotonic(), machine_cpu_s() - own_s
+
+    def cores(self):
+        (begin_s, begin_cpu_s), (end_s, end_cpu_s) = self.begin, self.now()
+        return max(0.0, (end_cpu_s - begin_cpu_s) / (end_s - begin_s))
+
+
 def command_line(pid):
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as f:
@@ -108,7 +133,7 @@ def run(command, seconds=120, **more):
 
 
 class Work:
-    """A directory, and a tmpfs of huge pages in it where that is permitted; both go at the end."""
+    """A directory, and a tmpfs in it where that is permitted; both go at the end."""
 
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="xmigrate-bench.")
@@ -117,13 +142,15 @@ class Work:
     def path(self, name):
         return os.path.join(self.dir, name)
 
-    def memory(self):
-        """A directory in memory, for files that stand for a guest's memory."""
+    def memory(self, pages="always"):
+        """A directory in memory, for files that stand for a guest's memory, in huge pages. With never, as
+        the kernel mounts it, for files that stand for a file system's: of a huge page Linux first fills
+        with zeros what a write leaves of it, which no disk's file system does."""
         if not self.memory_dir:
             self.memory_dir = self.path("memory")
             os.mkdir(self.memory_dir)
             try:
-                run(["mount", "-t", "tmpfs", "-o", "huge=always", "xmigrate-bench",
+                run(["mount", "-t", "tmpfs", "-o", f"huge={pages}", "xmigrate-bench",
                      self.memory_dir])
             except Failed:
                 self.memory_dir = tempfile.mkdtemp(prefix="xmigrate-bench.", dir="/dev/shm")

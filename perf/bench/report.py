@@ -4,8 +4,12 @@ import csv
 import html
 import io
 import json
+from statistics import median
 
-from .figures import as_entry, ratios
+import web
+
+from . import goals
+from .figures import as_entry, disturbed, ratios
 
 
 def as_json(results):
@@ -16,17 +20,21 @@ def as_csv(results):
     """Every turn, so that anybody can do other sums."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(["case", "who", "turn", "GBps", "cpu_s_per_GB", "wire_bytes", "total_s"])
+    rows.writerow(["case", "who", "turn", "GBps", "cpu_s_per_GB", "wire_bytes", "total_s",
+                   "others_cores"])
     for r in results:
         for i, t in enumerate(r.turns, 1):
             if t:
                 rows.writerow([r.case, r.who, i, f"{t.gb_per_s:.4f}", f"{t.cpu_s_per_gb:.4f}",
-                               t.wire_bytes, f"{t.total_s:.3f}"])
+                               t.wire_bytes, f"{t.total_s:.3f}", f"{t.others:.2f}"])
     return out.getvalue()
 
 
-def beside(ratio):
-    return f"{ratio[0]:.2f} / {ratio[1]:.2f}" if ratio else ""
+def beside(ratio, *of):
+    """A star marks one that others disturbed."""
+    if not ratio:
+        return ""
+    return f"{ratio[0]:.2f} / {ratio[1]:.2f}{' *' if disturbed(*of) else ''}"
 
 
 def ours_for(result, results):
@@ -36,7 +44,7 @@ def ours_for(result, results):
     return next((r for r in results if r.case == result.case and r.who == "xmigrate"), None)
 
 
-COLUMNS = ("case", "who", "GB/s", "CPU-s/GB", "wire MB", "turns", "to the floor",
+COLUMNS = ("case", "who", "GB/s", "CPU-s/GB", "wire MB", "turns", "others", "to the floor",
            "xmigrate to it")
 
 
@@ -47,8 +55,9 @@ def table_rows(results):
         rows.append((
             r.case, r.who, f"{r.gb_per_s():.2f}", f"{r.cpu_s_per_gb():.2f}",
             f"{r.wire_bytes() / 1e6:.0f}" if r.wire_bytes() else "", str(len(r.done)),
-            beside(ratios(r.turns, r.floor)) if r.who != "floor" else "",
-            beside(ratios(ours.turns, r.turns)) if ours else ""))
+            f"{r.others():.1f}",
+            beside(ratios(r.turns, r.floor), r) if r.who != "floor" else "",
+            beside(ratios(ours.turns, r.turns), ours, r) if ours else ""))
     return rows
 
 
@@ -65,65 +74,69 @@ def as_table(rows, columns=COLUMNS, left=2):
 
 LEGEND = (
     "GB are 10^9 bytes of guest memory; CPU is of both ends. Pairs are GB/s / CPU: the medians of "
-    "the turns' ratios."
+    "the turns' ratios. Others: cores that they used meanwhile; * more than one, so the pair says "
+    "little."
 )
 
-COLOURS = {"floor": "#9aa5b1", "xmigrate": "#1f6feb", "stock": "#c2703d",
-           "stock-openssl": "#a04a6f", "qemu": "#6a8f3c"}
+PLAYERS = {"floor": "floor (this machine's own)", "xmigrate": "xmigrate",
+           "stock": "stock helper", "stock-openssl": "stock helper through openssl", "qemu": "QEMU",
+           "mappings": "xensim's mappings alone"}
 
 STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em;
-       color: #1c2430; }
-table { border-collapse: collapse; font-size: 13px; }
-td, th { padding: .2em .7em; text-align: right; border-bottom: 1px solid #dde3ea; }
-td:nth-child(-n+2), th:nth-child(-n+2) { text-align: left; }
-pre { background: #f4f6f8; padding: .8em; overflow-x: auto; }
-svg { display: block; margin: .3em 0; }
+.bars { display: grid; grid-template-columns: minmax(6rem, max-content) 1fr 3rem; gap: .25rem .7rem;
+        align-items: center; font-size: 13px; margin: .3rem 0 .8rem; }
+.bars > :nth-child(3n) { text-align: right; }
+.track { position: relative; height: 16px; background: var(--raised); border-radius: 3px; }
+.track * { position: absolute; } .track b { left: 0; top: 0; bottom: 0; border-radius: 3px; opacity: .8; }
+.track u { top: 7px; height: 2px; background: var(--ink); }
+.track i { top: 4.5px; width: 7px; height: 7px; margin-left: -3.5px; border-radius: 50%;
+           background: var(--ink); border: 1px solid var(--ground); }
+@media (max-width: 36rem) { .bars { grid-template-columns: 1fr 3rem; } .bars > :nth-child(3n+1) {
+           grid-column: 1 / -1; margin-bottom: -.25rem; } }
 """
 
 
-def chart(title, bars):
-    """Bars of (label, who, value), in SVG."""
-    height, label_px, width = 20, 250, 760
-    top = max((value for _, _, value in bars), default=0) or 1
-    parts = [f'<svg width="{width}" height="{height * len(bars) + 4}" role="img" '
-             f'aria-label="{html.escape(title)}" font-size="12">']
-    for i, (label, who, value) in enumerate(bars):
-        y = i * height
-        px = value / top * (width - label_px - 50)
+def chart(bars):
+    """(label, who, the turns' values): a bar to their median, a dot each, a line from least to most."""
+    top = max((max(values) for _, _, values in bars), default=0) or 1
+
+    def place(value):
+        return f"{value / top * 100:.2f}%"
+
+    parts = ['<div class="bars">']
+    for label, who, values in bars:
+        low, high = min(values), max(values)
+        dots = "".join(f'<i style="left:{place(v)}" title="{v:.2f}"></i>' for v in values)
         parts.append(
-            f'<text x="{label_px - 8}" y="{y + 14}" text-anchor="end">{html.escape(label)}</text>'
-            f'<rect x="{label_px}" y="{y + 3}" width="{px:.1f}" height="{height - 6}" '
-            f'fill="{COLOURS.get(who, "#1f6feb")}"/>'
-            f'<text x="{label_px + px + 6:.1f}" y="{y + 14}">{value:.2f}</text>')
-    return "".join(parts) + "</svg>"
+            f'<span>{html.escape(label)}</span><div class="track">'
+            f'<b style="width:{place(median(values))};background:{web.colour(who)}"></b>'
+            f'<u style="left:{place(low)};width:{place(high - low)}"></u>{dots}</div>'
+            f"<span>{median(values):.2f}</span>")
+    return "".join(parts) + "</div>"
 
 
-def html_table(rows, columns):
-    def line(cells, tag):
-        return "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in cells) + "</tr>"
-
-    return "<table>" + line(columns, "th") + "".join(line(r, "td") for r in rows) + "</table>"
+CHARTS = (("GB/s (more is better)", lambda t: t.gb_per_s),
+          ("CPU-seconds per GB (less is better)", lambda t: t.cpu_s_per_gb))
 
 
-def as_html(results, machine, command, more=()):
+def as_html(results, machine, command, more=(), goal_rows=()):
     """One page with everything in it; more are (title, columns, rows)."""
-    parts = ["<!doctype html><html lang=en><meta charset=utf-8><title>xmigrate benchmark</title>",
-             f"<style>{STYLE}</style><h1>xmigrate benchmark</h1>",
-             f"<pre>{html.escape(command)}\n\n{html.escape(machine)}</pre>",
-             f"<p>{html.escape(LEGEND)}</p>"]
+    seen = [(who, name) for who, name in PLAYERS.items() if any(r.who == who for r in results)]
+    parts = [f"<p>{html.escape(LEGEND)}</p>"]
+    if goal_rows:
+        parts.append("<h2>Goals</h2>" + web.goals(goals.COLUMNS, goal_rows))
+    parts.append("<h2>What was measured</h2>" + web.key(seen)
+                 + "<p>A bar ends at the median of the turns. Each turn is a dot, and a line leads "
+                   "from the least to the most.</p>")
     for bout in bouts_of(results):
-        title = bout[0].case
-        parts.append(f"<h2>{html.escape(title)}</h2>")
-        for name, value in (("GB/s (more is better)", lambda r: r.gb_per_s()),
-                            ("CPU-seconds per GB (less is better)", lambda r: r.cpu_s_per_gb())):
-            parts.append(f"<p>{name}</p>")
-            parts.append(chart(f"{title}: {name}",
-                               [(label_in(r, bout), r.who, value(r)) for r in bout]))
-    parts.append("<h2>All figures</h2>" + html_table(table_rows(results), COLUMNS))
+        parts.append(f"<h3>{html.escape(bout[0].case)}</h3>")
+        for name, value in CHARTS:
+            parts.append(f'<p class="soft">{name}</p>' + chart(
+                [(label_in(r, bout), r.who, [value(t) for t in r.done]) for r in bout]))
+    parts.append("<h2>All figures</h2>" + web.table(COLUMNS, table_rows(results), left=2))
     for title, columns, rows in more:
-        parts.append(f"<h2>{html.escape(title)}</h2>" + html_table(rows, columns))
-    return "\n".join(parts) + "\n"
+        parts.append(f"<h2>{html.escape(title)}</h2>" + web.table(columns, rows))
+    return web.page("Benchmark", "\n".join(parts), f"{command}\n\n{machine}", STYLE)
 
 
 def bouts_of(results):

@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 from .cases import Bout
-from .hosts import GUEST, MIB, Hosts
+from .hosts import GUEST, MIB, Hosts, Stage
 from .main import measured
 from .players import MOVE_SECONDS, Xmigrate
-from .process import Failed, Work, end_children, run, wait_until
+from .process import Failed, run, wait_until
 from .report import as_table
 
 FAR = "10.99.0.2"  # as tests/link/emulate.c says
@@ -138,18 +138,38 @@ class FarHosts(Hosts):
         return ["nsenter", f"--net={self.networks[self.names.index(host)]}", *command]
 
 
-class Bench:
+class LinkedStage(Stage):
+    """Its hosts have a link between them while it is open."""
+
     def __init__(self, build):
-        self.build = build
-        self.work = Work()
-        self.hosts = None
+        super().__init__(build)
         self.link = None
         self.xmigrate = Xmigrate(self)
 
     def daemons(self):
-        return (self.hosts.daemons() if self.hosts else []) + \
-            ([self.link.process.pid] if self.link else [])
+        return super().daemons() + ([self.link.process.pid] if self.link else [])
 
+    def open_link(self, case):
+        self.link = Link(self.build, self.work, case)
+        self.hosts.networks = self.link.networks
+
+    def close_link(self):
+        if self.link:
+            self.link.close()
+            self.link = None
+        if self.hosts:
+            self.hosts.networks = None
+
+    def close_hosts(self):
+        if not self.link:
+            super().close_hosts()
+        elif self.hosts:
+            self.hosts.networks = None
+            self.hosts.close()
+            self.hosts = None  # and the link stays: end_children() would end it
+
+
+class Bench(LinkedStage):
     def send_plain(self, case):
         run([f"{self.build}/perf/floor", "tcp", str(case.lanes), str(case.mib),
              *self.link.networks, FAR], seconds=MOVE_SECONDS)
@@ -179,29 +199,14 @@ class Bench:
 
     def measure(self, case, turns):
         self.ready_hosts(case)
-        self.link = Link(self.build, self.work, case)
-        self.hosts.networks = self.link.networks
+        self.open_link(case)
         try:
             return [self.turn(case) for _ in range(turns)]
         except Failed:
             self.close_hosts()
             raise
         finally:
-            self.link.close()
-            self.link = None
-            if self.hosts:
-                self.hosts.networks = None
-
-    def close_hosts(self):
-        if self.hosts:
-            self.hosts.networks = None
-            self.hosts.close()
-            self.hosts = None
-
-    def close(self):
-        self.close_hosts()
-        end_children()
-        self.work.close()
+            self.close_link()
 
 
 COLUMNS = ("link", "lanes", "plain TCP Mb/s", "ours Mb/s", "ratio", "round trips before",

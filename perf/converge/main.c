@@ -16,6 +16,7 @@
  * that the trace writes to, from the step of the trace where the guest was, with the costs (in ns)
  * that were told and then measured there, and with a token bucket for a link.
  */
+#include "perf/converge/learnt.h"
 #include "perf/converge/sim.h"
 
 #include "base/deadline.h"
@@ -26,17 +27,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TARGET_NS   (300 * NS_PER_MS)
-#define SUSPEND_NS  (40 * NS_PER_MS)
-#define STATE_NS    (5 * NS_PER_MS)
-#define RECEIVER_NS (60 * NS_PER_MS)
-#define HORIZON_NS  (120 * NS_PER_S)
-#define TRACE_NS    (60 * NS_PER_S)
-#define TRIPS       2 /* receiver: the result, and GO with its answer */
+#define TARGET_NS  (300 * NS_PER_MS)
+#define STATE_NS   (5 * NS_PER_MS)
+#define HORIZON_NS (120 * NS_PER_S)
+#define TRACE_NS   (60 * NS_PER_S)
+#define TRIPS      2 /* the result, and GO with its answer */
 
 static const double ratios[] = {0.1, 0.3, 0.6, 0.8, 0.9, 1, 2, 4};
 
+/* So many moves of the guest came before. Policies are compared after a few. */
+static const unsigned learnt[] = {3, 0, 1, 10};
+
 enum {
+    LEARNT = sizeof(learnt) / sizeof(learnt[0]),
     RATIOS = sizeof(ratios) / sizeof(ratios[0]),
     GUEST_STEPS = 2000000, /* the most that a xensim guest reads of a trace */
 };
@@ -58,18 +61,21 @@ static uint32_t guest_pages(const struct link *l)
     return l->bits_per_s < 5e9 ? 1u << 16 : l->bits_per_s < 20e9 ? 1u << 18 : 1u << 19;
 }
 
-static struct scenario scenario_of(
-    const struct trace *t, const struct link *l, uint32_t pages, uint64_t seed, int64_t target_ns)
+static struct scenario scenario_of(const struct trace *t, const struct link *l, uint32_t pages,
+    uint64_t seed, int64_t target_ns, unsigned earlier)
 {
-    return (struct scenario){
+    struct scenario sc = {
         .trace = t,
         .pages = pages,
         .link = *l,
         .seed = seed,
         .limits = {.max_downtime_ns = target_ns, .max_rounds = 30},
-        .costs = {SUSPEND_NS, STATE_NS, RECEIVER_NS + TRIPS * l->round_trip_ns},
+        .learnt = earlier,
         .horizon_ns = HORIZON_NS,
     };
+
+    learnt_costs(seed, earlier, STATE_NS, TRIPS * l->round_trip_ns, &sc.truth, &sc.costs);
+    return sc;
 }
 
 static void name_trace(enum workload w, double ratio, char out[static 48])
@@ -102,6 +108,12 @@ static void print_run(
 
     json_object_set_new(o, "predicted_ms",
         r->predicted_ns < 0 ? json_null() : json_real((double)r->predicted_ns / 1e6));
+    json_object_set_new(o, "learnt", json_integer(sc->learnt));
+    json_object_set_new(o, "fixed_ms", json_real((double)r->fixed_ns / 1e6));
+    json_object_set_new(o, "said",
+        json_pack("{s:f, s:f, s:f}", "low_ms", (double)r->said.low_ns / 1e6, "high_ms",
+            (double)r->said.high_ns / 1e6, "pages_ms",
+            (double)(r->said.pages_ns + r->said.clean_ns) / 1e6));
     json_dumpf(o, stdout, JSON_COMPACT | JSON_REAL_PRECISION(7));
     putchar('\n');
     json_decref(o);
@@ -129,10 +141,11 @@ static int run_cell(enum workload w, double ratio, const struct link *l, uint64_
     if (rc)
         return rc;
     name_trace(w, ratio, name);
-    for (enum policy p = 0; p < POLICY_COUNT && !rc; p++) {
-        const struct scenario sc = scenario_of(&t, l, pages, seed, TARGET_NS);
+    for (unsigned i = 0; i < LEARNT && !rc; i++) {
+        const struct scenario sc = scenario_of(&t, l, pages, seed, TARGET_NS, learnt[i]);
 
-        rc = run(name, &sc, p);
+        for (enum policy p = 0; p < (i ? 1 : POLICY_COUNT) && !rc; p++)
+            rc = run(name, &sc, p);
     }
     free(t.pages);
     return rc;
@@ -196,7 +209,8 @@ static int run_one(int argc, char **argv)
         return 2;
     name_trace(w, ratio, name);
 
-    const struct scenario sc = scenario_of(&t, l, guest_pages(l), seed, (int64_t)(target_ms * 1e6));
+    const struct scenario sc = scenario_of(
+        &t, l, guest_pages(l), seed, (int64_t)(target_ms * 1e6), learnt[0]);
     const int rc = run(name, &sc, p);
 
     free(t.pages);
@@ -239,12 +253,13 @@ static int run_beside(char **argv)
         return 2;
     name_trace(w, ratio, name);
 
-    struct scenario sc = scenario_of(&t, l, pages + own_pages, seed, TARGET_NS);
+    struct scenario sc = scenario_of(&t, l, pages + own_pages, seed, TARGET_NS, learnt[0]);
 
     sc.burst_ns = BUCKET_BURST_NS;
     sc.from_step = strtoull(argv[9], NULL, 10);
-    sc.costs = (struct decide_costs){atoll(argv[10]), 0, atoll(argv[11])};
-    sc.measured = (struct decide_costs){atoll(argv[12]), 0, atoll(argv[13])};
+    sc.costs = (struct decide_costs){.suspend_ns = atoll(argv[10]), .receiver_ns = atoll(argv[11])};
+    sc.measured = (struct decide_costs){
+        .suspend_ns = atoll(argv[12]), .receiver_ns = atoll(argv[13])};
 
     const int rc = run(name, &sc, p);
 

@@ -194,6 +194,7 @@ void run_xmigrate(struct sim *s, enum on_stall on_stall)
     s->r->slowed_percent = p->stats.slowed.cap_percent;
     s->speed = 1;
     s->r->predicted_ns = p->decision.now.whole_ns;
+    s->r->said = p->decision.now;
     if (p->decision.action == ACT_SUSPEND)
         sim_finish(s);
     else

@@ -3,6 +3,8 @@
 
 #include "base/deadline.h"
 
+#include <math.h>
+
 enum {
     XEN_ROUNDS = 5,
     XEN_PAGES = 50,
@@ -203,9 +205,10 @@ void run_qemu(struct sim *s, enum policy policy)
 {
     struct qemu q = {.left = s->sc->pages};
     const struct decide_costs *c = &s->sc->costs;
-    /* Its limit counts pages only: whoever sets it leaves room for the rest. */
-    const double limit_ns = (double)(s->sc->limits.max_downtime_ns - c->suspend_ns - c->state_ns -
-                                     c->receiver_ns);
+    /* Its limit counts pages only: whoever sets it leaves room for the rest, if there is any. */
+    const int64_t target_ns = s->sc->limits.max_downtime_ns;
+    const double limit_ns = fmax((double)target_ns / 10,
+        (double)(target_ns - c->suspend_ns - c->state_ns - c->receiver_ns - c->network_ns));
     uint64_t slice_bytes = 0;
     unsigned slice = 0;
 

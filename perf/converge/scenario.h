@@ -34,6 +34,8 @@ struct scenario {
     uint64_t seed;
     struct decide_limits limits;
     struct decide_costs costs; /* as policies are told */
+    struct decide_costs truth; /* as they are */
+    unsigned learnt;           /* moves of the guest between these hosts, before */
     /* Beside a real run: the costs as they were there, and no page is zero; 0: neither. */
     struct decide_costs measured;
     uint64_t from_step; /* of the trace: where the guest is as the migration begins */
@@ -51,7 +53,9 @@ struct sim_point {
 struct sim_result {
     const char *outcome; /* "met", "missed", "gave-up", "timeout" */
     int64_t downtime_ns;
-    int64_t predicted_ns; /* -1: the policy does not */
+    int64_t predicted_ns;   /* -1: the policy does not */
+    struct prediction said; /* xmigrate */
+    int64_t fixed_ns;       /* of the pause: what is not pages */
     uint64_t bytes;
     int64_t total_ns;
     unsigned rounds;

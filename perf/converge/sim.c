@@ -13,7 +13,6 @@
 #define CLEAN_NS_PER_PAGE 6.0 /* 1.5 ms a GiB */
 #define PEEK_NS           150000.0
 #define PEEK_NS_PER_PAGE  1.2
-#define FINISH_TRIPS      2 /* the result, and GO with its answer */
 
 const char *policy_name(enum policy p)
 {
@@ -28,26 +27,13 @@ double sim_link_pages_per_s(const struct link *l)
     return l->bits_per_s / 8 / WIRE_PAGE_BYTES;
 }
 
-/* What is drawn from the seed around what was told. */
-static int64_t vary(uint64_t *rng, int64_t told_ns, double by)
+static void take_costs(struct sim *s)
 {
-    return (int64_t)((double)told_ns * (1 + by * (2 * trace_uniform(rng) - 1)));
-}
+    const struct decide_costs *c = s->sc->measured.suspend_ns ? &s->sc->measured : &s->sc->truth;
 
-static void draw_costs(struct sim *s)
-{
-    const struct scenario *sc = s->sc;
-    const int64_t trips_ns = FINISH_TRIPS * sc->link.round_trip_ns;
-    uint64_t rng = sc->seed ^ 0x5eedull;
-
-    if (sc->measured.suspend_ns) {
-        s->suspend_ns = sc->measured.suspend_ns;
-        s->finish_ns = sc->measured.state_ns + sc->measured.receiver_ns;
-        return;
-    }
-    s->suspend_ns = vary(&rng, sc->costs.suspend_ns, 0.4);
-    s->finish_ns = vary(&rng, sc->costs.receiver_ns - trips_ns, 0.25) +
-                   vary(&rng, sc->costs.state_ns, 0.3) + trips_ns;
+    s->suspend_ns = c->suspend_ns;
+    s->finish_ns = c->state_ns + c->receiver_ns + c->network_ns;
+    s->r->fixed_ns = s->suspend_ns + s->finish_ns;
 }
 
 int sim_run(const struct scenario *sc, enum policy p, struct sim_result *r)
@@ -64,7 +50,7 @@ int sim_run(const struct scenario *sc, enum policy p, struct sim_result *r)
         return -ENOMEM;
     s.clean_ns = (int64_t)(CLEAN_NS + CLEAN_NS_PER_PAGE * sc->pages);
     s.peek_ns = (int64_t)(PEEK_NS + PEEK_NS_PER_PAGE * sc->pages);
-    draw_costs(&s);
+    take_costs(&s);
     s.halve_ns = (int64_t)(sc->pages * 0.75 / sim_link_pages_per_s(&sc->link) * 0.5e9);
     if (p == POLICY_XMIGRATE)
         run_xmigrate(&s, ON_STALL_SUSPEND);

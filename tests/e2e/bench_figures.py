@@ -8,13 +8,15 @@ import sys
 import unittest
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(os.environ["TOP"], "perf"))
+PERF = os.path.join(os.environ["TOP"], "perf")
+sys.path[:0] = [PERF, os.path.join(PERF, "converge")]
 
+import page as convergence  # noqa: E402
 from bench import goals, report  # noqa: E402
 from bench.cases import (TABLE, Bout, grouped, memory_needed, size_bytes, small,  # noqa: E402
                          split_player)
 from bench.figures import Result, Turn, as_entry, ratios, turn_of  # noqa: E402
-from bench import pause  # noqa: E402
+from bench import many, pause  # noqa: E402
 from bench.players import PLAYERS  # noqa: E402
 from bench.wan import Case, all_met, last_line, missed, rate_mbit  # noqa: E402
 from bench.wan import Turn as WanTurn  # noqa: E402
@@ -59,6 +61,34 @@ class LongLinks(unittest.TestCase):
         self.assertEqual(missed(far, slow),
                          ["round trips before", "round trips in the pause", "pause as said"])
         self.assertEqual(missed(near, slow), [])
+
+
+class Many(unittest.TestCase):
+    CASE = many.Case(8, 20000, "1G")
+
+    @staticmethod
+    def turn(*guests):
+        return many.Turn(2.0, tuple(many.Guest(*g) for g in guests), 90, 0)
+
+    def test_a_pause_may_be_a_fifth_beyond_what_was_said(self):
+        alone = self.turn((50, 100, 10**8, 0.5, 3))
+        good = self.turn((120, 100, 10**8, 1, 3), (10, 300, 2 * 10**8, 2, 4))
+        late = self.turn((121, 100, 10**8, 1, 3), (200, 300, 10**8, 2, 4))
+        self.assertEqual(many.verdict(good, alone), "met")
+        self.assertEqual(many.verdict(late, alone), "NOT MET: pause as said")
+        self.assertEqual(late.worst().pause_ms, 200)
+        self.assertEqual(late.fairness(), 0.5)
+
+    def test_bytes_are_held_against_one_alone(self):
+        alone = self.turn((50, 100, 10**8, 0.5, 3))
+        dear = self.turn((50, 100, 10**8, 1, 3), (50, 100, 21 * 10**7, 1, 3))
+        self.assertEqual(many.verdict(dear, alone), "NOT MET: bytes")
+        self.assertEqual(many.verdict(dear, None), "met")
+        found = [(self.CASE, dear, alone), (self.CASE, None, alone)]
+        self.assertTrue(many.last_line(found).endswith(
+            "8, 20,000 pages/s, 1 Gb/s: NOT MET: bytes; 8, 20,000 pages/s, 1 Gb/s: FAILED"))
+        self.assertTrue(many.all_met([(self.CASE, alone, alone)]))
+        self.assertFalse(many.all_met(found[1:]) or many.all_met([]))
 
 
 class Pause(unittest.TestCase):
@@ -167,10 +197,19 @@ class Goals(unittest.TestCase):
 
     def test_both_figures_have_to_be_good(self):
         text = "random TLS to the floor"
-        good = result(turns=tuple(Turn(t.gb_per_s * 0.95, t.cpu_s_per_gb * 1.1) for t in FLOOR))
-        dear = result(turns=tuple(Turn(t.gb_per_s * 0.95, t.cpu_s_per_gb * 1.2) for t in FLOOR))
-        self.assertEqual(self.verdict([good], text), ("0.95 / 1.10", "met"))
-        self.assertEqual(self.verdict([dear], text), ("0.95 / 1.20", "NOT MET"))
+        good = result(turns=tuple(Turn(t.gb_per_s * 1.2, t.cpu_s_per_gb * 0.8) for t in FLOOR))
+        dear = result(turns=tuple(Turn(t.gb_per_s * 1.2, t.cpu_s_per_gb * 0.9) for t in FLOOR))
+        self.assertEqual(self.verdict([good], text), ("1.20 / 0.80", "met"))
+        self.assertEqual(self.verdict([dear], text), ("1.20 / 0.90", "NOT MET"))
+
+    def test_what_others_disturbed_has_a_star(self):
+        quiet = result(turns=(Turn(2.4, 1.0, others=1.0),) * 3)
+        loud = result(turns=(Turn(2.4, 1.0, others=1.1),) * 3)
+        theirs = result(who="qemu", turns=(Turn(1.0, 4.0),) * 3)
+        text = "random TLS to QEMU"
+        self.assertEqual(self.verdict([quiet, theirs], text), ("2.40 / 0.25", "met"))
+        self.assertEqual(self.verdict([loud, theirs], text), ("2.40 / 0.25 *", "met"))
+        self.assertEqual(report.table_rows([loud, theirs])[1][-1], "2.40 / 0.25 *")
 
     def test_what_is_missing_is_neither(self):
         for row in goals.rows([]):
@@ -218,11 +257,31 @@ class Reports(unittest.TestCase):
         self.assertTrue(all(len(line) <= 110 for line in lines))
 
     def test_html_needs_nothing_from_elsewhere_and_escapes(self):
-        page = report.as_html(self.results, "a <machine>", "make bench")
+        page = report.as_html(self.results, "a <machine>\ncommit 1234567", "make bench")
         for word in ("http:", "https:", "src=", "<machine>"):
             self.assertNotIn(word, page)
-        self.assertIn("<svg", page)
-        self.assertIn("xmigrate lz4", page)
+        for word in ("xmigrate lz4", 'name="viewport"', "prefers-color-scheme: dark", "commit 1234567"):
+            self.assertIn(word, page)
+
+    def test_html_shows_every_turn_and_whether_goals_are_met(self):
+        page = report.as_html(self.results, "", "", goal_rows=[("a", ">= 1", "2", "met"),
+                                                               ("b", ">= 1", "0", "NOT MET")])
+        # Of both charts: of the floor, of ours twice, and the one that QEMU took.
+        self.assertEqual(page.count("<i style=\"left:"), 2 * (3 + 3 + 1 + 3))
+        self.assertIn(' met">met<', page)
+        self.assertIn(' missed">NOT MET<', page)
+
+
+class Convergence(unittest.TestCase):
+    def test_a_chart_has_a_tick_for_each_round_of_ours(self):
+        run = {"outcome": "met", "downtime_ms": 90.0, "bytes": 5e8, "seconds": 4.0, "rounds": 2,
+               "predicted_ms": 95.0, "words": ["<words>"], "points": [[2.5, 4000], [4.0, 0]]}
+        never = dict(run, outcome="timeout", seconds=60.0, points=[[2.5, 9000], [60.0, 8000]])
+        shown = convergence.one_run({"xmigrate": run, "qemu": never})
+        self.assertEqual(shown.count("<title>"), 2)
+        self.assertEqual(shown.count("<circle"), 3)  # what is beyond the end of the others is cut off
+        self.assertIn("&lt;words&gt;", shown)
+        self.assertIn("<td>-</td>", shown)
 
 
 unittest.main()

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""cut.py PORT before-go|after-go|mute|slow|tapped: a wire between xmigrate and a listener on PORT.
+"""cut.py PORT before-go|after-go|mute|slow|tapped|flipped: a wire between xmigrate and a listener on PORT.
 
 Prints its own port. It passes everything on until the source sends GO on the control connection
 (of xmigrate --insecure): then the wire is cut before GO went through, or after, so that no answer
 comes back. A mute wire takes all connections but control without a word; a slow one lets each of
 them wait for two seconds first. On a tapped one a stranger reads along: after each preamble but
-control's he connects with it, too, and then says nothing.
+control's he connects with it, too, and then says nothing. A flipped one changes one bit of what goes forth on
+each connection but control, once a megabyte has passed.
 """
 import asyncio
 import struct
@@ -14,12 +15,19 @@ import sys
 
 PREAMBLE, CONTROL, GO = 32, 0xffff, 7
 STRANGERS = 4  # with each connection
+FLIP_AT = 1 << 20
 strangers = []
 
 
-async def pump(reader, writer, cut):
+async def pump(reader, writer, cut, flip_at=None):
     try:
         while (data := await reader.read(65536)) and not cut.is_set():
+            if flip_at is not None:
+                if flip_at < len(data):
+                    data = data[:flip_at] + bytes([data[flip_at] ^ 1]) + data[flip_at + 1:]
+                    flip_at = None
+                else:
+                    flip_at -= len(data)
             writer.write(data)
             await writer.drain()
         if not data:
@@ -74,7 +82,8 @@ async def serve(port, mode):
         if control and mode in ('before-go', 'after-go'):
             forth = pump_control(near_reader, far_writer, cut, mode == 'after-go')
         else:
-            forth = pump(near_reader, far_writer, cut)
+            forth = pump(near_reader, far_writer, cut,
+                         FLIP_AT if mode == 'flipped' and not control else None)
         await asyncio.wait([asyncio.create_task(forth),
                             asyncio.create_task(pump(far_reader, near_writer, cut))])
         near_writer.close()

@@ -19,7 +19,7 @@ E2E_TOOLS := $(patsubst tests/e2e/%.c,$(B)/e2e/%,$(wildcard tests/e2e/*.c))
 $(B)/e2e/%: $(B)/obj/tests/e2e/%.o $(LIB)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS) -lxencall
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) -lxencall
 
 # Preloaded into xmigrate: without sanitizers, as xensim's library.
 E2E_FAULT := $(B)/e2e/fault.so

@@ -142,6 +142,22 @@ ended 3
 never_suspended
 lived_on
 
+# --- a xenstore that has no room: for libxl, and for all that ours asks of it
+
+prepares quota=vif0
+ended 3
+grep -q 'entries of vif0: No space left' "$T/moving.err" "$T/listen-b.err" ||
+    fail "$(cat "$T/moving.err" "$T/listen-b.err")"
+never_suspended
+lived_on
+
+listen b
+FAULT_IN=--save-domain FAULT=call:xenstore:fail=28 FAULT_LAST=1000 FAULT_GATE=$T/full FAULT_OPENS='"event":"suspending"' moving a g --bandwidth 300M
+ended 3
+grep -q 'No space left' "$T/moving.err" || fail "$(cat "$T/moving.err")"
+rm "$T/full"
+lived_on
+
 # --- late, but well: further rounds, and no longer a pause. What xenstored writes to its ring while
 # pages come stays there.
 

@@ -84,10 +84,25 @@ ASKS = {
 
 
 def offer(**change):
-    body = {"name": "g", "uuid": UUID, "type": "pvh", "live": True, "early": True, "lanes": 2,
+    body = {"name": "g", "uuid": UUID, "type": "pvh", "live": True, "early": True, "lanes": 2, "paused": False, "domid": 0,
             "config": json.dumps(config())}
     body.update(change)
     return body
+
+
+# What a guest owns beside its memory: two persistent pages, of pool 2.
+TMEM = struct.pack("<IIQIIQQ", 1, 0, 2, 2, 1, 0, 0)
+
+
+def aux_source(name=b"tmem", entries=4, head=TMEM, flags=0):
+    return struct.pack("<II16sIIQQ", 0, flags, name, 1, len(head), entries, entries * 4096) + head
+
+
+def aux(*indices, pool=2, withdrawn=False):
+    """An AUX record's body: pages of an object."""
+    size = 0 if withdrawn else 4096
+    keys = b"".join(struct.pack("<II24xII", pool, i, withdrawn, size) for i in indices)
+    return struct.pack("<II", 0, len(indices)) + keys + bytes(size * len(indices))
 
 
 class Source:
@@ -175,15 +190,48 @@ class Source:
             lanes[0].sock.close()
             lanes[1].sock.sendall(rest)
 
-    def prepare(self, port):
-        """A PREPARE that ACCEPT did not allow."""
+    def open_all(self, port, *more):
+        """Lanes and the trunk, with what comes before memory, and more of that."""
         accept = self.until_accept(early=False)
         self.say(DATA, HEAD)
         self.lanes = [self.open_lane(port, accept, lane) for lane in range(accept["lanes"])]
-        trunk = self.open_lane(port, accept, 0xfffe)
-        self.lanes.append(trunk)
+        self.trunk = trunk = self.open_lane(port, accept, 0xfffe)
         trunk.record(1, struct.pack("<IIIIIIQQ", 2, 0, 4, 17, accept["lanes"], 0, 16384, 16384))
+        for kind, body in more:
+            trunk.record(kind, body)
         trunk.record(2, struct.pack("<II", 0x10, 0))  # STATIC_DATA_END
+        return trunk
+
+    def auxiliary(self, port, case):
+        """A source of auxiliary data that lies."""
+        source = {"aux-unknown": aux_source(b"other"),
+                  "aux-boasts": aux_source(entries=1 << 40),
+                  "aux-optional": aux_source(b"other", flags=1),
+                  "aux-floods": aux_source(entries=1),
+                  "aux-head": aux_source(head=TMEM[:-1])}.get(case, aux_source())
+        trunk = self.open_all(port, (8, source))
+        trunk.record(3, struct.pack("<QQII", 0, 0, 0, 0))
+        lane = self.lanes[0]
+        if case == "aux-late":
+            for each in self.lanes:
+                each.record(0x15, struct.pack("<Q", 1))
+            lane.record(0x11, bytes(32))
+        batch = {"aux-withdraws": aux(5, withdrawn=True),
+                 "aux-repeats": aux(7, 7),
+                 "aux-elsewhere": aux(0, pool=9)}.get(case, aux(0, 1))
+        lane.record(0x16, batch)
+        if case not in ("aux-counts", "aux-optional"):
+            return
+        for each in self.lanes:
+            each.record(0x15, struct.pack("<Q", 1))
+            each.record(0x11, bytes(32))
+            each.sock.shutdown(socket.SHUT_WR)
+        trunk.record(4, struct.pack("<II", len(self.lanes), 0) + bytes(32) * len(self.lanes))
+        trunk.record(9, struct.pack("<IIQQQQ", 0, 0, 1, 3, 0, 3 * 4096))
+
+    def prepare(self, port):
+        """A PREPARE that ACCEPT did not allow."""
+        trunk = self.open_all(port)
         trunk.record(2, struct.pack("<IIIIQQ", 0x0a, 0, 1, 0, 1, 0x3000))  # HVM_PARAMS: the store
         trunk.record(3, struct.pack("<QQII", 0, 0, 0, 0))
         trunk.record(7, b"")
@@ -235,6 +283,8 @@ def run(case, port):
         s.measure(port, case)
     elif case == "prepare-unasked":
         s.prepare(port)
+    elif case.startswith("aux-"):
+        s.auxiliary(port, case)
     else:
         s.until_accept()
         if case == "dies":

@@ -96,8 +96,8 @@ stock_move() {
 
 # verify_stream FORMAT FILE: the stock checker accepts it.
 verify_stream() {
-    PYTHONPATH=$STOCK_DIR/lib/python must python3 "$STOCK_DIR/bin/verify-stream-v2" \
-        -f "$1" -i "$2"
+    PYTHONPATH=$STOCK_DIR/lib/python must python3 "$E2E/verify_stream.py" \
+        "$STOCK_DIR/bin/verify-stream-v2" -f "$1" -i "$2"
 }
 
 # stock_round_trip TYPE: such a guest saved to a file and restored, then moved live and not.

@@ -110,12 +110,17 @@ is_gone() {
         fail "there is a $2 on $1: $("$X" list "$1")"
 }
 
-# moving HOST DOMAIN [OPTION...]: as move, but left to itself once round 1 is under way; what it says
-# is in $T/moving.json and $T/moving.err, its pid is $mover, and it ends with `ended CODE`.
-moving() {
-    xmigrate_on "$1" --live "127.0.0.1:$port" "$2" --json "${@:3}"
+# begin_move HOST OPTION...: its xmigrate, left to itself; what it says is in $T/moving.json and
+# $T/moving.err, its pid is $mover, and it ends with `ended CODE`.
+begin_move() {
+    xmigrate_on "$@" --json
     launch "$T/moving.json" "$T/moving.err" "${command[@]}"
     mover=$launched
+}
+
+# moving HOST DOMAIN [OPTION...]: as move, but left to itself, likewise, once round 1 is under way.
+moving() {
+    begin_move "$1" --live "127.0.0.1:$port" "${@:2}"
     wait_for 20 has_said "$mover" '"progress"' "$T/moving.json"
     grep -qs '"progress"' "$T/moving.json" || fail "it did not begin to move: $(cat "$T/moving.err")"
 }
@@ -141,6 +146,25 @@ helper() {
 kill_at_once() {
     kill -STOP "$@"
     kill -KILL "$@"
+}
+
+# strike WHO STAGE EARLY: reads a move's events (into seen) until STAGE comes, and kills at once whom the
+# test's `victims WHO` names; that is looked up at EARLY, from when on all of them are there.
+strike() {
+    local line pids=
+    while read -r line; do
+        echo "$line" >>seen
+        case $line in
+        *'"event":"'$2'"'*)
+            pids=${pids:-$(victims "$1")}
+            [ -z "$pids" ] || kill_at_once $pids 2>/dev/null
+            : >struck
+            break
+            ;;
+        *'"event":"'$3'"'*) pids=${pids:-$(victims "$1")} ;;
+        esac
+    done
+    cat >>seen
 }
 
 nothing_on() {

@@ -306,7 +306,7 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < r.lane_count; i++) {
         r.lanes[i].copies = malloc(RECORD_PAGES_MAX * sizeof(*r.lanes[i].copies));
         if (!r.lanes[i].copies || pair_up("lane", i, &cancel, &r.lanes[i].ch, &lanes[i], &e) ||
-            page_encoder_create(CODEC_BIT(CODEC_LZ4), &r.lanes[i].encoder, &e))
+            page_encoder_create(CODEC_BIT(CODEC_LZ4), NULL, &r.lanes[i].encoder, &e))
             return 2;
     }
     pthread_create(&sender, NULL, send_all, &r);

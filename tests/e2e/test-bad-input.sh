@@ -59,8 +59,8 @@ usage "--type vm: it takes pv, pv32, pvh or hvm" "$X" create a --type vm
 for bad in 5 4K 1028K1 513G; do
     usage "--memory $bad: it takes 1M to 512G, a multiple of 4K" "$X" create a --memory $bad
 done
-for bad in 7G 3T; do
-    usage "--address-space $bad: it takes 8G to 2T" "$X" create a --address-space $bad
+for bad in 7G 33T; do
+    usage "--address-space $bad: it takes 8G to 32T" "$X" create a --address-space $bad
 done
 usage "--vcpus 0: it takes 1 to 64" "$X" create a --vcpus 0
 usage "--vcpus 65: it takes 1 to 64" "$X" create a --vcpus 65
@@ -71,6 +71,8 @@ usage "--p2m list2: it takes list or tree" "$X" create a --p2m list2
 usage "--remap 1000001: it takes 0 to 1000000 a second" "$X" create a --remap 1000001
 usage "--fork 100001: it takes 0 to 100000 a second" "$X" create a --fork 100001
 usage "--balloon 1000001: it takes 0 to 1000000 a second" "$X" create a --balloon 1000001
+usage "--tmem 4K: it takes 256K to 8G, a multiple of 256K" "$X" create a --tmem 4K
+usage "--tmem-rate is for guests with --tmem" "$X" create a --tmem-rate 1
 usage "--suspend slow: it takes normal, refuse, slow:TIME or late:TIME" "$X" create a --suspend slow
 usage "--seed x: it takes a whole number" "$X" create a --seed x
 usage "--name : it takes 1 to 63 characters" "$X" create a --name ""

@@ -19,5 +19,16 @@ for c in cases:
     assert (100 if c['type'] == 'pv' else 1) <= turn['pages'] < 120, turn
     assert 0 < turn['replay_ms'] and 0 < sum(turn['parts_ms']) <= turn['whole_ms'] + 0.1, turn
 END
+# The same beside what is not memory. Its goal is for idle machines.
+"$TOP/perf/bench-pools" --build "$B" --output results --turns 1 --memory 16M --pool 2M pvh hvm >>said
+[ $? -le 1 ] || fail "bench-pools: $(cat said)"
+must python3 - <<'END'
+import json
+cases = {(c['type'], c['pool']): c['turns'] for c in json.load(open('results/pools.json'))}
+assert len(cases) == 6, cases
+for (kind, pool), (turn,) in cases.items():
+    assert turn['pause_ms'] > 0 and (turn['all_mib'] >= 2) == (pool != 'none'), (kind, pool, turn)
+    assert pool == 'used' or not turn['entries'], (kind, pool, turn)
+END
 ! grep -q '^failed' said || fail "$(grep '^failed' said)"
 [ -z "$(ls tmp)" ] || fail "left behind: $(ls tmp)"

@@ -4,7 +4,7 @@
 # deadline: 200
 . "$E2E/lib.sh"
 . "$E2E/move.sh"
-two_hosts
+two_hosts --tmem
 listen b
 # estimate [OPTION...]: of g on a; the event is in ./estimate.json.
 estimate() {
@@ -41,8 +41,8 @@ move a g
 moved a b g
 must "$X" destroy b g
 
-# Now a move is known of these two hosts.
-guest a g --type pvh --pattern idle
+# Now a move is known of these two hosts; and the guest has 16 MiB that are not memory.
+guest a g --type pvh --pattern idle --tmem 16M --tmem-rate 1000
 cp estimate.json before.json
 estimate
 must "$X" destroy a g
@@ -50,10 +50,14 @@ must python3 - <<'PY'
 import json
 before, after = (json.load(open(f))['outcomes'][0] for f in ('before.json', 'estimate.json'))
 assert after['high_ns'] - after['low_ns'] < (before['high_ns'] - before['low_ns']) / 2, (before, after)
+assert 14 << 20 < after['wire_bytes'] - before['wire_bytes'] < 24 << 20, (before, after)
+e = json.load(open('estimate.json'))
+assert 14 << 20 < e['aux_bytes'] <= 16 << 20 and 1 << 20 < e['aux_changed_bytes'] <= 16 << 20, e
+assert e['dirty_pages'] < 100 < e['dirty_pages_per_s'], e
 PY
 
 # Faster than the link: what would be, with each of --on-stall.
-guest a g --type pv --memory 48M --dirty 24000
+guest a g --type pv --memory 48M --dirty 24000 --tmem 1M --tmem-rate 100
 must "$X" cap a g 150
 estimate --bandwidth 300M --compress none --on-stall abort
 [ "$("$X" cap a g)" = 150 ] || fail "its cap was touched"

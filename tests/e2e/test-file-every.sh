@@ -49,6 +49,14 @@ kept=$(ls -A files | grep -c '^g\.0000[01][0-9]$')
 [ "$kept" -eq 4 ] || fail "there are $kept: $(ls -A files)"
 ls -A files | grep '\.part$' && fail "a part is left"
 
+must python3 - <<'END_PYTHON'
+import json
+events = [json.loads(line) for line in open("out") if line.startswith("{")]
+of = {kind: [e["migration"] for e in events if e["event"] == kind] for kind in ("start", "saved")}
+assert all(of["start"]) and len(set(of["start"])) == len(of["start"]), of
+assert len(of["saved"]) >= 5 and set(of["saved"]) <= set(of["start"]), of
+END_PYTHON
+
 # More than fits into a second.
 truncate -s 0 out
 guest a slow --type pvh --memory 16M
@@ -62,3 +70,17 @@ wait_for 60 eval '! kill -0 '$launched' 2>/dev/null'
 wait $launched
 [ $? -eq 2 ] || fail "a guest that is gone did not end it: $(tail -n 3 err)"
 grep -q '"event":"skipped","slots":[1-9]' out || fail "nothing was skipped: $(cat out)"
+
+# Compact files are told by the guest in them, too, with their key.
+guest a c --type pvh --memory 16M
+head -c 40 /dev/urandom >key
+launch out err on a "$B/xmigrate" --checkpoint files/c c --every 1s --keep 2 --compact --encrypt key --json
+wait_for 60 has c.000005
+kill -TERM "$(pgrep -P $launched -x xmigrate || echo $launched)"
+wait $launched
+code=$?
+[ $code -eq 0 ] || [ $code -eq 3 ] || fail "it ended with $code: $(tail -n 3 err)"
+[ -e files/c.000005 ] || [ -e files/c.000006 ] || fail "it ended: $(tail -n 3 err)"
+kept=$(ls -A files | grep -c '^c\.')
+[ "$kept" -eq 2 ] || fail "there are $kept: $(ls -A files)"
+lives c

@@ -33,6 +33,20 @@ for what in "--checkpoint $latin g" "--save $latin g" "--restore $latin" "--insp
     file_refused 2 'name is not UTF-8: ' $what
 done
 
+# In place of what is not its own earlier file.
+guest a h --type pvh --memory 32M
+echo "nobody's" >files/text
+for kind in checkpoint save; do
+    file_refused 2 'holds another guest, "g": give another name, or --force' --$kind files/g h
+    file_refused 2 'is there, and is not a saved guest' --$kind files/text h
+done
+cmp -s files/g old || fail "the old file is not what it was"
+grep -q nobody files/text || fail "what was there is not what it was"
+filed --checkpoint files/text h --force
+filed --checkpoint files/text h
+must "$X" destroy a h
+rm files/text
+
 # A file that cannot become as large as it has to.
 small() {
     (trap '' XFSZ; ulimit -f 20000; xf "$@")
@@ -45,6 +59,21 @@ for kind in checkpoint save; do
     nothing_left g
     lives g
 done
+
+# A disk that is full: seen beforehand, or while it is written, where compression makes that unknown.
+full() { # CODE WORDS OPTION...
+    unshare -m sh -c 'mount -t tmpfs -o size=24M none files && exec "$@"' sh \
+        env XMIGRATE_RUN_DIR="$T/run-a" "$X" run a -- "$B/xmigrate" "${@:3}" >said 2>&1
+    [ $? -eq "$1" ] && grep -q "$2" said || fail "with a full disk: $(cat said)"
+    lives r
+    nothing_left g
+}
+guest a r --type pvh --memory 32M --content random=100
+for kind in checkpoint save; do
+    full 2 'MiB are needed and .* MiB are free' --$kind files/x r
+    full 3 '"r" runs on: .*No space left' --$kind files/x r --compact
+done
+must "$X" destroy a r
 
 # Stopped by a signal.
 for kind in checkpoint save; do
@@ -130,10 +159,17 @@ cp old files/g
 start=$SECONDS
 xf --checkpoint files/g g >said 2>&1
 [ $? -eq 3 ] || fail "a guest that does not answer: $(cat said)"
-[ $((SECONDS - start)) -le 20 ] || fail "it took $((SECONDS - start)) s"
+[ $((SECONDS - start)) -le 40 ] || fail "it took $((SECONDS - start)) s"
 grep -q '"g" runs on: .*did not acknowledge .* within 5 s' said || fail "it said: $(cat said)"
 lives g
 cmp -s files/g old || fail "the old file is not what it was"
+# It is known by that, until somebody wants it to be asked again.
+start=$SECONDS
+file_refused 2 'did not acknowledge an earlier request' --save files/g g
+[ $((SECONDS - start)) -le 2 ] || fail "it took $((SECONDS - start)) s to refuse it"
+xf --checkpoint files/g g --suspend-timeout 60s >said 2>&1
+[ $? -eq 3 ] || fail "asked again: $(cat said)"
+lives g
 must "$X" destroy a g
 guest a g --type pvh --memory 32M --feature-suspend none
 filed --checkpoint files/g g
@@ -178,3 +214,16 @@ file_refused 2 'the guest itself uses its disk xvda' --restore files/g --clone -
 filed --restore files/g
 lives g
 nothing_left g
+
+# A guest that is saved and cannot be destroyed: the file is the guest, and --recover ends the domain.
+FAULT_IN=--save FAULT=call:libxl_domain_destroy:fail FAULT_LAST=99 xf --save files/g g >said 2>&1
+[ $? -eq 4 ] || fail "a domain that cannot be destroyed: $(cat said)"
+grep -q '"g" is saved in .*files/g, but its suspended domain .* could not be destroyed' said || fail "it said: $(cat said)"
+state_is a g suspended
+must "$B/xmigrate" --inspect files/g >said
+file_refused 2 'has its UUID' --restore files/g
+must on a "$B/xmigrate" --recover
+is_gone a g
+nothing_left g
+filed --restore files/g
+lives g

@@ -42,7 +42,10 @@ for type in pvh pv pv32 hvm; do
     nothing_left g.1
 
     # A kernel that cannot run on is built again from the file.
-    filed --checkpoint files/g.1 g --resume-as revive
+    filed --checkpoint files/g.1 g --resume-as revive --json
+    grep -q '"event":"restored"' said &&
+        [ "$(grep -o '"migration":"[0-9a-f]\{32\}"' said | sort -u | wc -l)" -eq 1 ] ||
+        fail "its events have not one id: $(cat said)"
     [ "$("$X" id a g)" != "$domid" ] || fail "it is the same domain"
     lives g
     has_monitor g || fail "$type: nobody monitors it"

@@ -8,10 +8,10 @@ host a
 id() { "$X" id a g; }
 writes() { must "$X" writes a g; }
 
-# versions NAME: of a pvh guest of 16 MiB with one vCPU, whose table is four pages from pfn 5 on.
+# versions NAME: of a pvh guest of 16 MiB with one vCPU, whose table is four pages from pfn 7 on.
 versions() {
     local page
-    for page in 5 6 7 8; do
+    for page in 7 8 9 10; do
         must "$X" run a -- "$B/e2e/poke" "$(id)" read $page part
         cat part
     done >"$1"

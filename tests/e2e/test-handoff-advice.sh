@@ -9,7 +9,7 @@ two_hosts
 runs() {
     [ "$("$X" list a | grep -c running)" -eq "$1" ] && [ "$("$X" list b | grep -c running)" -eq "$2" ]
 }
-FAULT_IN=--listen FAULT='fsync:"taken":sleep=12' listen b
+FAULT_IN=--listen FAULT='record:"taken":sleep=12' listen b
 guest a g --type pvh --dirty 500
 xm a --live "127.0.0.1:$port" g --silent-timeout 6s --start-timeout 30s >move 2>&1
 [ $? -eq 4 ] || fail "not in doubt: $(tail -n 3 move)"

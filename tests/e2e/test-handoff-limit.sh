@@ -19,15 +19,15 @@ limited() {
 }
 guest a g --type pvh --dirty 500
 # The limit passes while "given" is written: GO is not sent, the guest runs on here.
-limited 3 --live 'fsync:"given":sleep=3'
+limited 3 --live 'record:"given":sleep=3'
 grep -q 'start-timeout' move || fail "said: $(cat move)"
 untouched a b g
 # It passes while the destination writes "taken": that refuses, and says so.
-limited 3 --listen 'fsync:"taken":sleep=3'
+limited 3 --listen 'record:"taken":sleep=3'
 grep -q "the destination's disk took 3.* to sync" move || fail "said: $(cat move)"
 untouched a b g
 # It passes when the guest is started: that is a good move.
-limited 0 --listen 'fsync:"started":sleep=3'
+limited 0 --listen 'record:"started":sleep=3'
 moved a b g
 must "$X" destroy b g
 guest a g --type pvh --dirty 500

@@ -68,9 +68,9 @@ stayed a b g
 nothing_open
 
 # There, with "taken" not on disk: it never ran. That it was ready was noted, and a note may be lost.
-strikes --listen 'fsync:"taken":stop'
+strikes --listen 'record:"taken":stop'
 power_off b
-must sed -i 's/"ready"/"incoming"/' "$T"/run-b/in-*.json
+must sed -i 's/"taken"/"incoming"/' "$T"/run-b/in-*.json
 grep -q '"incoming"' "$T"/run-b/in-*.json || fail "that record: $(cat "$T"/run-b/in-*.json)"
 ended 4
 stands
@@ -79,8 +79,8 @@ must xm a --resolve
 stayed a b g
 nothing_open
 
-# There, with "taken" on disk: nobody knows that it did not run.
-strikes --listen call:libxl_domain_unpause:stop
+# There, with "taken" on disk, before it is unpaused (domctl 4): nobody knows that it did not run.
+strikes --listen call:domctl_4:stop
 power_off b
 ended 4
 stands
@@ -99,7 +99,7 @@ must xm a --resolve
 nowhere
 
 # Here, before GO: what was here is lost, and its copy goes.
-strikes --live 'fsync:"given":stop'
+strikes --live 'record:"given":stop'
 power_off a
 wait_for 60 nothing_on b
 power_on a
@@ -115,7 +115,7 @@ moved a b g
 nothing_open
 
 # Both.
-strikes --listen call:libxl_domain_unpause:stop
+strikes --listen call:domctl_4:stop
 power_off a
 power_off b
 power_on a

@@ -1,12 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Processes killed while an HVM guest moves, above all while it stands still: it runs on, and so does
-# its device model, with its log-dirty off.
+# its device model, with its log-dirty off, and what it keeps in transcendent memory.
 # deadline: 300
 . "$E2E/lib.sh"
 . "$E2E/move.sh"
 . "$E2E/hvm.sh"
-two_hosts
+two_hosts --tmem
 emulator 7.2 b
 victims() {
     case $1 in
@@ -21,12 +21,12 @@ victims() {
 here() {
     [ "$("$X" list a | awk '$2 == "g" { print $7 }')" = running ] && nothing_on b
 }
-# strike WHO STAGE: fails when the move was over before anything could be killed.
-strike() {
+# strike_hvm WHO STAGE: fails when the move was over before anything could be killed.
+strike_hvm() {
     local pids
     listen b
     # The last round takes two seconds or three.
-    hvm_guest a g --dirty 20000
+    hvm_guest a g --dirty 20000 --tmem 2M --tmem-rate 300
     moving a g --bandwidth 200M --compress none --max-downtime 10s
     wait_for 60 has_said $mover "\"event\":\"$2\"" "$T/moving.json"
     pids=$(victims "$1")
@@ -50,8 +50,8 @@ strike() {
     echo "$1 killed at $2"
 }
 for who in sender sender-helper sender-both receiver receiver-helper; do
-    wait_for 200 strike $who round
-    wait_for 200 strike $who suspended
+    wait_for 200 strike_hvm $who round
+    wait_for 200 strike_hvm $who suspended
 done
 
 # The helper dies while libxl asks the device model for its state: that question stands as long as

@@ -60,6 +60,31 @@ for type in pv pvh; do
     must "$X" destroy b "slow-$type"
 done
 
+# Which disks are attached while the guest still runs: none that is a file, but as either host is told.
+# early_is WORD OPTION OPTION: of the source and of the destination; whether it was built early.
+early_is() {
+    kill "$listener"
+    wait "$listener" 2>/dev/null
+    # shellcheck disable=SC2086 # words on purpose
+    listen b -v $3
+    # shellcheck disable=SC2086
+    xm a --live "127.0.0.1:$port" disks -v --json $2 >"$T/done.json" 2>"$T/move" ||
+        fail "moving it failed ($?): $(tail -n 5 "$T/move")"
+    moved a b disks
+    case $1 in
+    early) grep -q 'ready for disks, which still runs' "$T/listen-b.err" || fail "$2 $3: it was built late" ;;
+    late) ! grep -q 'ready for disks, which still runs' "$T/listen-b.err" || fail "$2 $3: it was built early" ;;
+    esac
+    must "$X" destroy b disks
+}
+for case in "late||" "early|--early-disks all|--early-disks all" "late|--early-disks all|" "late||--early-disks all" \
+    "late|--early-disks none|--early-disks all" "late|--early-disks all|--early-disks none"; do
+    IFS='|' read -r how here there <<<"$case"
+    guest a disks --type pvh --memory 16M --disk "qdisk:$image"
+    early_is "$how" "$here" "$there"
+done
+grep -q 'disk xvda.*--early-disks none' "$T/listen-b.err" || fail "it does not say why: $(cat "$T/listen-b.err")"
+
 # Never answered, in one ring of many: it runs on here, and nothing is left there.
 guest a stuck --type pvh --disk "qdisk:$image" --vif --disk-delay never
 xm a --live "127.0.0.1:$port" stuck --start-timeout 6s >"$T/said" 2>&1

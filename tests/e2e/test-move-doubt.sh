@@ -34,6 +34,31 @@ must on a "$B/xmigrate" --resume --force g--migratedaway
 untouched a b g
 must "$X" destroy a g
 
+# A destination that dies before GO leaves no doubt, and a bit that was changed on the way no copy.
+fails() { # WORDS
+    xm a --live "127.0.0.1:$at" g --insecure >move 2>&1
+    [ $? -eq 3 ] || fail "not failed: $(tail -n 3 move)"
+    grep -q "$1" move || fail "it said: $(cat move)"
+    untouched a b g
+}
+gone() {
+    kill "$listener"
+    wait "$listener" 2>/dev/null || :
+}
+guest a g --type pvh
+gone
+for fault in '--restore-domain call:domctl_34:kill' '--listen write:"clock_ns":kill'; do
+    FAULT_IN=${fault% *} FAULT=${fault#* } listen b --insecure
+    at=$port
+    fails '127.0.0.1.*"g" runs on here'
+    gone
+done
+listen b --insecure
+wire flipped
+at=$(cat wire.flipped)
+fails 'was changed on its way'
+must "$X" destroy a g
+
 # It arrived: the guest runs there, and the copy here is destroyed.
 guest a g --type pvh
 wire after-go

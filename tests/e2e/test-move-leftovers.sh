@@ -7,7 +7,7 @@
 two_hosts
 # left HOST: files that are no memory of what was learnt, and no journal's id.
 left() {
-    find "$T/run-$1" -type f ! -name id ! -name finish ! -name suspend ! -name start -printf '%f\n'
+    find "$T/run-$1" -type f ! -name id ! -name finish ! -name suspend ! -name start ! -name metrics ! -name departed -printf '%f\n'
 }
 nothing_left() {
     local end=$((SECONDS + 20))
@@ -16,6 +16,9 @@ nothing_left() {
         sleep 0.2
     done
 }
+watched() {
+    grep -qs watching "$T/run-a"/monitor-*.log
+}
 for type in pvh pv; do
     listen b
     guest a g --type $type
@@ -23,8 +26,10 @@ for type in pvh pv; do
     listen a
     move b g
     nothing_left b
-    # Where it runs it has its monitor.
+    # Where it runs it has its monitor, which finds the guest there before it is gone.
+    wait_for 20 watched
     [ -z "$(left a | grep -v '^monitor-.*\.\(lock\|log\)$')" ] || fail "left on a: $(left a)"
+    for log in "$T/run-a"/monitor-*.log; do : >"$log.1"; done # as logrotate leaves it
     must "$X" destroy a g
     nothing_left a
     kill "$(tail -n 1 pids)" "$(tail -n 2 pids | head -n 1)"

@@ -10,16 +10,25 @@ listen b
 guest a g --type pv --memory 256M
 receiver() { pgrep -n -x -P "$listener" xmigrate; } # the last one may still say goodbye
 their_helper() { pgrep -P "$(receiver)" -f save-helper; }
+# said WORDS: in the one line that says what failed, where, where the guest is, and what to do.
+said() {
+    [ "$(grep -c '^xmigrate: error' moving.err)" -eq 1 ] && grep -q "^xmigrate: error: $1" moving.err ||
+        fail "said: $(cat moving.err)"
+}
 for signal in TERM KILL; do
     moving a g --bandwidth 100M
     kill -$signal "$(their_helper)"
     ended 3
+    said 'b (127.0.0.1): .*; "g" runs on here'
     untouched a b g
     moving a g --bandwidth 100M
     kill -$signal "$(receiver)"
     ended 3
+    said 'b (127.0.0.1).*; "g" runs on here'
     untouched a b g
 done
+said 'b (127.0.0.1), or the way there: .*; "g" runs on here: see whether xmigrate --listen there'
+grep -q '"code":"\(cut-short\|connection-lost\)","side":"unknown"' moving.json || fail "$(tail -n 1 moving.json)"
 # All of the destination at once: the next listener cleans up.
 moving a g --bandwidth 100M
 kill -KILL "$listener" "$(their_helper)" "$(receiver)"

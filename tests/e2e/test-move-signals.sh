@@ -19,6 +19,13 @@ for signal in TERM KILL; do
     grep -q 'error' moving.err || fail "no word: $(cat moving.err)"
     untouched a b g
 done
+# Also in the last round, while it is suspended.
+begin_move a --offline "127.0.0.1:$port" g --bandwidth 100M
+wait_for 20 grep -q '"progress"' moving.json
+kill -TERM $mover
+ended 3
+grep -q 'error: stopped by a signal; "g" runs on here' moving.err || fail "said: $(cat moving.err)"
+untouched a b g
 # A second signal does not cut the cleanup short.
 moving a g --bandwidth 100M
 kill -TERM $mover

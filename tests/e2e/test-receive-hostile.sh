@@ -4,7 +4,7 @@
 # goes on.
 # deadline: 300
 . "$E2E/lib.sh"
-host b
+host b --tmem
 mkdir -m 700 run
 XMIGRATE_RUN_DIR=$T/run "$X" run b -- "$B/xmigrate" --config-dir "$T/conf" --insecure \
     --silent-timeout 6s --listen 127.0.0.1:0 >out 2>err &
@@ -55,6 +55,16 @@ answers offer-vnuma 'REFUSE g has virtual NUMA'
 answers offer-stub-domain 'REFUSE g has its device model in a stub domain'
 answers offer-pci 'REFUSE g has a device of this host'
 answers prepare-unasked 'FAILED PREPARE came'
+answers aux-unknown 'auxiliary data "other", which this xmigrate does not know'
+answers aux-optional 'auxiliary data "other": the source counts 3 entries'
+answers aux-boasts 'FAILED auxiliary data "tmem": 1099511627776 entries'
+answers aux-head 'its head makes no sense'
+answers aux-elsewhere 'cannot write the transcendent memory of domain'
+answers aux-floods 'more came than was announced'
+answers aux-withdraws 'an entry is withdrawn that is not there'
+answers aux-repeats 'an entry came twice in one round'
+answers aux-late 'AUX came after LANE_END'
+answers aux-counts 'the source counts 3 entries, 0 withdrawn, 12288 bytes; 2, 0 and 8192 arrived'
 answers dies ''
 answers bad-head 'FAILED libxl'
 answers short-head-dies ''

@@ -43,6 +43,20 @@ grep -q 'half-built' listen-b.err || fail "the new listener said nothing: $(cat 
 stayed a b g
 [ -z "$(ls run-b | grep -e '^in-.*json' -e '^link-' -e '^id\.')" ] || fail "something is left: $(ls run-b)"
 
+# Whatever somebody has called it meanwhile, and though its number is not on record yet.
+for record in known unknown; do
+    begin --bandwidth 40M
+    kill_at_once $listener $(receivers) $(helpers)
+    wait_for 60 ended
+    must "$X" rename b g--incoming h
+    [ $record = known ] || must sed -i 's/"domid": [0-9]*/"domid": -1/' run-b/in-*.json
+    : >listen-b.err
+    listen b
+    grep -q 'half-built' listen-b.err || fail "$record: the new listener said nothing: $(cat listen-b.err)"
+    stayed a b g
+    is_gone b h
+done
+
 # Only the receiving process: its helper sees to it, nobody has to come.
 begin --bandwidth 40M
 kill -KILL $(receivers)
@@ -59,7 +73,7 @@ wait_for 5 incoming_gone
 wait_for 60 ended
 stayed a b g
 # The receiving process when its helper has ended and GO has not come: likewise.
-FAULT_IN=--live FAULT=call:rename:sleep=3 FAULT_GATE=$T/gate FAULT_OPENS='"ready"' begin
+FAULT_IN=--live FAULT=call:fsync:sleep=3 FAULT_GATE=$T/gate FAULT_OPENS='"ready"' begin
 wait_for 30 grep -q '"ready"' move.json
 "$X" list b | grep -q incoming || fail "nothing is left to recover: $("$X" list b)"
 kill -KILL $(receivers)

@@ -17,7 +17,7 @@ stayed a b g
 
 for i in 1 2 3; do guest b filler$i --type pvh --dirty 0; done
 guest a big --type pvh
-refused 2 'too little memory here: "big" needs' a --live "127.0.0.1:$port" big -q
+refused 2 'too little memory: "big" needs' a --live "127.0.0.1:$port" big -q
 state_is a big running
 is_gone b big--incoming
 for i in 1 2 3; do must "$X" destroy b filler$i; done

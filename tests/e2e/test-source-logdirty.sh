@@ -20,9 +20,7 @@ state_is a g running
 # A move that never got as far as the guest: stopped, or killed and recovered.
 wire mute
 begin() {
-    xmigrate_on a --live "127.0.0.1:$(cat wire.mute)" g --json
-    launch moving.json moving.err "${command[@]}"
-    mover=$launched
+    begin_move a --live "127.0.0.1:$(cat wire.mute)" g
     wait_for 20 helper >/dev/null
 }
 begin

@@ -44,18 +44,18 @@ found g "pfn 0x1000: not what the guest wrote"
 poke 1 write 0x1000 new
 whole a g
 
-# A page that went back together with its entry in the version table: pfn 5 holds the versions of
+# A page that went back together with its entry in the version table: pfn 7 holds the versions of
 # the first 1024 pages.
-poke 1 read 5 table
+poke 1 read 7 table
 poke 1 read 0x300 page
 rewritten 0x300 page page2
-poke 1 read 5 table2
+poke 1 read 7 table2
 entry=$((0x300 * 4))
 { head -c $entry table2; tail -c +$((entry + 1)) table | head -c 4; tail -c +$((entry + 5)) table2; } >mixed
-poke 1 write 5 mixed
+poke 1 write 7 mixed
 poke 1 write 0x300 page
 found g "stale together with its version"
-poke 1 write 5 table2
+poke 1 write 7 table2
 poke 1 write 0x300 page2
 whole a g
 
@@ -81,7 +81,7 @@ grep -qx 'xensim: domain g: 20 problems in [0-9]* pages' said || fail "verify sa
 
 # PV: the P2M's first leaf, whose entries the guest uses; and a frame of somebody else.
 guest a p --type pv --dirty 0
-leaf=$("$X" run a -- "$B/e2e/poke" 2 frame 5)
+leaf=$("$X" run a -- "$B/e2e/poke" 2 frame 7)
 poke 2 read "$leaf" leaf
 head -c 2048 leaf >bad
 head -c 8 leaf >>bad

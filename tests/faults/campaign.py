@@ -5,7 +5,8 @@ with faults.
 
 Runs the plans of the seeds S to S+N-1 (plan.py); a run that falls over is repeated by its seed. With
 --every-call instead: each of the four processes is killed at each of its system calls from the
-suspend on, one run for each; how many there are a run without a kill has counted. No new run begins
+suspend on, one run for each; how many there are a run without a kill has counted. A run fails, too, when
+the guest stood still for too long. No new run begins
 after T seconds. On a busy machine every limit of the campaign's own can be P times as long; those of the
 programs stay. Ends with "N passed, N failed".
 """
@@ -33,9 +34,16 @@ EVENTS = {'start': 'start', 'progress': 'round', 'suspending': 'suspending',
           'suspended': 'suspended', 'ready': 'ready', 'go': 'go'}
 FAULT_IN = {('a', 'supervisor'): '--live', ('a', 'helper'): '--save-domain',
             ('b', 'receiver'): '--listen', ('b', 'helper'): '--restore-domain'}
-KEPT = ('start', 'finish', 'suspend', 'empty')  # the run directory's own
+# The run directory's own, locks of those that were killed, what `--metrics` counts, and whom `--live` moved where.
+KEPT = ('moving-1', 'moving-2', 'pausing', 'start', 'finish', 'suspend', 'empty', 'metrics', 'departed')
 MOVE_S = 75      # a move that has not ended by then hangs
 BY_ITSELF_S = 12  # how long hosts get to settle what a dead process left
+# A guest that stands still when a fault strikes runs again within that. A silent connection costs
+# --start-timeout, which is 10 s; that a process was killed is noticed at once.
+LONGEST_S = 12
+EVERY_CALL_S = 5
+IN_DOUBT_S = 1    # who was told to ask the other host need not wait for that
+STAGES = ('begin', 'move', 'settle', 'check', 'clean up')
 ENDS_S = 60      # and processes to end
 
 
@@ -48,6 +56,8 @@ class Run:
         self.code = None
         self.calls = 0
         self.stopped = {}  # pid: when to go on
+        self.took = dict.fromkeys(STAGES, 0.0)  # seconds
+        self.stage_from = time.monotonic()
 
     # --- beginning ---
 
@@ -82,8 +92,8 @@ class Run:
         self.wire = None
         with open(f'{self.work}/count', 'wb') as f:
             f.write(bytes(8))
-        open(f'{self.work}/begin', 'w').close()
         port = self.listen(True)
+        open(f'{self.work}/begin', 'w').close()
         self.wire = Wire(port)
         pair = self.pair
         pair.a.ask('create', '--memory', self.plan.memory, '--vcpus', '2', '--dirty', '1500',
@@ -155,13 +165,13 @@ class Run:
         except FileNotFoundError:
             return []
 
-    def wait_until(self, seconds, what):
+    def wait_until(self, seconds, what, every_s=0.02):
         end = time.monotonic() + seconds * hosts.patience
         while not what():
             self.look_after_stopped()
             if time.monotonic() > end:
                 return False
-            time.sleep(0.02)
+            time.sleep(every_s)
         return True
 
     def is_settled(self):
@@ -198,7 +208,8 @@ class Run:
         """As an administrator would, once both hosts are up and see each other."""
         self.wait_until(BY_ITSELF_S if self.code in (2, 3) else 0, self.runs_at)
         self.ran_at = self.runs_at()
-        if self.wait_until(BY_ITSELF_S, self.is_settled):
+        doubt = self.code == 4 and not self.kills()
+        if self.wait_until(IN_DOUBT_S if doubt else BY_ITSELF_S, self.is_settled):
             return
         self.give_name()
         for t in self.timers:
@@ -279,7 +290,7 @@ class Run:
         def is_empty():
             left[:] = [(p, w) for p, _, _, w in self.pair.processes()]
             return not left
-        if not self.wait_until(ENDS_S, is_empty):
+        if not self.wait_until(ENDS_S, is_empty, 0.1):  # it looks through all of /proc
             raise Failed(f'processes are left: {left}')
         for host in (self.pair.a, self.pair.b):
             # Locks stay, and what a monitor said.
@@ -306,14 +317,21 @@ class Run:
             return None
         return w.again_ns - max(min(times), w.suspended_ns)
 
-    def go(self):
+    def check_pause(self, longest_s):
+        pause_ns = self.pause_ns()
+        if pause_ns and not self.plan.holds_up() and pause_ns > longest_s * hosts.patience * 1e9:
+            raise Failed(f'it stood still for {pause_ns / 1e9:.1f} s')
+
+    def go(self, longest_s):
         free = {h.name: h.ask('info') for h in (self.pair.a, self.pair.b)}
         self.begin()
+        self.ends('begin')
         try:
             if not self.wait_until(MOVE_S, lambda: self.mover.poll() is not None):
                 raise Failed('the move hangs')
             self.code = self.mover.returncode
             self.reader.join(10)
+            self.ends('move')
             self.settle()
             for t in self.timers:
                 t.join(10)
@@ -321,16 +339,25 @@ class Run:
             if not self.wait_until(3, self.is_settled):
                 raise Failed(f'settled no longer: a {self.pair.a.domains()} '
                              f'b {self.pair.b.domains()}')
+            self.ends('settle')
             self.check_words()
+            self.check_pause(longest_s)
             here = self.check_guest()
+            self.ends('check')
             self.watch.end()
             here.ask('destroy', 'g')
             self.check_nothing_left(free)
+            self.ends('clean up')
             with open(f'{self.work}/count', 'rb') as f:
                 self.calls = struct.unpack('<q', f.read())[0]
         finally:
             self.watch.end()
             self.wire.close()
+
+    def ends(self, stage):
+        now = time.monotonic()
+        self.took[stage] = now - self.stage_from
+        self.stage_from = now
 
     def was_struck(self):
         return bool(self.struck or self.strikes())
@@ -339,14 +366,15 @@ class Run:
 # --- many of them ---
 
 class Campaign:
-    def __init__(self, base, verbose):
-        self.base, self.verbose = base, verbose
+    def __init__(self, base, verbose, longest_s):
+        self.base, self.verbose, self.longest_s = base, verbose, longest_s
         self.pairs = queue.Queue()
         self.lock = threading.Lock()
         self.number = 0
         self.passed = self.failed = self.missed = 0
         self.table, self.kinds, self.codes = Counter(), Counter(), Counter()
         self.doubtful, self.settled = Counter(), Counter()
+        self.took = Counter()  # seconds, by stage
         self.pauses = []  # (seconds, seed, a fault of the plan holds things up by itself)
 
     def new_pair(self):
@@ -361,7 +389,7 @@ class Campaign:
         work = tempfile.mkdtemp(dir=self.base)
         run, began = Run(pair, plan, work), time.monotonic()
         try:
-            run.go()
+            run.go(self.longest_s)
             why = None
         except (Failed, OSError, subprocess.SubprocessError, ValueError) as error:
             why = f'{type(error).__name__}: {error}'
@@ -381,7 +409,8 @@ class Campaign:
 
     def note(self, run, plan, why, seconds):
         with self.lock:
-            struck = run.was_struck()
+            struck, pause_ns = run.was_struck(), None if why else run.pause_ns()
+            self.took.update(run.took)
             self.failed += bool(why)
             self.passed += not why
             self.missed += not struck
@@ -395,14 +424,18 @@ class Campaign:
                     self.doubtful[run.how] += 1
                 elif run.how != 'by itself':
                     self.settled[run.how] += 1
-                if run.pause_ns() is not None:
-                    self.pauses.append((run.pause_ns() / 1e9, plan.seed, plan.holds_up()))
+                if pause_ns is not None:
+                    self.pauses.append((pause_ns / 1e9, plan.seed, plan.holds_up()))
             if (self.passed + self.failed) % 100 == 0:
                 print(f'{self.passed + self.failed} runs, the last of seed {plan.seed}: '
                       f'{self.failed} failed', flush=True)
             if why or self.verbose:
-                print(f'{"FAILED" if why else "ok"} seed {plan.seed} ({seconds:.1f} s, ended with '
-                      f'{run.code}, {run.how}{"" if struck else ", not struck"}) {plan}', flush=True)
+                stages = ' '.join(f'{s:.1f}' for s in run.took.values())
+                print(f'{"FAILED" if why else "ok"} seed {plan.seed} ({seconds:.1f} s: {stages}, '
+                      f'ended with {run.code}, {run.how}'
+                      f'{"" if pause_ns is None else f", stood still {pause_ns / 1e9:.2f} s"}'
+                      f'{"" if struck else ", not struck"}) {plan}',
+                      flush=True)
             if why:
                 print(f'    {why}', flush=True)
                 for name in ('move.err', 'listen.err'):
@@ -423,6 +456,9 @@ class Campaign:
             print(f'{kind}: ' + ', '.join(f'{w} {n}' for (k, w), n in sorted(self.kinds.items())
                                           if k == kind))
         print(f'runs in which no fault came to strike: {self.missed}')
+        runs = max(1, self.passed + self.failed)
+        print('seconds of a run, on average: ' + ', '.join(
+            f'{stage} {s / runs:.2f}' for stage, s in self.took.items()))
         print(f'guests lost or run twice: {self.failed} runs failed'
               if self.failed else 'guests lost or run twice: none')
         listed = lambda c: ', '.join(f'{k} {n}' for k, n in c.most_common()) or 'none'
@@ -472,7 +508,7 @@ def main():
         return 0
     # Short: sockets lie below it.
     base = tempfile.mkdtemp(prefix='faults.')
-    campaign = Campaign(base, o.v)
+    campaign = Campaign(base, o.v, EVERY_CALL_S if o.every_call else LONGEST_S)
     end = time.monotonic() + o.seconds if o.seconds else float('inf')
     try:
         for _ in range(o.jobs):

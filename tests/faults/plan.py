@@ -21,17 +21,17 @@ DESTINATION = ('listener', 'acceptor', 'receiver', 'helper')
 
 # Of system calls, those in which a process can be struck; of libxl and Xen, those that can fail.
 CALLS = ('any', 'write', 'read', 'poll', 'fsync', 'rename', 'open')
-# libxl's with the phases in which they are called. Some are called only when something else fails.
+# libxl's and xenstore's with the phases in which they are called. Some are called only when something else fails.
 LIBXL = {
     'a': {'libxl_domain_info': ('begin', 'suspended', 'ready'), 'libxl_domain_suspend': ('begin',),
-          'libxl_domain_rename': ('suspended', 'ready'), 'libxl_domain_resume': ('suspended',),
+          'libxl_domain_rename': ('suspended', 'ready'), 'xenstore': ('begin', 'suspended'),
           'libxl_domain_destroy': ('ready', 'go'), 'libxl_name_to_domid': ('begin',)},
     'b': {'libxl_domain_info': ('begin', 'suspended', 'ready'),
           'libxl_domain_create_restore': ('begin',), 'libxl_domain_rename': ('ready',),
           'libxl_domain_unpause': ('ready',), 'libxl_domain_destroy': ('suspended',),
           'libxl_name_to_domid': ('begin',)},
 }
-AFTER_FAILURE = ('libxl_domain_resume', 'libxl_domain_destroy', 'domctl_27')
+AFTER_FAILURE = ('libxl_domain_destroy', 'domctl_27')
 # domctls: shadow_op, getpageframeinfo3, getdomaininfo, resumedomain, setvcpucontext, sethvmcontext,
 # and the memory and MMU operations
 HYPERCALLS = {
@@ -141,8 +141,8 @@ def _xen(r, phase):
 
 def _libxl(r, _):
     side = _side(r)
-    who = 'supervisor' if side == 'a' else 'receiver'
     call = r.choice(tuple(LIBXL[side]))
+    who = ('helper' if call == 'xenstore' else 'supervisor') if side == 'a' else 'receiver'
     return Fault('libxl', r.choice(LIBXL[side][call]), side, who,
                  r.choice(('fail', 'fail', 'sleep=2', 'sleep=25')), call, r.choice((1, 1, 2)))
 

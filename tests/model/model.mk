@@ -4,7 +4,7 @@
 $(B)/model/table: $(B)/obj/tests/model/table.o $(call obj,$(wildcard cmd/handoff/machine.c)) $(LIB)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
 
 .PHONY: check-model
 check-model: $(B)/model/table

@@ -5,7 +5,6 @@
 #include "base/io.h"
 #include "cmd/paths.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,22 +22,18 @@
 void (*fake_play)(struct xl_async *op);
 void (*fake_begun)(const struct xl_async *op);
 unsigned fake_freed;
-char fake_run_dir[64];
+char fake_run_dir[TEMP_DIR_BYTES];
 
 /* --- where things are --- */
 
 int fake_run_dir_make(void)
 {
-    strcpy(fake_run_dir, "/tmp/xmigrate-test-XXXXXX");
-    return mkdtemp(fake_run_dir) ? 0 : -errno;
+    return temp_dir_make(fake_run_dir);
 }
 
 int fake_run_dir_remove(void)
 {
-    char command[128];
-
-    snprintf(command, sizeof(command), "rm -r %s", fake_run_dir);
-    return system(command);
+    return temp_dir_remove(fake_run_dir);
 }
 
 int open_run_dir(char path[static PATHS_BYTES], struct err *e)
@@ -167,11 +162,13 @@ void fake_send_event(int sock, const char *event)
 
 json_t *fake_totals(void)
 {
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, s:{s:i, "
-                     "s:i, s:i, s:i, s:i, s:i}}",
-        "rounds", 2, "data_pages", 10, "zero_pages", 1, "wire_bytes", 4096, "total_ns", 5,
-        "predicted", "downtime_ns", 6, "low_ns", 5, "high_ns", 7, "suspend_ns", 1, "last_round_ns",
-        2, "finish_ns", 3, "network_ns", 0, "downtime", "suspend_ns", 1, "clean_ns", 1,
+    return json_pack(
+        "{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, "
+        "s:{s:i, s:i, s:i, s:i, s:i, s:i}}",
+        "rounds", 2, "data_pages", 10, "zero_pages", 1, "delta_pages", 3, "delta_saved_bytes",
+        12000, "wire_bytes", 4096, "aux_entries", 2, "aux_bytes", 8192, "total_ns", 5, "predicted",
+        "downtime_ns", 6, "low_ns", 5, "high_ns", 7, "suspend_ns", 1, "last_round_ns", 2,
+        "finish_ns", 3, "network_ns", 0, "downtime", "suspend_ns", 1, "clean_ns", 1,
         "last_round_ns", 2, "state_ns", 3, "receiver_ns", 4, "disks_ns", 0);
 }
 

@@ -10,6 +10,7 @@
 #include "base/cancel.h"
 #include "cmd/link.h"
 #include "cmd/xmigrate/libxl/async.h"
+#include "tests/unit/temp_dir.h"
 
 #include <pthread.h>
 
@@ -34,7 +35,7 @@ extern void (*fake_begun)(const struct xl_async *op);
 extern unsigned fake_freed;
 
 /* Where open_run_dir() says that it is. */
-extern char fake_run_dir[64];
+extern char fake_run_dir[TEMP_DIR_BYTES];
 /* Make it, and remove it with all that is in it. */
 int fake_run_dir_make(void);
 int fake_run_dir_remove(void);

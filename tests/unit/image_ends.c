@@ -41,12 +41,13 @@ static uint64_t frame_of(const struct guest *g, uint64_t pfn)
     return ends_is_hole(pfn) ? GUEST_NO_FRAME : pfn;
 }
 
-static void open_guest(struct image_ends *x)
+void ends_open_guest(struct image_ends *x)
 {
     static const struct guest_ops ops = {.frame_of = frame_of};
     struct err e = ERR_INIT;
 
-    *x = (struct image_ends){.stream = {-1, -1}, .in_error = ERR_INIT};
+    *x = (struct image_ends){
+        .stream = {-1, -1}, .in_error = ERR_INIT, .delta_bytes = x->delta_bytes};
     fake_xen_begin(ENDS_FRAMES);
     assert_int_equal(xen_open(&x->xen, &silent, &e), 0);
     x->guest = (struct guest){
@@ -79,7 +80,7 @@ void ends_open_lanes(struct image_ends *x, unsigned lane_count)
 {
     struct err e = ERR_INIT;
 
-    open_guest(x);
+    ends_open_guest(x);
     x->lane_count = lane_count;
     pair_up(x, "trunk", &x->out_trunk, &x->in_trunk);
     for (unsigned i = 0; i < lane_count; i++) {
@@ -92,8 +93,9 @@ void ends_open_lanes(struct image_ends *x, unsigned lane_count)
     const struct out_lanes_params out = {
         .trunk = x->out_trunk,
         .lanes = x->out_lanes,
+        .delta_bytes = x->delta_bytes,
         .lane_count = lane_count,
-        .compress = CODEC_LZ4,
+        .compress = x->delta_bytes ? CODEC_NONE : CODEC_LZ4, /* its pages shrink to nothing */
         .cancel = &x->out_cancel,
         .log = &silent,
     };
@@ -113,7 +115,7 @@ void ends_open_plain(struct image_ends *x)
 {
     struct err e = ERR_INIT;
 
-    open_guest(x);
+    ends_open_guest(x);
     assert_int_equal(pipe2(x->stream, O_CLOEXEC | O_NONBLOCK), 0);
     assert_int_equal(out_plain_open(x->stream[1], &x->out_cancel, &x->out, &e), 0);
     assert_int_equal(in_plain_open(x->stream[0], &x->in_cancel, &silent, &x->in, &e), 0);
@@ -158,6 +160,12 @@ void ends_write(struct image_ends *x, uint64_t pfn, uint64_t what)
     bitmap_set(x->bitmap, pfn);
 }
 
+void ends_write_little(struct image_ends *x, uint64_t pfn, uint64_t what)
+{
+    ((uint64_t *)fake_xen_page(FAKE_SOURCE, pfn))[what % 500] += what;
+    bitmap_set(x->bitmap, pfn);
+}
+
 void ends_write_all(struct image_ends *x, uint64_t what)
 {
     for (uint64_t pfn = 0; pfn < ENDS_FRAMES; pfn++)
@@ -174,6 +182,7 @@ int ends_round(struct image_ends *x, bool last, struct err *e)
     const struct round_job job = {
         .bitmap = x->bitmap,
         .pages = bitmap_count(x->bitmap, ENDS_FRAMES),
+        .end_frame = ENDS_FRAMES,
         .round = ++x->rounds,
         .suspended = last,
         .last = last,
@@ -209,6 +218,15 @@ static int note_prepare(void *arg, struct err *e)
     return 0;
 }
 
+static int note_aux(void *arg, uint32_t round, const struct aux_batch *b, struct err *e)
+{
+    struct image_ends *x = arg;
+
+    (void)e;
+    atomic_fetch_add(&x->aux_entries[round], b->count);
+    return 0;
+}
+
 static void keep_checkpoint(struct image_ends *x)
 {
     const size_t bytes = (size_t)ENDS_FRAMES * FAKE_PAGE_BYTES;
@@ -222,7 +240,8 @@ static void keep_checkpoint(struct image_ends *x)
 
 static int handle_event(struct image_ends *x, const struct in_event *event, struct err *e)
 {
-    const struct in_hook hook = {ignore_placed, note_prepare, x};
+    const struct in_hook hook = {
+        .placed = ignore_placed, .aux = note_aux, .prepare = note_prepare, .arg = x};
 
     switch (event->kind) {
     case IN_STATE:
@@ -232,6 +251,12 @@ static int handle_event(struct image_ends *x, const struct in_event *event, stru
     case IN_PAGES:
         x->page_events++;
         return x->in->ops->pages(x->in, &x->frames, &hook, e);
+    case IN_AUX:
+        x->aux_sources++;
+        return 0;
+    case IN_AUX_DONE:
+        x->aux_ends++;
+        return 0;
     case IN_CHECKPOINT:
         keep_checkpoint(x);
         return 0;

@@ -27,6 +27,7 @@ struct image_ends {
     uint64_t *bitmap; /* of the next round */
     struct out *out;
     struct cancel out_cancel;
+    uint64_t delta_bytes; /* before they are opened: 0 if nothing is to go as a difference */
     unsigned rounds;
     struct round_counts counts; /* of the last round */
 
@@ -44,12 +45,16 @@ struct image_ends {
     uint64_t foreign; /* what comes for that frame is dropped; 0: none is */
     uint32_t states[ENDS_MAX_STATES];
     unsigned state_count, page_events, prepares, checkpoints;
-    uint8_t *at_checkpoint; /* its memory at the last checkpoint */
-    struct arrival arrival; /* as it was told */
-    struct err in_error;    /* why it failed */
+    unsigned aux_sources, aux_ends; /* that were announced, that were through */
+    atomic_uint aux_entries[2];     /* in each of the first rounds */
+    uint8_t *at_checkpoint;         /* its memory at the last checkpoint */
+    struct arrival arrival;         /* as it was told */
+    struct err in_error;            /* why it failed */
 };
 
-/* A guest that has written to nothing, and ends that are connected and not begun. */
+/* A guest that has written to nothing, without ends. */
+void ends_open_guest(struct image_ends *x);
+/* That, and ends that are connected and not begun. */
 void ends_open_lanes(struct image_ends *x, unsigned lane_count);
 void ends_open_plain(struct image_ends *x);
 void ends_close(struct image_ends *x);
@@ -59,6 +64,8 @@ bool ends_is_hole(uint64_t pfn);
 
 /* The guest writes to that page: it joins the next round. */
 void ends_write(struct image_ends *x, uint64_t pfn, uint64_t what);
+/* A few bytes of it. */
+void ends_write_little(struct image_ends *x, uint64_t pfn, uint64_t what);
 void ends_write_all(struct image_ends *x, uint64_t what);
 
 /* Send what was written to. */

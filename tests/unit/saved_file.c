@@ -109,11 +109,14 @@ static void put_tsc(struct saved_file *f)
 /* Of 32 bits and without SHARED_INFO, which makes it short enough to be fuzzed. */
 static void put_pv(struct saved_file *f)
 {
+    /* From memory; GUEST_OS. */
+    static const char kernel_notes[] = "\2\0\0\0\0\0\0\0\4\0\0\0\6\0\0\0\6\0\0\0Xen\0linux\0\0\0";
     static const uint8_t info[V3_PV_INFO_BYTES] = {4, 3};
     static const uint64_t frames[] = {0x1full << 32, 7};
 
     record(f, V3_X86_PV_INFO, info, sizeof(info));
     record(f, V3_X86_CPUID_POLICY, NULL, V3_CPUID_LEAF_BYTES);
+    record(f, V3_KERNEL_NOTES, kernel_notes, sizeof(kernel_notes) - 1);
     record(f, V3_STATIC_DATA_END, NULL, 0);
     record(f, V3_X86_PV_P2M_FRAMES, frames, sizeof(frames));
     put_pages(f);

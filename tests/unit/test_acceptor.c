@@ -12,6 +12,7 @@
 #include "transport/tcp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -133,6 +134,22 @@ static int look_after(void *arg, pid_t pid, int pidfd)
     return 0;
 }
 
+static int settled[2]; /* who does it writes his number */
+
+static bool is_open(void *arg)
+{
+    (void)arg;
+    return true;
+}
+
+static int settle(void *arg)
+{
+    const pid_t pid = getpid();
+
+    (void)arg;
+    return write(settled[1], &pid, sizeof(pid)) != sizeof(pid);
+}
+
 /* Both, each in a process of its own, as the listener has them. */
 static int run_listener(int listen_fd)
 {
@@ -144,6 +161,8 @@ static int run_listener(int listen_fd)
         .relay = relay,
         .serve = serve,
         .look_after = look_after,
+        .is_open = is_open,
+        .settle = settle,
     };
     int pair[2], rc;
     pid_t acceptor;
@@ -174,7 +193,7 @@ static int start(void **arg)
     struct err e = ERR_INIT;
     const int fd = tcp_listen(&address, &f->port, &e);
 
-    if (fd < 0)
+    if (fd < 0 || pipe2(settled, O_CLOEXEC))
         return -1;
     f->pid = fork();
     if (!f->pid)
@@ -191,6 +210,8 @@ static int stop(void **arg)
 
     kill(f->pid, SIGTERM);
     waitpid(f->pid, &status, 0);
+    close(settled[0]);
+    close(settled[1]);
     free(f);
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -1;
 }
@@ -446,6 +467,18 @@ static void port_in_use_is_said(void **arg)
     assert_non_null(strstr(e.text, "in use"));
 }
 
+static void what_is_open_is_settled_by_another_process(void **arg)
+{
+    const struct fixture *f = *arg;
+    pid_t pid;
+
+    assert_int_equal(io_read_full(settled[0], &pid, sizeof(pid), NULL, deadline_in(LIMIT_NS)), 0);
+    assert_int_not_equal(pid, f->pid);
+    assert_serves(f, 1);
+    /* Not again at once. */
+    assert_int_equal(io_wait(settled[0], POLLIN, NULL, deadline_in(300 * NS_PER_MS)), -ETIMEDOUT);
+}
+
 #define WITH_ACCEPTOR(test) cmocka_unit_test_setup_teardown(test, start, stop)
 
 int main(void)
@@ -464,6 +497,7 @@ int main(void)
         WITH_ACCEPTOR(crowd_of_strangers_does_not_shut_others_out),
         WITH_ACCEPTOR(children_outlive_the_acceptor),
         WITH_ACCEPTOR(port_in_use_is_said),
+        WITH_ACCEPTOR(what_is_open_is_settled_by_another_process),
     };
 
     signal(SIGPIPE, SIG_IGN);

@@ -122,6 +122,8 @@ static void test_everything_has_a_name(void **state)
     assert_string_equal(err_class_name((enum err_class)99), "internal");
     assert_string_equal(err_side_name(SIDE_DESTINATION), "destination");
     assert_string_equal(err_side_name((enum err_side)99), "unknown");
+    assert_string_equal(err_code_name(ENOMEM), "no-memory");
+    assert_string_equal(err_code_name(99999), "other");
 }
 
 int main(void)

@@ -13,9 +13,30 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <cmocka.h>
+
+static bool cannot_pin;
+
+/* As of a file that is read into memory that has to be pinned, and cannot be. */
+ssize_t readv(int fd, const struct iovec *iov, int count)
+{
+    if (!cannot_pin)
+        return syscall(SYS_readv, fd, iov, count);
+    errno = EFAULT;
+    return -1;
+}
+
+ssize_t preadv(int fd, const struct iovec *iov, int count, off_t at)
+{
+    if (!cannot_pin)
+        return syscall(SYS_preadv, fd, iov, count, at, 0);
+    errno = EFAULT;
+    return -1;
+}
 
 struct fixture {
     int a, b; /* -1: closed */
@@ -220,11 +241,40 @@ static void test_deadlines(void **state)
     assert_int_equal(deadline_earlier(5, DEADLINE_NEVER), 5);
 }
 
+static void test_memory_that_cannot_be_pinned_is_filled_by_copying(void **state)
+{
+    static char text[100000], got[2][100000];
+    const int fd = memfd_create("file", MFD_CLOEXEC);
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = (char)(i * 7 >> 3);
+    assert_int_equal(write(fd, text, sizeof(text)), sizeof(text));
+    lseek(fd, 0, SEEK_SET);
+    for (int pass = 0; pass < 2; pass++) {
+        struct iovec here[] = {{got[0], 3}, {got[0] + 3, sizeof(text) - 3}};
+        struct iovec there[] = {{got[1], 50000}, {got[1] + 50000, 49999}};
+
+        cannot_pin = pass;
+        memset(got, 0, sizeof(got));
+        assert_int_equal(io_readv_full(fd, here, 2, NULL, DEADLINE_NEVER), 0);
+        assert_memory_equal(got[0], text, sizeof(text));
+        assert_int_equal(io_preadv_full(fd, there, 2, 1), 0);
+        assert_memory_equal(got[1], text + 1, sizeof(text) - 1);
+        there[0] = (struct iovec){got[1], 2};
+        assert_int_equal(io_preadv_full(fd, there, 1, sizeof(text) - 1), -EBADMSG);
+        lseek(fd, 0, SEEK_SET);
+    }
+    cannot_pin = false;
+    close(fd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_memory_that_cannot_be_pinned_is_filled_by_copying),
         TEST(test_a_closed_peer_is_a_clean_end_only_between_things),
         TEST(test_parts_are_filled_one_after_the_other),
         TEST(test_a_silent_peer_times_out),

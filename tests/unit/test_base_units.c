@@ -76,6 +76,9 @@ static void test_what_people_are_shown(void **state)
     assert_string_equal(format_bytes(1536, t), "1.50 KiB");
     assert_string_equal(format_bytes((1ull << 30) - 1, t), "1.00 GiB");
     assert_string_equal(format_bytes(1ull << 44, t), "16.0 TiB");
+    assert_string_equal(format_memory_rate(350 << 20, t), "350 MiB/s");
+    assert_string_equal(format_wire_bytes(999, t), "999 B");
+    assert_string_equal(format_wire_bytes(1610000000, t), "1.61 GB");
     assert_string_equal(format_rate(9.414e9, t), "9.41 Gbit/s");
     assert_string_equal(format_rate(999, t), "999 bit/s");
     assert_string_equal(format_duration(312000000, t), "312 ms");

@@ -27,6 +27,7 @@ static unsigned char memory[FRAMES][XC_PAGE_SIZE], received[FRAMES][XC_PAGE_SIZE
 static uint8_t types[FRAMES], received_types[FRAMES];
 static bool absent[FRAMES];
 static uint64_t unmappable = UINT64_MAX;
+static _Atomic int mapped_pages;
 
 static uint64_t frame_of(const struct guest *g, uint64_t pfn)
 {
@@ -76,6 +77,7 @@ void *foreign_map_some(struct xen *x, uint32_t domid, int prot, const uint64_t *
     unsigned char *copy;
 
     (void)x, (void)domid, (void)prot, (void)e;
+    mapped_pages += (int)count;
     for (size_t i = 0; i < count; i++) {
         errors[i] = frames[i] == unmappable ? -EINVAL : 0;
         together = together && frames[i] == frames[0] + i;
@@ -91,7 +93,8 @@ void *foreign_map_some(struct xen *x, uint32_t domid, int prot, const uint64_t *
 
 void foreign_unmap(struct xen *x, void *mem, size_t count)
 {
-    (void)x, (void)count;
+    (void)x;
+    mapped_pages -= mem ? (int)count : 0;
     if ((unsigned char *)mem < memory[0] || (unsigned char *)mem > memory[FRAMES - 1])
         free(mem);
 }
@@ -237,7 +240,7 @@ static void send_round(struct move *m)
     struct frame_share share;
 
     pending_begin_round(&m->pending, false);
-    frame_share_begin(&share, m->pending.round, FRAMES);
+    frame_share_begin(&share, m->pending.round, 0, FRAMES);
     m->sent_pages = m->unchanged_pages = m->deferred_pages = 0;
     for (unsigned i = 0; i < LANES; i++) {
         lanes[i] = (struct lane){
@@ -278,6 +281,30 @@ static void assert_moved(void)
 }
 
 /* ---- */
+
+/* While the guest stands still, and not without end. */
+static void test_what_is_left_stays_mapped_until_the_batch_goes(void **state)
+{
+    (void)state;
+    struct frame_notes notes;
+    struct batch *b;
+    struct err e = ERR_INIT;
+
+    assert_int_equal(frame_notes_init(&notes, FRAMES, &e), 0);
+    assert_int_equal(batch_create(NULL, &guest, &notes, &b, &e), 0);
+    for (uint64_t pfn = 0; pfn < BATCH_MAX_LEFT + 3; pfn++) {
+        const int before = mapped_pages;
+
+        assert_int_equal(batch_load(b, &pfn, 1, true, &e), 0);
+        assert_int_equal(b->count, 1);
+        assert_int_equal(mapped_pages, before + 1);
+        batch_leave(b);
+        assert_int_equal(mapped_pages, pfn < BATCH_MAX_LEFT ? before + 1 : before);
+    }
+    batch_destroy(b);
+    assert_int_equal(mapped_pages, 0);
+    frame_notes_destroy(&notes);
+}
 
 static void test_only_pages_that_differ_are_sent_again(void **state)
 {
@@ -391,6 +418,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_only_pages_that_differ_are_sent_again),
+        cmocka_unit_test(test_what_is_left_stays_mapped_until_the_batch_goes),
         cmocka_unit_test(test_what_is_sent_is_what_was_compared),
         cmocka_unit_test(test_without_such_a_source_the_bitmap_is_trusted),
         cmocka_unit_test(test_the_same_bytes_of_another_type_are_another_page),

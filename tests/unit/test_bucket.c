@@ -115,6 +115,63 @@ static void test_cancel_ends_a_long_sleep(void **state)
     cancel_destroy(&cancel);
 }
 
+static void test_the_rate_may_change_and_be_lifted(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    struct cancel cancel;
+    struct bucket b;
+
+    assert_int_equal(cancel_init(&cancel, &e), 0);
+    bucket_init(&b, 0, &cancel);
+
+    int64_t begun_ns = now_ns();
+
+    bucket_take(&b, 1 << 30);
+    assert_true(now_ns() - begun_ns < 100 * NS_PER_MS);
+    bucket_set_rate(&b, 8000000);
+    bucket_take(&b, 20000); /* what was saved up */
+    begun_ns = now_ns();
+    bucket_take(&b, 50000); /* 50 ms */
+    assert_true(now_ns() - begun_ns > 40 * NS_PER_MS);
+    bucket_set_rate(&b, 0);
+    begun_ns = now_ns();
+    bucket_take(&b, 1 << 30);
+    assert_true(now_ns() - begun_ns < 100 * NS_PER_MS);
+    assert_int_equal(bucket_slice_bytes(0), 0);
+    bucket_destroy(&b);
+    cancel_destroy(&cancel);
+}
+
+static void *lift_soon(void *bucket)
+{
+    sleep_until_ns(deadline_in(20 * NS_PER_MS));
+    bucket_set_rate(bucket, 1000000);
+    return NULL;
+}
+
+static void test_another_rate_wakes_those_who_sleep(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    struct cancel cancel;
+    struct bucket b;
+    pthread_t t;
+
+    assert_int_equal(cancel_init(&cancel, &e), 0);
+    bucket_init(&b, 100000, &cancel);
+    assert_int_equal(pthread_create(&t, NULL, lift_soon, &b), 0);
+
+    const int64_t begun_ns = now_ns();
+
+    bucket_take(&b, 1000000); /* 80 s */
+    bucket_take(&b, 1000);    /* 8 ms, and nothing of what was owed */
+    assert_true(now_ns() - begun_ns < 40 * NS_PER_S);
+    pthread_join(t, NULL);
+    bucket_destroy(&b);
+    cancel_destroy(&cancel);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +180,8 @@ int main(void)
         cmocka_unit_test(test_the_rate_holds_over_many_takers),
         cmocka_unit_test(test_a_capped_rate_holds_over_any_second_and_is_shared_evenly),
         cmocka_unit_test(test_cancel_ends_a_long_sleep),
+        cmocka_unit_test(test_the_rate_may_change_and_be_lifted),
+        cmocka_unit_test(test_another_rate_wakes_those_who_sleep),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

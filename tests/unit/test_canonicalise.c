@@ -167,18 +167,24 @@ static bool is_odd(const void *arg, uint64_t frame)
     return frame & 1;
 }
 
-static void test_find_pte_looks_at_present_entries_only(void **state)
+static void test_find_pte_looks_at_entries_that_name_frames_only(void **state)
 {
     (void)state;
     const uint64_t table[PTES_PER_PAGE] = {
         [0] = pte_of(4, PTE_PRESENT), [1] = pte_of(5, 0), [300] = pte_of(7, PTE_PRESENT)};
     const uint64_t even[PTES_PER_PAGE] = {[2] = pte_of(6, PTE_PRESENT)};
+    static const struct pte_marks none;
+    const struct pte_marks marks = {1, {{0xfff, 0x10}}};
+    const uint64_t marked[PTES_PER_PAGE] = {[3] = pte_of(9, 0x10)};
     struct pte_fault fault;
 
-    assert_true(find_pte(table, is_odd, NULL, &fault));
+    assert_true(find_pte(&marks, 1, marked, is_odd, NULL, &fault));
+    assert_int_equal(fault.index, 3);
+    assert_false(find_pte(&marks, 2, marked, is_odd, NULL, &fault));
+    assert_true(find_pte(&none, 1, table, is_odd, NULL, &fault));
     assert_int_equal(fault.index, 300);
     assert_int_equal(fault.pte, pte_of(7, PTE_PRESENT));
-    assert_false(find_pte(even, is_odd, NULL, &fault));
+    assert_false(find_pte(&none, 1, even, is_odd, NULL, &fault));
 }
 
 int main(void)
@@ -193,7 +199,7 @@ int main(void)
         cmocka_unit_test(test_a_frame_that_is_not_the_guests_waits),
         cmocka_unit_test(test_superpages_are_refused_but_a_l1_has_pat_there),
         cmocka_unit_test(test_a_level_that_the_guest_cannot_have_is_refused),
-        cmocka_unit_test(test_find_pte_looks_at_present_entries_only),
+        cmocka_unit_test(test_find_pte_looks_at_entries_that_name_frames_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -261,9 +261,47 @@ static void batches_of_zero_pages_teach_nothing(void **state)
     assert_false(r.c.cost[RAW].known);
 }
 
+/* What a page that goes as a difference cost beside one of that codec. */
+static void teach_differences(
+    struct codec_choice *c, int64_t page_ns, int64_t delta_ns, int64_t at_ns)
+{
+    const struct codec_sample s = {
+        .codec = RAW,
+        .pages = 100,
+        .bytes = 100 * 4096 + 100 * 100,
+        .cpu_ns = 100 * page_ns,
+        .delta_pages = 100,
+        .delta_bytes = 100 * 100,
+        .delta_cpu_ns = 100 * delta_ns,
+        .busy_ns = 100 * (page_ns + delta_ns),
+    };
+
+    codec_learn(c, &s, at_ns);
+}
+
+static void differences_pay_where_they_are_cheaper(void **state)
+{
+    struct codec_choice c;
+
+    (void)state;
+    codec_choice_init(&c, 1 << RAW);
+    codec_begin(&c, 0);
+    assert_true(codec_differences_pay(&c, RAW, 1)); /* not known: worth a try */
+    teach_differences(&c, 2700, 2500, 10);
+    assert_float_equal(codec_page_bytes(&c, RAW), 4096, 1);
+    assert_true(codec_differences_pay(&c, RAW, 20));
+    for (unsigned i = 0; i < 20; i++)
+        teach_differences(&c, 2700, 9000, 30);
+    assert_false(codec_differences_pay(&c, RAW, 40));
+    assert_true(codec_differences_pay(&c, RAW, 40 + 2 * NS_PER_S)); /* that may have changed */
+    c.link_ns_per_byte = 8;                                         /* and on 1 Gb/s they do */
+    assert_true(codec_differences_pay(&c, RAW, 40));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(differences_pay_where_they_are_cheaper),
         cmocka_unit_test(on_every_link_it_is_nearly_as_fast_as_the_best_fixed_one),
         cmocka_unit_test(a_receiver_that_begins_late_is_no_full_link),
         cmocka_unit_test(a_hitch_at_the_beginning_costs_no_second),

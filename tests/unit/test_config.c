@@ -45,6 +45,22 @@ static void a_cpuid_policy_of_another_length_is_refused(void **state)
     }
 }
 
+/* libxl's own sign for the end of its list. */
+static void an_msr_that_would_end_the_list_is_refused(void **state)
+{
+    static const char *const indexes[] = {"-1", "4294967295", "8589934591", "-4294967297"};
+    char text[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(indexes) / sizeof(indexes[0]); i++) {
+        snprintf(text, sizeof(text),
+            "{\"c_info\":{\"name\":\"web1\"},\"b_info\":{\"cpuid\":{\"cpuid\":[],"
+            "\"msr\":[{\"index\":%s,\"policy\":\"x\"}]}}}",
+            indexes[i]);
+        assert_refused(text, "MSR");
+    }
+}
+
 static void what_two_readers_could_see_differently_is_refused(void **state)
 {
     (void)state;
@@ -58,6 +74,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cpuid_policy_of_another_length_is_refused),
+        cmocka_unit_test(an_msr_that_would_end_the_list_is_refused),
         cmocka_unit_test(what_two_readers_could_see_differently_is_refused),
     };
 

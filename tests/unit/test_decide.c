@@ -285,6 +285,7 @@ static void test_a_guest_is_not_observed_for_ever(void **state)
     struct stats s = observe(&g, 8, 30000, 32768);
 
     assert_int_equal(decide(&s, &g.limits, &g.costs).action, ACT_OBSERVE);
+    assert_int_equal(decide(&s, &g.limits, &g.costs).observe_left_ns, 5 * NS_PER_S - 8 * 510 * MS);
     s = observe(&g, 9, 30000, 32768);
 
     const struct decision d = decide(&s, &g.limits, &g.costs);
@@ -519,7 +520,7 @@ static void test_words_say_what_and_why(void **state)
     struct decision d = decide(&s, &g.limits, &g.costs);
 
     decision_words(&s, &g.limits, &d, words);
-    assert_non_null(strstr(words, "working set 128 MiB at 983 Mbit/s: downtime would be 1.17 s"));
+    assert_non_null(strstr(words, "working set 128 MiB at 117 MiB/s: downtime would be 1.17 s"));
     assert_non_null(strstr(words, "over the 300 ms asked"));
     assert_non_null(strstr(words, "suspending all the same"));
     g.limits.on_stall = ON_STALL_ABORT;

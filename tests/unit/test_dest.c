@@ -191,7 +191,7 @@ static void tell_progress(void *arg, uint64_t populated_pages, uint64_t wire_byt
 
 #define STATE(type)                                                                                \
     {                                                                                              \
-        IN_STATE, (type), "abc", 3, false                                                          \
+        .kind = IN_STATE, .v3_type = (type), .body = "abc", .len_bytes = 3                         \
     }
 
 static const struct in_event whole_image[] = {

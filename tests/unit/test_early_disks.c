@@ -23,7 +23,7 @@ static void assert_late(const libxl_device_disk *disk, enum disk_device device, 
 {
     const char *why = NULL;
 
-    assert_false(disk_may_be_early(disk, device, &why));
+    assert_false(disk_may_be_early(disk, device, EARLY_SAFE, &why));
     assert_string_equal(why, words);
 }
 
@@ -33,11 +33,11 @@ static void a_whole_block_device_is_early(void **state)
     const char *why = NULL;
 
     (void)state;
-    assert_true(disk_may_be_early(&disk, DISK_DEVICE_WHOLE, &why));
+    assert_true(disk_may_be_early(&disk, DISK_DEVICE_WHOLE, EARLY_SAFE, &why));
     assert_string_equal(why, "it is a whole block device");
     /* Left to libxl, which takes blkback for a block device. */
     disk.backend = LIBXL_DISK_BACKEND_UNKNOWN;
-    assert_true(disk_may_be_early(&disk, DISK_DEVICE_WHOLE, &why));
+    assert_true(disk_may_be_early(&disk, DISK_DEVICE_WHOLE, EARLY_SAFE, &why));
 }
 
 static void anything_else_at_the_path_is_late(void **state)
@@ -94,6 +94,19 @@ static void another_domains_disk_is_late(void **state)
     assert_late(&disk, DISK_DEVICE_WHOLE, "another domain serves it");
 }
 
+static void people_may_say_otherwise(void **state)
+{
+    libxl_device_disk disk = phy;
+    const char *why;
+
+    (void)state;
+    assert_false(disk_may_be_early(&disk, DISK_DEVICE_WHOLE, EARLY_NONE, &why));
+    assert_string_equal(why, "--early-disks none");
+    disk.script = (char *)"block-iscsi";
+    assert_true(disk_may_be_early(&disk, DISK_DEVICE_FILE, EARLY_ALL, &why));
+    assert_string_equal(why, "--early-disks all");
+}
+
 static void a_path_is_looked_at(void **state)
 {
     char file[] = "/tmp/test_early_disks.XXXXXX";
@@ -118,6 +131,7 @@ int main(void)
         cmocka_unit_test(a_process_that_serves_it_is_late),
         cmocka_unit_test(an_image_is_late),
         cmocka_unit_test(another_domains_disk_is_late),
+        cmocka_unit_test(people_may_say_otherwise),
         cmocka_unit_test(a_path_is_looked_at),
     };
 

@@ -20,7 +20,7 @@ static void test_a_full_bitmap_gives_one_whole_extent_at_a_time(void **state)
     struct frame_share share;
 
     bitmap_fill(map, FRAMES);
-    frame_share_begin(&share, map, FRAMES);
+    frame_share_begin(&share, map, 0, FRAMES);
 
     struct frame_walk walks[] = {frame_walk_begin(&share), frame_walk_begin(&share)};
 
@@ -49,7 +49,7 @@ static void walk_all(const uint64_t *map, unsigned lanes, unsigned max, uint8_t 
     unsigned at_end = 0;
 
     memset(seen, 0, FRAMES);
-    frame_share_begin(&share, map, FRAMES);
+    frame_share_begin(&share, map, 0, FRAMES);
     for (unsigned lane = 0; lane < lanes; lane++)
         walks[lane] = frame_walk_begin(&share);
     for (unsigned lane = 0; at_end < lanes; lane = (lane + 1) % lanes) {
@@ -99,9 +99,30 @@ static void test_bits_beyond_the_last_frame_are_not_frames(void **state)
     struct frame_share share;
     struct frame_walk w = frame_walk_begin(&share);
 
-    frame_share_begin(&share, map, 70);
+    frame_share_begin(&share, map, 0, 70);
     assert_int_equal(frame_walk_next(&w, pfns, EXTENT_FRAMES), 70);
     assert_int_equal(pfns[69], 69);
+}
+
+static void test_a_part_is_all_that_is_walked(void **state)
+{
+    (void)state;
+    uint64_t *map = bitmap_alloc(FRAMES);
+    const uint64_t first = EXTENT_FRAMES + 64, end = first + 128;
+    uint64_t pfns[EXTENT_FRAMES];
+    struct frame_share share;
+    struct frame_walk w = frame_walk_begin(&share);
+
+    bitmap_set(map, EXTENT_FRAMES - 1);
+    bitmap_set(map, first);
+    bitmap_set(map, end - 1);
+    bitmap_set(map, end);
+    frame_share_begin(&share, map, first, end);
+    assert_int_equal(frame_walk_next(&w, pfns, EXTENT_FRAMES), 2);
+    assert_int_equal(pfns[0], first);
+    assert_int_equal(pfns[1], end - 1);
+    assert_int_equal(frame_walk_next(&w, pfns, EXTENT_FRAMES), 0);
+    free(map);
 }
 
 static void test_nothing_set_is_the_end(void **state)
@@ -112,7 +133,7 @@ static void test_nothing_set_is_the_end(void **state)
     struct frame_share share;
     struct frame_walk w = frame_walk_begin(&share);
 
-    frame_share_begin(&share, map, EXTENT_FRAMES);
+    frame_share_begin(&share, map, 0, EXTENT_FRAMES);
     assert_int_equal(frame_walk_next(&w, pfns, EXTENT_FRAMES), 0);
 }
 
@@ -153,7 +174,7 @@ static void test_threads_share_a_bitmap_without_a_loss(void **state)
         count++;
         sum += pfn * pfn;
     }
-    frame_share_begin(&share, map, MANY_FRAMES);
+    frame_share_begin(&share, map, 0, MANY_FRAMES);
     for (int i = 0; i < THREADS; i++) {
         walkers[i] = (struct walker){.share = &share};
         assert_int_equal(
@@ -175,6 +196,7 @@ int main(void)
         cmocka_unit_test(test_a_full_bitmap_gives_one_whole_extent_at_a_time),
         cmocka_unit_test(test_every_set_frame_is_walked_once_whatever_the_lanes),
         cmocka_unit_test(test_bits_beyond_the_last_frame_are_not_frames),
+        cmocka_unit_test(test_a_part_is_all_that_is_walked),
         cmocka_unit_test(test_nothing_set_is_the_end),
         cmocka_unit_test(test_threads_share_a_bitmap_without_a_loss),
     };

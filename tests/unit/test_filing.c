@@ -67,7 +67,7 @@ static void helper_is_slow(struct xl_async *op)
     close(sock);
 }
 
-/* A device model that does not write its state. */
+/* It does not write the last of the file, or a device model's state. */
 static void libxl_is_stuck(struct xl_async *op)
 {
     struct err e = ERR_INIT;
@@ -154,13 +154,36 @@ static void a_helper_that_only_lives_is_given_up(void **state)
     expect_no_progress(begin(helper_is_stuck, 500 * NS_PER_MS));
 }
 
-static void a_device_model_that_does_not_end_is_given_up(void **state)
+/* The guest may run on without it. */
+static void a_libxl_that_does_not_end_is_given_up(void **state)
 {
     (void)state;
-    struct stage *s = begin(libxl_is_stuck, 500 * NS_PER_MS);
+    struct stage *s = begin(libxl_is_stuck, 3 * NS_PER_S);
 
-    s->f.has_device_model = true;
-    expect_no_progress(s);
+    s->f.end_ns = 500 * NS_PER_MS;
+    assert_int_equal(until_through(s), 0);
+    assert_int_equal(filing_until_over(&s->f, &s->e), -ETIMEDOUT);
+    assert_int_equal(s->e.class, ERR_LOCAL);
+    assert_non_null(strstr(s->e.text, "libxl did not end the file within 500 ms"));
+    assert_true(filing_stop(&s->f, &s->e));
+    end(s);
+}
+
+/* A compact file's index is written then, of which nothing is heard. */
+static void an_index_has_its_time(void **state)
+{
+    (void)state;
+    struct stage *s = begin(libxl_is_stuck, 3 * NS_PER_S);
+    int64_t begun_ns;
+
+    s->f.end_ns = 100 * NS_PER_MS;
+    s->f.index_ns = NS_PER_S;
+    assert_int_equal(until_through(s), 0);
+    begun_ns = now_ns();
+    assert_int_equal(filing_until_over(&s->f, &s->e), -ETIMEDOUT);
+    assert_true(now_ns() - begun_ns > NS_PER_S);
+    assert_true(filing_stop(&s->f, &s->e));
+    end(s);
 }
 
 static void one_that_gets_on_has_all_the_time(void **state)
@@ -191,7 +214,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_helper_that_only_lives_is_given_up),
-        cmocka_unit_test(a_device_model_that_does_not_end_is_given_up),
+        cmocka_unit_test(a_libxl_that_does_not_end_is_given_up),
+        cmocka_unit_test(an_index_has_its_time),
         cmocka_unit_test(one_that_gets_on_has_all_the_time),
     };
 

@@ -20,6 +20,7 @@ enum {
     PAGES = 64 << 8, /* of a guest of 64 MiB */
     SLACK = 256,     /* that a toolstack adds */
     BATCH = PLACE_MAX_PAGES,
+    HOLE_STRIDE = 16 * EXTENT_FRAMES,
     LIMIT_KIB = 16 << 10,
     THREADS = 4,
 };
@@ -101,9 +102,9 @@ static void spread_over_all_frames(unsigned levels)
     begin(levels, WIRE_MAX_FRAMES, PAGES + SLACK);
     for (uint64_t i = 0; i < PAGES; i += BATCH)
         assert_int_equal(place(i * stride + 7, stride, V3_PAGE_XALLOC, BATCH), 0);
-    /* And every extent is named, as a hole. */
-    for (uint64_t extent = 0; extent < WIRE_MAX_FRAMES / EXTENT_FRAMES; extent += BATCH)
-        assert_int_equal(place(extent * EXTENT_FRAMES, EXTENT_FRAMES, V3_PAGE_XTAB, BATCH), 0);
+    /* And many extents are named, as holes. */
+    for (uint64_t pfn = 0; pfn < WIRE_MAX_FRAMES; pfn += BATCH * HOLE_STRIDE)
+        assert_int_equal(place(pfn, HOLE_STRIDE, V3_PAGE_XTAB, BATCH), 0);
 
     const long kib = memory_kib() - before_kib;
 
@@ -291,6 +292,36 @@ static void test_it_is_found_among_sparse_frames(void **state)
     assert_true(frames_is_populated(&f.frames, WIRE_MAX_FRAMES - 9));
 }
 
+/* One page each, left as the last round leaves them. */
+static void leave_pages(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        const uint64_t entry = v3_entry_of(V3_PAGE_NOTAB, i);
+
+        assert_int_equal(place_begin(f.placer, &entry, 1, &f.e), 0);
+        place_leave(f.placer);
+    }
+}
+
+static void test_the_last_pages_stay_mapped_until_the_end(void **state)
+{
+    (void)state;
+    begin(0, EXTENT_FRAMES, EXTENT_FRAMES);
+    leave_pages(PLACE_MAX_LEFT + 3);
+    assert_int_equal(fake_xen_mapped(), PLACE_MAX_LEFT);
+    placer_destroy(f.placer);
+    f.placer = NULL;
+    assert_int_equal(fake_xen_mapped(), 0);
+}
+
+static void test_nothing_stays_mapped_where_tables_are_pinned(void **state)
+{
+    (void)state;
+    begin(4, EXTENT_FRAMES, EXTENT_FRAMES);
+    leave_pages(3);
+    assert_int_equal(fake_xen_mapped(), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -305,6 +336,8 @@ int main(void)
         cmocka_unit_test_teardown(test_no_more_pages_than_the_domain_may_have, end),
         cmocka_unit_test_teardown(test_no_more_extents_than_pages, end),
         cmocka_unit_test_teardown(test_lanes_that_add_the_same_extents_agree, end),
+        cmocka_unit_test_teardown(test_the_last_pages_stay_mapped_until_the_end, end),
+        cmocka_unit_test_teardown(test_nothing_stays_mapped_where_tables_are_pinned, end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

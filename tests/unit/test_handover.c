@@ -9,18 +9,21 @@
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/announce.h"
 #include "cmd/xmigrate/receive_private.h"
+#include "engine/xen/domain.h"
 #include "engine/xen/rescue.h"
+#include "tests/unit/temp_dir.h"
 #include "transport/tcp.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,13 +32,18 @@
 #define UUID     "01234567-89ab-cdef-0123-456789abcdef"
 #define LIMIT_NS (5 * NS_PER_S)
 
-static char run_dir[64];
+static char run_dir[TEMP_DIR_BYTES];
 
 static struct {
-    bool not_paused, no_rename, no_unpause, unpause_hangs, no_destroy, op_stuck;
+    bool not_paused, no_rename, no_unpause, unpause_hangs, op_stuck;
+    bool destroy_hangs; /* in libxl */
+    bool no_destroy;    /* by Xen either */
+    pthread_t late;     /* the call that hangs, when it comes back */
+    int over_fd;
     bool has_run;    /* when it is held after an unpause that hangs */
     bool no_hold;    /* it cannot be held */
     bool vanished;   /* the copy */
+    bool renamed;    /* the copy, by somebody */
     int expect_rc;   /* of the wait for GO */
     int other_ready; /* GO answers another READY */
     int64_t within_ns;
@@ -50,11 +58,15 @@ static struct {
 static void note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 static void note(const char *fmt, ...)
 {
-    const size_t len = strlen(now.done);
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* a late call of libxl's notes, too */
     va_list ap;
 
     va_start(ap, fmt);
+    pthread_mutex_lock(&lock);
+    const size_t len = strlen(now.done);
+
     vsnprintf(now.done + len, sizeof(now.done) - len, fmt, ap);
+    pthread_mutex_unlock(&lock);
     va_end(ap);
 }
 
@@ -94,7 +106,7 @@ int xl_look_at(struct xl *xl, uint32_t domid, const char *uuid, struct xl_domain
 int xl_by_name(struct xl *xl, const char *name, struct xl_domain *d, struct err *e)
 {
     (void)name;
-    return xl_look_at(xl, 9, UUID, d, e);
+    return now.renamed ? -ESRCH : xl_look_at(xl, 9, UUID, d, e);
 }
 
 int xl_rename(struct xl *xl, uint32_t domid, const char *from, const char *to, int64_t deadline_ns,
@@ -117,10 +129,61 @@ int xl_unpause(struct xl *xl, uint32_t domid, int64_t deadline_ns, struct err *e
     return now.no_unpause ? err_set(e, ERR_LOCAL, EIO, "cannot unpause") : 0;
 }
 
-int xl_destroy(struct xl *xl, uint32_t domid, struct err *e)
+int domain_unpause(struct xen *x, uint32_t domid, struct err *e)
+{
+    (void)x;
+    note("unpause %u by Xen (%s);", domid, recorded());
+    return now.no_unpause ? err_set(e, ERR_LOCAL, EIO, "cannot unpause") : 0;
+}
+
+void newcomer_unclaim(struct newcomer *a, struct xen *x, const struct log *log)
+{
+    (void)a;
+    (void)x;
+    (void)log;
+}
+
+static void *end_late(void *over_fd)
+{
+    sleep_until_ns(deadline_in(200 * NS_PER_MS));
+    note("libxl is through;");
+    eventfd_write(*(int *)over_fd, 1);
+    return NULL;
+}
+
+int xl_destroy_until(struct xl *xl, uint32_t domid, int64_t deadline_ns, int over_fd, struct err *e)
 {
     (void)xl;
-    note("destroy %u (%s);", domid, recorded());
+    note("destroy %u%s (%s);", domid, deadline_ns > deadline_in(5 * NS_PER_S) ? " in peace" : "",
+        recorded());
+    if (!now.destroy_hangs)
+        return 0;
+    now.over_fd = over_fd;
+    if (over_fd >= 0 && !now.no_destroy)
+        assert_int_equal(pthread_create(&now.late, NULL, end_late, &now.over_fd), 0);
+    return err_set(e, ERR_LOCAL, ETIMEDOUT, "libxl does not answer");
+}
+
+int xl_unrun_by_uuid(struct xl *xl, const char *uuid, struct xl_domain *d, struct err *e)
+{
+    return now.not_paused ? -ESRCH : xl_look_at(xl, 9, uuid, d, e);
+}
+
+int rescue_query(struct xen *x, uint32_t domid, const uint8_t uuid[static 16],
+    enum rescue_status *status, struct err *e)
+{
+    (void)x;
+    (void)domid;
+    (void)uuid;
+    (void)e;
+    *status = !now.vanished ? RESCUE_RUNNING : RESCUE_GONE;
+    return 0;
+}
+
+int rescue_destroy(struct xen *x, uint32_t domid, struct err *e)
+{
+    (void)x;
+    note("destroy %u by Xen;", domid);
     return now.no_destroy ? err_set(e, ERR_LOCAL, EIO, "cannot destroy") : 0;
 }
 
@@ -137,12 +200,25 @@ void xen_close(struct xen *x)
     (void)x;
 }
 
-int announce_start(uint32_t domid, const libxl_domain_config *config, struct err *e)
+int announce_prepare(uint32_t domid, const libxl_domain_config *config, int *go_fd, struct err *e)
 {
     (void)config;
     (void)e;
-    note("announce %u (%s);", domid, recorded());
+    *go_fd = (int)domid;
     return 0;
+}
+
+int announce_now(int go_fd, struct err *e)
+{
+    (void)e;
+    note("announce %d (%s);", go_fd, recorded());
+    return 0;
+}
+
+int domain_check_paused(struct xen *x, uint32_t domid, struct err *e)
+{
+    (void)x;
+    return now.not_paused ? err_set(e, ERR_LOCAL, EBUSY, "domain %u was unpaused", domid) : 0;
 }
 
 int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e)
@@ -158,6 +234,11 @@ int open_state_dir(char path[static PATHS_BYTES], struct err *e)
     (void)e;
     strcpy(path, run_dir);
     return 0;
+}
+
+int open_run_dir(char path[static PATHS_BYTES], struct err *e)
+{
+    return open_state_dir(path, e);
 }
 
 int expect_learn_finish(const struct expect_guest *g, int64_t took_ns, struct err *e)
@@ -241,11 +322,13 @@ static int set_up(void **state)
         .in = {.log = {.max = LOG_ERROR, .write = quiet},
             .who = "there",
             .offer = {.name = "g", .uuid = UUID}},
-        .build = {.domid = 9},
+        .build = {.domid = 9, .announce_fd = -1},
         .admission = {.name = "g--incoming"},
         .accept = {.journal = "0123456789abcdef0123456789abcdef"},
         .xl = {.log = &now.r.in.log},
         .state = HANDOFF_COMING,
+        .events = {.fd = -1},
+        .late_fd = -1,
         .journal = {.lock_fd = -1}};
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
     assert_int_equal(tcp_channel(fds[0], "control", NULL, LIMIT_NS, &ch, &e), 0);
@@ -306,6 +389,18 @@ static void taken_is_on_disk_before_the_guest_runs(void **state)
     assert_string_equal(recorded(), "nothing");
 }
 
+/* Nobody could see otherwise that the source has let go of it. */
+static void a_guest_that_is_left_paused_is_started_on_disk_before_that_is_said(void **state)
+{
+    (void)state;
+    now.r.in.offer.paused = true;
+    assert_int_equal(hand_over(), EXIT_DONE);
+    assert_string_equal(now.done, BUILT "announce 9 (started);heard (started);"
+                                        "rename g--incoming g (started);");
+    assert_int_equal(heard(), CONTROL_STARTED);
+    assert_string_equal(recorded(), "nothing");
+}
+
 /* It runs, and is known by its UUID. */
 static void a_name_that_cannot_be_had_stops_nothing(void **state)
 {
@@ -360,7 +455,42 @@ static void a_copy_that_is_not_paused_is_never_said_to_be_ready(void **state)
     now.not_paused = true;
     assert_int_equal(hand_over(), EXIT_FAILED);
     assert_int_equal(heard(), 0);
-    assert_string_equal(now.done, "destroy 9 (incoming);tell FAILED (nothing);");
+    assert_string_equal(now.done, "destroy 9 in peace (incoming);tell FAILED (nothing);");
+}
+
+/* READY was said already: that takes its time, and GO is not waited for. */
+static void one_that_was_built_early_and_is_not_there_starts_nothing(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+
+    now.r.build.op.built = true;
+    now.vanished = true;
+    assert_int_equal(receive_await_go(&now.r, &e), -EIO);
+    assert_int_equal(heard(), CONTROL_READY);
+    assert_string_equal(now.done, "");
+    tear_down(NULL);
+    set_up(NULL);
+    now.r.build.op.built = true;
+    now.not_paused = true;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_null(strstr(now.done, "unpause"));
+    assert_non_null(strstr(now.done, "(gone);tell FAILED (gone);"));
+    assert_string_equal(recorded(), "nothing");
+}
+
+static void one_that_was_built_early_is_unpaused_without_libxl(void **state)
+{
+    (void)state;
+    now.r.build.op.built = true;
+    assert_int_equal(hand_over(), EXIT_DONE);
+    assert_non_null(strstr(now.done, BUILT "unpause 9 by Xen (taken);"));
+    tear_down(NULL);
+    set_up(NULL);
+    now.r.build.op.built = true;
+    now.no_unpause = true;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_non_null(strstr(now.done, "by Xen (taken);hold 9;destroy 9 (gone);tell FAILED (gone);"));
 }
 
 static void a_go_that_answers_another_ready_starts_nothing(void **state)
@@ -410,6 +540,45 @@ static void an_unpause_that_hangs_is_held_destroyed_and_given_back(void **state)
     assert_non_null(strstr(now.done, "hold 9;destroy 9 (gone);tell FAILED (gone);"));
 }
 
+/* The guest stands still at the source until FAILED is said. Then what there is of the copy's
+ * devices goes, too. */
+static void a_libxl_that_does_not_destroy_the_copy_delays_failed_by_seconds(void **state)
+{
+    (void)state;
+    now.unpause_hangs = now.destroy_hangs = true;
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_non_null(
+        strstr(now.done, "hold 9;destroy 9 (gone);destroy 9 by Xen;tell FAILED (gone);libxl is "
+                         "through;"));
+    pthread_join(now.late, NULL);
+}
+
+/* Nobody waits for that: what is left of its devices would be left for ever. */
+static void a_copy_that_was_not_ready_is_left_to_libxl(void **state)
+{
+    struct err e = ERR_INIT;
+
+    (void)state;
+    now.destroy_hangs = true;
+    err_set(&e, ERR_LOCAL, EIO, "libxl failed");
+    assert_int_equal(receive_give_up(&now.r, &e), EXIT_DOUBT);
+    assert_string_equal(now.done, "destroy 9 in peace (incoming);");
+    assert_string_equal(recorded(), "incoming");
+}
+
+/* libxl may have made it before the helper came and its number was known. */
+static void a_copy_that_somebody_renamed_is_destroyed(void **state)
+{
+    struct err e = ERR_INIT;
+
+    (void)state;
+    now.renamed = true;
+    now.r.build.domid = 0;
+    err_set(&e, ERR_LOCAL, EIO, "libxl failed");
+    assert_int_equal(receive_give_up(&now.r, &e), EXIT_FAILED);
+    assert_string_equal(now.done, "destroy 9 in peace (incoming);tell FAILED (nothing);");
+}
+
 /* It may run here: the source must not hear FAILED. */
 static void what_cannot_be_held_is_left_in_doubt(void **state)
 {
@@ -425,7 +594,7 @@ static void failed_is_not_said_of_a_copy_that_could_not_be_destroyed(void **stat
 {
     (void)state;
     now.expect_rc = -ECONNRESET;
-    now.no_destroy = true;
+    now.destroy_hangs = now.no_destroy = true;
     assert_int_equal(hand_over(), EXIT_DOUBT);
     assert_null(strstr(now.done, "FAILED"));
     assert_string_equal(recorded(), "gone");
@@ -479,17 +648,23 @@ int main(void)
     static const struct CMUnitTest tests[] = {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
         TEST(taken_is_on_disk_before_the_guest_runs),
+        TEST(a_guest_that_is_left_paused_is_started_on_disk_before_that_is_said),
         TEST(a_name_that_cannot_be_had_stops_nothing),
         TEST(an_unheard_guest_gets_its_name_too),
         TEST(the_network_is_told_only_if_that_is_wanted),
         TEST(without_go_the_copy_is_destroyed_and_that_is_remembered),
         TEST(what_the_source_has_heard_is_forgotten),
         TEST(a_copy_that_is_not_paused_is_never_said_to_be_ready),
+        TEST(one_that_was_built_early_and_is_not_there_starts_nothing),
+        TEST(one_that_was_built_early_is_unpaused_without_libxl),
         TEST(a_go_that_answers_another_ready_starts_nothing),
         TEST(a_go_that_comes_too_late_starts_nothing),
         TEST(what_cannot_be_started_is_destroyed_and_given_back),
         TEST(an_unpause_that_hangs_but_worked_is_a_start),
         TEST(an_unpause_that_hangs_is_held_destroyed_and_given_back),
+        TEST(a_libxl_that_does_not_destroy_the_copy_delays_failed_by_seconds),
+        TEST(a_copy_that_was_not_ready_is_left_to_libxl),
+        TEST(a_copy_that_somebody_renamed_is_destroyed),
         TEST(what_cannot_be_held_is_left_in_doubt),
         TEST(failed_is_not_said_of_a_copy_that_could_not_be_destroyed),
         TEST(failed_is_not_said_while_libxl_still_builds),
@@ -497,15 +672,12 @@ int main(void)
         TEST(started_that_cannot_be_said_is_remembered),
         TEST(started_that_nobody_acknowledges_is_remembered),
     };
-    char command[128];
 
     signal(SIGPIPE, SIG_IGN);
-    strcpy(run_dir, "/tmp/xmigrate-test-XXXXXX");
-    if (!mkdtemp(run_dir))
+    if (temp_dir_make(run_dir))
         return 1;
 
     const int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-    snprintf(command, sizeof(command), "rm -r %s", run_dir);
-    return system(command) ? 1 : failed;
+    return temp_dir_remove(run_dir) ? 1 : failed;
 }

@@ -217,6 +217,21 @@ static void test_a_certificate_of_another_key_is_refused(void **state)
     drop_host(&h);
 }
 
+/* It would be another host from then on, and the old key's trust is lost. */
+static void test_a_lost_key_is_not_replaced(void **state)
+{
+    char fingerprint[FINGERPRINT_BYTES], path[CONFIG_PATH_BYTES];
+
+    open_and_close(*state, fingerprint);
+    path_of(*state, "key.pem", path);
+    assert_int_equal(unlink(path), 0);
+    refuse(*state, "put the key back");
+    assert_int_equal(access(path, F_OK), -1);
+    path_of(*state, "cert.pem", path);
+    assert_int_equal(unlink(path), 0);
+    open_and_close(*state, fingerprint);
+}
+
 static void test_a_key_with_a_passphrase_is_refused_without_asking(void **state)
 {
     char path[CONFIG_PATH_BYTES];
@@ -259,6 +274,7 @@ int main(void)
         IN_DIR(test_what_is_no_key_is_refused_and_kept),
         IN_DIR(test_a_certificate_of_another_key_is_refused),
         IN_DIR(test_a_key_with_a_passphrase_is_refused_without_asking),
+        IN_DIR(test_a_lost_key_is_not_replaced),
         cmocka_unit_test(test_a_directory_that_cannot_be_made_is_said),
     };
 

@@ -3,6 +3,7 @@
  * keeps running. */
 #include "tests/unit/fake_xen.h"
 #include "tests/unit/image_ends.h"
+#include "transport/aux.h"
 #include "transport/pages.h"
 #include "transport/trunk.h"
 
@@ -19,6 +20,8 @@ enum { LANES = 2 };
 struct fixture {
     struct image_ends x;
     struct page_encoder *encoder;
+    struct page_encoder *delta_encoder; /* of what send_page() sends */
+    struct sent_pages sent;
     struct trunk_lanes_done done;
     uint8_t page[PAGE_BYTES];
     struct err e;
@@ -31,7 +34,11 @@ static int set_up(void **state)
     (void)state;
     f = (struct fixture){.e = ERR_INIT, .done.lane_count = LANES};
     ends_open_lanes(&f.x, LANES);
-    assert_int_equal(page_encoder_create(CODEC_BIT(CODEC_LZ4), &f.encoder, &f.e), 0);
+    assert_int_equal(page_encoder_create(CODEC_BIT(CODEC_LZ4), NULL, &f.encoder, &f.e), 0);
+    assert_int_equal(sent_pages_init(&f.sent, 1 << 20, ENDS_FRAMES, &f.e), 0);
+    assert_int_equal(page_encoder_create(0, &f.sent, &f.delta_encoder, &f.e), 0);
+    page_encoder_set_deltas(
+        f.delta_encoder, &(struct page_deltas){.keep = true, .most_bytes = PAGE_BYTES / 2});
     ends_receive(&f.x);
     return 0;
 }
@@ -40,6 +47,8 @@ static int tear_down(void **state)
 {
     (void)state;
     page_encoder_destroy(f.encoder);
+    page_encoder_destroy(f.delta_encoder);
+    sent_pages_destroy(&f.sent);
     ends_close(&f.x);
     return 0;
 }
@@ -51,6 +60,7 @@ static void send_head_of(unsigned lane_count)
     const struct trunk_head head = {
         .guest_type = V3_GUEST_HVM,
         .codecs = CODEC_BIT(CODEC_NONE) | CODEC_BIT(CODEC_LZ4),
+        .deltas = true,
         .xen_major = 4,
         .xen_minor = 17,
         .lane_count = lane_count,
@@ -92,6 +102,27 @@ static void send_pages(unsigned lane, uint64_t pfn, uint8_t what)
     f.done.lanes[lane].data_pages += 2;
 }
 
+/* One page, which differs from the one before in `what`. The first is sent as it is, then
+ * differences. on_wire: or is it lost? */
+static void send_version(unsigned lane, uint64_t pfn, uint8_t what, bool on_wire)
+{
+    const uint64_t entry = v3_entry(pfn, 0);
+    const void *page = f.page;
+    struct page_body body;
+
+    for (unsigned i = 0; i < PAGE_BYTES; i++)
+        f.page[i] = (uint8_t)(i * i >> 3);
+    f.page[99] = what;
+    assert_int_equal(page_encode(f.delta_encoder, CODEC_NONE, &entry, &page, 1, &body, &f.e), 0);
+    if (!on_wire)
+        return;
+    assert_int_equal(
+        record_send(f.x.out_lanes[lane], RECORD_PAGES, body.iov, body.iov_count, &f.e), 0);
+    f.done.lanes[lane].records++;
+    f.done.lanes[lane].entries++;
+    f.done.lanes[lane].data_pages++;
+}
+
 static void send_barrier(unsigned lane, uint64_t number)
 {
     assert_int_equal(lane_send_border(f.x.out_lanes[lane], number, &f.e), 0);
@@ -114,11 +145,16 @@ static void send_end(void)
     assert_int_equal(channel_finish(f.x.out_trunk, &f.e), 0);
 }
 
+static void begin_pages_after_head(void)
+{
+    send_state(V3_STATIC_DATA_END);
+    send_round_mark(1);
+}
+
 static void begin_pages(void)
 {
     send_head_of(LANES);
-    send_state(V3_STATIC_DATA_END);
-    send_round_mark(1);
+    begin_pages_after_head();
 }
 
 /* What the source is told, which is the destination's own first cause. */
@@ -180,6 +216,67 @@ static void test_an_extent_may_change_lanes_between_rounds(void **state)
     check_page(100, 2);
     check_page(101, 2);
     assert_int_equal(f.x.arrival.populated_pages, 2);
+}
+
+/* The one that it is a difference to comes on another lane, and is waited for. */
+static void test_a_difference_is_to_what_another_lane_brings(void **state)
+{
+    (void)state;
+    begin_pages();
+    send_barrier(0, 1);
+    send_version(1, 100, 1, true);
+    send_version(0, 100, 2, true);
+    send_barrier(1, 1);
+    end_image_after(2);
+    assert_memory_equal(fake_xen_page(FAKE_DEST, 100), f.page, PAGE_BYTES);
+    assert_int_equal(f.page[99], 2);
+}
+
+static void test_a_difference_to_another_version(void **state)
+{
+    (void)state;
+    begin_pages();
+    send_version(0, 100, 1, true);
+    send_version(0, 100, 2, false);
+    send_version(0, 100, 3, true);
+    expect_lanes_failure("is to another page than is here");
+}
+
+static void test_a_difference_to_what_was_replaced(void **state)
+{
+    (void)state;
+    begin_pages();
+    send_version(0, 100, 1, true);
+    send_version(0, 100, 2, true);
+    send_pages(0, 100, 7); /* something else, unknown to the sender of differences */
+    send_version(0, 100, 3, true);
+    expect_lanes_failure("is to another page than is here");
+}
+
+static void test_a_difference_to_a_frame_without_memory(void **state)
+{
+    (void)state;
+    begin_pages();
+    send_version(0, 100, 1, false);
+    send_version(0, 100, 2, true);
+    expect_lanes_failure("a difference to frame 0x64, which is no plain page here");
+}
+
+/* Others have it mapped: whatever it is a difference to, it is dropped. */
+static void test_a_difference_to_a_ring_is_dropped(void **state)
+{
+    (void)state;
+    f.x.foreign = 100;
+    begin_pages();
+    send_version(0, 100, 1, true);
+    send_version(0, 100, 2, false);
+    send_version(0, 100, 3, true);
+    for (unsigned lane = 0; lane < LANES; lane++)
+        send_barrier(lane, 1);
+    assert_int_equal(trunk_send_prepare(f.x.out_trunk, &f.e), 0);
+    send_round_mark(2);
+    end_image_after(2);
+    assert_memory_not_equal(fake_xen_page(FAKE_DEST, 100), f.page, PAGE_BYTES);
 }
 
 /* The rings are served by others then: what comes for them is dropped, and the rest is not. */
@@ -322,6 +419,92 @@ static void test_states_in_the_wrong_place(void **state)
     expect_lanes_failure("HVM_CONTEXT has no place among the pages");
 }
 
+/* ---- auxiliary data ---- */
+
+static void send_aux_source(void)
+{
+    struct aux_source s = {.name = "some", .most_entries = 10, .most_bytes = 100};
+
+    assert_int_equal(aux_send_source(f.x.out_trunk, &s, &f.e), 0);
+}
+
+static void send_aux(unsigned lane, unsigned count)
+{
+    struct aux_batch b = {.count = count};
+
+    assert_int_equal(aux_send_batch(f.x.out_lanes[lane], &b, &f.e), 0);
+}
+
+static void test_auxiliary_data_comes_with_its_round(void **state)
+{
+    const struct aux_totals totals = {2, 4, 0, 0};
+
+    (void)state;
+    send_head_of(LANES);
+    send_aux_source();
+    begin_pages_after_head();
+    send_aux(1, 3);
+    send_barrier(1, 1);
+    send_aux(1, 1);
+    send_pages(0, 100, 1);
+    send_barrier(0, 1);
+    for (unsigned lane = 0; lane < LANES; lane++) {
+        send_barrier(lane, 2);
+        send_lane_end(lane);
+    }
+    send_lanes_done();
+    assert_int_equal(aux_send_done(f.x.out_trunk, 0, &totals, &f.e), 0);
+    send_end();
+    ends_join(&f.x);
+    assert_false(err_is_set(&f.x.in_error));
+    assert_int_equal(f.x.aux_sources, 1);
+    assert_int_equal(f.x.aux_ends, 1);
+    assert_int_equal(f.x.aux_entries[0], 3);
+    assert_int_equal(f.x.aux_entries[1], 1);
+}
+
+static void test_auxiliary_data_of_nobody(void **state)
+{
+    (void)state;
+    begin_pages();
+    send_aux(0, 1);
+    expect_lanes_failure("(AUX) has no place here");
+}
+
+static void test_a_batch_that_makes_no_sense(void **state)
+{
+    uint8_t body[8] = {[4] = 1};
+
+    (void)state;
+    send_head_of(LANES);
+    send_aux_source();
+    begin_pages_after_head();
+    assert_int_equal(
+        record_send(f.x.out_lanes[1], RECORD_AUX, &(struct iovec){body, sizeof(body)}, 1, &f.e), 0);
+    expect_lanes_failure("bad AUX record: its length");
+}
+
+static void test_auxiliary_data_behind_the_end(void **state)
+{
+    (void)state;
+    send_head_of(LANES);
+    send_aux_source();
+    begin_pages_after_head();
+    send_barrier(0, 1);
+    send_barrier(1, 1);
+    assert_int_equal(lane_send_end(f.x.out_lanes[0], &f.done.lanes[0], &f.e), 0);
+    send_aux(0, 1);
+    expect_lanes_failure("AUX came after LANE_END");
+}
+
+static void test_a_source_that_is_announced_late(void **state)
+{
+    (void)state;
+    begin_pages();
+    send_aux_source();
+    expect_lanes_failure("AUX_SOURCE has no place among the pages");
+}
+
 /* The second lane has no handles of its own: the first one, which runs, is stopped. */
 static void test_a_lane_that_cannot_start(void **state)
 {
@@ -339,6 +522,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_an_extent_may_change_lanes_between_rounds),
         TEST(test_a_guest_is_prepared_among_the_pages),
+        TEST(test_a_difference_is_to_what_another_lane_brings),
+        TEST(test_a_difference_to_another_version),
+        TEST(test_a_difference_to_what_was_replaced),
+        TEST(test_a_difference_to_a_frame_without_memory),
+        TEST(test_a_difference_to_a_ring_is_dropped),
         TEST(test_there_need_be_no_round),
         TEST(test_an_extent_on_two_lanes_in_one_round),
         TEST(test_a_frame_beyond_the_last),
@@ -351,6 +539,11 @@ int main(void)
         TEST(test_a_trunk_that_goes_on_behind_its_end),
         TEST(test_another_number_of_lanes),
         TEST(test_states_in_the_wrong_place),
+        TEST(test_auxiliary_data_comes_with_its_round),
+        TEST(test_auxiliary_data_of_nobody),
+        TEST(test_a_batch_that_makes_no_sense),
+        TEST(test_auxiliary_data_behind_the_end),
+        TEST(test_a_source_that_is_announced_late),
         TEST(test_a_lane_that_cannot_start),
     };
 

@@ -109,6 +109,40 @@ static void unknown_domid_comes_back(void **arg)
     free(text);
 }
 
+static void a_file_comes_back(void **arg)
+{
+    struct journal_record s = sample, got;
+    struct err e = ERR_INIT;
+
+    (void)arg;
+    snprintf(s.file, sizeof(s.file), "/srv/image");
+    s.file_inode = 77;
+    s.revive = true;
+    snprintf(s.file_key, sizeof(s.file_key), "/etc/key");
+    snprintf(s.file_parent, sizeof(s.file_parent), "/srv/parent");
+
+    char *text = journal_text(&s);
+
+    assert_int_equal(journal_parse(text, strlen(text), &got, &e), 0);
+    assert_string_equal(got.file, "/srv/image");
+    assert_int_equal(got.file_inode, 77);
+    assert_true(got.revive);
+    assert_string_equal(got.file_key, "/etc/key");
+    assert_string_equal(got.file_parent, "/srv/parent");
+    free(text);
+}
+
+static void a_uuid_is_sixteen_bytes(void **arg)
+{
+    static const uint8_t wanted[16] = {0, 1, 2, 3, 4, 5, 6, 7, 0xf8, 9, 10, 11, 12, 13, 14, 0xff};
+    uint8_t bytes[16];
+
+    (void)arg;
+    assert_true(journal_uuid_bytes("00010203-0405-0607-f809-0a0b0c0d0eff", bytes));
+    assert_memory_equal(bytes, wanted, 16);
+    assert_false(journal_uuid_bytes("00010203-0405-0607-f809-0a0b0c0d0ef", bytes));
+}
+
 /* One field of a good text replaced. */
 static void refuse_with(const char *from, const char *to)
 {
@@ -305,6 +339,34 @@ static void an_unsettled_arrival_names_who_left_it(void **arg)
     journal_remove(&f);
 }
 
+static void only_what_nobody_is_in_charge_of_is_unsettled(void **arg)
+{
+    struct err e = ERR_INIT;
+    struct journal f;
+
+    (void)arg;
+    assert_false(journal_any_unsettled());
+    assert_int_equal(journal_begin(&f, &sample, &e), 0);
+    f.now.state = HANDOFF_GIVEN;
+    assert_int_equal(journal_save(&f, &e), 0);
+    assert_false(journal_any_unsettled());
+    journal_keep(&f);
+    assert_true(journal_any_unsettled());
+    assert_int_equal(journal_open(&f, HANDOFF_SOURCE, sample.uuid, &e), 0);
+    assert_int_equal(f.now.state, HANDOFF_GIVEN);
+    f.now.state = HANDOFF_MOVED;
+    assert_int_equal(journal_save(&f, &e), 0);
+    journal_keep(&f);
+    assert_true(journal_any_unsettled());
+    assert_int_equal(journal_open(&f, HANDOFF_SOURCE, sample.uuid, &e), 0);
+    f.now.state = HANDOFF_LIVE;
+    assert_int_equal(journal_save(&f, &e), 0);
+    journal_keep(&f);
+    assert_false(journal_any_unsettled());
+    assert_int_equal(journal_open(&f, HANDOFF_SOURCE, sample.uuid, &e), 0);
+    journal_remove(&f);
+}
+
 static void senseless_file_is_left_alone(void **arg)
 {
     struct seen seen = {.remove = true};
@@ -374,73 +436,128 @@ static struct journal_record on_disk(const struct journal *f)
     return s;
 }
 
-static struct timespec spare_written(const struct journal *f)
-{
-    char path[sizeof(f->path) + 8];
-    struct stat st;
-
-    snprintf(path, sizeof(path), "%.*snew", (int)strlen(f->path) - 4, f->path);
-    assert_int_equal(stat(path, &st), 0);
-    return st.st_mtim;
-}
-
-static struct timespec record_written(const struct journal *f)
+static ino_t record_inode(const struct journal *f)
 {
     struct stat st;
 
     assert_int_equal(stat(f->path, &st), 0);
-    return st.st_mtim;
+    return st.st_ino;
 }
 
-static void what_was_prepared_is_not_written_again(void **arg)
+static void a_state_alone_is_amended_in_place(void **arg)
 {
     struct journal f;
     struct err e = ERR_INIT;
 
     (void)arg;
     assert_int_equal(journal_begin(&f, &sample, &e), 0);
-    assert_int_equal(journal_prepare(&f, HANDOFF_GIVEN, &e), 0);
-    assert_int_equal(on_disk(&f).state, HANDOFF_LIVE);
 
-    const struct timespec prepared = spare_written(&f);
+    const ino_t inode = record_inode(&f);
 
-    usleep(20000); /* a file's time may be that coarse */
     f.now.state = HANDOFF_GIVEN;
     assert_int_equal(journal_save(&f, &e), 0);
     assert_int_equal(on_disk(&f).state, HANDOFF_GIVEN);
-
-    const struct timespec saved = record_written(&f);
-
-    assert_memory_equal(&saved, &prepared, sizeof(saved));
-    journal_remove(&f);
-}
-
-static void what_was_prepared_is_saved_only_as_it_is(void **arg)
-{
-    struct journal f;
-    struct err e = ERR_INIT;
-
-    (void)arg;
-    assert_int_equal(journal_begin(&f, &sample, &e), 0);
-    /* Something else changed. */
-    assert_int_equal(journal_prepare(&f, HANDOFF_GIVEN, &e), 0);
-    f.now.state = HANDOFF_GIVEN;
-    f.now.cap = 77;
-    assert_int_equal(journal_save(&f, &e), 0);
-    assert_int_equal(on_disk(&f).state, HANDOFF_GIVEN);
-    assert_int_equal(on_disk(&f).cap, 77);
-    /* Another state was recorded in between: the files have changed places. */
     f.now.state = HANDOFF_LIVE;
-    assert_int_equal(journal_prepare(&f, HANDOFF_GIVEN, &e), 0);
-    f.now.domid = 99;
+    f.now.suspending = f.now.logging = false;
     assert_int_equal(journal_note(&f, &e), 0);
     assert_int_equal(on_disk(&f).state, HANDOFF_LIVE);
-    assert_int_equal(on_disk(&f).domid, 99);
+    assert_false(on_disk(&f).suspending);
+    assert_false(on_disk(&f).logging);
+    assert_string_equal(on_disk(&f).name, sample.name);
+    assert_int_equal(record_inode(&f), inode);
+    journal_keep(&f);
+    assert_int_equal(journal_open(&f, HANDOFF_SOURCE, sample.uuid, &e), 0);
+    assert_int_equal(f.now.state, HANDOFF_LIVE);
+    assert_false(f.now.suspending);
+    journal_remove(&f);
+}
+
+static void what_else_has_changed_makes_a_new_record(void **arg)
+{
+    struct journal f;
+    struct err e = ERR_INIT;
+
+    (void)arg;
+    assert_int_equal(journal_begin(&f, &sample, &e), 0);
+    f.now.state = HANDOFF_GIVEN;
+    assert_int_equal(journal_save(&f, &e), 0);
+
+    const ino_t amended = record_inode(&f);
+
+    f.now.state = HANDOFF_LIVE;
+    f.now.cap = 77;
+    assert_int_equal(journal_save(&f, &e), 0);
+    assert_int_equal(on_disk(&f).state, HANDOFF_LIVE);
+    assert_int_equal(on_disk(&f).cap, 77);
+    assert_int_not_equal(record_inode(&f), amended);
+    journal_remove(&f);
+}
+
+/* It is on disk under its name: the power does not bring the old file back. */
+static void a_note_that_makes_a_new_record_is_amended(void **arg)
+{
+    struct journal f;
+    struct err e = ERR_INIT;
+
+    (void)arg;
+    assert_int_equal(journal_begin(&f, &sample, &e), 0);
+    f.now.domid = 99;
+    assert_int_equal(journal_note(&f, &e), 0);
+
+    const ino_t noted = record_inode(&f);
+
     f.now.state = HANDOFF_GIVEN;
     assert_int_equal(journal_save(&f, &e), 0);
     assert_int_equal(on_disk(&f).state, HANDOFF_GIVEN);
     assert_int_equal(on_disk(&f).domid, 99);
+    assert_int_equal(record_inode(&f), noted);
     journal_remove(&f);
+}
+
+static int parse_amended(const char *amendment, struct journal_record *s)
+{
+    char text[JOURNAL_FILE_BYTES];
+    struct err e = ERR_INIT;
+
+    assert_int_equal(journal_file_text(&sample, text, &e), 0);
+    memcpy(text + JOURNAL_AMENDMENT_AT, amendment, strlen(amendment));
+    return journal_parse(text, sizeof(text), s, &e);
+}
+
+static void an_amendment_makes_sense_or_the_record_does_not(void **arg)
+{
+    static const char *const bad[] = {"x", "{}", "[]", "{\"phase\": \"given\"}", "\n{",
+        "{\"phase\": \"taken\", \"logging\": true, \"suspending\": true}",
+        "{\"phase\": \"given\", \"logging\": 1, \"suspending\": true}"};
+    char amendment[JOURNAL_AMENDMENT_BYTES + 1] = "";
+    struct journal_record s = sample, got;
+
+    (void)arg;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_int_equal(parse_amended(bad[i], &got), -EBADMSG);
+    assert_int_equal(parse_amended("", &got), 0);
+    assert_int_equal(got.state, HANDOFF_LIVE);
+    s.state = HANDOFF_MOVED;
+    s.logging = false;
+    journal_amendment(&s, amendment);
+    assert_int_equal(parse_amended(amendment, &got), 0);
+    assert_int_equal(got.state, HANDOFF_MOVED);
+    assert_false(got.logging);
+    assert_true(got.suspending);
+}
+
+static void a_record_that_is_too_long_is_refused(void **arg)
+{
+    char text[JOURNAL_FILE_BYTES];
+    struct journal_record s = sample;
+    struct err e = ERR_INIT;
+
+    (void)arg;
+    memset(s.name, 1, sizeof(s.name) - 1); /* six bytes each */
+    memset(s.peer, 1, sizeof(s.peer) - 1);
+    memset(s.host, 1, sizeof(s.host) - 1);
+    memset(s.moved_to, 1, sizeof(s.moved_to) - 1);
+    assert_int_equal(journal_file_text(&s, text, &e), -E2BIG);
 }
 
 static void a_journal_keeps_its_id(void **arg)
@@ -525,6 +642,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_comes_back),
         cmocka_unit_test(unknown_domid_comes_back),
+        cmocka_unit_test(a_file_comes_back),
+        cmocka_unit_test(a_uuid_is_sixteen_bytes),
         cmocka_unit_test(garbage_is_refused),
         cmocka_unit_test_setup_teardown(second_owner_is_refused, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(file_in_doubt_is_refused, make_dir, remove_dir),
@@ -537,15 +656,20 @@ int main(void)
             what_is_not_acknowledged_is_set_aside_for_another_source, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(
             incoming_of_another_boot_may_have_been_ready, make_dir, remove_dir),
+        cmocka_unit_test(an_amendment_makes_sense_or_the_record_does_not),
+        cmocka_unit_test(a_record_that_is_too_long_is_refused),
+        cmocka_unit_test_setup_teardown(a_state_alone_is_amended_in_place, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(
-            what_was_prepared_is_not_written_again, make_dir, remove_dir),
+            what_else_has_changed_makes_a_new_record, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(
-            what_was_prepared_is_saved_only_as_it_is, make_dir, remove_dir),
+            a_note_that_makes_a_new_record_is_amended, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(only_orphans_are_visited, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(senseless_file_is_left_alone, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(what_lies_beside_no_record_is_swept, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(
             an_unsettled_arrival_names_who_left_it, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(
+            only_what_nobody_is_in_charge_of_is_unsettled, make_dir, remove_dir),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,7 +76,12 @@ static struct link_job sample_job(void)
             .high_ns = 10},
         .result_ns = 5,
         .early = true,
+        .files = 3,
         .suspend_limit_ns = 6,
+        .plain = true,
+        .frozen = true,
+        .notes_bytes = 9,
+        .notes = {1, 2, 3, 250},
     };
 
     for (int i = 0; i < LINK_KEY_BYTES; i++)
@@ -103,6 +108,63 @@ static void test_job_and_its_lock_arrive(void **state)
     assert_int_equal(sent.st_rdev, got.st_rdev);
     assert_true(fcntl(m.fd, F_GETFD) & FD_CLOEXEC);
     close(lock_fd);
+    link_message_clear(&m);
+}
+
+static void test_files_and_their_keys_arrive(void **state)
+{
+    const struct pair *p = *state;
+    uint8_t keys[LINK_FILE_KEYS_BYTES];
+    char name[2 * LINK_PATH_BYTES] = {0};
+    struct err e = ERR_INIT;
+    struct link_message m;
+
+    for (int i = 0; i < LINK_FILE_KEYS_BYTES; i++)
+        keys[i] = (uint8_t)(i * 3);
+    memset(name, 'x', sizeof(name) - 1);
+    assert_int_equal(link_send_file(p->a, "/srv/guest.1", keys, p->a, &e), 0);
+    assert_int_equal(receive(p->b, &m, &e), 0);
+    assert_int_equal(m.kind, LINK_FILE);
+    assert_string_equal(m.file, "/srv/guest.1");
+    assert_memory_equal(m.file_keys, keys, sizeof(keys));
+    assert_true(m.fd >= 0);
+    link_message_clear(&m);
+
+    /* What JSON cannot hold is not told, and neither is a name's beginning that has no room. */
+    memcpy(name + sizeof(name) - 8, "\xe9\ty", 3);
+    assert_int_equal(link_send_file(p->a, name, keys, p->a, &e), 0);
+    assert_int_equal(receive(p->b, &m, &e), 0);
+    assert_int_equal(strlen(m.file), LINK_PATH_BYTES - 1);
+    assert_string_equal(m.file + LINK_PATH_BYTES - 1 - 7, "??yxxxx");
+    link_message_clear(&m);
+}
+
+static void test_a_file_without_a_descriptor_makes_no_sense(void **state)
+{
+    const struct pair *p = *state;
+    const uint8_t keys[LINK_FILE_KEYS_BYTES] = {0};
+    struct err e = ERR_INIT;
+    struct link_message m;
+
+    assert_int_equal(link_send_file(p->a, "f", keys, -1, &e), 0);
+    assert_int_equal(receive(p->b, &m, &e), -EPROTO);
+}
+
+static void test_what_was_tuned_arrives(void **state)
+{
+    const struct pair *p = *state;
+    const struct link_tune tune = {.bandwidth_bits_per_s = 400000000,
+        .max_downtime_ns = 2000000000,
+        .on_stall = ON_STALL_ABORT};
+    struct err e = ERR_INIT;
+    struct link_message m;
+
+    assert_int_equal(link_send_tune(p->a, &tune, &e), 0);
+    assert_int_equal(receive(p->b, &m, &e), 0);
+    assert_int_equal(m.kind, LINK_TUNE);
+    assert_int_equal(m.tune.bandwidth_bits_per_s, tune.bandwidth_bits_per_s);
+    assert_int_equal(m.tune.max_downtime_ns, tune.max_downtime_ns);
+    assert_int_equal(m.tune.on_stall, tune.on_stall);
     link_message_clear(&m);
 }
 
@@ -224,6 +286,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_job_and_its_lock_arrive, make_pair, close_pair),
+        cmocka_unit_test_setup_teardown(test_files_and_their_keys_arrive, make_pair, close_pair),
+        cmocka_unit_test_setup_teardown(
+            test_a_file_without_a_descriptor_makes_no_sense, make_pair, close_pair),
+        cmocka_unit_test_setup_teardown(test_what_was_tuned_arrives, make_pair, close_pair),
         cmocka_unit_test_setup_teardown(
             test_connections_events_and_outcomes_arrive, make_pair, close_pair),
         cmocka_unit_test_setup_teardown(

@@ -41,7 +41,7 @@ static void test_present_entries_name_machine_frames(void **state)
 
     table[0] = pte_of(3, PTE_PRESENT | 0x66);
     table[511] = pte_of(63, PTE_PRESENT | 1ull << 63);
-    assert_int_equal(localise_page(&rules, table, &fault), 0);
+    assert_int_equal(localise_page(&rules, 1, table, &fault), 0);
     assert_int_equal(table[0], pte_of(0x1003, PTE_PRESENT | 0x66));
     assert_int_equal(table[511], pte_of(0x103f, PTE_PRESENT | 1ull << 63));
     assert_int_equal(table[1], 0);
@@ -56,7 +56,7 @@ static void test_absent_entries_stay(void **state)
     uint64_t table[PTES_PER_PAGE] = {[9] = swap};
     struct pte_fault fault;
 
-    assert_int_equal(localise_page(&rules, table, &fault), 0);
+    assert_int_equal(localise_page(&rules, 1, table, &fault), 0);
     assert_int_equal(table[9], swap);
 }
 
@@ -67,7 +67,7 @@ static void test_pae_tables_are_the_same_words(void **state)
     uint64_t table[PTES_PER_PAGE] = {[3] = pte_of(5, PTE_PRESENT)};
     struct pte_fault fault;
 
-    assert_int_equal(localise_page(&rules, table, &fault), 0);
+    assert_int_equal(localise_page(&rules, 1, table, &fault), 0);
     assert_int_equal(table[3], pte_of(0x1005, PTE_PRESENT));
 }
 
@@ -78,23 +78,48 @@ static void test_a_frame_without_memory_is_named(void **state)
     uint64_t table[PTES_PER_PAGE] = {[100] = pte_of(UNPOPULATED, PTE_PRESENT)};
     struct pte_fault fault;
 
-    assert_int_equal(localise_page(&rules, table, &fault), -ERANGE);
+    assert_int_equal(localise_page(&rules, 1, table, &fault), -ERANGE);
     assert_int_equal(fault.index, 100);
     assert_int_equal(fault.pte, pte_of(UNPOPULATED, PTE_PRESENT));
+}
+
+/* By its kernel's notes; in a table of level 1 alone. */
+static void test_absent_entries_that_are_marked_name_frames_too(void **state)
+{
+    (void)state;
+    struct pte_rules rules = rules_of(4);
+    const uint64_t marked = pte_of(8, 0x402), other = pte_of(8, 0x400);
+    uint64_t table[PTES_PER_PAGE] = {[4] = marked, [5] = other}, upper[PTES_PER_PAGE];
+    struct pte_fault fault;
+    unsigned index;
+
+    rules.marks.count = 1;
+    rules.marks.of[0].mask = 0x403;
+    rules.marks.of[0].value = 0x402;
+    memcpy(upper, table, sizeof(upper));
+    assert_true(find_pte_beyond(&rules.marks, 1, table, 7, &index));
+    assert_int_equal(index, 4);
+    assert_false(find_pte_beyond(&rules.marks, 2, table, 7, &index));
+    assert_int_equal(localise_page(&rules, 1, table, &fault), 0);
+    assert_int_equal(table[4], pte_of(0x1008, 0x402));
+    assert_int_equal(table[5], other);
+    assert_int_equal(localise_page(&rules, 2, upper, &fault), 0);
+    assert_int_equal(upper[4], marked);
 }
 
 static void test_the_first_frame_beyond_the_guest_is_found(void **state)
 {
     (void)state;
+    static const struct pte_marks none;
     uint64_t table[PTES_PER_PAGE] = {0};
     unsigned index = 0;
 
     table[4] = pte_of(GUEST_FRAMES - 1, PTE_PRESENT);
     table[5] = pte_of(1ull << 39, 0); /* absent: no matter */
-    assert_false(find_pte_beyond(table, GUEST_FRAMES, &index));
+    assert_false(find_pte_beyond(&none, 1, table, GUEST_FRAMES, &index));
     table[6] = pte_of(GUEST_FRAMES, PTE_PRESENT);
     table[7] = PTE_FRAME_MASK | PTE_PRESENT;
-    assert_true(find_pte_beyond(table, GUEST_FRAMES, &index));
+    assert_true(find_pte_beyond(&none, 1, table, GUEST_FRAMES, &index));
     assert_int_equal(index, 6);
 }
 
@@ -105,6 +130,7 @@ int main(void)
         cmocka_unit_test(test_absent_entries_stay),
         cmocka_unit_test(test_pae_tables_are_the_same_words),
         cmocka_unit_test(test_a_frame_without_memory_is_named),
+        cmocka_unit_test(test_absent_entries_that_are_marked_name_frames_too),
         cmocka_unit_test(test_the_first_frame_beyond_the_guest_is_found),
     };
 

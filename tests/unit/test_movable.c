@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which guests are refused by their configuration alone, at both ends, and in what words. */
 #include "cmd/xmigrate/libxl/config.h"
+#include "cmd/xmigrate/suitable.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -139,6 +140,20 @@ static void virtual_numa_is_refused(void **state)
     assert_refused("virtual NUMA nodes (vnuma)", "shut it down");
 }
 
+static void an_older_xen_is_told_from_a_newer_one(void **state)
+{
+    const struct xl_version old = {4, 17}, new = {4, 20}, next = {5, 0}, unknown = {0};
+
+    (void)state;
+    assert_true(suitable_is_older_xen(old, new));
+    assert_true(suitable_is_older_xen(new, next));
+    assert_false(suitable_is_older_xen(new, old));
+    assert_false(suitable_is_older_xen(next, new));
+    assert_false(suitable_is_older_xen(old, old));
+    assert_false(suitable_is_older_xen(unknown, old));
+    assert_false(suitable_is_older_xen(old, unknown));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +170,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             an_assigned_usb_device_is_refused, make_config, drop_config),
         cmocka_unit_test_setup_teardown(virtual_numa_is_refused, make_config, drop_config),
+        cmocka_unit_test(an_older_xen_is_told_from_a_newer_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

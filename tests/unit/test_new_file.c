@@ -15,6 +15,19 @@
 
 #include <cmocka.h>
 
+static bool no_dir_sync;
+
+int fsync(int fd)
+{
+    struct stat st;
+
+    if (no_dir_sync && !fstat(fd, &st) && S_ISDIR(st.st_mode)) {
+        errno = EIO;
+        return -1;
+    }
+    return 0;
+}
+
 static char dir[] = "/tmp/new_file.XXXXXX";
 
 static int enter(void **arg)
@@ -77,6 +90,39 @@ static void the_old_file_is_there_until_the_new_one_is(void **arg)
     assert_int_equal(new_file_publish(&f, inode, &e), 0);
     has_text("image", "new");
     new_file_close(&f);
+}
+
+/* Its name may be gone after a power loss: the guest runs on, and the file must not be taken for
+ * it. */
+static void a_directory_that_cannot_be_synced_has_the_old_file(void **arg)
+{
+    for (int there = 0; there < 2; there++) {
+        struct err e = ERR_INIT;
+        struct new_file f;
+        uint64_t inode;
+
+        (void)arg;
+        if (there)
+            write_text("image", "old");
+        assert_int_equal(new_file_find(&f, "image", 77, &e), 0);
+        assert_int_equal(new_file_create(&f, &e), 0);
+        assert_int_equal(write(f.fd, "new", 3), 3);
+        assert_int_equal(new_file_sync(&f, &inode, &e), 0);
+        no_dir_sync = true;
+        assert_int_equal(new_file_publish(&f, inode, &e), -EIO);
+        no_dir_sync = false;
+        if (there)
+            has_text("image", "old");
+        else
+            assert_int_equal(access("image", F_OK), -1);
+        has_text(f.part, "new");
+        /* Another try finds it. */
+        assert_int_equal(new_file_publish(&f, inode, &e), 0);
+        has_text("image", "new");
+        assert_int_equal(access(f.part, F_OK), -1);
+        unlink("image");
+        new_file_close(&f);
+    }
 }
 
 static void what_was_dropped_leaves_nothing(void **arg)
@@ -184,15 +230,45 @@ static void room_is_looked_for(void **arg)
     new_file_close(&f);
 }
 
+/* A process that is killed leaves nothing, where the file system can do that. */
+static void one_without_a_name_gets_it_when_it_is_whole(void **arg)
+{
+    struct err e = ERR_INIT;
+    struct new_file f;
+    uint64_t inode;
+
+    (void)arg;
+    for (int published = 0; published < 2; published++) {
+        write_text("image", "old");
+        assert_int_equal(new_file_find(&f, "image", 79, &e), 0);
+        assert_int_equal(new_file_create_unnamed(&f, &e), 0);
+        assert_int_equal(write(f.fd, "new", 3), 3);
+        if (f.unnamed)
+            assert_int_not_equal(access(f.part, F_OK), 0);
+        assert_int_equal(new_file_sync(&f, &inode, &e), 0);
+        if (published)
+            assert_int_equal(new_file_publish(&f, inode, &e), 0);
+        else
+            new_file_drop(&f);
+        assert_int_not_equal(access(f.part, F_OK), 0);
+        has_text("image", published ? "new" : "old");
+        new_file_close(&f);
+    }
+    assert_int_equal(unlink("image"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_old_file_is_there_until_the_new_one_is, enter, leave),
+        cmocka_unit_test_setup_teardown(
+            a_directory_that_cannot_be_synced_has_the_old_file, enter, leave),
         cmocka_unit_test_setup_teardown(what_was_dropped_leaves_nothing, enter, leave),
         cmocka_unit_test_setup_teardown(what_is_no_file_is_refused, enter, leave),
         cmocka_unit_test_setup_teardown(a_name_that_is_taken_meanwhile_is_left_alone, enter, leave),
         cmocka_unit_test_setup_teardown(a_part_that_was_removed_is_not_published, enter, leave),
         cmocka_unit_test_setup_teardown(room_is_looked_for, enter, leave),
+        cmocka_unit_test_setup_teardown(one_without_a_name_gets_it_when_it_is_whole, enter, leave),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -125,7 +125,7 @@ static void turn_while_stopping(void *arg, int64_t until_ns)
     turn(arg, until_ns);
 }
 
-static const struct operation_owner owner = {give_job, hear, turn_while_stopping};
+static const struct operation_owner owner = {give_job, hear, turn_while_stopping, NULL};
 
 static void note_warning(void *arg, enum log_level level, const char *line)
 {

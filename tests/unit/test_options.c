@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-enum { MAX_WORDS = 16, CORES = 4, DOCUMENT_BYTES = 1 << 17 };
+enum { MAX_WORDS = 18, CORES = 4, DOCUMENT_BYTES = 1 << 17 };
 
 /* Parse a command line of words parted by single spaces. buf keeps the words. */
 static int parse(struct options *o, const char *line, char buf[static 512], struct err *e)
@@ -101,6 +101,7 @@ static void live_has_the_documented_defaults(void **state)
     assert_int_equal(o.limits.max_rounds, 30);
     assert_int_equal(o.bandwidth_bits_per_s, 0);
     assert_int_equal(o.compress, CODEC_AUTO);
+    assert_int_equal(o.delta_cache_bytes, 64 << 20);
     assert_false(o.insecure);
     assert_false(o.json);
     assert_int_equal(o.connect_ns, 10 * NS_PER_S);
@@ -119,7 +120,7 @@ static void every_option_of_a_move_is_taken(void **state)
 
     assert_parses(&o,
         "--lanes 3 --live [::1]:9 g --max-downtime=50ms --max-rounds 7 --bandwidth 10G "
-        "--compress zstd --json -v --insecure",
+        "--compress zstd --delta-cache 0 --json -v --insecure",
         buf);
     assert_string_equal(o.address.host, "::1");
     assert_int_equal(o.address.port, 9);
@@ -128,6 +129,7 @@ static void every_option_of_a_move_is_taken(void **state)
     assert_int_equal(o.limits.max_rounds, 7);
     assert_int_equal(o.bandwidth_bits_per_s, 10000000000);
     assert_int_equal(o.compress, CODEC_ZSTD);
+    assert_int_equal(o.delta_cache_bytes, 0);
     assert_true(o.json);
     assert_true(o.insecure);
     assert_int_equal(o.log_level, LOG_DEBUG);
@@ -187,6 +189,32 @@ static void other_modes_take_their_words(void **state)
     assert_string_equal(o.peer, "hostB");
     assert_parses(&o, "--resume g", buf);
     assert_string_equal(o.domain, "g");
+    assert_parses(&o, "--checkpoint f g --resume-as revive", buf);
+    assert_int_equal(o.resume_as, RESUME_AS_REVIVE);
+    assert_parses(&o, "--checkpoint --offline f g", buf);
+    assert_true(o.mode == MODE_CHECKPOINT && o.offline);
+    assert_parses(&o, "--offline --save f g", buf);
+    assert_true(o.mode == MODE_SAVE && o.offline);
+    assert_parses(&o, "--live h g --resume-as cooperative", buf);
+    assert_int_equal(o.resume_as, RESUME_AS_COOPERATIVE);
+    assert_parses(&o, "--status --json", buf);
+    assert_int_equal(o.mode, MODE_STATUS);
+    assert_null(o.domain);
+    assert_parses(&o, "--status g", buf);
+    assert_string_equal(o.domain, "g");
+    assert_parses(&o, "--status g --peer h:9 --connect-timeout 1s", buf);
+    assert_string_equal(o.address.host, "h");
+    assert_int_equal(o.address.port, 9);
+    assert_parses(&o, "--cancel g", buf);
+    assert_int_equal(o.mode, MODE_CANCEL);
+    assert_parses(&o, "--set g bandwidth=400M on-stall=abort", buf);
+    assert_int_equal(o.mode, MODE_SET);
+    assert_true(o.set.bandwidth && o.set.on_stall && !o.set.max_downtime);
+    assert_int_equal(o.bandwidth_bits_per_s, 400000000);
+    assert_int_equal(o.limits.on_stall, ON_STALL_ABORT);
+    assert_parses(&o, "--set g max-downtime=2s bandwidth=none", buf);
+    assert_int_equal(o.limits.max_downtime_ns, 2 * NS_PER_S);
+    assert_int_equal(o.bandwidth_bits_per_s, 0);
     assert_parses(&o, "--identity", buf);
     assert_parses(&o, "--recover -q", buf);
     assert_parses(&o, "--version", buf);
@@ -216,6 +244,7 @@ static void nonsense_is_refused_in_one_line(void **state)
     assert_refused("--live hostB", "HOST", "DOM");
     assert_refused("--live hostB g more", "HOST", "DOM");
     assert_refused("--live --offline h g", "--live", "--offline");
+    assert_refused("--offline --restore f", "--offline", "--restore");
     assert_refused("--listen --recover", "--listen", "--recover");
     assert_refused("--nonsense", "--nonsense", "not an option");
     assert_refused("--live h g -x", "-x", "not an option");
@@ -254,7 +283,20 @@ static void nonsense_is_refused_in_one_line(void **state)
     assert_refused("--estimate h g --start-timeout 3s", "--start-timeout", "--estimate");
     assert_refused("--identity --insecure", "--insecure", "--identity");
     assert_refused("--live h d --no-announce", "--no-announce", "--live");
-    assert_refused("--recover --json", "--json", "--recover");
+    assert_refused("--offline h d --early-disks all", "--early-disks", "--offline");
+    assert_refused("--live h d --early-disks some", "--early-disks", "safe, none or all");
+    assert_refused("--live h g --resume-as revive", "--resume-as", "--checkpoint");
+    assert_refused("--checkpoint f g --resume-as slow", "slow", "cooperative");
+    assert_refused("--estimate h g --resume-as cooperative", "--resume-as", "--estimate");
+    assert_refused("--resume g --json", "--json", "--resume");
+    assert_refused("--li h g", "--li", "--live");
+    assert_refused("--live h g --lane 4", "--lane", "--lanes");
+    assert_refused("--live h g --lane=4", "--lane", "--lanes");
+    assert_refused("--set g", "--set", "DOM");
+    assert_refused("--set g lanes=4", "lanes=4", "bandwidth");
+    assert_refused("--set g bandwidth=much", "bandwidth", "much");
+    assert_refused("--cancel", "--cancel", "DOM");
+    assert_refused("--cancel g --peer h", "--peer", "--cancel");
 }
 
 static void read_document(const char *path, char text[static DOCUMENT_BYTES])
@@ -293,13 +335,16 @@ static void assert_has_option(
 }
 
 /* Run from the top of the tree, as `make check` does. */
-static void help_man_page_and_readme_name_every_option(void **state)
+static void help_man_page_readme_and_completions_name_every_option(void **state)
 {
     (void)state;
     char *man = malloc(DOCUMENT_BYTES), *readme = malloc(DOCUMENT_BYTES);
+    char *bash = malloc(DOCUMENT_BYTES), *zsh = malloc(DOCUMENT_BYTES);
     unsigned count = 0;
 
-    assert_true(man && readme);
+    assert_true(man && readme && bash && zsh);
+    read_document("dist/completions/xmigrate.bash", bash);
+    read_document("dist/completions/_xmigrate", zsh);
     read_document("docs/man/xmigrate.8", man);
     drop_backslashes(man);
     read_document("README.md", readme);
@@ -307,10 +352,75 @@ static void help_man_page_and_readme_name_every_option(void **state)
         assert_has_option("--help", help_text, "--", name);
         assert_has_option("the man page", man, " -", name);
         assert_has_option("README.md", readme, "--", name);
+        assert_has_option("bash's completion", bash, " --", name);
+        assert_has_option("zsh's completion", zsh, "--", name);
     }
     assert_true(count > 20);
     free(man);
     free(readme);
+    free(bash);
+    free(zsh);
+}
+
+static void compact_files_take_their_words(void **state)
+{
+    struct options o;
+    char buf[512];
+
+    (void)state;
+    assert_parses(
+        &o, "--checkpoint f g --compact --parent p --encrypt k --compress none --lanes 3", buf);
+    assert_true(o.compact);
+    assert_int_equal(o.parent_count, 1);
+    assert_string_equal(o.parents[0], "p");
+    assert_string_equal(o.key, "k");
+    assert_int_equal(o.compress, CODEC_NONE);
+    assert_int_equal(o.lanes, 3);
+    assert_parses(&o, "--restore f --parent a --parent b --key k", buf);
+    assert_int_equal(o.parent_count, 2);
+    assert_string_equal(o.parents[1], "b");
+    assert_parses(&o, "--flatten f c --compress lz4 -q", buf);
+    assert_int_equal(o.mode, MODE_FLATTEN);
+    assert_string_equal(o.file, "f");
+    assert_string_equal(o.from, "c");
+    assert_parses(&o, "--export f c --key k", buf);
+    assert_int_equal(o.mode, MODE_EXPORT);
+
+    assert_refused("--checkpoint f g --parent p", "--parent", "--compact");
+    assert_refused("--save f g --encrypt k", "--encrypt", "--compact");
+    assert_refused("--save f g --compress lz4", "--compress", "--compact");
+    assert_refused("--checkpoint f g --compact --key k", "--key", "--checkpoint");
+    assert_refused("--restore f --encrypt k", "--encrypt", "--restore");
+    assert_refused("--restore f --compact", "--compact", "--restore");
+    assert_refused("--checkpoint f g --compact --parent p --every 1s", "--parent", "--every");
+    assert_refused("--export f", "--export", "wants");
+    assert_refused("--flatten f c d", "--flatten", "wants");
+    assert_refused("--export f c --compress lz4", "--compress", "--export");
+}
+
+static void a_move_takes_what_xl_does(void **state)
+{
+    struct options o;
+    char buf[512];
+
+    (void)state;
+    assert_parses(&o, "--live h g -p -C file -D --name other --bind 192.0.2.1 --dscp 46", buf);
+    assert_true(o.paused && o.preserve_domid);
+    assert_string_equal(o.config_file, "file");
+    assert_string_equal(o.name, "other");
+    assert_string_equal(o.address.host, "h");
+    assert_string_equal(o.address.from, "192.0.2.1");
+    assert_int_equal(o.address.dscp, 46);
+    assert_parses(&o, "--offline --paused --config f --preserve-domid h g", buf);
+    assert_true(o.paused && o.preserve_domid && o.config_file);
+    assert_parses(&o, "--listen --max-incoming 3", buf);
+    assert_int_equal(o.max_incoming, 3);
+    assert_refused("--live h g --name 7", "--name", "7");
+    assert_refused("--live h g --bind host", "--bind", "numbers");
+    assert_refused("--live h g --dscp 64", "--dscp", "0 to 63");
+    assert_refused("--live h g -C", "-C", "argument");
+    assert_refused("--listen --max-incoming 0", "--max-incoming", "1 to 64");
+    assert_refused("--estimate h g --paused", "--paused", "--estimate");
 }
 
 int main(void)
@@ -324,7 +434,9 @@ int main(void)
         cmocka_unit_test(other_modes_take_their_words),
         cmocka_unit_test(help_wins_over_what_else_was_typed),
         cmocka_unit_test(nonsense_is_refused_in_one_line),
-        cmocka_unit_test(help_man_page_and_readme_name_every_option),
+        cmocka_unit_test(compact_files_take_their_words),
+        cmocka_unit_test(a_move_takes_what_xl_does),
+        cmocka_unit_test(help_man_page_readme_and_completions_name_every_option),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

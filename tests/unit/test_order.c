@@ -51,7 +51,7 @@ static void test_states_have_their_side_of_the_pages(void **state)
 {
     (void)state;
     static const uint32_t head[] = {V3_X86_PV_INFO, V3_X86_CPUID_POLICY, V3_X86_MSR_POLICY,
-        V3_STATIC_DATA_END, V3_X86_PV_P2M_FRAMES};
+        V3_KERNEL_NOTES, V3_STATIC_DATA_END, V3_X86_PV_P2M_FRAMES};
     static const uint32_t tail[] = {V3_X86_TSC_INFO, V3_SHARED_INFO, V3_HVM_CONTEXT,
         V3_X86_PV_VCPU_BASIC, V3_X86_PV_VCPU_EXTENDED, V3_X86_PV_VCPU_XSAVE, V3_X86_PV_VCPU_MSRS};
 

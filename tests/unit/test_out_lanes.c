@@ -35,6 +35,14 @@ static int set_up(void **state)
     return 0;
 }
 
+static int set_up_with_differences(void **state)
+{
+    (void)state;
+    f = (struct fixture){.e = ERR_INIT, .x.delta_bytes = 4 << 20};
+    ends_open_lanes(&f.x, LANES);
+    return 0;
+}
+
 static int tear_down(void **state)
 {
     (void)state;
@@ -49,7 +57,10 @@ static int begin(void)
 
 static int commit(enum out_commit kind, int64_t limit_ns)
 {
-    return f.x.out->ops->commit(f.x.out, kind, limit_ns, &f.arrival, &f.e);
+    struct out *out = f.x.out;
+    const int rc = kind == COMMIT_HANDOVER ? out->ops->end(out, &f.e) : 0;
+
+    return rc ? rc : out->ops->commit(out, kind, limit_ns, &f.arrival, &f.e);
 }
 
 static void send_head(void)
@@ -106,6 +117,32 @@ static void test_no_older_copy_overtakes_a_newer_one(void **state)
     ends_check_memory(&f.x);
 }
 
+/* Differences are to what another lane may have sent, in the round before or earlier. */
+static void test_differences_are_to_what_has_arrived(void **state)
+{
+    (void)state;
+    enum { ROUNDS = 12 };
+    uint64_t deltas = 0;
+
+    ends_receive(&f.x);
+    send_head();
+    ends_write_all(&f.x, 1);
+    for (unsigned round = 1; round <= ROUNDS; round++) {
+        assert_int_equal(ends_round(&f.x, round == ROUNDS, &f.e), 0);
+        deltas += f.x.counts.delta_pages;
+        for (uint64_t pfn = round % 3; pfn < ENDS_FRAMES / 2 && round < ROUNDS;
+             pfn += 1 + round % 4)
+            if (pfn % 50 == round) /* altogether, and to zeros */
+                ends_write(&f.x, pfn, 1 + round);
+            else
+                ends_write_little(&f.x, pfn, 7 * round + pfn);
+    }
+    assert_int_equal(commit(COMMIT_HANDOVER, LIMIT_NS), 0);
+    ends_join(&f.x);
+    ends_check_memory(&f.x);
+    assert_in_range(deltas, 200, UINT64_MAX);
+}
+
 static void test_what_is_to_be_skipped_is_not_sent(void **state)
 {
     (void)state;
@@ -117,8 +154,11 @@ static void test_what_is_to_be_skipped_is_not_sent(void **state)
     bitmap_clear(skip, 1000);
     bitmap_fill(f.x.bitmap, ENDS_FRAMES);
 
-    const struct round_job job = {
-        .bitmap = f.x.bitmap, .pages = ENDS_FRAMES, .skip = skip, .round = 1};
+    const struct round_job job = {.bitmap = f.x.bitmap,
+        .pages = ENDS_FRAMES,
+        .end_frame = ENDS_FRAMES,
+        .skip = skip,
+        .round = 1};
 
     assert_int_equal(f.x.out->ops->round(f.x.out, &job, &f.x.counts, &f.e), 0);
     assert_int_equal(f.x.counts.done_pages, ENDS_FRAMES);
@@ -281,6 +321,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_an_image_arrives),
         TEST(test_no_older_copy_overtakes_a_newer_one),
+        cmocka_unit_test_setup_teardown(
+            test_differences_are_to_what_has_arrived, set_up_with_differences, tear_down),
         TEST(test_what_is_to_be_skipped_is_not_sent),
         TEST(test_a_checkpoint_is_refused),
         TEST(test_the_receivers_failure_is_the_cause),

@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "tests/unit/memory_channel.h"
 #include "tests/unit/wire_peer.h"
+#include "transport/page_decoder.h"
 #include "transport/pages.h"
 #include "transport/v3.h"
 #include "transport/zero_page.h"
@@ -23,10 +24,12 @@
 #include <zstd.h>
 #include <cmocka.h>
 
-static const struct page_rules one_lane = {.frame_count = 1 << 20, .lane = 0, .codecs = ~0u};
+static const struct page_rules one_lane = {
+    .frame_count = 1 << 20, .lane = 0, .codecs = ~0u, .deltas = true};
 
 struct fixture {
     struct page_encoder *enc;
+    struct sent_pages sent; /* of an encoder that takes differences: what the receiver then has */
     struct page_decoder *dec;
     uint8_t *memory; /* PAGES_MAX_ENTRIES pages */
     uint64_t entries[PAGES_MAX_ENTRIES];
@@ -49,9 +52,9 @@ static int set_up(void **state)
     f->arrived = aligned_alloc(PAGE_BYTES, PAGES_MAX_ENTRIES * PAGE_BYTES);
     f->body = malloc(PAGES_MAX_BODY_BYTES + 8);
     f->codec = CODEC_LZ4;
-    f->peer = malloc(sizeof(*f->peer));
+    f->peer = calloc(1, sizeof(*f->peer));
     memory_channel_init(&f->wire);
-    assert_int_equal(page_encoder_create(~0u, &f->enc, &f->e), 0);
+    assert_int_equal(page_encoder_create(~0u, NULL, &f->enc, &f->e), 0);
     assert_int_equal(page_decoder_create(&one_lane, &f->dec, &f->e), 0);
     memset(f->memory, 0, PAGES_MAX_ENTRIES * PAGE_BYTES);
     for (unsigned i = 0; i < PAGES_MAX_ENTRIES; i++) {
@@ -72,6 +75,7 @@ static int tear_down(void **state)
     }
     page_encoder_destroy(f->enc);
     page_decoder_destroy(f->dec);
+    sent_pages_destroy(&f->sent);
     memory_channel_destroy(&f->wire);
     free(f->memory);
     free(f->arrived);
@@ -204,7 +208,7 @@ static void test_a_full_record_of_random_pages_arrives_raw(void **state)
 
     const size_t len_bytes = encode(f, PAGES_MAX_ENTRIES);
 
-    assert_int_equal(len_bytes, PAGES_MAX_BODY_BYTES);
+    assert_int_equal(len_bytes, 8 + 1024 * 8 + 64 * 4 + 1024 * PAGE_BYTES);
     assert_arrives(f, len_bytes, PAGES_MAX_ENTRIES);
     assert_int_equal(f->peer->raw_blocks, 64);
 }
@@ -306,7 +310,7 @@ static void test_without_compression_all_blocks_are_raw(void **state)
 
     page_encoder_destroy(f->enc);
     page_decoder_destroy(f->dec);
-    assert_int_equal(page_encoder_create(CODEC_BIT(CODEC_NONE), &f->enc, &f->e), 0);
+    assert_int_equal(page_encoder_create(CODEC_BIT(CODEC_NONE), NULL, &f->enc, &f->e), 0);
     assert_int_equal(
         page_decoder_create(&(struct page_rules){.frame_count = 1 << 20}, &f->dec, &f->e), 0);
     f->codec = CODEC_NONE;
@@ -435,7 +439,11 @@ static void test_bad_entries_are_refused(void **state)
     size_t len_bytes;
     uint8_t *body = spoil(f, &len_bytes);
 
-    for (unsigned bit = 52; bit < 59; bit++) {
+    put_le64(body + 8, 1000 | WIRE_ENTRY_ZERO | WIRE_ENTRY_DELTA);
+    assert_refused(f, len_bytes, "no plain page");
+    put_le64(body + 8, 1ull << 60 | 1000 | WIRE_ENTRY_DELTA);
+    assert_refused(f, len_bytes, "no plain page");
+    for (unsigned bit = 52; bit < 58; bit++) {
         put_le64(body + 8, (1000 | WIRE_ENTRY_ZERO) | 1ull << bit);
         assert_refused(f, len_bytes, "reserved");
     }
@@ -602,6 +610,211 @@ static void test_pages_that_change_while_they_are_encoded(void **state)
     } while (now.tv_sec - begin.tv_sec < 2);
 }
 
+/* ---- differences ---- */
+
+static const struct page_deltas keeping = {.keep = true, .most_bytes = PAGE_BYTES / 2};
+
+static void take_differences(struct fixture *f, uint64_t pages)
+{
+    page_encoder_destroy(f->enc);
+    assert_int_equal(sent_pages_init(&f->sent, pages * PAGE_BYTES, 1 << 20, &f->e), 0);
+    assert_int_equal(page_encoder_create(~0u, &f->sent, &f->enc, &f->e), 0);
+    page_encoder_set_deltas(f->enc, &keeping);
+    sent_pages_begin_round(&f->sent);
+}
+
+/* The pages so far have arrived: they are what differences are to. Returns the bytes it took. */
+static size_t send_round(struct fixture *f, unsigned count, unsigned deltas)
+{
+    static uint8_t before[PAGES_MAX_ENTRIES][PAGE_BYTES];
+    const size_t len_bytes = encode(f, count);
+    unsigned found = 0;
+
+    memcpy(before, f->arrived, sizeof(before));
+    for (unsigned i = 0; i < count; i++)
+        f->peer->before[i] = before[i];
+    assert_arrives(f, len_bytes, count);
+    for (unsigned i = 0; i < count; i++)
+        found += f->peer->entry[i].delta;
+    assert_int_equal(found, deltas);
+    sent_pages_begin_round(&f->sent);
+    return len_bytes;
+}
+
+/* Each with other contents than before. */
+static void send_random(struct fixture *f, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        fill_random(f, i);
+    send_round(f, count, 0);
+}
+
+static void write_a_little(struct fixture *f, unsigned i)
+{
+    memset(page_of(f, i) + 8 * (i % 500), (int)random() | 1, 24);
+}
+
+static void test_what_was_written_to_a_little_arrives_as_a_difference(void **state)
+{
+    struct fixture *f = *state;
+
+    take_differences(f, 1024);
+    send_random(f, 100);
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < 100; i++)
+            write_a_little(f, i);
+        /* Differences are compressed all the same. */
+        f->codec = round % 2 ? CODEC_ZSTD : CODEC_NONE;
+        assert_true(send_round(f, 100, 100) < 100 * 200);
+    }
+    /* Some of them, between others, and what changed altogether. */
+    fill_random(f, 7);
+    for (unsigned i = 20; i < 40; i++)
+        write_a_little(f, i);
+    send_round(f, 100, 99);
+    send_round(f, 100, 100);
+}
+
+static void test_only_plain_pages_become_differences(void **state)
+{
+    struct fixture *f = *state;
+
+    take_differences(f, 1024);
+    send_random(f, 8);
+    f->entries[0] = v3_entry_of(V3_PAGE_L1TAB, 1000);
+    f->entries[1] = v3_entry_of(V3_PAGE_XTAB, 1001);
+    memset(page_of(f, 2), 0, PAGE_BYTES);
+    send_round(f, 8, 5);
+    /* Plain pages again, of which the receiver has something else. */
+    f->entries[0] = v3_entry(1000, 0);
+    f->entries[1] = v3_entry(1001, 0);
+    write_a_little(f, 2);
+    send_round(f, 8, 5);
+    send_round(f, 8, 8);
+}
+
+static void test_what_would_be_a_difference_is_counted(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t *dirty = bitmap_alloc(1 << 20);
+
+    take_differences(f, 1024);
+    bitmap_set(dirty, v3_entry_pfn(f->entries[0]));
+    bitmap_set(dirty, v3_entry_pfn(f->entries[7]));
+    bitmap_set(dirty, v3_entry_pfn(f->entries[8]));
+    assert_int_equal(sent_pages_count(&f->sent, dirty), 0);
+    for (unsigned i = 0; i < 8; i++)
+        fill_random(f, i);
+    send_round(f, 8, 0);
+    assert_int_equal(sent_pages_count(&f->sent, dirty), 2);
+    free(dirty);
+}
+
+static void test_the_first_that_are_kept_stay(void **state)
+{
+    struct fixture *f = *state;
+
+    take_differences(f, 64);
+    send_random(f, 256);
+    for (unsigned round = 0; round < 4; round++)
+        send_round(f, 256, 64);
+}
+
+static void test_what_is_kept_on_speculation_makes_room_for_others(void **state)
+{
+    struct fixture *f = *state;
+    enum { PLACES = 8, SPECULATIVE = PLACES / 4 };
+
+    assert_int_equal(sent_pages_init(&f->sent, PLACES * PAGE_BYTES, 1 << 20, &f->e), 0);
+    sent_pages_begin_round(&f->sent);
+    for (unsigned pfn = 0; pfn <= SPECULATIVE; pfn++)
+        assert_int_equal(sent_pages_add(&f->sent, pfn, true) != NULL, pfn < SPECULATIVE);
+    /* Until the round ends what was kept may still be read. */
+    for (unsigned pfn = 100; pfn <= 100 + PLACES; pfn++)
+        assert_int_equal(
+            sent_pages_add(&f->sent, pfn, false) != NULL, pfn < 100 + PLACES - SPECULATIVE);
+    sent_pages_begin_round(&f->sent);
+    for (unsigned pfn = 200; pfn <= 200 + SPECULATIVE; pfn++)
+        assert_int_equal(sent_pages_add(&f->sent, pfn, false) != NULL, pfn < 200 + SPECULATIVE);
+    assert_null(sent_pages_find(&f->sent, 0));
+    assert_non_null(sent_pages_find(&f->sent, 100));
+}
+
+static void test_pages_that_change_altogether_are_tried_ever_more_rarely(void **state)
+{
+    struct fixture *f = *state;
+
+    take_differences(f, 1024);
+    for (unsigned round = 0; round < 4; round++)
+        send_random(f, 1024);
+    /* Of those that are always the same some are still tried, and then all. */
+    for (unsigned i = 0; i < 1024; i++)
+        write_a_little(f, i);
+    assert_int_equal(sent_pages_find(&f->sent, v3_entry_pfn(f->entries[0])) != NULL,
+        v3_entry_pfn(f->entries[0]) / 16 % 64 == 0);
+    for (unsigned round = 0; round < 60; round++)
+        encode(f, 1024);
+    assert_true(encode(f, 1024) < (size_t)1024 * 300);
+}
+
+/* What is known after as many kept pages were looked at again. */
+static enum page_deltas_known look_again(struct fixture *f, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        page_encoder_look_again(f->enc, v3_entry_pfn(f->entries[i]), page_of(f, i));
+    return page_encoder_deltas(f->enc);
+}
+
+static void test_pages_looked_at_again_tell_whether_differences_work(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t pfns[PAGES_TRIAL];
+
+    for (unsigned a_little = 0; a_little < 2; a_little++) {
+        take_differences(f, 1024);
+        assert_int_equal(page_encoder_trial(f->enc, pfns), 0);
+        send_random(f, 1024);
+        assert_int_equal(page_encoder_trial(f->enc, pfns), PAGES_TRIAL);
+        for (unsigned i = 0; i < PAGES_TRIAL; i++)
+            assert_int_equal(pfns[i], v3_entry_pfn(f->entries[i]));
+        /* What did not change tells nothing. */
+        assert_int_equal(look_again(f, 100), DELTAS_UNKNOWN);
+        for (unsigned i = 0; i < 100; i++) {
+            if (a_little)
+                write_a_little(f, i);
+            else
+                fill_random(f, i);
+        }
+        assert_int_equal(look_again(f, 100), a_little ? DELTAS_WORK : DELTAS_FAIL);
+        assert_int_equal(page_encoder_trial(f->enc, pfns), 0);
+        sent_pages_destroy(&f->sent);
+    }
+}
+
+static void test_a_difference_to_another_page_is_refused(void **state)
+{
+    struct fixture *f = *state;
+
+    take_differences(f, 1024);
+    send_random(f, 20);
+    write_a_little(f, 3);
+
+    const size_t len_bytes = encode(f, 20);
+    struct arrival batch;
+
+    /* Applied once it is right, a second time not: then the page is another. */
+    assert_int_equal(decode(f, len_bytes, &batch), 0);
+    assert_refused(f, len_bytes, "is to another page");
+    f->arrived[17 * PAGE_BYTES]++;
+    assert_refused(f, len_bytes, "is to another page");
+    page_decoder_destroy(f->dec);
+    assert_int_equal(
+        page_decoder_create(
+            &(struct page_rules){.frame_count = 1 << 20, .codecs = ~0u}, &f->dec, &f->e),
+        0);
+    assert_refused(f, len_bytes, "reserved bits");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -627,6 +840,14 @@ int main(void)
         TEST(test_zstd_blocks_that_are_not_one_fitting_frame_are_refused),
         TEST(test_callers_mistakes_are_internal_errors),
         TEST(test_pages_that_change_while_they_are_encoded),
+        TEST(test_what_was_written_to_a_little_arrives_as_a_difference),
+        TEST(test_only_plain_pages_become_differences),
+        TEST(test_what_would_be_a_difference_is_counted),
+        TEST(test_the_first_that_are_kept_stay),
+        TEST(test_what_is_kept_on_speculation_makes_room_for_others),
+        TEST(test_pages_that_change_altogether_are_tried_ever_more_rarely),
+        TEST(test_pages_looked_at_again_tell_whether_differences_work),
+        TEST(test_a_difference_to_another_page_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

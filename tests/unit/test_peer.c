@@ -27,7 +27,8 @@ struct side {
 };
 
 struct meeting {
-    struct host a, b; /* client, server */
+    unsigned closes, came; /* so many that come are closed at once; so many came */
+    struct host a, b;      /* client, server */
     struct side client, server;
     struct tcp_address at;
     int listener;
@@ -92,6 +93,21 @@ static void aim(struct meeting *m, uint16_t lane)
     m->server = side_of(m->b.tls, &m->a, lane);
 }
 
+/* The first that is not closed. -1: nobody came. */
+static int take_in(struct meeting *m)
+{
+    for (;;) {
+        if (io_wait(m->listener, POLLIN, NULL, deadline_in(TEST_LIMIT_NS)))
+            return -1;
+
+        const int fd = accept4(m->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+        if (++m->came > m->closes)
+            return fd;
+        close(fd);
+    }
+}
+
 /* As the acceptor does it: read the preamble, then hand both on. */
 static void *run_server(void *arg)
 {
@@ -100,9 +116,7 @@ static void *run_server(void *arg)
     struct preamble preamble;
     int fed = 0;
 
-    io_wait(m->listener, POLLIN, NULL, deadline_in(TEST_LIMIT_NS));
-
-    const int fd = accept4(m->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd = take_in(m);
 
     while (fed == 0 && !io_wait(fd, POLLIN, NULL, deadline_in(TEST_LIMIT_NS)))
         fed = preamble_read(&reader, fd, &preamble, &m->server.err);
@@ -114,14 +128,19 @@ static void *run_server(void *arg)
     return NULL;
 }
 
-static void meet(struct meeting *m)
+static void meet_by(struct meeting *m, __typeof__(peer_connect) *connect)
 {
     struct side *c = &m->client;
     pthread_t thread;
 
     assert_int_equal(pthread_create(&thread, NULL, run_server, m), 0);
-    c->rc = peer_connect(&m->at, &c->p, &c->ch, &c->peer, &c->err);
+    c->rc = connect(&m->at, &c->p, &c->ch, &c->peer, &c->err);
     pthread_join(thread, NULL);
+}
+
+static void meet(struct meeting *m)
+{
+    meet_by(m, peer_connect);
 }
 
 static void assert_talk(struct meeting *m)
@@ -331,6 +350,48 @@ static void test_a_lane_must_be_given_what_proves_it(void **state)
         peer_connect(&m->at, &m->client.p, &m->client.ch, &m->client.peer, &e), -EINVAL);
 }
 
+/* A crowded host closes those that have not proven who they are. */
+static void test_who_is_turned_away_comes_again(void **state)
+{
+    struct meeting *m = *state;
+
+    aim(m, LANE_CONTROL);
+    m->closes = 3;
+    meet_by(m, peer_connect_patiently);
+    assert_talk(m);
+    assert_int_equal(m->came, 4);
+}
+
+static void test_who_is_turned_away_again_and_again_says_so(void **state)
+{
+    struct meeting *m = *state;
+
+    aim(m, LANE_CONTROL);
+    m->closes = 7;
+    m->server.p.deadline_ns = deadline_in(TEST_LIMIT_NS);
+    m->server.p.tls = NULL; /* and the eighth time it is told why */
+    meet_by(m, peer_connect_patiently);
+    assert_refused(m);
+    assert_int_equal(m->came, 8);
+    assert_says(&m->client.err, "--insecure");
+    assert_says(&m->client.err, "tried 8 times");
+}
+
+/* One that is no friend stays away. */
+static void test_who_is_refused_does_not_come_again(void **state)
+{
+    struct meeting *m = *state;
+    struct err e = ERR_INIT;
+
+    assert_int_equal(trust_remove(m->b.dir, "peer", &e), 0);
+    open_host_again(&m->b);
+    aim(m, LANE_CONTROL);
+    meet_by(m, peer_connect_patiently);
+    assert_refused(m);
+    assert_int_equal(m->came, 1);
+    assert_says(&m->client.err, "does not trust this host's identity");
+}
+
 /* A port that accepts and says nothing, at each step up to TLS. */
 static void test_a_silent_server_ends_at_the_deadline(void **state)
 {
@@ -358,6 +419,9 @@ int main(void)
         MEETING(test_control_may_be_for_one_trusted_host_alone),
         MEETING(test_what_the_router_passed_on_wrongly_is_refused),
         MEETING(test_an_untrusted_host_gets_no_control),
+        MEETING(test_who_is_turned_away_comes_again),
+        MEETING(test_who_is_turned_away_again_and_again_says_so),
+        MEETING(test_who_is_refused_does_not_come_again),
         MEETING(test_plaintext_needs_both_ends_and_still_the_proof),
         MEETING(test_a_lane_must_be_given_what_proves_it),
         MEETING(test_a_silent_server_ends_at_the_deadline),

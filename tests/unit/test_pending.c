@@ -291,6 +291,64 @@ static void test_a_retry_has_only_what_was_deferred(void **state)
     pending_destroy(&p);
 }
 
+static void assert_part(
+    struct pending *p, uint64_t max, uint64_t first, uint64_t end, const uint64_t *pfns)
+{
+    const struct pending_part part = pending_begin_part(p, max);
+
+    assert_map(part.bitmap, pfns);
+    assert_int_equal(part.pages, bitmap_count(part.bitmap, FRAMES));
+    assert_int_equal(part.first, first);
+    assert_int_equal(part.end, end);
+}
+
+static void test_parts_take_what_is_left_word_by_word(void **state)
+{
+    (void)state;
+    struct script s = {.finds = {PFNS(1, 2, 70, 130, 199), PFNS(3), NOTHING}};
+    struct pending p = make(&s);
+    struct err e = ERR_INIT;
+
+    collect(&p);
+    frame_notes_defer(&p.notes, 100);
+    pending_begin_retry(&p);
+    assert_part(&p, 1, 0, 64, PFNS(1, 2));
+    assert_map(p.round, PFNS(70, 130, 199));
+    assert_part(&p, 2, 64, 192, PFNS(70, 130));
+    assert_part(&p, 9, 192, FRAMES, PFNS(199));
+    assert_int_equal(pending_begin_part(&p, 9).pages, 0);
+    assert_map(p.retried, NOTHING);
+    /* The last round has what was written since. */
+    assert_int_equal(pending_collect_last(&p, &e), 0);
+    assert_map(p.round, PFNS(3));
+    assert_part(&p, 9, 0, FRAMES, PFNS(3));
+    pending_destroy(&p);
+}
+
+/* A part costs what it holds, however large the guest is: neither what earlier parts have taken nor
+ * what lies beyond the part before is looked at again. */
+static void test_parts_do_not_look_again(void **state)
+{
+    (void)state;
+    struct script s = {.finds = {PFNS(1, 70, 130)}};
+    struct pending p = make(&s);
+
+    collect(&p);
+    assert_part(&p, 1, 0, 64, PFNS(1));
+    bitmap_set(p.round, 5);
+    bitmap_set(p.retried, 199);
+    assert_int_equal(pending_begin_part(&p, 1).first, 64);
+    assert_map(p.retried, PFNS(70, 199));
+    bitmap_clear(p.retried, 199);
+    /* Another round does. */
+    pending_begin_round(&p, false);
+    assert_map(p.round, PFNS(5, 130));
+    assert_part(&p, 1, 0, 64, PFNS(5));
+    pending_begin_retry(&p);
+    assert_part(&p, 1, 128, 192, PFNS(130));
+    pending_destroy(&p);
+}
+
 static void test_the_last_round_has_all_that_is_left(void **state)
 {
     (void)state;
@@ -353,6 +411,8 @@ int main(void)
         cmocka_unit_test(test_samples_join_what_is_left_and_count_as_one),
         cmocka_unit_test(test_redirtied_is_of_the_current_round),
         cmocka_unit_test(test_a_retry_has_only_what_was_deferred),
+        cmocka_unit_test(test_parts_take_what_is_left_word_by_word),
+        cmocka_unit_test(test_parts_do_not_look_again),
         cmocka_unit_test(test_the_last_round_has_all_that_is_left),
         cmocka_unit_test(test_a_source_that_fails_is_an_error),
     };

@@ -2,17 +2,21 @@
 /* An image as a plain stream, out and in: the real ends over a pipe. Here an out is used twice. */
 #include "base/bitmap.h"
 #include "base/bytes.h"
+#include "engine/in/plain.h"
+#include "engine/out/plain_file.h"
 #include "tests/unit/fake_xen.h"
 #include "tests/unit/image_ends.h"
 #include "transport/v3_stream.h"
 
 #include <endian.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -135,6 +139,79 @@ static void test_verify_stores_nothing(void **state)
     assert_int_not_equal(before, *(const uint64_t *)fake_xen_page(FAKE_SOURCE, 512));
 }
 
+/* ---- in a file ---- */
+
+enum { LANES = 3 };
+
+static void open_file(void)
+{
+    static const struct log none = {LOG_ERROR, NULL, NULL};
+    struct image_ends *x = &f.x;
+
+    f = (struct fixture){.e = ERR_INIT};
+    ends_open_guest(x);
+    x->stream[0] = memfd_create("a file", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    x->stream[1] = dup(x->stream[0]); /* as libxl has it: with the same position */
+
+    const struct out_plain_file_params p = {x->stream[1], LANES, &x->out_cancel, &none};
+
+    assert_int_equal(out_plain_file_open(&p, &x->out, &f.e), 0);
+    assert_int_equal(in_plain_open(x->stream[0], &x->in_cancel, &none, &x->in, &f.e), 0);
+}
+
+/* What is behind and before the image is others'. */
+static void test_lanes_fill_a_file(void **state)
+{
+    static const uint32_t states[] = {V3_STATIC_DATA_END, V3_HVM_CONTEXT};
+    char behind[8] = "";
+
+    (void)state;
+    open_file();
+    assert_int_equal(write(f.x.stream[1], "before", 6), 6);
+    send_head();
+    ends_write_all(&f.x, 1);
+    assert_int_equal(ends_round(&f.x, false, &f.e), 0);
+    for (uint64_t pfn = 0; pfn < ENDS_FRAMES; pfn += 3)
+        ends_write(&f.x, pfn, 2);
+    assert_int_equal(ends_round(&f.x, false, &f.e), 0);
+    assert_int_equal(ends_round(&f.x, true, &f.e), 0);
+    assert_int_equal(ends_state(&f.x, V3_HVM_CONTEXT, &f.e), 0);
+    commit(COMMIT_HANDOVER);
+    assert_int_equal(f.x.out->ops->wire_bytes(f.x.out) + 6, lseek(f.x.stream[1], 0, SEEK_CUR));
+    assert_int_equal(write(f.x.stream[1], "behind", 6), 6);
+
+    assert_int_equal(lseek(f.x.stream[0], 6, SEEK_SET), 6);
+    ends_receive(&f.x);
+    ends_join(&f.x);
+    assert_false(err_is_set(&f.x.in_error));
+    ends_check_memory(&f.x);
+    assert_int_equal(f.x.state_count, 2);
+    assert_memory_equal(f.x.states, states, sizeof(states));
+    assert_int_equal(read(f.x.stream[0], behind, sizeof(behind)), 6);
+    assert_string_equal(behind, "behind");
+}
+
+static void test_a_file_is_one_image(void **state)
+{
+    (void)state;
+    open_file();
+    assert_int_not_equal(
+        f.x.out->ops->commit(f.x.out, COMMIT_CHECKPOINT, NS_PER_S, &f.arrival, &f.e), 0);
+    assert_int_equal(f.e.class, ERR_REFUSED);
+}
+
+/* As a full disk does. */
+static void test_a_file_that_cannot_be_written_ends_the_round(void **state)
+{
+    (void)state;
+    open_file();
+    send_head();
+    assert_int_equal(fcntl(f.x.stream[1], F_ADD_SEALS, F_SEAL_WRITE), 0);
+    ends_write_all(&f.x, 1);
+    assert_int_not_equal(ends_round(&f.x, false, &f.e), 0);
+    assert_non_null(strstr(f.e.text, "writing the file: Operation not permitted"));
+}
+
 /* ---- streams of others ---- */
 
 /* By hand: we write version 3 only. The image header is big-endian. */
@@ -219,6 +296,9 @@ int main(void)
         TEST(test_an_out_commits_more_than_once),
         TEST(test_checkpoints_may_follow_each_other),
         TEST(test_verify_stores_nothing),
+        cmocka_unit_test_teardown(test_lanes_fill_a_file, tear_down),
+        cmocka_unit_test_teardown(test_a_file_is_one_image, tear_down),
+        cmocka_unit_test_teardown(test_a_file_that_cannot_be_written_ends_the_round, tear_down),
         TEST(test_version_2_gets_the_mark_that_it_lacks),
         TEST(test_version_3_gets_none),
         TEST(test_a_frame_beyond_the_last),

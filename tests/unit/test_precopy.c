@@ -18,7 +18,7 @@ enum { MOST_CALLS = 4000, MOST_ROUNDS = 40, PAGES = 100000 };
 
 /*
  * A guest and a link. Calls: C cpu, S send, P peek, W wait, L clean after a round, F and N clean
- * for the first and the next sample, K cap, D decided, V may_suspend.
+ * for the first and the next sample, K cap, D decided, V may_suspend, T limits.
  */
 struct fake {
     struct precopy p;
@@ -193,6 +193,16 @@ static int fake_may_suspend(void *arg, bool *may, struct err *e)
         run_until(f, f->now_ns + 200 * MS);
     }
     return note(f, 'V', e);
+}
+
+/* Somebody has less patience from the third decision on. */
+static void fake_limits(void *arg, struct decide_limits *limits)
+{
+    struct fake *f = arg;
+
+    note(f, 'T', NULL);
+    if (f->calls_of['T'] == 3)
+        limits->on_stall = ON_STALL_ABORT;
 }
 
 static const struct precopy_ops ops = {
@@ -445,6 +455,21 @@ static void test_it_gives_up_when_told_to(void **state)
     assert_string_equal(gist(&f), "CSCLD");
 }
 
+static void test_limits_may_change_before_each_decision(void **state)
+{
+    (void)state;
+    struct precopy_ops tuned = ops;
+    struct fake f = guest(1e6, 30000);
+
+    tuned.limits = fake_limits;
+    f.p.ops = &tuned;
+    run_well(&f);
+    assert_int_equal(f.p.decision.action, ACT_GIVE_UP);
+    assert_true(f.calls_of['T'] >= 3);
+    assert_int_equal(f.calls_of['T'], f.calls_of['L'] + f.calls_of['F'] + f.calls_of['N']);
+    assert_non_null(strstr(f.calls, "LTD"));
+}
+
 /* The cap comes between the decision and the round, which lasts long enough to show it. */
 static void test_a_guest_is_slowed_down_step_by_step(void **state)
 {
@@ -541,6 +566,7 @@ int main(void)
         cmocka_unit_test(test_repeats_are_kept_after_an_observation),
         cmocka_unit_test(test_a_guest_that_becomes_calm_is_suspended_then),
         cmocka_unit_test(test_it_gives_up_when_told_to),
+        cmocka_unit_test(test_limits_may_change_before_each_decision),
         cmocka_unit_test(test_a_guest_is_slowed_down_step_by_step),
         cmocka_unit_test(test_what_cannot_be_done_ends_it),
         cmocka_unit_test(test_marks_of_the_first_round_count_for_less),

@@ -18,8 +18,9 @@
 enum { DOMID = 7 };
 
 static struct {
-    const char *kinds, *vbds, *vifs; /* names with blanks between; NULL: no such directory */
-    bool no_xenstore;
+    const char *kinds, *vbds, *vifs, *cpus; /* names with blanks; NULL: no such directory */
+    const char *words;                      /* of each vCPU's availability, with blanks */
+    bool no_xenstore, no_availability;
     struct domain domain; /* as Xen has it now */
 
     struct guest guest;
@@ -42,6 +43,7 @@ char **xs_directory(struct xs_handle *h, xs_transaction_t t, const char *path, u
     const char *names = !strcmp(path, "/libxl/7/device")       ? now.kinds
                         : !strcmp(path, "/libxl/7/device/vbd") ? now.vbds
                         : !strcmp(path, "/libxl/7/device/vif") ? now.vifs
+                        : !strcmp(path, "/local/domain/7/cpu") ? now.cpus
                                                                : NULL;
     char **list, *rest = NULL;
 
@@ -59,6 +61,24 @@ char **xs_directory(struct xs_handle *h, xs_transaction_t t, const char *path, u
     for (char *name = strtok_r(text, " ", &rest); name; name = strtok_r(NULL, " ", &rest))
         list[(*num)++] = name;
     return list;
+}
+
+void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigned *len)
+{
+    const char *word = now.words;
+    unsigned cpu;
+    char one[16];
+
+    (void)h, (void)t;
+    errno = now.no_availability ? EIO : ENOENT;
+    if (sscanf(path, "/local/domain/7/cpu/%u/availability", &cpu) != 1 || now.no_availability)
+        return NULL;
+    while (word && cpu--)
+        word = strchr(word, ' ') ? strchr(word, ' ') + 1 : NULL;
+    if (!word || sscanf(word, "%15s", one) != 1)
+        return NULL;
+    *len = (unsigned)strlen(one);
+    return strdup(one);
 }
 
 int domain_read(struct xen *x, uint32_t domid, struct domain *d, struct err *e)
@@ -105,6 +125,8 @@ static int set_up(void **state)
     now.kinds = "vbd vif";
     now.vbds = "51712 51728";
     now.vifs = "0";
+    now.cpus = "0 1 2";
+    now.words = "online online offline";
     now.domain = (struct domain){.domid = DOMID, .max_pages = 1000, .max_vcpu_id = 1};
     now.guest_ops.send_ahead = send_ahead;
     now.guest = (struct guest){.ops = &now.guest_ops, .dom = now.domain};
@@ -133,6 +155,15 @@ static int tear_down(void **state)
 static void begin(void)
 {
     assert_int_equal(prepare_begin(&now.r, &now.e), 0);
+}
+
+/* Another move, in a test of several. */
+static void begin_anew(bool wanted)
+{
+    tear_down(NULL);
+    set_up(NULL);
+    now.r.wanted = wanted;
+    begin();
 }
 
 /* ---- the tests ---- */
@@ -244,10 +275,7 @@ static void test_other_devices_fail_the_move(void **state)
 
     for (unsigned wanted = 0; wanted < 2; wanted++)
         for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-            tear_down(NULL);
-            set_up(NULL);
-            now.r.wanted = wanted;
-            begin();
+            begin_anew(wanted);
             assert_int_equal(prepare_check_unchanged(&now.r, &now.e), 0);
             now.kinds = others[i].kinds;
             now.vbds = others[i].vbds;
@@ -261,16 +289,39 @@ static void test_other_limits_fail_the_move(void **state)
 {
     (void)state;
     for (unsigned wanted = 0; wanted < 2; wanted++) {
-        tear_down(NULL);
-        set_up(NULL);
-        now.r.wanted = wanted;
-        begin();
+        begin_anew(wanted);
         now.domain.max_pages++;
         check_changed("limit of memory");
         now.domain.max_pages--;
         now.domain.max_vcpu_id++;
         check_changed("number of vCPUs");
     }
+}
+
+/* xl vcpu-set changes nothing else. */
+static void test_other_vcpus_to_use_fail_the_move(void **state)
+{
+    (void)state;
+    static const char *const others[] = {
+        "online offline offline", "online online online", "online offline online"};
+
+    for (unsigned wanted = 0; wanted < 2; wanted++)
+        for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+            begin_anew(wanted);
+            assert_string_equal(now.r.vcpus, "0 1 ");
+            assert_int_equal(prepare_check_unchanged(&now.r, &now.e), 0);
+            now.words = others[i];
+            check_changed("vcpu-set");
+        }
+    /* Xenstore need not say anything of them, but has to answer. */
+    tear_down(NULL);
+    set_up(NULL);
+    now.cpus = NULL;
+    begin();
+    assert_int_equal(prepare_check_unchanged(&now.r, &now.e), 0);
+    now.cpus = "0";
+    now.no_availability = true;
+    assert_int_equal(prepare_check_unchanged(&now.r, &now.e), -EIO);
 }
 
 /* More than are compared, and nothing is written behind the text's end. */
@@ -303,6 +354,7 @@ int main(void)
         TEST(test_it_may_take_so_long_and_no_longer),
         TEST(test_other_devices_fail_the_move),
         TEST(test_other_limits_fail_the_move),
+        TEST(test_other_vcpus_to_use_fail_the_move),
         TEST(test_many_devices),
     };
 

@@ -17,10 +17,12 @@
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/config.h"
 #include "cmd/xmigrate/libxl/monitor.h"
+#include "cmd/xmigrate/newcomer.h"
 #include "cmd/xmigrate/receive.h"
 #include "cmd/xmigrate/session/measured.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "crypto/token.h"
+#include "engine/xen/domain.h"
 #include "engine/xen/rescue.h"
 #include "tests/unit/fake_libxl.h"
 
@@ -57,8 +59,12 @@ static struct {
     struct xl_host host;
     bool unmovable;
     bool unwelcome; /* by the policy */
-    bool no_room;
-    const char *taken; /* a domain of that name is here already */
+    bool no_room, claim_fails;
+    uint32_t unclaimed;
+    unsigned ahead, max_incoming; /* more than three stay */
+    bool number_is_taken, number_is_taken_later;
+    unsigned dom0_is_slow; /* so many times it has not given up enough */
+    const char *taken;     /* a domain of that name is here already */
     const char *taken_uuid;
     bool runs;        /* the copy, when libxl is through */
     bool bad_destroy; /* it cannot be destroyed */
@@ -73,6 +79,7 @@ static struct {
 
     bool copy; /* there is one */
     char copy_name[64];
+    uint32_t copy_number;       /* that libxl was to give it */
     char done[512];             /* what was asked of libxl and of the helper, in order */
     char phase[32];             /* in the state file, when it was unpaused */
     char error[ERR_TEXT_BYTES]; /* the last line logged as one */
@@ -139,6 +146,14 @@ void xl_close(struct xl *xl)
     (void)xl;
 }
 
+int xl_guests(struct xl *xl, struct xl_domain **list, unsigned *count, struct err *e)
+{
+    (void)xl, (void)e;
+    *list = NULL;
+    *count = 0;
+    return 0;
+}
+
 static void fill_copy(struct xl_domain *d)
 {
     *d = (struct xl_domain){.domid = COPY, .paused = !now.runs};
@@ -169,6 +184,18 @@ int xl_look_at(struct xl *xl, uint32_t domid, const char *uuid, struct xl_domain
         return -ESRCH;
     fill_copy(d);
     return 0;
+}
+
+int xl_look(struct xl *xl, uint32_t domid, struct xl_domain *d, struct err *e)
+{
+    const bool taken = now.number_is_taken;
+
+    (void)xl;
+    (void)domid;
+    (void)d;
+    (void)e;
+    now.number_is_taken = now.number_is_taken_later;
+    return taken ? 0 : -ESRCH;
 }
 
 int xl_host(struct xl *xl, struct xl_host *h, struct err *e)
@@ -214,12 +241,39 @@ void xen_close(struct xen *x)
     (void)x;
 }
 
-int announce_start(uint32_t domid, const libxl_domain_config *config, struct err *e)
+int announce_prepare(uint32_t domid, const libxl_domain_config *config, int *go_fd, struct err *e)
 {
     (void)domid;
     (void)config;
+    (void)go_fd;
     (void)e;
     fail(); /* it is switched off */
+    return 0;
+}
+
+int announce_now(int go_fd, struct err *e)
+{
+    (void)go_fd;
+    (void)e;
+    fail();
+    return 0;
+}
+
+int domain_check_paused(struct xen *x, uint32_t domid, struct err *e)
+{
+    (void)x;
+    (void)domid;
+    (void)e;
+    return 0;
+}
+
+int domain_unpause(struct xen *x, uint32_t domid, struct err *e)
+{
+    (void)x;
+    read_phase();
+    if (now.bad_unpause)
+        return err_set(e, ERR_LOCAL, EIO, "cannot unpause");
+    note("unpause %u by Xen;", domid);
     return 0;
 }
 
@@ -232,6 +286,32 @@ int rescue_hold(struct xen *x, uint32_t domid, bool *has_run, struct err *e)
     return 0;
 }
 
+int xl_unrun_by_uuid(struct xl *xl, const char *uuid, struct xl_domain *d, struct err *e)
+{
+    (void)xl;
+    (void)uuid;
+    (void)d;
+    (void)e;
+    return -ESRCH;
+}
+
+int rescue_query(struct xen *x, uint32_t domid, const uint8_t uuid[static 16],
+    enum rescue_status *status, struct err *e)
+{
+    (void)x;
+    (void)domid;
+    (void)uuid;
+    (void)e;
+    *status = now.copy ? RESCUE_RUNNING : RESCUE_GONE;
+    return 0;
+}
+
+int rescue_destroy(struct xen *x, uint32_t domid, struct err *e)
+{
+    (void)x;
+    return err_set(e, ERR_LOCAL, EIO, "cannot destroy domain %u", domid);
+}
+
 int xl_destroy(struct xl *xl, uint32_t domid, struct err *e)
 {
     (void)xl;
@@ -240,6 +320,13 @@ int xl_destroy(struct xl *xl, uint32_t domid, struct err *e)
         return err_set(e, ERR_LOCAL, EIO, "cannot destroy domain %u", domid);
     now.copy = false;
     return 0;
+}
+
+int xl_destroy_until(struct xl *xl, uint32_t domid, int64_t deadline_ns, int over_fd, struct err *e)
+{
+    (void)over_fd;
+    (void)deadline_ns;
+    return xl_destroy(xl, domid, e);
 }
 
 const char *xl_type_name(libxl_domain_type type)
@@ -295,10 +382,19 @@ int xl_config_for_restore(libxl_domain_config *config, const char *name, struct 
     return 0;
 }
 
-bool xl_config_builds_early(const libxl_domain_config *config, const char **why)
+bool xl_config_builds_early(const libxl_domain_config *config, enum early_disks early,
+    const struct log *log, const char **why)
 {
+    (void)early, (void)log;
     *why = "not in this test";
     return config->c_info.type == LIBXL_DOMAIN_TYPE_PVH;
+}
+
+unsigned xl_config_bridged_vifs(
+    const libxl_domain_config *config, uint32_t domid, struct xl_vif vifs[static XL_MAX_VIFS])
+{
+    (void)config, (void)domid, (void)vifs;
+    return 0;
 }
 
 struct xl_devices xl_config_devices(const libxl_domain_config *config)
@@ -307,12 +403,73 @@ struct xl_devices xl_config_devices(const libxl_domain_config *config)
     return (struct xl_devices){.nics = 2};
 }
 
-int xl_config_check_memory(
-    struct xl *xl, libxl_domain_config *config, const char *name, struct err *e)
+/* --- the others on their way here --- */
+
+int newcomer_check(struct xl *xl, libxl_domain_config *config, const char *name, struct err *e)
 {
     (void)xl;
     (void)config;
+    (void)name;
+    (void)e;
+    return 0;
+}
+
+int newcomer_join(struct newcomer *n, struct err *e)
+{
+    (void)e;
+    n->fd = 1000000;
+    return 0;
+}
+
+int newcomer_ahead(const struct newcomer *n, unsigned *ahead, struct err *e)
+{
+    (void)n;
+    (void)e;
+    *ahead = now.ahead > 3 ? now.ahead : now.ahead ? now.ahead-- : 0;
+    return 0;
+}
+
+void newcomer_leave(struct newcomer *n)
+{
+    n->fd = -1;
+}
+
+int newcomer_promise(
+    struct newcomer *n, struct xl *xl, libxl_domain_config *config, const char *name, struct err *e)
+{
+    (void)n;
+    (void)xl;
+    (void)config;
     return now.no_room ? err_set(e, ERR_REFUSED, ENOMEM, "too little memory for %s", name) : 0;
+}
+
+int newcomer_has_room(struct newcomer *n, struct xl *xl, struct err *e)
+{
+    (void)n;
+    (void)xl;
+    (void)e;
+    return now.dom0_is_slow && now.dom0_is_slow-- ? 0 : 1;
+}
+
+void newcomer_break(struct newcomer *n, struct xl *xl)
+{
+    (void)n;
+    (void)xl;
+}
+
+int newcomer_claim(struct newcomer *n, struct xen *x, uint32_t domid, struct err *e)
+{
+    (void)x;
+    n->claimed = domid;
+    return now.claim_fails ? err_set(e, ERR_LOCAL, ENOMEM, "not free any more") : 0;
+}
+
+void newcomer_unclaim(struct newcomer *n, struct xen *x, const struct log *log)
+{
+    (void)x;
+    (void)log;
+    now.unclaimed = n->claimed;
+    n->claimed = 0;
 }
 
 int monitor_become(uint32_t domid, const char *uuid, struct err *e)
@@ -344,6 +501,7 @@ static void make_copy(struct xl_async *op)
 {
     assert_true(op->restore);
     snprintf(now.copy_name, sizeof(now.copy_name), "%s", op->config->c_info.name);
+    now.copy_number = op->config->c_info.domid;
     note("restore %s;", now.copy_name);
     now.copy = true;
 }
@@ -1002,6 +1160,7 @@ static int receive(void)
         .insecure = true,
         .silent_ns = now.silent_ns,
         .start_ns = now.start_ns,
+        .max_incoming = now.max_incoming,
     };
     const struct log log = {now.log_level, keep_error, NULL};
     const struct caller caller = {.peer = {.name = "there"}, .from = "source"};
@@ -1168,6 +1327,86 @@ static void what_cannot_be_built_here_is_refused(void **state)
     expect_refused(ERR_REFUSED, "cannot run pvh guests");
 }
 
+static unsigned waits;
+
+/* Told whenever fewer are ahead, and then accepted. */
+static void source_waits(void)
+{
+    struct err e = ERR_INIT;
+
+    message_send_hello(&now.control, &e);
+    assert_int_equal(hear(), CONTROL_HELLO);
+    message_send_offer(&now.control, &now.offer, &e);
+    while (hear() == CONTROL_WAIT)
+        waits++;
+    send_head();
+    if (hear() == CONTROL_READY)
+        go();
+    else
+        hear_out();
+}
+
+static void source_gives_up_waiting(void)
+{
+    struct err e = ERR_INIT;
+
+    message_send_hello(&now.control, &e);
+    assert_int_equal(hear(), CONTROL_HELLO);
+    message_send_offer(&now.control, &now.offer, &e);
+    assert_int_equal(hear(), CONTROL_WAIT);
+    send_abort("cancelled");
+    hear_out();
+}
+
+static void others_come_first(void **state)
+{
+    (void)state;
+    waits = 0;
+    now.ahead = 3;
+    now.max_incoming = 1;
+    now.dom0_is_slow = 2;
+    now.source = source_waits;
+    receive();
+    assert_int_equal(waits, 3);
+    assert_int_equal(now.unclaimed, COPY);
+    assert_non_null(strstr(now.done, "started;"));
+}
+
+static void a_number_that_is_taken_meanwhile_is_not_asked_for(void **state)
+{
+    (void)state;
+    now.offer.domid = 9;
+    now.source = source_waits;
+    receive();
+    assert_int_equal(now.copy_number, 9);
+    set_up(NULL);
+    now.offer.domid = 9;
+    now.ahead = 1;
+    now.max_incoming = 1;
+    now.number_is_taken_later = true;
+    now.source = source_waits;
+    receive();
+    assert_int_equal(now.copy_number, (uint32_t)INVALID_DOMID);
+    assert_non_null(strstr(now.done, "started;"));
+}
+
+static void who_waits_may_give_up(void **state)
+{
+    (void)state;
+    now.ahead = 5;
+    now.max_incoming = 2;
+    now.source = source_gives_up_waiting;
+    expect_refused(ERR_GUEST, "cancelled");
+}
+
+static void memory_that_somebody_else_took_is_said_before_anything_comes(void **state)
+{
+    (void)state;
+    now.claim_fails = true;
+    now.source = source_hands_over;
+    expect_failed(ERR_LOCAL, "not free any more");
+}
+
 static void what_an_old_move_left_is_not_run_over(void **state)
 {
     struct journal old = {.lock_fd = -1};
@@ -1286,7 +1525,7 @@ static void a_prepared_guest_arrives(void **state)
     now.source = source_prepares;
     receive();
     assert_string_equal(
-        now.done, "restore g--incoming;prepared;unpause 5;started;rename g--incoming g;");
+        now.done, "restore g--incoming;prepared;unpause 5 by Xen;started;rename g--incoming g;");
     assert_string_equal(now.phase, "taken");
     assert_int_equal(now.monitored, COPY);
     assert_false(state_is_left());
@@ -1492,6 +1731,11 @@ int main(void)
         cmocka_unit_test_setup(a_guest_may_move_within_one_host, set_up),
         cmocka_unit_test_setup(offers_that_make_no_sense_are_refused, set_up),
         cmocka_unit_test_setup(what_cannot_be_built_here_is_refused, set_up),
+        cmocka_unit_test_setup(others_come_first, set_up),
+        cmocka_unit_test_setup(a_number_that_is_taken_meanwhile_is_not_asked_for, set_up),
+        cmocka_unit_test_setup(who_waits_may_give_up, set_up),
+        cmocka_unit_test_setup(
+            memory_that_somebody_else_took_is_said_before_anything_comes, set_up),
         cmocka_unit_test_setup(what_an_old_move_left_is_not_run_over, set_up),
         cmocka_unit_test_setup(a_question_is_answered_and_begins_nothing, set_up),
         cmocka_unit_test_setup(a_measurement_touches_no_domain, set_up),

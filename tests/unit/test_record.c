@@ -121,13 +121,13 @@ static void test_bad_heads_are_refused(void **state)
     } spoiled[] = {
         {0, 0, 4, "type of guest"},
         {0, 3, 4, "type of guest"},
-        {4, 4, 4, "reserved"},
+        {4, 8, 4, "reserved"},
         {4, 0x80000000, 4, "reserved"},
         {16, 0, 4, "lanes"},
         {16, 65, 4, "lanes"},
         {20, 1, 4, "reserved"},
         {24, 0, 8, "frames"},
-        {24, 0x100000001, 8, "frames"},
+        {24, 0x100000001, 8, "frames"}, /* of a PV guest */
         {32, 0x100000001, 8, "more pages"},
     };
 

@@ -61,6 +61,7 @@ static void whole_files_are_whole(void **arg)
         assert_int_equal(image.xen_minor, 17);
         assert_int_equal(image.vcpus, type == SAVED_PV);
         assert_int_equal(image.emulator_bytes, type == SAVED_HVM ? 16 : 0);
+        assert_string_equal(image.kernel.os, type == SAVED_PV ? "linux" : "");
         assert_string_equal(image.config, "{\"c_info\":{\"name\":\"g\"}}");
         image_clear(&image);
     }
@@ -218,6 +219,37 @@ static void huge_numbers_are_refused(void **arg)
     refused_with("is no frame with a type");
 }
 
+/* Ours and the kernel's. */
+static void huge_notes_are_refused(void **arg)
+{
+    static const uint32_t lengths[] = {UINT32_MAX, UINT32_MAX - 7, 1u << 31, 4097};
+    const struct image_note note = {IMAGE_CHECKPOINT, "xmigrate 7", "2026-11-27T08:29:31Z"};
+
+    (void)arg;
+    for (unsigned i = 0; i < 4; i++) {
+        struct err e = ERR_INIT;
+
+        saved_file_make(&file, SAVED_PV, &note);
+
+        uint8_t *at = memmem(file.bytes, file.borders[1], "XMIGRATE", 8);
+
+        assert_non_null(at);
+        memcpy(at + 8, &lengths[i], 4);
+        assert_int_not_equal(scan(file.len_bytes, &e), 0);
+        /* As long as the header's count of what is optional, too. */
+        memcpy(file.bytes + 44, &lengths[i], 4);
+        e = (struct err)ERR_INIT;
+        assert_int_not_equal(scan(file.len_bytes, &e), 0);
+
+        saved_file_make(&file, SAVED_PV, NULL);
+        at = memmem(file.bytes, file.len_bytes, "\1\x6d\x78\x80", 4);
+        assert_non_null(at);
+        memcpy(at + 4, &lengths[i], 4);
+        e = (struct err)ERR_INIT;
+        assert_int_not_equal(scan(file.len_bytes, &e), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +260,7 @@ int main(void)
         cmocka_unit_test(a_record_with_a_bit_wrong_is_refused),
         cmocka_unit_test(other_formats_are_named),
         cmocka_unit_test(huge_numbers_are_refused),
+        cmocka_unit_test(huge_notes_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,9 @@
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/handoff/bring_back.h"
 #include "cmd/xmigrate/handoff/recover.h"
+#include "cmd/xmigrate/peer_status.h"
 #include "cmd/xmigrate/send.h"
+#include "engine/probe/find_notes.h"
 #include "engine/xen/suspend_ability.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "cmd/xmigrate/libxl/config.h"
@@ -33,6 +35,8 @@
 
 #include <cmocka.h>
 
+enum { STATE_BYTES = JOURNAL_FILE_BYTES + 1 };
+
 #define UUID     "01234567-89ab-cdef-0123-456789abcdef"
 #define LIMIT_NS (5 * NS_PER_S)
 
@@ -42,9 +46,11 @@ static char state_path[128];
 static struct {
     struct xl_domain domain;
     bool shadow;
+    struct kernel_notes notes;
     bool no_room;       /* the configuration cannot be moved */
     bool bad_away;      /* the new name exists */
     bool no_rescue;     /* the guest cannot be brought back */
+    bool half_rescue;   /* it runs, and not all of it is as it was */
     unsigned cap;       /* the guest's own */
     unsigned first_cap; /* that the helper asks for; then it halves it down to 1 */
     bool throttle;      /* --on-stall throttle */
@@ -56,8 +62,8 @@ static struct {
     void (*peer)(void);
 
     char done[512]; /* what was asked of libxl, in order */
-    char state_at_go[1024];
-    char state_at_cap[1024]; /* when it was first set */
+    char state_at_go[STATE_BYTES];
+    char state_at_cap[STATE_BYTES]; /* when it was first set */
     bool told_abort;
     atomic_bool helper_done;
 
@@ -83,11 +89,14 @@ static void note(const char *fmt, ...)
     pthread_mutex_unlock(&lock);
 }
 
-static void read_state(char text[static 1024])
+/* The record, and in its last sector what has changed since. */
+static void read_state(char text[static STATE_BYTES])
 {
     const int fd = open(state_path, O_RDONLY | O_CLOEXEC);
-    const ssize_t n = fd < 0 ? 0 : read(fd, text, 1023);
+    const ssize_t n = fd < 0 ? 0 : read(fd, text, STATE_BYTES - 1);
 
+    for (ssize_t i = 0; i < n; i++)
+        text[i] = text[i] ? text[i] : ' ';
     text[n > 0 ? n : 0] = '\0';
     if (fd >= 0)
         close(fd);
@@ -114,11 +123,22 @@ void xl_close(struct xl *xl)
     (void)xl;
 }
 
-int suspend_ability_check(uint32_t domid, struct err *e)
+int suspend_facts_read(uint32_t domid, bool hvm, struct suspend_facts *f, struct err *e)
 {
-    (void)domid;
-    (void)e;
+    (void)domid, (void)hvm, (void)e;
+    *f = (struct suspend_facts){.has_drivers = true};
     return 0;
+}
+
+int suspend_ability_refuse(uint32_t domid, struct err *e)
+{
+    return err_set(e, ERR_REFUSED, EOPNOTSUPP, "domain %u cannot", domid);
+}
+
+void find_notes(const struct find_notes_params *p, struct kernel_notes *n)
+{
+    (void)p;
+    *n = now.notes;
 }
 
 int xl_find(struct xl *xl, const char *name_or_domid, struct xl_domain *d, struct err *e)
@@ -144,7 +164,7 @@ int xl_host(struct xl *xl, struct xl_host *h, struct err *e)
 {
     (void)xl;
     (void)e;
-    *h = (struct xl_host){.shadow = now.shadow};
+    *h = (struct xl_host){.shadow = now.shadow, .xen = {4, 20}};
     return 0;
 }
 
@@ -194,6 +214,40 @@ const char *xl_type_name(libxl_domain_type type)
     return type == LIBXL_DOMAIN_TYPE_PV ? "pv" : "pvh";
 }
 
+int peer_status_has(const struct options *o, const char *uuid, bool *has, struct err *e)
+{
+    (void)o;
+    (void)uuid;
+    (void)has;
+    return err_set(e, ERR_PEER, EHOSTUNREACH, "no other host in a test");
+}
+
+int xl_config_parse(
+    struct xl *xl, const char *text, size_t len_bytes, libxl_domain_config *config, struct err *e)
+{
+    (void)xl;
+    (void)text;
+    (void)len_bytes;
+    (void)config;
+    return err_set(e, ERR_PEER, EBADMSG, "no configuration in a test");
+}
+
+int xl_config_adopt(libxl_domain_config *config, const libxl_domain_config *real, struct err *e)
+{
+    (void)config;
+    (void)real;
+    (void)e;
+    return 0;
+}
+
+int xl_config_rename(libxl_domain_config *config, const char *name, struct err *e)
+{
+    (void)config;
+    (void)name;
+    (void)e;
+    return 0;
+}
+
 int xl_config_retrieve(struct xl *xl, uint32_t domid, libxl_domain_config *config, struct err *e)
 {
     (void)xl;
@@ -203,8 +257,10 @@ int xl_config_retrieve(struct xl *xl, uint32_t domid, libxl_domain_config *confi
     return 0;
 }
 
-bool xl_config_builds_early(const libxl_domain_config *config, const char **why)
+bool xl_config_builds_early(const libxl_domain_config *config, enum early_disks early,
+    const struct log *log, const char **why)
 {
+    (void)early, (void)log;
     *why = "not in this test";
     (void)config;
     return false;
@@ -252,10 +308,10 @@ int bring_back_guest(struct xl *xl, const struct journal_record *left,
     assert_true(lock->fd >= 0);
     note("recover %u %s%s%s;", left->domid, left->name, left->logging ? " log-dirty" : "",
         left->cap == JOURNAL_NO_CAP ? "" : " cap");
-    if (now.no_rescue)
-        return err_set(e, ERR_LOCAL, EIO, "cannot resume domain %u", left->domid);
-    *found = BACK_RESUMED;
-    return 0;
+    *found = now.no_rescue ? BACK_UNKNOWN : BACK_RESUMED;
+    return now.no_rescue || now.half_rescue
+               ? err_set(e, ERR_LOCAL, EIO, "cannot put domain %u right", left->domid)
+               : 0;
 }
 
 /* --- libxl's operation and the helper in it --- */
@@ -637,7 +693,7 @@ static void silence_after_go_leaves_the_guest_as_it_is(void **state)
     assert_int_equal(move(MODE_LIVE), EXIT_DOUBT);
     assert_string_equal(now.done, "suspend 7 live;go;rename g g--migratedaway;");
 
-    char text[1024];
+    char text[STATE_BYTES];
 
     read_state(text);
     assert_non_null(strstr(text, "given"));
@@ -723,6 +779,17 @@ static void a_guest_that_cannot_be_brought_back_is_not_said_to_run(void **state)
     assert_true(state_is_left());
 }
 
+/* What is left to do --recover does. */
+static void a_guest_that_runs_is_said_to_though_not_all_is_put_right(void **state)
+{
+    (void)state;
+    now.helper = helper_dies;
+    now.peer = peer_waits;
+    now.half_rescue = true;
+    assert_int_equal(move(MODE_LIVE), EXIT_FAILED);
+    assert_true(state_is_left());
+}
+
 static void refusals_change_nothing(void **state)
 {
     (void)state;
@@ -764,6 +831,20 @@ static void unfit_domains_are_refused_before_the_network(void **state)
     now.no_room = true;
     assert_int_equal(move(MODE_LIVE), EXIT_REFUSED);
     assert_false(now.connected);
+}
+
+/* Its suspend could be cancelled only by letting it crash. */
+static void a_kernel_that_cannot_run_on_is_not_moved(void **state)
+{
+    (void)state;
+    now.notes = (struct kernel_notes){.origin = NOTES_MEMORY, .os = "netbsd"};
+    assert_int_equal(move(MODE_LIVE), EXIT_REFUSED);
+    assert_false(now.connected);
+    assert_string_equal(now.done, "");
+    set_up(NULL);
+    now.notes = (struct kernel_notes){
+        .origin = NOTES_MEMORY, .os = "linux", .suspend_cancel = true};
+    assert_int_equal(move(MODE_LIVE), EXIT_DONE);
 }
 
 static void pv_moves_live_with_shadow_paging_and_offline_without(void **state)
@@ -866,8 +947,10 @@ int main(void)
         cmocka_unit_test_setup(a_refusal_after_the_suspend_is_a_failure, set_up),
         cmocka_unit_test_setup(a_guest_that_does_not_suspend_is_brought_back, set_up),
         cmocka_unit_test_setup(a_guest_that_cannot_be_brought_back_is_not_said_to_run, set_up),
+        cmocka_unit_test_setup(a_guest_that_runs_is_said_to_though_not_all_is_put_right, set_up),
         cmocka_unit_test_setup(refusals_change_nothing, set_up),
         cmocka_unit_test_setup(unfit_domains_are_refused_before_the_network, set_up),
+        cmocka_unit_test_setup(a_kernel_that_cannot_run_on_is_not_moved, set_up),
         cmocka_unit_test_setup(pv_moves_live_with_shadow_paging_and_offline_without, set_up),
         cmocka_unit_test_setup(what_an_old_move_left_is_not_run_over, set_up),
         cmocka_unit_test_setup(the_guests_cap_is_put_back_when_it_suspends, set_up),

@@ -464,12 +464,20 @@ static void a_cap_holds_for_all_together(void **state)
     m->source.bits_per_s = 1000000000;
     expect_connections(m, 4);
     assert_int_equal(connect_all(m, &e), 0);
-    assert_true(m->from.capped);
+    assert_true(m->from.paced);
     assert_ptr_equal(m->from.lanes[0]->throttle_arg, &m->from.bucket);
     assert_ptr_equal(m->from.trunk->throttle_arg, &m->from.bucket);
-    assert_false(m->to.capped);
+    assert_true(m->from.lanes[0]->slice_bytes);
+    assert_false(m->to.paced);
+    /* It may be lifted, and set, while they are open. */
+    session_lanes_cap(&m->from, 0);
+    assert_int_equal(m->from.lanes[0]->slice_bytes, 0);
+    assert_int_equal(m->from.trunk->slice_bytes, 0);
+    session_lanes_cap(&m->from, 8000000);
+    assert_int_equal(m->from.lanes[0]->slice_bytes, bucket_slice_bytes(8000000));
+    assert_int_equal(m->from.bucket.bits_per_s, 8000000);
     session_lanes_close(&m->from);
-    assert_false(m->from.capped);
+    assert_false(m->from.paced);
 }
 
 #define ON_MEETING(f) cmocka_unit_test_setup_teardown(f, make_meeting, drop_meeting)

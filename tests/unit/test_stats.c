@@ -470,9 +470,27 @@ static void test_holes_say_nothing_of_the_link(void **state)
     assert_float_equal(s.send_pages_per_s, 5000, 1);
 }
 
+/* What is left goes faster where it goes as differences. */
+static void differences_are_foreseen(void **state)
+{
+    struct stats s = {.send_pages_per_s = 1000};
+
+    (void)state;
+    assert_near(stats_left_per_s(&s), 1000);
+    stats_add_round(
+        &s, &(struct stats_round){.sent_pages = 500, .left_pages = 400, .delta_pages = 400});
+    assert_near(stats_left_per_s(&s), 1000 * STATS_DELTAS_PER_PAGE);
+    stats_add_round(
+        &s, &(struct stats_round){.sent_pages = 500, .left_pages = 400, .delta_pages = 200});
+    assert_near(stats_left_per_s(&s), 1000 / (0.5 + 0.5 / STATS_DELTAS_PER_PAGE));
+    stats_add_sample(&s, &(struct stats_sample){.left_pages = 300});
+    assert_near(stats_left_per_s(&s), 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(differences_are_foreseen),
         cmocka_unit_test(test_a_rate_is_pages_over_time),
         cmocka_unit_test(test_speed_follows_the_newest),
         cmocka_unit_test(test_a_link_that_halves_is_believed_soon),

@@ -80,6 +80,23 @@ static void the_sum_is_that_of_iscsi(void **state)
     assert_int_equal(crc32c(crc32c(0, "1234", 4), "56789", 5), 0xe3069283);
 }
 
+/* However it is cut: long pieces are summed in parts. */
+static void the_sum_of_pieces_is_the_sum_of_the_whole(void **state)
+{
+    static uint8_t bytes[40000];
+    uint32_t whole, by_seven = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * i >> 5 ^ i);
+    whole = crc32c(0, bytes, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i += 7)
+        by_seven = crc32c(by_seven, bytes + i, i + 7 < sizeof(bytes) ? 7 : sizeof(bytes) - i);
+    assert_int_equal(by_seven, whole);
+    for (size_t i = 1; i < sizeof(bytes); i += 997)
+        assert_int_equal(crc32c(crc32c(0, bytes, i), bytes + i, sizeof(bytes) - i), whole);
+}
+
 static void what_was_not_changed_arrives(void **state)
 {
     uint8_t bytes[MAX_BYTES];
@@ -129,6 +146,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_sum_is_that_of_iscsi),
+        cmocka_unit_test(the_sum_of_pieces_is_the_sum_of_the_whole),
         cmocka_unit_test(what_was_not_changed_arrives),
         cmocka_unit_test(every_flipped_bit_is_noticed),
         cmocka_unit_test(order_is_part_of_it),

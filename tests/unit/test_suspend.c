@@ -32,6 +32,9 @@ static struct {
     bool answers_at_once;
     bool down, gone;
     unsigned looks, down_after; /* looks until it is down, without more ado; 0: never */
+    const struct suspend_work *work;
+    unsigned steps; /* of that */
+    int step_code;  /* with which they fail */
 } now;
 
 static void write_node(const char *text)
@@ -169,7 +172,7 @@ static int ask_for(int64_t within_ns, const struct cancel *cancel, bool *pending
 
     assert_int_equal(suspend_open(&s, 7, e), 0);
 
-    const int rc = suspend_ask(&s, &x, cancel, deadline_in(within_ns), pending, e);
+    const int rc = suspend_ask(&s, &x, now.work, cancel, deadline_in(within_ns), pending, e);
 
     suspend_close(&s);
     return rc;
@@ -190,6 +193,57 @@ static void a_guest_that_answers_is_seen_suspended(void **state)
     assert_int_equal(ask(NULL, &pending, &e), 0);
     assert_false(pending);
     assert_string_equal(now.node, "");
+}
+
+static int step(void *arg, int64_t *next_ns, struct err *e)
+{
+    (void)arg;
+    *next_ns = ++now.steps < 3 ? now_ns() : DEADLINE_NEVER;
+    return now.step_code ? err_set(e, ERR_PEER, now.step_code, "the lane broke") : 0;
+}
+
+static const struct suspend_work steps = {step, NULL};
+
+static void work_is_done_while_the_guest_suspends(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    bool pending;
+
+    now.work = &steps;
+    now.feature = "";
+    assert_int_equal(ask(NULL, &pending, &e), -ETIMEDOUT);
+    assert_int_equal(now.steps, 3);
+    assert_int_equal(e.class, ERR_GUEST);
+}
+
+static void a_quick_guest_leaves_no_time_for_it(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    bool pending;
+
+    now.work = &steps;
+    now.answers_at_once = now.suspends = true;
+    assert_int_equal(ask(NULL, &pending, &e), 0);
+    assert_int_equal(now.steps, 0);
+}
+
+/* Whatever it failed with: a guest that has acknowledged is waited for. */
+static void work_that_fails_stops_the_move_and_not_the_guest(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    bool pending;
+
+    now.work = &steps;
+    now.feature = "";
+    now.step_code = ETIMEDOUT;
+    now.answers_at_once = true;
+    assert_true(ask_for(60 * NS_PER_S, NULL, &pending, &e) < 0);
+    assert_string_equal(e.text, "the lane broke");
+    assert_int_equal(now.steps, 1);
+    assert_true(pending);
 }
 
 static void one_that_goes_away_is_not_waited_for(void **state)
@@ -343,6 +397,9 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_guest_that_answers_is_seen_suspended),
+        TEST(work_is_done_while_the_guest_suspends),
+        TEST(a_quick_guest_leaves_no_time_for_it),
+        TEST(work_that_fails_stops_the_move_and_not_the_guest),
         TEST(one_that_goes_away_is_not_waited_for),
         TEST(a_request_that_nobody_heard_is_taken_back_at_the_limit),
         TEST(a_request_is_taken_back_when_the_move_is_stopped),

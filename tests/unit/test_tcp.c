@@ -5,6 +5,7 @@
 #include "base/deadline.h"
 #include "base/io.h"
 #include "tests/unit/hosts.h"
+#include "transport/tcp_local.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -230,6 +231,30 @@ static int get_option(int fd, int level, int option)
 
     assert_int_equal(getsockopt(fd, level, option, &value, &len), 0);
     return value;
+}
+
+static void test_a_connection_comes_from_where_it_is_to_and_has_its_dscp(void **state)
+{
+    struct tcp_address a = {.host = "127.0.0.1", .from = "127.0.0.9", .dscp = 46};
+    struct sockaddr_in from = {0};
+    socklen_t len = sizeof(from);
+    struct err e = ERR_INIT;
+    const int listener = tcp_listen(&a, &a.port, &e);
+    const int fd = tcp_connect(&a, NULL, deadline_in(TEST_LIMIT_NS), &e);
+
+    (void)state;
+    assert_true(listener >= 0 && fd >= 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&from, &len), 0);
+    assert_int_equal(ntohl(from.sin_addr.s_addr), 0x7f000009);
+    assert_int_equal(get_option(fd, IPPROTO_IP, IP_TOS), 46 << 2);
+    close(fd);
+    strcpy(a.from, "::1");
+    assert_int_equal(tcp_connect(&a, NULL, deadline_in(TEST_LIMIT_NS), &e), -EAFNOSUPPORT);
+    assert_int_equal(e.class, ERR_REFUSED);
+    assert_non_null(strstr(e.text, "--bind"));
+    close(listener);
+    assert_true(tcp_is_numeric("192.0.2.1") && tcp_is_numeric("2001:db8::1"));
+    assert_false(tcp_is_numeric("host") || tcp_is_numeric(""));
 }
 
 static void test_sockets_notice_a_dead_peer_and_are_not_inherited(void **state)
@@ -534,6 +559,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_where_to_connect),
         cmocka_unit_test(test_where_to_listen),
+        cmocka_unit_test(test_a_connection_comes_from_where_it_is_to_and_has_its_dscp),
         cmocka_unit_test(test_a_host_of_any_length_is_refused_or_kept_whole),
         cmocka_unit_test(test_addresses_are_written_as_they_are_read),
         cmocka_unit_test(test_nobody_listens_is_said),

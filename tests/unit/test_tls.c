@@ -551,6 +551,59 @@ static void test_a_cap_is_paid_slice_by_slice(void **state)
     assert_in_range(w.most_bytes, SLICE, SLICE + 256); /* with what sealing adds */
 }
 
+static struct tls_stream *inside(struct channel *ch)
+{
+    return (struct tls_stream *)((char *)ch - offsetof(struct tls_stream, ch));
+}
+
+/* Somebody sets a cap while a message is being sealed: from its third record on. */
+struct shrinking {
+    struct channel *ch;
+    size_t to_bytes;
+    unsigned records;
+};
+
+static void shrink_slice(
+    int write, int version, int type, const void *buf, size_t len, SSL *ssl, void *arg)
+{
+    struct shrinking *c = arg;
+
+    (void)version;
+    (void)buf;
+    (void)len;
+    (void)ssl;
+    if (write && type == SSL3_RT_HEADER && ++c->records == 3)
+        c->ch->slice_bytes = c->to_bytes;
+}
+
+static void test_a_slice_may_shrink_within_a_message(void **state)
+{
+    enum { SLICE = 20000, SMALL = TLS_RECORD_BYTES / 4, LARGE = 4 * TLS_CHUNK_BYTES };
+    static uint8_t pages[LARGE], got[12 * SMALL + LARGE];
+    struct pair *p = *state;
+    struct shrinking c = {.ch = p->client.ch, .to_bytes = SLICE};
+    struct receiver r = {.ch = p->server.ch, .buf = got, .len_bytes = sizeof(got)};
+    struct iovec iov[13];
+    struct writes w = {0};
+    struct err e = ERR_INIT;
+    pthread_t thread;
+
+    for (unsigned i = 0; i < 12; i++)
+        iov[i] = (struct iovec){pages, SMALL};
+    iov[12] = (struct iovec){pages, LARGE};
+    p->client.ch->throttle = note_write;
+    p->client.ch->throttle_arg = &w;
+    SSL_set_msg_callback(inside(p->client.ch)->ssl, shrink_slice);
+    SSL_set_msg_callback_arg(inside(p->client.ch)->ssl, &c);
+    assert_int_equal(pthread_create(&thread, NULL, run_receiver, &r), 0);
+    assert_int_equal(channel_send(p->client.ch, iov, 13, &e), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(r.rc, 0);
+    /* What was sealed before leaves first. */
+    assert_in_range(w.most_bytes, 12 * SMALL, 12 * SMALL + 256);
+    assert_in_range(w.count, LARGE / SLICE + 1, LARGE / SLICE + 3);
+}
+
 static void test_both_ends_send_and_receive_at_once(void **state)
 {
     struct pair *p = *state;
@@ -565,11 +618,6 @@ static void test_both_ends_send_and_receive_at_once(void **state)
         pthread_join(thread[i], NULL);
         assert_true(t[i].good);
     }
-}
-
-static struct tls_stream *inside(struct channel *ch)
-{
-    return (struct tls_stream *)((char *)ch - offsetof(struct tls_stream, ch));
 }
 
 static void test_a_key_that_sealed_enough_is_replaced(void **state)
@@ -852,6 +900,7 @@ int main(void)
         ON_PAIR(test_a_record_longer_than_ours_wakes_the_receiver_too),
         ON_PAIR(test_scattered_pieces_leave_in_whole_chunks),
         ON_PAIR(test_a_cap_is_paid_slice_by_slice),
+        ON_PAIR(test_a_slice_may_shrink_within_a_message),
         ON_PAIR(test_both_ends_send_and_receive_at_once),
         ON_PAIR(test_a_key_that_sealed_enough_is_replaced),
         ON_PAIR(test_a_peer_may_ask_for_a_new_key),

@@ -446,7 +446,8 @@ static struct stage *begin(void (*helper)(struct xl_async *), void (*peer)(struc
                              .name = "g"},
                          &s->e),
         0);
-    s->t = (struct transfer){.journal = &s->journal,
+    s->t = (struct transfer){.pause_turn = TURN_INIT,
+        .journal = &s->journal,
         .options = &s->options,
         .log = &s->log,
         .view = &s->view,

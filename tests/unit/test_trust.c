@@ -262,7 +262,7 @@ enum { ADDERS = 8 };
 
 struct adder {
     const struct host *h;
-    char fingerprint[FINGERPRINT_BYTES];
+    char fingerprint[FINGERPRINT_BYTES], name[8];
     int rc;
 };
 
@@ -271,7 +271,7 @@ static void *run_adder(void *arg)
     struct adder *a = arg;
     struct err e = ERR_INIT;
 
-    a->rc = trust_add(a->h->dir, a->fingerprint, "host", NULL, &e);
+    a->rc = trust_add(a->h->dir, a->fingerprint, a->name, NULL, &e);
     return NULL;
 }
 
@@ -283,6 +283,7 @@ static void test_changes_at_once_are_all_kept(void **state)
     for (int i = 0; i < ADDERS; i++) {
         adders[i] = (struct adder){.h = *state, .fingerprint = KEY_A};
         adders[i].fingerprint[10] = (char)('a' + i);
+        snprintf(adders[i].name, sizeof(adders[i].name), "host%d", i);
         assert_int_equal(pthread_create(&threads[i], NULL, run_adder, &adders[i]), 0);
     }
     for (int i = 0; i < ADDERS; i++) {
@@ -290,7 +291,24 @@ static void test_changes_at_once_are_all_kept(void **state)
         assert_int_equal(adders[i].rc, 0);
     }
     for (int i = 0; i < ADDERS; i++)
-        assert_name(*state, adders[i].fingerprint, "host");
+        assert_name(*state, adders[i].fingerprint, adders[i].name);
+}
+
+static void test_two_hosts_do_not_share_a_name(void **state)
+{
+    const struct host *h = *state;
+    struct err e = ERR_INIT;
+
+    add(h, KEY_A, "host1");
+    assert_int_equal(trust_add(h->dir, KEY_B, "host1", NULL, &e), -EEXIST);
+    assert_int_equal(e.class, ERR_REFUSED);
+    assert_says(&e, "--untrust host1");
+    assert_file(h, KEY_A " host1\n");
+    /* None is not a name, and whoever has it keeps it. */
+    add(h, KEY_A, "host1");
+    add(h, KEY_B, NULL);
+    add(h, KEY_C, "-");
+    assert_name(h, KEY_C, "-");
 }
 
 #define IN_DIR(f) cmocka_unit_test_setup_teardown(f, make_dir, drop_dir)
@@ -311,6 +329,7 @@ int main(void)
         IN_DIR(test_a_line_that_makes_no_sense_closes_the_door),
         IN_DIR(test_a_file_that_others_can_write_closes_the_door),
         IN_DIR(test_changes_at_once_are_all_kept),
+        IN_DIR(test_two_hosts_do_not_share_a_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -275,6 +275,76 @@ static void test_page_data_is_what_xen_writes(void **state)
     free(memory);
 }
 
+/* Pages go where they belong, and what follows them stays on the descriptor. */
+static void test_contents_are_read_apart_from_their_entries(void **state)
+{
+    struct fixture *f = *state;
+    enum { COUNT = V3_MAX_BATCH_PAGES };
+    static uint8_t memory[COUNT][PAGE_BYTES], got[COUNT][PAGE_BYTES];
+    static struct iovec parts[COUNT];
+    uint64_t entries[COUNT];
+    const void *pages[COUNT];
+    struct v3_record record;
+    struct v3_page_data p;
+
+    for (unsigned i = 0; i < COUNT; i++) {
+        memset(memory[i], (int)(i % 251), PAGE_BYTES);
+        entries[i] = v3_entry(i, 0);
+        pages[i] = memory[i];
+        parts[i] = (struct iovec){got[COUNT - 1 - i], PAGE_BYTES};
+    }
+    assert_int_equal(v3_write_pages(&f->s, entries, pages, COUNT, &f->e), 0);
+    assert_int_equal(v3_write_record(&f->s, V3_END, NULL, 0, &f->e), 0);
+    lseek(f->fd, 0, SEEK_SET);
+    f->s.pages_apart = true;
+    assert_int_equal(v3_read_record(&f->s, &record, DEADLINE_NEVER, &f->e), 0);
+    assert_int_equal(f->s.contents_bytes, sizeof(memory));
+    assert_int_equal(v3_decode_page_entries(
+                         record.body, record.len_bytes, f->s.contents_bytes, COUNT, &p, &f->e),
+        0);
+    assert_memory_equal(p.entries, entries, sizeof(entries));
+    assert_int_equal(v3_read_contents(&f->s, parts, COUNT - 1, &f->e), 0);
+    /* Not before all of them are taken, and no more than there are. */
+    assert_int_equal(v3_read_record(&f->s, &record, DEADLINE_NEVER, &f->e), -EBUSY);
+    f->e = (struct err)ERR_INIT;
+    assert_int_equal(
+        v3_read_contents(&f->s, &(struct iovec){got, 2 * PAGE_BYTES}, 1, &f->e), -EMSGSIZE);
+    f->e = (struct err)ERR_INIT;
+    assert_int_equal(v3_read_contents(&f->s, &(struct iovec){got[0], PAGE_BYTES}, 1, &f->e), 0);
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_memory_equal(got[COUNT - 1 - i], memory[i], PAGE_BYTES);
+    assert_int_equal(v3_read_record(&f->s, &record, DEADLINE_NEVER, &f->e), 0);
+    assert_int_equal(record.type, V3_END);
+}
+
+static void test_entries_that_do_not_fit_their_contents_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t body[] = {2, v3_entry(1, 0), v3_entry(2, 0)};
+    struct v3_page_data p;
+
+    assert_int_equal(v3_decode_page_entries(body, sizeof(body), 2 * PAGE_BYTES, 3, &p, &f->e), 0);
+    for (uint64_t more = 0; more < 4 * PAGE_BYTES; more += PAGE_BYTES / 2)
+        if (more != 2 * PAGE_BYTES)
+            assert_refuses(
+                f, v3_decode_page_entries(body, sizeof(body), more, 3, &p, &f->e), "bytes");
+    for (size_t len = 0; len < sizeof(body); len++)
+        assert_refuses(
+            f, v3_decode_page_entries(body, len, 2 * PAGE_BYTES, 3, &p, &f->e), "bad PAGE_DATA");
+    /* Cut anywhere. */
+    f->s.pages_apart = true;
+    for (uint32_t len = 0; len < 16 + 8; len++) {
+        const uint32_t head[] = {V3_PAGE_DATA, 16 + PAGE_BYTES};
+        uint8_t bytes[24] = {0};
+        struct v3_record record;
+
+        memcpy(bytes, head, sizeof(head));
+        bytes[8] = 1;
+        put(f, bytes, len);
+        assert_refuses(f, v3_read_record(&f->s, &record, DEADLINE_NEVER, &f->e), "the stream");
+    }
+}
+
 static void test_bad_page_data_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -550,6 +620,8 @@ int main(void)
         TEST(test_unknown_records_are_skipped_only_when_optional),
         TEST(test_lengths_are_checked_before_anything_is_read),
         TEST(test_page_data_is_what_xen_writes),
+        TEST(test_contents_are_read_apart_from_their_entries),
+        TEST(test_entries_that_do_not_fit_their_contents_are_refused),
         TEST(test_bad_page_data_is_refused),
         TEST(test_page_types_are_as_xen_defines_them),
         TEST(test_pv_info),

@@ -44,49 +44,9 @@ static const struct summary example = {
     .downtime = {.engine = DOWNTIME,
         .libxl_ns = 200 * NS_PER_MS,
         .hand_off_ns = 5 * NS_PER_MS,
+        .journal_ns = 2 * NS_PER_MS,
         .whole_ns = 215 * NS_PER_MS},
 };
-
-static void progress_says_what_is_left_and_how_fast(void **state)
-{
-    (void)state;
-    struct progress_report r = {.round = 1,
-        .round_pages = 65536,
-        .round_done_pages = 5536,
-        .send_pages_per_s = 25000.4,
-        .dirty_pages_per_s = 0,
-        .predicted_downtime_ns = 0};
-    char text[VIEW_LINE_BYTES];
-
-    format_progress(&r, 65536, text);
-    assert_string_equal(text, "round 1: 60000 pages left, 25000/s sent");
-    r.round_pages = 1 << 20; /* mostly holes */
-    r.round_sent_pages = 5536;
-    format_progress(&r, 65536, text);
-    assert_string_equal(text, "round 1: 60000 pages left, 25000/s sent");
-    r.round = 2;
-    r.dirty_pages_per_s = 1200;
-    r.predicted_downtime_ns = 120 * NS_PER_MS;
-    r.round_done_pages = r.round_pages + 1; /* a count behind its sum is no reason for nonsense */
-    format_progress(&r, 65536, text);
-    assert_string_equal(
-        text, "round 2: 0 pages left, 25000/s sent, 1200/s dirtied, downtime 120 ms");
-}
-
-static void progress_fits_eighty_columns(void **state)
-{
-    (void)state;
-    const struct progress_report r = {.round = 30,
-        .round_pages = 1u << 25,
-        .round_done_pages = 1,
-        .send_pages_per_s = 900000,
-        .dirty_pages_per_s = 800000,
-        .predicted_downtime_ns = 120 * NS_PER_MS};
-    char text[VIEW_LINE_BYTES];
-
-    format_progress(&r, 65536, text);
-    assert_true(strlen(text) < 80);
-}
 
 static void a_round_says_what_it_sent_and_what_it_left(void **state)
 {
@@ -101,14 +61,25 @@ static void a_round_says_what_it_sent_and_what_it_left(void **state)
         .predicted_downtime_ns = 90 * NS_PER_MS};
     char text[VIEW_LINE_BYTES];
 
-    format_round(&r, text);
-    assert_string_equal(text, "round 1: 65536 pages (5536 zero) in 2.00 s, 119 MiB at 500 Mbit/s; "
+    format_round(&r, false, text);
+    assert_string_equal(text, "round 1: 65536 pages (5536 zero) in 2.00 s, 125 MB at 500 Mbit/s; "
                               "2000 dirty (1000/s), downtime 90.0 ms");
     r.last = true;
-    r.duration_ns = 0;
-    format_round(&r, text);
+    format_round(&r, true, text);
     assert_string_equal(
-        text, "round 1 (last): 65536 pages (5536 zero) in 0 ns, 119 MiB at 0 bit/s");
+        text, "round 1 (last): 65536 pages (5536 zero) in 2.00 s, 119 MiB at 59.6 MiB/s");
+    r.duration_ns = 0;
+    format_round(&r, false, text);
+    assert_string_equal(text, "round 1 (last): 65536 pages (5536 zero) in 0 ns, 125 MB at 0 bit/s");
+    r = (struct round_report){
+        .round = 2, .aux_entries = 3, .aux_bytes = 12288, .predicted_downtime_ns = NS_PER_S};
+    format_round(&r, false, text);
+    assert_string_equal(text, "round 2: 0 pages (0 zero) in 0 ns, 0 B at 0 bit/s, 12.0 KiB "
+                              "auxiliary; 0 dirty (0/s), downtime 1.00 s");
+    r.aux_left_bytes = 5 << 20;
+    format_round(&r, false, text);
+    assert_string_equal(text, "round 2: 0 pages (0 zero) in 0 ns, 0 B at 0 bit/s, 12.0 KiB "
+                              "auxiliary; 0 dirty (0/s), 5.00 MiB auxiliary, downtime 1.00 s");
 }
 
 static void the_summary_has_every_part(void **state)
@@ -118,7 +89,8 @@ static void the_summary_has_every_part(void **state)
         "downtime       215 ms (predicted 250 ms, 200 ms to 400 ms)\n",
         "suspend      1.00 ms (50.0 ms)\n", "last round   2.00 ms (80.0 ms)\n",
         "state        3.00 ms\n", "receiver     4.00 ms\n", "libxl        200 ms (both ends)\n",
-        "hand-off     5.00 ms (120 ms for these four)\n", "on the wire    100 MiB\n",
+        "hand-off     5.00 ms (120 ms for these four)\n",
+        "  journal    2.00 ms of it (both ends)\n", "on the wire    105 MB\n",
         "rounds         3, 70000 pages with data, 1000 zero"};
     char text[VIEW_SUMMARY_BYTES];
 
@@ -140,6 +112,35 @@ static void without_a_prediction_there_is_none_in_the_summary(void **state)
     assert_null(strstr(text, "predicted"));
 }
 
+static void differences_have_a_line_only_if_there_were_any(void **state)
+{
+    struct summary s = example;
+    char text[VIEW_SUMMARY_BYTES];
+
+    (void)state;
+    format_summary(&example, text);
+    assert_null(strstr(text, "differences"));
+    s.total.delta_pages = 500;
+    s.total.delta_saved_bytes = 2 << 20;
+    format_summary(&s, text);
+    assert_non_null(
+        strstr(text, "\n  differences    500 of the pages with data, 2.00 MiB less to send"));
+}
+
+static void auxiliary_data_has_a_line_only_if_there_was_any(void **state)
+{
+    struct summary s = example;
+    char text[VIEW_SUMMARY_BYTES];
+
+    (void)state;
+    format_summary(&example, text);
+    assert_null(strstr(text, "auxiliary"));
+    s.total.aux_entries = 7;
+    s.total.aux_bytes = 28672;
+    format_summary(&s, text);
+    assert_non_null(strstr(text, "\n  auxiliary      28.0 KiB in 7 entries"));
+}
+
 static void disks_have_a_line_only_if_they_took_time(void **state)
 {
     struct summary slow = example;
@@ -156,15 +157,17 @@ static void disks_have_a_line_only_if_they_took_time(void **state)
 static void reports_are_read_from_events(void **state)
 {
     (void)state;
-    json_t *o = json_pack("{s:i, s:i, s:i, s:i, s:I, s:f, s:i, s:I}", "round", 2, "round_pages", 10,
-        "round_done_pages", 4, "round_sent_pages", 3, "wire_bytes", (json_int_t)1 << 40,
-        "send_pages_per_s", 2.5, "dirty_pages_per_s", 3, "predicted_downtime_ns", (json_int_t)7);
+    json_t *o = json_pack("{s:i, s:i, s:i, s:i, s:i, s:I, s:f, s:i, s:I, s:I}", "round", 2,
+        "round_pages", 10, "round_done_pages", 4, "round_sent_pages", 3, "round_aux_bytes", 5,
+        "wire_bytes", (json_int_t)1 << 40, "send_pages_per_s", 2.5, "dirty_pages_per_s", 3,
+        "predicted_downtime_ns", (json_int_t)7, "watch_left_ns", (json_int_t)8);
     struct progress_report r;
     struct round_report round;
 
     assert_true(event_read_progress(o, &r));
     assert_int_equal(r.round, 2);
     assert_int_equal(r.wire_bytes, 1ull << 40);
+    assert_int_equal(r.watch_left_ns, 8);
     assert_true(r.send_pages_per_s > 2.4 && r.dirty_pages_per_s > 2.9);
     assert_false(event_read_round(o, &round));
     json_object_set_new(o, "wire_bytes", json_integer(-1));
@@ -243,6 +246,18 @@ static void a_reader_that_stopped_holds_nobody_up(void **state)
     assert_false(output_write(fds[1], "x", 1, 0));
     assert_false(output_write(fds[1], "x", 1, 50 * NS_PER_MS));
     assert_true(now_ns() - start_ns < 5 * NS_PER_S);
+
+    /* Nor do events that come again and again, which would wait a second each. */
+    const struct event_stream out = {.fd = fds[1]};
+    const char *const names[] = {"progress", "received", "written"};
+
+    for (unsigned i = 0; i < 60; i++) {
+        json_t *o = json_pack("{s:s}", "event", names[i % 3]);
+
+        event_write(&out, o);
+        json_decref(o);
+    }
+    assert_true(now_ns() - start_ns < 15 * NS_PER_S);
     close(fds[0]);
     close(fds[1]);
 }
@@ -250,11 +265,11 @@ static void a_reader_that_stopped_holds_nobody_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(progress_says_what_is_left_and_how_fast),
-        cmocka_unit_test(progress_fits_eighty_columns),
         cmocka_unit_test(a_round_says_what_it_sent_and_what_it_left),
         cmocka_unit_test(the_summary_has_every_part),
         cmocka_unit_test(without_a_prediction_there_is_none_in_the_summary),
+        cmocka_unit_test(differences_have_a_line_only_if_there_were_any),
+        cmocka_unit_test(auxiliary_data_has_a_line_only_if_there_was_any),
         cmocka_unit_test(disks_have_a_line_only_if_they_took_time),
         cmocka_unit_test(reports_are_read_from_events),
         cmocka_unit_test(done_carries_what_the_summary_shows),

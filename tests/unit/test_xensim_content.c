@@ -36,7 +36,7 @@ static void text_compresses_like_text(void **state)
 
 static void pages_know_their_version(void **state)
 {
-    const struct content_mix mix = {25, 50, 25};
+    const struct content_mix mix = {.zero = 25, .text = 50, .random = 25};
     uint8_t page[CONTENT_PAGE_BYTES];
     unsigned zero = 0;
 
@@ -77,12 +77,49 @@ static void mixes_add_up_or_are_refused(void **state)
     assert_false(content_parse_mix("", &mix));
 }
 
+static unsigned changed_bytes(const uint8_t *a, const uint8_t *b)
+{
+    unsigned changed = 0;
+
+    for (unsigned i = 0; i < CONTENT_PAGE_BYTES; i++)
+        changed += a[i] != b[i];
+    return changed;
+}
+
+/* And each version is told from all others. */
+static void writes_in_place_and_traces_change_little_of_a_page(void **state)
+{
+    static const char *const texts[] = {
+        "random=100,write=64", "zero=100,write=128", "sqlite", "kv"};
+    uint8_t pages[8][CONTENT_PAGE_BYTES];
+    struct content_mix mix;
+
+    (void)state;
+    for (unsigned t = 0; t < 4; t++) {
+        uint64_t changed = 0;
+
+        assert_true(content_parse_mix(texts[t], &mix));
+        for (uint64_t index = 100; index < 200; index++)
+            for (uint32_t v = 1; v < 8; v++) {
+                content_fill(pages[v], &mix, 7, index, v);
+                assert_true(content_matches(pages[v], &mix, 7, index, v));
+                assert_int_equal(
+                    v == 1 && t == 1 ? 1 : content_find_version(pages[v], &mix, 7, index, 9), v);
+                changed += v > 1 ? changed_bytes(pages[v], pages[v - 1]) : 0;
+            }
+        assert_in_range(changed / 600, 16, 800);
+    }
+    assert_false(content_parse_mix("random=100,write=65", &mix));
+    assert_false(content_parse_mix("random=100,write=4096", &mix));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text_compresses_like_text),
         cmocka_unit_test(pages_know_their_version),
         cmocka_unit_test(mixes_add_up_or_are_refused),
+        cmocka_unit_test(writes_in_place_and_traces_change_little_of_a_page),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,7 +19,7 @@ $(UNIT_LIB): $(call obj,$(filter-out $(UNIT_SRC),$(wildcard tests/unit/*.c)))
 $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $(UNIT_LIB) $(CMD_LIB) $(LIB)
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $^ $(COUNT_ALLOCATIONS) $(LDLIBS) -lcmocka
+	$(Q)$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(COUNT_ALLOCATIONS) $(LDLIBS) -lcmocka
 
 .PHONY: unit-tests
 unit-tests: $(UNIT_BINS)

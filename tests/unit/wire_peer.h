@@ -26,14 +26,29 @@ struct peer_pages {
     struct {
         unsigned type;
         uint64_t pfn;
-        bool zero;
+        bool zero, delta;
         const uint8_t *content; /* NULL: the record has none */
     } entry[1024];
+    /* Set by the caller: what it has of a page that comes as a difference. NULL: zeros. */
+    const uint8_t *before[1024];
     unsigned raw_blocks, lz4_blocks, zstd_blocks;
     uint8_t bytes[1024 * 4096];
 };
 
 /* NULL, or what is wrong with it. */
 const char *peer_read_pages(const uint8_t *body, size_t len_bytes, struct peer_pages *pages);
+
+struct peer_aux {
+    unsigned source, count;
+    struct {
+        const uint8_t *key;
+        bool withdrawn;
+        unsigned bytes;
+        const uint8_t *content;
+    } entry[256];
+};
+
+/* An AUX record's body; NULL, or what is wrong with it. */
+const char *peer_read_aux(const uint8_t *body, size_t len_bytes, struct peer_aux *aux);
 
 #endif

@@ -2,7 +2,9 @@
 #include "xensim/guest/build.h"
 #include "xensim/guest/emulator.h"
 #include "xensim/guest/disk.h"
+#include "xensim/guest/notes.h"
 #include "xensim/guest/pagetables.h"
+#include "xensim/guest/pools.h"
 #include "xensim/hypervisor/pagetype.h"
 #include "xensim/hypervisor/physmap.h"
 #include "xensim/hypervisor/vcpu.h"
@@ -101,6 +103,10 @@ static int lay_out(struct build *b)
     k->suspend_mode = (uint8_t)p->suspend_mode;
     k->suspend_delay_ns = p->suspend_delay_ns;
     k->feature_suspend = p->feature_suspend;
+    k->suspend_cancel = (uint8_t)p->suspend_cancel;
+    k->mark_mask = d->hvm ? 0 : p->mark_mask;
+    k->mark_value = p->mark_value;
+    k->versioned_disk = p->versioned_disk;
     k->disk_delay_ns = p->disk_delay_ns;
     k->pages_per_s = p->pages_per_s;
     k->remaps_per_s = d->hvm ? 0 : p->remaps_per_s;
@@ -129,6 +135,10 @@ static int lay_out(struct build *b)
     k->table = take(&next, div_up(k->nr_pages, 1024));
     k->trace_length = p->pattern == PATTERN_FILE ? trace_count(p->trace) : 0;
     k->trace = take(&next, div_up(k->trace_length, 512));
+    k->tmem_pages[1] = p->tmem_bytes / PAGE_BYTES;
+    k->tmem_pages[0] = k->tmem_pages[1] / 8 / TMEM_OBJECT_PAGES * TMEM_OBJECT_PAGES;
+    k->tmem_per_s = p->tmem_per_s;
+    k->tmem = take(&next, div_up(k->tmem_pages[0] + k->tmem_pages[1], 1024));
     k->rings = take(&next, (uint64_t)GUEST_DISK_PAGES * p->disks);
     if (next + 64ull * p->vcpus > k->nr_pages)
         return err_set(b->e, ERR_USAGE, EINVAL,
@@ -319,6 +329,15 @@ static void fill_start_info(struct build *b)
 #undef FILL
 }
 
+static void fill_notes(struct build *b)
+{
+    uint8_t pages[2 * PAGE_BYTES];
+
+    guest_fill_notes(&b->k, pages);
+    for (unsigned i = 0; i < 2; i++)
+        memcpy(page(b, INDEX_NOTES + i), pages + i * PAGE_BYTES, PAGE_BYTES);
+}
+
 static void fill_data(struct build *b)
 {
     struct guest_kernel *k = &b->k;
@@ -486,6 +505,7 @@ int guest_build(struct domain *d, const struct guest_params *p, struct err *e)
     rc = populate(&b);
     if (!rc) {
         fill_data(&b);
+        fill_notes(&b);
         if (!d->hvm) {
             fill_p2m(&b);
             build_tables(&b);
@@ -499,6 +519,8 @@ int guest_build(struct domain *d, const struct guest_params *p, struct err *e)
         }
         set_evtchns(d);
     }
+    if (!rc && b.k.tmem_pages[1])
+        rc = guest_make_pools(&g, e);
     if (!rc)
         memcpy(page(&b, INDEX_KERNEL), &b.k, sizeof(b.k));
     pthread_mutex_unlock(&d->lock);

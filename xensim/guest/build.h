@@ -25,11 +25,16 @@ struct guest_params {
     unsigned remaps_per_s;   /* page-table entries rewritten */
     unsigned forks_per_s;    /* page-table trees pinned or unpinned */
     unsigned balloons_per_s; /* pages given back or taken again */
+    uint64_t tmem_bytes;     /* of its persistent pool; 0: it has none */
+    unsigned tmem_per_s;     /* what it does with it */
     unsigned dma_per_s;      /* HVM: pages that the device model writes */
     enum suspend_mode suspend_mode;
     int64_t suspend_delay_ns;
     char feature_suspend; /* as in the kernel */
+    enum suspend_cancel suspend_cancel;
+    uint16_t mark_mask, mark_value; /* PV */
     unsigned disks;
+    bool versioned_disk;
     int64_t disk_delay_ns; /* or GUEST_DISK_NEVER */
     uint64_t seed;
     char name[NAME_BYTES];

@@ -2,6 +2,7 @@
 #include "xensim/guest/content.h"
 
 #include "base/units.h"
+#include "xensim/guest/trace.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -106,12 +107,24 @@ void content_text(void *buf, size_t bytes, uint64_t key)
     }
 }
 
+static bool take_write(const char *text, struct content_mix *mix)
+{
+    uint64_t bytes;
+
+    if (!parse_u64(text, 64, CONTENT_PAGE_BYTES / 2, &bytes) || bytes % 64)
+        return false;
+    mix->write_bytes = (uint16_t)bytes;
+    return true;
+}
+
 bool content_parse_mix(const char *text, struct content_mix *mix)
 {
     char copy[128];
     char *save = NULL;
 
-    memset(mix, 0, sizeof(*mix));
+    *mix = (struct content_mix){.trace = (uint8_t)trace_named(text)};
+    if (mix->trace)
+        return true;
     if (strlen(text) >= sizeof(copy))
         return false;
     strcpy(copy, text);
@@ -122,6 +135,11 @@ bool content_parse_mix(const char *text, struct content_mix *mix)
         if (!eq)
             return false;
         *eq = '\0';
+        if (!strcmp(word, "write")) {
+            if (!take_write(eq + 1, mix))
+                return false;
+            continue;
+        }
         if (!parse_u64(eq + 1, 0, 100, &share))
             return false;
         if (!strcmp(word, "zero"))
@@ -161,7 +179,7 @@ static void put_stamp(uint8_t *page, uint64_t index, uint32_t version, uint64_t 
     memcpy(page + 12, &version, 4);
 }
 
-void content_fill(
+static void fill_whole(
     void *page, const struct content_mix *mix, uint64_t seed, uint64_t index, uint32_t version)
 {
     uint64_t key = page_key(seed, index, version);
@@ -176,6 +194,31 @@ void content_fill(
     else
         fill_random(page, CONTENT_PAGE_BYTES / 8, key);
     put_stamp(page, index, version, key);
+}
+
+/* A stamp and random bytes somewhere else. */
+static void write_in_place(
+    void *page, const struct content_mix *mix, uint64_t seed, uint64_t index, uint32_t version)
+{
+    const uint64_t key = page_key(seed, index, version);
+    const size_t lines = CONTENT_PAGE_BYTES / 64, written = mix->write_bytes / 64;
+    const size_t line = 1 + key % (lines - written);
+
+    fill_random((uint64_t *)page + line * 8, written * 8, key);
+    put_stamp(page, index, version, key);
+}
+
+void content_fill(
+    void *page, const struct content_mix *mix, uint64_t seed, uint64_t index, uint32_t version)
+{
+    if (mix->trace) {
+        memcpy(page, trace_page(mix->trace, mix64(seed ^ index), version), CONTENT_PAGE_BYTES);
+        put_stamp(page, index, version, page_key(seed, index, version));
+        return;
+    }
+    fill_whole(page, mix, seed, index, mix->write_bytes ? 1 : version);
+    if (mix->write_bytes && version > 1)
+        write_in_place(page, mix, seed, index, version);
 }
 
 bool content_matches(const void *page, const struct content_mix *mix, uint64_t seed, uint64_t index,

@@ -3,7 +3,9 @@
 
 #include "base/deadline.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { OPEN_REQUESTS = 3 };
 
@@ -46,6 +48,28 @@ void guest_connect_disks(struct guest *g)
         if (!grant(g, i))
             guest_fault(g, "no memory for a grant table");
     }
+}
+
+void guest_use_disk(struct guest *g)
+{
+    struct guest_kernel *k = g->kernel;
+    char path[512];
+    uint64_t found = 0, next = k->disk_version + 1;
+    const int fd = g->domain->host->ops->disk_path(g->domain, path, sizeof(path))
+                       ? open(path, O_RDWR | O_CLOEXEC)
+                       : -1;
+
+    if (fd < 0) {
+        guest_fault(g, "it has no disk");
+    } else if (pread(fd, &found, sizeof(found), 0) < 0 || found != k->disk_version) {
+        guest_fault(g, "its disk holds version %llu, and it wrote %llu", (unsigned long long)found,
+            (unsigned long long)k->disk_version);
+    } else if (pwrite(fd, &next, sizeof(next), 0) == sizeof(next)) {
+        k->disk_version = next;
+        guest_touch(g, INDEX_KERNEL);
+    }
+    if (fd >= 0)
+        close(fd);
 }
 
 /* The backends of a suspended guest. */

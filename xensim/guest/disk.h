@@ -19,6 +19,9 @@ enum {
 
 #define GUEST_DISK_NEVER INT64_MAX
 
+/* Its first disk should hold what it wrote last; then the next version is written. */
+void guest_use_disk(struct guest *g);
+
 /* In a new domain: empty rings, granted to dom0. */
 void guest_connect_disks(struct guest *g);
 

@@ -2,6 +2,7 @@
 #include "xensim/guest/emulator.h"
 
 #include "base/deadline.h"
+#include "xensim/guest/trace.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -188,23 +189,25 @@ int emulator_read_state(struct domain *d, char text[static EMULATOR_STATE_BYTES]
     const struct emulator_state *s = &v->state;
 
     snprintf(text, EMULATOR_STATE_BYTES,
-        "%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%u,%u,%u,%" PRIu64 ",%" PRIu64, s->seed,
-        s->first_index, s->first_pfn, s->count, s->mix.zero, s->mix.text, s->mix.random,
-        s->writes_per_s, s->written);
+        "%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%" PRIu64 ",%u,%u,%u,%u,%u,%" PRIu64 ",%" PRIu64,
+        s->seed, s->first_index, s->first_pfn, s->count, s->mix.zero, s->mix.text, s->mix.random,
+        s->mix.trace, s->mix.write_bytes, s->writes_per_s, s->written);
     pthread_mutex_unlock(&d->lock);
     return 0;
 }
 
 bool emulator_parse_state(const char *text, struct emulator_state *s)
 {
-    unsigned zero, words, random;
+    unsigned zero, words, random, trace, write_bytes;
 
     if (sscanf(text,
-            "%" SCNu64 ",%" SCNu64 ",%" SCNu64 ",%" SCNu64 ",%u,%u,%u,%" SCNu64 ",%" SCNu64,
-            &s->seed, &s->first_index, &s->first_pfn, &s->count, &zero, &words, &random,
-            &s->writes_per_s, &s->written) != 9)
+            "%" SCNu64 ",%" SCNu64 ",%" SCNu64 ",%" SCNu64 ",%u,%u,%u,%u,%u,%" SCNu64 ",%" SCNu64,
+            &s->seed, &s->first_index, &s->first_pfn, &s->count, &zero, &words, &random, &trace,
+            &write_bytes, &s->writes_per_s, &s->written) != 11 ||
+        trace > TRACE_KV || write_bytes > CONTENT_PAGE_BYTES / 2)
         return false;
-    s->mix = (struct content_mix){(uint8_t)zero, (uint8_t)words, (uint8_t)random};
+    s->mix = (struct content_mix){
+        (uint8_t)zero, (uint8_t)words, (uint8_t)random, (uint8_t)trace, (uint16_t)write_bytes};
     return s->count && s->writes_per_s && s->writes_per_s <= 100000;
 }
 

@@ -25,9 +25,20 @@ enum guest_pattern { PATTERN_IDLE, PATTERN_UNIFORM, PATTERN_HOT, PATTERN_SEQUENT
  * later, or the suspend alone later. */
 enum suspend_mode { SUSPEND_NORMAL, SUSPEND_REFUSE, SUSPEND_SLOW, SUSPEND_LATE };
 enum p2m_layout { P2M_LIST, P2M_TREE };
+/* What its notes say of a suspend call that returns 1. Without the note it crashes then; without
+ * any notes it goes on. */
+enum suspend_cancel { CANCEL_YES, CANCEL_NO, CANCEL_NO_NOTES };
 
 /* Fixed indices at the start of every guest. */
-enum { INDEX_START_INFO, INDEX_STORE, INDEX_CONSOLE, INDEX_GDT, INDEX_KERNEL, INDEX_FREE };
+enum {
+    INDEX_START_INFO,
+    INDEX_STORE,
+    INDEX_CONSOLE,
+    INDEX_GDT,
+    INDEX_KERNEL,
+    INDEX_NOTES, /* of the kernel's image, across two pages (notes.h) */
+    INDEX_FREE = INDEX_NOTES + 2
+};
 
 #define GUEST_MAGIC      0x5453455547534E58ull /* "XNSGUEST" */
 #define GUEST_IP_RUNNING 0x1000u
@@ -68,13 +79,21 @@ struct guest_kernel {
     struct guest_range ranges[GUEST_MAX_RANGES];
     struct content_mix mix;
     uint8_t suspend_mode;
-    char feature_suspend; /* what it writes to xenstore: '1', '0', or nothing */
-    uint8_t pad[3];
+    char feature_suspend;   /* what it writes to xenstore: '1', '0', or nothing */
+    uint8_t suspend_cancel; /* enum suspend_cancel */
+    uint8_t pad[2];
+    /* An entry of the windows with (entry & mask) == value names a frame, though it is not present;
+     * mask 0: there are none. Both lie in the low 12 bits. */
+    uint16_t mark_mask, mark_value;
+    uint8_t versioned_disk; /* it writes to its first disk how often it has, and reads that again */
+    uint8_t pad2[3];
+    uint64_t disk_version;
     int64_t pages_per_s;
     int64_t suspend_delay_ns;
     /* What backends take to answer a guest that suspends; 0: they have answered everything. */
     int64_t disk_delay_ns;
     uint32_t remaps_per_s, forks_per_s, balloons_per_s, nr_faults;
+    uint32_t tmem_per_s, pad3;
     struct guest_region table; /* versions, 1024 a page */
     struct guest_region trace; /* indices, 512 a page */
     uint64_t trace_length;
@@ -83,6 +102,8 @@ struct guest_kernel {
     struct guest_region tables;  /* PV: page tables, the root first */
     struct guest_region shadow;  /* PV: what the window tables should hold */
     struct guest_region pool;    /* PV: pages that are page tables now and then */
+    struct guest_region tmem;    /* versions of what it put into its pools, 1024 a page */
+    uint64_t tmem_pages[2];      /* slots of its ephemeral and its persistent pool */
     struct guest_region rings;   /* two pages for each disk (disk.h) */
     struct guest_region data;
     struct guest_region dma;   /* HVM: what the device model writes to, and nobody else */
@@ -104,6 +125,11 @@ uint64_t guest_pfn(const struct guest_kernel *k, uint64_t index);
 static inline bool guest_in_region(const struct guest_region *r, uint64_t index)
 {
     return index >= r->first && index < r->first + r->count;
+}
+
+static inline bool guest_pte_is_marked(const struct guest_kernel *k, uint64_t pte)
+{
+    return k->mark_mask && (pte & k->mark_mask) == k->mark_value;
 }
 
 /* The slice of the data pages that a vCPU works in; the last quarter of it may be ballooned, the

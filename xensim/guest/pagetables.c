@@ -49,7 +49,12 @@ void guest_remap(struct guest *g, unsigned cpu)
     switch (r >> 13 & 15) {
     case 0:
     case 1: /* not present, like a swapped-out page: the tools must leave every bit alone */
-        set_window(g, slot, r & ~PTE_PRESENT, r & ~PTE_PRESENT);
+        r &= ~(PTE_PRESENT | k->mark_mask);
+        set_window(g, slot, r, r);
+        break;
+    case 3: /* not present, but it names a frame: its kernel's notes say how that is known */
+        flags = k->mark_mask ? k->mark_value : flags;
+        set_window(g, slot, (uint64_t)g->mfns[index] << 12 | flags, index << 12 | flags);
         break;
     case 2: /* a frame that is not part of the guest's memory */
         set_window(g, slot, d->shared_info_mfn << 12 | PTE_PRESENT | PTE_ACCESSED, SHADOW_FOREIGN);

@@ -4,6 +4,7 @@
 #include "xensim/guest/emulator.h"
 #include "xensim/guest/disk.h"
 #include "xensim/guest/pagetables.h"
+#include "xensim/guest/pools.h"
 #include "xensim/hypervisor/vcpu.h"
 
 #include "base/deadline.h"
@@ -221,6 +222,11 @@ static void after_suspend(struct run *r)
     bool cancelled = vcpu_reg_get(v, REG_AX) == 1;
 
     vcpu_reg_set(v, REG_IP, GUEST_IP_RUNNING);
+    if (cancelled && k->suspend_cancel == CANCEL_NO) {
+        guest_fault(g, "its suspend call returned 1, which its kernel does not know");
+        domain_shutdown(d, SHUTDOWN_crash);
+        return;
+    }
     if (cancelled) {
         k->cancels++;
         if (!d->hvm) {
@@ -264,10 +270,10 @@ static double capped_share(const struct guest *g)
     return cap && cap < whole ? (double)cap / whole : 1;
 }
 
-enum { RING_CHECKS_PER_S = 100 };
+enum { RING_CHECKS_PER_S = 100, DISK_WRITES_PER_S = 50 };
 
 struct pace {
-    int64_t remap_ns, fork_ns, balloon_ns, ring_ns;
+    int64_t remap_ns, fork_ns, balloon_ns, ring_ns, disk_ns, pools_ns;
     int64_t write_ns; /* when the next page may be written */
 };
 
@@ -288,6 +294,10 @@ static bool operate(struct guest *g, unsigned cpu, struct pace *p)
         guest_balloon(g, cpu);
     if (k->dma.count && due(now, &p->ring_ns, RING_CHECKS_PER_S))
         check_ring(g, cpu);
+    if (!cpu && k->versioned_disk && due(now, &p->disk_ns, DISK_WRITES_PER_S))
+        guest_use_disk(g);
+    if (!cpu && due(now, &p->pools_ns, k->tmem_per_s))
+        guest_use_pools(g);
     if (k->pattern == PATTERN_IDLE || !rate)
         return false;
     if (rate > 0) {
@@ -364,7 +374,7 @@ static void *vcpu_main(void *arg)
     struct run *r = v->domain->guest;
     struct guest *g = &r->g;
     int64_t start = now_ns();
-    struct pace pace = {start, start, start, start, start};
+    struct pace pace = {start, start, start, start, start, start, start};
     unsigned ops = 0;
 
     while (vcpu_enter(v)) {

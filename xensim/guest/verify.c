@@ -3,6 +3,7 @@
 #include "xensim/guest/build.h"
 #include "xensim/guest/emulator.h"
 #include "xensim/guest/pagetables.h"
+#include "xensim/guest/pools.h"
 #include "xensim/hypervisor/pagetype.h"
 #include "xensim/hypervisor/vcpu.h"
 
@@ -111,6 +112,11 @@ static void check_ring(struct check *c)
     }
 }
 
+static void pool_problem(void *arg, const char *what)
+{
+    problem(arg, "%s", what);
+}
+
 static void check_sums(struct check *c, uint64_t table_sum)
 {
     const struct guest_kernel *k = c->g.kernel;
@@ -154,7 +160,7 @@ static uint64_t expected_leaf(const struct check *c, uint64_t va)
 
         if (want == SHADOW_FOREIGN)
             return d->shared_info_mfn << 12 | PTE_PRESENT | PTE_ACCESSED;
-        if (!(want & PTE_PRESENT))
+        if (!(want & PTE_PRESENT) && !guest_pte_is_marked(k, want))
             return want;
         return want >> 12 < k->nr_pages ? (want & 0xfff) | (uint64_t)g->mfns[want >> 12] << 12
                                         : want;
@@ -383,6 +389,7 @@ static int verify_paused(struct domain *d, struct check *c)
     if (!c->report->problems) {
         check_sums(c, check_data(c));
         check_ring(c);
+        guest_check_pools(&c->g, pool_problem, c);
         for (unsigned i = 0; i < c->g.kernel->nr_vcpus && i < d->max_vcpus; i++)
             check_vcpu(c, d->vcpus[i]);
         if (d->hvm)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "xensim/hypervisor/domain.h"
 #include "xensim/hypervisor/sparse.h"
+#include "xensim/hypervisor/tmem.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -24,6 +25,7 @@ static void domain_free(struct domain *d)
     if (d->extent_first)
         munmap(d->extent_first, MAX_PFNS / PAGES_PER_CHUNK * sizeof(*d->extent_first));
     logdirty_free(&d->logdirty);
+    tmem_free(d->tmem);
     for (unsigned i = 0; i < MAX_VCPUS; i++)
         free(d->vcpus[i]);
     free(d->config_json);
@@ -103,7 +105,7 @@ int domain_create(
     d->controller_pauses = 1;
     pthread_mutex_init(&d->lock, NULL);
     pthread_mutex_init(&d->guest_lock, NULL);
-    policy_default(&d->policy);
+    policy_default(&d->policy, h->old_cpu);
 
     pthread_rwlock_wrlock(&h->domains_lock);
 
@@ -174,6 +176,8 @@ static void free_memory(struct domain *d)
         if (m->frames[mfn].owner == d->id)
             heap_free_frame(m, mfn);
     d->tot_pages = 0;
+    heap_unclaim(m, d->claimed_pages);
+    d->claimed_pages = 0;
 }
 
 int domain_destroy(struct domain *d)

@@ -75,6 +75,7 @@ struct domain {
 
     pthread_mutex_t lock;
     _Atomic uint64_t max_pages, tot_pages; /* written with the lock, read by anybody */
+    uint64_t claimed_pages;                /* of the heap's, kept for this domain */
     uint32_t *p2m;                         /* HVM: gfn -> MFN, 0 for none; sparse */
     uint32_t *extent_first; /* pfn / 512 -> first MFN of the chunk promised to it, 0 for none yet,
                                EXTENT_SCATTERED if it is to have none */
@@ -88,9 +89,11 @@ struct domain {
     uint64_t grant_mfns[MAX_GRANT_FRAMES];
     unsigned max_grant_frames;
     struct logdirty logdirty;
-    void *emulator; /* the device model, once it was started; opaque here (host_ops) */
+    struct tmem *tmem; /* NULL: none; set before the guest runs */
+    void *emulator;    /* the device model, once it was started; opaque here (host_ops) */
 
     unsigned max_vcpus;
+    unsigned offline_vcpus; /* so many of the last ones are not to be used, as xenstore says */
     struct vcpu *vcpus[MAX_VCPUS];
     uint64_t hvm_params[HVM_NR_PARAMS];
     struct evtchn evtchns[MAX_EVTCHNS];

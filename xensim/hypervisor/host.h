@@ -29,6 +29,8 @@ struct host_ops {
     /* End the thread of d->emulator, if it has one; free it, when the domain is. */
     void (*stop_emulator)(struct domain *d);
     void (*free_emulator)(void *emulator);
+    /* Where the domain's first disk is, which whoever is its toolstack knows; false: nowhere. */
+    bool (*disk_path)(const struct domain *d, char *path, size_t bytes);
 };
 
 struct host {
@@ -36,7 +38,9 @@ struct host {
     struct machine machine;
     struct log log;
     _Atomic uint64_t log_lines;
+    bool tmem;          /* it has transcendent memory, as Xen had until 4.11 */
     bool no_shadow;     /* PV log-dirty is refused, as on a Xen built without shadow paging */
+    bool old_cpu;       /* its processor lacks what other hosts' have */
     uint32_t scheduler; /* XEN_SCHEDULER_*: what it says it has, and which parameters it takes */
     const struct host_ops *ops;
     void *ops_arg; /* of sweep_mappings */

@@ -118,9 +118,13 @@ static int64_t modified_memory(struct caller *caller, struct domain *d,
     for (uint32_t i = 0; i < op->nr_extents; i++) {
         const struct xen_dm_op_modified_memory_extent extent = extents[i];
 
-        if (extent.pad || extent.nr > MAX_PFNS || extent.first_pfn > MAX_PFNS)
-            return -EINVAL;
+        const uint64_t last = extent.first_pfn + extent.nr - 1;
+
         pthread_mutex_lock(&d->lock);
+        if (extent.pad || last < extent.first_pfn || last > d->max_gpfn) {
+            pthread_mutex_unlock(&d->lock);
+            return -EINVAL;
+        }
         for (uint32_t n = 0; n < extent.nr; n++)
             if (domain_gfn_to_mfn(d, extent.first_pfn + n))
                 domain_mark_dirty(d, extent.first_pfn + n);
@@ -284,6 +288,8 @@ static int64_t do_xen_version(struct host *h, struct caller *caller, const uint6
 
         return copy_out(caller, arg[1], line, sizeof(line));
     }
+    case XENVER_build_id:
+        return -ENODATA; /* as a Xen that was linked without one */
     case XENVER_platform_parameters: {
         xen_platform_parameters_t params = {.virt_start = 0xffff800000000000ul};
 

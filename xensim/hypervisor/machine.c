@@ -2,7 +2,6 @@
 #include "xensim/hypervisor/machine.h"
 #include "xensim/hypervisor/sparse.h"
 
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -195,6 +194,9 @@ int machine_init(
     }
     m->free_frames = (m->nr_chunks - 1) * PAGES_PER_CHUNK;
     m->cursor = m->nr_chunks - 1;
+    m->dom0_frames = p->dom0_bytes / PAGE_BYTES;
+    if (m->dom0_frames > m->free_frames)
+        return err_set(e, ERR_USAGE, EINVAL, "--dom0: it has more than the host");
 
     if (p->prealloc) {
         memset(m->base + CHUNK_BYTES, POISON_BYTE, (m->nr_chunks - 1) * CHUNK_BYTES);
@@ -339,14 +341,71 @@ static uint64_t find_scattered(struct machine *m)
     return find_single(m);
 }
 
+/* Caller holds heap_lock. */
+static uint64_t not_dom0s(const struct machine *m)
+{
+    return m->free_frames > m->dom0_frames ? m->free_frames - m->dom0_frames : 0;
+}
+
 uint64_t heap_free_frames(struct machine *m)
 {
     uint64_t frames;
 
     pthread_mutex_lock(&m->heap_lock);
-    frames = m->free_frames;
+    frames = not_dom0s(m);
     pthread_mutex_unlock(&m->heap_lock);
     return frames;
+}
+
+static uint64_t locked_count(struct machine *m, const uint64_t *count)
+{
+    uint64_t frames;
+
+    pthread_mutex_lock(&m->heap_lock);
+    frames = *count;
+    pthread_mutex_unlock(&m->heap_lock);
+    return frames;
+}
+
+bool heap_claim(struct machine *m, uint64_t count)
+{
+    bool good;
+
+    pthread_mutex_lock(&m->heap_lock);
+    good = not_dom0s(m) >= m->claimed_frames + count;
+    if (good)
+        m->claimed_frames += count;
+    pthread_mutex_unlock(&m->heap_lock);
+    return good;
+}
+
+void heap_unclaim(struct machine *m, uint64_t count)
+{
+    pthread_mutex_lock(&m->heap_lock);
+    m->claimed_frames -= count;
+    pthread_mutex_unlock(&m->heap_lock);
+}
+
+uint64_t heap_claimed_frames(struct machine *m)
+{
+    return locked_count(m, &m->claimed_frames);
+}
+
+uint64_t heap_dom0_frames(struct machine *m)
+{
+    return locked_count(m, &m->dom0_frames);
+}
+
+bool heap_set_dom0(struct machine *m, uint64_t frames)
+{
+    bool good;
+
+    pthread_mutex_lock(&m->heap_lock);
+    good = m->free_frames >= frames + m->claimed_frames;
+    if (good)
+        m->dom0_frames = frames;
+    pthread_mutex_unlock(&m->heap_lock);
+    return good;
 }
 
 uint64_t heap_alloc_frame(struct machine *m, uint16_t owner, bool scatter)

@@ -33,7 +33,7 @@
 #define POISON_BYTE     0xC2
 
 /* The largest guest frame number a domain may use, and with it the size of the sparse tables. */
-#define MAX_PFNS (1ull << 29)
+#define MAX_PFNS (1ull << 33)
 
 enum { OWNER_FREE = 0x7FFE, OWNER_XEN = 0x7FF2, OWNER_LIMBO = 0x7FFD };
 
@@ -83,13 +83,16 @@ struct machine {
     uint64_t *free_chunks;
     uint64_t nr_free_chunks;
     uint64_t free_frames;
-    uint64_t cursor;      /* where the search for a single frame goes on */
-    uint64_t real_credit; /* bytes that may be touched before the real machine is asked again */
+    uint64_t claimed_frames; /* of these, kept for domains that have claimed them */
+    uint64_t dom0_frames;    /* of these, dom0's, which is no domain here: only its balloon is */
+    uint64_t cursor;         /* where the search for a single frame goes on */
+    uint64_t real_credit;    /* bytes that may be touched before the real machine is asked again */
     uint64_t rng;
 };
 
 struct machine_params {
     uint64_t mem_bytes;
+    uint64_t dom0_bytes;
     unsigned fragment_percent;
     bool prealloc;
     const char *dir; /* run directory: the tmpfs is mounted below it */
@@ -112,8 +115,20 @@ static inline bool mfn_valid(const struct machine *m, uint64_t mfn)
     return mfn && mfn < m->nr_frames;
 }
 
-/* How many frames are free just now. */
+/* How many frames are free just now, claimed ones too. */
 uint64_t heap_free_frames(struct machine *m);
+
+/* Keep so many of the free frames for a domain; false if fewer are nobody's. What is taken of them,
+ * or not needed after all, is given back. */
+bool heap_claim(struct machine *m, uint64_t count);
+void heap_unclaim(struct machine *m, uint64_t count);
+uint64_t heap_claimed_frames(struct machine *m);
+
+/* What dom0 has; 0: it has no balloon. */
+uint64_t heap_dom0_frames(struct machine *m);
+
+/* Dom0's balloon: false if it would have to shrink by more than is free. */
+bool heap_set_dom0(struct machine *m, uint64_t frames);
 
 /* Whether an extent is to come from broken chunks: on a host fragmented by N percent these are N
  * percent of the chunks, and N percent of the answers are yes. */

@@ -107,6 +107,32 @@ static int64_t decrease_reservation(struct host *h, struct caller *caller, uint6
     return (int64_t)done;
 }
 
+/* In all, so that what the domain has counts; none: what is left of a claim is given up. */
+static int64_t claim_pages(struct host *h, struct caller *caller, uint64_t va)
+{
+    struct xen_memory_reservation *p = caller_pointer(caller, va, sizeof(*p));
+
+    if (!p)
+        return -EFAULT;
+
+    const struct xen_memory_reservation r = *p;
+
+    if (r.extent_start.p || r.extent_order || r.mem_flags)
+        return -EINVAL;
+
+    struct domain *d = domain_get(h, r.domid);
+
+    if (!d)
+        return -ESRCH;
+    pthread_mutex_lock(&d->lock);
+
+    const int rc = physmap_claim(d, r.nr_extents);
+
+    pthread_mutex_unlock(&d->lock);
+    domain_put(d);
+    return rc;
+}
+
 /* The first MFN of each 2 MiB of the table. */
 static int64_t machphys_list(
     struct caller *caller, uint64_t va, uint64_t first_mfn, uint64_t chunks)
@@ -220,6 +246,8 @@ int64_t do_memory_op(struct host *h, struct caller *caller, uint64_t cmd, uint64
         return populate_physmap(h, caller, arg);
     case XENMEM_decrease_reservation:
         return decrease_reservation(h, caller, arg);
+    case XENMEM_claim_pages:
+        return claim_pages(h, caller, arg);
     case XENMEM_maximum_ram_page:
         return (int64_t)m->nr_frames - 1;
     case XENMEM_current_reservation:

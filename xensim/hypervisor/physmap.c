@@ -93,6 +93,37 @@ static int may_populate(struct domain *d, uint64_t pfn, uint64_t count)
     return d->tot_pages + count > d->max_pages ? -EPERM : 0;
 }
 
+/* What a domain takes it claims first, so that nobody takes what others have claimed. */
+static bool claim_for(struct domain *d, uint64_t count)
+{
+    const uint64_t more = count > d->claimed_pages ? count - d->claimed_pages : 0;
+
+    if (!heap_claim(d->machine, more))
+        return false;
+    d->claimed_pages += more;
+    return true;
+}
+
+/* So many were taken; before: what was claimed before it claimed for them. */
+static void settle_claim(struct domain *d, uint64_t before, uint64_t taken)
+{
+    const uint64_t left = before > taken ? before - taken : 0;
+
+    heap_unclaim(d->machine, d->claimed_pages - left);
+    d->claimed_pages = left;
+}
+
+int physmap_claim(struct domain *d, uint64_t pages)
+{
+    if (!pages) {
+        settle_claim(d, 0, 0);
+        return 0;
+    }
+    if (d->dying || d->claimed_pages || pages <= d->tot_pages || pages > d->max_pages)
+        return -EINVAL;
+    return claim_for(d, pages - d->tot_pages) ? 0 : -ENOMEM;
+}
+
 static void add_run(struct domain *d, uint64_t pfn, uint64_t mfn, uint64_t count)
 {
     d->tot_pages += count;
@@ -108,8 +139,17 @@ int64_t physmap_populate_run(struct domain *d, uint64_t pfn, uint64_t count, uin
         return rc;
     if (count > d->max_pages - d->tot_pages)
         count = d->max_pages - d->tot_pages;
+
+    const uint64_t before = d->claimed_pages;
+
+    if (!claim_for(d, count)) {
+        count = 1;
+        if (!claim_for(d, count))
+            return -ENOMEM;
+    }
     /* A run ends where its extent does, and so below MAX_PFNS. */
     count = alloc_for(d, pfn, count, mfn);
+    settle_claim(d, before, count);
     if (!count)
         return -ENOMEM;
     add_run(d, pfn, *mfn, count);
@@ -132,9 +172,15 @@ int physmap_populate(struct domain *d, uint64_t pfn, unsigned order, uint64_t *m
 
     if (rc)
         return rc;
+
+    const uint64_t before = d->claimed_pages;
+
+    if (!claim_for(d, count))
+        return -ENOMEM;
     *mfn = alloc_run_for(d, pfn);
     for (uint64_t i = count; *mfn && i < PAGES_PER_CHUNK; i++)
         heap_free_frame(d->machine, *mfn + i);
+    settle_claim(d, before, *mfn ? count : 0);
     if (!*mfn)
         return -ENOMEM;
     add_run(d, pfn, *mfn, count);

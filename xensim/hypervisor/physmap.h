@@ -19,6 +19,10 @@ int physmap_populate(struct domain *d, uint64_t pfn, unsigned order, uint64_t *m
  * Returns how many there were, at least one, with the first frame in *mfn; else as above. */
 int64_t physmap_populate_run(struct domain *d, uint64_t pfn, uint64_t count, uint64_t *mfn);
 
+/* XENMEM_claim_pages: memory for so many pages in all is kept for it until it has them; 0: no more.
+ * -EINVAL for what makes no sense to Xen, -ENOMEM. */
+int physmap_claim(struct domain *d, uint64_t pages);
+
 /* Take the frame behind gfn away from the domain (ballooning). */
 int physmap_depopulate(struct domain *d, uint64_t gfn);
 

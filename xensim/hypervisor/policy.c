@@ -8,6 +8,9 @@
 #define MSR_PLATFORM_INFO 0xCE
 #define MSR_ARCH_CAPS     0x10A
 
+enum { LEAF_1 = 1 }; /* its place in the model */
+#define SSE3 0x1u
+
 /* A plain Intel-like processor with SSE2 and nothing that needs care. In CPUID order. */
 static const xen_cpuid_leaf_t model[] = {
     {0x0, NO_SUBLEAF, 0xd, 0x756e6547, 0x6c65746e, 0x49656e69},
@@ -27,9 +30,11 @@ static const xen_cpuid_leaf_t model[] = {
     {0x80000008, NO_SUBLEAF, 0x0000302e, 0, 0, 0},
 };
 
-void policy_default(struct cpu_policy *p)
+void policy_default(struct cpu_policy *p, bool old)
 {
     memcpy(p->leaves, model, sizeof(model));
+    if (old)
+        p->leaves[LEAF_1].c &= ~SSE3;
     p->nr_leaves = sizeof(model) / sizeof(model[0]);
     p->msrs[0] = (xen_msr_entry_t){.idx = MSR_PLATFORM_INFO, .val = 0};
     p->msrs[1] = (xen_msr_entry_t){.idx = MSR_ARCH_CAPS, .val = 0};

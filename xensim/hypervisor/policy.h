@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CPU policies: the CPUID leaves and MSRs that a domain sees. xensim has one processor model,
- * the same on every host; a restored domain keeps what its stream said.
+ * CPU policies: the CPUID leaves and MSRs that a domain sees. xensim has one processor model, the
+ * same on every host but for what an old one lacks; a restored domain keeps what its stream said.
  */
 #ifndef XENSIM_HYPERVISOR_POLICY_H
 #define XENSIM_HYPERVISOR_POLICY_H
@@ -17,8 +17,8 @@ struct cpu_policy {
     uint32_t nr_msrs;
 };
 
-/* What a new domain gets. */
-void policy_default(struct cpu_policy *p);
+/* What a new domain gets; old: from a processor that lacks what others have. */
+void policy_default(struct cpu_policy *p, bool old);
 
 /* The entry that a toolstack set and that was refused. */
 struct policy_refusal {

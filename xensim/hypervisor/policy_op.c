@@ -65,14 +65,14 @@ int64_t domctl_cpu_policy(struct caller *caller, struct domain *d, struct xen_do
         (uint64_t)(uintptr_t)p->msrs.p, &p->nr_leaves, &p->nr_msrs);
 }
 
-int64_t sysctl_cpu_policy(struct caller *caller, struct xen_sysctl *op)
+int64_t sysctl_cpu_policy(struct host *h, struct caller *caller, struct xen_sysctl *op)
 {
     struct xen_sysctl_cpu_policy *p = &op->u.cpu_policy;
     struct cpu_policy policy;
 
     if (p->index > XEN_SYSCTL_cpu_policy_hvm_default)
         return -EINVAL;
-    policy_default(&policy);
+    policy_default(&policy, h->old_cpu);
     return copy_out(caller, &policy, (uint64_t)(uintptr_t)p->leaves.p,
         (uint64_t)(uintptr_t)p->msrs.p, &p->nr_leaves, &p->nr_msrs);
 }

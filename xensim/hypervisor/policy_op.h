@@ -9,6 +9,6 @@
 #include "xensim/hypervisor/domain.h"
 
 int64_t domctl_cpu_policy(struct caller *caller, struct domain *d, struct xen_domctl *op);
-int64_t sysctl_cpu_policy(struct caller *caller, struct xen_sysctl *op);
+int64_t sysctl_cpu_policy(struct host *h, struct caller *caller, struct xen_sysctl *op);
 
 #endif

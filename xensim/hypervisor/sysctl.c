@@ -2,6 +2,7 @@
 #include "xensim/hypervisor/sysctl.h"
 #include "xensim/hypervisor/domctl.h"
 #include "xensim/hypervisor/policy_op.h"
+#include "xensim/hypervisor/tmem_sysctl.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -20,6 +21,7 @@ static int64_t sys_physinfo(struct host *h, struct xen_sysctl *op)
                       (h->no_shadow ? 0 : XEN_SYSCTL_PHYSCAP_shadow) | XEN_SYSCTL_PHYSCAP_gnttab_v1;
     p->total_pages = h->machine.nr_frames;
     p->free_pages = heap_free_frames(&h->machine);
+    p->outstanding_pages = heap_claimed_frames(&h->machine);
     p->max_mfn = h->machine.nr_frames - 1;
     return 0;
 }
@@ -66,6 +68,24 @@ static int64_t sys_cpupool(struct host *h, struct caller *caller, struct xen_sys
     return 0;
 }
 
+/* Not of a Xen of today. */
+#define XEN_SYSCTL_tmem_op TMEM_SYSCTL
+_Static_assert(sizeof(struct tmem_op) <= sizeof(((struct xen_sysctl *)NULL)->u), "an operand");
+
+static int64_t sys_tmem(struct host *h, struct caller *caller, struct xen_sysctl *op)
+{
+    struct tmem_op tmem;
+
+    if (!h->tmem)
+        return -ENOSYS;
+    memcpy(&tmem, &op->u, sizeof(tmem));
+
+    const int64_t rc = do_tmem_op(h, caller, &tmem);
+
+    memcpy(&op->u, &tmem, sizeof(tmem));
+    return rc;
+}
+
 int64_t do_sysctl(struct host *h, struct caller *caller, uint64_t arg)
 {
     struct xen_sysctl *user = caller_pointer(caller, arg, sizeof(*user));
@@ -86,7 +106,7 @@ int64_t do_sysctl(struct host *h, struct caller *caller, uint64_t arg)
         rc = sys_getdomaininfolist(h, caller, &op);
         break;
     case XEN_SYSCTL_get_cpu_policy:
-        rc = sysctl_cpu_policy(caller, &op);
+        rc = sysctl_cpu_policy(h, caller, &op);
         break;
     case XEN_SYSCTL_sched_id:
         op.u.sched_id.sched_id = h->scheduler;
@@ -94,6 +114,9 @@ int64_t do_sysctl(struct host *h, struct caller *caller, uint64_t arg)
         break;
     case XEN_SYSCTL_cpupool_op:
         rc = sys_cpupool(h, caller, &op);
+        break;
+    case XEN_SYSCTL_tmem_op:
+        rc = sys_tmem(h, caller, &op);
         break;
     default:
         host_log_rate(h, "sysctl %u is not modelled", op.cmd);

@@ -51,7 +51,12 @@ static int spend_time_of_a_kind(const struct cancel *cancel)
 
 static int attach(struct xl *xl, uint32_t domid, const char *name, const char *text)
 {
-    char id[12];
+    char id[12], value[NAME_ROOM];
+
+    if (setting("quota", name, value)) {
+        xl_log(xl, XTL_ERROR, ENOSPC, "xenstore: cannot write the entries of %s", name);
+        return ERROR_FAIL;
+    }
 
     return ASK(xl, NULL, "attach", xl_id_text(domid, id), name, text);
 }

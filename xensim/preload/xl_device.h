@@ -8,6 +8,7 @@
  *   fail=NAME      the hotplug script of that device fails: xvda, vif0
  *   hang=NAME      it does not end; libxl gives it 40 s
  *   missing=NAME   the disk cannot be opened
+ *   quota=NAME     xenstore has no room for that device's entries
  */
 #ifndef XENSIM_PRELOAD_XL_DEVICE_H
 #define XENSIM_PRELOAD_XL_DEVICE_H

@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* libxl lets it have no less. */
+enum { LEAST_DOM0_KIB = 128 * 1024 };
+
 struct dominfo {
     uint32_t domid;
     char type[8];
@@ -87,12 +90,57 @@ static void fill_dominfo(libxl_dominfo *out, const struct dominfo *i)
     out->domain_type = type_of(i);
 }
 
+static int dom0_kib(struct xl *xl, const char *target, uint64_t *kib)
+{
+    char *text = NULL;
+    const int rc = target ? ASK(xl, &text, "dom0", target) : ASK_QUIETLY(xl, &text, "dom0");
+
+    if (!rc)
+        *kib = strtoull(text, NULL, 10);
+    free(text);
+    return rc;
+}
+
+/* Of dom0 alone: guests' targets are the guests' business here. */
+EXPORT int libxl_get_memory_target(libxl_ctx *ctx, uint32_t domid, uint64_t *out_target)
+{
+    return domid ? ERROR_FAIL : dom0_kib(xl_of(ctx), NULL, out_target);
+}
+
+EXPORT int libxl_set_memory_target(
+    libxl_ctx *ctx, uint32_t domid, int64_t target_memkb, int relative, int enforce)
+{
+    struct xl *xl = xl_of(ctx);
+    uint64_t kib = 0;
+    char text[24];
+    int rc = domid ? ERROR_FAIL : dom0_kib(xl, NULL, &kib);
+
+    (void)enforce;
+    if (rc)
+        return rc;
+    target_memkb += relative ? (int64_t)kib : 0;
+    if (target_memkb < LEAST_DOM0_KIB) {
+        xl_log(xl, XTL_ERROR, -1, "new target %lld for dom0 is below the minimum threshold",
+            (long long)target_memkb);
+        return ERROR_INVAL;
+    }
+    snprintf(text, sizeof(text), "%lld", (long long)target_memkb);
+    return dom0_kib(xl, text, &kib);
+}
+
 EXPORT int libxl_domain_info(libxl_ctx *ctx, libxl_dominfo *info_r, uint32_t domid)
 {
     struct dominfo i;
     char id[12];
-    int rc = find_domain(xl_of(ctx), xl_id_text(domid, id), &i);
+    int rc;
 
+    if (!domid) {
+        if (!info_r)
+            return 0;
+        memset(info_r, 0, sizeof(*info_r));
+        return dom0_kib(xl_of(ctx), NULL, &info_r->current_memkb);
+    }
+    rc = find_domain(xl_of(ctx), xl_id_text(domid, id), &i);
     /* Not a domain whose name is this number. */
     if (!rc && i.domid != domid)
         rc = ERROR_DOMAIN_NOTFOUND;

@@ -245,7 +245,9 @@ static int make_domain(struct operation *op)
 {
     const libxl_domain_config *config = op->config;
     const uint8_t *uuid = libxl_uuid_bytearray_const(&config->c_info.uuid);
-    char vcpus[12], kib[24], hex[33];
+    const uint32_t wanted = config->c_info.domid == (uint32_t)INVALID_DOMID ? 0
+                                                                            : config->c_info.domid;
+    char vcpus[12], kib[24], hex[33], id[12];
     char *text = NULL;
     int rc;
 
@@ -256,7 +258,7 @@ static int make_domain(struct operation *op)
     for (unsigned i = 0; i < 16; i++)
         snprintf(hex + 2 * i, 3, "%02x", uuid[i]);
     rc = ASK(op->xl, &text, "create-empty", xl_type_word(config->c_info.type), vcpus, kib,
-        config->c_info.name, hex);
+        config->c_info.name, hex, xl_id_text(wanted, id));
     if (!rc)
         op->domid = (uint32_t)atoi(text);
     free(text);

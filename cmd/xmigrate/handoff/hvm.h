@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bringing an HVM guest back: its device model (QEMU) too was stopped, and its log-dirty is on. For
- * guests without one there is nothing to do here but libxl's resume.
+ * Resuming a guest. Of an HVM guest the device model (QEMU) too was stopped, and its log-dirty is
+ * on.
  */
 #ifndef CMD_XMIGRATE_HANDOFF_HVM_H
 #define CMD_XMIGRATE_HANDOFF_HVM_H
 
 #include "cmd/handoff/journal.h"
-#include "cmd/xmigrate/libxl/calls.h"
+#include "engine/xen/xen.h"
 
 #include <stdbool.h>
 
@@ -17,10 +17,12 @@
 int hvm_continue_device_model(
     const struct log *log, const struct journal_record *left, bool *was_paused, struct err *e);
 
-/* The device model first, and then the guest: past libxl, which would wait for its lock on the
- * device model. If the save helper died while libxl was asking that something, libxl 4.17 keeps the
- * lock as long as its process lives. Takes 30 s at most. Guests without a device model: through
- * libxl. */
-int hvm_resume(struct xl *xl, const struct journal_record *left, struct err *e);
+/* The device model first, and then the guest, by hypercalls alone: libxl would wait for its lock on
+ * the device model, which libxl 4.17 keeps as long as its process lives if the save helper died
+ * while it was asking that something; for xenstored, which may hang; and for a QEMU that is gone.
+ * Of a guest without a device model it does the same two calls. Takes 30 s at most. *untold: it
+ * runs, and xenstored does not know. */
+int hvm_resume(struct xen *x, const struct log *log, const struct journal_record *left,
+    struct err *untold, struct err *e);
 
 #endif

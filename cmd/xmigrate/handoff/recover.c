@@ -8,9 +8,12 @@
 #include "cmd/handoff/names.h"
 #include "cmd/lock.h"
 #include "cmd/exit_codes.h"
+#include "cmd/xmigrate/handoff/ask_xen.h"
 #include "cmd/xmigrate/handoff/bring_back.h"
+#include "cmd/xmigrate/handoff/copy.h"
 #include "cmd/xmigrate/handoff/filed.h"
 #include "cmd/xmigrate/handoff/rename.h"
+#include "cmd/xmigrate/handoff/sweep.h"
 #include "cmd/xmigrate/libxl/monitor.h"
 #include "engine/xen/rescue.h"
 #include "engine/xen/suspend.h"
@@ -25,13 +28,20 @@
 /* A helper whose supervisor was killed cleans up itself; it is given this long. */
 #define HELPER_LIMIT_NS (SUSPEND_END_NS + 15 * NS_PER_S)
 
+/* A guest may stand still until xenstored has accepted a connection, or does not. */
+#define XL_OPEN_NS (3 * NS_PER_S)
+
 /* --- xmigrate --recover --- */
 
 struct recovery {
     struct xl *xl;
     const struct log *log;
-    const struct recover_peer *peer; /* NULL: nobody can be asked */
+    const struct recover_peer *peer;     /* NULL: nobody can be asked */
+    const struct recover_report *report; /* NULL: nobody is told */
     int exit_code;
+    bool revives; /* a guest is in a file and nowhere else, */
+    bool brief;   /* and stays there */
+    int late_fd;  /* the last of copy_destroy()'s */
 
     /* The one at hand. */
     struct journal *journal;
@@ -60,29 +70,58 @@ static int wait_for_lock(struct domain_lock *lock, uint32_t domid, struct err *e
     }
 }
 
-/* -ESRCH without an error when there is none. Before GO the name tells our copy, whose number may
- * not be on record yet, from the original, when a guest moves within one host. */
-static int find_copy(struct recovery *r, struct err *e)
+/* Xen alone is asked: the guest may stand still, and xenstored hang. */
+static int find_departed(struct recovery *r, struct err *e)
+{
+    const struct journal_record *s = &r->journal->now;
+    enum rescue_status status;
+    const int rc = ask_xen(r->log, s->domid, s->uuid, &status, e);
+
+    if (rc)
+        return rc;
+    r->copy.domid = s->domid;
+    r->copy.shut_down = status == RESCUE_SUSPENDED || status == RESCUE_SHUT_DOWN;
+    return status == RESCUE_GONE ? -ESRCH : 0;
+}
+
+/* Of what an earlier boot of this host had half-built nothing is left, and the guest itself may
+ * have its number. */
+static int find_half_built(struct recovery *r, struct err *e)
 {
     const struct journal_record *s = &r->journal->now;
     char name[XL_NAME_BYTES + sizeof(HANDOFF_INCOMING)];
-    struct err none = ERR_INIT;
     int rc;
 
-    if (journal_is_past(r->journal)) {
-        rc = -ESRCH;
-    } else if (s->state == HANDOFF_COMING || s->state == HANDOFF_READY) {
-        snprintf(name, sizeof(name), "%s%s", s->name, HANDOFF_INCOMING);
-        rc = xl_by_name(r->xl, name, &r->copy, &none);
-        if (!rc && (strcmp(r->copy.uuid, s->uuid) ||
-                       (s->domid != JOURNAL_NO_DOMID && s->domid != r->copy.domid)))
-            rc = -ESRCH;
-    } else {
-        rc = xl_look_at(r->xl, s->domid, s->uuid, &r->copy, &none);
-    }
+    if (!journal_is_of_this_boot(s))
+        return -ESRCH;
+    snprintf(name, sizeof(name), "%s%s", s->name, HANDOFF_INCOMING);
+    rc = copy_find(r->xl, name, s->uuid, s->domid, &r->copy.domid, e);
+    if (!rc)
+        rc = xl_look_at(r->xl, r->copy.domid, s->uuid, &r->copy, e);
+    /* A guest that was restored from a file is whole once it has its name. One that another host
+     * sends is not before it is taken, whatever somebody calls it. */
+    return !rc && !s->session[0] && !strcmp(r->copy.name, s->name) ? -ESRCH : rc;
+}
+
+/* -ESRCH without an error when there is none. */
+static int find_copy(struct recovery *r, struct err *e)
+{
+    const struct journal_record *s = &r->journal->now;
+    struct err why = ERR_INIT;
+    int rc;
+
+    r->copy = (struct xl_domain){0};
+    if (journal_is_past(r->journal))
+        return -ESRCH;
+    if (s->role == HANDOFF_SOURCE)
+        rc = find_departed(r, &why);
+    else if (s->state == HANDOFF_COMING || s->state == HANDOFF_READY)
+        rc = find_half_built(r, &why);
+    else
+        rc = xl_look_at(r->xl, s->domid, s->uuid, &r->copy, &why);
     if (rc)
         r->copy = (struct xl_domain){0};
-    return rc && rc != -ESRCH ? err_take(e, &none) : rc;
+    return rc && rc != -ESRCH ? err_take(e, &why) : rc;
 }
 
 static enum handoff_event what_was_found(const struct recovery *r, bool there)
@@ -130,6 +169,8 @@ static int resume_left(void *arg, struct err *e)
     if (rc)
         return rc;
     rc = bring_back_guest(r->xl, s, &lock, &found, e);
+    if (brought_back_runs(found) && bring_back_name(r->xl, s, e))
+        rc = -e->code;
     /* Resumed by its helper, which starts no monitor. */
     if (!rc && (found == BACK_RUNNING || found == BACK_CONTINUED) && s->suspending)
         rc = monitor_start(s->domid, s->uuid, e);
@@ -163,9 +204,15 @@ static int pass_on(void *arg, struct err *e)
 static int give_up_name(void *arg, struct err *e)
 {
     struct recovery *r = arg;
+    const struct journal_record *s = &r->journal->now;
+    struct err none = ERR_INIT;
+    struct xl_domain d;
 
     (void)e;
-    rename_away(r->xl, r->copy.domid, r->copy.name, r->journal->now.name);
+    if (!xl_look_at(r->xl, s->domid, s->uuid, &d, &none))
+        rename_away(r->xl, d.domid, d.name, s->name);
+    else
+        log_warn(r->log, "%s", none.text);
     return 0;
 }
 
@@ -215,8 +262,11 @@ static int hold(void *arg, struct err *e)
 static int destroy_half_built(void *arg, struct err *e)
 {
     struct recovery *r = arg;
-    const int rc = xl_destroy(r->xl, r->copy.domid, e);
+    int late_fd;
+    const int rc = copy_destroy(r->xl, r->copy.domid, r->journal->now.state, &late_fd, e);
 
+    if (late_fd >= 0)
+        r->late_fd = late_fd;
     if (!rc)
         log_info(r->log, "\"%s\" (domain %u), half-built for a migration from %s, is destroyed",
             r->copy.name, r->copy.domid, r->journal->now.peer);
@@ -229,9 +279,9 @@ static int destroy_old(void *arg, struct err *e)
     const int rc = xl_destroy(r->xl, r->copy.domid, e);
 
     if (!rc)
-        log_info(r->log, "\"%s\" (domain %u) %s %s: its copy here is destroyed", r->copy.name,
-            r->copy.domid, filed_is(&r->journal->now) ? "is saved in" : "has run since on",
-            r->journal->now.peer);
+        log_info(r->log, "\"%s\" (domain %u) %s %s: its copy here is destroyed",
+            r->journal->now.name, r->copy.domid,
+            filed_is(&r->journal->now) ? "is saved in" : "has run since on", r->journal->now.peer);
     return rc;
 }
 
@@ -252,7 +302,9 @@ static int forget(void *arg, struct err *e)
     struct recovery *r = arg;
 
     (void)e;
-    journal_remove(r->journal);
+    r->revives |= filed_is_revived(&r->journal->now);
+    if (!filed_is_revived(&r->journal->now))
+        journal_remove(r->journal);
     return 0;
 }
 
@@ -281,8 +333,8 @@ static void say_found(const struct recovery *r, enum handoff_event event)
     else if (s->state == HANDOFF_GIVEN && none)
         log_info(r->log, "\"%s\" was given to %s and is gone here", s->name, s->peer);
     else if (s->state == HANDOFF_GIVEN && event == HANDOFF_FOUND_RUNNING)
-        log_info(r->log, "\"%s\" (domain %u) was given to %s but runs here", r->copy.name,
-            r->copy.domid, s->peer);
+        log_info(r->log, "\"%s\" (domain %u) was given to %s but runs here", s->name, r->copy.domid,
+            s->peer);
     else if ((s->state == HANDOFF_COMING || s->state == HANDOFF_READY) && none)
         log_info(r->log, "of \"%s\" from %s nothing is left here", s->name, s->peer);
 }
@@ -359,47 +411,20 @@ static int settle(struct recovery *r, struct err *e)
 static void recover_one(void *arg, struct journal *j)
 {
     struct recovery *r = arg;
+    const struct journal_record before = j->now;
     struct err e = ERR_INIT;
 
     r->journal = j;
+    r->next = before.state;
     if (settle(r, &e)) {
         log_error(r->log, "\"%s\": %s", j->now.name, e.text);
         raise_exit(r, EXIT_FAILED);
     } else {
         say_history(r);
     }
+    if (r->report)
+        r->report->settled(r->report->arg, &before, r->next, err_is_set(&e) ? &e : NULL);
     journal_keep(j); /* unless it was forgotten */
-}
-
-/* PREFIX and a process's number, of processes that were killed. */
-static void remove_of_dead(const char *dir, const char *prefix)
-{
-    const size_t len = strlen(prefix);
-    DIR *d = opendir(dir);
-
-    for (const struct dirent *entry; d && (entry = readdir(d));) {
-        uint64_t pid;
-
-        if (!strncmp(entry->d_name, prefix, len) &&
-            parse_u64(entry->d_name + len, 1, INT32_MAX, &pid) && kill((pid_t)pid, 0) &&
-            errno == ESRCH)
-            unlinkat(dirfd(d), entry->d_name, 0);
-    }
-    if (d)
-        closedir(d);
-}
-
-/* The meeting places of supervisors and helpers, and a journal's id that was not yet its. */
-static void remove_files_of_dead(void)
-{
-    struct err ignored = ERR_INIT;
-    char dir[PATHS_BYTES];
-
-    if (!open_run_dir(dir, &ignored))
-        remove_of_dead(dir, "link-");
-    if (!open_state_dir(dir, &ignored))
-        remove_of_dead(dir, "id.");
-    journal_sweep();
 }
 
 int recover_answer(struct xl *xl, const struct log *log, struct journal *j, struct err *e)
@@ -485,32 +510,65 @@ static int recover_all(struct recovery *r, const char *dom, struct err *e)
     return 0;
 }
 
-static int recover_with(const struct recover_peer *peer, const char *dom, const struct log *log)
+/* With a dead xenstored there is no libxl, and still a guest to be resumed. */
+static int open_toolstack(struct recovery *r, struct err *e)
 {
-    struct xl xl;
-    struct recovery r = {.xl = &xl, .log = log, .peer = peer, .exit_code = EXIT_DONE};
+    struct err why = ERR_INIT, none = ERR_INIT;
+    struct xen x;
+    const int rc = xl_open(r->xl, r->log, deadline_in(XL_OPEN_NS), &why);
+
+    if (!rc)
+        return 0;
+    if (xen_open(&x, r->log, &none))
+        return err_take(e, &why);
+    xen_close(&x);
+    log_warn(r->log, "%s; doing what can be done without libxl", why.text);
+    return 0;
+}
+
+static int recover_with(struct recovery r, const char *dom)
+{
+    struct xl xl = {.log = r.log};
     struct err e = ERR_INIT;
     int rc = xl_prepare_process(&e);
 
+    r.xl = &xl;
+    r.exit_code = EXIT_DONE;
+    r.late_fd = -1;
     if (!rc)
-        rc = xl_open(&xl, log, deadline_in(XL_SHORT_NS), &e);
+        rc = open_toolstack(&r, &e);
     if (!rc) {
         rc = recover_all(&r, dom, &e);
-        xl_close(&xl);
-        remove_files_of_dead();
+        if (r.revives && !r.brief && !filed_revive_all(&xl, r.log))
+            raise_exit(&r, EXIT_DOUBT);
+        if (!r.brief)
+            copy_await_libxl(r.log, r.late_fd);
+        if (xl.ctx)
+            xl_close(&xl);
+        sweep_dead();
     }
     if (!rc)
         return r.exit_code;
-    log_error(log, "%s", e.text);
+    log_error(r.log, "%s", e.text);
     return EXIT_REFUSED;
 }
 
 int recover_main(const struct log *log)
 {
-    return recover_with(NULL, NULL, log);
+    return recover_with((struct recovery){.log = log}, NULL);
+}
+
+int recover_briefly(const struct log *log)
+{
+    return recover_with((struct recovery){.log = log, .brief = true}, NULL);
+}
+
+int recover_reporting(const struct recover_report *report, const struct log *log)
+{
+    return recover_with((struct recovery){.log = log, .report = report}, NULL);
 }
 
 int recover_given(const struct recover_peer *peer, const char *dom, const struct log *log)
 {
-    return recover_with(peer, dom, log);
+    return recover_with((struct recovery){.log = log, .peer = peer}, dom);
 }

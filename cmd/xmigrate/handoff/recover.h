@@ -20,6 +20,19 @@ void recover_pass_on(
  * nothing is left to do, 3 when something failed, 4 when a person has to decide. */
 int recover_main(const struct log *log);
 
+/* The same, but a guest that is to be built again from a file stays in it: that would take as long
+ * as a restore does. It is left to the next of the others. */
+int recover_briefly(const struct log *log);
+
+/* As recover_main(); of each record it is told what it said, what it says now, and what went wrong
+ * (NULL: nothing). */
+struct recover_report {
+    void (*settled)(void *arg, const struct journal_record *before, enum handoff_state now,
+        const struct err *why);
+    void *arg;
+};
+int recover_reporting(const struct recover_report *report, const struct log *log);
+
 /* The other end of a hand-off, for those who can reach it. */
 struct recover_peer {
     /* What it says of a guest that was given to it: HANDOFF_STARTED_CAME, HANDOFF_FAILED_CAME, or

@@ -39,12 +39,8 @@ static bool has_paused_device_model(uint32_t domid)
     return paused;
 }
 
-static int check_resumable(
-    struct xl *xl, const struct xl_domain *d, const char *name, struct err *e)
+static int check_resumable(const struct xl_domain *d, struct err *e)
 {
-    struct err none = ERR_INIT;
-    struct xl_domain other;
-
     if (!d->shut_down && has_paused_device_model(d->domid))
         return 0;
     if (!d->shut_down)
@@ -55,17 +51,43 @@ static int check_resumable(
         return err_set(e, ERR_REFUSED, EINVAL,
             "\"%s\" (domain %u) has shut down (%s) and was not suspended: it cannot be resumed",
             d->name, d->domid, xl_reason_name(d->reason));
-    if (!strcmp(name, d->name))
-        return 0;
+    return 0;
+}
 
-    const int rc = xl_by_name(xl, name, &other, &none);
+/* The guest may have moved within this host, or have come back; and what came of it has its UUID,
+ * whatever it is called. Two of it must not run, whatever a person says. */
+static int check_alone(struct xl *xl, const struct xl_domain *d, struct err *e)
+{
+    struct err why = ERR_INIT;
+    struct xl_domain other;
+    const int rc = xl_twin_of(xl, d->uuid, d->domid, &other, &why);
 
-    if (!rc)
+    if (rc)
+        return rc == -ESRCH ? 0 : err_take(e, &why);
+    if (!other.shut_down && !other.paused)
         return err_set(e, ERR_REFUSED, EEXIST,
-            "\"%s\" is domain %u here now; if that is the same guest, moved, destroy the copy left "
-            "behind instead: xl destroy %u",
-            name, other.domid, d->domid);
-    return rc == -ESRCH ? 0 : err_take(e, &none);
+            "\"%s\" is the same guest as domain %u (\"%s\"), which runs here, and must not run "
+            "twice. This copy is the old one: xl destroy %u",
+            d->name, other.domid, other.name, d->domid);
+    return err_set(e, ERR_REFUSED, EEXIST,
+        "\"%s\" is the same guest as domain %u (\"%s\"), which is here too, and must not run "
+        "twice: xmigrate --recover settles which of them goes",
+        d->name, other.domid, other.name);
+}
+
+/* Its own name, which it gets back. */
+static int check_name_free(
+    struct xl *xl, const struct xl_domain *d, const char *name, struct err *e)
+{
+    struct err why = ERR_INIT;
+    struct xl_domain other;
+    const int rc = strcmp(name, d->name) ? xl_by_name(xl, name, &other, &why) : -ESRCH;
+
+    if (rc)
+        return rc == -ESRCH ? 0 : err_take(e, &why);
+    return err_set(e, ERR_REFUSED, EEXIST,
+        "\"%s\" is domain %u here now, another guest: rename that before this one is resumed", name,
+        other.domid);
 }
 
 struct resumption {
@@ -90,6 +112,8 @@ static int resume_guest(void *arg, struct err *e)
     if (rc)
         return rc;
     rc = bring_back_guest(r->xl, &left, &lock, &found, e);
+    if (brought_back_runs(found) && bring_back_name(r->xl, &left, e))
+        rc = -e->code;
     if (!rc && (found == BACK_RESUMED || found == BACK_CONTINUED))
         log_info(r->log, "\"%s\" (domain %u) runs again", left.name, left.domid);
     domain_lock_release(&lock);
@@ -167,7 +191,11 @@ static int resume_domain(struct resumption *r, const char *dom, bool force, stru
     if (rc)
         return rc;
     own_name(&r->domain, r->name);
-    rc = check_resumable(r->xl, &r->domain, r->name, e);
+    rc = check_resumable(&r->domain, e);
+    if (!rc)
+        rc = check_alone(r->xl, &r->domain, e);
+    if (!rc)
+        rc = check_name_free(r->xl, &r->domain, r->name, e);
     if (!rc)
         rc = read_record(r, e);
     if (!rc)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/image/new_file.h"
 
+#include "base/libc.h"
 #include "base/units.h"
 
 #include <errno.h>
@@ -92,6 +93,13 @@ int new_file_create(struct new_file *f, struct err *e)
     return f->fd < 0 ? err_sys(e, ERR_REFUSED, errno, "cannot make a file beside %s", f->path) : 0;
 }
 
+int new_file_create_unnamed(struct new_file *f, struct err *e)
+{
+    f->fd = openat(f->dir_fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    f->unnamed = f->fd >= 0;
+    return f->unnamed ? 0 : new_file_create(f, e);
+}
+
 int new_file_sync(struct new_file *f, uint64_t *inode, struct err *e)
 {
     struct stat st;
@@ -115,27 +123,60 @@ static int check_inode(const struct new_file *f, uint64_t inode, struct err *e)
         f->path, f->part);
 }
 
+/* What had the name is kept as the part until the new one has it on disk. Not all file systems can
+ * exchange names. */
+static int take_name(const struct new_file *f)
+{
+    if (!renameat2(f->dir_fd, f->part, f->dir_fd, f->name, RENAME_EXCHANGE))
+        return 0;
+    return renameat(f->dir_fd, f->part, f->dir_fd, f->name);
+}
+
+/* It might be gone after a power loss, and the guest with it: who calls goes on without it. */
+static void give_name_back(const struct new_file *f)
+{
+    if (renameat2(f->dir_fd, f->part, f->dir_fd, f->name, RENAME_EXCHANGE))
+        renameat(f->dir_fd, f->name, f->dir_fd, f->part);
+}
+
+static int name_part(struct new_file *f, struct err *e)
+{
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", f->fd);
+    if (linkat(AT_FDCWD, path, f->dir_fd, f->part, AT_SYMLINK_FOLLOW))
+        return err_sys(e, ERR_LOCAL, errno, "cannot give %s its name", f->path);
+    f->unnamed = false;
+    return 0;
+}
+
 int new_file_publish(struct new_file *f, uint64_t inode, struct err *e)
 {
     struct stat st;
     int rc = check_name(f, e);
 
+    if (!rc && f->unnamed)
+        rc = name_part(f, e);
     if (rc)
         return rc;
     if (!fstatat(f->dir_fd, f->part, &st, AT_SYMLINK_NOFOLLOW) && st.st_ino == inode &&
-        renameat(f->dir_fd, f->part, f->dir_fd, f->name))
+        take_name(f))
         return err_sys(e, ERR_LOCAL, errno, "cannot give %s its name", f->path);
     rc = check_inode(f, inode, e);
     if (rc)
         return rc;
-    return fsync(f->dir_fd)
-               ? err_sys(e, ERR_LOCAL, errno, "cannot sync the directory of %s", f->path)
-               : 0;
+    if (fsync(f->dir_fd)) {
+        rc = err_sys(e, ERR_LOCAL, errno, "cannot sync the directory of %s", f->path);
+        give_name_back(f);
+        return rc;
+    }
+    unlinkat(f->dir_fd, f->part, 0);
+    return 0;
 }
 
 void new_file_drop(struct new_file *f)
 {
-    if (f->dir_fd >= 0 && f->part[0])
+    if (f->dir_fd >= 0 && f->part[0] && !f->unnamed)
         unlinkat(f->dir_fd, f->part, 0);
 }
 

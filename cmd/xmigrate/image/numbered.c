@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/image/numbered.h"
 
-#include "cmd/xmigrate/image/scan.h"
+#include "cmd/xmigrate/image/any_file.h"
+#include "cmd/xmigrate/image/children.h"
+#include "cmd/xmigrate/image/config_guest.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -62,7 +64,7 @@ int numbered_next(const char *path, char next[static NEW_FILE_PATH_BYTES], struc
 }
 
 /* The guest that xmigrate wrote into it and that lived on; "" if that is not what it is. */
-static void read_guest(int dir_fd, const char *entry, char uuid[static UUID_BYTES])
+static void read_guest(int dir_fd, const char *entry, const char *key, char uuid[static UUID_BYTES])
 {
     const int fd = openat(dir_fd, entry, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     struct err ignored = ERR_INIT;
@@ -70,22 +72,21 @@ static void read_guest(int dir_fd, const char *entry, char uuid[static UUID_BYTE
     json_t *config = NULL;
 
     uuid[0] = '\0';
-    if (fd >= 0 && !image_read_front(fd, entry, &m, &ignored) && m.note.program[0] &&
+    if (fd >= 0 && !any_file_read_front(fd, entry, key, &m, &ignored) && m.note.program[0] &&
         m.note.kind == IMAGE_CHECKPOINT)
         config = json_loads(m.config, 0, NULL);
-    snprintf(uuid, UUID_BYTES, "%s",
-        json_string_value(json_object_get(json_object_get(config, "c_info"), "uuid")) ?: "");
+    snprintf(uuid, UUID_BYTES, "%s", config_guest_uuid(config));
     json_decref(config);
     image_clear(&m);
     if (fd >= 0)
         close(fd);
 }
 
-static bool is_same_guest(int dir_fd, const char *entry, const char *uuid)
+static bool is_same_guest(int dir_fd, const char *entry, const char *key, const char *uuid)
 {
     char other[UUID_BYTES];
 
-    read_guest(dir_fd, entry, other);
+    read_guest(dir_fd, entry, key, other);
     return *uuid && !strcmp(other, uuid);
 }
 
@@ -94,23 +95,38 @@ static int newest_first(const struct dirent **a, const struct dirent **b)
     return strcmp((*b)->d_name, (*a)->d_name);
 }
 
-static int delete_beyond(DIR *d, const char *newest, unsigned keep, struct err *e)
+/* One that others stand on stays. */
+static int delete_one(int dir_fd, const char *entry, struct err *e)
+{
+    char child[NAME_MAX + 1];
+
+    if (children_find(dir_fd, entry, child))
+        return err_set(
+            e, ERR_REFUSED, EEXIST, "%s is kept: %s beside it stands on it", entry, child);
+    return unlinkat(dir_fd, entry, 0) ? err_sys(e, ERR_LOCAL, errno, "cannot delete %s", entry) : 0;
+}
+
+static int delete_beyond(DIR *d, const char *newest, const char *key, unsigned keep, struct err *e)
 {
     const size_t name_bytes = strlen(newest) - DIGITS - 1;
     char uuid[UUID_BYTES];
     struct dirent **list;
+    char path[32];
     unsigned seen = 0;
-    const int count = scandirat(dirfd(d), ".", &list, NULL, newest_first);
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", dirfd(d));
+
+    const int count = scandir(path, &list, NULL, newest_first);
     int rc = count < 0 ? err_sys(e, ERR_LOCAL, errno, "cannot list the files beside %s", newest)
                        : 0;
 
-    read_guest(dirfd(d), newest, uuid);
+    read_guest(dirfd(d), newest, key, uuid);
     for (int i = 0; i < count; i++) {
         const char *entry = list[i]->d_name;
 
-        if (number_of(entry, newest, name_bytes) && is_same_guest(dirfd(d), entry, uuid) &&
-            ++seen > keep && unlinkat(dirfd(d), entry, 0))
-            rc = err_sys(e, ERR_LOCAL, errno, "cannot delete %s", entry);
+        if (number_of(entry, newest, name_bytes) && is_same_guest(dirfd(d), entry, key, uuid) &&
+            ++seen > keep && delete_one(dirfd(d), entry, e))
+            rc = -e->code;
         free(list[i]);
     }
     if (count >= 0)
@@ -118,7 +134,7 @@ static int delete_beyond(DIR *d, const char *newest, unsigned keep, struct err *
     return rc;
 }
 
-int numbered_keep(const char *newest, unsigned keep, struct err *e)
+int numbered_keep(const char *newest, const char *key, unsigned keep, struct err *e)
 {
     const char *name;
     DIR *d = open_dir(newest, &name, e);
@@ -126,7 +142,7 @@ int numbered_keep(const char *newest, unsigned keep, struct err *e)
     if (!d)
         return -e->code;
 
-    const int rc = delete_beyond(d, name, keep, e);
+    const int rc = delete_beyond(d, name, key, keep, e);
 
     closedir(d);
     return rc;

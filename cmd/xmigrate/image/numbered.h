@@ -10,7 +10,9 @@
 int numbered_next(const char *path, char next[static NEW_FILE_PATH_BYTES], struct err *e);
 
 /* Delete the oldest beside newest, which numbered_next() named, until keep are left: only
- * checkpoints that xmigrate wrote of the same guest. */
-int numbered_keep(const char *newest, unsigned keep, struct err *e);
+ * checkpoints that xmigrate wrote of the same guest, and none that a file beside it stands on,
+ * which is an error when all others are gone. key: of those that are encrypted, as a path;
+ * NULL: none. */
+int numbered_keep(const char *newest, const char *key, unsigned keep, struct err *e);
 
 #endif

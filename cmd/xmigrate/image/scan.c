@@ -3,6 +3,8 @@
 
 #include "base/bytes.h"
 #include "base/limits.h"
+#include "cmd/xmigrate/image/file_reader.h"
+#include "cmd/xmigrate/image/libxl_stream.h"
 #include "transport/v3.h"
 #include "transport/v3_stream.h"
 
@@ -15,113 +17,42 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LIBXL_IDENT 0x4c6962786c466d74ull /* "LibxlFmt" */
 #define LIBXC_MARK  UINT64_MAX
 #define LIBXC_IDENT 0x58454e46u /* "XENF" */
 
-enum { LIBXL_HEADER_BYTES = 16, RECORD_HEADER_BYTES = 8, LIBXL_VERSION = 2 };
-enum { OPTION_BIG_ENDIAN = 1, OPTION_LEGACY = 2, PAGE_SHIFT = 12, ENTRIES_AT_ONCE = 1024 };
-enum { EMULATOR_BYTES = 8, EMULATOR_UPSTREAM = 2 };
+enum { PAGE_SHIFT = 12, ENTRIES_AT_ONCE = 1024 };
+enum { EMULATOR_UNKNOWN = 0, EMULATOR_UPSTREAM = 2 };
 #define MAX_EMULATOR_BYTES (1u << 30)
 
-enum libxl_record {
-    LIBXL_END = 0,
-    LIBXL_LIBXC_CONTEXT = 1,
-    LIBXL_EMULATOR_XENSTORE = 2,
-    LIBXL_EMULATOR_CONTEXT = 3,
-    LIBXL_CHECKPOINT_END = 4,
-    LIBXL_CHECKPOINT_STATE = 5,
-};
-
 struct reader {
-    int fd;
-    uint64_t at;      /* where the next byte is read */
-    uint64_t item_at; /* where what is being read begins */
+    struct file_reader file;
     struct image *image;
-    uint8_t *body; /* grows */
-    size_t cap_bytes;
+    bool was_legacy; /* converted: an old stream does not name its device model */
     bool static_end, has_p2m, has_tsc;
     bool has_emulator; /* a record of its, which may not have been the one with its state */
 };
-
-#define damaged(e, ...) err_set(e, ERR_REFUSED, EBADMSG, __VA_ARGS__)
-
-static uint64_t left_bytes(const struct reader *r)
-{
-    return r->image->file_bytes - r->at;
-}
-
-static int take(struct reader *r, void *buf, size_t len_bytes, struct err *e)
-{
-    size_t have = 0;
-
-    if (len_bytes > left_bytes(r)) {
-        r->item_at = r->image->file_bytes;
-        return damaged(e, "the file ends in the middle");
-    }
-    while (have < len_bytes) {
-        const ssize_t n = pread(
-            r->fd, (uint8_t *)buf + have, len_bytes - have, (off_t)(r->at + have));
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return err_sys(e, ERR_REFUSED, errno, "it cannot be read");
-        if (!n)
-            return damaged(e, "the file became shorter meanwhile");
-        have += (size_t)n;
-    }
-    r->at += len_bytes;
-    return 0;
-}
-
-static int skip(struct reader *r, uint64_t len_bytes, struct err *e)
-{
-    if (len_bytes > left_bytes(r)) {
-        r->item_at = r->image->file_bytes;
-        return damaged(e, "the file ends in the middle");
-    }
-    r->at += len_bytes;
-    return 0;
-}
-
-/* Into r->body; not more is allocated than the file has. */
-static int take_body(struct reader *r, size_t len_bytes, struct err *e)
-{
-    if (len_bytes > left_bytes(r))
-        return skip(r, len_bytes, e);
-    if (len_bytes > r->cap_bytes) {
-        uint8_t *bigger = realloc(r->body, len_bytes);
-
-        if (!bigger)
-            return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
-        r->body = bigger;
-        r->cap_bytes = len_bytes;
-    }
-    return take(r, r->body, len_bytes, e);
-}
 
 /* Bodies are filled up to 8 bytes with zeros. */
 static int take_padding(struct reader *r, uint64_t body_bytes, struct err *e)
 {
     uint8_t pad[8] = {0};
     const size_t n = (size_t)(-body_bytes & 7);
-    int rc = take(r, pad, n, e);
+    int rc = file_take(&r->file, pad, n, e);
 
     for (size_t i = 0; i < n && !rc; i++)
         if (pad[i])
-            rc = damaged(e, "a record is filled up with other bytes than zeros");
+            rc = err_damaged(e, "a record is filled up with other bytes than zeros");
     return rc;
 }
 
 /* libxl's and libxc's begin with the same two words. */
 static int take_record_header(struct reader *r, uint32_t *type, uint32_t *len_bytes, struct err *e)
 {
-    uint8_t h[RECORD_HEADER_BYTES];
+    uint8_t h[LIBXL_RECORD_HEADER_BYTES];
 
-    r->item_at = r->at;
+    r->file.item_at = r->file.at;
 
-    const int rc = take(r, h, sizeof(h), e);
+    const int rc = file_take(&r->file, h, sizeof(h), e);
 
     if (rc)
         return rc;
@@ -135,29 +66,28 @@ static int take_record_header(struct reader *r, uint32_t *type, uint32_t *len_by
 static int read_front(struct reader *r, struct err *e)
 {
     uint8_t header[XL_FILE_HEADER_BYTES];
-    size_t optional_bytes;
-    const char *config;
-    int rc = take(r, header, sizeof(header), e);
+    struct xl_front front;
+    int rc = file_take(&r->file, header, sizeof(header), e);
 
     if (!rc)
-        rc = xl_file_read_header(header, &optional_bytes, e);
+        rc = xl_file_read_header(header, &front, e);
     if (rc)
         return rc;
-    r->item_at = r->at;
-    rc = take_body(r, optional_bytes, e);
+    r->file.item_at = r->file.at;
+    rc = file_take_body(&r->file, front.optional_bytes, e);
     if (!rc)
-        rc = xl_file_read_optional(r->body, optional_bytes, &config, &r->image->note, e);
-    if (rc)
-        return rc;
-    r->image->config = strdup(config);
-    r->image->stream_bytes = r->at;
-    return r->image->config ? 0 : err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+        rc = xl_file_keep_config(r->file.body, &front, &r->image->config, &r->image->note, e);
+    r->image->config_is_text = !front.json;
+    r->image->stream_bytes = r->file.at;
+    if (!rc && !front.stream_v2)
+        rc = err_set(e, ERR_REFUSED, EOPNOTSUPP, "it is of a Xen before 4.6");
+    return rc;
 }
 
 static int read_libxl_header(struct reader *r, struct err *e)
 {
     uint8_t h[LIBXL_HEADER_BYTES];
-    int rc = take(r, h, sizeof(h), e);
+    int rc = file_take(&r->file, h, sizeof(h), e);
 
     if (rc)
         return rc;
@@ -165,13 +95,14 @@ static int read_libxl_header(struct reader *r, struct err *e)
     const uint32_t version = be32toh(get_le32(h + 8)), options = be32toh(get_le32(h + 12));
 
     if (be64toh(get_le64(h)) != LIBXL_IDENT)
-        return damaged(e, "libxl's stream does not begin here");
+        return err_damaged(e, "libxl's stream does not begin here");
     if (version != LIBXL_VERSION)
         return err_set(e, ERR_REFUSED, EOPNOTSUPP, "libxl's stream has version %u", version);
-    if (options & OPTION_BIG_ENDIAN)
+    if (options & LIBXL_OPTION_BIG_ENDIAN)
         return err_set(e, ERR_REFUSED, EOPNOTSUPP, "libxl's stream has the other byte order");
-    return options & ~(uint32_t)OPTION_LEGACY
-               ? damaged(e, "libxl's stream has options that nobody knows (0x%x)", options)
+    r->was_legacy = options & LIBXL_OPTION_LEGACY;
+    return options & ~(uint32_t)LIBXL_OPTION_LEGACY
+               ? err_damaged(e, "libxl's stream has options that nobody knows (0x%x)", options)
                : 0;
 }
 
@@ -181,12 +112,12 @@ static int read_libxc_headers(struct reader *r, struct err *e)
 {
     uint8_t h[V3_IMAGE_HEADER_BYTES + V3_DOMAIN_HEADER_BYTES], *d = h + V3_IMAGE_HEADER_BYTES;
     struct image *m = r->image;
-    int rc = take(r, h, sizeof(h), e);
+    int rc = file_take(&r->file, h, sizeof(h), e);
 
     if (rc)
         return rc;
     if (get_le64(h) != LIBXC_MARK || be32toh(get_le32(h + 8)) != LIBXC_IDENT)
-        return damaged(e, "libxc's stream does not begin here");
+        return err_damaged(e, "libxc's stream does not begin here");
     m->version = be32toh(get_le32(h + 12));
     if (m->version < 2 || m->version > 3)
         return err_set(e, ERR_REFUSED, EOPNOTSUPP,
@@ -209,8 +140,8 @@ static int check_entry(struct reader *r, uint64_t entry, uint64_t *data_pages, s
     const uint64_t pfn = v3_entry_pfn(entry);
     const unsigned type = v3_entry_type(entry);
 
-    if ((entry & V3_ENTRY_RESERVED_MASK) || !v3_type_is_known(type) || pfn >> 32)
-        return damaged(e, "PAGE_DATA: 0x%016" PRIx64 " is no frame with a type", entry);
+    if ((entry & V3_ENTRY_RESERVED_MASK) || !v3_type_is_known(type) || pfn >= WIRE_MAX_FRAMES)
+        return err_damaged(e, "PAGE_DATA: 0x%016" PRIx64 " is no frame with a type", entry);
     *data_pages += v3_type_has_data(type);
     if (pfn > r->image->max_pfn)
         r->image->max_pfn = pfn;
@@ -225,7 +156,7 @@ static int read_entries(struct reader *r, uint32_t count, uint64_t *data_pages, 
     while (count && !rc) {
         const uint32_t n = count < ENTRIES_AT_ONCE ? count : ENTRIES_AT_ONCE;
 
-        rc = take(r, entries, n * sizeof(entries[0]), e);
+        rc = file_take(&r->file, entries, n * sizeof(entries[0]), e);
         for (uint32_t i = 0; i < n && !rc; i++)
             rc = check_entry(r, entries[i], data_pages, e);
         count -= n;
@@ -239,21 +170,22 @@ static int read_pages(struct reader *r, uint32_t len_bytes, struct err *e)
     uint64_t data_pages = 0;
 
     if (len_bytes < sizeof(front))
-        return damaged(e, "PAGE_DATA of %u bytes", len_bytes);
+        return err_damaged(e, "PAGE_DATA of %u bytes", len_bytes);
 
-    int rc = take(r, front, sizeof(front), e);
+    int rc = file_take(&r->file, front, sizeof(front), e);
     const uint64_t count = rc ? 0 : get_le32(front);
 
     if (!rc && (!count || get_le32(front + 4) || count > (len_bytes - sizeof(front)) / 8))
-        rc = damaged(
+        rc = err_damaged(
             e, "PAGE_DATA of %u bytes says that it has %" PRIu64 " frames", len_bytes, count);
     if (!rc)
         rc = read_entries(r, (uint32_t)count, &data_pages, e);
     if (!rc && len_bytes != sizeof(front) + count * 8 + data_pages * PAGE_BYTES)
-        rc = damaged(e, "PAGE_DATA of %u bytes has %" PRIu64 " frames, %" PRIu64 " with contents",
-            len_bytes, count, data_pages);
+        rc = err_damaged(e,
+            "PAGE_DATA of %u bytes has %" PRIu64 " frames, %" PRIu64 " with contents", len_bytes,
+            count, data_pages);
     if (!rc)
-        rc = skip(r, data_pages * PAGE_BYTES, e);
+        rc = file_skip(&r->file, data_pages * PAGE_BYTES, e);
     r->image->data_pages += data_pages;
     return rc;
 }
@@ -261,7 +193,7 @@ static int read_pages(struct reader *r, uint32_t len_bytes, struct err *e)
 static int read_pv_info(struct reader *r, size_t len_bytes, struct err *e)
 {
     struct v3_pv_info info;
-    const int rc = v3_decode_pv_info(r->body, len_bytes, &info, e);
+    const int rc = v3_decode_pv_info(r->file.body, len_bytes, &info, e);
 
     if (!rc)
         r->image->guest_width = info.guest_width;
@@ -271,7 +203,7 @@ static int read_pv_info(struct reader *r, size_t len_bytes, struct err *e)
 static int read_vcpu(struct reader *r, uint32_t type, size_t len_bytes, struct err *e)
 {
     struct v3_vcpu vcpu;
-    const int rc = v3_decode_vcpu(type, r->body, len_bytes, r->image->guest_width, &vcpu, e);
+    const int rc = v3_decode_vcpu(type, r->file.body, len_bytes, r->image->guest_width, &vcpu, e);
 
     if (!rc && type == V3_X86_PV_VCPU_BASIC)
         r->image->vcpus++;
@@ -286,11 +218,11 @@ static int check_fits(const struct reader *r, uint32_t type, struct err *e)
     const bool is_hvm = type == V3_HVM_CONTEXT || type == V3_HVM_PARAMS;
 
     if ((is_pv || type == V3_X86_PV_VCPU_MSRS) && !pv)
-        return damaged(e, "%s in an HVM guest's stream", v3_name(type));
+        return err_damaged(e, "%s in an HVM guest's stream", v3_name(type));
     if (is_hvm && pv)
-        return damaged(e, "%s in a PV guest's stream", v3_name(type));
+        return err_damaged(e, "%s in a PV guest's stream", v3_name(type));
     if ((is_pv || type == V3_X86_PV_VCPU_MSRS) && type != V3_X86_PV_INFO && !r->image->guest_width)
-        return damaged(e, "%s before X86_PV_INFO", v3_name(type));
+        return err_damaged(e, "%s before X86_PV_INFO", v3_name(type));
     return 0;
 }
 
@@ -305,7 +237,8 @@ static int decode_state(struct reader *r, uint32_t type, size_t len_bytes, struc
         return read_pv_info(r, len_bytes, e);
     case V3_X86_PV_P2M_FRAMES:
         r->has_p2m = true;
-        return v3_decode_p2m_frames(r->body, len_bytes, false, r->image->guest_width, &frames, e);
+        return v3_decode_p2m_frames(
+            r->file.body, len_bytes, false, r->image->guest_width, &frames, e);
     case V3_X86_PV_VCPU_BASIC:
     case V3_X86_PV_VCPU_EXTENDED:
     case V3_X86_PV_VCPU_XSAVE:
@@ -313,9 +246,11 @@ static int decode_state(struct reader *r, uint32_t type, size_t len_bytes, struc
         return read_vcpu(r, type, len_bytes, e);
     case V3_X86_TSC_INFO:
         r->has_tsc = true;
-        return v3_decode_tsc_info(r->body, len_bytes, &tsc, e);
+        return v3_decode_tsc_info(r->file.body, len_bytes, &tsc, e);
     case V3_HVM_PARAMS:
-        return v3_decode_hvm_params(r->body, len_bytes, params, e) < 0 ? -e->code : 0;
+        return v3_decode_hvm_params(r->file.body, len_bytes, params, e) < 0 ? -e->code : 0;
+    case V3_KERNEL_NOTES:
+        return kernel_notes_decode(r->file.body, len_bytes, &r->image->kernel, e);
     case V3_STATIC_DATA_END:
         r->static_end = true;
         return v3_check_blob(type, len_bytes, e);
@@ -331,7 +266,7 @@ static int read_state(struct reader *r, uint32_t type, uint32_t len_bytes, struc
     int rc = check_fits(r, type, e);
 
     if (!rc)
-        rc = take_body(r, len_bytes, e);
+        rc = file_take_body(&r->file, len_bytes, e);
     if (rc || !decode_state(r, type, len_bytes, &why))
         return rc;
     return err_set(e, ERR_REFUSED, EBADMSG, "%s", why.text);
@@ -346,18 +281,18 @@ static int read_libxc_record(struct reader *r, bool *end, struct err *e)
         return rc;
     r->image->records++;
     *end = type == V3_END;
-    if (type & V3_OPTIONAL)
-        rc = skip(r, len_bytes, e);
+    if (v3_is_skipped(type))
+        rc = file_skip(&r->file, len_bytes, e);
     else if (v3_limit_bytes(type) < 0)
         rc = err_set(e, ERR_REFUSED, EOPNOTSUPP, "libxc's record 0x%x is not known", type);
     else if (len_bytes > v3_limit_bytes(type))
-        rc = damaged(e, "%s of %u bytes", v3_name(type), len_bytes);
+        rc = err_damaged(e, "%s of %u bytes", v3_name(type), len_bytes);
     else if (type == V3_CHECKPOINT || type == V3_CHECKPOINT_DIRTY_PFN_LIST)
         rc = err_set(e, ERR_REFUSED, EOPNOTSUPP, "it is the stream of a Remus or COLO pair");
     else if (type == V3_PAGE_DATA)
         rc = read_pages(r, len_bytes, e);
     else if (type == V3_TOOLSTACK)
-        rc = skip(r, len_bytes, e);
+        rc = file_skip(&r->file, len_bytes, e);
     else
         rc = read_state(r, type, len_bytes, e);
     return rc ? rc : take_padding(r, len_bytes, e);
@@ -368,13 +303,13 @@ static int check_libxc_whole(const struct reader *r, struct err *e)
     const struct image *m = r->image;
 
     if (m->version >= 3 && !r->static_end)
-        return damaged(e, "libxc's stream ends without STATIC_DATA_END");
+        return err_damaged(e, "libxc's stream ends without STATIC_DATA_END");
     if (!m->data_pages)
-        return damaged(e, "libxc's stream ends without a page");
+        return err_damaged(e, "libxc's stream ends without a page");
     if (!r->has_tsc)
-        return damaged(e, "libxc's stream ends without X86_TSC_INFO");
+        return err_damaged(e, "libxc's stream ends without X86_TSC_INFO");
     if (m->guest_type == V3_GUEST_PV && (!r->has_p2m || !m->vcpus))
-        return damaged(e, "libxc's stream ends without what a PV guest needs");
+        return err_damaged(e, "libxc's stream ends without what a PV guest needs");
     return 0;
 }
 
@@ -382,7 +317,7 @@ static int read_libxc(struct reader *r, struct err *e)
 {
     bool end = false;
 
-    r->item_at = r->at;
+    r->file.item_at = r->file.at;
 
     int rc = read_libxc_headers(r, e);
 
@@ -395,20 +330,21 @@ static int read_libxc(struct reader *r, struct err *e)
 
 static int read_emulator(struct reader *r, uint32_t type, uint32_t len_bytes, struct err *e)
 {
-    uint8_t which[EMULATOR_BYTES];
+    uint8_t which[LIBXL_EMULATOR_BYTES];
 
     if (len_bytes < sizeof(which) || len_bytes > MAX_EMULATOR_BYTES)
-        return damaged(e, "a device model's record of %u bytes", len_bytes);
+        return err_damaged(e, "a device model's record of %u bytes", len_bytes);
 
-    int rc = take(r, which, sizeof(which), e);
+    int rc = file_take(&r->file, which, sizeof(which), e);
 
     r->has_emulator = true;
-    if (!rc && get_le32(which) != EMULATOR_UPSTREAM)
+    if (!rc && get_le32(which) != EMULATOR_UPSTREAM &&
+        !(r->was_legacy && get_le32(which) == EMULATOR_UNKNOWN))
         rc = err_set(e, ERR_REFUSED, EOPNOTSUPP, "its device model (%u) is not upstream QEMU",
             get_le32(which));
     if (!rc && type == LIBXL_EMULATOR_CONTEXT)
         r->image->emulator_bytes += len_bytes - sizeof(which);
-    return rc ? rc : skip(r, len_bytes - sizeof(which), e);
+    return rc ? rc : file_skip(&r->file, len_bytes - sizeof(which), e);
 }
 
 static int read_libxl_record(struct reader *r, bool *end, struct err *e)
@@ -421,10 +357,10 @@ static int read_libxl_record(struct reader *r, bool *end, struct err *e)
     switch (type) {
     case LIBXL_END:
         *end = true;
-        return len_bytes ? damaged(e, "libxl's END has %u bytes", len_bytes) : 0;
+        return len_bytes ? err_damaged(e, "libxl's END has %u bytes", len_bytes) : 0;
     case LIBXL_LIBXC_CONTEXT:
         if (len_bytes || r->image->version)
-            return damaged(e, "libxl's LIBXC_CONTEXT is not where it should be");
+            return err_damaged(e, "libxl's LIBXC_CONTEXT is not where it should be");
         return read_libxc(r, e);
     case LIBXL_EMULATOR_XENSTORE:
     case LIBXL_EMULATOR_CONTEXT:
@@ -443,18 +379,18 @@ static int read_all(struct reader *r, struct err *e)
     bool end = false;
     int rc = read_front(r, e);
 
-    r->item_at = rc ? r->item_at : r->at;
+    r->file.item_at = rc ? r->file.item_at : r->file.at;
     if (!rc)
         rc = read_libxl_header(r, e);
     while (!rc && !end)
         rc = read_libxl_record(r, &end, e);
     if (!rc && !r->image->version)
-        rc = damaged(e, "the stream ends without a guest");
+        rc = err_damaged(e, "the stream ends without a guest");
     if (!rc && r->has_emulator && !r->image->emulator_bytes)
-        rc = damaged(e, "the stream ends without the device model's state");
-    if (!rc && left_bytes(r)) {
-        r->item_at = r->at;
-        rc = damaged(e, "%" PRIu64 " bytes follow its end", left_bytes(r));
+        rc = err_damaged(e, "the stream ends without the device model's state");
+    if (!rc && file_left_bytes(&r->file)) {
+        r->file.item_at = r->file.at;
+        rc = err_damaged(e, "%" PRIu64 " bytes follow its end", file_left_bytes(&r->file));
     }
     return rc;
 }
@@ -464,20 +400,19 @@ static int read_all(struct reader *r, struct err *e)
 static int scan(int fd, const char *path, struct image *image,
     int (*read)(struct reader *r, struct err *e), struct err *e)
 {
-    struct reader r = {.fd = fd, .image = image};
-    struct stat st;
+    struct reader r = {.image = image};
 
     *image = (struct image){0};
-    if (fstat(fd, &st))
-        return err_sys(e, ERR_REFUSED, errno, "%s", path);
-    image->file_bytes = (uint64_t)st.st_size;
+    if (file_open(&r.file, fd, path, e))
+        return -e->code;
+    image->file_bytes = r.file.file_bytes;
 
     const int rc = read(&r, e);
 
-    free(r.body);
+    file_close(&r.file);
     if (rc) {
-        image->damage_at = r.item_at;
-        err_prepend(e, "%s: at byte %" PRIu64, path, r.item_at);
+        image->damage_at = r.file.item_at;
+        err_prepend(e, "%s: at byte %" PRIu64, path, r.file.item_at);
     }
     return rc;
 }

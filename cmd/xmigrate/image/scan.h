@@ -13,27 +13,41 @@
 
 #include "base/err.h"
 #include "cmd/xmigrate/image/xl_file.h"
+#include "transport/aux_limits.h"
+#include "transport/kernel_notes.h"
 #include "transport/v3.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Of a compact file, which alone can have some. */
+struct image_aux {
+    char source[AUX_NAME_BYTES];
+    bool optional; /* the guest can do without */
+    uint64_t entries, bytes;
+};
+
 struct image {
     uint64_t file_bytes;
     struct image_note note;
     char *config;          /* libxl's JSON, malloc'ed */
+    bool config_is_text;   /* it is xl's own text instead: what xl before 4.5 wrote, converted */
     uint64_t stream_bytes; /* where libxl's stream begins */
     /* libxc's stream. */
     uint32_t version;
     uint32_t guest_type; /* V3_GUEST_... */
     uint32_t xen_major, xen_minor;
-    unsigned guest_width; /* of a PV guest: 4 or 8 bytes; else 0 */
-    unsigned vcpus;       /* of a PV guest whose state is there */
+    unsigned guest_width;       /* of a PV guest: 4 or 8 bytes; else 0 */
+    unsigned vcpus;             /* of a PV guest whose state is there */
+    struct kernel_notes kernel; /* origin NOTES_NONE: it has none */
     uint64_t records;
     uint64_t data_pages; /* with contents, one that came twice counted twice */
     uint64_t max_pfn;    /* the highest frame named */
     /* The device model's. */
     uint64_t emulator_bytes; /* 0: it has none */
+    /* Auxiliary data. */
+    unsigned aux_count;
+    struct image_aux aux[AUX_MAX_SOURCES];
 
     uint64_t damage_at; /* where the first thing that is wrong begins; if any */
 };

@@ -39,7 +39,7 @@ const char *image_kind_name(enum image_kind kind)
 #define refuse(e, code, ...) err_set(e, ERR_REFUSED, code, __VA_ARGS__)
 
 int xl_file_read_header(
-    const uint8_t header[static XL_FILE_HEADER_BYTES], size_t *optional_bytes, struct err *e)
+    const uint8_t header[static XL_FILE_HEADER_BYTES], struct xl_front *front, struct err *e)
 {
     const uint32_t order = get_le32(header + ORDER_AT);
     const uint32_t flags = get_le32(header + MANDATORY_AT);
@@ -53,12 +53,13 @@ int xl_file_read_header(
         return refuse(e, EBADMSG, "its byte order mark is 0x%08x", order);
     if (flags & ~(uint32_t)FLAGS)
         return refuse(e, EOPNOTSUPP, "it needs a newer reader (flags 0x%x)", flags);
-    if (flags != FLAGS)
-        return refuse(e, EOPNOTSUPP,
-            "it is of a Xen before 4.6 (flags 0x%x), whose files only xl restore reads", flags);
     if (len_bytes > XL_FILE_MAX_OPTIONAL_BYTES)
         return refuse(e, EBADMSG, "its configuration would have %u bytes", len_bytes);
-    *optional_bytes = len_bytes;
+    *front = (struct xl_front){
+        .optional_bytes = len_bytes,
+        .json = flags & FLAG_JSON,
+        .stream_v2 = flags & FLAG_STREAM_V2,
+    };
     return 0;
 }
 
@@ -77,7 +78,7 @@ static void take_text(const json_t *o, const char *key, char *out, size_t cap)
     snprintf(out, cap, "%s", json_string_value(json_object_get(o, key)) ?: "?");
 }
 
-static int parse_note(const char *text, size_t len_bytes, struct image_note *note, struct err *e)
+int xl_file_parse_note(const char *text, size_t len_bytes, struct image_note *note, struct err *e)
 {
     json_t *o = json_loadb(text, len_bytes, JSON_REJECT_DUPLICATES, NULL);
     const int rc = kind_of(json_string_value(json_object_get(o, "kind")), &note->kind);
@@ -88,7 +89,7 @@ static int parse_note(const char *text, size_t len_bytes, struct image_note *not
     return rc ? refuse(e, EBADMSG, "its note does not say what kind of file it is") : 0;
 }
 
-int xl_file_read_optional(const uint8_t *optional, size_t len_bytes, const char **config,
+static int read_json(const uint8_t *optional, size_t len_bytes, const char **config,
     struct image_note *note, struct err *e)
 {
     struct bytes_in in = bytes_in_init(optional, len_bytes);
@@ -110,7 +111,45 @@ int xl_file_read_optional(const uint8_t *optional, size_t len_bytes, const char 
 
     if (!json)
         return refuse(e, EBADMSG, "its note is longer than its header says");
-    return parse_note(json, note_bytes, note, e);
+    return xl_file_parse_note(json, note_bytes, note, e);
+}
+
+/* xl's own text may be empty and has no NUL. */
+static int read_text(const uint8_t *optional, size_t len_bytes, const char **config,
+    size_t *config_bytes, struct err *e)
+{
+    struct bytes_in in = bytes_in_init(optional, len_bytes);
+
+    *config_bytes = bytes_in_u32(&in);
+    *config = bytes_in_take(&in, *config_bytes);
+    if (!*config || !bytes_in_done(&in) || memchr(*config, 0, *config_bytes))
+        return refuse(e, EBADMSG, "its configuration is no text of the length that it says");
+    return 0;
+}
+
+int xl_file_keep_config(const uint8_t *optional, const struct xl_front *front, char **config,
+    struct image_note *note, struct err *e)
+{
+    const char *text = NULL;
+    size_t text_bytes;
+    int rc;
+
+    *note = (struct image_note){.kind = IMAGE_SAVE};
+    if (front->json) {
+        rc = read_json(optional, front->optional_bytes, &text, note, e);
+        text_bytes = rc ? 0 : strlen(text);
+    } else {
+        rc = read_text(optional, front->optional_bytes, &text, &text_bytes, e);
+    }
+    if (rc)
+        return rc;
+    *config = strndup(text, text_bytes);
+    return *config ? 0 : refuse(e, ENOMEM, "out of memory");
+}
+
+void xl_file_set_stream_v2(uint8_t header[static XL_FILE_HEADER_BYTES])
+{
+    put_le32(header + MANDATORY_AT, get_le32(header + MANDATORY_AT) | FLAG_STREAM_V2);
 }
 
 static void put_front(uint8_t *p, const char *config, const char *json)
@@ -131,16 +170,23 @@ static void put_front(uint8_t *p, const char *config, const char *json)
     memcpy(p + NOTE_FRONT_BYTES, json, json_bytes);
 }
 
-int xl_file_write(const char *config, const struct image_note *note, uint8_t **front,
-    size_t *len_bytes, struct err *e)
+char *xl_file_format_note(const struct image_note *note)
 {
     json_t *o = json_pack("{s:s, s:s, s:s}", "kind", image_kind_name(note->kind), "program",
         note->program, "made", note->made);
     char *json = o ? json_dumps(o, JSON_COMPACT) : NULL;
+
+    json_decref(o);
+    return json;
+}
+
+int xl_file_write(const char *config, const struct image_note *note, uint8_t **front,
+    size_t *len_bytes, struct err *e)
+{
+    char *json = xl_file_format_note(note);
     const size_t optional_bytes = LENGTH_BYTES + strlen(config) + 1 + NOTE_FRONT_BYTES +
                                   (json ? strlen(json) : 0);
 
-    json_decref(o);
     *len_bytes = XL_FILE_HEADER_BYTES + optional_bytes;
     *front = json && optional_bytes <= XL_FILE_MAX_OPTIONAL_BYTES ? malloc(*len_bytes) : NULL;
     if (*front)

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,13 +35,23 @@ struct image_note {
     char made[32]; /* UTC, ISO 8601 */
 };
 
-/* The header; *optional_bytes follow it. */
+struct xl_front {
+    size_t optional_bytes; /* follow the header */
+    bool json;             /* the configuration is libxl's JSON; before 4.5: xl's own text */
+    bool stream_v2;        /* libxl's stream of version 2 follows; before 4.6: legacy.h's */
+};
 int xl_file_read_header(
-    const uint8_t header[static XL_FILE_HEADER_BYTES], size_t *optional_bytes, struct err *e);
+    const uint8_t header[static XL_FILE_HEADER_BYTES], struct xl_front *front, struct err *e);
+/* What follows is of version 2 now. */
+void xl_file_set_stream_v2(uint8_t header[static XL_FILE_HEADER_BYTES]);
 
-/* The optional data: *config points into it and ends with a NUL. */
-int xl_file_read_optional(const uint8_t *optional, size_t len_bytes, const char **config,
+/* Of the optional data: the configuration, JSON or text, as *config, malloc'ed; and the note. */
+int xl_file_keep_config(const uint8_t *optional, const struct xl_front *front, char **config,
     struct image_note *note, struct err *e);
+
+/* The note alone: JSON, malloc'ed (NULL: no memory), and back. */
+char *xl_file_format_note(const struct image_note *note);
+int xl_file_parse_note(const char *text, size_t len_bytes, struct image_note *note, struct err *e);
 
 /* Header and optional data, malloc'ed. */
 int xl_file_write(const char *config, const struct image_note *note, uint8_t **front,

@@ -10,19 +10,27 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 /* What Xen and the devices' scripts may need for a large guest. */
 #define DESTROY_NS (300 * NS_PER_S)
+
+/* No domain's number. */
+#define NO_DOMAIN UINT32_MAX
 
 /* What any of the calls takes and gives. */
 struct short_call {
     struct xl_call call;
     uint32_t domid;
+    bool unrun;
     char name[XL_NAME_BYTES];
     char to[XL_NAME_BYTES];
     unsigned percent;
+    int over_fd; /* -1: nobody is told */
     struct xl_domain domain;
     struct xl_host host;
+    struct xl_domain *list; /* the caller's, when the call has come back */
+    unsigned count;
 };
 
 static int limit(struct xl *xl, struct short_call *c, int64_t deadline_ns, struct err *e)
@@ -154,8 +162,18 @@ int xl_by_name(struct xl *xl, const char *name, struct xl_domain *d, struct err 
     return rc;
 }
 
-/* -ESRCH: none has it. */
-static int domid_of_uuid(struct xl *xl, const char *uuid, uint32_t *domid, struct err *e)
+/* What is left of a domain that was destroyed keeps its UUID until nobody maps its memory. */
+static bool is_wanted(const struct short_call *c, const libxl_dominfo *info)
+{
+    char text[XL_UUID_TEXT_BYTES];
+
+    xl_uuid_text(&info->uuid, text);
+    return !strcmp(text, c->name) && info->domid != c->domid && !info->dying &&
+           (!c->unrun || (info->paused && !info->shutdown && !info->cpu_time));
+}
+
+/* -ESRCH: there is none. */
+static int domid_of_uuid(struct xl *xl, const struct short_call *c, uint32_t *domid, struct err *e)
 {
     int count = 0, rc = -ESRCH;
 
@@ -166,11 +184,8 @@ static int domid_of_uuid(struct xl *xl, const char *uuid, uint32_t *domid, struc
     if (!list)
         return xl_failed(xl, ERROR_FAIL, ERR_LOCAL, e, "cannot list the domains");
     for (int i = 0; i < count && rc; i++) {
-        char text[XL_UUID_TEXT_BYTES];
-
-        xl_uuid_text(&list[i].uuid, text);
         *domid = list[i].domid;
-        rc = strcmp(text, uuid) ? -ESRCH : 0;
+        rc = is_wanted(c, &list[i]) ? 0 : -ESRCH;
     }
     libxl_dominfo_list_free(list, count);
     return rc;
@@ -180,14 +195,16 @@ static int make_by_uuid(struct xl *xl, struct xl_call *call, struct err *e)
 {
     struct short_call *c = (struct short_call *)call;
     uint32_t domid = 0;
-    const int rc = domid_of_uuid(xl, c->name, &domid, e);
+    const int rc = domid_of_uuid(xl, c, &domid, e);
 
     return rc ? rc : query(xl, domid, &c->domain, e);
 }
 
-int xl_by_uuid(struct xl *xl, const char *uuid, struct xl_domain *d, struct err *e)
+static int by_uuid(struct xl *xl, const char *uuid, uint32_t but_domid, bool unrun,
+    struct xl_domain *d, struct err *e)
 {
-    struct short_call c = {.call = {make_by_uuid, "look for a domain"}};
+    struct short_call c = {
+        .call = {make_by_uuid, "look for a domain"}, .domid = but_domid, .unrun = unrun};
 
     set_name(c.name, uuid);
 
@@ -195,6 +212,55 @@ int xl_by_uuid(struct xl *xl, const char *uuid, struct xl_domain *d, struct err 
 
     if (!rc)
         *d = c.domain;
+    return rc;
+}
+
+int xl_by_uuid(struct xl *xl, const char *uuid, struct xl_domain *d, struct err *e)
+{
+    return by_uuid(xl, uuid, NO_DOMAIN, false, d, e);
+}
+
+int xl_twin_of(struct xl *xl, const char *uuid, uint32_t domid, struct xl_domain *d, struct err *e)
+{
+    return by_uuid(xl, uuid, domid, false, d, e);
+}
+
+int xl_unrun_by_uuid(struct xl *xl, const char *uuid, struct xl_domain *d, struct err *e)
+{
+    return by_uuid(xl, uuid, NO_DOMAIN, true, d, e);
+}
+
+static int make_guests(struct xl *xl, struct xl_call *call, struct err *e)
+{
+    struct short_call *c = (struct short_call *)call;
+    int count = 0, rc = 0;
+
+    xl_begin(xl);
+
+    libxl_dominfo *const all = libxl_list_domain(xl->ctx, &count);
+
+    if (!all)
+        return xl_failed(xl, ERROR_FAIL, ERR_LOCAL, e, "cannot list the domains");
+    c->list = calloc((size_t)count + 1, sizeof(*c->list));
+    if (!c->list)
+        rc = err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+    for (int i = 0; i < count && !rc; i++) {
+        struct err gone = ERR_INIT; /* meanwhile */
+
+        if (all[i].domid && !all[i].dying && !query(xl, all[i].domid, &c->list[c->count], &gone))
+            c->count++;
+    }
+    libxl_dominfo_list_free(all, count);
+    return rc;
+}
+
+int xl_guests(struct xl *xl, struct xl_domain **list, unsigned *count, struct err *e)
+{
+    struct short_call c = {.call = {make_guests, "list the domains"}};
+    const int rc = limit(xl, &c, deadline_in(XL_SHORT_NS), e);
+
+    *list = c.list;
+    *count = c.count;
     return rc;
 }
 
@@ -240,6 +306,12 @@ static int make_host(struct xl *xl, struct xl_call *call, struct err *e)
         .shadow = info.cap_shadow,
     };
     libxl_physinfo_dispose(&info);
+
+    const libxl_version_info *version = libxl_get_version_info(xl->ctx);
+
+    if (version && version->xen_version_major >= 0 && version->xen_version_minor >= 0)
+        h->xen = (struct xl_version){
+            (unsigned)version->xen_version_major, (unsigned)version->xen_version_minor};
     return 0;
 }
 
@@ -296,24 +368,6 @@ int xl_unpause(struct xl *xl, uint32_t domid, int64_t deadline_ns, struct err *e
     return limit(xl, &c, deadline_ns, e);
 }
 
-static int make_resume(struct xl *xl, struct xl_call *call, struct err *e)
-{
-    const struct short_call *c = (struct short_call *)call;
-
-    xl_begin(xl);
-
-    const int rc = libxl_domain_resume(xl->ctx, c->domid, 1, NULL);
-
-    return rc ? xl_failed(xl, rc, ERR_LOCAL, e, "cannot resume domain %u", c->domid) : 0;
-}
-
-int xl_resume(struct xl *xl, uint32_t domid, int64_t deadline_ns, struct err *e)
-{
-    struct short_call c = {.call = {make_resume, "resume the domain"}, .domid = domid};
-
-    return limit(xl, &c, deadline_ns, e);
-}
-
 static int make_destroy(struct xl *xl, struct xl_call *call, struct err *e)
 {
     const struct short_call *c = (struct short_call *)call;
@@ -322,16 +376,30 @@ static int make_destroy(struct xl *xl, struct xl_call *call, struct err *e)
 
     const int rc = libxl_domain_destroy(xl->ctx, c->domid, NULL);
 
+    if (c->over_fd >= 0)
+        eventfd_write(c->over_fd, 1);
     if (!rc || rc == ERROR_DOMAIN_NOTFOUND)
         return 0;
     return xl_failed(xl, rc, ERR_LOCAL, e, "cannot destroy domain %u", c->domid);
 }
 
+int xl_destroy_until(struct xl *xl, uint32_t domid, int64_t deadline_ns, int over_fd, struct err *e)
+{
+    struct short_call c = {
+        .call = {make_destroy, "destroy the domain"}, .domid = domid, .over_fd = over_fd};
+    const int rc = xl->ctx || xl->patient ? 0 : xl_open(xl, xl->log, deadline_ns, e);
+
+    if (rc && over_fd >= 0)
+        eventfd_write(over_fd, 1);
+    if (rc)
+        return rc;
+
+    return limit(xl, &c, deadline_ns, e);
+}
+
 int xl_destroy(struct xl *xl, uint32_t domid, struct err *e)
 {
-    struct short_call c = {.call = {make_destroy, "destroy the domain"}, .domid = domid};
-
-    return limit(xl, &c, deadline_in(DESTROY_NS), e);
+    return xl_destroy_until(xl, domid, deadline_in(DESTROY_NS), -1, e);
 }
 
 /* --- the scheduler --- */

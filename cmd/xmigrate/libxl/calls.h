@@ -29,12 +29,18 @@ struct xl_domain {
     uint64_t max_memory_kb;
 };
 
+/* Of Xen's release, 4.17; zeros: unknown. */
+struct xl_version {
+    unsigned major, minor;
+};
+
 struct xl_host {
     uint64_t free_kb; /* free for a new domain */
     uint64_t total_kb;
     bool hvm;
     bool pv;
     bool shadow; /* page tables that Xen keeps: what log-dirty mode of a PV guest needs */
+    struct xl_version xen;
 };
 
 /* By name or number. ERR_REFUSED (-ESRCH) when there is none, or when it is dom0. */
@@ -46,8 +52,15 @@ int xl_look_at(struct xl *xl, uint32_t domid, const char *uuid, struct xl_domain
 /* The domain of that name; -ESRCH without an error when there is none. */
 int xl_by_name(struct xl *xl, const char *name, struct xl_domain *d, struct err *e);
 
-/* The same by UUID. */
+/* The same by UUID, which the two ends of a move within one host share: any domain that has it;
+ * another one than domid; one that is paused and has never run. One that is dying counts as gone.
+ */
 int xl_by_uuid(struct xl *xl, const char *uuid, struct xl_domain *d, struct err *e);
+int xl_twin_of(struct xl *xl, const char *uuid, uint32_t domid, struct xl_domain *d, struct err *e);
+int xl_unrun_by_uuid(struct xl *xl, const char *uuid, struct xl_domain *d, struct err *e);
+
+/* All of them but dom0 and those that are dying; the array is the caller's to free. */
+int xl_guests(struct xl *xl, struct xl_domain **list, unsigned *count, struct err *e);
 
 static inline bool xl_is_suspended(const struct xl_domain *d)
 {
@@ -60,10 +73,12 @@ int xl_host(struct xl *xl, struct xl_host *h, struct err *e);
 int xl_rename(struct xl *xl, uint32_t domid, const char *from, const char *to, int64_t deadline_ns,
     struct err *e);
 int xl_unpause(struct xl *xl, uint32_t domid, int64_t deadline_ns, struct err *e);
-/* Cooperative: the guest's suspend call returns "cancelled". */
-int xl_resume(struct xl *xl, uint32_t domid, int64_t deadline_ns, struct err *e);
-/* 0 also when it is gone already. */
+/* 0 also when it is gone already. Large guests and devices' scripts take their time: 300 s at most,
+ * or until then. over_fd (-1: none) is an eventfd, written to when libxl is through, even with a
+ * call that was left behind, or could not be asked. */
 int xl_destroy(struct xl *xl, uint32_t domid, struct err *e);
+int xl_destroy_until(
+    struct xl *xl, uint32_t domid, int64_t deadline_ns, int over_fd, struct err *e);
 
 /* The scheduler's cap on a domain's processor time: percent of one processor for all of its vCPUs
  * together, at most 100 for each; 0: none. ERR_REFUSED where the scheduler has no such thing. */

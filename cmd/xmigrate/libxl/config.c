@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CANNOT_READ "libxl cannot make sense of the configuration that arrived"
+
 struct retrieval {
     struct xl_call call;
     uint32_t domid;
@@ -61,26 +63,58 @@ static bool is_cpuid_policy(const json_t *policy)
     return true;
 }
 
-/* Before libxl sees it: is it JSON, without anything that its two readers could see differently? */
-static int check_text(const char *text, struct err *e)
+/* An index of all ones ends libxl's list: it would silently drop what follows. */
+static bool is_msr_policy(const json_t *policy)
+{
+    const double index = json_number_value(json_object_get(policy, "index"));
+
+    return index >= 0 && index < UINT32_MAX;
+}
+
+static bool are_all(const json_t *list, bool (*is_one)(const json_t *))
+{
+    for (size_t i = 0; i < json_array_size(list); i++)
+        if (!is_one(json_array_get(list, i)))
+            return false;
+    return true;
+}
+
+/*
+ * Before libxl sees it: is it JSON, without anything that its two readers could see differently?
+ * And how many leaves has its CPUID policy?
+ */
+static int check_text(const char *text, size_t *leaves, struct err *e)
 {
     json_error_t why;
     /* libxl has numbers of 64 bits without a sign. */
     json_t *config = json_loads(text, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &why);
     const json_t *cpuid = json_object_get(json_object_get(config, "b_info"), "cpuid");
-    bool good = true;
+    const char *bad = config ? NULL : why.text;
 
+    if (!are_all(json_object_get(cpuid, "msr"), is_msr_policy))
+        bad = "an MSR policy has no valid index";
     /* A list of leaves; or that, and one of MSRs beside it, in what has been added to 4.17 since.
      */
     if (json_is_object(cpuid))
         cpuid = json_object_get(cpuid, "cpuid");
-    for (size_t i = 0; i < json_array_size(cpuid) && good; i++)
-        good = is_cpuid_policy(json_array_get(cpuid, i));
+    if (!are_all(cpuid, is_cpuid_policy))
+        bad = "a register of its CPUID policy has not 32 bits";
+    *leaves = json_array_size(cpuid);
+
+    const int rc = bad ? err_set(e, ERR_PEER, EBADMSG, CANNOT_READ ": %s", bad) : 0;
+
     json_decref(config);
-    if (!config || !good)
-        return err_set(e, ERR_PEER, EBADMSG,
-            "libxl cannot make sense of the configuration that arrived: %s",
-            config ? "a register of its CPUID policy has not 32 bits" : why.text);
+    return rc;
+}
+
+/* libxl takes an entry without a valid leaf for the end of its list. */
+static int check_parsed(const libxl_domain_config *config, size_t leaves, struct err *e)
+{
+    if (!config->c_info.name || !config->c_info.name[0])
+        return err_set(e, ERR_PEER, EBADMSG, "the configuration that arrived names no domain");
+    if ((size_t)libxl_cpuid_policy_list_length(&config->b_info.cpuid) != leaves)
+        return err_set(
+            e, ERR_PEER, EBADMSG, CANNOT_READ ": an entry of its CPUID policy has no valid leaf");
     return 0;
 }
 
@@ -88,11 +122,12 @@ int xl_config_parse(
     struct xl *xl, const char *text, size_t len_bytes, libxl_domain_config *config, struct err *e)
 {
     char *copy = strndup(text, len_bytes);
+    size_t leaves;
 
     if (!copy)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for the configuration");
 
-    int rc = check_text(copy, e);
+    int rc = check_text(copy, &leaves, e);
 
     if (rc) {
         free(copy);
@@ -102,13 +137,10 @@ int xl_config_parse(
     libxl_domain_config_init(config);
     rc = libxl_domain_config_from_json(xl->ctx, config, copy);
     free(copy);
-    if (!rc && config->c_info.name && config->c_info.name[0])
-        return 0;
-    libxl_domain_config_dispose(config);
+    rc = rc ? xl_failed(xl, rc, ERR_PEER, e, CANNOT_READ) : check_parsed(config, leaves, e);
     if (rc)
-        return xl_failed(
-            xl, rc, ERR_PEER, e, "libxl cannot make sense of the configuration that arrived");
-    return err_set(e, ERR_PEER, EBADMSG, "the configuration that arrived names no domain");
+        libxl_domain_config_dispose(config);
+    return rc;
 }
 
 int xl_config_text(struct xl *xl, libxl_domain_config *config, char **text, struct err *e)
@@ -130,7 +162,7 @@ void xl_config_dispose(libxl_domain_config *config)
     libxl_domain_config_dispose(config);
 }
 
-int xl_config_for_restore(libxl_domain_config *config, const char *name, struct err *e)
+int xl_config_rename(libxl_domain_config *config, const char *name, struct err *e)
 {
     char *copy = strdup(name);
 
@@ -138,8 +170,31 @@ int xl_config_for_restore(libxl_domain_config *config, const char *name, struct 
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for the configuration");
     free(config->c_info.name);
     config->c_info.name = copy;
-    config->c_info.domid = INVALID_DOMID;
     return 0;
+}
+
+int xl_config_for_restore(libxl_domain_config *config, const char *name, struct err *e)
+{
+    config->c_info.domid = INVALID_DOMID;
+    return xl_config_rename(config, name, e);
+}
+
+int xl_config_adopt(libxl_domain_config *config, const libxl_domain_config *real, struct err *e)
+{
+    const libxl_domain_build_info *b = &config->b_info, *r = &real->b_info;
+
+    if (config->c_info.type != real->c_info.type)
+        return err_set(e, ERR_REFUSED, EINVAL, "it is of a %s guest, and this is a %s one",
+            xl_type_name(config->c_info.type), xl_type_name(real->c_info.type));
+    if (b->max_vcpus != r->max_vcpus || b->max_memkb != r->max_memkb)
+        return err_set(e, ERR_REFUSED, EINVAL,
+            "it has %d vCPUs and %llu KiB at most, and this guest %d and %llu: what it has does "
+            "not change on the way",
+            b->max_vcpus, (unsigned long long)b->max_memkb, r->max_vcpus,
+            (unsigned long long)r->max_memkb);
+    config->b_info.target_memkb = r->target_memkb;
+    config->c_info.uuid = real->c_info.uuid;
+    return xl_config_rename(config, real->c_info.name, e);
 }
 
 static bool is_on(libxl_defbool choice)
@@ -265,14 +320,31 @@ struct xl_devices xl_config_devices(const libxl_domain_config *config)
     return d;
 }
 
-bool xl_config_builds_early(const libxl_domain_config *config, const char **why)
+static bool disks_may_be_early(const libxl_domain_config *config, enum early_disks early,
+    const struct log *log, const char **why)
 {
+    bool all = true;
+
     for (int i = 0; i < config->num_disks; i++) {
         const libxl_device_disk *disk = &config->disks[i];
+        const char *because;
+        const bool may = disk_may_be_early(disk, disk_device_at(disk->pdev_path), early, &because);
 
-        if (!disk_may_be_early(disk, disk_device_at(disk->pdev_path), why))
-            return false;
+        log_debug(log, "disk %s (%s) %s: %s", disk->vdev ? disk->vdev : "?",
+            disk->pdev_path ? disk->pdev_path : "empty",
+            may ? "may be attached early" : "has to wait for the pause", because);
+        if (!may)
+            *why = because;
+        all &= may;
     }
+    return all;
+}
+
+bool xl_config_builds_early(const libxl_domain_config *config, enum early_disks early,
+    const struct log *log, const char **why)
+{
+    if (!disks_may_be_early(config, early, log, why))
+        return false;
     if (config->c_info.type == LIBXL_DOMAIN_TYPE_HVM)
         *why = "it is an HVM guest";
     else if (xl_config_devices(config).others)
@@ -280,6 +352,17 @@ bool xl_config_builds_early(const libxl_domain_config *config, const char **why)
     else
         return true;
     return false;
+}
+
+int xl_config_need_memory(
+    struct xl *xl, libxl_domain_config *config, const char *name, uint64_t *need_kb, struct err *e)
+{
+    int rc;
+
+    xl_begin(xl);
+    rc = libxl_domain_need_memory(xl->ctx, config, INVALID_DOMID, need_kb);
+    return rc ? xl_failed(xl, rc, ERR_LOCAL, e, "cannot tell how much memory \"%s\" needs", name)
+              : 0;
 }
 
 int xl_config_check_memory(
@@ -290,15 +373,11 @@ int xl_config_check_memory(
     uint64_t need_kb;
     int rc = xl_host(xl, &host, e);
 
-    if (rc)
+    if (!rc)
+        rc = xl_config_need_memory(xl, config, name, &need_kb, e);
+    if (rc || need_kb <= host.free_kb)
         return rc;
-    xl_begin(xl);
-    rc = libxl_domain_need_memory(xl->ctx, config, INVALID_DOMID, &need_kb);
-    if (rc)
-        return xl_failed(xl, rc, ERR_LOCAL, e, "cannot tell how much memory \"%s\" needs", name);
-    if (need_kb <= host.free_kb)
-        return 0;
     return err_set(e, ERR_REFUSED, ENOMEM,
-        "too little memory here: \"%s\" needs %s and %s are free (xl info shows free_memory)", name,
+        "too little memory: \"%s\" needs %s and %s are free (xl info shows free_memory)", name,
         format_bytes(need_kb * 1024, need_text), format_bytes(host.free_kb * 1024, free_text));
 }

@@ -7,6 +7,7 @@
 #ifndef CMD_XMIGRATE_LIBXL_CONFIG_H
 #define CMD_XMIGRATE_LIBXL_CONFIG_H
 
+#include "cmd/early.h"
 #include "cmd/xmigrate/libxl/context.h"
 
 #include <stdbool.h>
@@ -55,11 +56,19 @@ struct xl_devices xl_config_devices(const libxl_domain_config *config);
 
 /* May libxl build all but memory and vCPUs, with the devices, while the guest still runs elsewhere?
  * If not, *why becomes a few words, constant, that say why. It depends on the host where that is to
- * be (early_disks.h). */
-bool xl_config_builds_early(const libxl_domain_config *config, const char **why);
+ * be (early_disks.h). What becomes of each disk, and why, is logged. */
+bool xl_config_builds_early(const libxl_domain_config *config, enum early_disks early,
+    const struct log *log, const char **why);
 
-/* ERR_REFUSED when the host has not the memory that libxl would need to build it; name is what
- * people know it by. */
+/* A configuration that somebody wrote, for the guest that `real` is of: it is that one's from here
+ * on. ERR_REFUSED if it is of another type or size. */
+int xl_config_adopt(libxl_domain_config *config, const libxl_domain_config *real, struct err *e);
+int xl_config_rename(libxl_domain_config *config, const char *name, struct err *e);
+
+/* What libxl would need to build it; name is what people know it by. */
+int xl_config_need_memory(
+    struct xl *xl, libxl_domain_config *config, const char *name, uint64_t *need_kb, struct err *e);
+/* ERR_REFUSED when the host has not so much. */
 int xl_config_check_memory(
     struct xl *xl, libxl_domain_config *config, const char *name, struct err *e);
 

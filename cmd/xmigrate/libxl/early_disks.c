@@ -15,7 +15,8 @@ static const char *obstacle_in(const libxl_device_disk *disk)
     return NULL;
 }
 
-bool disk_may_be_early(const libxl_device_disk *disk, enum disk_device device, const char **why)
+bool disk_may_be_early(const libxl_device_disk *disk, enum disk_device device,
+    enum early_disks early, const char **why)
 {
     static const char *const words[] = {
         [DISK_DEVICE_WHOLE] = "it is a whole block device",
@@ -27,6 +28,10 @@ bool disk_may_be_early(const libxl_device_disk *disk, enum disk_device device, c
     };
     const char *obstacle = obstacle_in(disk);
 
+    if (early != EARLY_SAFE) {
+        *why = early == EARLY_ALL ? "--early-disks all" : "--early-disks none";
+        return early == EARLY_ALL;
+    }
     *why = obstacle ? obstacle : words[device];
     return !obstacle && device == DISK_DEVICE_WHOLE;
 }

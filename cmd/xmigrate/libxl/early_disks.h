@@ -11,17 +11,19 @@
  * the pause.
  *
  * It depends on the host where the disk is attached: the same path may be a device here and a file
- * there.
+ * there. Whoever knows better says so with --early-disks.
  */
 #ifndef CMD_XMIGRATE_LIBXL_EARLY_DISKS_H
 #define CMD_XMIGRATE_LIBXL_EARLY_DISKS_H
 
 #include "base/disk_device.h"
+#include "cmd/early.h"
 
 #include <libxl.h>
 #include <stdbool.h>
 
 /* Pure. *why becomes a few words of English, constant: "it is a file". */
-bool disk_may_be_early(const libxl_device_disk *disk, enum disk_device device, const char **why);
+bool disk_may_be_early(const libxl_device_disk *disk, enum disk_device device,
+    enum early_disks early, const char **why);
 
 #endif

@@ -2,6 +2,7 @@
 #include "cmd/xmigrate/libxl/monitor.h"
 
 #include "base/deadline.h"
+#include "base/libc.h"
 #include "base/units.h"
 #include "cmd/link.h"
 #include "cmd/lock_file.h"
@@ -14,7 +15,6 @@
 #include <fcntl.h>
 #include <libxl_utils.h>
 #include <libxl_uuid.h>
-#include <linux/close_range.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -29,6 +29,8 @@
 #define LOCK_LIMIT_NS (10 * NS_PER_S)
 /* A device of the domain just destroyed may not be free at once. */
 #define RESTART_PAUSE_NS (2 * NS_PER_S)
+/* Who moves a guest wants the processor while it stands still. */
+#define STANDS_STILL_NS NS_PER_S
 enum { RESTART_ATTEMPTS = 5, MONITOR_PATH_BYTES = PATHS_BYTES + 64, DOMID_TEXT_BYTES = 12 };
 
 struct monitor {
@@ -326,14 +328,16 @@ static int soft_reset(struct monitor *m, struct err *e)
     return rc ? xl_failed(&m->xl, rc, ERR_LOCAL, e, "cannot reset domain %u softly", m->domid) : 0;
 }
 
-/* Nobody needs the log of a domain that ended well. */
+/* Nobody needs the log of a domain that ended well, nor what logrotate made of it. */
 static void remove_files(const struct monitor *m, bool ended_well)
 {
+    static const char *const logs[] = {"log", "log.1"};
     char path[MONITOR_PATH_BYTES];
     struct err ignored = ERR_INIT;
 
-    if (ended_well && !make_path(m->uuid, "log", path, &ignored))
-        unlink(path);
+    for (size_t i = 0; i < sizeof(logs) / sizeof(logs[0]); i++)
+        if (ended_well && !make_path(m->uuid, logs[i], path, &ignored))
+            unlink(path);
     if (!make_path(m->uuid, "lock", path, &ignored))
         lock_file_drop(path, m->lock_fd);
 }
@@ -346,12 +350,11 @@ static int act(struct monitor *m, struct monitor_plan plan, struct err *e)
 
     if (plan.core_dump)
         dump_core(m);
-    /* Mostly a guest that is being moved and stands still: freeing libxl's context would take tens
-     * of ms from those who move it. There is nothing to undo, and the lock goes with the process.
-     */
+    /* Mostly a guest that is being moved and stands still: to free libxl's context, and to end,
+     * would take tens of ms from those who move it. A new monitor need not wait for that. */
     if (plan.step == MONITOR_END) {
-        unwatch_death(m);
         remove_files(m, true);
+        sleep_until_ns(deadline_in(STANDS_STILL_NS));
         _exit(EXIT_DONE);
     }
     if (plan.step != MONITOR_DESTROY)
@@ -425,19 +428,30 @@ static void log_with_time(void *arg, enum log_level level, const char *line)
 /* One monitor for each domain. -EBUSY without an error: another one has it. */
 static int take_lock(struct monitor *m, struct err *e)
 {
-    const int64_t deadline_ns = deadline_in(LOCK_LIMIT_NS);
     char path[MONITOR_PATH_BYTES];
     int rc = make_path(m->uuid, "lock", path, e);
 
     if (rc)
         return rc;
-    while ((rc = lock_file_take(path, &m->lock_fd)) == -EWOULDBLOCK) {
-        close(m->lock_fd);
-        if (deadline_passed(deadline_ns))
-            return -EBUSY;
-        sleep_until_ns(deadline_in(100 * NS_PER_MS));
-    }
+    rc = lock_file_wait(path, deadline_in(LOCK_LIMIT_NS), &m->lock_fd);
+    if (rc == -EWOULDBLOCK)
+        return -EBUSY;
     return rc ? err_sys(e, ERR_LOCAL, -rc, "cannot open the lock %s", path) : 0;
+}
+
+static int watch_until_end(struct monitor *m, const char *name, struct err *e)
+{
+    int rc = xl_config_retrieve(&m->xl, m->domid, &m->config, e);
+
+    if (rc)
+        return rc;
+    log_info(m->log, "watching \"%s\", domain %u", name, m->domid);
+    rc = watch_death(m, e);
+    if (!rc)
+        rc = watch_over(m, e);
+    unwatch_death(m);
+    libxl_domain_config_dispose(&m->config);
+    return rc;
 }
 
 static int run(struct monitor *m, struct err *e)
@@ -451,15 +465,13 @@ static int run(struct monitor *m, struct err *e)
         return rc;
     m->xl.patient = true; /* nobody waits for it, and the guest would be left without */
     rc = xl_look_at(&m->xl, m->domid, m->uuid, &d, e);
-    if (!rc)
-        rc = xl_config_retrieve(&m->xl, m->domid, &m->config, e);
-    if (!rc) {
-        log_info(m->log, "watching \"%s\", domain %u", d.name, m->domid);
-        rc = watch_death(m, e);
-        if (!rc)
-            rc = watch_over(m, e);
-        unwatch_death(m);
-        libxl_domain_config_dispose(&m->config);
+    if (rc == -ESRCH) {
+        /* It was moved on, or destroyed, before we came to look. */
+        log_info(m->log, "domain %u is gone already", m->domid);
+        *e = (struct err)ERR_INIT;
+        rc = 0;
+    } else if (!rc) {
+        rc = watch_until_end(m, d.name, e);
     }
     xl_close(&m->xl);
     return rc;

@@ -3,6 +3,7 @@
 
 #include "base/deadline.h"
 #include "base/io.h"
+#include "base/libc.h"
 #include "base/units.h"
 
 #include <errno.h>
@@ -10,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -148,6 +148,8 @@ static int greet_helper(struct operation *op, struct err *e)
     op->libxl_suspends = !job.suspend_limit_ns;
     if (!rc)
         rc = link_send_job(sock, &job, lock_fd, e);
+    if (!rc && job.files)
+        rc = op->owner->give_files(op->arg, sock, e);
     explicit_bzero(job.key, sizeof(job.key));
     return rc;
 }
@@ -191,6 +193,7 @@ static int take_message(struct operation *op, const struct link_message *m, stru
         op->done = true;
         return op->owner->hear(op->arg, m, e);
     case LINK_CAP:
+    case LINK_BEFORE_SUSPEND:
         return op->owner->hear(op->arg, m, e);
     case LINK_BUILD:
         op->built = true;
@@ -315,6 +318,12 @@ int operation_turn(struct operation *op, const struct cancel *cancel, int64_t un
     return !rc && operation_is_over(fds + OPERATION) ? operation_finish(op, domid, e) : rc;
 }
 
+void operation_dismiss(struct operation *op)
+{
+    if (op->done)
+        close_fd(&op->link_sock);
+}
+
 void operation_hurry(struct operation *op)
 {
     op->silent_ns = deadline_earlier(op->silent_ns, op->patience.hurried_ns);
@@ -376,4 +385,14 @@ bool operation_stop(struct operation *op, const struct err *why)
         return true;
     kill_helper(op);
     return await_end(op, op->patience.killed_ns);
+}
+
+int operation_unsuspended(int64_t limit_ns, struct err *e)
+{
+    char limit[UNITS_TEXT_BYTES];
+
+    return err_set(e, ERR_GUEST, ETIMEDOUT,
+        "the guest did not suspend within %s (--suspend-timeout): is it alive, and can its kernel "
+        "suspend (xenbus, PV drivers)?",
+        format_duration(limit_ns, limit));
 }

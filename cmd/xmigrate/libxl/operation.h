@@ -34,6 +34,8 @@ struct operation_owner {
     int (*hear)(void *arg, const struct link_message *m, struct err *e);
     /* While it is being stopped: wait until something happens, or then, and serve it. */
     void (*turn)(void *arg, int64_t until_ns);
+    /* Behind a job that says so: a compact file and its chain (LINK_FILE). NULL: never. */
+    int (*give_files)(void *arg, int link_sock, struct err *e);
 };
 
 /* How long whoever is stopped has to end things. */
@@ -81,6 +83,9 @@ void operation_init(struct operation *op, const struct operation_owner *owner, v
 /* Before any thread exists: the environment for libxl and the helper (there is one of it in a
  * process, so one operation at a time), and where they will meet us. */
 int operation_prepare(struct operation *op, struct err *e);
+
+/* A helper that is done may end. */
+void operation_dismiss(struct operation *op);
 
 /* From now on the guest stands still: a helper is given up, and ended, sooner. */
 void operation_hurry(struct operation *op);
@@ -131,5 +136,8 @@ bool operation_stop(struct operation *op, const struct err *why);
 /* Forget what operation_prepare() and the operation made; not while it runs. One that is all zero
  * has nothing. */
 void operation_clear(struct operation *op);
+
+/* Pure: the guest did not suspend within that. */
+int operation_unsuspended(int64_t limit_ns, struct err *e);
 
 #endif

@@ -102,6 +102,21 @@ int incoming_next(struct incoming *in, enum control_type wanted, enum control_ty
     return -e->code;
 }
 
+int incoming_idle(struct incoming *in, int64_t until_ns, struct err *e)
+{
+    enum control_type type;
+    const void *body;
+    size_t len_bytes;
+    struct err late = ERR_INIT;
+    const int rc = incoming_next(in, CONTROL_ABORT, &type, &body, &len_bytes, until_ns, &late);
+
+    if (rc == -ETIMEDOUT && deadline_passed(until_ns))
+        return 0;
+    return rc ? err_take(e, &late)
+              : err_set(e, ERR_PEER, EPROTO, "%s sent %s while it had to wait", in->who,
+                    control_type_name(type));
+}
+
 static int refuse_frame(
     const struct incoming *in, enum control_type type, enum control_type wanted, struct err *e)
 {
@@ -142,8 +157,12 @@ static int hear_what_it_wants(struct incoming *in, int64_t deadline_ns, struct e
 
     if (rc)
         return rc;
-    in->asked = type == CONTROL_ASK;
-    if (in->asked)
+    in->wants = type == CONTROL_ASK    ? WANTS_ANSWER
+                : type == CONTROL_LIST ? WANTS_LISTING
+                                       : WANTS_TO_SEND;
+    if (in->wants == WANTS_LISTING)
+        return 0;
+    if (in->wants == WANTS_ANSWER)
         return message_parse_ask(body, len_bytes, &in->ask, e);
     if (type != CONTROL_OFFER)
         return refuse_frame(in, type, CONTROL_OFFER, e);
@@ -164,7 +183,7 @@ int incoming_hear_offer(struct incoming *in, struct err *e)
         rc = message_parse_hello(body, len_bytes, &hello, e);
     if (!rc)
         rc = hear_what_it_wants(in, deadline_ns, e);
-    if (!rc && !in->asked)
+    if (!rc && in->wants == WANTS_TO_SEND)
         snprintf(in->prefix, sizeof(in->prefix), "%s: ", in->offer.name);
     return rc;
 }

@@ -15,6 +15,9 @@
 #include "cmd/xmigrate/session/messages.h"
 #include "cmd/xmigrate/session/caller.h"
 
+/* What came after HELLO: OFFER, ASK or LIST. */
+enum incoming_wants { WANTS_TO_SEND, WANTS_ANSWER, WANTS_LISTING };
+
 struct incoming {
     const struct listen_options *o;
     const struct cancel *cancel; /* fired: stop waiting */
@@ -29,7 +32,7 @@ struct incoming {
     int64_t ping_ns;     /* when the next one is due */
     struct message_offer offer;
     struct message_ask ask;
-    bool asked; /* ASK came instead of an offer */
+    enum incoming_wants wants;
 };
 
 /* in must not move from here on: its log points to it. */
@@ -47,7 +50,10 @@ int incoming_hear_offer(struct incoming *in, struct err *e);
 int incoming_next(struct incoming *in, enum control_type wanted, enum control_type *type,
     const void **body, size_t *len_bytes, int64_t deadline_ns, struct err *e);
 
-/* The same, and it must be of that type. */
+/* Until then, while the source has to wait: it may only give up. */
+int incoming_idle(struct incoming *in, int64_t until_ns, struct err *e);
+
+/* The next, and it must be of that type. */
 int incoming_expect(struct incoming *in, enum control_type wanted, const void **body,
     size_t *len_bytes, int64_t deadline_ns, struct err *e);
 

@@ -4,6 +4,7 @@
 #define CMD_XMIGRATE_SESSION_LISTEN_OPTIONS_H
 
 #include "cmd/confine.h"
+#include "cmd/early.h"
 #include "cmd/xmigrate/session/policy.h"
 
 #include <stdbool.h>
@@ -14,10 +15,13 @@ struct listen_options {
     uint16_t port;       /* 0: any free one */
     const char *config_dir;
     bool insecure;
-    bool as_root;                          /* processes that strangers can reach are not confined */
-    int64_t silent_ns;                     /* a peer that says nothing for so long is dead */
-    int64_t start_ns;                      /* READY to GO */
-    bool announce;                         /* tell the network of guests that have arrived */
+    bool as_root;          /* processes that strangers can reach are not confined */
+    int64_t silent_ns;     /* a peer that says nothing for so long is dead */
+    int64_t start_ns;      /* READY to GO */
+    unsigned max_incoming; /* guests on their way at once; 0: any number */
+    bool announce;         /* tell the network of guests that have arrived */
+    enum early_disks early_disks;
+    bool json;                             /* events on standard output */
     const struct confinement *confinement; /* the listener sets it */
     const struct policy *policy;           /* the listener sets it, and reads it anew on SIGHUP */
 };

@@ -2,11 +2,13 @@
 #include "cmd/xmigrate/session/listener.h"
 
 #include "base/deadline.h"
+#include "base/libc.h"
 #include "base/packet.h"
 #include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/session/acceptor.h"
 #include "cmd/xmigrate/session/relay.h"
 #include "cmd/xmigrate/session/router.h"
+#include "cmd/xmigrate/session/service.h"
 #include "cmd/exit_codes.h"
 #include "cmd/signals.h"
 #include "cmd/xmigrate/libxl/context.h"
@@ -20,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -38,12 +39,14 @@
 struct listener {
     struct listen_options o; /* as they were given, with our policy */
     struct policy policy;
+    struct service service;
     struct confinement confinement; /* of the acceptor and the relays */
     int reload_fd;                  /* SIGHUP makes it readable */
     const struct listen_work *work;
     const struct log *log;
     pid_t acceptor;
     int acceptor_sock; /* -1: none was started */
+    bool looked;       /* for what is open */
 };
 
 /* A child of ours: killed when it has not ended by then. Its status; 0 if nobody knows. */
@@ -87,16 +90,22 @@ static int recover_first(const struct listener *l, int *code, struct err *e)
     return 0;
 }
 
-/* In a process of its own, that nobody waits for: a host may be out of reach. */
-static void resolve_later(const struct listener *l)
+/* At first whatever was left of departures: a guest may have to be built again from a file. */
+static bool is_open(void *arg)
 {
-    const pid_t pid = journal_any(HANDOFF_SOURCE) ? fork() : -1;
+    struct listener *l = arg;
+    const bool first = !l->looked;
 
-    if (pid)
-        return;
-    signals_reset();
-    close(l->acceptor_sock);
-    _exit(l->work->resolve(&l->o, l->log));
+    l->looked = true;
+    return first ? journal_any(HANDOFF_SOURCE) : journal_any_unsettled();
+}
+
+/* In a process of its own, that nobody waits for: a host may be out of reach. */
+static int settle(void *arg)
+{
+    struct listener *l = arg;
+
+    return l->work->resolve(&l->o, l->log);
 }
 
 /* --- the acceptor --- */
@@ -243,12 +252,13 @@ static int serve_all(struct listener *l, uint16_t port, struct cancel *cancel, s
         .relay = relay,
         .serve = serve,
         .look_after = look_after,
+        .is_open = is_open,
+        .settle = settle,
         .wake = reload,
         .arg = l,
     };
     int rc;
 
-    resolve_later(l);
     rc = signals_fire(cancel, e);
     if (!rc)
         rc = prepare_reload(l, e);
@@ -257,9 +267,11 @@ static int serve_all(struct listener *l, uint16_t port, struct cancel *cancel, s
     if (rc)
         return rc;
     p.wake_fd = l->reload_fd;
-    printf("listening on port %u\n", port);
-    fflush(stdout);
-    return router_run(&p, e);
+    l->work->listening(&l->o, port);
+    service_notify(&l->service, "READY=1");
+    rc = router_run(&p, e);
+    service_notify(&l->service, "STOPPING=1");
+    return rc;
 }
 
 /* The acceptor of a listener that was killed holds the port until it has noticed. */
@@ -277,15 +289,34 @@ static int listen_patiently(const struct tcp_address *address, uint16_t *port, s
     }
 }
 
-static int listen_and_serve(struct listener *l, struct cancel *cancel, int *code, struct err *e)
+/* The one that a service manager holds for us, or our own. */
+static int open_port(struct listener *l, uint16_t *port, struct err *e)
 {
     struct tcp_address address = {.port = l->o.port};
-    uint16_t port;
-    int rc;
+    const int rc = service_open(&l->service, e);
 
+    if (rc)
+        return rc;
+    *port = l->service.port;
+    if (l->service.listen_fd >= 0 && l->o.address)
+        return err_set(e, ERR_USAGE, EINVAL,
+            "--listen %s: the service manager has passed a socket for port %u already",
+            l->o.address, *port);
+    if (l->service.listen_fd >= 0 && l->o.port != TCP_DEFAULT_PORT && l->o.port != *port)
+        return err_set(e, ERR_USAGE, EINVAL,
+            "--listen :%u: the service manager has passed a socket for port %u already", l->o.port,
+            *port);
+    if (l->service.listen_fd >= 0)
+        return l->service.listen_fd;
     snprintf(address.host, sizeof(address.host), "%s", l->o.address ? l->o.address : "");
+    return listen_patiently(&address, port, e);
+}
 
-    const int listen_fd = listen_patiently(&address, &port, e);
+static int listen_and_serve(struct listener *l, struct cancel *cancel, int *code, struct err *e)
+{
+    uint16_t port;
+    const int listen_fd = open_port(l, &port, e);
+    int rc;
 
     if (listen_fd < 0)
         return listen_fd;

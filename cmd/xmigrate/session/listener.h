@@ -11,8 +11,11 @@
 #include "cmd/xmigrate/session/caller.h"
 #include "cmd/xmigrate/session/listen_options.h"
 
-/* What is done in processes of its own; they return an exit code. */
 struct listen_work {
+    /* Connections are taken at that port. */
+    void (*listening)(const struct listen_options *o, uint16_t port);
+
+    /* The others are done in processes of their own; they return an exit code. */
     /* First of all, with what an earlier run left; and whenever a migration's process has left
      * something unsettled. */
     int (*recover)(const struct log *log);

@@ -38,8 +38,8 @@ static const struct field hello_fields[] = {
     FIELDS_END,
 };
 
-/* And "config", which has no limit of its own, "measure", which only measuring ones have, and
- * "device_model", which those of HVM guests have. */
+/* And "config", which has no limit of its own, "measure" and "cpu", which only measuring ones have,
+ * and "device_model", which those of HVM guests have. */
 static const struct field offer_fields[] = {
     FIELD("name", FIELD_LINE, struct message_offer, name),
     FIELD("uuid", FIELD_LINE, struct message_offer, uuid),
@@ -47,6 +47,8 @@ static const struct field offer_fields[] = {
     FIELD("live", FIELD_BOOL, struct message_offer, live),
     FIELD("early", FIELD_BOOL, struct message_offer, early),
     FIELD_BETWEEN("lanes", struct message_offer, lanes, 1, UINT16_MAX),
+    FIELD("paused", FIELD_BOOL, struct message_offer, paused),
+    FIELD_BETWEEN("domid", struct message_offer, domid, 0, LINK_MAX_DOMID),
     FIELDS_END,
 };
 
@@ -60,6 +62,14 @@ static const struct field accept_fields[] = {
     FIELD_BETWEEN("finish_low_ns", struct message_accept, finish.low_ns, 0, MESSAGE_MAX_FINISH_NS),
     FIELD_BETWEEN(
         "finish_high_ns", struct message_accept, finish.high_ns, 0, MESSAGE_MAX_FINISH_NS),
+    FIELD_BETWEEN("xen_major", struct message_accept, xen.major, 0, UINT16_MAX),
+    FIELD_BETWEEN("xen_minor", struct message_accept, xen.minor, 0, UINT16_MAX),
+    FIELDS_END,
+};
+
+static const struct field wait_fields[] = {
+    FIELD_BETWEEN("ahead", struct message_wait, ahead, 1, UINT16_MAX),
+    FIELD_BETWEEN("at_once", struct message_wait, at_once, 1, UINT16_MAX),
     FIELDS_END,
 };
 
@@ -83,6 +93,7 @@ static const struct field go_fields[] = {
 static const struct field started_fields[] = {
     FIELD_BETWEEN("domid", struct message_started, domid, 1, LINK_MAX_DOMID),
     FIELD_COUNT("start_ns", struct message_started, start_ns),
+    FIELD_COUNT("save_ns", struct message_started, save_ns),
     FIELDS_END,
 };
 
@@ -138,14 +149,36 @@ int message_send_offer(struct control *c, const struct message_offer *offer, str
     json_object_set_new(body, "config", json_string(offer->config));
     if (offer->measure)
         json_object_set_new(body, "measure", json_true());
+    if (offer->cpu[0])
+        json_object_set_new(body, "cpu", json_string(offer->cpu));
     if (offer->device_model[0])
         json_object_set_new(body, "device_model", json_string(offer->device_model));
     return send_json(c, CONTROL_OFFER, body, e);
 }
 
+static json_t *lines_pack(const char *lines)
+{
+    json_t *all = json_array();
+
+    for (const char *line = lines, *end; *line; line = *end ? end + 1 : end) {
+        end = strchrnul(line, '\n');
+        json_array_append_new(all, json_stringn(line, (size_t)(end - line)));
+    }
+    return all;
+}
+
 int message_send_accept(struct control *c, const struct message_accept *accept, struct err *e)
 {
-    return send_json(c, CONTROL_ACCEPT, fields_pack(accept_fields, accept), e);
+    json_t *body = fields_pack(accept_fields, accept);
+
+    if (accept->lacks[0])
+        json_object_set_new(body, "lacks", lines_pack(accept->lacks));
+    return send_json(c, CONTROL_ACCEPT, body, e);
+}
+
+int message_send_wait(struct control *c, const struct message_wait *wait, struct err *e)
+{
+    return send_json(c, CONTROL_WAIT, fields_pack(wait_fields, wait), e);
 }
 
 int message_send_ready(struct control *c, const struct message_ready *ready, struct err *e)
@@ -171,6 +204,12 @@ int message_send_ask(struct control *c, const struct message_ask *ask, struct er
 int message_send_answer(struct control *c, const struct message_answer *answer, struct err *e)
 {
     return send_json(c, CONTROL_ANSWER, fields_pack(answer_fields, answer), e);
+}
+
+int message_send_listing(struct control *c, json_t *migrations, json_t *guests, struct err *e)
+{
+    return send_json(c, CONTROL_LISTING,
+        json_pack("{s:o, s:o*}", "migrations", migrations, "guests", guests), e);
 }
 
 int message_send_error(
@@ -231,6 +270,36 @@ int message_parse_hello(
     return rc;
 }
 
+static bool is_cpu(const char *text)
+{
+    const size_t len = strlen(text);
+
+    return len && len < MESSAGE_CPU_BYTES && len % 8 == 0 &&
+           strspn(text, "0123456789abcdef") == len;
+}
+
+/* Lines of text, each of which a terminal can show. */
+static bool read_lacks(const json_t *all, char lacks[static MESSAGE_LACKS_BYTES])
+{
+    size_t at = 0, i;
+    const json_t *one;
+
+    lacks[0] = '\0';
+    if (!all)
+        return true;
+    if (!json_is_array(all) || json_array_size(all) > MESSAGE_MAX_LACKS)
+        return false;
+    json_array_foreach(all, i, one)
+    {
+        const char *line = json_string_value(one);
+
+        if (!line || !*line || !field_is_line(line) || at + strlen(line) + 2 > MESSAGE_LACKS_BYTES)
+            return false;
+        at += (size_t)snprintf(lacks + at, MESSAGE_LACKS_BYTES - at, "%s%s", at ? "\n" : "", line);
+    }
+    return true;
+}
+
 int message_parse_offer(
     const void *body, size_t len_bytes, struct message_offer *offer, struct err *e)
 {
@@ -238,6 +307,7 @@ int message_parse_offer(
     const char *config = json_string_value(json_object_get(o, "config"));
     const json_t *measure = json_object_get(o, "measure"),
                  *model = json_object_get(o, "device_model");
+    const char *cpu = json_string_value(json_object_get(o, "cpu")) ?: "";
     unsigned major, minor;
 
     *offer = (struct message_offer){.measure = json_is_true(measure)};
@@ -246,8 +316,10 @@ int message_parse_offer(
 
     const bool good = fields_read(offer_fields, o, offer) && is_name(offer->name) &&
                       journal_is_uuid(offer->uuid) && (!measure || json_is_boolean(measure)) &&
-                      (!model || offer->device_model[0]) && config;
+                      (!model || offer->device_model[0]) && (!*cpu || is_cpu(cpu)) && config;
 
+    if (good)
+        snprintf(offer->cpu, sizeof(offer->cpu), "%s", cpu);
     if (good)
         offer->config = strdup(config);
 
@@ -267,13 +339,21 @@ void message_offer_clear(struct message_offer *offer)
 int message_parse_accept(
     const void *body, size_t len_bytes, struct message_accept *accept, struct err *e)
 {
-    const int rc = parse(body, len_bytes, CONTROL_ACCEPT, accept_fields, accept, e);
+    json_t *o = load(body, len_bytes);
+    const bool good = fields_read(accept_fields, o, accept) &&
+                      read_lacks(json_object_get(o, "lacks"), accept->lacks);
+    const int rc = judge(o, good, CONTROL_ACCEPT, e);
     const struct likely *finish = &accept->finish;
 
     if (!rc && (finish->low_ns > finish->ns || finish->ns > finish->high_ns ||
                    !journal_is_id(accept->journal)))
         return err_set(e, ERR_PEER, EBADMSG, "an ACCEPT that makes no sense");
     return rc;
+}
+
+int message_parse_wait(const void *body, size_t len_bytes, struct message_wait *wait, struct err *e)
+{
+    return parse(body, len_bytes, CONTROL_WAIT, wait_fields, wait, e);
 }
 
 int message_parse_ready(
@@ -311,6 +391,17 @@ int message_parse_answer(
     const void *body, size_t len_bytes, struct message_answer *answer, struct err *e)
 {
     return parse(body, len_bytes, CONTROL_ANSWER, answer_fields, answer, e);
+}
+
+int message_parse_listing(
+    const void *body, size_t len_bytes, json_t **migrations, json_t **guests, struct err *e)
+{
+    json_t *o = load(body, len_bytes);
+
+    *migrations = json_incref(json_object_get(o, "migrations"));
+    *guests = json_incref(json_object_get(o, "guests"));
+    return judge(
+        o, json_is_array(*migrations) && (!*guests || json_is_array(*guests)), CONTROL_LISTING, e);
 }
 
 void message_parse_error(const void *body, size_t len_bytes, struct err *why)

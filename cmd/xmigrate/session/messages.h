@@ -6,7 +6,7 @@
  *
  *   source                destination
  *   HELLO        →   ←    HELLO
- *   OFFER        →   ←    ACCEPT or REFUSE
+ *   OFFER        →   ←    WAIT (perhaps), then ACCEPT or REFUSE
  *   LIBXL_DATA   →
  *                    ←    PREPARED (if devices are connected early)
  *   SUSPENDED    →        (of a live move)
@@ -30,8 +30,16 @@
 /* How often each side says PING. */
 enum { MESSAGE_PING_S = 1 };
 
+/* The destination lets nobody wait longer (WAIT). */
+#define MESSAGE_WAIT_LIMIT_NS (3600 * NS_PER_S)
+
 /* A finish of more than a day makes no sense. */
 #define MESSAGE_MAX_FINISH_NS (24 * 3600 * NS_PER_S)
+
+/* A guest's CPU features: hex digits, eight for each of a number of words. */
+enum { MESSAGE_CPU_BYTES = 8 * 32 + 1 };
+/* What a host lacks: so many lines of text at most, and bytes in all. */
+enum { MESSAGE_MAX_LACKS = 16, MESSAGE_LACKS_BYTES = 4096 };
 
 struct message_hello {
     unsigned major, minor;
@@ -43,11 +51,14 @@ struct message_offer {
     char uuid[XL_UUID_TEXT_BYTES];
     char type[8]; /* "pv", "pvh", "hvm" */
     bool live;
-    bool measure;          /* only what a migration would meet */
-    bool early;            /* devices may be connected while the guest runs, as far as we know */
-    unsigned lanes;        /* wanted */
-    char device_model[16]; /* an HVM guest's: its version, "7.2"; "" otherwise */
-    char *config;          /* libxl's JSON; malloc'ed when parsed: message_offer_clear() */
+    bool measure;   /* only what a migration would meet */
+    bool early;     /* devices may be connected while the guest runs, as far as we know */
+    bool paused;    /* it is not to be started there */
+    uint32_t domid; /* that it is to have if it is free there; 0: any */
+    unsigned lanes; /* wanted */
+    char cpu[MESSAGE_CPU_BYTES]; /* of one that is only measured: its features; "": not known */
+    char device_model[16];       /* an HVM guest's: its version, "7.2"; "" otherwise */
+    char *config;                /* libxl's JSON; malloc'ed when parsed: message_offer_clear() */
 };
 
 struct message_accept {
@@ -56,7 +67,14 @@ struct message_accept {
     unsigned lanes;       /* at most what was wanted */
     bool early;           /* they will be: PREPARE is welcome */
     struct likely finish; /* what it thinks to need from the last byte until the guest runs */
-    char journal[JOURNAL_ID_BYTES]; /* as READY will have it */
+    char journal[JOURNAL_ID_BYTES];  /* as READY will have it */
+    struct xl_version xen;           /* the destination's */
+    char lacks[MESSAGE_LACKS_BYTES]; /* to one that is only measured: what it would miss, lines */
+};
+
+/* Before ACCEPT: so many come first, of whom so many at once may. */
+struct message_wait {
+    unsigned ahead, at_once;
 };
 
 /* Which READY a GO answers: of which journal, since which boot, when by that host's clock. */
@@ -80,6 +98,7 @@ struct message_go {
 struct message_started {
     uint32_t domid;
     int64_t start_ns; /* from GO to running */
+    int64_t save_ns;  /* of that: until "taken" was on disk */
 };
 
 /* What became of a guest, as its destination remembers. */
@@ -111,11 +130,15 @@ void message_session_text(
 int message_send_hello(struct control *c, struct err *e);
 int message_send_offer(struct control *c, const struct message_offer *offer, struct err *e);
 int message_send_accept(struct control *c, const struct message_accept *accept, struct err *e);
+int message_send_wait(struct control *c, const struct message_wait *wait, struct err *e);
 int message_send_ready(struct control *c, const struct message_ready *ready, struct err *e);
 int message_send_go(struct control *c, const struct message_go *go, struct err *e);
 int message_send_started(struct control *c, const struct message_started *started, struct err *e);
 int message_send_ask(struct control *c, const struct message_ask *ask, struct err *e);
 int message_send_answer(struct control *c, const struct message_answer *answer, struct err *e);
+/* Takes over the references to two arrays of objects (docs/operate.md, docs/wire.md); guests may be
+ * NULL: not known. */
+int message_send_listing(struct control *c, json_t *migrations, json_t *guests, struct err *e);
 /* REFUSE, FAILED, ABORT. */
 int message_send_error(
     struct control *c, enum control_type type, const struct err *why, struct err *e);
@@ -129,6 +152,8 @@ int message_parse_offer(
     const void *body, size_t len_bytes, struct message_offer *offer, struct err *e);
 int message_parse_accept(
     const void *body, size_t len_bytes, struct message_accept *accept, struct err *e);
+int message_parse_wait(
+    const void *body, size_t len_bytes, struct message_wait *wait, struct err *e);
 int message_parse_ready(
     const void *body, size_t len_bytes, struct message_ready *ready, struct err *e);
 int message_parse_go(const void *body, size_t len_bytes, struct message_go *go, struct err *e);
@@ -137,6 +162,9 @@ int message_parse_started(
 int message_parse_ask(const void *body, size_t len_bytes, struct message_ask *ask, struct err *e);
 int message_parse_answer(
     const void *body, size_t len_bytes, struct message_answer *answer, struct err *e);
+/* For the caller to drop. *guests: NULL when the other end does not know. */
+int message_parse_listing(
+    const void *body, size_t len_bytes, json_t **migrations, json_t **guests, struct err *e);
 /* why gets what the peer says, whatever it holds already being kept (first cause wins). Always
  * leaves an error in why: one about the body if that makes no sense. */
 void message_parse_error(const void *body, size_t len_bytes, struct err *why);

@@ -47,6 +47,7 @@ static bool is_for_us(enum control_type type)
     case CONTROL_HEARD:
     case CONTROL_SUSPENDED:
     case CONTROL_ASK:
+    case CONTROL_LIST:
         return true;
     default:
         return false;

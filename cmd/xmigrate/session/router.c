@@ -3,6 +3,7 @@
 
 #include "base/deadline.h"
 #include "base/io.h"
+#include "base/libc.h"
 #include "base/packet.h"
 #include "cmd/signals.h"
 #include "cmd/xmigrate/session/crowd.h"
@@ -15,12 +16,14 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 /* A packet to a process that reads all the time. */
 #define SEND_LIMIT_NS (100 * NS_PER_MS)
+/* How often it is looked for what is open: at first, and at least. */
+#define LOOK_FIRST_NS (10 * NS_PER_S)
+#define LOOK_MOST_NS  (300 * NS_PER_S)
 
 enum { MAX_CHILDREN = ROUTER_MAX_HALF_OPEN + ROUTER_MAX_MIGRATIONS };
 
@@ -38,6 +41,8 @@ struct router {
     const struct router_params *p;
     struct child children[MAX_CHILDREN]; /* oldest first */
     unsigned count;
+    int settler; /* pidfd; -1: none has been started */
+    int64_t look_ns, every_ns;
 };
 
 /* --- the child's side --- */
@@ -213,6 +218,45 @@ static void look_after(struct router *r, const struct child *c)
     }
     if (pidfd >= 0)
         close(pidfd);
+}
+
+/* --- what is open --- */
+
+static bool settler_runs(const struct router *r)
+{
+    struct pollfd p = {.fd = r->settler, .events = POLLIN};
+
+    return r->settler >= 0 && poll(&p, 1, 0) == 0;
+}
+
+static void start_settling(struct router *r)
+{
+    const pid_t pid = fork();
+
+    if (!pid) {
+        signals_reset();
+        close_inherited(r);
+        _exit(r->p->settle(r->p->arg));
+    }
+    if (r->settler >= 0)
+        close(r->settler);
+    r->settler = pid < 0 ? -1 : pidfd_open(pid, 0);
+}
+
+static void look_for_open(struct router *r)
+{
+    if (!r->p->is_open || !deadline_passed(r->look_ns))
+        return;
+    r->look_ns = deadline_in(LOOK_FIRST_NS);
+    if (settler_runs(r))
+        return;
+    if (!r->p->is_open(r->p->arg)) {
+        r->every_ns = LOOK_FIRST_NS;
+        return;
+    }
+    start_settling(r);
+    r->look_ns = deadline_in(r->every_ns);
+    r->every_ns = deadline_earlier(2 * r->every_ns, LOOK_MOST_NS);
 }
 
 /* --- what children say --- */
@@ -398,7 +442,7 @@ static int wait_for_work(struct router *r)
 
     for (unsigned i = 0; i < r->count; i++)
         fds[n++] = (struct pollfd){.fd = r->children[i].sock, .events = POLLIN};
-    if (poll(fds, n, deadline_poll_ms(DEADLINE_NEVER)) < 0)
+    if (poll(fds, n, deadline_poll_ms(r->p->is_open ? r->look_ns : DEADLINE_NEVER)) < 0)
         return errno == EINTR ? 0 : -errno;
     if (fds[POLL_WAKE].revents)
         r->p->wake(r->p->arg);
@@ -413,6 +457,8 @@ int router_run(const struct router_params *p, struct err *e)
     if (!r)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory for the listener");
     r->p = p;
+    r->settler = -1;
+    r->every_ns = LOOK_FIRST_NS;
     /* How children ended is of no interest: the kernel reaps them. */
     signal(SIGCHLD, SIG_IGN);
     while (!rc) {
@@ -421,12 +467,15 @@ int router_run(const struct router_params *p, struct err *e)
             err_sys(e, ERR_LOCAL, -rc, "waiting for connections");
         if (cancel_is_fired(p->cancel))
             break;
+        look_for_open(r);
         hear_children(r);
         if (!rc)
             rc = hear_acceptor(r, e);
     }
     while (r->count)
         drop_child(r, r->count - 1);
+    if (r->settler >= 0)
+        close(r->settler);
     free(r);
     return rc;
 }

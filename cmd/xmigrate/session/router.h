@@ -18,6 +18,7 @@
 #include "cmd/xmigrate/session/router_words.h"
 #include "transport/preamble.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -39,6 +40,11 @@ struct router_params {
     int (*serve)(void *arg, int fd, const struct caller *caller, int router_sock);
     /* A migration's process has left us: it became the monitor, has ended or was killed. */
     int (*look_after)(void *arg, pid_t pid, int pidfd);
+    /* NULL, or whether something is open that may be settled by now. It is asked at once, and then
+     * now and then, the more rarely the longer there is. */
+    bool (*is_open)(void *arg);
+    /* In a child: settle it. One at a time. */
+    int (*settle)(void *arg);
     /* NULL, or what is to be done here whenever wake_fd is readable. */
     void (*wake)(void *arg);
     int wake_fd;

@@ -2,7 +2,7 @@
 /*
  * Events (docs/events.md): what a migration tells, as JSON objects. The save helper makes those
  * about rounds, the supervisor the others. Here they are read into plain structures for the view
- * and written to stdout for --json, one a line, each with "elapsed_ns".
+ * and written to stdout for --json, one a line, each with when it was, and of what.
  *
  * Used by one thread.
  */
@@ -21,7 +21,8 @@ struct downtime_parts {
     struct downtime_report engine;
     int64_t libxl_ns;    /* libxl at both ends, from the engines' end to READY */
     int64_t hand_off_ns; /* READY to STARTED */
-    int64_t whole_ns;    /* the sum of all parts */
+    int64_t journal_ns;  /* of that: both journals on disk */
+    int64_t whole_ns;    /* the sum of all other parts */
 };
 
 struct summary {
@@ -48,13 +49,22 @@ const char *event_name(const json_t *body);
 json_t *event_done(const struct summary *s);
 json_t *event_failed(const struct err *why, int exit_code, const char *guest);
 
+enum { EVENT_ID_BYTES = 33 };
+
 struct event_stream {
     int fd; /* -1: nobody wants them */
     int64_t start_ns;
+    char migration[EVENT_ID_BYTES]; /* the session, or as event_name_migration() made it; "": none
+                                       yet */
 };
 
-/* Write body with its time; body stays the caller's. If nobody reads, it is dropped: progress at
- * once, the rest after a second. */
+/* What is between this host and a file has its migration's name from nobody else. */
+void event_name_migration(struct event_stream *out);
+
+/* Write body with what every event has; body stays the caller's. If nobody reads, it is dropped:
+ * progress at once, the rest after a second. */
 void event_write(const struct event_stream *out, json_t *body);
+/* The same, and takes over the reference. */
+void event_tell(const struct event_stream *out, json_t *body);
 
 #endif

@@ -3,262 +3,100 @@
 
 #include "base/deadline.h"
 #include "base/units.h"
+#include "cmd/xmigrate/ui/limits.h"
 #include "crypto/config.h"
+#include "cmd/xmigrate/ui/option_values.h"
 #include "cmd/link.h"
+#include "cmd/xmigrate/ui/option_rules.h"
+#include "transport/tcp_local.h"
 
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <string.h>
 
 enum { DEFAULT_MAX_LANES = 8, DEFAULT_MAX_ROUNDS = 30 };
 
-#define DEFAULT_DOWNTIME_NS (300 * NS_PER_MS)
-#define DEFAULT_CONNECT_NS  (10 * NS_PER_S)
-#define DEFAULT_SILENT_NS   (30 * NS_PER_S)
-#define DEFAULT_SUSPEND_NS  (60 * NS_PER_S)
-#define DEFAULT_HOOK_NS     (10 * NS_PER_S)
+#define DEFAULT_DELTA_CACHE_BYTES (64ull << 20)
+#define DEFAULT_DOWNTIME_NS       (300 * NS_PER_MS)
+#define DEFAULT_CONNECT_NS        (10 * NS_PER_S)
+#define DEFAULT_SILENT_NS         (30 * NS_PER_S)
+#define DEFAULT_SUSPEND_NS        (60 * NS_PER_S)
+#define DEFAULT_HOOK_NS           (10 * NS_PER_S)
 
 /* Below that a healthy peer or helper on a busy machine would count as dead. */
 #define MIN_SILENT_NS (6 * NS_PER_S)
 #define MIN_LIMIT_NS  (100 * NS_PER_MS)
-#define MAX_LIMIT_NS  (24 * 3600 * NS_PER_S)
 
-enum option_id {
-    OPT_LIVE,
-    OPT_OFFLINE,
-    OPT_ESTIMATE,
-    OPT_CHECKPOINT,
-    OPT_SAVE,
-    OPT_RESTORE,
-    OPT_INSPECT,
-    OPT_CHECK,
-    OPT_LISTEN,
-    OPT_IDENTITY,
-    OPT_TRUST,
-    OPT_UNTRUST,
-    OPT_RECOVER,
-    OPT_RESOLVE,
-    OPT_RESUME,
-    OPT_DISMISS,
-    OPT_MONITOR,
-    OPT_ANNOUNCE,
-    OPT_HELP,
-    OPT_VERSION,
-    OPT_LAST_MODE = OPT_VERSION,
-    OPT_LANES,
-    OPT_MAX_DOWNTIME,
-    OPT_MAX_ROUNDS,
-    OPT_MAX_TIME,
-    OPT_MAX_BYTES,
-    OPT_ON_STALL,
-    OPT_BANDWIDTH,
-    OPT_COMPRESS,
-    OPT_CONNECT_TIMEOUT,
-    OPT_SILENT_TIMEOUT,
-    OPT_SUSPEND_TIMEOUT,
-    OPT_START_TIMEOUT,
-    OPT_CONFIG_DIR,
-    OPT_INSECURE,
-    OPT_AS_ROOT,
-    OPT_NO_ANNOUNCE,
-    OPT_FORCE,
-    OPT_RESUME_AS,
-    OPT_WHILE_SUSPENDED,
-    OPT_HOOK_TIMEOUT,
-    OPT_EVERY,
-    OPT_KEEP,
-    OPT_NAME,
-    OPT_DISK,
-    OPT_DISKS_AS_THEY_ARE,
-    OPT_CLONE,
-    OPT_PAUSED,
-    OPT_JSON,
-    OPT_QUIET,
-    OPT_VERBOSE,
-};
-
-#define IN(mode)    (1u << (mode))
-#define IN_SEND     (IN(MODE_LIVE) | IN(MODE_OFFLINE))
-#define IN_FILE     (IN(MODE_CHECKPOINT) | IN(MODE_SAVE))
-#define IN_ANY_FILE (IN_FILE | IN(MODE_RESTORE))
-#define IN_PLAN     (IN(MODE_LIVE) | IN(MODE_ESTIMATE) | IN_FILE)
-#define IN_REACH    (IN_SEND | IN(MODE_ESTIMATE))
-#define IN_MOVE     (IN_REACH | IN(MODE_LISTEN))
-#define IN_TRUST    (IN(MODE_IDENTITY) | IN(MODE_TRUST) | IN(MODE_UNTRUST))
-#define IN_ASK      (IN_REACH | IN(MODE_RESOLVE) | IN(MODE_CHECK))
-#define IN_CHANGE                                                                                  \
-    (IN_MOVE | IN_ANY_FILE | IN(MODE_CHECK) | IN(MODE_RECOVER) | IN(MODE_RESOLVE) |                \
-        IN(MODE_RESUME) | IN(MODE_DISMISS))
 #define MODE_OF(i) ((enum mode)((i) + 1 + MODE_NONE))
 
 _Static_assert(MODE_OF(OPT_LIVE) == MODE_LIVE && MODE_OF(OPT_LAST_MODE) == MODE_VERSION,
     "the options that say what to do come in the order of enum mode");
-
-/* Indexed by enum option_id. */
-static const struct rule {
-    const char *name;
-    const char *argument; /* NULL: takes none */
-    unsigned modes;       /* modes that it goes with; 0: it is a mode */
-} rules[] = {
-    [OPT_LIVE] = {"live", NULL, 0},
-    [OPT_OFFLINE] = {"offline", NULL, 0},
-    [OPT_ESTIMATE] = {"estimate", NULL, 0},
-    [OPT_CHECKPOINT] = {"checkpoint", NULL, 0},
-    [OPT_SAVE] = {"save", NULL, 0},
-    [OPT_RESTORE] = {"restore", NULL, 0},
-    [OPT_INSPECT] = {"inspect", NULL, 0},
-    [OPT_CHECK] = {"check", NULL, 0},
-    [OPT_LISTEN] = {"listen", NULL, 0},
-    [OPT_IDENTITY] = {"identity", NULL, 0},
-    [OPT_TRUST] = {"trust", NULL, 0},
-    [OPT_UNTRUST] = {"untrust", NULL, 0},
-    [OPT_RECOVER] = {"recover", NULL, 0},
-    [OPT_RESOLVE] = {"resolve", NULL, 0},
-    [OPT_RESUME] = {"resume", NULL, 0},
-    [OPT_DISMISS] = {"dismiss", NULL, 0},
-    [OPT_MONITOR] = {"monitor", NULL, 0},
-    [OPT_ANNOUNCE] = {"announce", NULL, 0},
-    [OPT_HELP] = {"help", NULL, 0},
-    [OPT_VERSION] = {"version", NULL, 0},
-    [OPT_LANES] = {"lanes", "a whole number from 1 to 64", IN_REACH},
-    [OPT_MAX_DOWNTIME] = {"max-downtime", "a time such as 300ms or 2s", IN_PLAN},
-    [OPT_MAX_ROUNDS] = {"max-rounds", "a whole number from 1 to 1000000", IN_PLAN},
-    [OPT_MAX_TIME] = {"max-time", "a time from 100ms to a day", IN_PLAN},
-    [OPT_MAX_BYTES] = {"max-bytes", "a size such as 800M or 20G", IN_PLAN},
-    [OPT_ON_STALL] = {"on-stall", "suspend, throttle or abort", IN_PLAN},
-    [OPT_BANDWIDTH] = {"bandwidth", "bits a second, at least 1M, such as 800M or 10G", IN_REACH},
-    [OPT_COMPRESS] = {"compress", "none, lz4, zstd or auto", IN_REACH},
-    [OPT_CONNECT_TIMEOUT] = {"connect-timeout", "a time from 100ms to a day", IN_ASK},
-    [OPT_SILENT_TIMEOUT] = {"silent-timeout", "a time from 6s to a day",
-        IN_MOVE | IN_ASK | IN_ANY_FILE},
-    [OPT_SUSPEND_TIMEOUT] = {"suspend-timeout", "a time from 100ms to a day", IN_SEND | IN_FILE},
-    [OPT_START_TIMEOUT] = {"start-timeout", "a time from 100ms to a day",
-        IN_SEND | IN(MODE_LISTEN)},
-    [OPT_CONFIG_DIR] = {"config-dir", "a directory", IN_MOVE | IN_ASK | IN_TRUST},
-    [OPT_INSECURE] = {"insecure", NULL, IN_MOVE | IN(MODE_CHECK)},
-    [OPT_AS_ROOT] = {"as-root", NULL, IN(MODE_LISTEN)},
-    [OPT_NO_ANNOUNCE] = {"no-announce", NULL, IN(MODE_LISTEN)},
-    [OPT_FORCE] = {"force", NULL, IN(MODE_RESUME)},
-    [OPT_RESUME_AS] = {"resume-as", "cooperative or revive", IN(MODE_CHECKPOINT)},
-    [OPT_WHILE_SUSPENDED] = {"while-suspended", "a command for sh", IN(MODE_CHECKPOINT)},
-    [OPT_HOOK_TIMEOUT] = {"hook-timeout", "a time from 100ms to a day", IN(MODE_CHECKPOINT)},
-    [OPT_EVERY] = {"every", "a time from 1s to a day", IN(MODE_CHECKPOINT)},
-    [OPT_KEEP] = {"keep", "a whole number from 1 to 1000", IN(MODE_CHECKPOINT)},
-    [OPT_NAME] = {"name", "a name for the domain", IN(MODE_RESTORE)},
-    [OPT_DISK] = {"disk", "VDEV=TARGET, such as xvda=/dev/vg/copy", IN(MODE_RESTORE)},
-    [OPT_DISKS_AS_THEY_ARE] = {"disks-as-they-are", NULL, IN(MODE_RESTORE)},
-    [OPT_CLONE] = {"clone", NULL, IN(MODE_RESTORE)},
-    [OPT_PAUSED] = {"paused", NULL, IN(MODE_RESTORE)},
-    [OPT_JSON] = {"json", NULL, IN_REACH | IN_ANY_FILE | IN(MODE_INSPECT) | IN(MODE_CHECK)},
-    [OPT_QUIET] = {"quiet", NULL, IN_CHANGE},
-    [OPT_VERBOSE] = {"verbose", NULL, IN_CHANGE},
-};
-
-enum { RULES = sizeof(rules) / sizeof(rules[0]) };
-
-/* What each mode wants after its options. */
-static const struct operands {
-    unsigned least, most;
-    const char *wanted;
-} operands[] = {
-    [MODE_LIVE] = {2, 2, "--live wants HOST[:PORT] and DOM"},
-    [MODE_OFFLINE] = {2, 2, "--offline wants HOST[:PORT] and DOM"},
-    [MODE_ESTIMATE] = {2, 2, "--estimate wants HOST[:PORT] and DOM"},
-    [MODE_CHECKPOINT] = {2, 2, "--checkpoint wants FILE and DOM"},
-    [MODE_SAVE] = {2, 2, "--save wants FILE and DOM"},
-    [MODE_RESTORE] = {1, 1, "--restore wants one FILE"},
-    [MODE_INSPECT] = {1, 1, "--inspect wants one FILE"},
-    [MODE_CHECK] = {1, 2, "--check wants DOM, perhaps after HOST[:PORT]"},
-    [MODE_LISTEN] = {0, 1, "--listen takes at most one ADDR:PORT"},
-    [MODE_IDENTITY] = {0, 0, "--identity takes no argument"},
-    [MODE_TRUST] = {1, 3, "--trust wants a fingerprint, and perhaps a NAME and RIGHTS"},
-    [MODE_UNTRUST] = {1, 1, "--untrust wants one fingerprint or name"},
-    [MODE_RECOVER] = {0, 0, "--recover takes no argument"},
-    [MODE_RESOLVE] = {0, 1, "--resolve takes at most one DOM"},
-    [MODE_RESUME] = {1, 1, "--resume wants one DOM"},
-    [MODE_DISMISS] = {1, 1, "--dismiss wants one DOM or UUID"},
-    [MODE_MONITOR] = {2, 2, "--monitor wants DOMID and UUID"},
-    [MODE_ANNOUNCE] = {2, UINT_MAX, "--announce wants DOMID and interfaces"},
-    [MODE_HELP] = {0, 0, "--help takes no argument"},
-    [MODE_VERSION] = {0, 0, "--version takes no argument"},
-};
-
-#define usage(e, ...) err_set(e, ERR_USAGE, EINVAL, __VA_ARGS__)
 
 const char *options_name(unsigned i)
 {
     /* --monitor and --announce are for our own exec only. */
     if (i >= OPT_MONITOR)
         i += 2;
-    return i < RULES ? rules[i].name : NULL;
-}
-
-static int take_limit(
-    int64_t *ns, const char *text, int64_t least_ns, const struct rule *r, struct err *e)
-{
-    int64_t n;
-
-    if (!parse_duration_ns(text, &n) || n < least_ns || n > MAX_LIMIT_NS)
-        return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
-    *ns = n;
-    return 0;
-}
-
-static int take_number(
-    unsigned *value, const char *text, unsigned most, const struct rule *r, struct err *e)
-{
-    uint64_t n;
-
-    if (!parse_u64(text, 1, most, &n))
-        return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
-    *value = (unsigned)n;
-    return 0;
-}
-
-static int take_bandwidth(struct options *o, const char *text, const struct rule *r, struct err *e)
-{
-    const uint64_t least_bits_per_s = 1000000;
-
-    if (!parse_rate_bits(text, &o->bandwidth_bits_per_s) ||
-        o->bandwidth_bits_per_s < least_bits_per_s || o->bandwidth_bits_per_s > INT64_MAX)
-        return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
-    return 0;
-}
-
-static int take_size(uint64_t *bytes, const char *text, const struct rule *r, struct err *e)
-{
-    if (!parse_size_bytes(text, bytes) || !*bytes || *bytes > INT64_MAX)
-        return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
-    return 0;
-}
-
-static int take_on_stall(
-    enum on_stall *on_stall, const char *text, const struct rule *r, struct err *e)
-{
-    return on_stall_parse(text, on_stall)
-               ? 0
-               : usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
+    return i < OPTIONS ? option_rules[i].name : NULL;
 }
 
 /* xl finds domains by name or by number. */
-static int take_name(struct options *o, const char *text, const struct rule *r, struct err *e)
+static int take_name(
+    struct options *o, const char *text, const struct option_rule *r, struct err *e)
 {
-    if (!text[0] || strspn(text, "0123456789") == strlen(text) || strchr(text, '/'))
-        return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
+    if (!text[0] || strlen(text) > OPTIONS_MAX_NAME_BYTES ||
+        strspn(text, "0123456789") == strlen(text) || strchr(text, '/'))
+        return option_usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
     o->name = text;
     return 0;
 }
 
-static int take_disk(struct options *o, const char *text, const struct rule *r, struct err *e)
+static int take_disk(
+    struct options *o, const char *text, const struct option_rule *r, struct err *e)
 {
     const char *target = strchr(text, '=');
 
     if (!target || target == text || target[1] != '/')
-        return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
+        return option_usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
     if (o->disk_count == OPTIONS_MAX_DISKS)
-        return usage(e, "--%s: at most %u of them", r->name, OPTIONS_MAX_DISKS);
+        return option_usage(e, "--%s: at most %u of them", r->name, OPTIONS_MAX_DISKS);
     o->disks[o->disk_count++] = text;
+    return 0;
+}
+
+static int take_resume_as(
+    enum resume_as *as, const char *text, const struct option_rule *r, struct err *e)
+{
+    *as = !strcmp(text, "cooperative") ? RESUME_AS_COOPERATIVE
+          : !strcmp(text, "revive")    ? RESUME_AS_REVIVE
+                                       : RESUME_AS_CHOSEN;
+    return *as == RESUME_AS_CHOSEN
+               ? option_usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument)
+               : 0;
+}
+
+static int take_early_disks(
+    enum early_disks *early, const char *text, const struct option_rule *r, struct err *e)
+{
+    static const char *const words[] = {
+        [EARLY_SAFE] = "safe", [EARLY_NONE] = "none", [EARLY_ALL] = "all"};
+
+    for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (!strcmp(text, words[i])) {
+            *early = (enum early_disks)i;
+            return 0;
+        }
+    return option_usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
+}
+
+static int take_parent(
+    struct options *o, const char *text, const struct option_rule *r, struct err *e)
+{
+    if (!text[0])
+        return option_usage(e, "--%s: wanted is %s", r->name, r->argument);
+    if (o->parent_count == OPTIONS_MAX_PARENTS)
+        return option_usage(e, "--%s: at most %u of them", r->name, OPTIONS_MAX_PARENTS);
+    o->parents[o->parent_count++] = text;
     return 0;
 }
 
@@ -267,95 +105,124 @@ static int take_mode(struct options *o, enum option_id id, struct err *e)
     /* Look for help first: people add it to whatever they have typed. */
     if (o->mode == MODE_HELP || o->mode == MODE_OF(id))
         return 0;
+    /* To a file, --offline says how. */
+    if (id == OPT_OFFLINE || o->mode == MODE_OFFLINE)
+        o->offline = true;
+    if (id == OPT_OFFLINE && OPTION_IN_FILE & OPTION_IN(o->mode))
+        return 0;
+    if (o->mode == MODE_OFFLINE && OPTION_IN_FILE & OPTION_IN(MODE_OF(id)))
+        o->mode = MODE_NONE;
     if (o->mode != MODE_NONE && id != OPT_HELP)
-        return usage(
-            e, "--%s and --%s cannot be done at once", rules[o->mode - 1].name, rules[id].name);
+        return option_usage(e, "--%s and --%s cannot be done at once",
+            option_rules[o->mode - 1].name, option_rules[id].name);
     o->mode = MODE_OF(id);
     return 0;
 }
 
+/* Those that are there or not; else NULL. */
+static bool *flag_of(struct options *o, enum option_id id)
+{
+    bool *const flags[OPTIONS] = {[OPT_INSECURE] = &o->insecure,
+        [OPT_AS_ROOT] = &o->as_root,
+        [OPT_NO_ANNOUNCE] = &o->no_announce,
+        [OPT_FORCE] = &o->force,
+        [OPT_COMPACT] = &o->compact,
+        [OPT_DISKS_AS_THEY_ARE] = &o->disks_as_they_are,
+        [OPT_CLONE] = &o->clone,
+        [OPT_PAUSED] = &o->paused,
+        [OPT_PRESERVE_DOMID] = &o->preserve_domid,
+        [OPT_JSON] = &o->json};
+
+    return flags[id];
+}
+
 static int take_option(struct options *o, enum option_id id, const char *text, struct err *e)
 {
-    const struct rule *r = &rules[id];
+    const struct option_rule *r = &option_rules[id];
+    bool *flag = flag_of(o, id);
 
     if (id <= OPT_LAST_MODE)
         return take_mode(o, id, e);
+    if (flag) {
+        *flag = true;
+        return 0;
+    }
     switch (id) {
     case OPT_LANES:
-        return take_number(&o->lanes, text, MAX_LANES, r, e);
+        return option_take_number(&o->lanes, text, 1, MAX_LANES, r, e);
+    case OPT_MAX_INCOMING:
+        return option_take_number(&o->max_incoming, text, 1, OPTIONS_MAX_INCOMING, r, e);
     case OPT_MAX_DOWNTIME:
-        return take_limit(&o->limits.max_downtime_ns, text, 0, r, e);
+        return option_take_limit(&o->limits.max_downtime_ns, text, 0, r, e);
     case OPT_MAX_ROUNDS:
-        return take_number(&o->limits.max_rounds, text, 1000000, r, e);
+        return option_take_number(&o->limits.max_rounds, text, 1, 1000000, r, e);
     case OPT_MAX_TIME:
-        return take_limit(&o->limits.max_time_ns, text, MIN_LIMIT_NS, r, e);
+        return option_take_limit(&o->limits.max_time_ns, text, MIN_LIMIT_NS, r, e);
     case OPT_MAX_BYTES:
-        return take_size(&o->limits.max_bytes, text, r, e);
+        return option_take_size(&o->limits.max_bytes, text, r, e);
     case OPT_ON_STALL:
-        return take_on_stall(&o->limits.on_stall, text, r, e);
+        return option_take_on_stall(&o->limits.on_stall, text, r, e);
     case OPT_BANDWIDTH:
-        return take_bandwidth(o, text, r, e);
+        return option_take_bandwidth(&o->bandwidth_bits_per_s, text, r, e);
     case OPT_COMPRESS:
         if (!codec_parse(text, &o->compress))
-            return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
+            return option_usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
         return 0;
+    case OPT_DELTA_CACHE:
+        return option_take_delta_cache(&o->delta_cache_bytes, text, r, e);
     case OPT_CONNECT_TIMEOUT:
-        return take_limit(&o->connect_ns, text, MIN_LIMIT_NS, r, e);
+        return option_take_limit(&o->connect_ns, text, MIN_LIMIT_NS, r, e);
     case OPT_SILENT_TIMEOUT:
-        return take_limit(&o->silent_ns, text, MIN_SILENT_NS, r, e);
+        return option_take_limit(&o->silent_ns, text, MIN_SILENT_NS, r, e);
     case OPT_SUSPEND_TIMEOUT:
-        return take_limit(&o->suspend_ns, text, MIN_LIMIT_NS, r, e);
+        o->ask_again = true;
+        return option_take_limit(&o->suspend_ns, text, MIN_LIMIT_NS, r, e);
     case OPT_START_TIMEOUT:
-        return take_limit(&o->start_ns, text, MIN_LIMIT_NS, r, e);
+        return option_take_limit(&o->start_ns, text, MIN_LIMIT_NS, r, e);
     case OPT_CONFIG_DIR:
         if (!text[0] || strlen(text) >= LINK_PATH_BYTES)
-            return usage(e, "--%s \"%s\": wanted is a directory", r->name, text);
+            return option_usage(e, "--%s \"%s\": wanted is a directory", r->name, text);
         o->config_dir = text;
         return 0;
-    case OPT_INSECURE:
-        o->insecure = true;
-        return 0;
-    case OPT_AS_ROOT:
-        o->as_root = true;
-        return 0;
-    case OPT_NO_ANNOUNCE:
-        o->no_announce = true;
-        return 0;
-    case OPT_FORCE:
-        o->force = true;
-        return 0;
+    case OPT_EARLY_DISKS:
+        return take_early_disks(&o->early_disks, text, r, e);
     case OPT_RESUME_AS:
-        o->revive = !strcmp(text, "revive");
-        if (!o->revive && strcmp(text, "cooperative"))
-            return usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
-        return 0;
+        return take_resume_as(&o->resume_as, text, r, e);
     case OPT_WHILE_SUSPENDED:
         if (!text[0])
-            return usage(e, "--%s: wanted is %s", r->name, r->argument);
+            return option_usage(e, "--%s: wanted is %s", r->name, r->argument);
         o->while_suspended = text;
         return 0;
     case OPT_HOOK_TIMEOUT:
-        return take_limit(&o->hook_ns, text, MIN_LIMIT_NS, r, e);
+        return option_take_limit(&o->hook_ns, text, MIN_LIMIT_NS, r, e);
     case OPT_EVERY:
-        return take_limit(&o->every_ns, text, NS_PER_S, r, e);
+        return option_take_limit(&o->every_ns, text, NS_PER_S, r, e);
     case OPT_KEEP:
-        return take_number(&o->keep, text, 1000, r, e);
+        return option_take_number(&o->keep, text, 1, 1000, r, e);
+    case OPT_PARENT:
+        return take_parent(o, text, r, e);
+    case OPT_ENCRYPT:
+    case OPT_KEY:
+        o->key = text;
+        return 0;
     case OPT_NAME:
         return take_name(o, text, r, e);
+    case OPT_CONFIG:
+        if (!text[0])
+            return option_usage(e, "--%s: wanted is %s", r->name, r->argument);
+        o->config_file = text;
+        return 0;
+    case OPT_BIND:
+        if (strlen(text) >= sizeof(o->address.from) || !tcp_is_numeric(text))
+            return option_usage(e, "--%s \"%s\": wanted is %s", r->name, text, r->argument);
+        strcpy(o->address.from, text);
+        return 0;
+    case OPT_DSCP:
+        return option_take_number(&o->address.dscp, text, 0, TCP_MAX_DSCP, r, e);
     case OPT_DISK:
         return take_disk(o, text, r, e);
-    case OPT_DISKS_AS_THEY_ARE:
-        o->disks_as_they_are = true;
-        return 0;
-    case OPT_CLONE:
-        o->clone = true;
-        return 0;
-    case OPT_PAUSED:
-        o->paused = true;
-        return 0;
-    case OPT_JSON:
-        o->json = true;
-        return 0;
+    case OPT_PEER:
+        return tcp_parse_address(text, false, &o->address, e);
     case OPT_QUIET:
         o->log_level = LOG_ERROR;
         return 0;
@@ -367,12 +234,40 @@ static int take_option(struct options *o, enum option_id id, const char *text, s
     }
 }
 
+/* "bandwidth=400M", as the option of that name would have it; "bandwidth=none". */
+static int take_setting(struct options *o, const char *word, struct err *e)
+{
+    static const enum option_id ids[] = {OPT_BANDWIDTH, OPT_MAX_DOWNTIME, OPT_ON_STALL};
+    bool *const given[] = {&o->set.bandwidth, &o->set.max_downtime, &o->set.on_stall};
+
+    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+        const size_t len = strlen(option_rules[ids[i]].name);
+
+        if (strncmp(word, option_rules[ids[i]].name, len) || word[len] != '=')
+            continue;
+        *given[i] = true;
+        if (ids[i] == OPT_BANDWIDTH && !strcmp(word + len, "=none"))
+            return 0;
+        return take_option(o, ids[i], word + len + 1, e);
+    }
+    return option_usage(e, "--set \"%s\": wanted is bandwidth=, max-downtime= or on-stall=", word);
+}
+
+static int take_settings(struct options *o, char *const words[], unsigned count, struct err *e)
+{
+    int rc = 0;
+
+    for (unsigned i = 0; i < count && !rc; i++)
+        rc = take_setting(o, words[i], e);
+    return rc;
+}
+
 static int take_operands(struct options *o, char *const words[], unsigned count, struct err *e)
 {
-    const struct operands *want = &operands[o->mode];
+    const struct option_operands *want = &option_operands[o->mode];
 
     if (count < want->least || count > want->most)
-        return usage(e, "%s (see xmigrate --help)", want->wanted);
+        return option_usage(e, "%s (see xmigrate --help)", want->wanted);
     switch (o->mode) {
     case MODE_LIVE:
     case MODE_OFFLINE:
@@ -389,11 +284,18 @@ static int take_operands(struct options *o, char *const words[], unsigned count,
         return 0;
     case MODE_RESTORE:
     case MODE_INSPECT:
+    case MODE_METRICS:
         o->file = words[0];
+        return 0;
+    case MODE_EXPORT:
+    case MODE_FLATTEN:
+        o->file = words[0];
+        o->from = words[1];
         return 0;
     case MODE_LISTEN:
         return count ? tcp_parse_address(words[0], true, &o->address, e) : 0;
     case MODE_TRUST:
+    case MODE_PAIR:
         o->peer = words[0];
         o->peer_name = count > 1 ? words[1] : NULL;
         o->peer_rights = count > 2 ? words[2] : NULL;
@@ -402,12 +304,18 @@ static int take_operands(struct options *o, char *const words[], unsigned count,
         o->peer = words[0];
         return 0;
     case MODE_RESOLVE:
+    case MODE_STATUS:
         o->domain = count ? words[0] : NULL;
         return 0;
     case MODE_RESUME:
     case MODE_DISMISS:
+    case MODE_CLEANUP:
+    case MODE_CANCEL:
         o->domain = words[0];
         return 0;
+    case MODE_SET:
+        o->domain = words[0];
+        return take_settings(o, words + 1, count - 1, e);
     case MODE_MONITOR:
         o->monitor_domid = words[0];
         o->monitor_uuid = words[1];
@@ -422,53 +330,62 @@ static int take_operands(struct options *o, char *const words[], unsigned count,
     }
 }
 
-/* Limits that no migration could keep. */
-static int check_limits(const struct decide_limits *l, struct err *e)
+static int check_together(const struct options *o, const bool given[static OPTIONS], struct err *e)
 {
-    char time[UNITS_TEXT_BYTES], downtime[UNITS_TEXT_BYTES];
-
-    if (l->max_time_ns && l->max_time_ns <= l->max_downtime_ns)
-        return usage(e,
-            "--max-time %s and --max-downtime %s contradict each other: the pause is part of the "
-            "time",
-            format_duration(l->max_time_ns, time), format_duration(l->max_downtime_ns, downtime));
-    if (!l->max_downtime_ns && l->on_stall == ON_STALL_ABORT)
-        return usage(e, "--max-downtime 0 and --on-stall abort contradict each other: there is "
-                        "always some downtime, so it could only be given up");
-    if (l->on_stall != ON_STALL_THROTTLE)
-        return 0;
-    if (!l->max_downtime_ns)
-        return usage(e, "--max-downtime 0 and --on-stall throttle contradict each other: there is "
-                        "always some downtime, so the guest would be slowed down in vain");
-    if (l->max_rounds && l->max_rounds < DECIDE_THROTTLE_ROUNDS)
-        return usage(e,
-            "--max-rounds %u and --on-stall throttle contradict each other: with fewer than %u "
-            "rounds the guest would be suspended before it could be slowed down",
-            l->max_rounds, DECIDE_THROTTLE_ROUNDS);
+    for (unsigned i = OPT_LAST_MODE + 1; i < OPTIONS; i++)
+        if (given[i] && !(option_rules[i].modes & OPTION_IN(o->mode)))
+            return option_usage(e, "--%s does not go with --%s", option_rules[i].name,
+                option_rules[o->mode - 1].name);
+    if (o->resume_as == RESUME_AS_REVIVE && o->mode != MODE_CHECKPOINT)
+        return option_usage(e, "--resume-as revive goes with --checkpoint: it wants a file");
+    if (o->keep && !o->every_ns)
+        return option_usage(e, "--keep goes with --every");
+    if (OPTION_IN(o->mode) & OPTION_IN_FILE && !o->compact &&
+        (o->parent_count || o->key || given[OPT_COMPRESS]))
+        return option_usage(e, "--%s goes with --compact here",
+            o->parent_count ? "parent"
+            : o->key        ? "encrypt"
+                            : "compress");
+    if (o->every_ns && o->parent_count)
+        return option_usage(e, "--parent and --every cannot be done at once");
+    if (given[OPT_QUIET] && given[OPT_VERBOSE])
+        return option_usage(e, "--%s and --%s contradict each other", "quiet", "verbose");
     return 0;
 }
 
-static int check_together(const struct options *o, const bool given[static RULES], struct err *e)
+/* getopt_long() takes "--li" for "--live", and moves a guest. The option was the last word, or the
+ * one before its argument. */
+static bool is_whole(const char *name, char *const *last, const char *argument)
 {
-    for (unsigned i = OPT_LAST_MODE + 1; i < RULES; i++)
-        if (given[i] && !(rules[i].modes & IN(o->mode)))
-            return usage(e, "--%s does not go with --%s", rules[i].name, rules[o->mode - 1].name);
-    if (o->keep && !o->every_ns)
-        return usage(e, "--keep goes with --every");
-    if (given[OPT_QUIET] && given[OPT_VERBOSE])
-        return usage(e, "--%s and --%s contradict each other", "quiet", "verbose");
-    return 0;
+    const char *word = argument == last[0] ? last[-1] : last[0];
+
+    return strcspn(word, "=") == strlen(name) + strlen("--");
+}
+
+/* The last three are xl's. */
+#define LETTERS ":hqvpC:D"
+
+static enum option_id letter_id(int letter)
+{
+    static const enum option_id ids[] = {['h'] = OPT_HELP,
+        ['q'] = OPT_QUIET,
+        ['v'] = OPT_VERBOSE,
+        ['p'] = OPT_PAUSED,
+        ['C'] = OPT_CONFIG,
+        ['D'] = OPT_PRESERVE_DOMID};
+
+    return ids[letter];
 }
 
 int options_parse(struct options *o, int argc, char *const argv[], unsigned cores, struct err *e)
 {
-    struct option longs[RULES + 1] = {0};
-    bool given[RULES] = {false};
+    struct option longs[OPTIONS + 1] = {0};
+    bool given[OPTIONS] = {false};
     int c, rc, index;
 
-    for (int i = 0; i < RULES; i++)
-        longs[i] = (struct option){
-            rules[i].name, rules[i].argument ? required_argument : no_argument, NULL, 0};
+    for (int i = 0; i < OPTIONS; i++)
+        longs[i] = (struct option){option_rules[i].name,
+            option_rules[i].argument ? required_argument : no_argument, NULL, 0};
     *o = (struct options){
         .address = {.port = TCP_DEFAULT_PORT},
         .lanes = cores < 1                   ? 1
@@ -476,6 +393,7 @@ int options_parse(struct options *o, int argc, char *const argv[], unsigned core
                                              : cores,
         .limits = {.max_downtime_ns = DEFAULT_DOWNTIME_NS, .max_rounds = DEFAULT_MAX_ROUNDS},
         .compress = CODEC_AUTO,
+        .delta_cache_bytes = DEFAULT_DELTA_CACHE_BYTES,
         .connect_ns = DEFAULT_CONNECT_NS,
         .silent_ns = DEFAULT_SILENT_NS,
         .suspend_ns = DEFAULT_SUSPEND_NS,
@@ -485,17 +403,20 @@ int options_parse(struct options *o, int argc, char *const argv[], unsigned core
     };
     optind = 0;
     opterr = 0;
-    while (index = -1, (c = getopt_long(argc, argv, ":hqv", longs, &index)) != -1) {
+    while (index = -1, (c = getopt_long(argc, argv, LETTERS, longs, &index)) != -1) {
         const char letter[] = {'-', (char)optopt, '\0'};
         const char *word = optopt ? letter : optind > 0 ? argv[optind - 1] : "";
 
         if (c == ':')
-            return usage(e, "%s wants an argument (see xmigrate --help)", word);
+            return option_usage(e, "%s wants an argument (see xmigrate --help)", word);
         if (c == '?')
-            return usage(
+            return option_usage(
                 e, "%s is not an option, or takes no argument (see xmigrate --help)", word);
+        if (!c && !is_whole(option_rules[index].name, argv + optind - 1, optarg))
+            return option_usage(e, "%s is not an option; is --%s meant? (see xmigrate --help)",
+                word, option_rules[index].name);
         if (c)
-            index = c == 'h' ? OPT_HELP : c == 'q' ? OPT_QUIET : OPT_VERBOSE;
+            index = letter_id(c);
         given[index] = true;
         rc = take_option(o, (enum option_id)index, optarg, e);
         if (rc)
@@ -504,10 +425,11 @@ int options_parse(struct options *o, int argc, char *const argv[], unsigned core
     if (o->mode == MODE_HELP)
         return 0;
     if (o->mode == MODE_NONE)
-        return usage(e, "say what to do: --live or --offline to move a domain, --listen to receive"
-                        " (see xmigrate --help)");
+        return option_usage(e,
+            "say what to do: --live or --offline to move a domain, --listen to receive"
+            " (see xmigrate --help)");
     rc = check_together(o, given, e);
     if (!rc)
-        rc = check_limits(&o->limits, e);
+        rc = limits_check(&o->limits, e);
     return rc ? rc : take_operands(o, argv + optind, (unsigned)(argc - optind), e);
 }

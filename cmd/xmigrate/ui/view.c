@@ -3,62 +3,52 @@
 
 #include "base/deadline.h"
 #include "base/units.h"
+#include "cmd/xmigrate/ui/layout.h"
 #include "cmd/xmigrate/ui/output.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
-
-enum { DEFAULT_COLUMNS = 80 };
 
 #define CLEAR_LINE "\r\033[K"
 
-static uint64_t minus(uint64_t a, uint64_t b)
+/* How often a plain line says how far it is. */
+#define PLAIN_NS (10 * NS_PER_S)
+
+void format_round(const struct round_report *r, bool to_file, char out[static VIEW_LINE_BYTES])
 {
-    return a > b ? a - b : 0;
-}
-
-/* Round 1 covers an address space that may be mostly holes: show no more than the guest has. */
-static uint64_t pages_left(const struct progress_report *r, uint64_t guest_pages)
-{
-    const uint64_t left = minus(r->round_pages, r->round_done_pages);
-    const uint64_t most = minus(guest_pages, r->round_sent_pages);
-
-    return left < most ? left : most;
-}
-
-void format_progress(
-    const struct progress_report *r, uint64_t guest_pages, char out[static VIEW_LINE_BYTES])
-{
-    const uint64_t left = pages_left(r, guest_pages);
-    char downtime[UNITS_TEXT_BYTES];
-    int len = snprintf(out, VIEW_LINE_BYTES, "round %u: %" PRIu64 " pages left, %.0f/s sent",
-        r->round, left, r->send_pages_per_s);
-
-    /* Unknown before the first CLEAN. */
-    if (r->predicted_downtime_ns)
-        snprintf(out + len, (size_t)(VIEW_LINE_BYTES - len), ", %.0f/s dirtied, downtime %s",
-            r->dirty_pages_per_s, format_duration(r->predicted_downtime_ns, downtime));
-}
-
-void format_round(const struct round_report *r, char out[static VIEW_LINE_BYTES])
-{
-    char wire[UNITS_TEXT_BYTES], took[UNITS_TEXT_BYTES], rate[UNITS_TEXT_BYTES],
+    char sent[UNITS_TEXT_BYTES], took[UNITS_TEXT_BYTES], rate[UNITS_TEXT_BYTES],
         downtime[UNITS_TEXT_BYTES];
     const double seconds = (double)r->duration_ns / (double)NS_PER_S;
+    const double bytes_per_s = seconds > 0 ? (double)r->wire_bytes / seconds : 0;
+
+    if (to_file) {
+        format_bytes(r->wire_bytes, sent);
+        format_memory_rate(bytes_per_s, rate);
+    } else {
+        format_wire_bytes(r->wire_bytes, sent);
+        format_rate(bytes_per_s * 8, rate);
+    }
+
     int len = snprintf(out, VIEW_LINE_BYTES,
         "round %u%s: %" PRIu64 " pages (%" PRIu64 " zero) in %s, %s at %s", r->round,
         r->last ? " (last)" : "", r->data_pages + r->zero_pages, r->zero_pages,
-        format_duration(r->duration_ns, took), format_bytes(r->wire_bytes, wire),
-        format_rate(seconds > 0 ? (double)r->wire_bytes * 8 / seconds : 0, rate));
+        format_duration(r->duration_ns, took), sent, rate);
 
-    if (!r->last)
-        snprintf(out + len, (size_t)(VIEW_LINE_BYTES - len),
-            "; %" PRIu64 " dirty (%.0f/s), downtime %s", r->dirty_pages, r->dirty_pages_per_s,
-            format_duration(r->predicted_downtime_ns, downtime));
+    if (r->aux_entries)
+        len += snprintf(out + len, (size_t)(VIEW_LINE_BYTES - len), ", %s auxiliary",
+            format_bytes(r->aux_bytes, rate));
+    if (r->last || !r->predicted_downtime_ns)
+        return;
+    len += snprintf(out + len, (size_t)(VIEW_LINE_BYTES - len), "; %" PRIu64 " dirty (%.0f/s)",
+        r->dirty_pages, r->dirty_pages_per_s);
+    if (r->aux_left_bytes)
+        len += snprintf(out + len, (size_t)(VIEW_LINE_BYTES - len), ", %s auxiliary",
+            format_bytes(r->aux_left_bytes, rate));
+    snprintf(out + len, (size_t)(VIEW_LINE_BYTES - len), ", downtime %s",
+        format_duration(r->predicted_downtime_ns, downtime));
 }
 
 /* A row of the summary, or nothing if it took no time. */
@@ -99,14 +89,40 @@ static const char *format_predicted_whole(
     return out;
 }
 
+/* Rows of the summary, each with the newline before it; "" if there was none of that. */
+enum { ROW_BYTES = UNITS_TEXT_BYTES + 96 };
+
+static const char *format_differences(const struct total_report *t, char row[static ROW_BYTES])
+{
+    char b[UNITS_TEXT_BYTES];
+
+    row[0] = '\0';
+    if (t->delta_pages)
+        snprintf(row, ROW_BYTES,
+            "\n  differences    %" PRIu64 " of the pages with data, %s less to send",
+            t->delta_pages, format_bytes(t->delta_saved_bytes, b));
+    return row;
+}
+
+static const char *format_aux(const struct total_report *t, char row[static ROW_BYTES])
+{
+    char b[UNITS_TEXT_BYTES];
+
+    row[0] = '\0';
+    if (t->aux_entries)
+        snprintf(row, ROW_BYTES, "\n  auxiliary      %s in %" PRIu64 " entries",
+            format_bytes(t->aux_bytes, b), t->aux_entries);
+    return row;
+}
+
 void format_summary(const struct summary *s, char out[static VIEW_SUMMARY_BYTES])
 {
     const struct downtime_parts *d = &s->downtime;
     const struct total_report *t = &s->total;
     const struct prediction *p = &t->predicted;
-    char b[9][UNITS_TEXT_BYTES], disks[UNITS_TEXT_BYTES + 32];
+    char b[10][UNITS_TEXT_BYTES], disks[UNITS_TEXT_BYTES + 32];
     char whole[3 * PREDICTED_BYTES], suspend[PREDICTED_BYTES], pages[PREDICTED_BYTES];
-    char finish[PREDICTED_BYTES];
+    char finish[PREDICTED_BYTES], differences[ROW_BYTES], aux[ROW_BYTES];
 
     snprintf(out, VIEW_SUMMARY_BYTES,
         "%s runs on %s\n"
@@ -119,8 +135,9 @@ void format_summary(const struct summary *s, char out[static VIEW_SUMMARY_BYTES]
         "    receiver     %s\n"
         "    libxl        %s (both ends)\n"
         "    hand-off     %s%s\n"
+        "      journal    %s of it (both ends)\n"
         "  on the wire    %s\n"
-        "  rounds         %u, %" PRIu64 " pages with data, %" PRIu64 " zero",
+        "  rounds         %u, %" PRIu64 " pages with data, %" PRIu64 " zero%s%s",
         s->name, s->host, format_duration(s->whole_ns, b[0]), format_duration(d->whole_ns, b[1]),
         format_predicted_whole(p, whole), format_duration(d->engine.suspend_ns, b[2]),
         format_predicted(p, p->suspend_ns, "", suspend),
@@ -129,18 +146,27 @@ void format_summary(const struct summary *s, char out[static VIEW_SUMMARY_BYTES]
         format_duration(d->engine.state_ns, b[4]), format_duration(d->engine.receiver_ns, b[5]),
         format_duration(d->libxl_ns, b[6]), format_duration(d->hand_off_ns, b[7]),
         format_predicted(p, p->receiver_ns + p->network_ns, " for these four", finish),
-        format_bytes(t->wire_bytes, b[8]), t->rounds, t->data_pages, t->zero_pages);
+        format_duration(d->journal_ns, b[9]), format_wire_bytes(t->wire_bytes, b[8]), t->rounds,
+        t->data_pages, t->zero_pages, format_differences(t, differences), format_aux(t, aux));
 }
 
 void view_init(struct view *v, bool quiet)
 {
     *v = (struct view){
         .fd = STDERR_FILENO,
-        .terminal = isatty(STDERR_FILENO) == 1,
+        .words = terminal_environment(),
         .quiet = quiet,
         .program = "xmigrate",
     };
+    v->terminal = terminal_judge(isatty(v->fd) == 1, &v->words);
     pthread_mutex_init(&v->lock, NULL);
+}
+
+/* One less than there are: a line that fills the last one wraps on some terminals, and a wrapped
+ * one cannot be rewritten. */
+static unsigned usable_columns(const struct view *v)
+{
+    return terminal_columns(v->fd, v->words.columns) - 1;
 }
 
 /* Under the lock. */
@@ -160,12 +186,19 @@ void view_destroy(struct view *v)
 /* Under the lock. */
 static void write_line(struct view *v, const char *text)
 {
-    char line[VIEW_SUMMARY_BYTES + LOG_LINE_BYTES];
-    const int len = snprintf(line, sizeof(line), "%s%s\n", v->line_shown ? CLEAR_LINE : "", text);
+    enum { MOST = VIEW_SUMMARY_BYTES + LOG_LINE_BYTES };
+    char line[2 * MOST];
+    size_t len = 0;
 
+    if (v->line_shown)
+        len = (size_t)snprintf(line, sizeof(line), "%s", CLEAR_LINE);
     v->line_shown = false;
-    if (len > 0 && len < (int)sizeof(line))
-        output_write(v->fd, line, (size_t)len, OUTPUT_PATIENCE_NS);
+    if (v->terminal.folds)
+        len += layout_fold(text, usable_columns(v), line + len, sizeof(line) - len - 1);
+    else
+        len += (size_t)snprintf(line + len, MOST, "%s", text);
+    line[len++] = '\n';
+    output_write(v->fd, line, len, OUTPUT_PATIENCE_NS);
 }
 
 void view_log(void *arg, enum log_level level, const char *line)
@@ -180,7 +213,7 @@ void view_log(void *arg, enum log_level level, const char *line)
     pthread_mutex_unlock(&v->lock);
 }
 
-static void show(struct view *v, const char *text)
+void view_text(struct view *v, const char *text)
 {
     if (v->quiet)
         return;
@@ -189,23 +222,10 @@ static void show(struct view *v, const char *text)
     pthread_mutex_unlock(&v->lock);
 }
 
-/* How many columns a line may fill without wrapping: a wrapped one cannot be rewritten. */
-static int columns(int fd)
+static void rewrite_line(struct view *v, const char *text)
 {
-    struct winsize size;
-
-    return ioctl(fd, TIOCGWINSZ, &size) || size.ws_col < 2 ? DEFAULT_COLUMNS : size.ws_col;
-}
-
-void view_progress(struct view *v, const struct progress_report *r)
-{
-    char text[VIEW_LINE_BYTES], line[VIEW_LINE_BYTES + sizeof(CLEAR_LINE)];
-
-    if (v->quiet || !v->terminal)
-        return;
-    format_progress(r, v->guest_pages, text);
-
-    const int len = snprintf(line, sizeof(line), CLEAR_LINE "%.*s", columns(v->fd) - 1, text);
+    char line[LAYOUT_PROGRESS_BYTES + sizeof(CLEAR_LINE)];
+    const int len = snprintf(line, sizeof(line), CLEAR_LINE "%s", text);
 
     pthread_mutex_lock(&v->lock);
     if (output_write(v->fd, line, (size_t)len, 0))
@@ -213,12 +233,35 @@ void view_progress(struct view *v, const struct progress_report *r)
     pthread_mutex_unlock(&v->lock);
 }
 
+void view_progress(struct view *v, const struct progress_report *r)
+{
+    const struct layout l = {usable_columns(v), v->terminal.blocks, v->to_file};
+    const int64_t at_ns = now_ns();
+    char text[LAYOUT_PROGRESS_BYTES];
+
+    meter_note_progress(&v->meter, r, at_ns);
+    if (v->quiet)
+        return;
+    if (v->terminal.rewrites) {
+        layout_bar(r, &v->meter, &l, text);
+        rewrite_line(v, text);
+        return;
+    }
+    if (at_ns < v->plain_ns)
+        return;
+    if (v->plain_ns) {
+        layout_plain(r, &v->meter, &l, text);
+        view_text(v, text);
+    }
+    v->plain_ns = at_ns + PLAIN_NS;
+}
+
 void view_round(struct view *v, const struct round_report *r)
 {
     char text[VIEW_LINE_BYTES];
 
-    format_round(r, text);
-    show(v, text);
+    format_round(r, v->to_file, text);
+    view_text(v, text);
 }
 
 void view_event(struct view *v, const json_t *body)
@@ -235,17 +278,12 @@ void view_event(struct view *v, const json_t *body)
         view_say(v, "  %s", event_read_decision(body));
 }
 
-void view_text(struct view *v, const char *text)
-{
-    show(v, text);
-}
-
 void view_summary(struct view *v, const struct summary *s)
 {
     char text[VIEW_SUMMARY_BYTES];
 
     format_summary(s, text);
-    show(v, text);
+    view_text(v, text);
 }
 
 void view_say(struct view *v, const char *fmt, ...)
@@ -256,5 +294,5 @@ void view_say(struct view *v, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    show(v, text);
+    view_text(v, text);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a person sees: on a terminal one line that is rewritten while a round runs, above it
- * the rounds that are over and whatever the log says; without a terminal plain lines and no
- * progress. All of it goes to stderr.
+ * the rounds that are over and whatever the log says, folded to its width. Where lines cannot be
+ * rewritten (a pipe, TERM=dumb, NO_COLOR) there are plain lines, and one in ten seconds that says
+ * how far it is. All of it goes to stderr. layout.h makes the lines.
  *
  * The lock guards the line in progress: log lines come from libxl's and the control connection's
  * threads too, the rest from the story's.
@@ -12,6 +13,8 @@
 
 #include "base/log.h"
 #include "cmd/xmigrate/ui/events.h"
+#include "cmd/xmigrate/ui/meter.h"
+#include "cmd/xmigrate/ui/terminal.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -22,11 +25,14 @@ enum { VIEW_LINE_BYTES = 256, VIEW_SUMMARY_BYTES = 2048 };
 struct view {
     pthread_mutex_t lock;
     int fd;
-    bool terminal;
-    bool quiet;           /* errors only */
-    uint64_t guest_pages; /* how many the guest has; set by the owner */
-    bool line_shown;      /* a line in progress stands on the terminal's last row */
-    const char *program;  /* before log lines */
+    struct terminal terminal;
+    struct terminal_words words;
+    bool quiet;          /* errors only */
+    bool to_file;        /* what goes out goes into a file; set by the owner */
+    struct meter meter;  /* the story's */
+    int64_t plain_ns;    /* when the next plain line about progress is due; 0: not yet known */
+    bool line_shown;     /* a line in progress stands on the terminal's last row */
+    const char *program; /* before log lines */
 };
 
 void view_init(struct view *v, bool quiet);
@@ -46,9 +52,7 @@ void view_text(struct view *v, const char *text);
 void view_say(struct view *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Pure: the words of the above, without a newline at the end. */
-void format_progress(
-    const struct progress_report *r, uint64_t guest_pages, char out[static VIEW_LINE_BYTES]);
-void format_round(const struct round_report *r, char out[static VIEW_LINE_BYTES]);
+void format_round(const struct round_report *r, bool to_file, char out[static VIEW_LINE_BYTES]);
 void format_summary(const struct summary *s, char out[static VIEW_SUMMARY_BYTES]);
 
 #endif

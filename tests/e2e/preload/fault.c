@@ -7,11 +7,13 @@
  * FAULT_IN  a word of the command line (--live, --listen): other processes are left alone
  * FAULT     CALL:WORD:WHAT, where CALL is
  *             write   the bytes written hold WORD (events on standard output, frames in clear)
- *             fsync   the file holds WORD
+ *             record  a record of the journal that holds WORD is synced, or its directory
  *             after   like write; WHAT comes at the N-th call of any kind behind it (FAULT_NTH)
- *             call    WORD is the call's name (below; any: all of them); WHAT comes at the N-th,
- * and with FAULT_LAST=M at all others up to the M-th and WHAT is kill, stop, fail, fail=ERRNO,
- * sleep=SECONDS, or page: of the frames that are mapped one is missing
+ *             call    WORD is the call's name (below; any: all of them; libxl, xenstore: all of
+ *                     those), or several with + between them; WHAT comes at the N-th, and with
+ *                     FAULT_LAST=M at each one up to the M-th
+ *           and WHAT is kill, stop, fail, fail=ERRNO, sleep=SECONDS, or page: of the frames that
+ *           are mapped one is missing
  *
  * Files that several processes share:
  * FAULT_LOG    a line for each strike: CLOCK_MONOTONIC's ns, process, call
@@ -20,6 +22,7 @@
  * FAULT_OPENS  whoever writes this word makes it, wherever FAULT_IN is
  * FAULT_COUNT  eight bytes: how many calls were counted
  */
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -153,11 +156,27 @@ static bool gate_is_open(void)
     return open;
 }
 
+static bool is_word(const char *name, const char *word, size_t len)
+{
+    return name && strlen(name) == len && !memcmp(name, word, len);
+}
+
+/* other: what else the call is known as, or NULL. */
+static bool is_meant(const char *name, const char *other)
+{
+    for (const char *word = fault.word; *word;) {
+        const size_t len = strcspn(word, "+");
+
+        if (is_word("any", word, len) || is_word(name, word, len) || is_word(other, word, len))
+            return true;
+        word += len + (word[len] == '+');
+    }
+    return false;
+}
+
 static bool pass_call(const char *name, const char *other)
 {
-    if (!fault.by_name || !gate_is_open() ||
-        (strcmp(fault.word, "any") && strcmp(fault.word, name) &&
-            (!other || strcmp(fault.word, other))))
+    if (!fault.by_name || !gate_is_open() || !is_meant(name, other))
         return false;
 
     const int64_t n = ++*fault.count;
@@ -230,21 +249,44 @@ static bool pass_data(int fd, const struct iovec *iov, int count)
     return fails;
 }
 
-static bool pass_file(int fd)
+static bool holds_word(int dir_fd, const char *name)
 {
-    char path[64], text[16384];
+    char text[16384];
+    const int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd < 0 ? 0 : pread(fd, text, sizeof(text), 0);
+
+    if (fd >= 0)
+        close(fd);
+    return n > 0 && memmem(text, (size_t)n, fault.word, strlen(fault.word));
+}
+
+/* A file itself is a record that was amended: a new one counts when its directory is synced. */
+static bool has_record(int fd, bool amended)
+{
+    char path[64];
+    bool found = false;
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    if (amended)
+        return is_state(fd, NULL) && holds_word(AT_FDCWD, path);
+
+    DIR *dir = opendir(path);
+
+    for (const struct dirent *entry; dir && !found && (entry = readdir(dir));) {
+        const char *dot = strrchr(entry->d_name, '.');
+
+        found = dot && !strcmp(dot, ".json") && holds_word(dirfd(dir), entry->d_name);
+    }
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+static bool pass_file(int fd, bool amended)
+{
     bool fails = pass() || pass_call("fsync", disk(fd, NULL));
 
-    if (!fault.on || strcmp(fault.call, "fsync"))
-        return fails;
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-
-    const int again = open(path, O_RDONLY | O_CLOEXEC);
-    const ssize_t n = again < 0 ? 0 : pread(again, text, sizeof(text), 0);
-
-    if (again >= 0)
-        close(again);
-    if (n > 0 && memmem(text, (size_t)n, fault.word, strlen(fault.word)))
+    if (fault.on && !strcmp(fault.call, "record") && has_record(fd, amended))
         fails |= strike(fault.call);
     return fails;
 }
@@ -291,14 +333,38 @@ ssize_t recvmsg(int fd, struct msghdr *m, int flags)
     return pass() || pass_call("read", NULL) ? FAIL : REAL(recvmsg)(fd, m, flags);
 }
 
+/* As FORTIFY calls them. */
+ssize_t __read_chk(int fd, void *buf, size_t len, size_t room);
+ssize_t __read_chk(int fd, void *buf, size_t len, size_t room)
+{
+    return len <= room ? read(fd, buf, len) : (abort(), -1);
+}
+
+ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags);
+ssize_t __recv_chk(int fd, void *buf, size_t len, size_t room, int flags)
+{
+    return len <= room ? recv(fd, buf, len, flags) : (abort(), -1);
+}
+
 int poll(struct pollfd *fds, nfds_t count, int ms)
 {
     return pass() || pass_call("poll", NULL) ? FAIL : REAL(poll)(fds, count, ms);
 }
 
+int __poll_chk(struct pollfd *fds, nfds_t count, int ms, size_t room);
+int __poll_chk(struct pollfd *fds, nfds_t count, int ms, size_t room)
+{
+    return count * sizeof(*fds) <= room ? poll(fds, count, ms) : (abort(), -1);
+}
+
 int fsync(int fd)
 {
-    return pass_file(fd) ? FAIL : REAL(fsync)(fd);
+    return pass_file(fd, false) ? FAIL : REAL(fsync)(fd);
+}
+
+int fdatasync(int fd)
+{
+    return pass_file(fd, true) ? FAIL : REAL(fdatasync)(fd);
 }
 
 int posix_fallocate(int fd, off_t offset, off_t len)
@@ -374,6 +440,12 @@ int ioctl(int fd, unsigned long request, ...)
     return rc;
 }
 
+int __open_2(const char *path, int flags);
+int __open_2(const char *path, int flags)
+{
+    return open(path, flags);
+}
+
 /* Who gives up his rights (acceptor, relay) may make none of our calls any more. */
 int setresuid(uid_t real, uid_t effective, uid_t saved)
 {
@@ -400,3 +472,20 @@ LIBXL(libxl_domain_unpause)
 LIBXL(libxl_domain_resume)
 LIBXL(libxl_domain_destroy)
 LIBXL(libxl_get_physinfo)
+
+/* libxenstore's, likewise; NULL or false is its failure. */
+#define XENSTORE(name)                                                                             \
+    long name(long a, long b, long c, long d, long e);                                             \
+    long name(long a, long b, long c, long d, long e)                                              \
+    {                                                                                              \
+        return pass_call(#name, "xenstore") ? 0 : REAL(name)(a, b, c, d, e);                       \
+    }
+
+XENSTORE(xs_open)
+XENSTORE(xs_read)
+XENSTORE(xs_write)
+XENSTORE(xs_directory)
+XENSTORE(xs_watch)
+XENSTORE(xs_transaction_start)
+XENSTORE(xs_transaction_end)
+XENSTORE(xs_resume_domain)
