@@ -2,6 +2,7 @@
 #include "tests/fuzz/fake_xen.h"
 
 #include "engine/guest/pte.h"
+#include "engine/xen/tmem_op.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>
@@ -206,6 +207,14 @@ int xc_domain_getinfolist(
     return 1;
 }
 
+/* Unpausing is the supervisor's. */
+int xc_domain_unpause(xc_interface *xch, uint32_t domid)
+{
+    (void)xch, (void)domid;
+    must(false);
+    return -1;
+}
+
 int xc_domain_nr_gpfns(xc_interface *xch, uint32_t domid, xen_pfn_t *gpfns)
 {
     (void)xch, (void)domid;
@@ -391,6 +400,24 @@ int xc_domctl(xc_interface *xch, struct xen_domctl *domctl)
     default:
         abort();
     }
+    return fails() ? -1 : 0;
+}
+
+/* Pools can be made once, and take whatever comes. */
+int xc_sysctl(xc_interface *xch, struct xen_sysctl *sysctl)
+{
+    struct tmem_op op;
+
+    (void)xch;
+    must(sysctl->cmd == TMEM_SYSCTL);
+    memcpy(&op, &sysctl->u, sizeof(op));
+    must(op.domid == FAKE_DOMID && op.count <= TMEM_MAX_BATCH);
+    if (op.cmd == TMEM_RESTORE_BEGIN)
+        read_all((const void *)op.list, op.count * sizeof(struct tmem_pool));
+    else if (op.count)
+        read_all((const void *)op.list, op.count * sizeof(struct tmem_entry));
+    if (op.cmd == TMEM_RESTORE_PUT)
+        read_all((const void *)op.pages, op.count * (size_t)TMEM_PAGE_BYTES);
     return fails() ? -1 : 0;
 }
 

@@ -4,9 +4,13 @@
 #
 #   make deps-fuzz                        clang and its runtime (Debian, as root)
 #   make check-fuzz                       15 s for each target
-#   make check-fuzz FUZZ_SECONDS=1800     longer; FUZZ="trunk pages" picks some by their names
+#   make check-fuzz FUZZ_SECONDS=1800     longer; FUZZ="trunk pages" picks some by their names;
+#                                         FUZZ_RUNS=10000000 ends each after so many inputs;
+#                                         FUZZ_SEED=0 tries others each time
 
 FUZZ_SECONDS ?= 15
+FUZZ_RUNS    ?= -1
+FUZZ_SEED    ?= 1
 FUZZ_JOBS    ?= $(shell nproc)
 FUZZ         ?=
 FUZZ_CC      := clang
@@ -22,19 +26,20 @@ fuzz_obj      = $(patsubst %.c,$(FUZZ_B)/obj/%.o,$(1))
 # What is fuzzed is an archive: a target links what it reaches, and takes the place of the rest.
 FUZZ_LIB := $(FUZZ_B)/libfuzzed.a
 FUZZ_SRC := $(LIB_SRC) $(filter-out %/main.c,$(CMD_SRC) $(HELP_SRC) $(BOTH_SRC)) \
-            tests/unit/wire_peer.c tests/unit/memory_channel.c tests/unit/saved_file.c tests/fuzz/expand.c
+            tests/unit/wire_peer.c tests/unit/memory_channel.c tests/unit/saved_file.c tests/unit/compact_file.c \
+            tests/unit/legacy_files.c tests/fuzz/expand.c
 
 FUZZ_LDLIBS := -pthread -llz4 -lzstd -ljansson -lcrypto
 # Without Xen's libraries but there, so that a hypercall that nobody plays does not link.
 $(FUZZ_B)/fuzz_config: FUZZ_LDLIBS += $(PKG_LIBS)
 $(addprefix $(FUZZ_B)/fuzz_,config journal link messages): $(call fuzz_obj,tests/fuzz/mutate_json.c)
-$(FUZZ_B)/fuzz_restore: $(call fuzz_obj,tests/fuzz/fake_xen.c tests/fuzz/never_asked.c)
+$(addprefix $(FUZZ_B)/fuzz_,aux restore): $(call fuzz_obj,tests/fuzz/fake_xen.c tests/fuzz/never_asked.c)
 
 $(FUZZ_B)/obj/%.o: %.c
 	$(call say,CC,$< (fuzz))
 	$(Q)mkdir -p $(@D)
 	$(Q)$(FUZZ_CC) -std=gnu11 $(FUZZ_CFLAGS) $(FUZZ_WARNINGS) -pthread -fsanitize=fuzzer-no-link \
-	    $(CPPFLAGS) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+	    $(ALL_CPPFLAGS) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(FUZZ_LIB): $(call fuzz_obj,$(FUZZ_SRC))
 	$(call say,AR,$@)
@@ -57,8 +62,8 @@ deps-fuzz: deps
 .PHONY: check-fuzz
 check-fuzz: deps-fuzz
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) fuzz-targets
-	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_JOBS=$(FUZZ_JOBS) \
-	    tests/fuzz/run $(FUZZ_B) $(or $(FUZZ),$(FUZZ_ALL))
+	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_RUNS=$(FUZZ_RUNS) FUZZ_SEED=$(FUZZ_SEED) \
+	    FUZZ_JOBS=$(FUZZ_JOBS) tests/fuzz/run $(FUZZ_B) $(or $(FUZZ),$(FUZZ_ALL))
 
 .PHONY: fuzz-targets
 fuzz-targets: $(FUZZ_BINS) $(FUZZ_B)/seeds

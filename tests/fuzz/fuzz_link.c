@@ -32,6 +32,8 @@ static int send_again(struct link_message *m)
         return link_send_failed(ends[0], &m->failed, &e);
     case LINK_CAP:
         return link_send_cap(ends[0], m->cap_percent, &e);
+    case LINK_TUNE:
+        return link_send_tune(ends[0], &m->tune, &e);
     case LINK_EVENT:
         return link_send_event(ends[0], json_incref(m->body), &e);
     case LINK_DONE:
@@ -58,6 +60,9 @@ static void compare(const struct link_message *a, const struct link_message *b)
     must(a->job.result_ns == b->job.result_ns);
     must(a->job.early == b->job.early);
     must(a->job.suspend_limit_ns == b->job.suspend_limit_ns);
+    must(a->tune.bandwidth_bits_per_s == b->tune.bandwidth_bits_per_s);
+    must(a->tune.max_downtime_ns == b->tune.max_downtime_ns);
+    must(a->tune.on_stall == b->tune.on_stall);
 }
 
 static void check_accepted(struct link_message *m)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The JSON of control's frames. The first byte says which message the rest is. What is accepted is
- * within its limits, and arrives as the same when it is passed on.
+ * The JSON of control's frames and of admin sockets. The first byte says which message the rest is.
+ * What is accepted is within its limits, and arrives as the same when it is passed on.
  */
 #include "base/deadline.h"
+#include "cmd/xmigrate/admin_words.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/mutate_json.h"
@@ -11,6 +12,7 @@
 #include "transport/preamble.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct memory_channel wire;
@@ -62,7 +64,8 @@ static void try_offer(const uint8_t *body, size_t len_bytes)
     must(!strcmp(offer.name, again.name) && !strcmp(offer.uuid, again.uuid));
     must(!strcmp(offer.type, again.type) && !strcmp(offer.config, again.config));
     must(offer.lanes == again.lanes && offer.live == again.live);
-    must(offer.measure == again.measure);
+    must(offer.measure == again.measure && offer.paused == again.paused);
+    must(offer.domid == again.domid && offer.domid < 0x7ff0);
     message_offer_clear(&offer);
     message_offer_clear(&again);
 }
@@ -153,6 +156,59 @@ static void try_error(const uint8_t *body, size_t len_bytes)
     must(!strcmp(why.text, again.text));
 }
 
+/* What another host lists, one by one. */
+static void try_listing(const uint8_t *body, size_t len_bytes)
+{
+    json_t *list = NULL, *guests = NULL;
+    struct err e = ERR_INIT;
+    const int rc = message_parse_listing(body, len_bytes, &list, &guests, &e);
+
+    check_rc(rc, &e);
+    for (size_t i = 0; !rc && i < json_array_size(list); i++) {
+        struct admin_status s, again;
+        json_t *o;
+
+        if (!admin_status_read(json_array_get(list, i), &s))
+            continue;
+        must(strlen(s.domain) < sizeof(s.domain) && !strchr(s.peer, '\n') && s.eta_ns >= 0);
+        o = admin_status_pack(&s);
+        must(admin_status_read(o, &again));
+        must(!strcmp(s.domain, again.domain) && s.role == again.role && s.pid == again.pid);
+        json_decref(o);
+    }
+    admin_guest(guests, "g");
+    json_decref(guests);
+    json_decref(list);
+}
+
+static void try_wait(const uint8_t *body, size_t len_bytes)
+{
+    struct message_wait wait;
+    struct err e = ERR_INIT;
+    const int rc = message_parse_wait(body, len_bytes, &wait, &e);
+
+    check_rc(rc, &e);
+    must(rc || (wait.ahead > 0 && wait.at_once > 0));
+}
+
+/* What root asks over an admin socket. */
+static void try_request(const uint8_t *body, size_t len_bytes)
+{
+    struct admin_request r, again;
+    struct err e = ERR_INIT;
+    char *text;
+
+    if (admin_request_parse((const char *)body, len_bytes, &r, &e)) {
+        must(e.class == ERR_USAGE);
+        return;
+    }
+    text = admin_request_text(&r);
+    must(text && !admin_request_parse(text, strlen(text), &again, &e));
+    must(r.verb == again.verb && r.bandwidth == again.bandwidth);
+    must(!r.max_downtime || r.tune.max_downtime_ns == again.tune.max_downtime_ns);
+    free(text);
+}
+
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
 {
     return mutate_behind_byte(data, size, max_size, seed);
@@ -160,8 +216,8 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const tries[])(const uint8_t *body, size_t len_bytes) = {
-        try_hello, try_offer, try_accept, try_ready, try_started, try_error, try_go};
+    static void (*const tries[])(const uint8_t *body, size_t len_bytes) = {try_hello, try_offer,
+        try_accept, try_ready, try_started, try_error, try_go, try_listing, try_request, try_wait};
 
     if (!size)
         return 0;

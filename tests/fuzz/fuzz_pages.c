@@ -6,6 +6,7 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/memory_channel.h"
 #include "tests/unit/wire_peer.h"
+#include "transport/page_decoder.h"
 #include "transport/pages.h"
 #include "transport/v3.h"
 #include "transport/zero_page.h"
@@ -15,7 +16,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct page_rules all = {.frame_count = 1ull << 52, .lane = 0, .codecs = ~0u};
+    static const struct page_rules all = {.frame_count = 1ull << 52, .codecs = ~0u, .deltas = true};
     static struct page_decoder *dec;
     static struct peer_pages peer;
     static struct memory_channel wire;
@@ -39,6 +40,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < front.count; i++)
         if (v3_type_has_data(v3_entry_type(front.entries[i])))
             pages[i] = arrived[front.count % 2 ? i : front.count - 1 - i];
+    for (unsigned i = 0; i < front.count; i++) /* differences to zeros, as the peer takes them */
+        if (front.entries[i] & WIRE_ENTRY_DELTA)
+            memset(pages[i], 0, PAGE_BYTES);
     if (!rc)
         rc = page_recv_contents(dec, &wire.ch, pages, &e);
 

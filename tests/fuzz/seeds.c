@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* seeds DIR: writes a small corpus for each fuzz target below DIR, made by the encoders. */
 #include "tests/fuzz/seeds.h"
+
+#include "base/bytes.h"
+#include "base/crc32c.h"
 #include "tests/unit/memory_channel.h"
 #include "transport/control.h"
 #include "transport/pages.h"
@@ -66,7 +69,7 @@ static void make_pages(const char *dir)
     struct err e = ERR_INIT;
 
     memory_channel_init(&m);
-    check(page_encoder_create(~0u, &enc, &e), &e);
+    check(page_encoder_create(~0u, NULL, &enc, &e), &e);
     for (unsigned kind = 0; kind < 4; kind++) {
         for (unsigned i = 0; i < 40; i++) {
             /* Every known type in turn for the last kind, which is a mix. */
@@ -93,6 +96,45 @@ static void make_pages(const char *dir)
         }
     }
     page_encoder_destroy(enc);
+    memory_channel_destroy(&m);
+}
+
+/* Two differences and a page, as if the receiver had zeros: the fuzzer's has. */
+static void make_differences(const char *dir)
+{
+    static const struct page_deltas keep = {.keep = true, .most_bytes = PAGE_BYTES / 2};
+    static const uint64_t entries[] = {7, 8, 9};
+    static _Alignas(8) uint8_t before[3][PAGE_BYTES], memory[3][PAGE_BYTES];
+    const void *pages[] = {memory[0], memory[1], memory[2]};
+    struct sent_pages sent;
+    struct page_encoder *enc;
+    struct page_body body;
+    struct memory_channel m;
+    struct err e = ERR_INIT;
+
+    memory_channel_init(&m);
+    check(sent_pages_init(&sent, 1 << 20, 100, &e), &e);
+    check(page_encoder_create(~0u, &sent, &enc, &e), &e);
+    page_encoder_set_deltas(enc, &keep);
+    for (unsigned i = 0; i < 3; i++)
+        fill(memory[i], 1);
+    check(page_encode(enc, CODEC_LZ4, entries, pages, 2, &body, &e), &e);
+    memcpy(before, memory, sizeof(before));
+    memory[0][5]++;
+    memory[1][4095]--;
+    check(page_encode(enc, CODEC_LZ4, entries, pages, 3, &body, &e), &e);
+    for (int i = 0; i < body.iov_count; i++)
+        memory_channel_put(&m, body.iov[i].iov_base, body.iov[i].iov_len);
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t difference[PAGE_BYTES];
+
+        for (unsigned b = 0; b < PAGE_BYTES; b++)
+            difference[b] = before[i][b] ^ memory[i][b];
+        put_le32(m.bytes + 8 + sizeof(entries) + 4 * i, crc32c(0, difference, PAGE_BYTES));
+    }
+    save(dir, "pages", "differences", m.bytes, m.len_bytes);
+    page_encoder_destroy(enc);
+    sent_pages_destroy(&sent);
     memory_channel_destroy(&m);
 }
 
@@ -212,7 +254,11 @@ int main(int argc, char **argv)
     make_messages(argv[1]);
     make_restores(argv[1]);
     make_saved(argv[1]);
+    make_compact(argv[1]);
+    make_aux(argv[1]);
+    make_legacy(argv[1]);
     make_texts(argv[1]);
+    make_differences(argv[1]);
     make_pages(argv[1]);
     make_trunk(argv[1]);
     make_stream(argv[1]);

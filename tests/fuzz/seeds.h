@@ -16,6 +16,9 @@ void check(int rc, const struct err *e);
 void make_messages(const char *dir); /* JSON that we write ourselves */
 void make_restores(const char *dir); /* whole guests, as plain streams */
 void make_saved(const char *dir);    /* files of saved guests */
+void make_compact(const char *dir);  /* compact ones */
+void make_aux(const char *dir);      /* auxiliary data */
+void make_legacy(const char *dir);   /* of a Xen before 4.6 */
 void make_texts(const char *dir);    /* files and words that people write, and libxl's JSON */
 
 #endif

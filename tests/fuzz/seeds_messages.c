@@ -3,6 +3,7 @@
 #include "base/packet.h"
 #include "cmd/link.h"
 #include "cmd/handoff/journal.h"
+#include "cmd/xmigrate/admin_words.h"
 #include "cmd/xmigrate/session/messages.h"
 #include "tests/fuzz/seeds.h"
 #include "tests/unit/memory_channel.h"
@@ -30,6 +31,8 @@ static void make_control_messages(const char *dir)
     const struct message_ready ready = {.domid = 7,
         .finish_ns = 5,
         .mark = {"00112233445566778899aabbccddeeff", "00112233-4455-6677-8899-aabbccddeeff", 9}};
+    const struct admin_status status = {.domain = "web1", .peer = "host2", .phase = "copying"};
+    static const char set[] = "\x08{\"do\":\"set\",\"on_stall\":\"abort\",\"max_downtime_ns\":5}";
     struct memory_channel m;
     struct control c;
     struct err e = ERR_INIT, why = ERR_INIT;
@@ -51,6 +54,8 @@ static void make_control_messages(const char *dir)
               &e),
         &e);
     save_message(dir, &m, 2, "accept");
+    check(message_send_wait(&c, &(struct message_wait){3, 1}, &e), &e);
+    save_message(dir, &m, 9, "wait");
     check(message_send_ready(&c, &ready, &e), &e);
     save_message(dir, &m, 3, "ready");
     check(message_send_started(&c, &(struct message_started){7, 5}, &e), &e);
@@ -59,6 +64,11 @@ static void make_control_messages(const char *dir)
     save_message(dir, &m, 6, "go");
     check(message_send_error(&c, CONTROL_FAILED, &why, &e), &e);
     save_message(dir, &m, 5, "failed");
+    check(message_send_listing(&c, json_pack("[o]", admin_status_pack(&status)),
+              json_pack("[{s:s, s:s}]", "domain", "g", "uuid", "u"), &e),
+        &e);
+    save_message(dir, &m, 7, "listing");
+    save(dir, "messages", "request", (const uint8_t *)set, sizeof(set) - 1);
     pthread_mutex_destroy(&c.send_lock);
     memory_channel_destroy(&m);
 }
@@ -102,6 +112,8 @@ static void make_link_messages(const char *dir)
     save_packet(dir, s[1], "failed");
     check(link_send_cap(s[0], 40, &e), &e);
     save_packet(dir, s[1], "cap");
+    check(link_send_tune(s[0], &(struct link_tune){400000000, 5, ON_STALL_ABORT}, &e), &e);
+    save_packet(dir, s[1], "tune");
     check(link_send_event(s[0], json_pack("{s:i}", "round", 2), &e), &e);
     save_packet(dir, s[1], "event");
     check(link_send_done(s[0], json_pack("{s:i}", "rounds", 2), &e), &e);

@@ -83,6 +83,9 @@ static void make_config(const char *dir)
         "\"eax\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}],\"msr\":[{\"index\":266,"
         "\"policy\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}]},"
         "\"type.pvh\":{}}}");
+    SAVE(dir, "config", "a leaf that is none",
+        "{\"c_info\":{\"name\":\"web4\"},\"b_info\":{\"cpuid\":[{\"leaf\":\"True\"},{\"leaf\":1,"
+        "\"eax\":\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\"}],\"type.pvh\":{}}}");
 }
 
 static void make_policy(const char *dir)
