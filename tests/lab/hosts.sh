@@ -8,7 +8,7 @@
 #
 # LAB_DIR/image         the image            LAB_DIR/A/share  host A's own folder (/host)
 # LAB_DIR/A/{pid,console}  its QEMU          LAB_DIR/both     seen by both hosts (/both)
-# LAB_DIR/disk.img         /dev/vda of both
+# LAB_DIR/disk.img         /dev/lab/guest of both
 # LAB_DIR/A.disk        host A's own: its journal, identity and trust outlive the power. Not in virtual
 #                       time, which a real disk would disturb.
 
@@ -20,10 +20,19 @@ accel=(-accel "tcg,thread=multi")
 
 say() { echo "lab: $*" >&2; }
 
-# Rebuilt only when something that goes into it has changed.
+. "$here/release.sh"
+
+# Of each release that a host runs.
 build_image() {
-    local tree stamp
-    tree=$("$here/fetch") || return 1
+    local name
+    for name in "${HOSTS[@]}"; do build_image_of "$(release_of "$name")" || return 1; done
+}
+
+# Rebuilt only when something that goes into it has changed.
+build_image_of() { # RELEASE
+    local tree stamp image programs
+    image=$LAB_DIR/$(of_release "$1" image) programs=$LAB_DIR/$(of_release "$1" programs)
+    tree=$(in_release "$1" "$here/fetch") || return 1
     stamp=$(
         {
             echo "$tree ${XEN:-debian}"
@@ -31,46 +40,27 @@ build_image() {
             find "$here/dom0" "$here/guest" "$here/build-image" -type f -exec sha256sum {} +
         } | sha256sum
     )
-    [ "$(cat "$LAB_DIR/image/stamp" 2>/dev/null)" != "$stamp" ] || return 0
-    say "building the image"
-    mkdir -p "$LAB_DIR/programs" "$LAB_DIR/image"
-    build_guest_programs "$LAB_DIR/programs" &&
-        "$here/build-image" "$tree" "$LAB_DIR/programs" "$LAB_DIR/image" &&
-        echo "$stamp" >"$LAB_DIR/image/stamp" && echo "$tree" >"$LAB_DIR/image/tree"
+    [ "$(cat "$image/stamp" 2>/dev/null)" != "$stamp" ] || return 0
+    say "building the image of Debian $1"
+    mkdir -p "$programs" "$image"
+    in_release "$1" "$here/build-programs" "$programs" &&
+        in_release "$1" "$here/build-image" "$tree" "$programs" "$image" &&
+        echo "$stamp" >"$image/stamp" && echo "$tree" >"$image/tree"
 }
 
-build_guest_programs() {
-    local program
-    for program in load fpu; do
-        ${CC:-gcc} -std=c11 -D_GNU_SOURCE -O2 -Wall -Wextra -pthread -static -o "$1/$program" \
-            "$here/guest/$program.c" "$here/guest/hold.c" || return 1
-    done
-    # Loaded in place of a firmware, in 32-bit protected mode, without a C library.
-    ${CC:-gcc} -m32 -march=i686 -ffreestanding -fno-pic -fno-pie -fno-stack-protector -mno-sse \
-        -fno-asynchronous-unwind-tables -nostdlib -static -no-pie -O2 -Wall -Wextra \
-        -Wl,-Ttext=0x100000 -Wl,-e,start -Wl,--build-id=none -Wl,-z,noexecstack \
-        -o "$1/hvm" "$here/guest/hvm.c" || return 1
-    for program in agent await guest-tick logdirty grant hostclock pausewatch; do
-        # shellcheck disable=SC2046 # words on purpose
-        ${CC:-gcc} -D__XEN_TOOLS__=1 -O2 -Wall -Wextra -o "$1/$program" "$here/dom0/$program.c" \
-            $(pkg-config --cflags --libs xencontrol xengnttab xenstore) || return 1
-    done
-}
+image_of() { echo "$LAB_DIR/$(of_release "$(release_of "$1")" image)"; } # HOST
+tree_of() { cat "$(image_of "$1")/tree"; } # HOST: the packages that it was made of, unpacked
 
-# The programs and every library that they need and the image may not have.
 refresh_programs() {
-    local into=$LAB_DIR/both/programs program
-    mkdir -p "$into/lib"
-    for program in xmigrate xmigrate-save-helper; do
-        [ -x "$LAB_PROGRAMS/$program" ] || {
-            say "no $LAB_PROGRAMS/$program: the lab goes without it"
-            continue
-        }
-        cp "$LAB_PROGRAMS/$program" "$into/$program.new" || return 1
-        mv "$into/$program.new" "$into/$program"
-        ldd "$into/$program" | awk '/=> \// { print $3 }' | while read -r library; do
-            cp -Ln "$library" "$into/lib/"
-        done
+    local name release from
+    for name in "${HOSTS[@]}"; do
+        release=$(release_of "$name") from=$LAB_PROGRAMS
+        if [ "$release" != "$own_release" ]; then
+            from=$LAB_DIR/$(of_release "$release" build)
+            in_release "$release" make -C "$top" -s -j"$(nproc)" B="$from" programs || return 1
+        fi
+        in_release "$release" "$here/copy-programs" "$from" \
+            "$LAB_DIR/both/$(of_release "$release" programs)" || return 1
     done
 }
 
@@ -85,7 +75,10 @@ host_runs() { local pid; pid=$(cat "$LAB_DIR/$1/pid" 2>/dev/null) && kill -0 "$p
 start_host() {
     local name=$1 mac=52:54:00:00:00:0$2 dir=$LAB_DIR/$1
     local xen="console=com1 com1=115200,8n1 dom0_mem=1024M,max:1024M spec-ctrl=eager-fpu bootscrub=0"
-    local linux="console=hvc0 loglevel=4 rdinit=/init lab.host=$name"
+    local release image
+    release=$(release_of "$1")
+    image=$(image_of "$1")
+    local linux="console=hvc0 loglevel=4 rdinit=/init lab.host=$name lab.programs=$(of_release "$release" programs)"
     local disk=(-drive "if=none,id=state,format=raw,cache=none,file=$dir.disk"
                 -device "virtio-blk-pci,drive=state,serial=state")
     [ -z "${LAB_ICOUNT:-}" ] || disk=()
@@ -96,9 +89,9 @@ start_host() {
         -cpu max,-smap,-smep,-rdtscp,-pclmulqdq,-erms,-fsrm -m "${LAB_MEMORY:-2304}" -smp "${LAB_CPUS:-1}" \
         -display none -no-reboot -monitor none -serial "file:$dir/console" \
         -serial "pipe:$dir/bell" \
-        -kernel "$LAB_DIR/image/xen" \
+        -kernel "$image/xen" \
         -append "$xen ${LAB_XEN_OPTIONS:-}" \
-        -initrd "$LAB_DIR/image/vmlinux $linux,$LAB_DIR/image/dom0.gz" \
+        -initrd "$image/vmlinux $linux,$image/dom0.gz" \
         -virtfs "local,path=$dir/share,mount_tag=host,security_model=none" \
         -virtfs "local,path=$LAB_DIR/both,mount_tag=both,security_model=none" \
         -drive "file=$LAB_DIR/disk.img,if=virtio,format=raw,file.locking=off" \
@@ -154,7 +147,8 @@ boot_pair() {
         return 1
     fi
     mkdir -p "$LAB_DIR/both"
-    cp "$LAB_DIR"/image/{vmlinux,vmlinuz,guest.gz} "$LAB_DIR/both/" || return 1
+    # Guests may come to run on either.
+    cp "$(image_of A)"/{vmlinux,vmlinuz,guest.gz} "$LAB_DIR/both/" || return 1
     truncate -s 16M "$LAB_DIR/disk.img"
     for name in "${HOSTS[@]}"; do new_disk "$name" || return 1; done
     wire=$(mktemp -d /tmp/lab-wire.XXXXXX) || return 1 # LAB_DIR may be too long for a socket's name

@@ -38,7 +38,7 @@ must_not() {
 
 # create HOST NAME TYPE [key=value ...]: starts a guest and waits for its first pass over its
 # memory. Keys: memory vcpus load (arguments of guest/load.c) devices (1: a disk and a vif; phy: the
-# disk is a whole block device and not a file) reboot (on_reboot).
+# disk is a whole block device and not a file; else that block device, or that file: *.img) reboot (on_reboot).
 create() {
     local host=$1 name=$2 type=$3 memory=128 vcpus=1 devices=0 reboot=restart
     local load="mem=4 still=4 rate=250" word extra=
@@ -51,7 +51,9 @@ create() {
         esac
     done
     for word in $load; do extra+=" lab.$word"; done
-    [ "$devices" != phy ] || disk="format=raw,vdev=xvda,access=rw,target=/dev/vda"
+    [ "$devices" != phy ] || devices=/dev/lab/guest
+    [[ $devices != /dev/* ]] || disk="format=raw,vdev=xvda,access=rw,target=$devices"
+    [[ $devices != /*.img ]] || disk="format=raw,vdev=xvda,access=rw,script=block-lab,target=$devices"
     if [ "$devices" != 0 ]; then
         extra+=" lab.devices=1 lab.ip=10.0.0.9"
         truncate -s 16M "$LAB_DIR/both/disk.img"
@@ -135,8 +137,10 @@ xl create -q /etc/xen/$name.cfg || { tail -n 5 /var/log/xen/*; false; }" 300
 # device_model_runs HOST NAME: it says so itself, and the guest's frames come by.
 device_model_runs() {
     local frames end=$((SECONDS + 60))
-    must "$1" "qmp $2 query-status | grep '\"status\": \"running\"' || {
-        qmp $2 query-status; ps | grep qemu; tail -n 5 /var/log/xen/qemu-dm-$2*.log; false; }"
+    must "$1" "turns=0; until qmp $2 query-status | grep '\"status\": \"running\"'; do
+        turns=\$((turns + 1)); [ \$turns -lt 20 ] || {
+            qmp $2 query-status; ps | grep qemu; tail -n 5 /var/log/xen/qemu-dm-$2*.log; exit 1; }
+        usleep 500000; done"
     line=$(tick "$1" "$2") || fail "$line"
     frames=$(field "$line" disk)
     until [ "$(field "$line" disk)" -gt "$frames" ]; do
@@ -215,7 +219,8 @@ END'
         fail "no $2 on $1: $here_says"
     other_says=$(collect "$others") || fail "xl list on $(other_host "$1"): $other_says"
     [ -z "$other_says" ] || [ "$(other_host "$1")" = "$1" ] ||
-        fail "left on $(other_host "$1"): $other_says"
+        fail "left on $(other_host "$1"): $other_says
+$(on "$(other_host "$1")" 'ps -eo pid,stat,wchan:20,etimes,args 2>/dev/null || ps' | grep -E 'qemu|xmigrate')"
     [ -z "${3:-}" ] || log_dirty=$(sed -n 's/^log-dirty //p' <<<"$here_says")
     here_says=$(grep -v '^log-dirty ' <<<"$here_says")
     [ "$(grep -c . <<<"$here_says")" = 1 ] && [ "$(awk '{ print $1 }' <<<"$here_says")" = "$2" ] ||

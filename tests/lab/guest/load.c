@@ -224,23 +224,25 @@ static void fill_block(uint8_t *block, unsigned slot, uint32_t version)
         write_page((uint64_t *)(void *)(block + i), slot, version * 7 + 1);
 }
 
-/* One page over and over, read back after a while: whether anybody else writes to it. */
+/* One page over and over, read back at once and after a while: whether anybody else writes to it,
+ * and whether the disk is as old as the memory that knows the count. */
 static void *count_on_disk(void *arg)
 {
     static uint64_t page[PAGE_WORDS] __attribute__((aligned(PAGE_BYTES)));
     const int fd = open(disks[0], O_RDWR | O_DIRECT | O_CLOEXEC);
-    uint64_t count = 0;
 
     (void)arg;
-    for (;;) {
-        page[0] = ++count;
+    for (uint64_t count = 1;; count++) {
+        bool right;
 
-        const bool wrote = pwrite(fd, page, sizeof(page), 0) == sizeof(page);
-
-        sleep_ms(100);
-        page[0] = 0;
-        if ((!wrote || pread(fd, page, sizeof(page), 0) != sizeof(page) || page[0] != count) &&
-            atomic_fetch_add(&guest.disk_bad, 1) < 5)
+        page[0] = count;
+        right = pwrite(fd, page, sizeof(page), 0) == sizeof(page);
+        for (int look = 0; look < 4; look++) {
+            sleep_ms(25);
+            page[0] = 0;
+            right = right && pread(fd, page, sizeof(page), 0) == sizeof(page) && page[0] == count;
+        }
+        if (!right && atomic_fetch_add(&guest.disk_bad, 1) < 5)
             printf("DISK BAD %llu and not %llu\n", (unsigned long long)page[0],
                 (unsigned long long)count);
         atomic_fetch_add(&guest.disk_rounds[0], 1);

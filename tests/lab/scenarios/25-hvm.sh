@@ -3,7 +3,7 @@
 # and the guest reads it again later.
 
 SCENARIOS+=(hvm_live hvm_dropin hvm_log_dirty_matters hvm_qemu_missing_or_dead)
-LONG+=(hvm_five_times hvm_killed hvm_killed_live)
+LONG+=(hvm_five_times hvm_killed hvm_killed_live hvm_pause_parts)
 
 # To the other host, and whole, with its device model, there.
 hvm_moves() { # FROM [MODE]
@@ -72,7 +72,7 @@ scenario_hvm_dropin() {
 scenario_hvm_log_dirty_matters() {
     local frames
     create_hvm A g
-    must A "printf '%s\n' '#!/bin/sh' 'exec /usr/libexec/xmigrate/xmigrate-save-helper \
+    must A "printf '%s\n' '#!/bin/sh' 'exec /usr/sbin/xmigrate-save-helper \
             \"\$1\" \"\$2\" \"\$3\" \"\$4\" \"\$5\" 8 \"\$7\"' >/tmp/deaf; chmod +x /tmp/deaf"
     stock_receiver B ""
     must A "LIBXL_SAVE_HELPER=/tmp/deaf xl migrate -s reach g hostB" 300
@@ -92,6 +92,7 @@ strikes() {
     must A "kill -KILL $1"
     collect "$sender" 120
     [ -z "${2:-}" ] || must A "$2" 60
+    pulse A g
     lived_on A g
     settled A g
     device_model_runs A g
@@ -100,7 +101,9 @@ strikes() {
 scenario_hvm_killed() {
     create_hvm A g
     listen B
-    strikes "$supervisors"
+    # Its rescuer has the same name: the oldest is the supervisor.
+    strikes '$(pidof xmigrate | tr " " "\n" | sort -n | head -n 1)'
+    strikes "$supervisors" "xmigrate --recover"
     strikes "$helpers"
     strikes "$supervisors $helpers" "xmigrate --recover"
 }
@@ -114,6 +117,41 @@ scenario_hvm_killed_live() {
     device_model_runs A g
     dies B KILL "$receivers" 3
     device_model_runs A g
+}
+
+# start_of_qemu HOST: of g's there, from libxl's first word about it in xenstore on, in ms: until it was started
+# and until it had made its devices; and then until its state was loaded and it ran.
+start_of_qemu() {
+    must "$1" 'cat /tmp/starts
+        read -r stat </proc/$(xenstore-read /local/domain/$(xl domid g)/image/device-model-pid)/stat
+        echo "${stat##*) } stat"' | awk '
+        $NF == "stat" { started = $20 * 10; next }
+        !first { first = $1 * 1000 }
+        $2 ~ "/backends" { made = $1 * 1000 }
+        $2 ~ "/state$" { runs = $1 * 1000 }
+        END { print "started", started - first, "made", made - first, "loaded", runs - made }'
+}
+
+# Where libxl's part of an HVM guest's pause goes.
+scenario_hvm_pause_parts() {
+    local from to turn
+    create_hvm A g
+    listen A
+    listen B
+    for from in A B; do
+        must $from 'xenstore-watch /local/domain/0/device-model 2>&1 | while read -r path; do
+            read -r up rest </proc/uptime; echo "$up $path"; done >>/tmp/starts & true'
+    done
+    for ((turn = 0; turn < 2; turn++)); do
+        for from in A B; do
+            to=$(other_host $from)
+            must $to ': >/tmp/starts'
+            pulse $from g
+            must $from "xmigrate --live host$to g --json --start-timeout 2m" 300
+            arrived $to g
+            echo "report: QEMU, ms: $(start_of_qemu $to)"
+        done
+    done
 }
 
 # What libxl would find out in the pause is asked before; a QEMU that dies in the middle keeps the

@@ -2,17 +2,18 @@
 # Stock xl with our save helper at one end, the other, or both: the stream is libxc's own.
 
 SCENARIOS+=(dropin_file_pv dropin_file_pvh dropin_migrate dropin_bad_stream)
+LONG+=(dropin_apparmor)
 
-ours='LIBXL_SAVE_HELPER=/usr/libexec/xmigrate/xmigrate-save-helper'
+ours='LIBXL_SAVE_HELPER=/usr/sbin/xmigrate-save-helper'
 
 # verify HOST FILE: Xen's own verifier accepts what we wrote.
 verify() {
-    local tree
-    tree=$(cat "$LAB_DIR/image/tree")
+    local xen
+    xen=$(echo "$(tree_of "$1")"/usr/lib/xen-4.*)
     must "$1" "cp $2 /both/stream" 120
-    PYTHONPATH=$tree/usr/lib/xen-4.17/lib/python timeout 300 python3 \
-        "$tree/usr/lib/xen-4.17/bin/verify-stream-v2" --format xl --in "$LAB_DIR/both/stream" \
-        >"$LAB_DIR/verify.log" 2>&1 ||
+    PYTHONPATH=$xen/lib/python timeout 300 python3 \
+        "$top/tests/e2e/verify_stream.py" "$xen/bin/verify-stream-v2" --format xl \
+        --in "$LAB_DIR/both/stream" >"$LAB_DIR/verify.log" 2>&1 ||
         fail "verify-stream-v2: $(grep . "$LAB_DIR/verify.log" | tail -n 1)"
     rm -f "$LAB_DIR/both/stream"
 }
@@ -67,4 +68,38 @@ scenario_dropin_bad_stream() {
     must A "rm /tmp/g.bad; [ \$(xl list | wc -l) = 2 ]"
     must A "$ours xl restore /tmp/g.saved" 180
     whole A g 0 1
+}
+
+# apparmor_libvirt HOST: libvirt's profile is in force there, from Debian's packages; in_libvirt in front of
+# a command makes it the daemon's.
+in_libvirt='/both/apparmor/aa-exec -p libvirtd --'
+apparmor_libvirt() {
+    local tree
+    tree=$(tree_of "$1")
+    mkdir -p "$LAB_DIR/both/apparmor"
+    cp -r "$tree"/etc/apparmor.d "$tree"/sbin/apparmor_parser "$tree"/usr/bin/aa-exec "$LAB_DIR/both/apparmor/"
+    touch "$LAB_DIR/both/apparmor/apparmor.d/local/usr.sbin.libvirtd"
+    must "$1" "grep -x Y /sys/module/apparmor/parameters/enabled &&
+        { [ -e /sys/kernel/security/apparmor ] || mount -t securityfs securityfs /sys/kernel/security; } &&
+        /both/apparmor/apparmor_parser --replace --skip-cache --base /both/apparmor/apparmor.d \
+            /both/apparmor/apparmor.d/usr.sbin.libvirtd &&
+        grep -x 'libvirtd (enforce)' /sys/kernel/security/apparmor/profiles" 300
+}
+
+# libxl as libvirt's daemon has it: it may start our helper where it is installed, and nowhere else.
+scenario_dropin_apparmor() {
+    local xl="$in_libvirt \$(command -v xl)"
+    apparmor_libvirt A
+    create A g pvh
+    pulse A g
+    must A "$in_libvirt /bin/cat /proc/self/attr/current | grep -x 'libvirtd (enforce)' &&
+        $ours $xl save g /tmp/g.saved && $ours $xl restore /tmp/g.saved" 300
+    lived_on A g
+    settled A g
+    pulse A g
+    must A "mkdir -p /opt && cp /usr/sbin/xmigrate-save-helper /opt/ && dmesg -c >/dev/null"
+    must_not A "LIBXL_SAVE_HELPER=/opt/xmigrate-save-helper $xl save g /tmp/g.saved" 120
+    must A "dmesg | grep 'apparmor=.DENIED.*profile=.libvirtd. name=./opt/xmigrate-save-helper'"
+    lived_on A g
+    settled A g
 }

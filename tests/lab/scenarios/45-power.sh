@@ -39,6 +39,22 @@ old_memory_waits() {
     must A 'xl list | grep "g--migratedaway .*---s"'
 }
 
+# struck_there PROCESS FAULT, struck_here: g on its way from A, until that process comes to the fault.
+struck_there() {
+    create A g pvh
+    listen B "" "$(faulty "$1" "$2")"
+    pulse A g
+    moving A g
+    struck B
+}
+struck_here() {
+    create A g pvh
+    listen B
+    pulse A g
+    moving A g "" "$(faulty "$1" "$2")"
+    struck A
+}
+
 # named HOST: the guest has its name there, which it gets when the source has heard, or does not answer.
 named() {
     must "$1" 'turns=0; until xl domid g 2>/dev/null; do
@@ -47,11 +63,7 @@ named() {
 
 scenario_power_lost_there_before_go() {
     local began
-    create A g pvh
-    listen B "" "$(faulty --restore-domain call:domctl_34:stop)"
-    pulse A g
-    moving A g
-    struck B
+    struck_there --restore-domain call:domctl_34:stop
     began=$SECONDS
     power_off B
     ended 3
@@ -66,11 +78,7 @@ scenario_power_lost_there_before_go() {
 
 # GO was sent; "taken" is not on disk there: it never ran.
 scenario_power_lost_there_at_go() {
-    create A g pvh
-    listen B "" "$(faulty --listen 'fsync:"taken":stop')"
-    pulse A g
-    moving A g
-    struck B
+    struck_there --listen 'record:"taken":stop'
     power_off B
     ended 4
     old_memory_waits
@@ -82,12 +90,10 @@ scenario_power_lost_there_at_go() {
     moves A g
 }
 
-# "Taken" is on disk: whether it ran nobody knows, so it counts as that.
+# "Taken" is on disk, and it is to be unpaused (domctl 4): whether it ran nobody knows, so it counts as
+# that.
 scenario_power_lost_there_when_it_may_have_run() {
-    create A g pvh
-    listen B "" "$(faulty --listen call:libxl_domain_unpause:stop)"
-    moving A g
-    struck B
+    struck_there --listen call:domctl_4:stop
     power_off B
     ended 4
     old_memory_waits
@@ -99,11 +105,7 @@ scenario_power_lost_there_when_it_may_have_run() {
 
 # It ran, and the source was not told.
 scenario_power_lost_there_when_it_ran() {
-    create A g pvh
-    listen B "" "$(faulty --listen 'write:"start_ns":stop')"
-    pulse A g
-    moving A g
-    struck B
+    struck_there --listen 'write:"start_ns":stop'
     lived_on B g--incoming
     power_off B
     ended 4
@@ -116,10 +118,7 @@ scenario_power_lost_there_when_it_ran() {
 
 # The guest's memory was here: it is lost, as with any host. Its copy never ran, and goes.
 scenario_power_lost_here_before_go() {
-    create A g pvh
-    listen B
-    moving A g "" "$(faulty --live 'fsync:"given":stop')"
-    struck A
+    struck_here --live 'record:"given":stop'
     power_off A
     back A
     must A "xmigrate --resolve"
@@ -129,11 +128,7 @@ scenario_power_lost_here_before_go() {
 }
 
 scenario_power_lost_here_at_go() {
-    create A g pvh
-    listen B
-    pulse A g
-    moving A g "" "$(faulty --live 'write:"go":stop')"
-    struck A
+    struck_here --live 'write:"go":stop'
     power_off A
     named B
     lived_on B g
@@ -144,10 +139,7 @@ scenario_power_lost_here_at_go() {
 }
 
 scenario_power_lost_on_both() {
-    create A g pvh
-    listen B "" "$(faulty --listen call:libxl_domain_unpause:stop)"
-    moving A g
-    struck B
+    struck_there --listen call:domctl_4:stop
     power_off A
     power_off B
     back A
@@ -159,12 +151,8 @@ scenario_power_lost_on_both() {
 
 # Nobody dies; STARTED does not come through.
 scenario_wire_lost_at_go() {
-    create A g pvh
     listen A
-    listen B "" "$(faulty --listen call:libxl_domain_unpause:sleep=5)"
-    pulse A g
-    moving A g
-    struck B
+    struck_there --listen call:domctl_4:sleep=5
     must A "ip link set eth0 down"
     ended 4
     named B

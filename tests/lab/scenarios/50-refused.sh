@@ -4,6 +4,7 @@
 
 SCENARIOS+=(untrusted_and_no_privilege too_little_memory_and_name_exists nowhere_and_port_in_use
             log_dirty_on pci_and_vnuma pv_foreign_frames)
+LONG+=(memory_claimed)
 
 guest_and_listener() {
     create A g pvh
@@ -47,6 +48,27 @@ scenario_too_little_memory_and_name_exists() {
     must A "logdirty is \$(xl domid g) | grep -qx off"
     lived_on A g
     whole B g 0 1
+}
+
+# Xen itself keeps what a guest on its way is to get: neither another one nor xl can have it.
+scenario_memory_claimed() {
+    local free claimed='xl info | awk "/^outstanding_claims/ { print \$3 }"'
+    create A g pvh memory=192
+    create A h pvh memory=192
+    listen B
+    free=$(on B "xl info" | awk '/^free_memory/ { print $3 }')
+    create B big pvh memory=$((free - 320)) load="mem=4 still=4 rate=100"
+    [ "$(on B "$claimed")" = 0 ] || fail "something is claimed on B already"
+    pulse A g
+    moving A g
+    must B "claimed=\$($claimed); echo claimed \$claimed MiB; [ \$claimed -gt 50 ]"
+    refused 2 'memory' A "xmigrate --live hostB h -q"
+    must B "sed 's/\"big\"/\"late\"/; s/^memory=.*/memory=192/' /etc/xen/big.cfg >/etc/xen/late.cfg"
+    must_not B "xl create -q /etc/xen/late.cfg" 120
+    ended 0
+    lived_on B g
+    whole A h 0 1
+    [ "$(on B "$claimed")" = 0 ] || fail "something stays claimed on B"
 }
 
 # No such domain, no such host, nobody or somebody else at the port.

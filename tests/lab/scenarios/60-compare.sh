@@ -30,7 +30,7 @@ watch_pauses() { # NAME: on all hosts, until host-clean
     local host uuid
     uuid=$(on A "basename \$(xenstore-read /local/domain/\$(xl domid $1)/vm)") || fail "no UUID"
     for host in "${HOSTS[@]}"; do
-        must "$host" "renice -n -20 -p $$ >/dev/null; setsid pausewatch $uuid >/tmp/pauses 2>&1 </dev/null & true"
+        must "$host" "renice -n -20 -p \$\$ >/dev/null; setsid pausewatch $uuid >/tmp/pauses 2>&1 </dev/null & true"
     done
 }
 
@@ -49,7 +49,7 @@ by_xl() {
     rounds=-
 }
 by_xmigrate() {
-    timed "$1" "xmigrate --live host$(other_host "$1") $2 --lanes 4"
+    timed "$1" "xmigrate --live host$(other_host "$1") $2"
     rounds=$(awk '$1 == "rounds" { print $2 + 0 }' <<<"$output")
 }
 timed() { # HOST COMMAND: $seconds and $output are set
@@ -77,7 +77,7 @@ report_medians() { # FILE PAUSE GAP SECONDS
                 m[who, 2], m[who, 3], m[who, 4], m[who, 5], m[who, 6] / 1048576, m[who, 7],
                 m[who, 8]
         }
-        function part(i) { return m["xl", i] ? m["xmigrate", i] / m["xl", i] : 0 }
+        function part(i) { return m["xl", i] + 0 ? m["xmigrate", i] / m["xl", i] : 0 }
         { n[$1]++; for (i = 2; i <= NF; i++) of[$1, i] = of[$1, i] " " $i }
         END {
             printf "report: %-9s %5s %9s %9s %9s %8s %9s %7s %11s\n", "", "moves", "pause ms",
