@@ -34,6 +34,8 @@ struct in_compact {
     struct in base;
     struct in_compact_params p;
     uint64_t stored_bytes; /* in all chunks of the chain */
+    uint32_t *extents;     /* that have pages */
+    uint64_t extent_count;
     enum { AT_HEAD, AT_PAGES, AT_TAIL } phase;
     /* The section whose records are handed out. */
     int fd; /* of memory; -1: none is open */
@@ -46,7 +48,7 @@ struct in_compact {
     /* While pages() runs. */
     struct frames *frames;
     const struct in_hook *hook;
-    atomic_uint_fast64_t next_extent;
+    atomic_uint_fast64_t next_extent; /* in extents */
     atomic_bool stop;
     pthread_mutex_t lock; /* guards failure and aux_totals */
     struct err failure;   /* the first */
@@ -146,11 +148,13 @@ static bool is_aux(struct in_compact *s, uint64_t extent)
 static int place_some(struct lane *l, struct err *e)
 {
     struct in_compact *s = l->owner;
-    uint64_t extent;
+    uint64_t next;
     int rc = 0;
 
     while (!rc && !atomic_load_explicit(&s->stop, memory_order_relaxed) &&
-           (extent = atomic_fetch_add(&s->next_extent, 1)) < s->p.chain->table.extent_count) {
+           (next = atomic_fetch_add(&s->next_extent, 1)) < s->extent_count) {
+        const uint64_t extent = s->extents[next];
+
         if (cancel_is_fired(s->p.cancel))
             return err_set(e, ERR_CANCELLED, ECANCELED, "told to stop");
         rc = is_aux(s, extent) ? place_aux(l, extent, e) : place_extent(l, extent, e);
@@ -368,11 +372,11 @@ static int compact_answer(
 static uint64_t compact_wire_bytes(const struct in *in)
 {
     const struct in_compact *s = (const struct in_compact *)in;
-    const uint64_t extents = s->p.chain->table.extent_count;
+    const uint64_t all = s->extent_count;
     const uint64_t begun = atomic_load_explicit(&s->next_extent, memory_order_relaxed);
 
-    return (uint64_t)((double)s->stored_bytes * (double)(begun < extents ? begun : extents) /
-                      (double)extents);
+    return (uint64_t)((double)s->stored_bytes * (double)(begun < all ? begun : all) /
+                      (double)(all ?: 1));
 }
 
 static void compact_close(struct in *in)
@@ -382,6 +386,7 @@ static void compact_close(struct in *in)
     close_section(s);
     compact_aux_destroy(&s->aux);
     pthread_mutex_destroy(&s->lock);
+    free(s->extents);
     free(s);
 }
 
@@ -400,6 +405,13 @@ int in_compact_open(const struct in_compact_params *p, struct in **in, struct er
 
     if (!s)
         return err_set(e, ERR_LOCAL, ENOMEM, "out of memory");
+
+    const int rc = compact_list_groups(&p->chain->table, &s->extents, &s->extent_count, e);
+
+    if (rc) {
+        free(s);
+        return rc;
+    }
     s->base = (struct in){.ops = &compact_ops, .name = p->chain->files[0].name};
     s->p = *p;
     s->fd = -1;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/bytes.h"
 #include "tests/fuzz/seeds.h"
 #include "transport/compact/file_io.h"
 #include "tests/unit/compact_file.h"
@@ -36,6 +37,15 @@ void make_saved(const char *dir)
     make_notes(dir);
 }
 
+/* In INDEX: as many frames as there can be. */
+static void claim_all_frames(uint8_t *file, size_t len_bytes)
+{
+    const uint8_t *section = file + len_bytes - COMPACT_FOOTER_BYTES + 32 +
+                             (COMPACT_INDEX - 1) * (size_t)64;
+
+    put_le64(file + get_le64(section + 8) + 16, COMPACT_MAX_FRAMES);
+}
+
 /* Pages of each kind in two extents. */
 void make_compact(const char *dir)
 {
@@ -61,5 +71,9 @@ void make_compact(const char *dir)
             abort();
         save(dir, "compact", names[codec], bytes, (size_t)len);
         close(fd);
+        if (codec == CODEC_LZ4) {
+            claim_all_frames(bytes, (size_t)len);
+            save(dir, "compact", "sparse", bytes, (size_t)len);
+        }
     }
 }

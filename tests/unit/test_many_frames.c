@@ -10,6 +10,7 @@
 #include "tests/unit/memory_channel.h"
 #include "tests/unit/saved_file.h"
 #include "transport/compact/chain.h"
+#include "transport/compact/check.h"
 #include "transport/compact/ends.h"
 #include "transport/compact/writer.h"
 #include "transport/page_decoder.h"
@@ -271,9 +272,35 @@ static void a_compact_file_has_them(void **state)
         }
     }
     assert_int_equal(found, SOME);
+    assert_int_equal(compact_check_pages(&chain, 2, NULL, &e), 0);
     compact_reader_destroy(r);
     compact_chain_close(&chain);
     close(fd);
+}
+
+/* Or a file of a few kB would keep a reader busy for a minute. */
+static void extents_without_pages_are_passed_over(void **state)
+{
+    const uint64_t last = COMPACT_MAX_FRAMES / EXTENT_FRAMES - 1;
+    const uint64_t made[] = {0, 1, COMPACT_REGION_EXTENTS - 1, 3 * COMPACT_REGION_EXTENTS, last};
+    enum { MADE = sizeof(made) / sizeof(made[0]) };
+    struct compact_table t;
+    struct err e = ERR_INIT;
+    uint32_t *extents;
+    uint64_t count;
+
+    (void)state;
+    assert_int_equal(compact_table_init(&t, COMPACT_MAX_FRAMES, &e), 0);
+    assert_int_equal(compact_next_group(&t, 0), t.extent_count);
+    for (unsigned i = 0; i < MADE; i++)
+        assert_non_null(compact_group_make(&t, made[i]));
+    assert_int_equal(compact_list_groups(&t, &extents, &count, &e), 0);
+    assert_int_equal(count, MADE);
+    for (unsigned i = 0; i < MADE; i++)
+        assert_int_equal(extents[i], made[i]);
+    assert_int_equal(compact_next_group(&t, last + 1), t.extent_count);
+    free(extents);
+    compact_table_destroy(&t);
 }
 
 int main(void)
@@ -287,6 +314,7 @@ int main(void)
         cmocka_unit_test(p2m_frames_do_not_overflow),
         cmocka_unit_test(a_saved_file_has_them),
         cmocka_unit_test(a_compact_file_has_them),
+        cmocka_unit_test(extents_without_pages_are_passed_over),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,12 +113,13 @@ int compact_aux_read(
 
 int compact_aux_check(const struct compact_aux *a, const struct compact_table *t, struct err *e)
 {
-    uint64_t extent = compact_aux_guest_frames(a, t->frame_count) / EXTENT_FRAMES;
+    const uint64_t first = compact_aux_guest_frames(a, t->frame_count) / EXTENT_FRAMES;
     uint64_t found[AUX_MAX_SOURCES] = {0};
 
-    for (; a->count && extent < t->extent_count; extent++) {
+    for (uint64_t x = compact_next_group(t, first); a->count && x < t->extent_count;
+         x = compact_next_group(t, x + 1)) {
         uint64_t entries[EXTENT_FRAMES];
-        const unsigned count = compact_entries_of(t, extent, entries);
+        const unsigned count = compact_entries_of(t, x, entries);
 
         for (unsigned i = 0; i < count; i++) {
             const uint64_t frame = v3_entry_pfn(entries[i]);

@@ -12,6 +12,7 @@ struct check {
     const struct compact_chain *chain;
     unsigned index;         /* of the file whose chunks are read */
     const uint64_t *needed; /* of these, a bit each; NULL: all */
+    uint32_t *extents;      /* whose pages are read */
 };
 
 /* ---- chunks ---- */
@@ -59,7 +60,7 @@ int compact_check_chunks(const struct compact_chain *c, unsigned index, unsigned
     const struct cancel *cancel, uint64_t *damage_at, struct err *e)
 {
     const struct compact_index *of = &c->files[index].index;
-    struct check k = {c, index, NULL};
+    struct check k = {.chain = c, .index = index};
     uint64_t failed;
     const int rc = look_at_chunks(&k, threads, cancel, &failed, e);
 
@@ -69,10 +70,13 @@ int compact_check_chunks(const struct compact_chain *c, unsigned index, unsigned
 
 static void mark_needed(const struct compact_chain *c, unsigned index, uint64_t *needed)
 {
-    for (uint64_t x = 0; x < c->table.extent_count; x++) {
-        const struct compact_group *g = c->table.groups[x];
+    const struct compact_table *t = &c->table;
 
-        for (unsigned i = 0; g && i < EXTENT_FRAMES; i++)
+    for (uint64_t x = compact_next_group(t, 0); x < t->extent_count;
+         x = compact_next_group(t, x + 1)) {
+        const struct compact_group *g = t->groups[x];
+
+        for (unsigned i = 0; i < EXTENT_FRAMES; i++)
             if (g->pages[i].kind == COMPACT_CONTENTS && g->pages[i].file == c->first + index)
                 bitmap_set(needed, g->pages[i].chunk);
     }
@@ -82,7 +86,7 @@ static int check_needed_of(const struct compact_chain *c, unsigned index, unsign
     const struct cancel *cancel, struct err *e)
 {
     uint64_t *needed = bitmap_alloc(c->files[index].index.chunk_count ?: 1);
-    struct check k = {c, index, needed};
+    struct check k = {.chain = c, .index = index, .needed = needed};
     int rc;
 
     if (!needed)
@@ -140,22 +144,25 @@ static int open_pages(void *arg, void **with, struct err *e)
 
 static int look_at_extent(void *arg, void *with, uint64_t number, struct err *e)
 {
+    const struct check *k = arg;
     struct pages *p = with;
 
-    (void)arg;
-    return compact_reader_load(p->reader, number, p->buffer, e);
+    return compact_reader_load(p->reader, k->extents[number], p->buffer, e);
 }
 
 int compact_check_pages(
     const struct compact_chain *c, unsigned threads, const struct cancel *cancel, struct err *e)
 {
     struct check k = {.chain = c};
-    const struct compact_work work = {.parts = c->table.extent_count,
-        .open = open_pages,
+    struct compact_work work = {.open = open_pages,
         .part = look_at_extent,
         .close = close_pages,
         .arg = &k,
         .cancel = cancel};
+    int rc = compact_list_groups(&c->table, &k.extents, &work.parts, e);
 
-    return compact_share(&work, threads, NULL, e);
+    if (!rc)
+        rc = compact_share(&work, threads, NULL, e);
+    free(k.extents);
+    return rc;
 }

@@ -107,9 +107,8 @@ static struct sums sum_up(
     struct sums s = {.bytes = FRONT_BYTES + (size_t)index->chunk_count * CHUNK_BYTES};
     struct told told;
 
-    for (uint64_t x = 0; x < t->extent_count; x++) {
-        if (!t->groups[x])
-            continue;
+    for (uint64_t x = compact_next_group(t, 0); x < t->extent_count;
+         x = compact_next_group(t, x + 1)) {
         gather(t->groups[x], incremental, &told);
         if (!told.count)
             continue;
@@ -140,9 +139,8 @@ int compact_index_encode(const struct compact_index *index, const struct compact
     bytes_out_u64(&o, s.entries);
     bytes_out_copy(&o, zeros, sizeof(zeros));
     put_chunks(&o, index);
-    for (uint64_t x = 0; x < t->extent_count; x++) {
-        if (!t->groups[x])
-            continue;
+    for (uint64_t x = compact_next_group(t, 0); x < t->extent_count;
+         x = compact_next_group(t, x + 1)) {
         gather(t->groups[x], incremental, &told);
         if (told.count)
             put_group(&o, (uint32_t)x, &told);

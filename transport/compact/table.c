@@ -19,6 +19,11 @@ static uint64_t max_entered_groups(void)
                        : (uint64_t)s.totalram * s.mem_unit / 2 / sizeof(struct compact_group);
 }
 
+static uint64_t regions_of(const struct compact_table *t)
+{
+    return t->extent_count / COMPACT_REGION_EXTENTS + 1;
+}
+
 int compact_table_init(struct compact_table *t, uint64_t frame_count, struct err *e)
 {
     *t = (struct compact_table){
@@ -28,7 +33,17 @@ int compact_table_init(struct compact_table *t, uint64_t frame_count, struct err
     };
     /* Takes memory only where it is written. */
     t->groups = calloc(t->extent_count ?: 1, sizeof(*t->groups));
-    return t->groups ? 0 : err_set(e, ERR_LOCAL, ENOMEM, "no memory for a table of pages");
+    t->regions = calloc(regions_of(t), sizeof(*t->regions));
+    if (t->groups && t->regions)
+        return 0;
+    compact_table_destroy(t);
+    return err_set(e, ERR_LOCAL, ENOMEM, "no memory for a table of pages");
+}
+
+static void put_group(struct compact_table *t, uint64_t extent, struct compact_group *g)
+{
+    t->groups[extent] = g;
+    atomic_store_explicit(&t->regions[extent / COMPACT_REGION_EXTENTS], 1, memory_order_relaxed);
 }
 
 int compact_table_grow(struct compact_table *t, uint64_t frame_count, struct err *e)
@@ -44,27 +59,64 @@ int compact_table_grow(struct compact_table *t, uint64_t frame_count, struct err
         return rc;
     more.entered_groups = t->entered_groups;
     /* Not all at once: that would write the whole of it. */
-    for (uint64_t i = 0; i < t->extent_count; i++)
-        if (t->groups[i])
-            more.groups[i] = t->groups[i];
+    for (uint64_t i = compact_next_group(t, 0); i < t->extent_count;
+         i = compact_next_group(t, i + 1))
+        put_group(&more, i, t->groups[i]);
     free(t->groups);
+    free(t->regions);
     *t = more;
     return 0;
 }
 
 void compact_table_destroy(struct compact_table *t)
 {
-    for (uint64_t i = 0; t->groups && i < t->extent_count; i++)
+    for (uint64_t i = compact_next_group(t, 0); i < t->extent_count;
+         i = compact_next_group(t, i + 1))
         free(t->groups[i]);
     free(t->groups);
+    free(t->regions);
     *t = (struct compact_table){0};
 }
 
 struct compact_group *compact_group_make(struct compact_table *t, uint64_t extent)
 {
     if (!t->groups[extent])
-        t->groups[extent] = calloc(1, sizeof(struct compact_group));
+        put_group(t, extent, calloc(1, sizeof(struct compact_group)));
     return t->groups[extent];
+}
+
+static bool region_is_used(const struct compact_table *t, uint64_t extent)
+{
+    return atomic_load_explicit(&t->regions[extent / COMPACT_REGION_EXTENTS], memory_order_relaxed);
+}
+
+uint64_t compact_next_group(const struct compact_table *t, uint64_t extent)
+{
+    if (!t->groups || !t->regions)
+        return t->extent_count;
+    while (extent < t->extent_count && !t->groups[extent])
+        extent = region_is_used(t, extent)
+                     ? extent + 1
+                     : (extent / COMPACT_REGION_EXTENTS + 1) * (uint64_t)COMPACT_REGION_EXTENTS;
+    return extent < t->extent_count ? extent : t->extent_count;
+}
+
+int compact_list_groups(
+    const struct compact_table *t, uint32_t **extents, uint64_t *count, struct err *e)
+{
+    uint64_t n = 0;
+
+    *count = 0;
+    for (uint64_t x = compact_next_group(t, 0); x < t->extent_count;
+         x = compact_next_group(t, x + 1))
+        n++;
+    *extents = calloc(n ?: 1, sizeof(**extents));
+    if (!*extents)
+        return err_set(e, ERR_LOCAL, ENOMEM, "no memory for a list of extents");
+    for (uint64_t x = compact_next_group(t, 0); x < t->extent_count;
+         x = compact_next_group(t, x + 1))
+        (*extents)[(*count)++] = (uint32_t)x;
+    return 0;
 }
 
 bool compact_page_has_memory(const struct compact_page *p)

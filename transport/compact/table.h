@@ -11,6 +11,8 @@
 
 #include "transport/compact/format.h"
 
+#include <stdatomic.h>
+
 enum compact_kind {
     COMPACT_UNKNOWN,  /* nothing was said of it: no memory */
     COMPACT_BARE,     /* a type that has no contents */
@@ -32,10 +34,14 @@ struct compact_group {
     struct compact_page pages[EXTENT_FRAMES];
 };
 
+enum { COMPACT_REGION_EXTENTS = 4096 };
+
 struct compact_table {
     uint64_t frame_count; /* every PFN is below it */
     uint64_t extent_count;
     struct compact_group **groups; /* by extent */
+    /* By extent / COMPACT_REGION_EXTENTS: may it have groups? Most of a sparse guest has none. */
+    atomic_uchar *regions;
     /* Made for what a file says, and how many may be: an entry of a few bytes is enough for one. */
     uint64_t entered_groups;
     uint64_t max_entered_groups;
@@ -50,6 +56,12 @@ static inline struct compact_group *compact_group(const struct compact_table *t,
 {
     return extent < t->extent_count ? t->groups[extent] : NULL;
 }
+
+/* The first extent from there on that has a group; extent_count: none. */
+uint64_t compact_next_group(const struct compact_table *t, uint64_t extent);
+/* All extents that have a group, ascending. The caller frees them. */
+int compact_list_groups(
+    const struct compact_table *t, uint32_t **extents, uint64_t *count, struct err *e);
 
 /* The extent's frames with memory, ascending, as libxc's entries. Returns how many. */
 unsigned compact_entries_of(

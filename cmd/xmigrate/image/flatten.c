@@ -14,6 +14,7 @@ struct flattening {
     const struct flatten_params *p;
     struct file_keys keys;
     struct compact_writer *writer;
+    uint32_t *extents; /* that have pages */
 };
 
 /* ---- pages, by several threads ---- */
@@ -54,13 +55,14 @@ static int open_copier(void *arg, void **with, struct err *e)
     return rc;
 }
 
-static int copy_extent(void *arg, void *with, uint64_t extent, struct err *e)
+static int copy_extent(void *arg, void *with, uint64_t number, struct err *e)
 {
     const struct flattening *f = arg;
     struct copier *c = with;
     uint64_t entries[EXTENT_FRAMES];
     const void *pages[EXTENT_FRAMES];
     struct compact_counts counts = {0};
+    const uint64_t extent = f->extents[number];
     const unsigned count = compact_entries_of(&f->p->chain->table, extent, entries);
 
     if (!count)
@@ -75,14 +77,17 @@ static int copy_extent(void *arg, void *with, uint64_t extent, struct err *e)
 
 static int copy_pages(struct flattening *f, struct err *e)
 {
-    const struct compact_work work = {.parts = f->p->chain->table.extent_count,
-        .open = open_copier,
+    struct compact_work work = {.open = open_copier,
         .part = copy_extent,
         .close = close_copier,
         .arg = f,
         .cancel = f->p->cancel};
+    int rc = compact_list_groups(&f->p->chain->table, &f->extents, &work.parts, e);
 
-    return compact_share(&work, f->p->threads, NULL, e);
+    if (!rc)
+        rc = compact_share(&work, f->p->threads, NULL, e);
+    free(f->extents);
+    return rc;
 }
 
 /* ---- the rest ---- */
