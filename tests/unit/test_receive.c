@@ -14,6 +14,7 @@
 #include "cmd/xmigrate/announce.h"
 #include "cmd/xmigrate/answer.h"
 #include "cmd/handoff/journal.h"
+#include "cmd/xmigrate/emulator.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/config.h"
 #include "cmd/xmigrate/libxl/monitor.h"
@@ -38,6 +39,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -1722,6 +1724,23 @@ static void a_copy_that_stays_is_left_to_recovery(void **state)
     assert_true(state_is_left());
 }
 
+/* Of this host's own QEMU, if it has one, nothing is asked. */
+static int install_device_model(void)
+{
+    char path[sizeof(fake_run_dir) + 16];
+    int rc;
+
+    snprintf(path, sizeof(path), "%s/qemu", fake_run_dir);
+
+    FILE *f = fopen(path, "we");
+
+    if (!f)
+        return -1;
+    fputs("#!/bin/sh\necho QEMU emulator version 7.2.0\n", f);
+    rc = fclose(f) || chmod(path, 0700);
+    return rc ? -1 : setenv(EMULATOR_ENV, path, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1770,7 +1789,7 @@ int main(void)
 
     signal(SIGPIPE, SIG_IGN);
     fake_play = play;
-    if (fake_run_dir_make())
+    if (fake_run_dir_make() || install_device_model())
         return 1;
     snprintf(state_path, sizeof(state_path), "%s/in-%s.json", fake_run_dir, UUID);
 
