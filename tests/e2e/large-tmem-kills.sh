@@ -10,7 +10,6 @@
 . "$E2E/move-kills.sh"
 needs_memory 5
 two_hosts --mem 2G --tmem
-emulator 7.2 b
 BANDWIDTH=5G
 who=(sender sender-helper receiver receiver-helper)
 turn=0

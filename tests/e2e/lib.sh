@@ -17,6 +17,17 @@ skip() {
     exit 77
 }
 
+# emulator VERSION HOST: what a host has as its QEMU, whatever this machine has: a program that says
+# only what it is.
+emulator() {
+    printf '#!/bin/sh\necho "QEMU emulator version %s.0 (test)"\n' "$1" >"$T/qemu-$2.new"
+    chmod +x "$T/qemu-$2.new"
+    mv "$T/qemu-$2.new" "$T/qemu-$2"
+}
+# Only destinations look for it, and mostly b is one.
+export XMIGRATE_DEVICE_MODEL=$T/qemu-b
+emulator 7.2 b
+
 # must COMMAND...: its failure fails the test.
 must() {
     "$@" || fail "failed ($?): $*"

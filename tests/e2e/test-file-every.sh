@@ -45,7 +45,7 @@ lives g
 no_record
 [ "$(cat files/g.000001 files/g.old)" = $'mine\nmine' ] || fail "what is not its own is not there"
 must "$B/xmigrate" --inspect files/g.000003 | grep -q ' h (pvh)' || fail "another guest's is not there"
-kept=$(ls -A files | grep -c '^g\.0000[01][0-9]$')
+kept=$(ls -A files | grep -c '^g\.0000[0-9][0-9]$')
 [ "$kept" -eq 4 ] || fail "there are $kept: $(ls -A files)"
 ls -A files | grep '\.part$' && fail "a part is left"
 
@@ -80,7 +80,7 @@ kill -TERM "$(pgrep -P $launched -x xmigrate || echo $launched)"
 wait $launched
 code=$?
 [ $code -eq 0 ] || [ $code -eq 3 ] || fail "it ended with $code: $(tail -n 3 err)"
-[ -e files/c.000005 ] || [ -e files/c.000006 ] || fail "it ended: $(tail -n 3 err)"
+[[ $(ls files | grep '^c\.' | tail -n 1) > c.000004 ]] || fail "it ended: $(tail -n 3 err)"
 kept=$(ls -A files | grep -c '^c\.')
 [ "$kept" -eq 2 ] || fail "there are $kept: $(ls -A files)"
 lives c

@@ -7,7 +7,6 @@
 . "$E2E/move.sh"
 . "$E2E/hvm.sh"
 two_hosts --tmem
-emulator 7.2 b
 victims() {
     case $1 in
     sender) echo $mover ;;

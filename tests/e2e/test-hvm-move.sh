@@ -7,8 +7,6 @@
 . "$E2E/move.sh"
 . "$E2E/hvm.sh"
 two_hosts
-emulator 7.2 a
-emulator 7.2 b
 listen b
 good_port=$port
 for how in live offline; do

@@ -7,7 +7,6 @@
 . "$E2E/move.sh"
 . "$E2E/hvm.sh"
 two_hosts
-emulator 7.2 b
 listen a
 port_a=$port
 listen b

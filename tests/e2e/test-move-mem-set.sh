@@ -7,7 +7,6 @@
 . "$E2E/move.sh"
 . "$E2E/hvm.sh"
 two_hosts
-emulator 7.2 b
 listen b
 mem_set() {
     must on a "$B/e2e/poke" "$("$X" list a | awk '$2 == "g" { print $1 }')" limit "$1"
