@@ -3,9 +3,14 @@
 
 #include "cmd/lock_file.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
+
+#define TICKET "after-"
 
 static int try_path(struct turn *t, struct err *e)
 {
@@ -26,15 +31,85 @@ unsigned turns_at_once(unsigned cores, unsigned lanes)
     return fit < 1 ? 1 : fit > TURNS_MOST ? TURNS_MOST : fit;
 }
 
+/* ---- tickets ---- */
+
+static int take_ticket(struct turn *t, const char *dir, struct err *e)
+{
+    char path[TURN_PATH_BYTES];
+    int rc;
+
+    if (t->ticket_fd >= 0)
+        return 0;
+    /* In the order of their names. */
+    snprintf(t->ticket, sizeof(t->ticket), TICKET "%019" PRId64 "-%d", now_ns(), (int)getpid());
+    snprintf(path, sizeof(path), "%s/%s", dir, t->ticket);
+    /* Another may just be looking whether it is waited for. */
+    rc = lock_file_wait(path, deadline_in(NS_PER_S), &t->ticket_fd);
+    if (!rc)
+        return 0;
+    t->ticket_fd = -1;
+    return err_sys(e, ERR_LOCAL, -rc, "cannot lock %s", path);
+}
+
+static void drop_ticket(struct turn *t, const char *dir)
+{
+    char path[TURN_PATH_BYTES];
+
+    if (t->ticket_fd < 0)
+        return;
+    snprintf(path, sizeof(path), "%s/%s", dir, t->ticket);
+    lock_file_drop(path, t->ticket_fd);
+    t->ticket_fd = -1;
+}
+
+/* Does a process have it that lives? What one has left that was killed is removed. */
+static bool is_waited_for(const char *dir, const char *ticket)
+{
+    char path[TURN_PATH_BYTES];
+    int fd, rc;
+
+    if (snprintf(path, sizeof(path), "%s/%s", dir, ticket) >= (int)sizeof(path))
+        return false;
+    rc = lock_file_take(path, &fd);
+    if (!rc)
+        lock_file_drop(path, fd);
+    else if (rc == -EWOULDBLOCK)
+        close(fd);
+    return rc == -EWOULDBLOCK;
+}
+
+static bool others_come_first(const struct turn *t, const char *dir)
+{
+    DIR *d = opendir(dir);
+    const struct dirent *entry;
+    bool found = false;
+
+    while (d && !found && (entry = readdir(d)))
+        found = !strncmp(entry->d_name, TICKET, sizeof(TICKET) - 1) &&
+                strcmp(entry->d_name, t->ticket) < 0 && is_waited_for(dir, entry->d_name);
+    if (d)
+        closedir(d);
+    return found;
+}
+
+/* ---- turns ---- */
+
 int turn_try_move(struct turn *t, unsigned at_once, struct err *e)
 {
     char dir[PATHS_BYTES];
     int rc = t->fd >= 0 ? 1 : open_run_dir(dir, e);
 
+    if (rc)
+        return rc;
+    rc = take_ticket(t, dir, e);
+    if (rc || others_come_first(t, dir))
+        return rc;
     for (unsigned i = 1; !rc && i <= at_once; i++) {
         snprintf(t->path, sizeof(t->path), "%s/moving-%u", dir, i);
         rc = try_path(t, e);
     }
+    if (rc)
+        drop_ticket(t, dir);
     return rc;
 }
 
@@ -54,6 +129,11 @@ int turn_try_pause(struct turn *t, struct err *e)
 
 void turn_end(struct turn *t)
 {
+    char dir[PATHS_BYTES];
+    struct err ignored = ERR_INIT;
+
+    if (t->ticket_fd >= 0 && !open_run_dir(dir, &ignored))
+        drop_ticket(t, dir);
     if (t->fd >= 0)
         lock_file_drop(t->path, t->fd);
     t->fd = -1;

@@ -6,7 +6,8 @@
  * As many move at once, `moving-1` and so on, as there are processors for their lanes, one at least
  * and two at most; the others wait before the other host is asked for anything. More would share
  * processors and link, so each would take longer, and its guest would write to more pages
- * meanwhile: more bytes, more rounds, longer pauses.
+ * meanwhile: more bytes, more rounds, longer pauses. They move in the order in which they came: who
+ * waits has a ticket, `after-TIME-PID`, and leaves the turn to whoever has an older one.
  *
  * One guest at a time stands still, `pausing`: what was said of its pause holds only if no other's
  * last round takes its share.
@@ -22,7 +23,7 @@
 
 #include <stdbool.h>
 
-enum { TURNS_MOST = 2, TURN_PATH_BYTES = PATHS_BYTES + 16 };
+enum { TURNS_MOST = 2, TURN_TICKET_BYTES = 48, TURN_PATH_BYTES = PATHS_BYTES + TURN_TICKET_BYTES };
 
 /* How long to wait before trying again. */
 #define TURN_MOVE_AGAIN_NS  (20 * NS_PER_MS)
@@ -35,14 +36,16 @@ enum { TURNS_MOST = 2, TURN_PATH_BYTES = PATHS_BYTES + 16 };
 
 struct turn {
     int fd;            /* -1: it is not ours */
+    int ticket_fd;     /* -1: there is no ticket */
     int64_t unused_ns; /* until when it may be ours without a pause */
     char path[TURN_PATH_BYTES];
+    char ticket[TURN_TICKET_BYTES]; /* in the run directory */
 };
 
 #define TURN_INIT                                                                                  \
     (struct turn)                                                                                  \
     {                                                                                              \
-        .fd = -1, .unused_ns = DEADLINE_NEVER                                                      \
+        .fd = -1, .ticket_fd = -1, .unused_ns = DEADLINE_NEVER                                     \
     }
 
 /* How many moves with so many lanes at once. */
@@ -51,7 +54,7 @@ unsigned turns_at_once(unsigned cores, unsigned lanes);
 /* 1: it is ours, perhaps since before; 0: not now. */
 int turn_try_move(struct turn *t, unsigned at_once, struct err *e);
 int turn_try_pause(struct turn *t, struct err *e);
-/* For whoever comes next. Of one that is not ours it does nothing. */
+/* For whoever comes next; also of one that is still waited for. */
 void turn_end(struct turn *t);
 /* The same if it was ours too long; nobody stands still. */
 void turn_end_unused(struct turn *t);

@@ -78,5 +78,7 @@ int waiting_for_turn(void *arg, struct err *e)
             return err_set(e, ERR_CANCELLED, ECANCELED, "%s", admin_why_stopped(a->admin));
         rc = turn_try_move(&w->turn, at_once, e);
     }
+    if (!rc)
+        turn_end(&w->turn);
     return rc < 0 ? rc : 1;
 }

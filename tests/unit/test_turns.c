@@ -4,6 +4,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -43,6 +44,34 @@ static void a_turn_is_one_s_until_it_ends(void **state)
     assert_int_equal(rmdir(dir), 0);
 }
 
+static void who_came_first_is_next(void **state)
+{
+    struct turn first = TURN_INIT, second = TURN_INIT, third = TURN_INIT;
+    struct err e = ERR_INIT;
+    char dir[] = "/tmp/xmigrate-test.XXXXXX", stale[64];
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    setenv("XMIGRATE_RUN_DIR", dir, 1);
+    /* Of one that was killed. */
+    snprintf(stale, sizeof(stale), "%s/after-0000000000000000001-1", dir);
+    fclose(fopen(stale, "we"));
+    assert_int_equal(turn_try_move(&first, 1, &e), 1);
+    assert_int_equal(access(stale, F_OK), -1);
+    assert_int_equal(turn_try_move(&second, 1, &e), 0);
+    assert_int_equal(turn_try_move(&third, 1, &e), 0);
+    turn_end(&first);
+    assert_int_equal(turn_try_move(&third, 1, &e), 0);
+    assert_int_equal(turn_try_move(&first, 1, &e), 0);
+    assert_int_equal(turn_try_move(&second, 1, &e), 1);
+    turn_end(&second);
+    /* It gave up. */
+    turn_end(&third);
+    assert_int_equal(turn_try_move(&first, 1, &e), 1);
+    turn_end(&first);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void a_turn_without_a_pause_goes_to_others(void **state)
 {
     struct turn first = TURN_INIT, second = TURN_INIT;
@@ -68,6 +97,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_many_as_have_processors_for_their_lanes_but_few),
         cmocka_unit_test(a_turn_is_one_s_until_it_ends),
+        cmocka_unit_test(who_came_first_is_next),
         cmocka_unit_test(a_turn_without_a_pause_goes_to_others),
     };
 
