@@ -29,7 +29,8 @@ struct mailbox {
     int result; /* 0: a frame; else why no more will come */
     enum control_type type;
     size_t len_bytes;
-    unsigned filled; /* which body the frame is in */
+    unsigned filled;      /* which body the frame is in */
+    size_t used_bytes[2]; /* of each body, at most so far */
     struct err e;
 
     /* The thread fills one while the taker still looks at the other. */
@@ -51,6 +52,15 @@ static bool hand_over(struct mailbox *box)
     return more;
 }
 
+static void note_frame(struct mailbox *box)
+{
+    size_t *used_bytes = &box->used_bytes[box->filled];
+
+    if (box->len_bytes > *used_bytes)
+        *used_bytes = box->len_bytes;
+    atomic_store(&box->heard_ns, now_ns());
+}
+
 static void *run(void *arg)
 {
     struct mailbox *box = arg;
@@ -61,7 +71,7 @@ static void *run(void *arg)
             box->result = control_recv(box->control, &box->type, box->bodies[box->filled],
                 &box->len_bytes, deadline_in(box->silent_ns), &box->e);
             if (!box->result)
-                atomic_store(&box->heard_ns, now_ns());
+                note_frame(box);
         } while (!box->result && box->type == CONTROL_PING);
         if (box->result == -ENODATA)
             err_set(&box->e, ERR_PEER, ECONNRESET, "%s: closed by the other end",
@@ -163,6 +173,8 @@ void mailbox_stop(struct mailbox *box)
     pthread_cond_destroy(&box->taken);
     pthread_mutex_destroy(&box->lock);
     close(box->event_fd);
-    explicit_bzero(box->bodies, sizeof(box->bodies)); /* ACCEPT carries a key */
+    /* ACCEPT carries a key. What was never used takes no memory, and must not start to. */
+    for (int i = 0; i < 2; i++)
+        explicit_bzero(box->bodies[i], box->used_bytes[i]);
     free(box);
 }
