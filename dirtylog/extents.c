@@ -75,14 +75,28 @@ static bool step_word(struct frame_walk *w)
     return true;
 }
 
+/* 64 in a row; most words of a first round are full. */
+static void take_full_word(struct frame_walk *w, uint64_t *pfns)
+{
+    for (unsigned i = 0; i < 64; i++)
+        pfns[i] = w->index * 64 + i;
+    w->word = 0;
+}
+
 unsigned frame_walk_next(struct frame_walk *w, uint64_t *pfns, unsigned max)
 {
     unsigned n = 0;
 
-    while (n < max && (w->word || step_word(w)))
+    while (n < max && (w->word || step_word(w))) {
+        if (w->word == UINT64_MAX && max - n >= 64) {
+            take_full_word(w, pfns + n);
+            n += 64;
+            continue;
+        }
         while (n < max && w->word) {
             pfns[n++] = w->index * 64 + (unsigned)__builtin_ctzll(w->word);
             w->word &= w->word - 1;
         }
+    }
     return n;
 }

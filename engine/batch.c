@@ -50,9 +50,10 @@ void batch_destroy(struct batch *b)
 /* The frames of one load on their way to entries. */
 struct candidates {
     unsigned count;
-    uint64_t pfns[BATCH_PAGES];
-    uint64_t frames[BATCH_PAGES];
+    const uint64_t *pfns;   /* the caller's */
+    const uint64_t *frames; /* the pfns, or p2m */
     uint8_t types[BATCH_PAGES];
+    uint64_t p2m[BATCH_PAGES];
 };
 
 static void add_entry(struct batch *b, uint64_t pfn, unsigned type, const void *page)
@@ -117,24 +118,22 @@ static int check_types(const struct batch *b, const uint64_t *frames, const uint
 }
 
 /* Find out which of them have frames, and of what types. The others keep V3_PAGE_XTAB. */
-static int find_frames(
-    struct batch *b, const uint64_t *pfns, unsigned count, struct candidates *c, struct err *e)
+static int find_machine_frames(struct batch *b, struct candidates *c, struct err *e)
 {
     uint64_t asked[BATCH_PAGES];
     uint8_t answers[BATCH_PAGES];
     unsigned n = 0;
 
-    c->count = count;
-    for (unsigned i = 0; i < count; i++) {
-        c->pfns[i] = pfns[i];
-        c->frames[i] = b->guest->ops->frame_of(b->guest, pfns[i]);
+    c->frames = c->p2m;
+    for (unsigned i = 0; i < c->count; i++) {
+        c->p2m[i] = b->guest->ops->frame_of(b->guest, c->pfns[i]);
         c->types[i] = V3_PAGE_XTAB;
 
-        const bool missing = c->frames[i] == GUEST_NO_FRAME;
+        const bool missing = c->p2m[i] == GUEST_NO_FRAME;
 
-        frame_notes_miss(b->notes, pfns[i], missing);
+        frame_notes_miss(b->notes, c->pfns[i], missing);
         if (!missing)
-            asked[n++] = c->frames[i];
+            asked[n++] = c->p2m[i];
     }
     if (!n)
         return 0;
@@ -144,10 +143,25 @@ static int find_frames(
     if (!rc)
         rc = check_types(b, asked, answers, n, e);
     n = 0;
-    for (unsigned i = 0; i < count && !rc; i++)
-        if (c->frames[i] != GUEST_NO_FRAME)
+    for (unsigned i = 0; i < c->count && !rc; i++)
+        if (c->p2m[i] != GUEST_NO_FRAME)
             c->types[i] = answers[n++];
     return rc;
+}
+
+/* A small HVM guest has a million frame numbers, most of them holes: little is done for each. */
+static int find_frames(
+    struct batch *b, const uint64_t *pfns, unsigned count, struct candidates *c, struct err *e)
+{
+    c->count = count;
+    c->pfns = c->frames = pfns;
+    if (!b->guest->ops->frames_are_pfns)
+        return find_machine_frames(b, c, e);
+
+    const int rc = frame_types_read(
+        b->xen, b->guest->dom.domid, &b->scratch, pfns, count, c->types, e);
+
+    return rc ? rc : check_types(b, pfns, c->types, count, e);
 }
 
 /* Map the frames with data, in order, side by side. */
@@ -193,11 +207,31 @@ static int take_page(struct batch *b, const struct candidates *c, unsigned i, co
     return 0;
 }
 
+/* Their entries, in order. */
+static int take_frames(
+    struct batch *b, const struct candidates *c, const int *errors, bool suspended, struct err *e)
+{
+    unsigned mapped = 0;
+    int rc = 0;
+
+    for (unsigned i = 0; i < c->count && !rc; i++) {
+        if (v3_type_has_data(c->types[i])) {
+            rc = take_page(b, c, i, (const char *)b->mapping + (size_t)mapped * XC_PAGE_SIZE,
+                errors[mapped], suspended, e);
+            mapped++;
+        } else if (v3_type_is_populated(c->types[i])) {
+            announce(b, c->pfns[i], c->types[i], NULL);
+        } else {
+            withdraw(b, c->pfns[i]);
+        }
+    }
+    return rc;
+}
+
 int batch_load(struct batch *b, const uint64_t *pfns, unsigned count, bool suspended, struct err *e)
 {
     struct candidates c;
     int errors[BATCH_PAGES];
-    unsigned mapped = 0;
 
     b->count = b->data_pages = 0;
     b->unchanged_pages = b->deferred_pages = b->stuck_pages = 0;
@@ -208,19 +242,13 @@ int batch_load(struct batch *b, const uint64_t *pfns, unsigned count, bool suspe
     b->costs.types_cpu_ns += lap_cpu_ns(&mark_ns);
     if (!rc)
         rc = map_data(b, &c, errors, e);
-    b->costs.map_cpu_ns += lap_cpu_ns(&mark_ns);
-    for (unsigned i = 0; i < c.count && !rc; i++) {
-        if (v3_type_has_data(c.types[i])) {
-            rc = take_page(b, &c, i, (const char *)b->mapping + (size_t)mapped * XC_PAGE_SIZE,
-                errors[mapped], suspended, e);
-            mapped++;
-        } else if (v3_type_is_populated(c.types[i])) {
-            announce(b, c.pfns[i], c.types[i], NULL);
-        } else {
-            withdraw(b, c.pfns[i]);
-        }
-    }
-    b->costs.canonicalise_cpu_ns += lap_cpu_ns(&mark_ns);
+    if (b->mapping)
+        b->costs.map_cpu_ns += lap_cpu_ns(&mark_ns);
+    if (!rc)
+        rc = take_frames(b, &c, errors, suspended, e);
+    /* Of holes, asking for their types was all. */
+    if (b->count)
+        b->costs.canonicalise_cpu_ns += lap_cpu_ns(&mark_ns);
     return rc;
 }
 

@@ -36,6 +36,7 @@ struct guest_ops {
     /* The frame to map for pfn (below frames), or GUEST_NO_FRAME. From any lane at any time: the
      * guest may be changing what it reads, so the result may be out of date at once. */
     uint64_t (*frame_of)(const struct guest *g, uint64_t pfn);
+    bool frames_are_pfns; /* always: frame_of() need not be asked */
 
     /* As canonicalise_page() with this guest's rules. From any lane at any time, only for pages
      * whose type is a page table's. */

@@ -154,6 +154,7 @@ static const struct guest_ops hvm_ops = {
     .send_ahead = hvm_send_ahead,
     .check = hvm_check,
     .frame_of = hvm_frame_of,
+    .frames_are_pfns = true,
     .canonicalise = hvm_canonicalise,
     .find_foreign = hvm_find_foreign,
     .send_state = hvm_send_state,
