@@ -74,6 +74,7 @@ static const struct field job_fields[] = {
     FIELD("from", FIELD_TEXT, struct link_job, from),
     FIELD_BETWEEN("dscp", struct link_job, dscp, 0, LINK_MAX_DSCP),
     FIELD_COUNT("connect_ns", struct link_job, connect_ns),
+    FIELD_COUNT("control_handshake_ns", struct link_job, control_handshake_ns),
     FIELD_COUNT("silent_ns", struct link_job, silent_ns),
     FIELD("compress", FIELD_WORD, struct link_job, compress, .words = &compressions),
     FIELD_COUNT("delta_cache_bytes", struct link_job, delta_cache_bytes),

@@ -76,8 +76,9 @@ struct link_job {
     uint16_t port;
     char from[LINK_FROM_BYTES]; /* and from where; "": any */
     unsigned dscp;
-    int64_t connect_ns; /* limit for making one connection */
-    int64_t silent_ns;  /* a peer that makes no progress for this long is dead */
+    int64_t connect_ns;           /* limit for making one connection */
+    int64_t control_handshake_ns; /* destination: how long control's took */
+    int64_t silent_ns;            /* a peer that makes no progress for this long is dead */
     /* Source only. */
     enum codec compress;
     uint64_t delta_cache_bytes;    /* for what was sent; 0: nothing goes as a difference */

@@ -29,7 +29,9 @@ struct session {
     struct cancel *cancel;   /* fired: stop */
     int64_t stall_ns;        /* a peer that makes no progress for so long is dead */
     int64_t connect_ns;      /* limit for making one connection */
-    unsigned lanes;          /* at most MAX_LANES */
+    int64_t
+        control_handshake_ns; /* a destination: how long control's took, a measure of both hosts */
+    unsigned lanes;           /* at most MAX_LANES */
     bool has_trunk;
     uint64_t bits_per_s; /* how much a source sends on all of them at most; 0: no cap */
 };
@@ -47,6 +49,10 @@ struct session_lanes {
  * reason is kept. What was made is for session_lanes_close() to close, also on failure. */
 int session_lanes_connect(struct session_lanes *l, const struct session *s,
     const struct tcp_address *a, void (*progress)(void *arg), void *arg, struct err *e);
+
+/* How long a destination waits for a connection to prove itself, all limits of the session apart:
+ * for a slow path, and for hosts that are short of processor time. */
+int64_t session_lanes_answer_ns(int64_t round_trip_ns, int64_t control_handshake_ns);
 
 /* A destination: from here on session_lanes_accept() may be called. */
 int session_lanes_expect(struct session_lanes *l, struct err *e);

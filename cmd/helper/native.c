@@ -51,6 +51,7 @@ static void name_session(struct native *n, struct cancel *cancel)
         .cancel = cancel,
         .stall_ns = job->silent_ns,
         .connect_ns = job->connect_ns,
+        .control_handshake_ns = job->control_handshake_ns,
         .lanes = job->lanes,
         .has_trunk = true,
         .bits_per_s = job->bandwidth_bits_per_s,

@@ -152,6 +152,7 @@ static void fill_job(struct receive *r)
         .early = r->accept.early,
         .verbose = r->in.log.max >= LOG_DEBUG,
         .connect_ns = link_connect_ns(r->o->silent_ns),
+        .control_handshake_ns = r->in.handshake_ns,
         .silent_ns = r->o->silent_ns,
     };
     memcpy(job->session, r->accept.session, sizeof(job->session));
@@ -279,6 +280,7 @@ static int answer_measurement(struct receive *r, struct err *e)
         .cancel = &r->cancel,
         .stall_ns = r->o->silent_ns,
         .connect_ns = r->o->silent_ns,
+        .control_handshake_ns = r->in.handshake_ns,
     };
     const struct measured_params p = {
         .router_sock = r->build.lanes.router_sock,

@@ -22,6 +22,7 @@ static void check_caller(const struct caller *a)
     check_text(a->peer.name, sizeof(a->peer.name));
     check_text(a->peer.fingerprint, sizeof(a->peer.fingerprint));
     must(a->peer.rights <= TRUST_ALL);
+    must(a->handshake_ns >= 0 && a->handshake_ns <= CALLER_HANDSHAKE_LIMIT_NS);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

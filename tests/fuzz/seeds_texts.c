@@ -106,7 +106,7 @@ static void make_router(const char *dir)
     static const uint8_t tokens[2 * PREAMBLE_TOKEN_BYTES] = {1, 2, 3};
     const struct caller caller = {
         {"SHA256:abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG", "host1", TRUST_SEND},
-        "10.0.0.1:40000"};
+        "10.0.0.1:40000", 20 * NS_PER_MS};
     uint8_t said[ROUTER_MAX_SAID_BYTES];
 
     save(dir, "router", "admit", said, router_say_admit(&caller, said));

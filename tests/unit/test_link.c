@@ -60,6 +60,7 @@ static struct link_job sample_job(void)
         .host = "fe80::1",
         .port = 8002,
         .connect_ns = 1,
+        .control_handshake_ns = 11,
         .silent_ns = 2,
         .compress = CODEC_ZSTD,
         .bandwidth_bits_per_s = 1000000000,

@@ -354,7 +354,8 @@ static void a_silent_stranger_is_given_up_after_a_while(void **state)
 {
     struct meeting *m = *state;
 
-    m->dest.connect_ns = 200 * NS_PER_MS;
+    m->dest.connect_ns = 200 * NS_PER_MS; /* that holds, however slow control was */
+    m->dest.control_handshake_ns = NS_PER_S;
     const int fd = connect_stranger(m, 1, "", 0);
 
     expect_connections(m, 1);
@@ -430,6 +431,17 @@ static void a_destination_that_proves_nothing_is_given_up(void **state)
     connect_to_answers(m, CONNECTIONS, "the peer is silent");
 }
 
+/* A host that was slow with control's handshake is slow with these, too. */
+static void slow_paths_and_slow_hosts_get_longer_to_prove_it(void **state)
+{
+    (void)state;
+    assert_int_equal(session_lanes_answer_ns(0, 0), 5 * NS_PER_S);
+    assert_int_equal(session_lanes_answer_ns(100 * NS_PER_MS, 200 * NS_PER_MS), 5 * NS_PER_S);
+    assert_int_equal(session_lanes_answer_ns(NS_PER_S, 0), 12 * NS_PER_S);
+    assert_int_equal(session_lanes_answer_ns(NS_PER_S, 2 * NS_PER_S), 16 * NS_PER_S);
+    assert_int_equal(session_lanes_answer_ns(0, 3 * NS_PER_S), 24 * NS_PER_S);
+}
+
 static void the_first_that_fails_ends_all(void **state)
 {
     connect_to_answers(*state, 3, "too many connections");
@@ -498,6 +510,7 @@ int main(void)
         ON_MEETING(a_destination_that_is_not_there_is_named),
         ON_MEETING(a_destination_that_says_nothing_is_given_up),
         ON_MEETING(a_destination_that_proves_nothing_is_given_up),
+        cmocka_unit_test(slow_paths_and_slow_hosts_get_longer_to_prove_it),
         ON_MEETING(the_first_that_fails_ends_all),
         ON_MEETING(cancel_ends_all_at_once),
         ON_MEETING(a_cap_holds_for_all_together),

@@ -49,6 +49,7 @@ int incoming_open(struct incoming *in, int fd, const struct caller *caller, stru
     int rc;
 
     in->peer = caller->peer;
+    in->handshake_ns = caller->handshake_ns;
     snprintf(in->who, sizeof(in->who), "%s", caller->from);
     snprintf(name, sizeof(name), "control from %s", caller->from);
     rc = tcp_channel(fd, name, NULL, in->o->silent_ns, &ch, e);

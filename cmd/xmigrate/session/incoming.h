@@ -27,6 +27,7 @@ struct incoming {
     char who[128]; /* the source, for messages */
 
     struct tls_peer peer; /* empty with --insecure */
+    int64_t handshake_ns; /* how long it took to let it in */
     struct control control;
     struct mailbox *box; /* NULL: not open */
     int64_t ping_ns;     /* when the next one is due */

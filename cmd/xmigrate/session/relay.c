@@ -18,8 +18,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* TLS: a peer that means it needs a moment. */
-#define OPEN_LIMIT_NS (10 * NS_PER_S)
 /* The migration's process notices a silent peer first, and says so. */
 #define SLACK_NS (5 * NS_PER_S)
 
@@ -118,7 +116,7 @@ static int pass_on(struct relay *r, struct err *e)
 /* Without TLS nothing is proven; but the peer has to send something. */
 static int await_word(int fd, const char *from, struct err *e)
 {
-    const int rc = io_wait(fd, POLLIN, NULL, deadline_in(OPEN_LIMIT_NS));
+    const int rc = io_wait(fd, POLLIN, NULL, deadline_in(CALLER_HANDSHAKE_LIMIT_NS));
 
     return rc ? err_set(e, ERR_PEER, -rc, "%s: no word from it: %s", from, io_strerror(rc)) : 0;
 }
@@ -132,6 +130,7 @@ static int let_in(
         .rights = TRUST_SEND | TRUST_STATUS,
         .stall_ns = r->o->silent_ns,
     };
+    const int64_t begin_ns = now_ns();
     struct channel *ch;
     int rc = r->o->insecure ? 0 : tls_open(&p.tls, r->o->config_dir, e);
 
@@ -142,8 +141,9 @@ static int let_in(
         close(fd);
         return rc;
     }
-    p.deadline_ns = deadline_in(OPEN_LIMIT_NS);
+    p.deadline_ns = deadline_in(CALLER_HANDSHAKE_LIMIT_NS);
     rc = peer_accept(fd, preamble, &p, &ch, &a->peer, e);
+    a->handshake_ns = deadline_earlier(now_ns() - begin_ns, CALLER_HANDSHAKE_LIMIT_NS);
     tls_close(p.tls);
     if (rc)
         return rc;

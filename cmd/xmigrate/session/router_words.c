@@ -33,7 +33,8 @@ static bool is_caller(const struct caller *a)
 {
     return is_text(a->from, sizeof(a->from)) && is_text(a->peer.name, sizeof(a->peer.name)) &&
            is_text(a->peer.fingerprint, sizeof(a->peer.fingerprint)) &&
-           !(a->peer.rights & ~(unsigned)TRUST_ALL);
+           !(a->peer.rights & ~(unsigned)TRUST_ALL) && a->handshake_ns >= 0 &&
+           a->handshake_ns <= CALLER_HANDSHAKE_LIMIT_NS;
 }
 
 enum router_word router_understand(const uint8_t *said, size_t len_bytes, struct router_said *into)
