@@ -23,6 +23,10 @@
 /* What the server says inside TLS when it has accepted the client. */
 enum { CONFIRM_BYTE = 0x01, PEER_TEXT_BYTES = 288 };
 
+struct tls_base {
+    SSL_CTX *ssl_ctx;
+};
+
 /* The key stands beside ssl_ctx, which every connection keeps: it is a connection's for the time of
  * its handshake. */
 struct tls_context {
@@ -34,7 +38,7 @@ struct tls_context {
     char fingerprint[FINGERPRINT_BYTES];
 };
 
-/* The context */
+/* What is nobody's, and the context */
 
 static int limit_protocol(SSL_CTX *ctx, struct err *e)
 {
@@ -109,7 +113,50 @@ static int load_ca(struct tls_context *ctx, struct err *e)
     return rc < 0 ? rc : 0;
 }
 
+int tls_base_open(struct tls_base **base, struct err *e)
+{
+    int rc = 0;
+
+    ERR_clear_error();
+    *base = calloc(1, sizeof(**base));
+    if (!*base)
+        return err_sys(e, ERR_LOCAL, ENOMEM, "cannot set up TLS");
+    (*base)->ssl_ctx = SSL_CTX_new(TLS_method());
+    if (!(*base)->ssl_ctx)
+        rc = err_set(e, ERR_LOCAL, EIO, "cannot set up TLS: %s", openssl_reason());
+    else
+        rc = limit_protocol((*base)->ssl_ctx, e);
+    if (!rc) {
+        tls_verify_install((*base)->ssl_ctx);
+        return 0;
+    }
+    tls_base_close(*base);
+    *base = NULL;
+    return rc;
+}
+
+void tls_base_close(struct tls_base *base)
+{
+    if (base)
+        SSL_CTX_free(base->ssl_ctx);
+    free(base);
+}
+
 int tls_open(struct tls_context **ctx, const char *config_dir, struct err *e)
+{
+    struct tls_base *base;
+    int rc = tls_base_open(&base, e);
+
+    *ctx = NULL;
+    if (rc)
+        return rc;
+    rc = tls_open_on(ctx, base, config_dir, e);
+    tls_base_close(base);
+    return rc;
+}
+
+int tls_open_on(
+    struct tls_context **ctx, const struct tls_base *base, const char *config_dir, struct err *e)
 {
     struct tls_context *c = calloc(1, sizeof(*c));
     int rc;
@@ -118,16 +165,12 @@ int tls_open(struct tls_context **ctx, const char *config_dir, struct err *e)
     *ctx = NULL;
     if (!c)
         return err_sys(e, ERR_LOCAL, ENOMEM, "cannot set up TLS");
-    c->ssl_ctx = SSL_CTX_new(TLS_method());
-    if (!c->ssl_ctx)
-        rc = err_set(e, ERR_LOCAL, EIO, "cannot set up TLS: %s", openssl_reason());
-    else if (strlen(config_dir) >= sizeof(c->config_dir))
+    SSL_CTX_up_ref(base->ssl_ctx);
+    c->ssl_ctx = base->ssl_ctx;
+    if (strlen(config_dir) >= sizeof(c->config_dir)) {
         rc = err_set(e, ERR_USAGE, ENAMETOOLONG, "%s: the path is too long", config_dir);
-    else
-        rc = limit_protocol(c->ssl_ctx, e);
-    if (!rc) {
+    } else {
         strcpy(c->config_dir, config_dir);
-        tls_verify_install(c->ssl_ctx);
         rc = load_identity(c, e);
     }
     if (!rc)

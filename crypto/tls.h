@@ -19,7 +19,18 @@
  * connection needs it for its handshake alone. */
 struct tls_context;
 
+/* What a context begins with, and nothing of this host's: OpenSSL's algorithms, looked up. That
+ * takes longer than all the rest, and a process that is forked has it from where it came. It is
+ * good for one context in each process. */
+struct tls_base;
+
+int tls_base_open(struct tls_base **base, struct err *e);
+/* The context may outlive it. NULL is ignored. */
+void tls_base_close(struct tls_base *base);
+
 int tls_open(struct tls_context **ctx, const char *config_dir, struct err *e);
+int tls_open_on(
+    struct tls_context **ctx, const struct tls_base *base, const char *config_dir, struct err *e);
 void tls_close(struct tls_context *ctx);
 /* OpenSSL's version, as it runs: "3.0.19". */
 const char *tls_library_version(void);

@@ -291,7 +291,7 @@ static int answer_measurement(struct receive *r, struct err *e)
 
     lacking_find(&r->admission.config, r->in.offer.cpu, &r->in.log, r->accept.lacks);
     if (!rc && !r->o->insecure)
-        rc = tls_open(&session.tls, r->o->config_dir, e);
+        rc = tls_open_on(&session.tls, r->o->tls_base, r->o->config_dir, e);
     if (!rc)
         rc = make_secrets(r, e);
     if (!rc)

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/wait.h>
 
 /* Two hosts that trust each other, and an open pair of channels. */
 struct pair {
@@ -105,6 +106,49 @@ static void test_hosts_that_trust_each_other_talk(void **state)
     assert_string_equal(p->server.peer.fingerprint, tls_own_fingerprint(p->a.tls));
     assert_string_equal(p->server.peer.name, "peer");
     assert_true(p->client.ch->sent_bytes > 6 && p->server.ch->received_bytes > 6);
+}
+
+/* The server's end, in a process of its own, as a relay's is. */
+static int serve_on(const struct tls_base *base, struct end *server, const char *dir)
+{
+    struct err e = ERR_INIT;
+
+    if (tls_open_on(&server->tls, base, dir, &e))
+        return 1;
+    run_end(server);
+    tls_close(server->tls);
+    return server->rc || receive(server->ch, &(char){0}, 1, &e);
+}
+
+static void test_what_a_process_made_is_there_for_those_that_it_forks(void **state)
+{
+    struct pair *p = *state;
+    struct tls_base *base;
+    struct err e = ERR_INIT;
+
+    let_trust(&p->a, &p->b);
+    let_trust(&p->b, &p->a);
+    assert_int_equal(tls_base_open(&base, &e), 0);
+    for (int i = 0; i < 2; i++) {
+        int status;
+
+        aim_ends(p);
+
+        const pid_t pid = fork();
+
+        if (!pid)
+            _exit(serve_on(base, &p->server, p->b.dir));
+        close(p->server.fd);
+        run_end(&p->client);
+        assert_int_equal(p->client.rc, 0);
+        assert_string_equal(p->client.peer.fingerprint, tls_own_fingerprint(p->b.tls));
+        send_bytes(p->client.ch, "x", 1);
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_int_equal(status, 0);
+        channel_close(p->client.ch);
+        p->client.ch = NULL;
+    }
+    tls_base_close(base);
 }
 
 static void test_binding_is_of_the_connection(void **state)
@@ -884,6 +928,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_PAIR(test_hosts_that_trust_each_other_talk),
+        ON_HOSTS(test_what_a_process_made_is_there_for_those_that_it_forks),
         ON_PAIR(test_binding_is_of_the_connection),
         ON_HOSTS(test_untrusted_client_is_refused_in_words_at_both_ends),
         ON_HOSTS(test_untrusted_server_is_refused_in_words_at_both_ends),

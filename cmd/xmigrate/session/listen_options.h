@@ -6,6 +6,7 @@
 #include "cmd/confine.h"
 #include "cmd/early.h"
 #include "cmd/xmigrate/session/policy.h"
+#include "crypto/tls.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,6 +24,7 @@ struct listen_options {
     enum early_disks early_disks;
     bool json;                             /* events on standard output */
     const struct confinement *confinement; /* the listener sets it */
+    const struct tls_base *tls_base;       /* the listener sets it; NULL: insecure */
     const struct policy *policy;           /* the listener sets it, and reads it anew on SIGHUP */
 };
 

@@ -41,6 +41,7 @@ struct listener {
     struct policy policy;
     struct service service;
     struct confinement confinement; /* of the acceptor and the relays */
+    struct tls_base *tls_base;      /* of the relays; NULL: insecure */
     int reload_fd;                  /* SIGHUP makes it readable */
     const struct listen_work *work;
     const struct log *log;
@@ -243,6 +244,15 @@ static int show_identity(const struct listen_options *o, struct err *e)
     return rc;
 }
 
+/* For the relays to come, each of which reads the key for itself. */
+static int prepare_tls(struct listener *l, struct err *e)
+{
+    const int rc = l->o.insecure ? 0 : tls_base_open(&l->tls_base, e);
+
+    l->o.tls_base = l->tls_base;
+    return rc;
+}
+
 static int serve_all(struct listener *l, uint16_t port, struct cancel *cancel, struct err *e)
 {
     struct router_params p = {
@@ -325,6 +335,8 @@ static int listen_and_serve(struct listener *l, struct cancel *cancel, int *code
     if (!rc)
         rc = show_identity(&l->o, e);
     if (!rc)
+        rc = prepare_tls(l, e);
+    if (!rc)
         rc = recover_first(l, code, e);
     /* Anything but "no Xen here" was said and does not keep others from moving. */
     if (!rc && *code != EXIT_REFUSED) {
@@ -362,6 +374,7 @@ int listen_main(
     }
     if (l->reload_fd >= 0)
         close(l->reload_fd);
+    tls_base_close(l->tls_base);
     free(l);
     if (!rc)
         return code;

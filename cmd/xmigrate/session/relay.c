@@ -132,7 +132,7 @@ static int let_in(
     };
     const int64_t begin_ns = now_ns();
     struct channel *ch;
-    int rc = r->o->insecure ? 0 : tls_open(&p.tls, r->o->config_dir, e);
+    int rc = r->o->insecure ? 0 : tls_open_on(&p.tls, r->o->tls_base, r->o->config_dir, e);
 
     tcp_describe_peer(fd, a->from, sizeof(a->from));
     if (!rc)
