@@ -126,25 +126,19 @@ static int pass_on(struct build *b, const uint8_t *data, size_t len_bytes, struc
                          : write_records(b, data, len_bytes, e);
 }
 
-/* The first of them begin the restore. */
+/* The first of them libxl has already. */
 static int take_records(struct build *b, const uint8_t *data, size_t len_bytes, struct err *e)
 {
     if (!stream_head_complete(&b->head)) {
         const size_t used = stream_head_take(&b->head, data, len_bytes);
-        int rc;
 
         data += used;
         len_bytes -= used;
         if (!stream_head_complete(&b->head))
             return 0;
         b->stream_limit_ns = DEADLINE_NEVER;
-        rc = stream_head_check(&b->head, e);
-        if (!rc)
-            rc = operation_restore(&b->op, &b->admission->config, e);
-        if (!rc)
-            rc = write_records(b, b->head.bytes, sizeof(b->head.bytes), e);
-        if (rc)
-            return rc;
+        if (stream_head_check(&b->head, e))
+            return -e->code;
     }
     return len_bytes ? pass_on(b, data, len_bytes, e) : 0;
 }
@@ -215,7 +209,7 @@ static int wait_for_work(struct build *b, struct pollfd fds[static SOURCES], int
         fds[i] = (struct pollfd){.fd = b->stopping ? -1 : watched[i], .events = POLLIN};
     operation_pollfds(&b->op, fds + OPERATION);
     wake_ns = deadline_earlier(wake_ns, operation_limit_ns(&b->op));
-    if (!b->op.async && !b->stopping)
+    if (!b->stopping)
         wake_ns = deadline_earlier(wake_ns, b->stream_limit_ns);
     return poll(fds, SOURCES, deadline_poll_ms(wake_ns)) < 0 && errno != EINTR ? -errno : 0;
 }
@@ -230,7 +224,7 @@ static int serve_source(struct build *b, const struct pollfd fds[static SOURCES]
         rc = incoming_lanes_take(&b->lanes, b->op.link_sock, e);
     if (!rc)
         rc = hear_source(b, e);
-    if (!rc && !b->op.async && deadline_passed(b->stream_limit_ns))
+    if (!rc && deadline_passed(b->stream_limit_ns))
         rc = err_set(
             e, ERR_PEER, ETIMEDOUT, "the source did not go on with libxl's stream in time");
     return rc;
@@ -319,11 +313,22 @@ static void hear_libxl(struct build *b, struct err *e)
     }
 }
 
+/* At once, while the source's libxl begins. */
+static int begin_restore(struct build *b, struct err *e)
+{
+    const int rc = operation_restore(&b->op, &b->admission->config, e);
+
+    return rc ? rc : write_records(b, stream_head_bytes, sizeof(stream_head_bytes), e);
+}
+
 int build_until_done(struct build *b, struct err *e)
 {
     b->stream_limit_ns = deadline_in(b->in->o->silent_ns);
 
-    int rc = hear_source(b, e);
+    int rc = begin_restore(b, e);
+
+    if (!rc)
+        rc = hear_source(b, e);
 
     while (!rc && !is_complete(b)) {
         bool over = false;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How libxl's own stream begins: its header and the record that hands the descriptor to the save
- * helper. libxl 4.17 crashes when its stream ends or makes no sense before the helper runs (it
- * calls a completion that nobody has set yet), so a restore is only begun once all of this is
- * there and right.
+ * helper. It is always the same, so the destination gives it to its libxl without waiting for the
+ * source's, whose word has to agree with it. (libxl 4.17 crashes when its stream ends or makes no
+ * sense before the helper runs: it calls a completion that nobody has set yet.)
  */
 #ifndef CMD_XMIGRATE_SESSION_STREAM_HEAD_H
 #define CMD_XMIGRATE_SESSION_STREAM_HEAD_H
@@ -15,6 +15,8 @@
 #include <stdint.h>
 
 enum { STREAM_HEAD_BYTES = 24 };
+
+extern const uint8_t stream_head_bytes[STREAM_HEAD_BYTES];
 
 struct stream_head {
     uint8_t bytes[STREAM_HEAD_BYTES];
