@@ -180,24 +180,46 @@ static void forget_key(struct native *n)
     n->tls = n->session.tls = NULL;
 }
 
+/* A destination's supervisor has to find the domain first, and to claim its memory: meanwhile
+ * OpenSSL's algorithms are looked up, which nearly every job needs. */
+static int await_job(
+    struct native *n, bool save, struct tls_base **base, const struct cancel *cancel, struct err *e)
+{
+    int rc = save ? 0 : tls_base_open(base, e);
+
+    if (!rc)
+        rc = read_job(n, save, cancel, e);
+    if (!rc && n->job.files)
+        rc = files_take(&n->files, n->link_sock, &n->job, cancel, e);
+    return rc;
+}
+
+/* base: NULL if there is none. */
+static int open_tls(struct native *n, const struct tls_base *base, struct err *e)
+{
+    const char *dir = n->job.config_dir;
+
+    if (n->job.insecure || n->job.plain)
+        return 0;
+    return base ? tls_open_on(&n->tls, base, dir, e) : tls_open(&n->tls, dir, e);
+}
+
 int native_open(struct native *n, const char *link_path, bool save, struct cancel *cancel,
     const struct log *log, struct err *e)
 {
     const int sock = link_connect(link_path, e);
+    struct tls_base *base = NULL;
 
     if (sock < 0)
         return sock;
     n->link_sock = sock;
 
-    int rc = read_job(n, save, cancel, e);
+    int rc = await_job(n, save, &base, cancel, e);
 
-    if (!rc && n->job.files)
-        rc = files_take(&n->files, n->link_sock, &n->job, cancel, e);
+    if (!rc)
+        rc = open_tls(n, base, e);
+    tls_base_close(base);
     if (rc || n->job.plain)
-        return rc;
-    if (!n->job.insecure)
-        rc = tls_open(&n->tls, n->job.config_dir, e);
-    if (rc)
         return rc;
     name_session(n, cancel);
     rc = save ? connect_all(n, e) : accept_all(n, cancel, log, e);
