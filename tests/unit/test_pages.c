@@ -815,6 +815,25 @@ static void test_a_difference_to_another_page_is_refused(void **state)
     assert_refused(f, len_bytes, "reserved bits");
 }
 
+/* By whole lines where it lies so, or not; and nothing beside it. */
+static void test_a_page_is_cleared_and_nothing_else(void **state)
+{
+    enum { LINE_BYTES = 64 };
+    uint8_t *const memory = aligned_alloc(PAGE_BYTES, 3 * PAGE_BYTES);
+
+    (void)state;
+    for (unsigned offset = 16; offset <= 2 * LINE_BYTES; offset += 16) {
+        memset(memory, 0xa5, 3 * PAGE_BYTES);
+        assert_false(page_is_zero(memory + offset));
+        page_clear(memory + offset);
+        page_clear_done();
+        assert_true(page_is_zero(memory + offset));
+        assert_int_equal(memory[offset - 1], 0xa5);
+        assert_int_equal(memory[offset + PAGE_BYTES], 0xa5);
+    }
+    free(memory);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -848,6 +867,7 @@ int main(void)
         TEST(test_pages_that_change_altogether_are_tried_ever_more_rarely),
         TEST(test_pages_looked_at_again_tell_whether_differences_work),
         TEST(test_a_difference_to_another_page_is_refused),
+        TEST(test_a_page_is_cleared_and_nothing_else),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
