@@ -29,7 +29,7 @@ enum {
      * keeps a link of 40 Gb/s busy over the round trip. */
     WINDOW_BYTES_PER_US = 5000,
     LEAST_WINDOW_BYTES = 128 << 10,
-    MOST_WINDOW_BYTES = 2 << 20, /* beyond it the kernel tunes the window */
+    MOST_WINDOW_BYTES = 2 << 20, /* on a longer way the kernel tunes the window */
 };
 
 /* Addresses */
@@ -182,14 +182,9 @@ int64_t tcp_round_trip_ns(int fd)
 }
 
 /* Fixed, because the kernel would only ever grow it. Without the privilege it does. */
-static void fit_window(int fd)
+static void fit_window(int fd, int trip_us)
 {
-    const int64_t trip_us = tcp_round_trip_ns(fd) / NS_PER_US;
-
-    if (!trip_us || trip_us > MOST_WINDOW_BYTES / WINDOW_BYTES_PER_US)
-        return;
-
-    const int fitting = (int)trip_us * WINDOW_BYTES_PER_US;
+    const int fitting = trip_us * WINDOW_BYTES_PER_US;
     const int bytes = fitting < LEAST_WINDOW_BYTES ? LEAST_WINDOW_BYTES : fitting;
 
     /* Kernels before 6.11 keep the window within what the handshake allowed, unless told. */
@@ -197,11 +192,36 @@ static void fit_window(int fd)
         set_option(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, bytes);
 }
 
+/* BBR sets a timer for each piece that it sends: a fifth of a sender's processor time. */
+static void do_without_bbr(int fd)
+{
+    static const char bbr[] = "bbr", cubic[] = "cubic", reno[] = "reno";
+    char name[16];
+    socklen_t len = sizeof(name);
+
+    if (getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &len) || len < strlen(bbr) ||
+        memcmp(name, bbr, strlen(bbr)))
+        return;
+    if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, cubic, strlen(cubic)))
+        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, reno, strlen(reno));
+}
+
+/* There is next to nothing under way, so neither the window nor the rate has to be found out. */
+static void fit_short_way(int fd)
+{
+    const int64_t trip_us = tcp_round_trip_ns(fd) / NS_PER_US;
+
+    if (!trip_us || trip_us > MOST_WINDOW_BYTES / WINDOW_BYTES_PER_US)
+        return;
+    fit_window(fd, (int)trip_us);
+    do_without_bbr(fd);
+}
+
 void tcp_tune(int fd, int64_t silent_ns)
 {
     const int64_t silent_ms = silent_ns / NS_PER_MS;
 
-    fit_window(fd);
+    fit_short_way(fd);
     set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S);

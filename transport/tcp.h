@@ -45,7 +45,7 @@ int tcp_connect(
 int tcp_listen(const struct tcp_address *a, uint16_t *port, struct err *e);
 
 /* A socket from accept4() or tcp_connect(): the options above, with silent_ns as the limit of
- * unacknowledged data, and a window that fits the connection's round trip time. */
+ * unacknowledged data. On a short way a window that fits the round trip time, and no BBR. */
 void tcp_tune(int fd, int64_t silent_ns);
 
 /* Before a close: what was said last would be lost if the peer has sent more than was read. Waits

@@ -294,6 +294,32 @@ static void test_little_waits_in_a_socket_on_a_short_way(void **state)
     close(ends[1]);
 }
 
+static void test_there_is_no_bbr_on_a_short_way(void **state)
+{
+    char name[16] = "";
+    socklen_t len = sizeof(name);
+    int ends[2];
+
+    (void)state;
+    make_tcp_pair(ends);
+    if (!setsockopt(ends[0], IPPROTO_TCP, TCP_CONGESTION, "bbr", 3)) {
+        const int64_t trip_ns = tcp_round_trip_ns(ends[0]);
+
+        tcp_tune(ends[0], 30 * NS_PER_S);
+        assert_int_equal(getsockopt(ends[0], IPPROTO_TCP, TCP_CONGESTION, name, &len), 0);
+        if (trip_ns && trip_ns < 400 * NS_PER_US)
+            assert_string_not_equal(name, "bbr");
+    }
+    /* What else somebody has chosen stays. */
+    assert_int_equal(setsockopt(ends[1], IPPROTO_TCP, TCP_CONGESTION, "reno", 4), 0);
+    tcp_tune(ends[1], 30 * NS_PER_S);
+    len = sizeof(name);
+    assert_int_equal(getsockopt(ends[1], IPPROTO_TCP, TCP_CONGESTION, name, &len), 0);
+    assert_string_equal(name, "reno");
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* The channel */
 
 struct pair {
@@ -569,6 +595,7 @@ int main(void)
         cmocka_unit_test(test_all_addresses_are_ipv4_and_ipv6),
         cmocka_unit_test(test_sockets_notice_a_dead_peer_and_are_not_inherited),
         cmocka_unit_test(test_little_waits_in_a_socket_on_a_short_way),
+        cmocka_unit_test(test_there_is_no_bbr_on_a_short_way),
         ON_PAIR(test_channel_carries_bytes_and_counts_them),
         ON_PAIR(test_a_capped_channel_pays_slice_by_slice),
         ON_PAIR(test_little_waits_to_be_sent_if_limited),
