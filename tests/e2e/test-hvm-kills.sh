@@ -53,6 +53,19 @@ for who in sender sender-helper sender-both receiver receiver-helper; do
     wait_for 200 strike_hvm $who suspended
 done
 
+# Told to stop while the guest stands still: the same, without anybody's death.
+listen b
+hvm_guest a g --dirty 20000
+moving a g --bandwidth 200M --compress none --max-downtime 10s
+wait_for 60 has_said $mover '"event":"suspended"' "$T/moving.json"
+kill -TERM $mover
+ended 3
+dm_is a 'running, log-dirty off'
+stayed a b g
+must "$X" destroy a g
+kill $listener
+wait $listener 2>/dev/null
+
 # The helper dies while libxl asks the device model for its state: that question stands as long as
 # the process, with libxl's lock on the device model.
 listen b

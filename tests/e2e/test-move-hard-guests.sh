@@ -5,7 +5,9 @@
 # deadline: 240
 . "$E2E/lib.sh"
 . "$E2E/move.sh"
+. "$E2E/hvm.sh"
 two_hosts --fragment 40
+emulator 7.2 b
 listen b
 for type in pv pv32 pvh; do
     guest a g --type "$type" --balloon 500 --remap 2000 --fork 20
@@ -14,6 +16,12 @@ for type in pv pv32 pvh; do
     moved a b g
     must "$X" destroy b g
 done
+# An HVM guest's device model writes to its memory besides.
+guest a g --type hvm --memory 512M --balloon 500 --fork 20 --dma 500
+sleep 0.5
+move a g
+moved a b g
+must "$X" destroy b g
 guest a g --type pv --p2m tree --remap 2000
 move a g
 moved a b g
