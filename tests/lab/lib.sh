@@ -105,12 +105,13 @@ xl create -q /etc/xen/$name.cfg || { tail -n 5 /var/log/xen/*; false; }" 180
 }
 
 # create_hvm_linux HOST NAME [LOAD]: Linux with PV drivers in an HVM guest: a PV disk (xvda), an emulated
-# one beside it (sda) and a vif. It takes minutes to its first tick.
+# one beside it (sda) and a vif. It takes minutes to its first tick. The emulated disk is no file on the
+# share: QEMU reads straight into the guest's memory, and 9p pins what it reads into, which cannot be done
+# with another domain's memory.
 create_hvm_linux() {
     local host=$1 name=$2 load="mem=4 still=4 rate=250" word extra= each
     for word in ${3:-$load}; do extra+=" lab.$word"; done
     truncate -s 16M "$LAB_DIR/both/disk.img"
-    truncate -s 16M "$LAB_DIR/both/ide.img"
     for each in "${HOSTS[@]}"; do must "$each" "cp /both/vmlinuz /boot/"; done
     # Without xen_emul_unplug Linux would have the emulated disk taken away.
     must "$host" "cat >/etc/xen/$name.cfg <<'END'
@@ -126,7 +127,7 @@ usb=0
 extra=\"console=hvc0 rdinit=/init loglevel=4 xen_emul_unplug=unnecessary lab.devices=1 lab.ide=1 lab.ip=10.0.0.9$extra\"
 on_crash=\"preserve\"
 disk=[\"format=raw,vdev=xvda,access=rw,script=block-lab,target=/both/disk.img\",
-      \"format=raw,vdev=hdb,access=rw,backendtype=qdisk,target=/both/ide.img\"]
+      \"format=raw,vdev=hdb,access=rw,backendtype=qdisk,target=/dev/lab/guest\"]
 vif=[\"mac=00:16:3e:00:00:09,bridge=xenbr0,script=vif-lab,type=vif\"]
 END
 xl create -q /etc/xen/$name.cfg || { tail -n 5 /var/log/xen/*; false; }" 300

@@ -3,7 +3,8 @@
 # and the guest reads it again later.
 
 SCENARIOS+=(hvm_live hvm_dropin hvm_log_dirty_matters hvm_qemu_missing_or_dead)
-LONG+=(hvm_five_times hvm_killed hvm_killed_live hvm_pause_parts)
+LONG+=(hvm_five_times hvm_linux_live hvm_killed hvm_killed_live hvm_pause_parts)
+LIMITS[hvm_linux_live]=1800
 
 # To the other host, and whole, with its device model, there.
 hvm_moves() { # FROM [MODE]
@@ -20,8 +21,8 @@ scenario_hvm_live() {
     hvm_moves B --offline
 }
 
-# By name only: one of the guest's disks is wrong here before anything is moved. Linux with PV drivers,
-# which suspends when it is asked to: its disks, one of them emulated, and its vif go on.
+# Linux with PV drivers, which suspends when it is asked to: its disks, one of them emulated, and its vif
+# go on.
 scenario_hvm_linux_live() {
     local from to log=$LAB_DIR/log/hvm_linux_move
     create_hvm_linux A g
@@ -119,6 +120,15 @@ scenario_hvm_killed_live() {
     device_model_runs A g
 }
 
+# On all hosts, until host-clean: when xenstore has a word of a QEMU that starts.
+watch_qemu() {
+    local host
+    for host in "${HOSTS[@]}"; do
+        must "$host" 'xenstore-watch /local/domain/0/device-model 2>&1 | while read -r path; do
+            read -r up rest </proc/uptime; echo "$up $path"; done >>/tmp/starts & true'
+    done
+}
+
 # start_of_qemu HOST: of g's there, from libxl's first word about it in xenstore on, in ms: until it was started
 # and until it had made its devices; and then until its state was loaded and it ran.
 start_of_qemu() {
@@ -138,10 +148,7 @@ scenario_hvm_pause_parts() {
     create_hvm A g
     listen A
     listen B
-    for from in A B; do
-        must $from 'xenstore-watch /local/domain/0/device-model 2>&1 | while read -r path; do
-            read -r up rest </proc/uptime; echo "$up $path"; done >>/tmp/starts & true'
-    done
+    watch_qemu
     for ((turn = 0; turn < 2; turn++)); do
         for from in A B; do
             to=$(other_host $from)

@@ -3,7 +3,8 @@
 # LAB_HOSTS=A, from a host to itself. It reports, with the goals; it fails only when a move fails.
 # Times are those of an emulated machine: they compare, and say nothing else.
 
-LONG+=(compare_calm compare_devices compare_busy compare_hvm)
+LONG+=(compare_calm compare_devices compare_busy compare_hvm compare_hvm_linux)
+LIMITS[compare_hvm]=2400 LIMITS[compare_hvm_linux]=3600
 
 # Bytes that went onto the wire at a host so far, and CPU seconds of all dom0s.
 meter_bytes() {
@@ -94,6 +95,36 @@ report_medians() { # FILE PAUSE GAP SECONDS
         }' "$1"
 }
 
+# Of the same lines, with two columns more: what of a pause was QEMU's, from its process's start to its devices
+# and from there until it ran, and what the rest of ours is of the rest of xl's.
+report_qemu() { # FILE
+    awk '
+        function median(list,  v, k, i, j, t) {
+            k = split(list, v, " ")
+            for (i = 1; i <= k; i++) for (j = i + 1; j <= k; j++)
+                if (v[j] + 0 < v[i] + 0) { t = v[i]; v[i] = v[j]; v[j] = t }
+            return k % 2 ? v[(k + 1) / 2] : (v[k / 2] + v[k / 2 + 1]) / 2
+        }
+        { start[$1] = start[$1] " " $9; load[$1] = load[$1] " " $10
+          less_load[$1] = less_load[$1] " " $2 - $10; less[$1] = less[$1] " " $2 - $9 - $10 }
+        function row(who) {
+            printf "report: %-9s %9d %9d %14d %14d\n", who, median(start[who]), median(load[who]),
+                median(less_load[who]), median(less[who])
+        }
+        function goal(what, ours, xl) {
+            printf "report: goal: %s, at most 0.3 of xl'\''s: %.2f, %s\n", what, ours / xl,
+                ours <= 0.3 * xl ? "met" : "NOT MET"
+        }
+        END {
+            printf "report: %-9s %9s %9s %14s %14s\n", "QEMU, ms", "start", "load",
+                "less its load", "and its start"
+            row("xl")
+            row("xmigrate")
+            goal("the pause less QEMU'\''s load", median(less_load["xmigrate"]), median(less_load["xl"]))
+            goal("the pause less QEMU'\''s start and load", median(less["xmigrate"]), median(less["xl"]))
+        }' "$1"
+}
+
 report_machine() {
     local how="between two hosts"
     [ ${#HOSTS[@]} -gt 1 ] || how="from a host to itself${LAB_ICOUNT:+, in virtual time}"
@@ -104,7 +135,7 @@ report_machine() {
 # compare MOVES PAUSE GAP SECONDS CREATE...: so many of each; at most so much of xl's, or -; what
 # starts the guest g on A.
 compare() {
-    local who from host bytes cpu gap pause n moves=$LAB_DIR/moves
+    local who from host bytes cpu gap pause n qemu= moves=$LAB_DIR/moves
     rm -f "$moves"
     "${@:5}"
     for host in "${HOSTS[@]}"; do
@@ -113,25 +144,29 @@ compare() {
         stock_receiver "$host"
     done
     watch_pauses g
+    [[ $5 != create_hvm* ]] || watch_qemu
     for ((n = 0; n < $1; n += ${#HOSTS[@]})); do
         for who in xl xmigrate; do
             for from in "${HOSTS[@]}"; do
+                host=$(other_host "$from")
+                [[ $5 != create_hvm* ]] || must "$host" ": >/tmp/starts"
                 pulse "$from" g
                 bytes=$(meter_bytes "$from") cpu=$(meter_cpu)
                 "by_$who" "$from" g
                 bytes=$(($(meter_bytes "$from") - bytes))
                 cpu=$(meter_cpu | awk -v before="$cpu" '{ print $1 - before }')
-                host=$(other_host "$from")
                 arrived "$host" g
+                [[ $5 != create_hvm* ]] || qemu=$(start_of_qemu "$host" | awk '{ print $4 - $2, $6 }') || exit 1
                 pause=$(last_pause "$from" "$host") || exit 1
                 gap=$(longest_gap "$host" g "$pulse_tick")
-                echo "$who $pause $gap $((gap - pause)) $seconds $bytes $rounds $cpu" |
+                echo "$who $pause $gap $((gap - pause)) $seconds $bytes $rounds $cpu $qemu" |
                     tee -a "$moves"
             done
         done
     done
     report_machine
     report_medians "$moves" "$2" "$3" "$4"
+    [ -z "$qemu" ] || report_qemu "$moves"
 }
 
 calm="mem=16 still=64 rate=500 gap=10" busy="mem=32 still=32 rate=20000 gap=10"
@@ -146,5 +181,5 @@ scenario_compare_busy() {
     compare "${MOVES:-8}" 0.42 0.50 0.7 create A g pvh memory=256 load="$busy"
 }
 # Both with QEMU's start in the pause. The first has no clock of its own.
-scenario_compare_hvm() { compare "${MOVES:-8}" - - - create_hvm A g; }
-scenario_compare_hvm_linux() { compare "${MOVES:-4}" - - - create_hvm_linux A g "$calm"; }
+scenario_compare_hvm() { compare "${MOVES:-8}" - - 1 create_hvm A g; }
+scenario_compare_hvm_linux() { compare "${MOVES:-4}" - - 1 create_hvm_linux A g "$calm"; }
