@@ -72,7 +72,8 @@ int resumable_find(const struct xl_domain *d, const char *kernel, const struct o
         return suspend_ability_refuse(d->domid, e);
     if (check_answered(d, r, o->ask_again, e))
         return -e->code;
-    find_notes(&p, &r->notes);
+    if (!hvm || r->facts.has_drivers)
+        find_notes(&p, &r->notes);
     r->choice = choose(d, o->resume_as, r);
     return 0;
 }

@@ -16,11 +16,14 @@
 /* So many pages are new in a window, behind the last two of the window before: notes may cross from
  * one page to the next. */
 enum { NEW_PAGES = 256, KEPT_PAGES = 2, WINDOW_PAGES = KEPT_PAGES + NEW_PAGES };
+/* After so many windows in a row without a page it is all zeros. */
+enum { EMPTY_WINDOWS = 2 };
 
 struct search {
     const struct find_notes_params *p;
     struct reader reader;
-    uint8_t *window; /* WINDOW_PAGES of the guest's */
+    uint8_t *window;  /* WINDOW_PAGES of the guest's */
+    unsigned empties; /* how many in a row had no page: most frames of an HVM container have none */
 };
 
 /* ---- in the file ---- */
@@ -46,12 +49,13 @@ static int read_window(struct search *s, uint64_t first_pfn, struct err *e)
 {
     uint8_t *const new = s->window + KEPT_PAGES *PAGE_BYTES;
     struct batch *b = s->reader.batch;
-
-    memcpy(s->window, s->window + NEW_PAGES * PAGE_BYTES, KEPT_PAGES * PAGE_BYTES);
-    memset(new, 0, NEW_PAGES * PAGE_BYTES);
-
     const int rc = reader_load(&s->reader, first_pfn, NEW_PAGES, e);
 
+    s->empties = b->data_pages ? 0 : s->empties + 1;
+    if (s->empties > EMPTY_WINDOWS)
+        return rc;
+    memcpy(s->window, s->window + NEW_PAGES * PAGE_BYTES, KEPT_PAGES * PAGE_BYTES);
+    memset(new, 0, NEW_PAGES * PAGE_BYTES);
     for (unsigned i = 0; i < b->count && !rc; i++)
         if (b->pages[i] && !v3_type_table_level(v3_entry_type(b->entries[i])))
             memcpy(new + (v3_entry_pfn(b->entries[i]) - first_pfn) * PAGE_BYTES, b->pages[i],
@@ -93,7 +97,7 @@ static int search(struct search *s, struct kernel_notes *n, struct err *e)
         if (deadline_passed(until_ns) || cancel_is_fired(s->p->cancel))
             break;
         rc = read_window(s, pfn, e);
-        if (!rc && take_from_window(s, n))
+        if (!rc && s->empties < EMPTY_WINDOWS && take_from_window(s, n))
             break;
     }
     return rc;
@@ -102,7 +106,8 @@ static int search(struct search *s, struct kernel_notes *n, struct err *e)
 static void find_in_memory(const struct find_notes_params *p, struct kernel_notes *n)
 {
     static const struct pte_marks none;
-    struct search s = {.p = p, .window = calloc(WINDOW_PAGES, PAGE_BYTES)};
+    struct search s = {
+        .p = p, .window = calloc(WINDOW_PAGES, PAGE_BYTES), .empties = EMPTY_WINDOWS};
     struct err e = ERR_INIT;
     int rc = reader_open(&s.reader, p->domid, &none, p->log, &e);
 

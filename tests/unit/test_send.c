@@ -7,6 +7,7 @@
  */
 #include "base/deadline.h"
 #include "base/io.h"
+#include "cmd/device_model.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/handoff/bring_back.h"
 #include "cmd/xmigrate/handoff/recover.h"
@@ -46,6 +47,8 @@ static char state_path[128];
 static struct {
     struct xl_domain domain;
     bool shadow;
+    bool no_drivers; /* the guest has no PV drivers */
+    bool searched;   /* for its kernel's notes, which are: */
     struct kernel_notes notes;
     bool no_room;       /* the configuration cannot be moved */
     bool bad_away;      /* the new name exists */
@@ -126,7 +129,7 @@ void xl_close(struct xl *xl)
 int suspend_facts_read(uint32_t domid, bool hvm, struct suspend_facts *f, struct err *e)
 {
     (void)domid, (void)hvm, (void)e;
-    *f = (struct suspend_facts){.has_drivers = true};
+    *f = (struct suspend_facts){.has_drivers = !now.no_drivers};
     return 0;
 }
 
@@ -135,9 +138,29 @@ int suspend_ability_refuse(uint32_t domid, struct err *e)
     return err_set(e, ERR_REFUSED, EOPNOTSUPP, "domain %u cannot", domid);
 }
 
+int device_model_open(struct device_model *m, uint32_t domid, struct err *e)
+{
+    (void)domid, (void)e;
+    *m = (struct device_model){.sock = -1, .version = {7, 2}};
+    return 0;
+}
+
+int device_model_is_paused(struct device_model *m, bool *paused, struct err *e)
+{
+    (void)m, (void)e;
+    *paused = false;
+    return 0;
+}
+
+void device_model_close(struct device_model *m)
+{
+    (void)m;
+}
+
 void find_notes(const struct find_notes_params *p, struct kernel_notes *n)
 {
     (void)p;
+    now.searched = true;
     *n = now.notes;
 }
 
@@ -847,6 +870,20 @@ static void a_kernel_that_cannot_run_on_is_not_moved(void **state)
     assert_int_equal(move(MODE_LIVE), EXIT_DONE);
 }
 
+/* Xen suspends it, and it notices nothing: its memory is not searched. */
+static void without_pv_drivers_the_kernel_does_not_matter(void **state)
+{
+    (void)state;
+    now.domain.type = LIBXL_DOMAIN_TYPE_HVM;
+    now.no_drivers = true;
+    assert_int_equal(move(MODE_OFFLINE), EXIT_DONE);
+    assert_false(now.searched);
+    set_up(NULL);
+    now.domain.type = LIBXL_DOMAIN_TYPE_HVM;
+    assert_int_equal(move(MODE_OFFLINE), EXIT_DONE);
+    assert_true(now.searched);
+}
+
 static void pv_moves_live_with_shadow_paging_and_offline_without(void **state)
 {
     (void)state;
@@ -951,6 +988,7 @@ int main(void)
         cmocka_unit_test_setup(refusals_change_nothing, set_up),
         cmocka_unit_test_setup(unfit_domains_are_refused_before_the_network, set_up),
         cmocka_unit_test_setup(a_kernel_that_cannot_run_on_is_not_moved, set_up),
+        cmocka_unit_test_setup(without_pv_drivers_the_kernel_does_not_matter, set_up),
         cmocka_unit_test_setup(pv_moves_live_with_shadow_paging_and_offline_without, set_up),
         cmocka_unit_test_setup(what_an_old_move_left_is_not_run_over, set_up),
         cmocka_unit_test_setup(the_guests_cap_is_put_back_when_it_suspends, set_up),
