@@ -42,6 +42,7 @@ struct send {
 
     enum handoff_state state; /* cmd/handoff/machine.h */
     struct bystander rescuer;
+    bool stood_down;         /* the rescuer was told to */
     struct err *why;         /* while it is in doubt */
     enum brought_back found; /* when it was brought back */
 };
@@ -102,6 +103,16 @@ static int64_t usual_start_ns(const struct send *s)
     return slow ? SLOW_START_NS : START_NS;
 }
 
+/* The journal says that the guest is still ours, and whoever comes after us goes by that. */
+static void stand_down(void *arg)
+{
+    struct send *s = arg;
+
+    if (!s->stood_down)
+        rescuer_begin_disarm(&s->rescuer);
+    s->stood_down = true;
+}
+
 static void fill_transfer(struct send *s)
 {
     const struct options *o = s->a.options;
@@ -130,6 +141,8 @@ static void fill_transfer(struct send *s)
         .log = &s->a.log,
     };
     t->hooks = &s->hooks;
+    t->all_sent = stand_down;
+    t->arg = s;
     t->whole_stream = s->a.domain.type == LIBXL_DOMAIN_TYPE_HVM;
     snprintf(s->a.journal.now.peer, sizeof(s->a.journal.now.peer), "%s", s->a.where);
     message_session_text(s->a.accept.session, s->a.journal.now.session);
@@ -201,6 +214,7 @@ static int disarm(void *arg, struct err *e)
 {
     struct send *s = arg;
 
+    stand_down(s);
     return rescuer_disarm(&s->rescuer, e);
 }
 

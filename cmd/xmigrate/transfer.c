@@ -81,6 +81,8 @@ static void show_event(struct transfer *t, json_t *body)
 {
     const char *name = event_name(body);
 
+    if (!strcmp(name, "round") && json_is_true(json_object_get(body, "last")))
+        t->all_sent(t->arg);
     event_write(t->events, body);
     view_event(t->view, body);
     admin_note(t->admin, body);

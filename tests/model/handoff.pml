@@ -112,7 +112,7 @@ inline here_step(event)
                     skip
 #else
                     if :: word ! 1
-                       :: rescuer == DEAD
+                       :: rescuer != ARMED
                     fi
 #endif
                :: act == record -> record_here = s
@@ -321,6 +321,13 @@ active proctype source()
     s = live;
     begun;
     {
+        /* All is sent, and it is told ahead; or not before READY. */
+        if :: true
+           :: MUTANT != 4 ->
+                if :: word ! 1
+                   :: rescuer == DEAD
+                fi
+        fi;
         if :: to_here ? READY ->
                 here_step(ready_came);
                 if :: bad -> say_abort(); here_step(go_unsent); goto done

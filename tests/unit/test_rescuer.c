@@ -53,6 +53,7 @@ static void one_that_hangs_does_not_count_as_disarmed(void **state)
 
     (void)state;
     begin_hanging(&r, "", 0);
+    rescuer_begin_disarm(&r);
     assert_int_equal(rescuer_disarm(&r, &e), -ETIMEDOUT);
     rescuer_end(&r);
 }
@@ -65,6 +66,19 @@ static void one_that_is_dead_resumes_nothing(void **state)
     (void)state;
     begin_hanging(&r, "", 0);
     kill(r.pid, SIGKILL);
+    rescuer_begin_disarm(&r);
+    assert_int_equal(rescuer_disarm(&r, &e), 0);
+    rescuer_end(&r);
+}
+
+static void one_that_was_told_ahead_has_answered(void **state)
+{
+    struct bystander r;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    begin_hanging(&r, "d", 1);
+    rescuer_begin_disarm(&r);
     assert_int_equal(rescuer_disarm(&r, &e), 0);
     rescuer_end(&r);
 }
@@ -75,6 +89,7 @@ int main(void)
         cmocka_unit_test(one_that_answers_late_and_hangs_is_ended),
         cmocka_unit_test(one_that_hangs_does_not_count_as_disarmed),
         cmocka_unit_test(one_that_is_dead_resumes_nothing),
+        cmocka_unit_test(one_that_was_told_ahead_has_answered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

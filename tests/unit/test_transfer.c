@@ -55,6 +55,13 @@ static void write_head(const struct xl_async *op)
     assert_int_equal(write(op->fd, head, sizeof(head)), sizeof(head));
 }
 
+static void send_round(int sock, bool last)
+{
+    struct err e = ERR_INIT;
+
+    link_send_event(sock, json_pack("{s:s, s:b}", "event", "round", "last", last), &e);
+}
+
 static void helper_is_well(struct xl_async *op)
 {
     struct err e = ERR_INIT;
@@ -63,8 +70,10 @@ static void helper_is_well(struct xl_async *op)
     if (sock < 0)
         return;
     write_head(op);
+    send_round(sock, false);
     fake_send_event(sock, "suspending");
     fake_send_event(sock, "suspended");
+    send_round(sock, true);
     assert_int_equal(link_send_done(sock, fake_totals(), &e), 0);
     helper_done = true;
     close(sock);
@@ -410,8 +419,17 @@ struct stage {
     struct peer peer;
     struct journal journal;
     struct transfer t;
+    unsigned all_sent; /* how often it was said */
     struct err e;
 };
+
+static void note_all_sent(void *arg)
+{
+    struct stage *s = arg;
+
+    assert_true(s->t.suspended_ns && !s->t.op.done);
+    s->all_sent++;
+}
 
 static struct stage *begin(void (*helper)(struct xl_async *), void (*peer)(struct peer *))
 {
@@ -457,6 +475,8 @@ static struct stage *begin(void (*helper)(struct xl_async *), void (*peer)(struc
         .domid = 7,
         .lock_fd = STDIN_FILENO,
         .start_ns = 60 * NS_PER_S,
+        .all_sent = note_all_sent,
+        .arg = s,
         .job = {.role = LINK_SOURCE, .domid = 7, .lanes = 3}};
     assert_int_equal(transfer_prepare(&s->t, &s->e), 0);
     assert_int_equal(mailbox_start(&s->mailbox, &s->control, LIMIT_NS, &s->e), 0);
@@ -504,6 +524,7 @@ static void hand_over(struct stage *s)
     assert_int_equal(until_ready(s), 0);
     assert_true(s->t.ready_ns && s->t.suspended_ns >= s->t.suspending_ns);
     assert_true(s->t.op.done);
+    assert_int_equal(s->all_sent, 1);
     assert_true(s->journal.now.suspending);
     assert_int_equal(s->t.total.data_pages, 10);
     assert_int_equal(message_send_go(&s->control, &go, &s->e), 0);

@@ -49,13 +49,20 @@ int rescuer_start(struct bystander *r, const char *config_dir, struct err *e)
     return rc;
 }
 
+void rescuer_begin_disarm(struct bystander *r)
+{
+    const char word = DISARM;
+
+    if (r->sock >= 0)
+        send(r->sock, &word, 1, MSG_NOSIGNAL);
+}
+
 int rescuer_disarm(struct bystander *r, struct err *e)
 {
-    char word = DISARM;
+    char word;
 
     if (r->sock < 0)
         return 0;
-    send(r->sock, &word, 1, MSG_NOSIGNAL);
 
     const int rc = io_wait(r->sock, POLLIN, NULL, deadline_in(ANSWER_NS));
 
