@@ -467,18 +467,20 @@ static int send_live_rounds(struct source *s, struct err *e)
 
 /* ---- cleanup ---- */
 
-/* Whatever happened. Errors here do not change the outcome. To ask the device model takes its time,
- * and after a handover that is the pause's. */
+/* Whatever happened. Errors here do not change the outcome. It takes its time, above all to ask the
+ * device model, and after a handover that is the pause's. */
 static void stop_logging(struct source *s, bool handed_over)
 {
     const struct source_toolstack *t = s->p->toolstack;
     struct dirty_source *const log = s->pending.source;
     struct err late = ERR_INIT;
 
+    if (handed_over && s->p->leaves_logging)
+        return;
     if (log)
         log->ops->disable(log, &late);
     aux_out_stop(s->aux, &late);
-    if (s->qemu_logs && !(handed_over && s->p->leaves_model_logging))
+    if (s->qemu_logs)
         t->switch_qemu_logdirty(t->arg, false, &late);
     if (err_is_set(&late))
         log_warn(s->p->log, "%s", late.text);

@@ -50,8 +50,8 @@ struct source_params {
     uint32_t domid;
     bool live;  /* false: suspend first, then send everything once */
     bool early; /* the receiver builds all but memory and vCPUs before the suspend, if it can */
-    /* After a handover a device model's log-dirty stays on: who takes the guest back knows that. */
-    bool leaves_model_logging;
+    /* After a handover log-dirty stays on: who takes the guest back knows that. */
+    bool leaves_logging;
     bool verify; /* after the last round send everything again, to be compared, if the out can */
     struct out *out; /* from the caller, open; source_close() closes both */
     struct drain *drain;
@@ -73,9 +73,10 @@ struct source_params {
 
 struct source;
 
-/* On success log-dirty is off, and *left is what the story still holds (memory, mappings, Xen's
- * handles, threads, the out), for source_close(): the guest stands still, and a process that ends
- * at once need not spend its time on that. On failure everything is closed, and *left NULL. */
+/* On success log-dirty is off, unless it is left on, and *left is what the story still holds
+ * (memory, mappings, Xen's handles, threads, the out), for source_close(): the guest stands still,
+ * and a process that ends at once need not spend its time on that. On failure everything is closed,
+ * and *left NULL. */
 int source_run(
     const struct source_params *p, struct total_report *total, struct source **left, struct err *e);
 /* Of what is left, when whoever has the guest was told and may let it run on: the out's finish. */

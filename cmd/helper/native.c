@@ -294,6 +294,6 @@ void native_fill_source(const struct native *n, struct source_params *p)
     p->costs = n->job.costs;
     p->result_limit_ns = n->job.result_ns;
     p->early = n->job.early;
-    p->leaves_model_logging = !n->job.plain;
+    p->leaves_logging = !n->job.plain;
     p->prepare_limit_ns = PREPARE_LIMIT_NS;
 }
