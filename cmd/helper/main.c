@@ -348,6 +348,7 @@ static int hold_lock(struct helper *h, struct err *e)
 static int work(struct helper *h, enum watch_cause *cause, struct err *e)
 {
     const struct watch_tuned tuned = {tune, h};
+    struct err late = ERR_INIT;
     struct watch watch;
     int rc = watch_start(&watch, &h->cancel, h->native.link_sock, h->toolstack.in_fd, &tuned, e);
 
@@ -357,7 +358,14 @@ static int work(struct helper *h, enum watch_cause *cause, struct err *e)
     h->events.noted = &watch.noted;
     h->watch = &watch;
     rc = h->args.save ? save_domain(h, e) : restore_domain(h, e);
-    *cause = watch_stop(&watch, e);
+
+    const bool handed_over = !rc && native_has_lanes(&h->native);
+
+    /* The guest stands still, and the watch takes its time to end. What that hears from now on
+     * makes no failure of this. */
+    if (handed_over)
+        tell_done(h);
+    *cause = watch_stop(&watch, handed_over && h->told_done ? &late : e);
     return err_is_set(e) ? -e->code : rc;
 }
 
@@ -384,7 +392,7 @@ static int tell_libxl(struct helper *h, const struct err *outcome, struct err *e
 /* The end of a process takes time, and so does what libxl does then: while the guest stands still
  * the processor has better things to do. So where nobody needs that for the hand-over it comes when
  * the supervisor lets go of the link, or has more to say. */
-static void await_leave(struct helper *h)
+static void await_leave(struct helper *h, enum watch_cause cause)
 {
     const bool is_needed = h->args.save ? !h->native.job.suspend_limit_ns : !h->built;
 
@@ -392,17 +400,19 @@ static void await_leave(struct helper *h)
         return;
     h->stayed = true;
     domain_lock_release(&h->lock); /* the supervisor's from now on */
-    io_wait(h->native.link_sock, POLLIN, NULL, deadline_in(LEAVE_NS));
+    if (cause == WATCH_NONE)
+        io_wait(h->native.link_sock, POLLIN, NULL, deadline_in(LEAVE_NS));
 }
 
 /* Say how it went, to the supervisor and to libxl. Fails only when libxl is gone. */
-static int tell_outcome(struct helper *h, struct err *outcome, struct err *e)
+static int tell_outcome(
+    struct helper *h, enum watch_cause cause, struct err *outcome, struct err *e)
 {
     if (h->native.link_sock >= 0)
         tell_supervisor(h, outcome);
     else if (err_is_set(outcome))
         log_error(&h->log, "%s", outcome->text);
-    await_leave(h);
+    await_leave(h, cause);
     return h->built ? 0 : tell_libxl(h, outcome, e);
 }
 
@@ -565,7 +575,7 @@ int main(int argc, char **argv)
     }
     if (err_is_set(&e))
         native_close_channels(&h->native);
-    if (cause == WATCH_TOOLSTACK_GONE || tell_outcome(h, &e, &telling))
+    if ((cause == WATCH_TOOLSTACK_GONE && err_is_set(&e)) || tell_outcome(h, cause, &e, &telling))
         return clean_after_toolstack(h);
     /* The guest stands still, and libxl goes on when this process has ended: memory, mappings and
      * connections end with it. */
