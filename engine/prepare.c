@@ -71,7 +71,8 @@ int prepare_check_unchanged(const struct preparation *r, struct err *e)
     char devices[DEVICES_TEXT_BYTES], vcpus[VCPUS_TEXT_BYTES];
     struct domain now;
 
-    if (domain_read(r->guest->xen, then->domid, &now, e) ||
+    if (r->guest->ops->check_ahead(r->guest, e) ||
+        domain_read(r->guest->xen, then->domid, &now, e) ||
         devices_list(r->xs, then->domid, devices, e) ||
         vcpus_list_available(r->xs, then->domid, vcpus, e))
         return -e->code;

@@ -51,7 +51,7 @@ int prepare_check_time(const struct preparation *r, struct err *e);
 
 /* With the guest suspended: ERR_GUEST if it has other devices, is to use other vCPUs, or may have
  * more or less memory than when the image began, which is about when the destination was told of
- * that. What the guest's type sent ahead is looked at with its state. */
+ * that, or if what was sent ahead is not so any more. */
 int prepare_check_unchanged(const struct preparation *r, struct err *e);
 
 /* At any time, also of one that is all zero. */

@@ -25,8 +25,8 @@ struct guest_ops {
     int (*send_memory_head)(struct guest *g, struct out *out, struct err *e);
 
     /* After those: what the destination is prepared with while the guest runs. Once; send_state()
-     * then makes sure that it is the same still (ERR_GUEST), and does not send it. -ENOENT without
-     * an error, and nothing is sent: the destination cannot be prepared for this guest. */
+     * then does not send it. -ENOENT without an error, and nothing is sent: the destination cannot
+     * be prepared for this guest. */
     int (*send_ahead)(struct guest *g, struct xs_handle *xs, struct out *out, struct err *e);
 
     /* Does the guest still keep its memory as it was mapped at the start? After every round, and
@@ -52,6 +52,10 @@ struct guest_ops {
 
     /* Everything but memory, with the guest suspended and all pages sent. */
     int (*send_state)(struct guest *g, struct out *out, struct err *e);
+
+    /* After that: ERR_GUEST if what was sent ahead is not so any more. What send_state() reads
+     * anyway it has looked at itself. */
+    int (*check_ahead)(struct guest *g, struct err *e);
 
     /* Unmaps and frees. Exactly once if the guest was opened. */
     void (*close)(struct guest *g);

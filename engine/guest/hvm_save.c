@@ -116,15 +116,26 @@ static int hvm_send_ahead(struct guest *g, struct xs_handle *xs, struct out *out
 
 static int send_params(struct guest *g, struct out *out, struct err *e)
 {
-    const struct hvm_guest *h = (struct hvm_guest *)g;
     struct v3_hvm_param params[V3_MAX_HVM_PARAMS];
     unsigned count;
     const int rc = read_params(g, params, &count, e);
 
+    return rc ? rc : send_param_record(out, params, count, e);
+}
+
+/* A hypercall each, for which the receiver need not wait. */
+static int hvm_check_ahead(struct guest *g, struct err *e)
+{
+    const struct hvm_guest *h = (struct hvm_guest *)g;
+    struct v3_hvm_param params[V3_MAX_HVM_PARAMS];
+    unsigned count;
+    int rc;
+
+    if (!h->param_count)
+        return 0;
+    rc = read_params(g, params, &count, e);
     if (rc)
         return rc;
-    if (!h->param_count)
-        return send_param_record(out, params, count, e);
     if (count == h->param_count && !memcmp(params, h->params, count * sizeof(params[0])))
         return 0;
     return err_set(e, ERR_GUEST, ESTALE,
@@ -134,13 +145,12 @@ static int send_params(struct guest *g, struct out *out, struct err *e)
 
 static int hvm_send_state(struct guest *g, struct out *out, struct err *e)
 {
+    const struct hvm_guest *h = (struct hvm_guest *)g;
     int rc = send_tsc_info(g, out, e);
 
     if (!rc)
         rc = send_context(g, out, e);
-    if (!rc)
-        rc = send_params(g, out, e);
-    return rc;
+    return rc || h->param_count ? rc : send_params(g, out, e);
 }
 
 static void hvm_close(struct guest *g)
@@ -158,6 +168,7 @@ static const struct guest_ops hvm_ops = {
     .canonicalise = hvm_canonicalise,
     .find_foreign = hvm_find_foreign,
     .send_state = hvm_send_state,
+    .check_ahead = hvm_check_ahead,
     .close = hvm_close,
 };
 

@@ -30,6 +30,7 @@ static struct {
     int send_rc;
     const char *send_error;
     unsigned sent, asked;
+    bool moved_on; /* what was sent ahead is not so any more */
     bool done;
     struct log log;
     struct preparation r;
@@ -100,6 +101,14 @@ static int send_ahead(struct guest *g, struct xs_handle *xs, struct out *out, st
     return now.send_error ? err_set(e, ERR_LOCAL, -now.send_rc, "%s", now.send_error) : now.send_rc;
 }
 
+static int check_ahead(struct guest *g, struct err *e)
+{
+    assert_ptr_equal(g, &now.guest);
+    return now.moved_on
+               ? err_set(e, ERR_GUEST, ESTALE, "an HVM parameter of domain %u changed", DOMID)
+               : 0;
+}
+
 static int say_prepare(struct out *out, struct err *e)
 {
     (void)out, (void)e;
@@ -129,6 +138,7 @@ static int set_up(void **state)
     now.words = "online online offline";
     now.domain = (struct domain){.domid = DOMID, .max_pages = 1000, .max_vcpu_id = 1};
     now.guest_ops.send_ahead = send_ahead;
+    now.guest_ops.check_ahead = check_ahead;
     now.guest = (struct guest){.ops = &now.guest_ops, .dom = now.domain};
     now.out_ops.prepare = say_prepare;
     now.out.ops = &now.out_ops;
@@ -298,6 +308,14 @@ static void test_other_limits_fail_the_move(void **state)
     }
 }
 
+static void test_what_was_sent_ahead_has_to_be_so_still(void **state)
+{
+    (void)state;
+    begin();
+    now.moved_on = true;
+    check_changed("HVM parameter");
+}
+
 /* xl vcpu-set changes nothing else. */
 static void test_other_vcpus_to_use_fail_the_move(void **state)
 {
@@ -354,6 +372,7 @@ int main(void)
         TEST(test_it_may_take_so_long_and_no_longer),
         TEST(test_other_devices_fail_the_move),
         TEST(test_other_limits_fail_the_move),
+        TEST(test_what_was_sent_ahead_has_to_be_so_still),
         TEST(test_other_vcpus_to_use_fail_the_move),
         TEST(test_many_devices),
     };
