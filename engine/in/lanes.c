@@ -388,6 +388,7 @@ static int lanes_answer(
         ch->cancel = NULL;
         ch->stall_ns = FAREWELL_NS;
     }
+    ch->held = true; /* the goodbye follows */
 
     const int rc = trunk_send_result(ch, &told, e);
 
