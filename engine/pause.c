@@ -6,10 +6,9 @@
 
 #include <errno.h>
 
-/* While the guest suspends: what is left is sent if it would take so long afterwards (less is not
- * worth the processor that the guest wants for it), in parts that take so long. */
-#define WORTH_NS (100 * NS_PER_MS)
-#define PART_NS  (10 * NS_PER_MS)
+/* While the guest suspends what is left is sent, in parts that take so long, if it is at least one
+ * of them. */
+#define PART_NS (10 * NS_PER_MS)
 enum { LEAST_PART_PAGES = 64 };
 
 /* ---- while it suspends ---- */
@@ -52,7 +51,7 @@ int source_suspend_guest(struct source *s, const char *reason, struct err *e)
     r->suspending(r->arg, reason, s->precopy.decision.now.whole_ns);
     drain_suspending(s->drain);
 
-    const bool worth = s->p->live && s->precopy.decision.now.pages_ns >= WORTH_NS;
+    const bool worth = s->p->live && s->precopy.decision.now.pages_ns >= PART_NS;
     int rc = t->suspend(t->arg, worth ? &work : NULL, e);
 
     if (!rc)
