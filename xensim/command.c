@@ -317,6 +317,7 @@ static int act_end(struct domain *d, struct words *w, struct answer *a)
         [SHUTDOWN_poweroff] = "poweroff",
         [SHUTDOWN_reboot] = "reboot",
         [SHUTDOWN_crash] = "crash",
+        [SHUTDOWN_soft_reset] = "soft-reset",
     };
     const char *reason = next_word(w);
 
@@ -325,7 +326,7 @@ static int act_end(struct domain *d, struct words *w, struct answer *a)
             domain_shutdown(d, i);
             return 0;
         }
-    return fail(a, EINVAL, "end DOMAIN poweroff, reboot or crash");
+    return fail(a, EINVAL, "end DOMAIN poweroff, reboot, crash or soft-reset");
 }
 
 static int act_resume(struct domain *d, struct words *w, struct answer *a)

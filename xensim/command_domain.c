@@ -48,12 +48,20 @@ bool domain_name_is_taken(struct host *h, const char *name)
 
 const char *domain_state_name(const struct domain *d)
 {
-    static const char *const codes[] = {"poweroff", "reboot", "suspended", "crashed"};
+    static const char *const codes[] = {
+        [SHUTDOWN_poweroff] = "poweroff",
+        [SHUTDOWN_reboot] = "reboot",
+        [SHUTDOWN_suspend] = "suspended",
+        [SHUTDOWN_crash] = "crashed",
+        [SHUTDOWN_watchdog] = "shut down",
+        [SHUTDOWN_soft_reset] = "soft-reset",
+    };
 
     if (d->dying)
         return "dying";
     if (d->is_shut_down)
-        return d->shutdown_code < 4 ? codes[d->shutdown_code] : "shut down";
+        return d->shutdown_code < sizeof(codes) / sizeof(codes[0]) ? codes[d->shutdown_code]
+                                                                   : "shut down";
     return d->controller_pauses ? "paused" : "running";
 }
 

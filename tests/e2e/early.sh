@@ -129,6 +129,15 @@ grep -q 'other devices' "$T/moving.err" || fail "$(cat "$T/moving.err")"
 must "$X" detach a "$id" xvdb
 lived_on
 
+# --- a vCPU that it is told to use no longer
+
+prepares time=2s
+must "$X" vcpu-set a g 1
+ended 3
+grep -q 'other vCPUs to use' "$T/moving.err" || fail "$(cat "$T/moving.err")"
+must "$X" vcpu-set a g 2
+lived_on
+
 # --- a device that cannot be attached, and one that takes for ever
 
 prepares fail=vif0
@@ -187,3 +196,24 @@ rounds = [e for e in events if e['event'] == 'round']
 assert done['total_ns'] > 2_000_000_000 > done['downtime']['libxl_ns'], done
 assert len(rounds) >= 4, rounds
 END
+
+# --- a guest that wants to be reset (kexec), while libxl attaches the devices and when it is through:
+# whoever looks after it finds it as it left itself
+
+for when in 'told to build' 'is prepared'; do
+    "$X" destroy b g 2>/dev/null
+    guest a g --type "$type" --memory 32M --vif
+    XENSIM_DEVICES=time=1s listen b
+    moving a g -v --bandwidth 60M --max-rounds 1
+    wait_for 40 has_said "$mover" "$when" "$T/moving.err"
+    must "$X" end a g soft-reset
+    ended 3
+    grep -q 'reset itself while it was being moved' "$T/moving.err" || fail "$(cat "$T/moving.err")"
+    ! grep -q '"go"' "$T/moving.json" || fail "it was given away"
+    wait_for 20 is_detached
+    wait_for 20 nothing_on b
+    state_is a g soft-reset
+    must "$X" destroy a g
+    kill "$listener"
+    wait "$listener" 2>/dev/null
+done

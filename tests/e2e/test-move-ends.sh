@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# A guest that reboots, powers off or crashes in the middle of a live move: its host does what its
+# A guest that reboots, powers off, crashes or wants to be reset in the middle of a live move: its host does what its
 # configuration says, the move ends with that reason, and nothing is left at the other host.
 # deadline: 300
 . "$E2E/lib.sh"
@@ -53,7 +53,8 @@ restarts() { # TYPE
     echo "$1 restarts"
 }
 for type in pv pvh hvm; do
-    for how in 'poweroff powered_off poweroff' 'reboot rebooted reboot' 'crash crashed crashed'; do
+    for how in 'poweroff powered_off poweroff' 'reboot rebooted reboot' 'crash crashed crashed' \
+        'soft-reset reset_itself soft-reset'; do
         set -- $how
         guest a g --type $type --memory 64M
         stays_dead "$1" "${2/_/ }" "$3"
