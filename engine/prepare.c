@@ -22,15 +22,27 @@ static int send_ahead(struct preparation *r, struct err *e)
     return 0;
 }
 
+/* What is listed, and in such a way that a change from here on is heard of. */
+static int list_devices(struct preparation *r, struct err *e)
+{
+    const uint32_t domid = r->guest->dom.domid;
+    bool each_watch_begins_with_an_event;
+    int rc = devices_watch(r->xs, domid, e);
+
+    if (!rc)
+        rc = devices_have_stirred(r->xs, domid, &each_watch_begins_with_an_event, e);
+    if (!rc)
+        rc = devices_list(r->xs, domid, r->devices, e);
+    return rc ? rc : vcpus_list_available(r->xs, domid, r->vcpus, e);
+}
+
 int prepare_begin(struct preparation *r, struct err *e)
 {
     r->wanted = r->wanted && r->out->ops->prepare;
     r->xs = xenstore_open(e);
 
-    int rc = r->xs ? devices_list(r->xs, r->guest->dom.domid, r->devices, e) : -e->code;
+    const int rc = r->xs ? list_devices(r, e) : -e->code;
 
-    if (!rc)
-        rc = vcpus_list_available(r->xs, r->guest->dom.domid, r->vcpus, e);
     return rc || !r->wanted ? rc : send_ahead(r, e);
 }
 
@@ -65,24 +77,34 @@ static int refuse_change(const struct preparation *r, const char *what, struct e
         r->guest->dom.domid, what);
 }
 
+/* What came and went again is no change. */
+static int check_devices(const struct preparation *r, struct err *e)
+{
+    const uint32_t domid = r->guest->dom.domid;
+    char devices[DEVICES_TEXT_BYTES], vcpus[VCPUS_TEXT_BYTES];
+
+    if (devices_list(r->xs, domid, devices, e) || vcpus_list_available(r->xs, domid, vcpus, e))
+        return -e->code;
+    if (strcmp(vcpus, r->vcpus))
+        return refuse_change(r, "other vCPUs to use (xl vcpu-set)", e);
+    return strcmp(devices, r->devices) ? refuse_change(r, "other devices", e) : 0;
+}
+
 int prepare_check_unchanged(const struct preparation *r, struct err *e)
 {
     const struct domain *then = &r->guest->dom;
-    char devices[DEVICES_TEXT_BYTES], vcpus[VCPUS_TEXT_BYTES];
     struct domain now;
+    bool stirred;
 
     if (r->guest->ops->check_ahead(r->guest, e) ||
         domain_read(r->guest->xen, then->domid, &now, e) ||
-        devices_list(r->xs, then->domid, devices, e) ||
-        vcpus_list_available(r->xs, then->domid, vcpus, e))
+        devices_have_stirred(r->xs, then->domid, &stirred, e))
         return -e->code;
     if (now.max_pages != then->max_pages)
         return refuse_change(r, "another limit of memory (xl mem-set, xl mem-max)", e);
     if (now.max_vcpu_id != then->max_vcpu_id)
         return refuse_change(r, "another number of vCPUs", e);
-    if (strcmp(vcpus, r->vcpus))
-        return refuse_change(r, "other vCPUs to use (xl vcpu-set)", e);
-    return strcmp(devices, r->devices) ? refuse_change(r, "other devices", e) : 0;
+    return stirred ? check_devices(r, e) : 0;
 }
 
 void prepare_end(struct preparation *r)

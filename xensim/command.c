@@ -132,6 +132,7 @@ static int act_vcpu_set(struct domain *d, struct words *w, struct answer *a)
     pthread_mutex_lock(&d->lock);
     d->offline_vcpus = d->max_vcpus - (unsigned)online;
     pthread_mutex_unlock(&d->lock);
+    device_note_vcpus(d->host);
     return 0;
 }
 

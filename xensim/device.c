@@ -23,6 +23,7 @@ struct device {
 struct devices {
     pthread_mutex_t lock;
     struct device *first;
+    unsigned long changes; /* so far, of these and of which vCPUs are to be used */
 };
 
 struct devices *devices_new(void)
@@ -84,6 +85,7 @@ int device_attach(struct host *h, uint16_t domid, const char *name, const char *
         rc = -EEXIST;
     else
         *at = d;
+    h->devices->changes += !rc;
     pthread_mutex_unlock(&h->devices->lock);
     if (rc)
         free(d);
@@ -103,8 +105,16 @@ int device_detach(struct host *h, uint16_t domid, const char *name)
         free(gone);
         rc = 0;
     }
+    h->devices->changes += !rc;
     pthread_mutex_unlock(&h->devices->lock);
     return rc;
+}
+
+void device_note_vcpus(struct host *h)
+{
+    pthread_mutex_lock(&h->devices->lock);
+    h->devices->changes++;
+    pthread_mutex_unlock(&h->devices->lock);
 }
 
 /* ---- what xenstore would say ---- */
@@ -331,9 +341,12 @@ int do_xenstore(struct host *h, struct words *w, struct answer *a)
     int rc = -ENOENT;
 
     if (!verb || !path)
-        return fail(a, EINVAL, "xenstore read|list PATH");
+        return fail(a, EINVAL, "xenstore read|list|changes PATH");
     pthread_mutex_lock(&h->devices->lock);
-    if (!strcmp(verb, "list")) {
+    if (!strcmp(verb, "changes")) { /* of any path */
+        say(a, "%lu", h->devices->changes);
+        rc = 0;
+    } else if (!strcmp(verb, "list")) {
         rc = list_disks(h, path, a);
         rc = rc ? list_vcpus(h, path, a) : 0;
     } else if (read_node(h, path, value, sizeof(value))) {

@@ -26,6 +26,8 @@ int device_attach(struct host *h, uint16_t domid, const char *name, const char *
 
 /* One, or all if name is NULL. -ENOENT if there is no such. */
 int device_detach(struct host *h, uint16_t domid, const char *name);
+/* Which vCPUs a domain is to use has changed: xenstore tells who watches. */
+void device_note_vcpus(struct host *h);
 
 /* host_ops.disk_path */
 bool device_first_disk(const struct domain *d, char *path, size_t bytes);

@@ -85,3 +85,33 @@ int vcpus_list_available(
     free(ids);
     return rc < 0 ? rc : 0;
 }
+
+int devices_watch(struct xs_handle *xs, uint32_t domid, struct err *e)
+{
+    static const char *const paths[] = {"/libxl/%u/device", "/local/domain/%u/cpu"};
+    char path[PATH_BYTES];
+
+    for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        snprintf(path, sizeof(path), paths[i], domid);
+        if (!xs_watch(xs, path, ""))
+            return err_sys(e, ERR_LOCAL, errno, "cannot watch %s in xenstore", path);
+    }
+    return 0;
+}
+
+/* xenstored answers in order: what it has to tell of changes before the question comes before the
+ * answer. */
+int devices_have_stirred(struct xs_handle *xs, uint32_t domid, bool *stirred, struct err *e)
+{
+    char path[PATH_BYTES];
+    unsigned len;
+
+    snprintf(path, sizeof(path), "/libxl/%u/device", domid);
+
+    char *answer = xs_read(xs, XBT_NULL, path, &len);
+
+    if (!answer && errno != ENOENT)
+        return err_sys(e, ERR_LOCAL, errno, "cannot read %s in xenstore", path);
+    free(answer);
+    return xenstore_drop_events(xs, stirred, e);
+}

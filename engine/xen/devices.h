@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct xs_handle;
@@ -23,5 +24,12 @@ enum { VCPUS_TEXT_BYTES = 4096 };
 
 int vcpus_list_available(
     struct xs_handle *xs, uint32_t domid, char text[static VCPUS_TEXT_BYTES], struct err *e);
+
+/* From now on devices_have_stirred() hears of every change to what these two list. */
+int devices_watch(struct xs_handle *xs, uint32_t domid, struct err *e);
+
+/* May they list something else than when this was asked last? One question to xenstored, where a
+ * list takes one for each directory and vCPU. */
+int devices_have_stirred(struct xs_handle *xs, uint32_t domid, bool *stirred, struct err *e);
 
 #endif

@@ -81,7 +81,7 @@ static int work_or_wait(struct suspend *s, const struct suspend_work *work, int6
 
     if (rc == -ETIMEDOUT && !deadline_passed(deadline_ns))
         return 0;
-    return rc ? rc : xenstore_drop_events(s->xs, e);
+    return rc ? rc : xenstore_drop_events(s->xs, NULL, e);
 }
 
 /* The watch was there before anybody looked, so nothing is missed between two looks. */

@@ -61,7 +61,7 @@ static int await_all(struct xs_handle *xs, uint32_t domid, const unsigned *devid
             return rc < 0 ? rc : 0;
         rc = io_wait(xs_fileno(xs), POLLIN, NULL, deadline_ns);
         if (!rc)
-            rc = xenstore_drop_events(xs, e);
+            rc = xenstore_drop_events(xs, NULL, e);
         if (rc)
             return rc;
     }

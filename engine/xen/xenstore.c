@@ -42,12 +42,17 @@ bool xenstore_read_number(struct xs_handle *xs, const char *path, uint64_t limit
     return good;
 }
 
-int xenstore_drop_events(struct xs_handle *xs, struct err *e)
+int xenstore_drop_events(struct xs_handle *xs, bool *any, struct err *e)
 {
+    bool some = false;
     char **event;
 
-    while ((event = xs_check_watch(xs)))
+    while ((event = xs_check_watch(xs))) {
+        some = true;
         free(event);
+    }
+    if (any)
+        *any = some;
     return errno == EAGAIN
                ? 0
                : err_sys(e, ERR_LOCAL, errno, "xenstore: cannot hear of what has changed");

@@ -7,6 +7,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct xs_handle;
@@ -22,7 +23,8 @@ int xenstore_list(
 /* A decimal number below limit; false if there is none. */
 bool xenstore_read_number(struct xs_handle *xs, const char *path, uint64_t limit, uint64_t *number);
 
-/* Drops the events that are there: they only said that it is time to look. */
-int xenstore_drop_events(struct xs_handle *xs, struct err *e);
+/* Drops the events that are there: they only said that it is time to look. any: were there some?
+ * Or NULL. */
+int xenstore_drop_events(struct xs_handle *xs, bool *any, struct err *e);
 
 #endif

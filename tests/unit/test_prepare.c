@@ -21,6 +21,7 @@ static struct {
     const char *kinds, *vbds, *vifs, *cpus; /* names with blanks; NULL: no such directory */
     const char *words;                      /* of each vCPU's availability, with blanks */
     bool no_xenstore, no_availability;
+    unsigned watches, lists;
     struct domain domain; /* as Xen has it now */
 
     struct guest guest;
@@ -50,6 +51,7 @@ char **xs_directory(struct xs_handle *h, xs_transaction_t t, const char *path, u
 
     (void)h, (void)t;
     *num = 0;
+    now.lists++;
     if (now.no_xenstore || !names) {
         errno = now.no_xenstore ? EIO : ENOENT;
         return NULL;
@@ -64,6 +66,15 @@ char **xs_directory(struct xs_handle *h, xs_transaction_t t, const char *path, u
     return list;
 }
 
+bool xs_watch(struct xs_handle *h, const char *path, const char *token)
+{
+    (void)h, (void)token;
+    assert_true(!strcmp(path, "/libxl/7/device") || !strcmp(path, "/local/domain/7/cpu"));
+    now.watches++;
+    fake_xenstore_fire();
+    return true;
+}
+
 void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigned *len)
 {
     const char *word = now.words;
@@ -71,7 +82,7 @@ void *xs_read(struct xs_handle *h, xs_transaction_t t, const char *path, unsigne
     char one[16];
 
     (void)h, (void)t;
-    errno = now.no_availability ? EIO : ENOENT;
+    errno = now.no_availability || now.no_xenstore ? EIO : ENOENT;
     if (sscanf(path, "/local/domain/7/cpu/%u/availability", &cpu) != 1 || now.no_availability)
         return NULL;
     while (word && cpu--)
@@ -262,12 +273,30 @@ static void test_it_may_take_so_long_and_no_longer(void **state)
     assert_int_equal(prepare_check_time(&now.r, &now.e), 0);
 }
 
+/* xenstored tells of it. */
 static void check_changed(const char *word)
 {
+    fake_xenstore_fire();
     now.e = (struct err)ERR_INIT;
     assert_int_equal(prepare_check_unchanged(&now.r, &now.e), -ESTALE);
     assert_int_equal(now.e.class, ERR_GUEST);
     assert_non_null(strstr(now.e.text, word));
+}
+
+/* It stands still meanwhile. */
+static void test_a_guest_to_which_nothing_happened_is_not_looked_through(void **state)
+{
+    (void)state;
+    begin();
+    assert_int_equal(now.watches, 2);
+    now.lists = 0;
+    assert_int_equal(prepare_check_unchanged(&now.r, &now.e), 0);
+    assert_int_equal(now.lists, 0);
+    fake_xenstore_fire(); /* what came has gone again */
+    assert_int_equal(prepare_check_unchanged(&now.r, &now.e), 0);
+    assert_true(now.lists > 0);
+    now.no_xenstore = true;
+    assert_int_equal(prepare_check_unchanged(&now.r, &now.e), -EIO);
 }
 
 static void test_other_devices_fail_the_move(void **state)
@@ -339,6 +368,7 @@ static void test_other_vcpus_to_use_fail_the_move(void **state)
     assert_int_equal(prepare_check_unchanged(&now.r, &now.e), 0);
     now.cpus = "0";
     now.no_availability = true;
+    fake_xenstore_fire();
     assert_int_equal(prepare_check_unchanged(&now.r, &now.e), -EIO);
 }
 
@@ -370,6 +400,7 @@ int main(void)
         TEST(test_what_cannot_be_sent_ends_it),
         TEST(test_xenstore_has_to_answer),
         TEST(test_it_may_take_so_long_and_no_longer),
+        TEST(test_a_guest_to_which_nothing_happened_is_not_looked_through),
         TEST(test_other_devices_fail_the_move),
         TEST(test_other_limits_fail_the_move),
         TEST(test_what_was_sent_ahead_has_to_be_so_still),

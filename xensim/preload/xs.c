@@ -2,9 +2,10 @@
 /*
  * Xenstore, as far as libxl's context, the save helper and the recovery need it under xensim: the
  * name of the pool of CPUs; each guest's control/shutdown, in or out of a transaction, and its
- * control/feature-suspend; the nodes of disks (xensim/device.h); a watch on @releaseDomain; and the
- * notices about domains, which succeed if the domain exists. xensim's guests keep their names and
- * configurations in the daemon instead.
+ * control/feature-suspend; the nodes of disks (xensim/device.h); a watch on @releaseDomain, or
+ * watches on nodes, which any change to any of them fires; and the notices about domains, which
+ * succeed if the domain exists. xensim's guests keep their names and configurations in the daemon
+ * instead.
  */
 #include "xensim/client.h"
 #include "xensim/preload/host.h"
@@ -32,6 +33,8 @@ struct xs_handle {
     struct transaction t;
     int watch_sock; /* the answer to "changes" is the next event; -1: no watch */
     char token[TOKEN_BYTES];
+    unsigned new_watches; /* on nodes: each fires at once */
+    char *node_changes;   /* that were heard of; NULL: no watch on nodes */
 };
 
 EXPORT struct xs_handle *xs_open(unsigned long flags)
@@ -48,6 +51,7 @@ EXPORT void xs_close(struct xs_handle *xsh)
 {
     if (xsh->watch_sock >= 0)
         close(xsh->watch_sock);
+    free(xsh->node_changes);
     free(xsh);
 }
 
@@ -268,6 +272,49 @@ EXPORT bool xs_rm(struct xs_handle *h, xs_transaction_t t, const char *path)
     return false;
 }
 
+/* ---- watches on nodes ---- */
+
+/* A domain's devices, and which vCPUs it is to use. */
+static bool are_nodes(const char *path)
+{
+    unsigned domid;
+    int end = 0;
+
+    if (sscanf(path, "/libxl/%u/device%n", &domid, &end) != 1 || !end)
+        sscanf(path, "/local/domain/%u/cpu%n", &domid, &end);
+    return end && !path[end];
+}
+
+static bool watch_nodes(struct xs_handle *h, const char *path)
+{
+    char *now = ask_node("changes", path);
+
+    free(h->node_changes);
+    h->node_changes = now;
+    h->new_watches++;
+    return now;
+}
+
+static bool nodes_have_fired(struct xs_handle *h)
+{
+    char *now;
+    bool fired;
+
+    if (h->new_watches) {
+        h->new_watches--;
+        return true;
+    }
+    now = ask_node("changes", "/");
+    fired = now && strcmp(now, h->node_changes);
+    if (!fired) {
+        free(now);
+        return false;
+    }
+    free(h->node_changes);
+    h->node_changes = now;
+    return true;
+}
+
 /* ---- @releaseDomain ---- */
 
 /* The first event comes at once, as xenstored's does. */
@@ -276,6 +323,8 @@ EXPORT bool xs_watch(struct xs_handle *h, const char *path, const char *token)
     static const char first[] = "changes";
     struct err e = ERR_INIT;
 
+    if (are_nodes(path))
+        return watch_nodes(h, path);
     if (strcmp(path, "@releaseDomain") || h->watch_sock >= 0) {
         errno = EACCES;
         return false;
@@ -312,6 +361,8 @@ EXPORT char **xs_check_watch(struct xs_handle *h)
     char words[64], *text;
     char **event = NULL;
 
+    if (h->node_changes && nodes_have_fired(h))
+        return new_event(h->token);
     if (poll(&p, 1, 0) <= 0) {
         errno = EAGAIN;
         return NULL;
