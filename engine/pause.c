@@ -123,9 +123,9 @@ int source_hand_over(struct source *s, struct err *e)
 
     if (!rc && s->out->ops->end)
         rc = s->out->ops->end(s->out, e);
-    report_last_round(s);
     if (!rc)
         rc = prepare_check_unchanged(&s->preparation, e);
+    report_last_round(s);
     if (!rc)
         rc = s->out->ops->commit(s->out, COMMIT_HANDOVER, s->p->result_limit_ns, &arrival, e);
     s->total->downtime.receiver_ns = rc ? 0 : arrival.finish_ns;
