@@ -29,9 +29,9 @@ struct session {
     struct cancel *cancel;   /* fired: stop */
     int64_t stall_ns;        /* a peer that makes no progress for so long is dead */
     int64_t connect_ns;      /* limit for making one connection */
-    int64_t
-        control_handshake_ns; /* a destination: how long control's took, a measure of both hosts */
-    unsigned lanes;           /* at most MAX_LANES */
+    /* A destination: how long control's took, a measure of both hosts. */
+    int64_t control_handshake_ns;
+    unsigned lanes; /* at most MAX_LANES */
     bool has_trunk;
     uint64_t bits_per_s; /* how much a source sends on all of them at most; 0: no cap */
 };

@@ -267,6 +267,14 @@ enum page_deltas_known page_encoder_deltas(const struct page_encoder *enc)
     return enc->successes >= enc->tries / 2 ? DELTAS_WORK : DELTAS_FAIL;
 }
 
+void page_encoder_count_tries(const struct page_encoder *enc, uint64_t *tries, uint64_t *successes)
+{
+    if (enc->deltas.sample || page_encoder_deltas(enc) == DELTAS_UNKNOWN)
+        return;
+    *tries += enc->tries;
+    *successes += enc->successes;
+}
+
 unsigned page_encoder_trial(const struct page_encoder *enc, uint64_t pfns[PAGES_TRIAL])
 {
     if (page_encoder_deltas(enc) != DELTAS_UNKNOWN)

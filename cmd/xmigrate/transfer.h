@@ -46,8 +46,8 @@ struct transfer {
     bool has_hooks;
     bool takes_turns; /* the guest is not suspended while another one from here stands still */
     int64_t start_ns; /* from the guest's suspend to its start at the destination */
-    void (*all_sent)(
-        void *arg); /* the engine has nothing more to send, and the guest stands still */
+    /* The engine has nothing more to send, and the guest stands still. */
+    void (*all_sent)(void *arg);
     void *arg;
 
     /* What came of it. Points in time are 0 until they came. */

@@ -388,11 +388,16 @@ static void lanes_close(struct out *out)
     free(s);
 }
 
+/* Of those that are kept, as many as tries have shown: none before there were any, because a pause
+ * is promised on this. */
 static uint64_t lanes_count_deltas(const struct out *out, const uint64_t *bitmap)
 {
     const struct out_lanes *s = (const struct out_lanes *)out;
+    uint64_t tries = 0, successes = 0;
 
-    return s->team.sent ? sent_pages_count(s->team.sent, bitmap) : 0;
+    for (unsigned i = 0; i < s->team.started_lanes && s->team.sent; i++)
+        page_encoder_count_tries(s->lanes[i].encoder, &tries, &successes);
+    return tries ? sent_pages_count(s->team.sent, bitmap) * successes / tries : 0;
 }
 
 static const struct out_ops lanes_ops = {
