@@ -87,7 +87,7 @@ static bool has_instruction(void)
  * products of its halves, and takes in its part of them. */
 #define FOLDS __attribute__((target("avx512f,vpclmulqdq")))
 
-enum { VECTORS = 4, FOLDED_BYTES = VECTORS * sizeof(__m512i) };
+enum { VECTORS = 4, FOLDED_BYTES = VECTORS * sizeof(__m512i), XOR_OF_THREE = 0x96 };
 
 #define PAST_FOLDED_LOW  0xdcb17aa4ll
 #define PAST_FOLDED_HIGH 0xb9e02b86ll
@@ -95,10 +95,9 @@ enum { VECTORS = 4, FOLDED_BYTES = VECTORS * sizeof(__m512i) };
 FOLDS static inline __m512i fold(__m512i sum, __m512i next)
 {
     const __m512i past = _mm512_broadcast_i32x4(_mm_set_epi64x(PAST_FOLDED_HIGH, PAST_FOLDED_LOW));
-    const int xor_of_three = 0x96;
 
     return _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(sum, past, 0x00),
-        _mm512_clmulepi64_epi128(sum, past, 0x11), next, xor_of_three);
+        _mm512_clmulepi64_epi128(sum, past, 0x11), next, XOR_OF_THREE);
 }
 
 /* What is copied is what is summed, whoever writes there meanwhile. */

@@ -11,8 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What is summed is in the cache, and the socket takes or has about as much. */
-enum { SUM_BYTES = 128 << 10, SUM_PARTS = 64 };
+/* What is summed is in the cache; and some C libraries give a thread no more than 128 KiB of stack.
+ */
+enum { SUM_BYTES = 64 << 10, SUM_PARTS = 64 };
 
 /* As io_writev_some(), but at most most_bytes of the left_bytes. */
 static ssize_t write_some(
