@@ -274,6 +274,11 @@ static int recv_coded(struct page_decoder *dec, struct channel *ch, uint32_t blo
     return rc;
 }
 
+static bool is_dropped(const struct page_rules *rules, const uint8_t *page)
+{
+    return rules->dropped && page >= rules->dropped && page < rules->dropped + rules->dropped_bytes;
+}
+
 /* The pages have the versions before. checks: what they have to be afterwards. */
 static int recv_deltas(struct page_decoder *dec, struct channel *ch, uint32_t block,
     uint8_t *const *pages, const uint32_t *checks, uint32_t count, struct err *e)
@@ -281,7 +286,7 @@ static int recv_deltas(struct page_decoder *dec, struct channel *ch, uint32_t bl
     const int rc = recv_packed(dec, ch, block, dec->scratch, (size_t)count * PAGE_BYTES, e);
 
     for (uint32_t i = 0; !rc && i < count; i++) {
-        if (pages[i] == dec->rules.dropped)
+        if (is_dropped(&dec->rules, pages[i]))
             continue;
         page_delta_apply(pages[i], dec->scratch + (size_t)i * PAGE_BYTES);
         if (page_check_sum(pages[i]) != checks[i])

@@ -16,8 +16,9 @@ struct page_rules {
     unsigned lane;   /* for messages */
     uint32_t codecs; /* that blocks may be stored with */
     bool deltas;     /* pages may come as differences */
-    /* Where `into` points for a page that nobody wants, or NULL: differences to it are dropped. */
-    const void *dropped;
+    /* Where `into` points for pages that nobody wants, or NULL: differences to them are dropped. */
+    const uint8_t *dropped;
+    size_t dropped_bytes;
 };
 
 struct page_decoder;

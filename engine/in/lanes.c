@@ -218,6 +218,7 @@ static int start_lane(struct lane *l, struct err *e)
     if (rc)
         return rc;
     rules.dropped = l->placer->dropped;
+    rules.dropped_bytes = PLACE_DROPPED_BYTES;
     rc = page_decoder_create(&rules, &l->decoder, e);
     if (rc)
         return rc;

@@ -26,7 +26,7 @@ int placer_create(struct placer **p, struct frames *frames, const struct log *lo
 
     int rc = 0;
 
-    new->dropped = aligned_alloc(XC_PAGE_SIZE, XC_PAGE_SIZE);
+    new->dropped = aligned_alloc(XC_PAGE_SIZE, PLACE_DROPPED_BYTES);
     if (frames->levels)
         new->tables = calloc(PLACE_MAX_PAGES, sizeof(*new->tables));
     if (!new->dropped || (frames->levels && !new->tables))
@@ -195,7 +195,7 @@ static int map_frames(struct placer *p, const uint64_t *entries, unsigned count,
 
 int place_begin(struct placer *p, const uint64_t *entries, unsigned count, struct err *e)
 {
-    unsigned n = 0;
+    unsigned n = 0, dropped = 0;
     int rc = populate_entries(p, entries, count, e);
 
     if (!rc)
@@ -208,7 +208,7 @@ int place_begin(struct placer *p, const uint64_t *entries, unsigned count, struc
             if (is_table(p, entries[i]))
                 rc = err_set(e, ERR_PEER, EPROTO, "frame %#llx is a ring and a page table",
                     (unsigned long long)v3_entry_pfn(entries[i]));
-            p->into[i] = p->dropped;
+            p->into[i] = p->dropped + dropped++ % FRAMES_MAX_FOREIGN * XC_PAGE_SIZE;
             continue;
         }
         if (p->errs[n])

@@ -13,6 +13,8 @@
 
 enum { PLACE_MAX_PAGES = 1024, PLACE_MAX_LEFT = 64 };
 
+enum { PLACE_DROPPED_BYTES = FRAMES_MAX_FOREIGN * XC_PAGE_SIZE };
+
 /* A page table on its way to the guest. */
 typedef uint64_t place_table[PTES_PER_PAGE];
 
@@ -26,7 +28,7 @@ struct placer {
     int errs[PLACE_MAX_PAGES];
     place_table *tables; /* PV only: PLACE_MAX_PAGES of them, in the streams' form */
     place_table table;   /* one of them localised */
-    void *dropped;       /* a page of ours, for what nobody wants */
+    uint8_t *dropped;    /* pages of ours, for what nobody wants, each its own: they are summed */
 
     /* Between place_begin() and place_end(). */
     void *into[PLACE_MAX_PAGES];  /* where the content of entry i goes; NULL if it has none */

@@ -322,9 +322,27 @@ static void test_nothing_stays_mapped_where_tables_are_pinned(void **state)
     assert_int_equal(fake_xen_mapped(), 0);
 }
 
+/* They come one behind the other into what is summed, so each needs a page of its own. */
+static void test_rings_are_dropped_each_to_its_own(void **state)
+{
+    const uint64_t entries[] = {v3_entry_of(V3_PAGE_NOTAB, 5), v3_entry_of(V3_PAGE_NOTAB, 6)};
+
+    (void)state;
+    begin(0, EXTENT_FRAMES, EXTENT_FRAMES);
+    for (f.frames.foreign_count = 0; f.frames.foreign_count < 2; f.frames.foreign_count++)
+        f.frames.foreign[f.frames.foreign_count] = 5 + f.frames.foreign_count;
+    assert_int_equal(place_begin(f.placer, entries, 2, &f.e), 0);
+    assert_non_null(f.placer->into[0]);
+    assert_non_null(f.placer->into[1]);
+    assert_ptr_not_equal(f.placer->into[0], f.placer->into[1]);
+    assert_null(f.placer->guest[0]);
+    place_end(f.placer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_rings_are_dropped_each_to_its_own, end),
         cmocka_unit_test_teardown(test_memory_follows_what_is_populated, end),
         cmocka_unit_test_teardown(test_what_was_ballooned_out_is_taken_back_in_the_end, end),
         cmocka_unit_test_teardown(test_what_was_taken_in_again_stays, end),
