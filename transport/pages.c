@@ -267,14 +267,6 @@ enum page_deltas_known page_encoder_deltas(const struct page_encoder *enc)
     return enc->successes >= enc->tries / 2 ? DELTAS_WORK : DELTAS_FAIL;
 }
 
-void page_encoder_count_tries(const struct page_encoder *enc, uint64_t *tries, uint64_t *successes)
-{
-    if (enc->deltas.sample || page_encoder_deltas(enc) == DELTAS_UNKNOWN)
-        return;
-    *tries += enc->tries;
-    *successes += enc->successes;
-}
-
 unsigned page_encoder_trial(const struct page_encoder *enc, uint64_t pfns[PAGES_TRIAL])
 {
     if (page_encoder_deltas(enc) != DELTAS_UNKNOWN)
@@ -292,12 +284,25 @@ void page_encoder_look_again(struct page_encoder *enc, uint64_t pfn, const void 
         judge_try(enc, words <= enc->deltas.most_bytes / 8);
 }
 
-/* While differences fail, or are not worth it, runs of pages take part that are always the same. */
-static bool takes_part(const struct page_encoder *enc, uint64_t pfn)
+/* They fail, or are not worth it. */
+static bool only_samples(const struct page_encoder *enc)
 {
     const bool vain = enc->tries >= TRIES_TO_JUDGE && enc->successes < enc->tries / LEAST_SUCCESS;
 
-    return !(vain || enc->deltas.sample) || pfn / PAGES_BLOCK_PAGES % SAMPLE_RUNS == 0;
+    return vain || enc->deltas.sample;
+}
+
+double page_encoder_delta_share(const struct page_encoder *enc)
+{
+    if (page_encoder_deltas(enc) == DELTAS_UNKNOWN)
+        return -1;
+    return only_samples(enc) ? 0 : (double)enc->successes / enc->tries;
+}
+
+/* While they are only sampled, runs of pages take part that are always the same. */
+static bool takes_part(const struct page_encoder *enc, uint64_t pfn)
+{
+    return !only_samples(enc) || pfn / PAGES_BLOCK_PAGES % SAMPLE_RUNS == 0;
 }
 
 /* The block of differences is full, or the last one. If it does not shrink, its pages go as they

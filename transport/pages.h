@@ -46,9 +46,9 @@ void page_encoder_set_deltas(struct page_encoder *enc, const struct page_deltas 
 enum page_deltas_known { DELTAS_UNKNOWN, DELTAS_WORK, DELTAS_FAIL };
 
 enum page_deltas_known page_encoder_deltas(const struct page_encoder *enc);
-/* Adds to both: pages that were kept and changed lately, and how many of these were worth a
- * difference. While differences are only sampled, or too few were tried: nothing. */
-void page_encoder_count_tries(const struct page_encoder *enc, uint64_t *tries, uint64_t *successes);
+/* Of the pages that are kept and have changed, which share goes as differences, at most 1.
+ * Negative: too few were tried. */
+double page_encoder_delta_share(const struct page_encoder *enc);
 
 /* While nothing is known: frames that were kept early, so many of them, to be looked at again some
  * time later. */

@@ -388,16 +388,23 @@ static void lanes_close(struct out *out)
     free(s);
 }
 
-/* Of those that are kept, as many as tries have shown: none before there were any, because a pause
- * is promised on this. */
+/* Of those that are kept, the share that tries have shown, by lane: none before there were any,
+ * because a pause is promised on this. */
 static uint64_t lanes_count_deltas(const struct out *out, const uint64_t *bitmap)
 {
     const struct out_lanes *s = (const struct out_lanes *)out;
-    uint64_t tries = 0, successes = 0;
+    unsigned known = 0;
+    double sum = 0;
 
-    for (unsigned i = 0; i < s->team.started_lanes && s->team.sent; i++)
-        page_encoder_count_tries(s->lanes[i].encoder, &tries, &successes);
-    return tries ? sent_pages_count(s->team.sent, bitmap) * successes / tries : 0;
+    for (unsigned i = 0; i < s->team.started_lanes && s->team.sent; i++) {
+        const double share = page_encoder_delta_share(s->lanes[i].encoder);
+
+        if (share >= 0) {
+            sum += share;
+            known++;
+        }
+    }
+    return known ? (uint64_t)((double)sent_pages_count(s->team.sent, bitmap) * sum / known) : 0;
 }
 
 static const struct out_ops lanes_ops = {
