@@ -8,9 +8,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TICKET "after-"
+
+enum { TICKET_GOOD_S = 5 };
 
 static int try_path(struct turn *t, struct err *e)
 {
@@ -38,8 +42,10 @@ static int take_ticket(struct turn *t, const char *dir, struct err *e)
     char path[TURN_PATH_BYTES];
     int rc;
 
-    if (t->ticket_fd >= 0)
+    if (t->ticket_fd >= 0) {
+        futimens(t->ticket_fd, NULL);
         return 0;
+    }
     /* In the order of their names. */
     snprintf(t->ticket, sizeof(t->ticket), TICKET "%019" PRId64 "-%d", now_ns(), (int)getpid());
     snprintf(path, sizeof(path), "%s/%s", dir, t->ticket);
@@ -62,10 +68,21 @@ static void drop_ticket(struct turn *t, const char *dir)
     t->ticket_fd = -1;
 }
 
-/* Does a process have it that lives? What one has left that was killed is removed. */
+/* One that was stopped, say, keeps nobody waiting. */
+static bool was_tried_lately(int fd)
+{
+    struct timespec now;
+    struct stat s;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return !fstat(fd, &s) && now.tv_sec - s.st_mtim.tv_sec < TICKET_GOOD_S;
+}
+
+/* Does a process have it that tries? What one has left that was killed is removed. */
 static bool is_waited_for(const char *dir, const char *ticket)
 {
     char path[TURN_PATH_BYTES];
+    bool tries = false;
     int fd, rc;
 
     if (snprintf(path, sizeof(path), "%s/%s", dir, ticket) >= (int)sizeof(path))
@@ -73,9 +90,11 @@ static bool is_waited_for(const char *dir, const char *ticket)
     rc = lock_file_take(path, &fd);
     if (!rc)
         lock_file_drop(path, fd);
-    else if (rc == -EWOULDBLOCK)
+    if (rc == -EWOULDBLOCK) {
+        tries = was_tried_lately(fd);
         close(fd);
-    return rc == -EWOULDBLOCK;
+    }
+    return tries;
 }
 
 static bool others_come_first(const struct turn *t, const char *dir)

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -65,7 +66,17 @@ static void who_came_first_is_next(void **state)
     assert_int_equal(turn_try_move(&first, 1, &e), 0);
     assert_int_equal(turn_try_move(&second, 1, &e), 1);
     turn_end(&second);
+    /* It has not tried for a while. */
+    assert_int_equal(futimens(third.ticket_fd, (struct timespec[]){{1, 0}, {1, 0}}), 0);
+    assert_int_equal(turn_try_move(&first, 1, &e), 1);
+    turn_end(&first);
+    assert_int_equal(turn_try_move(&third, 1, &e), 1);
+    turn_end(&third);
+    assert_int_equal(turn_try_move(&third, 1, &e), 1);
+    assert_int_equal(turn_try_move(&second, 1, &e), 0);
+    assert_int_equal(turn_try_move(&first, 1, &e), 0);
     /* It gave up. */
+    turn_end(&second);
     turn_end(&third);
     assert_int_equal(turn_try_move(&first, 1, &e), 1);
     turn_end(&first);
