@@ -68,6 +68,16 @@ kill "$here"
 moved a b g
 must "$X" destroy b g
 
+# Somebody else resumed it here: that is said, and its log-dirty mode is off.
+in_doubt before-go
+must "$X" resume a g--migratedaway
+logdirty_is a g--migratedaway on
+on a "$B/xmigrate" --recover >recover 2>&1
+grep -q 'was given to .* but runs here' recover || fail "said: $(cat recover)"
+logdirty_is a g--migratedaway off
+must "$X" destroy a g--migratedaway
+wait_for 30 nothing_on b
+
 # Another journal knows nothing: that is not "it did not run".
 in_doubt after-go
 wait_for 40 grep -q 'was not told' listen-b.err

@@ -36,6 +36,14 @@ static int tell_again(const struct journal_record *left, struct err *e)
 }
 
 /* A suspended guest is resumed even if an earlier step failed. */
+static int stop_logging(struct xen *x, const struct journal_record *left, struct err *e)
+{
+    if (left->logging)
+        rescue_log_dirty_off(x, left->domid, e);
+    rescue_stop_noting(x, left->domid, e);
+    return err_is_set(e) ? -e->code : 0;
+}
+
 static int make_run(struct xen *x, const struct log *log, const struct journal_record *left,
     const struct domain_lock *lock, enum brought_back *found, struct err *e)
 {
@@ -45,10 +53,8 @@ static int make_run(struct xen *x, const struct log *log, const struct journal_r
 
     if (rc)
         return rc;
-    if (left->logging && now != RESCUE_GONE)
-        rc = rescue_log_dirty_off(x, left->domid, e);
-    if (now != RESCUE_GONE && rescue_stop_noting(x, left->domid, e))
-        rc = -e->code;
+    if (now != RESCUE_GONE)
+        rc = stop_logging(x, left, e);
     if (now == RESCUE_RUNNING && domain_lock_is_asked(lock) && end_suspend(log, left, &now, e))
         rc = -e->code;
     if (now == RESCUE_SUSPENDED && hvm_resume(x, log, left, &untold, e))
@@ -101,6 +107,26 @@ int bring_back_guest(struct xl *xl, const struct journal_record *left,
         rc = -e->code;
     if (!rc)
         domain_lock_note_asked(lock, false);
+    return rc;
+}
+
+int bring_back_unlogged(struct xl *xl, const struct journal_record *left, struct err *e)
+{
+    struct domain_lock lock;
+    struct err busy = ERR_INIT;
+    enum rescue_status now;
+    struct xen x;
+    int rc;
+
+    if (domain_lock_take(&lock, left->domid, &busy))
+        return 0;
+    /* The number may be another guest's by now. */
+    rc = ask_xen(xl->log, left->domid, left->uuid, &now, e);
+    if (!rc && now == RESCUE_RUNNING && !(rc = xen_open(&x, xl->log, e))) {
+        rc = stop_logging(&x, left, e);
+        xen_close(&x);
+    }
+    domain_lock_release(&lock);
     return rc;
 }
 

@@ -34,6 +34,10 @@ static inline bool brought_back_runs(enum brought_back found)
     return found == BACK_RUNNING || found == BACK_CONTINUED || found == BACK_RESUMED;
 }
 
+/* Its log-dirty mode off and nothing noted, if we may have switched that on and no migration or
+ * checkpoint of it is under way. */
+int bring_back_unlogged(struct xl *xl, const struct journal_record *left, struct err *e);
+
 /* And its own name, which a guest may have lost that was given away. */
 int bring_back_name(struct xl *xl, const struct journal_record *left, struct err *e);
 

@@ -351,13 +351,19 @@ static void say_history(const struct recovery *r)
     log_info(r->log, "%s", text);
 }
 
-/* The guest may have been slowed down when everybody died. */
-static void put_given_cap_back(struct recovery *r, enum handoff_event event)
+/* What the move has changed of a guest that was given away and is still there: it may have been
+ * slowed down, and if it runs, somebody else resumed it who knows nothing of its log-dirty mode. */
+static void put_given_right(struct recovery *r, enum handoff_event event)
 {
     const struct journal_record *s = &r->journal->now;
     struct err e = ERR_INIT;
 
-    if (s->state == HANDOFF_GIVEN && event != HANDOFF_FOUND_NONE && bring_back_cap(r->xl, s, &e))
+    if (s->state != HANDOFF_GIVEN || event == HANDOFF_FOUND_NONE)
+        return;
+    bring_back_cap(r->xl, s, &e);
+    if (event == HANDOFF_FOUND_RUNNING)
+        bring_back_unlogged(r->xl, s, &e);
+    if (err_is_set(&e))
         log_error(r->log, "%s", e.text);
 }
 
@@ -396,7 +402,7 @@ static int settle(struct recovery *r, struct err *e)
         return rc;
     event = what_was_found(r, !rc);
     say_found(r, event);
-    put_given_cap_back(r, event);
+    put_given_right(r, event);
     if (r->peer && s->state == HANDOFF_GIVEN && event == HANDOFF_FOUND_STOPPED)
         event = r->peer->ask(r->peer->arg, s);
     if (s->state == HANDOFF_MOVED && filed_is(s) && event != HANDOFF_FOUND_RUNNING &&
@@ -473,6 +479,7 @@ void recover_pass_on(
 struct choice {
     struct recovery r;
     const char *dom; /* NULL: all */
+    bool given;      /* those that were given away, or those that need nobody else's answer */
     unsigned count;
 };
 
@@ -483,7 +490,7 @@ static void settle_if_given(void *arg, struct journal *j)
 
     snprintf(domid, sizeof(domid), "%u", j->now.domid);
     snprintf(away, sizeof(away), "%s%s", j->now.name, HANDOFF_AWAY);
-    if (j->now.role != HANDOFF_SOURCE ||
+    if (j->now.role != HANDOFF_SOURCE || (j->now.state == HANDOFF_GIVEN) != c->given ||
         (c->dom && strcmp(c->dom, domid) && strcmp(c->dom, j->now.name) && strcmp(c->dom, away))) {
         journal_keep(j);
         return;
@@ -492,14 +499,33 @@ static void settle_if_given(void *arg, struct journal *j)
     recover_one(&c->r, j);
 }
 
+static void say_nothing(void *arg, enum log_level level, const char *line)
+{
+    (void)arg, (void)level, (void)line;
+}
+
+/* A guest that stands still here must not wait until other hosts have answered for others. */
+static int settle_all(struct recovery *r, struct choice *c, struct err *e)
+{
+    /* What makes no sense is said once. */
+    const struct log quiet = {.max = LOG_ERROR, .write = say_nothing};
+
+    c->r = *r;
+
+    int rc = journal_visit_orphans(&quiet, settle_if_given, c, e);
+
+    c->given = true;
+    if (rc >= 0)
+        rc = journal_visit_orphans(r->log, settle_if_given, c, e);
+    *r = c->r;
+    return rc;
+}
+
 static int recover_all(struct recovery *r, const char *dom, struct err *e)
 {
-    struct choice c = {.r = *r, .dom = dom};
-    int rc = r->peer ? journal_visit_orphans(r->log, settle_if_given, &c, e)
-                     : journal_visit_orphans(r->log, recover_one, r, e);
+    struct choice c = {.dom = dom};
+    int rc = r->peer ? settle_all(r, &c, e) : journal_visit_orphans(r->log, recover_one, r, e);
 
-    if (r->peer)
-        *r = c.r;
     if (rc < 0)
         return rc;
     if (rc > 0 && !(dom && c.count))
