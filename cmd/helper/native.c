@@ -185,10 +185,13 @@ static void forget_key(struct native *n)
 static int await_job(
     struct native *n, bool save, struct tls_base **base, const struct cancel *cancel, struct err *e)
 {
-    int rc = save ? 0 : tls_base_open(base, e);
+    struct err later = ERR_INIT; /* when it is known to be needed */
 
-    if (!rc)
-        rc = read_job(n, save, cancel, e);
+    if (!save)
+        tls_base_open(base, &later);
+
+    int rc = read_job(n, save, cancel, e);
+
     if (!rc && n->job.files)
         rc = files_take(&n->files, n->link_sock, &n->job, cancel, e);
     return rc;

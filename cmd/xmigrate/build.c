@@ -356,6 +356,8 @@ int build_await_go(
         if (rc)
             return rc;
     }
+    if (!rc && !stream_head_complete(&b->head))
+        rc = err_set(e, ERR_PEER, EPROTO, "%s sent GO before libxl's head", b->in->who);
     if (!rc && !b->stream_ended && !ends_early(b))
         rc = err_set(e, ERR_PEER, EPROTO, "%s sent GO before LIBXL_END", b->in->who);
     return rc;

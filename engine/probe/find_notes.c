@@ -52,8 +52,10 @@ static int read_window(struct search *s, uint64_t first_pfn, struct err *e)
     const int rc = reader_load(&s->reader, first_pfn, NEW_PAGES, e);
 
     s->empties = b->data_pages ? 0 : s->empties + 1;
-    if (s->empties > EMPTY_WINDOWS)
+    if (s->empties > EMPTY_WINDOWS) {
+        batch_unload(b);
         return rc;
+    }
     memcpy(s->window, s->window + NEW_PAGES * PAGE_BYTES, KEPT_PAGES * PAGE_BYTES);
     memset(new, 0, NEW_PAGES * PAGE_BYTES);
     for (unsigned i = 0; i < b->count && !rc; i++)

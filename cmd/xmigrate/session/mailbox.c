@@ -72,6 +72,8 @@ static void *run(void *arg)
                 &box->len_bytes, deadline_in(box->silent_ns), &box->e);
             if (!box->result)
                 note_frame(box);
+            else if (box->result != -ENODATA)
+                box->used_bytes[box->filled] = CONTROL_BODY_BYTES; /* part of a frame, perhaps */
         } while (!box->result && box->type == CONTROL_PING);
         if (box->result == -ENODATA)
             err_set(&box->e, ERR_PEER, ECONNRESET, "%s: closed by the other end",
