@@ -262,11 +262,7 @@ static int read_state(struct in_compact *s, struct in_event *event, struct err *
         return err_set(
             e, ERR_PEER, EPROTO, "%s: %s has no place in it", s->base.name, v3_name(r->type));
     default:
-        *event = (struct in_event){.kind = IN_STATE,
-            .v3_type = r->type,
-            .body = r->body,
-            .len_bytes = r->len_bytes,
-            .more = r->more};
+        *event = in_state_of(r);
         return 0;
     }
 }

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "engine/arrival.h"
 #include "transport/aux.h"
+#include "transport/v3_stream.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -77,6 +78,9 @@ struct in {
     const struct in_ops *ops;
     const char *name; /* for messages; lives as long as the in */
 };
+
+/* The state that a record of libxc's stream is, whose body it shares. */
+struct in_event in_state_of(const struct v3_record *r);
 
 /* The error for an image with checkpoints, which we do not take: ERR_PEER. */
 int in_refuse_checkpoint(const struct in *in, struct err *e);

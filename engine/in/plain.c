@@ -97,11 +97,7 @@ static int sort_record(struct in_plain *s, struct in_event *event, struct err *e
     case V3_TOOLSTACK:
         return err_set(e, ERR_PEER, EPROTO, "%s: a TOOLSTACK record has no place in it", s->name);
     default:
-        *event = (struct in_event){.kind = IN_STATE,
-            .v3_type = r->type,
-            .body = r->body,
-            .len_bytes = r->len_bytes,
-            .more = r->more};
+        *event = in_state_of(r);
         return 0;
     }
 }
