@@ -11,8 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* What is summed is in the cache; and some C libraries give a thread no more than 128 KiB of stack.
- */
+/* Little enough for the cache, and for a thread's stack, which is 128 KiB with musl. */
 enum { SUM_BYTES = 64 << 10, SUM_PARTS = 64 };
 
 /* As io_writev_some(), but at most most_bytes of the left_bytes. */

@@ -49,7 +49,7 @@ static int take_ticket(struct turn *t, const char *dir, struct err *e)
     /* In the order of their names. */
     snprintf(t->ticket, sizeof(t->ticket), TICKET "%019" PRId64 "-%d", now_ns(), (int)getpid());
     snprintf(path, sizeof(path), "%s/%s", dir, t->ticket);
-    /* Another may just be looking whether it is waited for. */
+    /* Another process may hold it for a moment, to see whether anybody does. */
     rc = lock_file_wait(path, deadline_in(NS_PER_S), &t->ticket_fd);
     if (!rc)
         return 0;
@@ -68,7 +68,7 @@ static void drop_ticket(struct turn *t, const char *dir)
     t->ticket_fd = -1;
 }
 
-/* One that was stopped, say, keeps nobody waiting. */
+/* A process that was stopped keeps nobody waiting. */
 static bool was_tried_lately(int fd)
 {
     struct timespec now;
@@ -78,7 +78,7 @@ static bool was_tried_lately(int fd)
     return !fstat(fd, &s) && now.tv_sec - s.st_mtim.tv_sec < TICKET_GOOD_S;
 }
 
-/* Does a process have it that tries? What one has left that was killed is removed. */
+/* Does a process hold it that still tries? The ticket of one that was killed is removed. */
 static bool is_waited_for(const char *dir, const char *ticket)
 {
     char path[TURN_PATH_BYTES];

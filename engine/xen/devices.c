@@ -99,9 +99,8 @@ int devices_watch(struct xs_handle *xs, uint32_t domid, struct err *e)
     return 0;
 }
 
-/* xenstored answers in order over its socket: what it has to tell of changes before the question
- * comes before the answer. (The kernel's /dev/xen/xenbus, where there is no socket, may be late.)
- */
+/* Over its socket xenstored keeps the order: an event of a change that came before the question is
+ * there before the answer. /dev/xen/xenbus, where there is no socket, may deliver it later. */
 int devices_have_stirred(struct xs_handle *xs, uint32_t domid, bool *stirred, struct err *e)
 {
     char path[PATH_BYTES];

@@ -322,7 +322,7 @@ static void test_nothing_stays_mapped_where_tables_are_pinned(void **state)
     assert_int_equal(fake_xen_mapped(), 0);
 }
 
-/* They come one behind the other into what is summed, so each needs a page of its own. */
+/* Both may be in one piece that is summed after it was read, so each needs a page of its own. */
 static void test_rings_are_dropped_each_to_its_own(void **state)
 {
     const uint64_t entries[] = {v3_entry_of(V3_PAGE_NOTAB, 5), v3_entry_of(V3_PAGE_NOTAB, 6)};
