@@ -4,6 +4,8 @@
 #include "base/limits.h"
 
 #define RETRY_NS    1000000000ll
+#define WARM_NS     50000000ll /* between the first trials, doubled each time */
+#define NEAR        2.0        /* this much dearer at most, and warm it may win */
 #define WINDOW_NS   50000000ll
 #define SURE_NS     100000000ll /* a link that was free is full when it was so for that long */
 #define PATIENCE_NS 100000000ll /* not full for that long at least, and it counts as free */
@@ -14,6 +16,7 @@
 enum {
     MIN_PAGES = 16,    /* fewer are mostly overhead */
     FULL_SHARE = 10,   /* a link that we wait for a tenth of the time is full */
+    WARM_SAMPLES = 3,  /* those before show what cold caches cost */
     FORGET_SHARE = 4,  /* a new sample counts a quarter */
     FORGET_CLOCK = 32, /* for how busy the processors are, one in 32 */
     HOPELESS_RETRIES = 8,
@@ -50,9 +53,14 @@ static double page_ns(const struct codec_choice *c, unsigned codec)
  */
 static int64_t holds_ns(const struct codec_choice *c, unsigned codec)
 {
-    const double link_ns = c->cost[codec].bytes * c->link_ns_per_byte;
+    const struct codec_cost *cost = &c->cost[codec];
+    const double now_ns = page_ns(c, c->current);
 
-    return link_ns > page_ns(c, c->current) * HOPELESS ? RETRY_NS * HOPELESS_RETRIES : RETRY_NS;
+    if (cost->bytes * c->link_ns_per_byte > now_ns * HOPELESS)
+        return RETRY_NS * HOPELESS_RETRIES;
+    if (cost->samples < WARM_SAMPLES && page_ns(c, codec) < now_ns * NEAR)
+        return WARM_NS << cost->samples;
+    return RETRY_NS;
 }
 
 /* One whose cost is unknown or out of date; CODECS: none. */
@@ -178,8 +186,11 @@ static void learn_cost(
     const double cpu_ns = (double)all_cpu_ns / (double)pages;
     const double bytes = (double)all_bytes / (double)pages;
 
-    cost->cpu_ns = cost->known ? blend(cost->cpu_ns, cpu_ns) : cpu_ns;
-    cost->bytes = cost->known ? blend(cost->bytes, bytes) : bytes;
+    const bool is_warm = cost->samples == WARM_SAMPLES;
+
+    cost->cpu_ns = is_warm ? blend(cost->cpu_ns, cpu_ns) : cpu_ns;
+    cost->bytes = is_warm ? blend(cost->bytes, bytes) : bytes;
+    cost->samples += !is_warm;
     cost->known = true;
     cost->tried_ns = now_ns;
 }

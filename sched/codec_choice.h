@@ -8,7 +8,8 @@
  * overlap, so a page costs the longer of the two. The codec with the lowest cost wins. (Wall-clock
  * time alone would mislead: a trial is short and often undisturbed, a whole batch is not.)
  *
- * A codec that is not in use but could win is tried for one batch once a second.
+ * A codec that is not in use but could win is tried for one batch once a second. The first trial
+ * runs cold and makes it look dear: one that came near is tried again soon.
  *
  * A link that has not been full for a while counts as free, so that a choice does not outlive its
  * reason. That while is as long as the link was full before, but 0.1 to 1 s, because a receiver
@@ -30,6 +31,7 @@ struct codec_choice {
     unsigned current;
     struct codec_cost {
         bool known;
+        unsigned samples; /* up to WARM_SAMPLES */
         int64_t tried_ns;
         double cpu_ns, bytes; /* a page */
     } cost[CODECS + 1];       /* the last one: of a page that goes as a difference */

@@ -237,6 +237,20 @@ static void the_others_are_tried_about_once_a_second(void **state)
     assert_in_range(r.batches[ZSTD], 8, 12);
 }
 
+/* On a slow processor LZ4 is worth it even without a limit of the link. */
+static void a_cold_first_trial_is_soon_made_good(void **state)
+{
+    static const struct world slow = {{200000, 100000, 300000}, {4096, 2000, 1900}, 0};
+    static const struct world cold = {{200000, 220000, 600000}, {4096, 2000, 1900}, 0};
+    struct run r;
+
+    (void)state;
+    begin(&r, ALL);
+    go(&r, &cold, 0.3); /* one batch of each */
+    go(&r, &slow, 0.5);
+    assert_int_equal(r.batches[RAW], 0);
+}
+
 static void the_only_one_allowed_is_used(void **state)
 {
     struct run r;
@@ -310,6 +324,7 @@ int main(void)
         cmocka_unit_test(a_choice_that_became_slower_lasts_no_second),
         cmocka_unit_test(a_trial_that_nobody_interrupted_is_no_cheaper_for_it),
         cmocka_unit_test(the_others_are_tried_about_once_a_second),
+        cmocka_unit_test(a_cold_first_trial_is_soon_made_good),
         cmocka_unit_test(the_only_one_allowed_is_used),
         cmocka_unit_test(batches_of_zero_pages_teach_nothing),
     };
