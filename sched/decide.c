@@ -15,6 +15,10 @@
 /* After so many rounds in a row that failed to shorten it, whatever was predicted, the next
  * prediction is not believed either. */
 #define MOST_VAIN 6
+/* Within the limit another round is made all the same where it leaves less than this share and
+ * takes less than that of the time so far. */
+#define CHEAP_LEFT_SHARE 0.5
+#define CHEAP_TIME_SHARE 0.1
 /* Pages are a small part of the pause when they take less than this share of the rest. */
 #define FLOOR_SHARE 0.125
 /* How far the parts that are not pages may differ from their estimate, as a share. */
@@ -434,6 +438,15 @@ static bool is_shorter(
            (s->rounds < 2 || leads_to_goal(l, d));
 }
 
+/* Pages are no small part of the pause, and a short round gets rid of most. */
+static bool is_cheap(const struct stats *s, const struct decision *d, int64_t round_ns)
+{
+    return !s->observing && !s->vain_rounds && !s->stalled_rounds &&
+           (double)d->now.pages_ns > FLOOR_SHARE * (double)fixed_ns(&d->now) &&
+           (double)d->next.pages_ns < CHEAP_LEFT_SHARE * (double)d->now.pages_ns &&
+           (double)round_ns < CHEAP_TIME_SHARE * (double)s->last.elapsed_ns;
+}
+
 struct decision decide(
     const struct stats *s, const struct decide_limits *l, const struct decide_costs *c)
 {
@@ -449,7 +462,9 @@ struct decision decide(
     const enum reason limit = find_limit(s, l, &d.next);
 
     /* Close to the limit the pause may turn out longer: better shorten it further, if possible. */
-    if (within && (d.now.careful_ns <= l->max_downtime_ns || !shorter || limit != REASON_SHORTER)) {
+    const bool sure = d.now.careful_ns <= l->max_downtime_ns && !is_cheap(s, &d, round_ns);
+
+    if (within && (sure || !shorter || limit != REASON_SHORTER)) {
         d.action = ACT_SUSPEND;
         d.reason = REASON_DOWNTIME;
         return d;

@@ -7,7 +7,7 @@
  * dirty now and those dirtied until the guest stands still), its state, and the receiver's finish.
  * It is predicted twice: for a suspend now, and for a suspend after one more round.
  *
- *   within --max-downtime                     suspend
+ *   within --max-downtime                     suspend, or a short round that leaves much less
  *   not, but a round shortens it enough       another round
  *   not, and rounds do not help: all that     wait a little for a better moment, then do what
  *   is left is the working set                --on-stall says: suspend, or give up

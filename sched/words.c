@@ -79,6 +79,13 @@ void decision_words(const struct stats *s, const struct decide_limits *l, const 
             f.left, f.rate, f.now, f.low, f.high, f.asked);
         break;
     case REASON_SHORTER:
+        if (d->now.careful_ns <= l->max_downtime_ns) {
+            snprintf(out, DECISION_WORDS_BYTES,
+                "%s left at %s: downtime would be %s, within the %s asked; a short round should "
+                "make it %s",
+                f.left, f.rate, f.now, f.asked, f.next);
+            break;
+        }
         if (d->now.whole_ns <= l->max_downtime_ns) {
             snprintf(out, DECISION_WORDS_BYTES,
                 "%s left at %s: downtime would be %s, but may reach %s, over the %s asked; another "

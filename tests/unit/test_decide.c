@@ -195,6 +195,44 @@ static void test_close_to_the_limit_it_makes_sure(void **state)
 }
 
 /* More is left than has been: one more look, but only one. */
+/* What is decided where all rounds so far shortened the pause. */
+static enum action decide_in_good_time(const struct given *g, char words[DECISION_WORDS_BYTES])
+{
+    struct stats s = see(g);
+
+    s.vain_rounds = 0;
+
+    const struct decision d = decide(&s, &g->limits, &g->costs);
+
+    decision_words(&s, &g->limits, &d, words);
+    return d.action;
+}
+
+/* 100 ms of pages, and about 10 after a round of 112 ms. */
+static void test_a_round_that_costs_little_is_made_within_the_limit(void **state)
+{
+    (void)state;
+    struct given g = ordinary();
+    char words[DECISION_WORDS_BYTES];
+
+    assert_int_equal(decide_in_good_time(&g, words), ACT_ROUND);
+    assert_non_null(strstr(words, "within the 300 ms asked; a short round should make it"));
+    g.left = 500; /* a small part already */
+    assert_int_equal(decide_in_good_time(&g, words), ACT_SUSPEND);
+    g = ordinary();
+    g.speed = 40000; /* longer than a tenth of the time so far */
+    g.limits.max_downtime_ns = NS_PER_S;
+    assert_int_equal(decide_in_good_time(&g, words), ACT_SUSPEND);
+    g = ordinary();
+    g.dirty = 60000; /* leaves more than half */
+    assert_int_equal(decide_in_good_time(&g, words), ACT_SUSPEND);
+    g = ordinary();
+    g.limits.max_rounds = 2;
+    assert_int_equal(decide_in_good_time(&g, words), ACT_SUSPEND);
+    /* The one before gained nothing. */
+    assert_decided(ordinary(), ACT_SUSPEND, REASON_DOWNTIME);
+}
+
 static void test_away_from_the_minimum_it_looks_once_more(void **state)
 {
     (void)state;
@@ -723,6 +761,7 @@ int main(void)
         cmocka_unit_test(test_a_guest_is_not_observed_at_the_price_of_a_limit),
         cmocka_unit_test(test_a_pause_after_an_observation_counts_pages_once),
         cmocka_unit_test(test_a_pause_counts_kept_pages_once),
+        cmocka_unit_test(test_a_round_that_costs_little_is_made_within_the_limit),
         cmocka_unit_test(test_away_from_the_minimum_it_looks_once_more),
         cmocka_unit_test(test_out_of_patience_a_round_must_lead_to_the_goal),
         cmocka_unit_test(test_limits_end_it),
