@@ -28,7 +28,7 @@
 /* A guest that does not converge is observed for at least this long, and for this share of the time
  * so far, because guests change over seconds; but not longer than this in all. */
 #define OBSERVE_LEAST_NS (1500 * NS_PER_MS)
-#define OBSERVE_SHARE    1.0
+#define OBSERVE_SHARE    0.5
 #define OBSERVE_MOST_NS  (10 * NS_PER_S)
 /* Where that leaves no more to send, it costs nothing but time. */
 #define OBSERVE_FULL_NS (5 * NS_PER_S)

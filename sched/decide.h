@@ -17,8 +17,8 @@
  *
  * The better moment is a guest that pauses or turns to something else. First the guest is observed
  * without sending anything, provided that this leaves not much more to send: until a round would
- * leave clearly less than was left before, or for as long as the migration has lasted so far
- * (longer, if the guest writes to nothing new). If it did not become calm, a few rounds follow,
+ * leave clearly less than was left before, or for half as long as the migration has lasted so
+ * far (longer, if the guest writes to nothing new). If it did not become calm, a few rounds follow,
  * because something may have changed by their end. Pages that it wrote to both before and during
  * the observation are kept out of the first of these rounds, if there was little else.
  *
