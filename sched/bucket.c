@@ -26,11 +26,19 @@ void bucket_destroy(struct bucket *b)
     pthread_mutex_destroy(&b->lock);
 }
 
-/* What is owed was counted at the rate before. */
+/* The bytes that are owed stay so. */
 void bucket_set_rate(struct bucket *b, uint64_t bits_per_s)
 {
+    const int64_t at_ns = now_ns();
+
     pthread_mutex_lock(&b->lock);
-    b->ready_ns = now_ns();
+
+    const uint64_t before = atomic_load(&b->bits_per_s);
+    const int64_t owed_ns = b->ready_ns - at_ns;
+
+    b->ready_ns = at_ns;
+    if (owed_ns > 0 && before && bits_per_s)
+        b->ready_ns += (int64_t)((double)owed_ns * (double)before / (double)bits_per_s);
     atomic_store(&b->bits_per_s, bits_per_s);
     pthread_mutex_unlock(&b->lock);
 }

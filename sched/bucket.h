@@ -3,7 +3,8 @@
  * Token bucket: caps the bytes that all lanes of a migration send together. A taker pays at once,
  * going into debt if need be, and then sleeps until the debt is paid. So nobody starves, nobody
  * asks twice, and a record larger than the burst passes. Safe from many threads; the mutex guards
- * ready_ns. The rate may change meanwhile: what is owed is forgotten then, and who sleeps goes on.
+ * ready_ns. The rate may change meanwhile: who sleeps goes on then, and what is owed is the next
+ * taker's to wait for, so the rate holds however often it changes.
  */
 #ifndef SCHED_BUCKET_H
 #define SCHED_BUCKET_H

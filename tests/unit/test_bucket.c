@@ -164,8 +164,10 @@ static void test_another_rate_wakes_those_who_sleep(void **state)
 
     const int64_t begun_ns = now_ns();
 
-    bucket_take(&b, 1000000); /* 80 s */
-    bucket_take(&b, 1000);    /* 8 ms, and nothing of what was owed */
+    bucket_take(&b, 500000); /* 40 s */
+    assert_true(now_ns() - begun_ns < 20 * NS_PER_S);
+    bucket_take(&b, 1000); /* 8 ms, and the 4 s that are owed at this rate */
+    assert_true(now_ns() - begun_ns > 3 * NS_PER_S);
     assert_true(now_ns() - begun_ns < 40 * NS_PER_S);
     pthread_join(t, NULL);
     bucket_destroy(&b);
