@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#include "sched/fair_share.h"
+
+#include "sched/bucket.h"
+
+/* Who uses so much of its share, in 16ths, would use more. What is claimed is above what is used by
+ * more than the rest, so a share that was lent does not come back by itself. */
+enum { BUSY_16THS = 15, STEPS = 32 };
+
+static uint64_t at_least(uint64_t bits_per_s)
+{
+    return bits_per_s > BUCKET_LEAST_BITS_PER_S ? bits_per_s : BUCKET_LEAST_BITS_PER_S;
+}
+
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static bool any_is_first(const struct fair_claim *of, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (of[i].first)
+            return true;
+    return false;
+}
+
+/* Who comes first is asked among its like alone, and then claims all. */
+static uint64_t claimed(const struct fair_claim *c, bool any_first)
+{
+    if (any_first)
+        return c->first ? FAIR_SHARE_ALL : BUCKET_LEAST_BITS_PER_S;
+    return at_least(c->bits_per_s);
+}
+
+/* What each may have of which nobody claims less: the level to which the limit fills them all. */
+static uint64_t find_level(
+    uint64_t limit_bits_per_s, const struct fair_claim *of, unsigned count, bool any_first)
+{
+    uint64_t level = 0, next = limit_bits_per_s / count;
+
+    while (next > level) {
+        uint64_t left = limit_bits_per_s;
+        unsigned more = 0;
+
+        level = next;
+        for (unsigned i = 0; i < count; i++) {
+            const uint64_t c = claimed(&of[i], any_first);
+
+            if (c > level)
+                more++;
+            else
+                left -= lesser(left, c);
+        }
+        if (more)
+            next = left / more;
+    }
+    return level;
+}
+
+uint64_t fair_share(
+    uint64_t limit_bits_per_s, const struct fair_claim *of, unsigned count, unsigned which)
+{
+    const bool any_first = any_is_first(of, count);
+    const uint64_t level = find_level(limit_bits_per_s, of, count, any_first);
+
+    return at_least(lesser(level, claimed(&of[which], any_first)));
+}
+
+uint64_t fair_claim_of(
+    uint64_t used_bits_per_s, uint64_t share_bits_per_s, uint64_t limit_bits_per_s)
+{
+    const uint64_t step = limit_bits_per_s / STEPS + 1;
+
+    if (used_bits_per_s >= share_bits_per_s / 16 * BUSY_16THS)
+        return FAIR_SHARE_ALL;
+    return (used_bits_per_s + used_bits_per_s / 4) / step * step + step;
+}
