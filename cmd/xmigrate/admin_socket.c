@@ -113,6 +113,15 @@ void admin_note_phase(struct admin_socket *admin, const char *phase)
     pthread_mutex_unlock(&admin->lock);
 }
 
+void admin_note_share(struct admin_socket *admin, uint64_t bits_per_s)
+{
+    if (!admin)
+        return;
+    pthread_mutex_lock(&admin->lock);
+    admin->now.share_bits_per_s = bits_per_s;
+    pthread_mutex_unlock(&admin->lock);
+}
+
 int admin_fd(const struct admin_socket *admin)
 {
     return admin ? admin->tune_fd : -1;

@@ -33,6 +33,8 @@ void admin_close(struct admin_socket *admin);
 void admin_note(struct admin_socket *admin, const json_t *event);
 /* A word for where it is, where no event says so. */
 void admin_note_phase(struct admin_socket *admin, const char *phase);
+/* Of what this host may send; 0: there is no limit, or nothing is sent. */
+void admin_note_share(struct admin_socket *admin, uint64_t bits_per_s);
 
 /* Readable when there is something to tune; -1 without a socket. */
 int admin_fd(const struct admin_socket *admin);

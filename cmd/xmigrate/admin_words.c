@@ -41,6 +41,7 @@ static const struct field status_fields[] = {
     FIELD_COUNT("eta_ns", struct admin_status, eta_ns),
     FIELD_COUNT("predicted_downtime_ns", struct admin_status, predicted_downtime_ns),
     FIELD_COUNT("elapsed_ns", struct admin_status, elapsed_ns),
+    FIELD_COUNT("share_bits_per_s", struct admin_status, share_bits_per_s),
     FIELD("limits", FIELD_PARTS, struct admin_status, tune, .parts = link_tune_fields),
     FIELDS_END,
 };

@@ -31,6 +31,7 @@ struct admin_status {
     uint64_t wire_bytes, wire_bits_per_s;
     int64_t eta_ns; /* until the round is over and the guest, suspended then, runs on */
     int64_t predicted_downtime_ns, elapsed_ns;
+    uint64_t share_bits_per_s; /* the source's, of what its host may send */
     struct link_tune tune; /* the source's */
 };
 

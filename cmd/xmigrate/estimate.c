@@ -4,6 +4,7 @@
 #include "base/deadline.h"
 #include "base/units.h"
 #include "cmd/session_lanes.h"
+#include "cmd/xmigrate/budget.h"
 #include "cmd/xmigrate/negotiate.h"
 #include "cmd/exit_codes.h"
 #include "cmd/xmigrate/ui/view.h"
@@ -31,6 +32,7 @@ struct estimate {
     struct view view;
     struct event_stream events;
     struct session_lanes lanes;
+    struct budget budget;
 
     struct link_probe link;
     struct survey survey;
@@ -56,7 +58,7 @@ static int open_lanes(struct estimate *t, struct err *e)
         .stall_ns = o->silent_ns,
         .connect_ns = link_connect_ns(o->silent_ns),
         .lanes = t->a.accept.lanes,
-        .bits_per_s = o->bandwidth_bits_per_s,
+        .bits_per_s = budget_bits_per_s(&t->budget),
     };
 
     return session_lanes_connect(&t->lanes, &session, &o->address, NULL, NULL, e);
@@ -83,13 +85,19 @@ static void ask_why(struct estimate *t, struct err *e)
 static int measure_link(struct estimate *t, struct err *e)
 {
     struct channel *const control = t->a.control.ch;
+    const struct options *o = t->a.options;
     struct err ignored = ERR_INIT;
-    int rc = open_lanes(t, e);
+    int rc = budget_read(&t->budget, o->config_dir, &t->a.log, e);
 
+    if (!rc)
+        rc = budget_join(&t->budget, o->bandwidth_bits_per_s, e);
+    if (!rc)
+        rc = open_lanes(t, e);
     if (!rc)
         rc = link_probe_run(
             t->lanes.lanes, t->a.accept.lanes, PROBE_NS, PROBE_MOST_BYTES, &t->link, e);
     session_lanes_close(&t->lanes);
+    budget_leave(&t->budget);
     if (rc)
         ask_why(t, e);
     else if (control->ops->finish(control, &ignored))

@@ -49,10 +49,13 @@ struct send {
 
 static int prepare(struct send *s, struct err *e)
 {
-    int rc = hooks_check(s->a.options->config_dir, e);
+    const char *config_dir = s->a.options->config_dir;
+    int rc = hooks_check(config_dir, e);
 
     if (!rc)
-        rc = rescuer_start(&s->rescuer, s->a.options->config_dir, e);
+        rc = budget_read(&s->transfer.pace.budget, config_dir, &s->a.log, e);
+    if (!rc)
+        rc = rescuer_start(&s->rescuer, config_dir, e);
     if (!rc)
         rc = negotiate_begin(&s->a, e);
     if (!rc)
@@ -555,6 +558,7 @@ int send_main(const struct options *o)
         .rescuer = {.sock = -1},
         .waiting.turn = TURN_INIT,
         .transfer.pause_turn = TURN_INIT,
+        .transfer.pace.budget = BUDGET_INIT,
         .start_ns = now_ns(),
         .events = {.fd = o->json ? STDOUT_FILENO : -1, .start_ns = now_ns()},
     };

@@ -86,6 +86,7 @@ static void show_event(struct transfer *t, json_t *body)
     event_write(t->events, body);
     view_event(t->view, body);
     admin_note(t->admin, body);
+    pace_note(&t->pace, body);
     if (!strcmp(name, "suspending")) {
         t->suspending_ns = now_ns();
         /* It should not take longer to suspend than it has to. */
@@ -196,20 +197,15 @@ static int end_hooks(struct transfer *t, struct err *e)
     return hooks_end(b, e);
 }
 
-/* Limits that --set has changed. A helper that dies now is seen at the next turn. */
-static void tune(struct transfer *t)
+/* What is sent is bounded, until nothing is sent any more. */
+static void keep_pace(struct transfer *t)
 {
-    struct err ignored = ERR_INIT;
-    struct link_tune wanted;
+    const bool first = t->pause_turn.fd >= 0 || (t->takes_turns && t->suspending_ns);
 
-    if (!admin_take_tune(t->admin, &wanted))
-        return;
-    /* For a helper that has not come yet, too. */
-    t->job.bandwidth_bits_per_s = wanted.bandwidth_bits_per_s;
-    t->job.limits.max_downtime_ns = wanted.max_downtime_ns;
-    t->job.limits.on_stall = wanted.on_stall;
-    if (t->op.link_sock >= 0)
-        link_send_tune(t->op.link_sock, &wanted, &ignored);
+    if (t->stopping || t->op.done)
+        pace_end(&t->pace);
+    else
+        pace_look(&t->pace, first, t->op.link_sock);
 }
 
 /* --- libxl --- */
@@ -362,7 +358,7 @@ static int64_t next_limit(const struct transfer *t)
 
     if (t->stopping)
         return limit_ns;
-    limit_ns = deadline_earlier(limit_ns, t->ping_ns);
+    limit_ns = deadline_earlier(limit_ns, deadline_earlier(t->ping_ns, t->pace.budget.look_ns));
     if (t->try_turn_ns)
         limit_ns = deadline_earlier(limit_ns, t->try_turn_ns);
     if (!t->suspending_ns)
@@ -459,7 +455,7 @@ static int turn(struct transfer *t, int64_t until_ns, struct err *e)
     if (fds[CANCEL].revents)
         rc = err_set(e, ERR_CANCELLED, ECANCELED, "%s", admin_why_stopped(t->admin));
     if (fds[OPERATOR].revents)
-        tune(t);
+        pace_tune(&t->pace, t->op.link_sock);
     if (!rc && fds[MAILBOX].revents)
         rc = read_mailbox(t, e);
     if (!rc && fds[HOOKS].revents)
@@ -476,6 +472,7 @@ static int turn(struct transfer *t, int64_t until_ns, struct err *e)
         try_turn(t);
     if (!t->suspending_ns)
         turn_end_unused(&t->pause_turn);
+    keep_pace(t);
     return rc ? rc : check_limits(t, e);
 }
 
@@ -502,6 +499,7 @@ void transfer_clear(struct transfer *t)
 
     end_hooks(t, &ignored);
     turn_end(&t->pause_turn);
+    pace_end(&t->pace);
     operation_clear(&t->op);
     json_decref(t->lanes);
     t->lanes = NULL;
@@ -510,11 +508,13 @@ void transfer_clear(struct transfer *t)
 
 int transfer_start(struct transfer *t, struct err *e)
 {
+    const int rc = pace_begin(&t->pace, &t->job, t->admin, e);
+
     t->op.log = t->log;
     t->op.silent_ns = t->options->silent_ns;
     t->ping_ns = deadline_in(MESSAGE_PING_S * NS_PER_S);
     t->start_limit_ns = t->tell_suspended_ns = DEADLINE_NEVER;
-    return operation_suspend(&t->op, t->domid, t->options->mode == MODE_LIVE, e);
+    return rc ? rc : operation_suspend(&t->op, t->domid, t->options->mode == MODE_LIVE, e);
 }
 
 int transfer_until_ready(struct transfer *t, struct err *e)

@@ -15,6 +15,7 @@
 #include "cmd/xmigrate/libxl/operation.h"
 #include "cmd/xmigrate/admin_socket.h"
 #include "cmd/xmigrate/hooks.h"
+#include "cmd/xmigrate/pace.h"
 #include "cmd/xmigrate/turns.h"
 #include "cmd/xmigrate/session/mailbox.h"
 #include "cmd/xmigrate/session/messages.h"
@@ -66,13 +67,14 @@ struct transfer {
 
     /* Its own. */
     struct stream_head head;
-    size_t end_bytes;            /* of libxl's END record */
-    bool stream_ended;           /* libxl's stream is over, and ended well */
-    bool prepared;               /* PREPARED came */
-    bool given;                  /* GO was sent */
-    bool hurried;                /* of a live move: the guest stands still */
-    struct hooks_beside *beside; /* the hooks that run now */
-    struct turn pause_turn;
+    size_t end_bytes;                   /* of libxl's END record */
+    bool stream_ended;                  /* libxl's stream is over, and ended well */
+    bool prepared;                      /* PREPARED came */
+    bool given;                         /* GO was sent */
+    bool hurried;                       /* of a live move: the guest stands still */
+    struct hooks_beside *beside;        /* the hooks that run now */
+    struct turn pause_turn;             /* TURN_INIT */
+    struct pace pace;                   /* its budget was read */
     int64_t try_turn_ns, turn_limit_ns; /* when again, and until when; 0: nobody has asked */
     bool stopping;                      /* nothing more is said to the destination */
     int64_t ping_ns;                    /* when to send the next one */

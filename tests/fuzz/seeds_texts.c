@@ -92,7 +92,7 @@ static void make_policy(const char *dir)
 {
     SAVE(dir, "policy", "some",
         "# ours\ndisk none\ndisk /dev/vg0/*\nbridge guests[0-9]\nscript block-iscsi\nkernel /k\n"
-        "bootloader /b\nmemory 64G\nvcpus 8\nallow vfbs.vnc.listen\n\0"
+        "bootloader /b\nmemory 64G\nvcpus 8\nbandwidth 10G\nallow vfbs.vnc.listen\n\0"
         "{\"c_info\":{\"type\":\"pv\",\"driver_domain\":\"True\"},\"b_info\":{\"max_vcpus\":9,"
         "\"max_memkb\":65536,\"iomem\":[{}],\"kernel\":\"/etc/shadow\",\"type.pv\":{}},"
         "\"disks\":[{\"pdev_path\":\"/dev/sda\",\"vdev\":\"xvda\",\"script\":\"block\"}],\"nics\":"

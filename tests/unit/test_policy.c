@@ -278,7 +278,7 @@ static void none_drops_what_is_built_in(void **state)
 static void a_bad_file_changes_nothing(void **state)
 {
     static const char *const bad[] = {"memory 64X", "memory", "vcpus 0", "disk a b", "what now",
-        "allow", "disk \x01", "memory 0", "\ndisk"};
+        "allow", "disk \x01", "memory 0", "\ndisk", "bandwidth 10", "bandwidth all"};
     static struct policy p;
     char text[400];
 

@@ -478,6 +478,7 @@ static struct stage *begin(void (*helper)(struct xl_async *), void (*peer)(struc
         .all_sent = note_all_sent,
         .arg = s,
         .job = {.role = LINK_SOURCE, .domid = 7, .lanes = 3}};
+    assert_int_equal(budget_read(&s->t.pace.budget, "/nonexistent", &s->log, &s->e), 0);
     assert_int_equal(transfer_prepare(&s->t, &s->e), 0);
     assert_int_equal(mailbox_start(&s->mailbox, &s->control, LIMIT_NS, &s->e), 0);
     s->t.mailbox = s->mailbox;

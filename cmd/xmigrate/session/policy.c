@@ -3,6 +3,7 @@
 
 #include "base/units.h"
 #include "crypto/config.h"
+#include "sched/bucket.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -92,11 +93,17 @@ static const char *take(struct policy *p, const char *word, const char *value)
                    : "memory wants a size such as 64G";
     if (!strcmp(word, "vcpus"))
         return parse_u64(value, 1, UINT32_MAX, &p->max_vcpus) ? NULL : "vcpus wants a whole number";
+    if (!strcmp(word, "bandwidth"))
+        return parse_rate_bits(value, &p->bandwidth_bits_per_s) &&
+                       p->bandwidth_bits_per_s >= BUCKET_LEAST_BITS_PER_S &&
+                       p->bandwidth_bits_per_s <= INT64_MAX
+                   ? NULL
+                   : "bandwidth wants bits a second, at least 1M, such as 800M or 10G";
     for (unsigned kind = 0; kind < sizeof(words) / sizeof(words[0]); kind++)
         if (!strcmp(word, words[kind]))
             return take_pattern(p, kind, value);
-    return "it begins with none of disk, bridge, script, kernel, bootloader, memory, vcpus and "
-           "allow";
+    return "it begins with none of disk, bridge, script, kernel, bootloader, memory, vcpus, "
+           "bandwidth and allow";
 }
 
 /* One line, which is cut into its words. */

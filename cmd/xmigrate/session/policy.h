@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a trusted peer's guests may ask of this host: the file `policy` in the configuration
- * directory, a word and its value a line, with blank lines and lines that begin with # between.
+ * What a trusted peer's guests may ask of this host, and what all moves from it may send together:
+ * the file `policy` in the configuration directory, a word and its value a line, with blank lines
+ * and lines that begin with # between.
  *
  *   disk PATTERN          a disk's path              memory SIZE    what a guest has at most
  *   bridge PATTERN        where a vif is attached    vcpus N        the same
@@ -9,12 +10,14 @@
  *   kernel PATTERN        and ramdisk, as they are started with after a reboot
  *   bootloader PATTERN    the same
  *   allow FIELD           of libxl's JSON, such as vfbs.vnc.listen, and all that is in it
+ *   bandwidth RATE        of all moves from here (budget.h)
  *
  * A pattern is fnmatch(3)'s; a wildcard stands for no slash and no leading dot. It adds to what is
  * built in; "disk none" drops what is built in for disks, and so for each. Without a file the
  * built-in ones hold. policy_check.h has what is done with it.
  *
- * Plain data: the listener reads it, and each migration's process has it by fork.
+ * Plain data: the listener reads it, and each migration's process has it by fork; one that moves a
+ * guest away reads it itself.
  */
 #ifndef CMD_XMIGRATE_SESSION_POLICY_H
 #define CMD_XMIGRATE_SESSION_POLICY_H
@@ -49,6 +52,7 @@ struct policy {
     char path[POLICY_PATH_BYTES]; /* of the file, for messages */
     uint64_t max_memory_bytes;
     uint64_t max_vcpus;
+    uint64_t bandwidth_bits_per_s; /* 0: no limit */
     bool built_in_dropped[POLICY_KINDS];
     unsigned rule_count;
     struct policy_rule rules[POLICY_MAX_RULES];
