@@ -86,6 +86,7 @@ const struct field total_fields[] = {
     FIELD_COUNT("aux_entries", struct total_report, aux_entries),
     FIELD_COUNT("aux_bytes", struct total_report, aux_bytes),
     FIELD_COUNT("total_ns", struct total_report, total_ns),
+    FIELD("encryption", FIELD_LINE, struct total_report, encryption),
     FIELD("predicted", FIELD_PARTS, struct total_report, predicted, .parts = prediction_fields),
     FIELD("downtime", FIELD_PARTS, struct total_report, downtime, .parts = downtime_fields),
     FIELDS_END,

@@ -77,6 +77,7 @@ static const struct field job_fields[] = {
     FIELD_COUNT("control_handshake_ns", struct link_job, control_handshake_ns),
     FIELD_COUNT("silent_ns", struct link_job, silent_ns),
     FIELD("compress", FIELD_WORD, struct link_job, compress, .words = &compressions),
+    FIELD("kernel_tls", FIELD_BOOL, struct link_job, kernel_tls),
     FIELD_COUNT("delta_cache_bytes", struct link_job, delta_cache_bytes),
     FIELD_COUNT("bandwidth_bits_per_s", struct link_job, bandwidth_bits_per_s),
     FIELD_COUNT("max_downtime_ns", struct link_job, limits.max_downtime_ns),

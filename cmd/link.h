@@ -81,6 +81,7 @@ struct link_job {
     int64_t silent_ns;            /* a peer that makes no progress for this long is dead */
     /* Source only. */
     enum codec compress;
+    bool kernel_tls;               /* the kernel encrypts lanes, if it can */
     uint64_t delta_cache_bytes;    /* for what was sent; 0: nothing goes as a difference */
     uint64_t bandwidth_bits_per_s; /* 0: no cap */
     struct decide_limits limits;

@@ -27,6 +27,7 @@ static int connection_params(
         .session = s->id,
         .key = s->key,
         .expected_fingerprint = s->tls ? s->fingerprint : NULL,
+        .by_kernel = s->by_kernel && lane != LANE_TRUNK,
         .cancel = s->cancel,
         .stall_ns = s->stall_ns,
         .deadline_ns = deadline_in(s->connect_ns),

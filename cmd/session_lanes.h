@@ -33,6 +33,7 @@ struct session {
     int64_t control_handshake_ns;
     unsigned lanes; /* at most MAX_LANES */
     bool has_trunk;
+    bool by_kernel;      /* a source's lanes are encrypted by the kernel, if that can */
     uint64_t bits_per_s; /* how much a source sends on all of them at most; 0: no cap */
 };
 

@@ -60,6 +60,7 @@ static int secure(int fd, const char *name, const char *host, const struct pream
         .expected_fingerprint = p->expected_fingerprint,
         .rights = p->rights,
         .name = name,
+        .by_kernel = p->by_kernel,
         .cancel = p->cancel,
         .stall_ns = p->stall_ns,
         .deadline_ns = p->deadline_ns,

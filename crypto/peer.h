@@ -21,6 +21,7 @@ struct peer_params {
     const char *expected_fingerprint; /* the control connection's peer; NULL: any that is trusted,
                                        * only for control */
     unsigned rights; /* trust.h: what the peer must be trusted with, one of them; control only */
+    bool by_kernel;  /* client: what it sends is encrypted by the kernel, if that can */
     const struct cancel *cancel;
     int64_t stall_ns;    /* silent peer */
     int64_t deadline_ns; /* to open and prove it */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -206,6 +207,25 @@ const char *tls_own_fingerprint(const struct tls_context *ctx)
 
 /* A connection */
 
+/* As people know them: there are no others. */
+static const char *cipher_name(const SSL *ssl)
+{
+    switch (SSL_CIPHER_get_id(SSL_get_current_cipher(ssl))) {
+    case TLS1_3_CK_AES_128_GCM_SHA256:
+        return "AES-128-GCM";
+    case TLS1_3_CK_AES_256_GCM_SHA384:
+        return "AES-256-GCM";
+    default:
+        return "ChaCha20-Poly1305";
+    }
+}
+
+static void describe(struct tls_stream *s)
+{
+    snprintf(s->ch.encryption, sizeof(s->ch.encryption), "TLS 1.3, %s, by %s", cipher_name(s->ssl),
+        s->by_kernel ? "the kernel" : "OpenSSL");
+}
+
 /* The server's confirmation, inside TLS, that it accepts the client. */
 static int confirm(struct tls_stream *s, const struct tls_params *p, struct err *e)
 {
@@ -293,6 +313,7 @@ int tls_channel(struct tls_context *ctx, int fd, const struct tls_params *p, str
     SSL_set_app_data(s->ssl, &verdict);
     if (SSL_use_PrivateKey(s->ssl, ctx->key) != 1)
         rc = err_set(e, ERR_LOCAL, EIO, "cannot use this host's key: %s", openssl_reason());
+    s->by_kernel = p->by_kernel && !p->server;
     if (!rc && !p->server)
         rc = tls_verify_expect_host(s->ssl, p->host, e);
     if (!rc)
@@ -301,9 +322,11 @@ int tls_channel(struct tls_context *ctx, int fd, const struct tls_params *p, str
     SSL_set_app_data(s->ssl, NULL);
     if (rc && p->server && rc != -ETIMEDOUT)
         tcp_linger(fd, p->cancel); /* the client may have said more already */
-    if (rc)
+    if (rc) {
         channel_close(&s->ch);
-    else
-        *ch = &s->ch;
-    return rc;
+        return rc;
+    }
+    describe(s);
+    *ch = &s->ch;
+    return 0;
 }

@@ -25,6 +25,7 @@ struct tls_params {
     unsigned rights;                  /* some of these are needed; 0: they were looked at before */
     const char *name;                 /* of the channel */
     const struct cancel *cancel;
+    bool by_kernel;      /* client: what it sends is encrypted by the kernel, if that can */
     int64_t stall_ns;    /* of the channel */
     int64_t deadline_ns; /* of the handshake */
 

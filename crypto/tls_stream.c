@@ -3,6 +3,7 @@
 
 #include "base/deadline.h"
 #include "base/io.h"
+#include "crypto/tls_kernel.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -358,6 +359,8 @@ static int tls_send(struct channel *ch, struct iovec *iov, int count, struct err
     struct tls_stream *s = stream_of(ch);
     int rc = cancel_is_fired(ch->cancel) ? channel_fail(ch, "sending", -ECANCELED, e) : 0;
 
+    if (s->by_kernel)
+        return tls_kernel_send(ch, iov, count, e);
     s->mark_cpu_ns = thread_cpu_ns();
     for (int i = 0; i < count && !rc; i++)
         rc = send_piece(s, iov[i].iov_base, iov[i].iov_len, e);
@@ -449,16 +452,19 @@ static int tls_binding(struct channel *ch, uint8_t out[static CHANNEL_BINDING_BY
 static int tls_finish(struct channel *ch, struct err *e)
 {
     struct tls_stream *s = stream_of(ch);
+    const int64_t until_ns = deadline_in(ch->stall_ns);
     int rc = send_gathered(s, e);
 
     if (rc)
         return rc;
-    pthread_mutex_lock(&s->lock);
-    ERR_clear_error();
-    const int result = SSL_shutdown(s->ssl);
-    /* 0 means sent, the peer's has not arrived yet: as good as 1. */
-    rc = explain_call(s, "closing", result < 0 ? judge_call(s, result) : 0, e);
-    pthread_mutex_unlock(&s->lock);
+    do {
+        pthread_mutex_lock(&s->lock);
+        ERR_clear_error();
+        const int result = SSL_shutdown(s->ssl);
+        /* 0 means sent, the peer's has not arrived yet: as good as 1. */
+        rc = explain_call(s, "closing", result < 0 ? judge_call(s, result) : 0, e);
+        pthread_mutex_unlock(&s->lock);
+    } while (s->by_kernel && rc == WANTS_OUTPUT && !channel_await_room(ch, until_ns));
 
     if (is_final(rc))
         return rc;
@@ -566,6 +572,7 @@ int tls_stream_begin(struct tls_stream *s, const uint8_t *before, size_t len_byt
 
 int tls_stream_handshake(struct tls_stream *s, int64_t deadline_ns, struct err *e)
 {
+    s->by_kernel = s->by_kernel && !tls_kernel_offer(s->ssl, s->ch.fd);
     for (;;) {
         pthread_mutex_lock(&s->lock);
         ERR_clear_error();
@@ -579,11 +586,13 @@ int tls_stream_handshake(struct tls_stream *s, int64_t deadline_ns, struct err *
 
         int pushed = push_out(s, s->ch.stall_ns, deadline_ns);
 
-        if (!pushed && rc == WANTS_INPUT)
+        if (!pushed && rc)
             pushed = wait_for(s, rc, 1, deadline_ns);
         if (pushed)
             return channel_fail(&s->ch, "TLS handshake", pushed, e);
         if (!rc)
-            return 0;
+            break;
     }
+    s->by_kernel = s->by_kernel && tls_kernel_settle(s->ssl, TLS_RECORD_BYTES);
+    return 0;
 }

@@ -37,6 +37,7 @@ struct tls_stream {
     SSL *ssl;
     size_t out_begin, out_end; /* sealed bytes that are not written yet */
     uint64_t sealed_bytes;     /* with the current key */
+    bool by_kernel;            /* before the handshake: if it can; then: it does */
     bool is_deaf;              /* nothing is read yet */
     bool is_cut;               /* what is not written never will be */
     int io_error;              /* of read(2) or write(2), -errno; 0: none */

@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "sched/decide.h"
 #include "sched/words.h"
+#include "transport/channel.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -100,7 +101,8 @@ struct total_report {
     int64_t total_ns;
     struct prediction predicted; /* when the decision to suspend was made */
     struct downtime_report downtime;
-    unsigned lane_count; /* 0: there were none (plain stream) */
+    char encryption[CHANNEL_ENCRYPTION_BYTES]; /* of lanes, for people; "": there was none */
+    unsigned lane_count;                       /* 0: there were none (plain stream) */
     struct lane_profile lanes[MAX_LANES];
 };
 

@@ -23,7 +23,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-enum { CHANNEL_NAME_BYTES = 96, CHANNEL_BINDING_BYTES = 32 };
+enum { CHANNEL_NAME_BYTES = 96, CHANNEL_BINDING_BYTES = 32, CHANNEL_ENCRYPTION_BYTES = 48 };
 
 struct channel;
 
@@ -55,7 +55,9 @@ struct channel {
     const struct channel_ops *ops;
     char name[CHANNEL_NAME_BYTES]; /* for messages: "lane 3 to host2:8002" */
     int fd;                        /* non-blocking, CLOEXEC, owned */
-    const struct cancel *cancel;   /* set by the owner before use */
+    /* For people: "TLS 1.3, AES-128-GCM, by OpenSSL"; "": there is none. */
+    char encryption[CHANNEL_ENCRYPTION_BYTES];
+    const struct cancel *cancel; /* set by the owner before use */
     int64_t stall_ns;
     /* Asked with the number of bytes about to be sent, about slice_bytes at a time, and may sleep:
      * --bandwidth. NULL: not paced. */

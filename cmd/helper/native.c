@@ -54,6 +54,7 @@ static void name_session(struct native *n, struct cancel *cancel)
         .control_handshake_ns = job->control_handshake_ns,
         .lanes = job->lanes,
         .has_trunk = true,
+        .by_kernel = job->kernel_tls,
         .bits_per_s = job->bandwidth_bits_per_s,
     };
 }

@@ -32,7 +32,7 @@ struct admin_status {
     int64_t eta_ns; /* until the round is over and the guest, suspended then, runs on */
     int64_t predicted_downtime_ns, elapsed_ns;
     uint64_t share_bits_per_s; /* the source's, of what its host may send */
-    struct link_tune tune; /* the source's */
+    struct link_tune tune;     /* the source's */
 };
 
 enum admin_verb { ADMIN_STATUS, ADMIN_CANCEL, ADMIN_SET, ADMIN_METRICS };

@@ -58,6 +58,7 @@ static int open_lanes(struct estimate *t, struct err *e)
         .stall_ns = o->silent_ns,
         .connect_ns = link_connect_ns(o->silent_ns),
         .lanes = t->a.accept.lanes,
+        .by_kernel = o->kernel_tls,
         .bits_per_s = budget_bits_per_s(&t->budget),
     };
 

@@ -28,6 +28,10 @@
 /* Before the move is said to be done. */
 #define GOODBYE_NS (2 * NS_PER_S)
 
+/* A lane's share of the guest, which may be sent several times: the kernel has one key for it all
+ * (crypto/tls_kernel.h). */
+#define KERNEL_TLS_MOST_KB (UINT64_C(64) << 20)
+
 struct send {
     struct negotiation a;
     int64_t start_ns;
@@ -170,6 +174,7 @@ static void fill_transfer(struct send *s)
     job->connect_ns = link_connect_ns(o->silent_ns);
     job->silent_ns = o->silent_ns;
     job->compress = o->compress;
+    job->kernel_tls = o->kernel_tls && s->a.domain.memory_kb / job->lanes <= KERNEL_TLS_MOST_KB;
     /* Offline no page is sent twice. */
     job->delta_cache_bytes = o->mode == MODE_LIVE ? o->delta_cache_bytes : 0;
     job->bandwidth_bits_per_s = o->bandwidth_bits_per_s;

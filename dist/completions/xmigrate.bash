@@ -18,7 +18,7 @@ _xmigrate() {
         --cancel --set --metrics --pair --peer --help --version
         --lanes --max-downtime --max-rounds --max-time --max-bytes --on-stall --bandwidth --compress
         --delta-cache
-        --connect-timeout --silent-timeout --suspend-timeout --start-timeout --config-dir --insecure
+        --connect-timeout --silent-timeout --suspend-timeout --start-timeout --config-dir --insecure --kernel-tls
         --as-root --max-incoming --no-announce --early-disks --force --resume-as --while-suspended
         --hook-timeout --every --keep --compact --parent --encrypt --key
         --name --disk --disks-as-they-are --clone --paused --config --preserve-domid --bind --dscp

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 _Static_assert((int)BATCH_PAGES <= (int)PAGES_MAX_ENTRIES, "a batch fits into one PAGES record");
@@ -54,6 +55,7 @@ uint64_t lanes_sent_bytes(const struct lane *lanes, unsigned count)
 void lanes_fill_profile(const struct lane *lanes, unsigned count, struct total_report *total)
 {
     total->lane_count = count;
+    snprintf(total->encryption, sizeof(total->encryption), "%s", lanes[0].ch->encryption);
     for (unsigned i = 0; i < count; i++)
         total->lanes[i] = lanes[i].profile;
 }

@@ -163,13 +163,13 @@ void fake_send_event(int sock, const char *event)
 json_t *fake_totals(void)
 {
     return json_pack(
-        "{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, "
+        "{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s, s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i}, "
         "s:{s:i, s:i, s:i, s:i, s:i, s:i}}",
         "rounds", 2, "data_pages", 10, "zero_pages", 1, "delta_pages", 3, "delta_saved_bytes",
-        12000, "wire_bytes", 4096, "aux_entries", 2, "aux_bytes", 8192, "total_ns", 5, "predicted",
-        "downtime_ns", 6, "low_ns", 5, "high_ns", 7, "suspend_ns", 1, "last_round_ns", 2,
-        "finish_ns", 3, "network_ns", 0, "downtime", "suspend_ns", 1, "clean_ns", 1,
-        "last_round_ns", 2, "state_ns", 3, "receiver_ns", 4, "disks_ns", 0);
+        12000, "wire_bytes", 4096, "aux_entries", 2, "aux_bytes", 8192, "total_ns", 5, "encryption",
+        "", "predicted", "downtime_ns", 6, "low_ns", 5, "high_ns", 7, "suspend_ns", 1,
+        "last_round_ns", 2, "finish_ns", 3, "network_ns", 0, "downtime", "suspend_ns", 1,
+        "clean_ns", 1, "last_round_ns", 2, "state_ns", 3, "receiver_ns", 4, "disks_ns", 0);
 }
 
 void fake_libxl_fails(struct xl_async *op)

@@ -185,6 +185,7 @@ static void totals_are_read_as_the_helper_told_them(void **state)
         .zero_pages = 11,
         .wire_bytes = 12,
         .total_ns = 13,
+        .encryption = "TLS 1.3, AES-128-GCM, by the kernel",
         .predicted = {.suspend_ns = 1,
             .clean_ns = 2,
             .pages_ns = 3,
@@ -205,6 +206,7 @@ static void totals_are_read_as_the_helper_told_them(void **state)
     assert_int_equal(got.rounds, 3);
     assert_int_equal(got.wire_bytes, 12);
     assert_int_equal(got.total_ns, 13);
+    assert_string_equal(got.encryption, told.encryption);
     assert_memory_equal(&got.downtime, &told.downtime, sizeof(got.downtime));
     assert_int_equal(got.predicted.suspend_ns, 1);
     assert_int_equal(got.predicted.pages_ns, prediction_last_round_ns(&told.predicted));

@@ -417,6 +417,10 @@ static void a_move_takes_what_xl_does(void **state)
     assert_int_equal(o.max_incoming, 3);
     assert_refused("--live h g --name 7", "--name", "7");
     assert_refused("--live h g --bind host", "--bind", "numbers");
+    assert_false(o.kernel_tls);
+    assert_parses(&o, "--live h g --kernel-tls", buf);
+    assert_true(o.kernel_tls);
+    assert_refused("--listen --kernel-tls", "--kernel-tls", "--listen");
     assert_refused("--live h g --dscp 64", "--dscp", "0 to 63");
     assert_refused("--live h g -C", "-C", "argument");
     assert_refused("--listen --max-incoming 0", "--max-incoming", "1 to 64");

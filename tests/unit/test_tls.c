@@ -5,10 +5,13 @@
 
 #include "base/cancel.h"
 #include "base/io.h"
+#include "crypto/tls_kernel.h"
 #include "crypto/tls_stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <signal.h>
@@ -45,7 +48,7 @@ static void aim_ends(struct pair *p)
     p->server = new_end(&p->b, ends[1], true);
 }
 
-static int open_pair(void **state)
+static int open_pair_by(void **state, bool kernel)
 {
     open_hosts(state);
 
@@ -55,10 +58,22 @@ static int open_pair(void **state)
     let_trust(&p->b, &p->a);
     aim_ends(p);
     p->client.params.cancel = &p->cancel;
+    p->client.params.by_kernel = p->server.params.by_kernel = kernel;
     shake_hands(&p->client, &p->server);
     if (p->client.rc || p->server.rc)
         fail_msg("%s / %s", p->client.err.text, p->server.err.text);
     return 0;
+}
+
+static int open_pair(void **state)
+{
+    return open_pair_by(state, false);
+}
+
+/* If this kernel can. */
+static int open_kernel_pair(void **state)
+{
+    return open_pair_by(state, true);
 }
 
 static int close_pair(void **state)
@@ -118,6 +133,62 @@ static int serve_on(const struct tls_base *base, struct end *server, const char 
     run_end(server);
     tls_close(server->tls);
     return server->rc || receive(server->ch, &(char){0}, 1, &e);
+}
+
+/* Who encrypts */
+
+static void test_openssl_encrypts_unless_it_is_told_otherwise(void **state)
+{
+    struct pair *p = *state;
+
+    assert_non_null(strstr(p->client.ch->encryption, "TLS 1.3, "));
+    assert_non_null(strstr(p->client.ch->encryption, ", by OpenSSL"));
+    assert_string_equal(p->server.ch->encryption, p->client.ch->encryption);
+}
+
+/* What a kernel without the module says no to. */
+static bool kernel_may_have_tls(void)
+{
+    int ends[2];
+
+    make_tcp_pair(ends);
+
+    const bool has = !setsockopt(ends[0], IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls"));
+
+    close(ends[0]);
+    close(ends[1]);
+    return has;
+}
+
+/* And nothing else is different. */
+static void test_without_the_kernels_help_openssl_encrypts(void **state)
+{
+    struct pair *p = *state;
+    const char *by = strstr(p->client.ch->encryption, ", by ");
+    struct err e = ERR_INIT;
+    char got[6];
+
+    assert_non_null(by);
+    assert_string_equal(by, kernel_may_have_tls() ? ", by the kernel" : ", by OpenSSL");
+    /* A server sends next to nothing. */
+    assert_non_null(strstr(p->server.ch->encryption, ", by OpenSSL"));
+    send_bytes(p->client.ch, "hello", 6);
+    assert_int_equal(receive(p->server.ch, got, 6, &e), 0);
+    assert_string_equal(got, "hello");
+    send_bytes(p->server.ch, "there", 6);
+    assert_int_equal(receive(p->client.ch, got, 6, &e), 0);
+    assert_string_equal(got, "there");
+}
+
+static void test_the_kernel_seals_no_more_than_a_key_is_good_for(void **state)
+{
+    struct pair *p = *state;
+    struct err e = ERR_INIT;
+    struct iovec iov = {"x", 1};
+
+    atomic_store(&p->client.ch->sent_bytes, TLS_KERNEL_KEY_BYTES);
+    assert_int_equal(tls_kernel_send(p->client.ch, &iov, 1, &e), -EKEYEXPIRED);
+    assert_says(&e, "without --kernel-tls");
 }
 
 static void test_what_a_process_made_is_there_for_those_that_it_forks(void **state)
@@ -921,12 +992,21 @@ static void test_shutdown_wakes_sender_and_receiver(void **state)
     wake_both(*state, false);
 }
 
-#define ON_PAIR(f)  cmocka_unit_test_setup_teardown(f, open_pair, close_pair)
-#define ON_HOSTS(f) cmocka_unit_test_setup_teardown(f, open_hosts, close_pair)
+#define ON_PAIR(f)   cmocka_unit_test_setup_teardown(f, open_pair, close_pair)
+#define ON_KERNEL(f) cmocka_unit_test_setup_teardown(f, open_kernel_pair, close_pair)
+#define ON_HOSTS(f)  cmocka_unit_test_setup_teardown(f, open_hosts, close_pair)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        ON_PAIR(test_openssl_encrypts_unless_it_is_told_otherwise),
+        ON_KERNEL(test_without_the_kernels_help_openssl_encrypts),
+        ON_PAIR(test_the_kernel_seals_no_more_than_a_key_is_good_for),
+        ON_KERNEL(test_pieces_of_all_sizes_arrive_in_order),
+        ON_KERNEL(test_both_ends_send_and_receive_at_once),
+        ON_KERNEL(test_goodbye_is_a_clean_end),
+        ON_KERNEL(test_end_without_goodbye_is_an_error),
+        ON_KERNEL(test_cancel_wakes_sender_and_receiver),
         ON_PAIR(test_hosts_that_trust_each_other_talk),
         ON_HOSTS(test_what_a_process_made_is_there_for_those_that_it_forks),
         ON_PAIR(test_binding_is_of_the_connection),

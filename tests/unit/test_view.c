@@ -91,7 +91,7 @@ static void the_summary_has_every_part(void **state)
         "state        3.00 ms\n", "receiver     4.00 ms\n", "libxl        200 ms (both ends)\n",
         "hand-off     5.00 ms (120 ms for these four)\n",
         "  journal    2.00 ms of it (both ends)\n", "on the wire    105 MB\n",
-        "rounds         3, 70000 pages with data, 1000 zero"};
+        "encryption     none\n", "rounds         3, 70000 pages with data, 1000 zero"};
     char text[VIEW_SUMMARY_BYTES];
 
     format_summary(&example, text);

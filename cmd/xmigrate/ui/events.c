@@ -53,6 +53,7 @@ static const struct field done_fields[] = {
     FIELD_COUNT("wire_bytes", struct summary, total.wire_bytes),
     FIELD_COUNT("aux_entries", struct summary, total.aux_entries),
     FIELD_COUNT("aux_bytes", struct summary, total.aux_bytes),
+    FIELD("encryption", FIELD_LINE, struct summary, total.encryption),
     FIELDS_END,
 };
 

@@ -100,6 +100,7 @@ const char help_text[] =
 "  --config-dir DIR      key.pem, cert.pem, trusted, ca.pem, crl.pem, policy\n"
 "                        (/etc/xmigrate)\n"
 "  --insecure            no TLS; must be given at both ends\n"
+"  --kernel-tls          the kernel encrypts what lanes send, where it can\n"
 "  --as-root             --listen without the user _xmigrate: what strangers can reach is root\n"
 "  --max-incoming N      with --listen: so many guests at once; the others wait, in order\n"
 "  --no-announce         with --listen: do not tell the network (RARP) that a domain is here now\n"

@@ -65,6 +65,7 @@ const struct option_rule option_rules[OPTIONS] = {
         IN_SEND | IN(MODE_LISTEN)},
     [OPT_CONFIG_DIR] = {"config-dir", "a directory", IN_MOVE | IN_ASK | IN_TRUST},
     [OPT_INSECURE] = {"insecure", NULL, IN_MOVE | IN(MODE_CHECK) | IN(MODE_STATUS)},
+    [OPT_KERNEL_TLS] = {"kernel-tls", NULL, IN_REACH},
     [OPT_AS_ROOT] = {"as-root", NULL, IN(MODE_LISTEN)},
     [OPT_NO_ANNOUNCE] = {"no-announce", NULL, IN(MODE_LISTEN)},
     [OPT_MAX_INCOMING] = {"max-incoming", "a whole number from 1 to 64", IN(MODE_LISTEN)},

@@ -123,6 +123,7 @@ static int take_mode(struct options *o, enum option_id id, struct err *e)
 static bool *flag_of(struct options *o, enum option_id id)
 {
     bool *const flags[OPTIONS] = {[OPT_INSECURE] = &o->insecure,
+        [OPT_KERNEL_TLS] = &o->kernel_tls,
         [OPT_AS_ROOT] = &o->as_root,
         [OPT_NO_ANNOUNCE] = &o->no_announce,
         [OPT_FORCE] = &o->force,

@@ -100,11 +100,12 @@ struct options {
 
     const char *config_dir;
     bool insecure;
+    bool kernel_tls;
     bool as_root;
     bool no_announce;             /* MODE_LISTEN */
     unsigned max_incoming;        /* MODE_LISTEN; 0: any number */
     enum early_disks early_disks; /* MODE_LIVE, MODE_LISTEN */
-    bool force;                   /* what else is refused: MODE_RESUME, MODE_CHECKPOINT, MODE_SAVE */
+    bool force; /* what else is refused: MODE_RESUME, MODE_CHECKPOINT, MODE_SAVE */
     bool json;
     enum log_level log_level;
 };

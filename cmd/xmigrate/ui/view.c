@@ -137,6 +137,7 @@ void format_summary(const struct summary *s, char out[static VIEW_SUMMARY_BYTES]
         "    hand-off     %s%s\n"
         "      journal    %s of it (both ends)\n"
         "  on the wire    %s\n"
+        "  encryption     %s\n"
         "  rounds         %u, %" PRIu64 " pages with data, %" PRIu64 " zero%s%s",
         s->name, s->host, format_duration(s->whole_ns, b[0]), format_duration(d->whole_ns, b[1]),
         format_predicted_whole(p, whole), format_duration(d->engine.suspend_ns, b[2]),
@@ -146,8 +147,9 @@ void format_summary(const struct summary *s, char out[static VIEW_SUMMARY_BYTES]
         format_duration(d->engine.state_ns, b[4]), format_duration(d->engine.receiver_ns, b[5]),
         format_duration(d->libxl_ns, b[6]), format_duration(d->hand_off_ns, b[7]),
         format_predicted(p, p->receiver_ns + p->network_ns, " for these four", finish),
-        format_duration(d->journal_ns, b[9]), format_wire_bytes(t->wire_bytes, b[8]), t->rounds,
-        t->data_pages, t->zero_pages, format_differences(t, differences), format_aux(t, aux));
+        format_duration(d->journal_ns, b[9]), format_wire_bytes(t->wire_bytes, b[8]),
+        t->encryption[0] ? t->encryption : "none", t->rounds, t->data_pages, t->zero_pages,
+        format_differences(t, differences), format_aux(t, aux));
 }
 
 void view_init(struct view *v, bool quiet)

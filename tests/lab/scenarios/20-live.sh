@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Guests that move while they run, and those that Xen can only move suspended.
 
-SCENARIOS+=(pvh_live pvh_one_lane_and_offline pvh_live_two_vcpus_and_same_host pvh_live_devices
+SCENARIOS+=(pvh_live pvh_kernel_tls pvh_one_lane_and_offline pvh_live_two_vcpus_and_same_host pvh_live_devices
             pvh_late_write pv_offline pv_live)
 LONG+=(pv_offline_five_times pvh_live_five_times pvh_disk_count_six_times
        pvh_disk_count_hundred_times pvh_throttled)
@@ -55,6 +55,27 @@ scenario_pvh_live() {
     ended 0
     arrived B g
     moves B g
+}
+
+# encrypted_by WHO FROM: g moves from there with --kernel-tls, and the summary says that.
+encrypted_by() {
+    pulse "$2" g
+    must "$2" "xmigrate --live host$(other_host "$2") g $soon --kernel-tls --verbose >/tmp/move.out 2>&1
+        code=\$?; cat /tmp/move.out; [ \$code = 0 ] && grep -q 'encryption  .*, by $1' /tmp/move.out" 300
+    arrived "$(other_host "$2")" g
+}
+
+# Its module comes when it is asked for, unless the host has none. (These hosts have modprobe in no usual
+# place.)
+scenario_pvh_kernel_tls() {
+    create A g pvh memory=128 load="mem=8 still=8 rate=200"
+    listen A
+    listen B
+    must A "echo /bin/modprobe >/proc/sys/kernel/modprobe; ! grep ^tls /proc/modules"
+    encrypted_by "the kernel" A
+    must A "awk '\$1 == \"TlsTxSw\" { print; lanes = \$2 } END { exit lanes < 1 }' /proc/net/tls_stat"
+    must B "echo /bin/false >/proc/sys/kernel/modprobe; ! grep ^tls /proc/modules"
+    encrypted_by OpenSSL B
 }
 
 scenario_pvh_live_five_times() {
