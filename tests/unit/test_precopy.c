@@ -284,7 +284,7 @@ static void test_a_suspend_that_has_to_wait_costs_rounds(void **state)
 {
     (void)state;
     struct precopy_ops waiting = ops;
-    struct fake f = guest(1000, 5000);
+    struct fake f = guest(200, 5000);
 
     waiting.may_suspend = fake_may_suspend;
     f.p.ops = &waiting;
@@ -295,7 +295,7 @@ static void test_a_suspend_that_has_to_wait_costs_rounds(void **state)
     assert_int_equal(f.p.stats.rounds, 3);
     assert_true(f.left < 400);
 
-    f = guest(1000, 5000);
+    f = guest(200, 5000);
     f.p.ops = &waiting;
     f.unready = 2;
     f.fails = 'V';
