@@ -101,7 +101,7 @@ __attribute__((constructor)) static void read_environment(void)
     fault.opens = getenv("FAULT_OPENS");
     fault.log = getenv("FAULT_LOG");
     open_dir();
-    fault.state_dir = getenv("XMIGRATE_STATE_DIR") ?: getenv("XMIGRATE_RUN_DIR") ?: "/none";
+    fault.state_dir = getenv("XMIGRATE_STATE_DIR") ?: getenv("XMIGRATE_RUN_DIR") ?: "/var/lib/xmigrate";
     fault.count = &own_count;
     fault.on = text && in &&
                sscanf(text, "%15[^:]:%63[^:]:%31[^:]", fault.call, fault.word, fault.what) == 3 &&
