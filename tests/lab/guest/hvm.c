@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A small HVM guest for the lab: loaded in place of a firmware (firmware_override), in 32-bit
- * protected mode without paging, on one vCPU, with interrupts off. No operating system: it ticks one
- * second after it was created.
+ * protected mode without paging, on one vCPU, with interrupts off. No operating system: it ticks
+ * one second after it was created.
  *
  * It rewrites pages and checks them; keeps known values in registers; and has QEMU write to its
  * memory: an rtl8139 in loopback mode copies each frame that is sent into the receive ring, by DMA
  * of the device model and not of the guest. The ring is read again later, so a page that only QEMU
  * wrote and that did not move is found.
  *
- *   tick N mem PASSES bad N wrote N fpu CHECKS bad N disk FRAMES bad N end
+ * To a guest that is told of Viridian it sets what it can of that (synthetic MSRs, the hypercall
+ * page), and finds it again later.
+ *
+ *   tick N mem PASSES bad N wrote N fpu CHECKS bad N disk FRAMES bad N viridian CHECKS bad N end
  *
  * once a second through QEMU's serial port: the fields of load.c, "disk" being what came by DMA.
+ * A line that comes through that port is a command, known by its first letter: reboot (as the
+ * keyboard's controller does it, which is QEMU's), poweroff, crash (hypercalls).
  */
 typedef unsigned char u8;
 typedef unsigned short u16;
@@ -20,6 +25,8 @@ typedef unsigned long long u64;
 
 enum {
     COM1 = 0x3f8,
+    COM1_STATUS = 0x3fd,
+    KEYBOARD_CONTROL = 0x64,
     PIT_CONTROL = 0x43,
     PIT_COUNTER = 0x40,
     PCI_ADDRESS = 0xcf8,
@@ -47,6 +54,12 @@ enum {
 static u8 pages[PAGES][PAGE] __attribute__((aligned(PAGE)));
 static u8 rx_ring[RX_RING_BYTES + PAGE] __attribute__((aligned(PAGE)));
 static u8 tx_frame[FRAME_BYTES] __attribute__((aligned(PAGE)));
+static u8 xen_calls[PAGE] __attribute__((aligned(PAGE)));
+/* Viridian's, each where an MSR of the same name says. */
+static u8 hv_calls[PAGE] __attribute__((aligned(PAGE)));
+static u8 hv_assist[PAGE] __attribute__((aligned(PAGE)));
+static u8 hv_tsc[PAGE] __attribute__((aligned(PAGE)));
+static u8 hv_messages[PAGE] __attribute__((aligned(PAGE)));
 static u32 versions[PAGES];
 static u8 stack[4 * PAGE] __attribute__((aligned(16), used));
 
@@ -85,6 +98,28 @@ static inline u32 in32(u16 port)
 
     __asm__ volatile("inl %1, %0" : "=a"(v) : "Nd"(port));
     return v;
+}
+
+static inline u64 read_msr(u32 msr)
+{
+    u64 v;
+
+    __asm__ volatile("rdmsr" : "=A"(v) : "c"(msr));
+    return v;
+}
+static inline void write_msr(u32 msr, u64 v)
+{
+    __asm__ volatile("wrmsr" : : "c"(msr), "A"(v) : "memory");
+}
+struct cpuid {
+    u32 a, b, c, d;
+};
+static inline struct cpuid cpuid(u32 leaf)
+{
+    struct cpuid r;
+
+    __asm__ volatile("cpuid" : "=a"(r.a), "=b"(r.b), "=c"(r.c), "=d"(r.d) : "a"(leaf), "c"(0));
+    return r;
 }
 
 /* GCC may call it. */
@@ -240,8 +275,8 @@ static void start_card(void)
     while (in8(card + R_COMMAND) & 0x10)
         ;
     out32(card + R_RX_BUFFER, (u32)rx_ring);
-    out8(card + R_COMMAND, 0x0c);                     /* receive and transmit */
-    out32(card + R_TX_CONFIG, 3u << 17);              /* loopback */
+    out8(card + R_COMMAND, 0x0c);                        /* receive and transmit */
+    out32(card + R_TX_CONFIG, 3u << 17);                 /* loopback */
     out32(card + R_RX_CONFIG, 0x0f | 1u << 7 | 7u << 8); /* everything; an 8 KiB ring, no wrap */
     rx_at = 0;
 }
@@ -301,6 +336,159 @@ static void check_kept(void)
             rx_bad += check_frame(kept[i].at, kept[i].number);
 }
 
+/* --- Viridian: what a domain and its vCPU have of it, as far as CPUID offers it --- */
+
+enum {
+    HV_LEAF = 0x40000000,
+    HV_FEATURES = HV_LEAF + 3,
+    HV_TIME_REF_COUNT = 0x40000020, /* 100 ns each */
+    HV_NOTIFY_LONG_SPIN_WAIT = 8,   /* a hypercall that does nothing and succeeds */
+};
+
+/* feature: the bit of HV_FEATURES' EAX that offers it. Nothing of it makes an interrupt: the
+ * message's source is masked, the timer not enabled. */
+static const struct hv_register {
+    u32 msr, feature, value_high, value;
+    const u8 *page; /* its frame is in the value, which enables it */
+} hv_registers[] = {
+    {0x40000000, 5, 0x81000601, 0x0a110000,
+        0}, /* who the guest is; first: a hypercall page needs it */
+    {0x40000001, 5, 0, 1, hv_calls},
+    {0x40000021, 9, 0, 1, hv_tsc},
+    {0x40000073, 4, 0, 1, hv_assist},
+    {0x40000083, 2, 0, 1, hv_messages},
+    {0x40000092, 2, 0, 0x10042, 0},
+    {0x400000b0, 3, 0, 0x20000, 0},
+    {0x400000b1, 3, 0, 12345678, 0},
+};
+enum { HV_REGISTERS = sizeof(hv_registers) / sizeof(hv_registers[0]) };
+
+static u32 hv_features, hv_checks, hv_bad;
+static u64 hv_time;
+
+static u64 hv_value(const struct hv_register *r)
+{
+    return (u64)r->value_high << 32 | r->value | (u32)r->page;
+}
+
+static int hv_offers(const struct hv_register *r)
+{
+    return (hv_features >> r->feature & 1) != 0;
+}
+
+static int is_viridian(void)
+{
+    const struct cpuid name = cpuid(HV_LEAF);
+
+    return name.b == 0x7263694d && name.c == 0x666f736f && name.d == 0x76482074; /* Microsoft Hv */
+}
+
+static void start_viridian(void)
+{
+    if (!is_viridian())
+        return;
+    hv_features = cpuid(HV_FEATURES).a;
+    say_field("Viridian, features ", hv_features);
+    say("\r\n");
+    for (u32 i = 0; i < HV_REGISTERS; i++)
+        if (hv_offers(&hv_registers[i]))
+            write_msr(hv_registers[i].msr, hv_value(&hv_registers[i]));
+}
+
+static u32 hv_call(u32 code)
+{
+    u32 low = code, high = 0;
+
+    __asm__ volatile("call *%4"
+                     : "+a"(low), "+d"(high)
+                     : "b"(0), "c"(0), "r"(hv_calls), "S"(0)
+                     : "memory", "cc");
+    return low;
+}
+
+static void check_viridian(void)
+{
+    u64 now;
+
+    if (!hv_features)
+        return;
+    for (u32 i = 0; i < HV_REGISTERS; i++) {
+        const struct hv_register *r = &hv_registers[i];
+
+        if (!hv_offers(r))
+            continue;
+        hv_checks++;
+        if (read_msr(r->msr) != hv_value(r)) {
+            hv_bad++;
+            say_field("MSR ", r->msr - HV_LEAF);
+            say_field(" has ", (u32)(read_msr(r->msr) >> 32));
+            say_field(" ", (u32)read_msr(r->msr));
+            say("\r\n");
+        }
+    }
+    hv_checks++;
+    hv_bad += hv_call(HV_NOTIFY_LONG_SPIN_WAIT) != 0;
+    if (hv_features & 2) { /* its time goes on, and not from 0 */
+        now = read_msr(HV_TIME_REF_COUNT);
+        hv_checks++;
+        hv_bad += now <= hv_time;
+        hv_time = now;
+    }
+}
+
+/* --- how it ends --- */
+
+enum { XEN_SCHED_OP = 29, SHUTDOWN = 2, POWEROFF = 0, CRASH = 3 };
+
+/* Xen's own leaves stand behind Viridian's. */
+static void start_xen_calls(void)
+{
+    write_msr(cpuid((is_viridian() ? 0x40000100 : 0x40000000) + 2).b, (u32)xen_calls);
+}
+
+static void shut_down(u32 reason)
+{
+    u32 ret;
+
+    __asm__ volatile("call *%1"
+                     : "=a"(ret)
+                     : "r"(xen_calls + XEN_SCHED_OP * 32), "b"(SHUTDOWN), "c"(&reason)
+                     : "memory", "cc");
+    say_field("cannot be shut down: ", ret);
+    say("\r\n");
+}
+
+static void obey(char command)
+{
+    switch (command) {
+    case 'r':
+        out8(KEYBOARD_CONTROL, 0xfe);
+        break;
+    case 'p':
+        shut_down(POWEROFF);
+        break;
+    case 'c':
+        shut_down(CRASH);
+        break;
+    }
+}
+
+static void listen(void)
+{
+    static char command;
+
+    while (in8(COM1_STATUS) & 1) {
+        const char c = (char)in8(COM1);
+
+        if (c != '\n')
+            command = command ? command : c;
+        else {
+            obey(command);
+            command = 0;
+        }
+    }
+}
+
 /* --- */
 
 static u32 passes, bad, wrote, checks, checks_bad;
@@ -315,6 +503,8 @@ static void tick(u32 n)
     say_field(" bad ", checks_bad);
     say_field(" disk ", received);
     say_field(" bad ", rx_bad);
+    say_field(" viridian ", hv_checks);
+    say_field(" bad ", hv_bad);
     say(" end\r\n");
 }
 
@@ -324,6 +514,8 @@ void run(void)
 
     pit_start();
     set_registers();
+    start_xen_calls();
+    start_viridian();
     for (u32 i = 0; i < PAGES; i++)
         write_page(i);
     if (find_card())
@@ -337,6 +529,7 @@ void run(void)
             since_frame = 0;
             send_frame();
             take_frames();
+            listen();
         }
         bad += check_page(next);
         if (++next == PAGES) {
@@ -354,6 +547,7 @@ void run(void)
         checks_bad += check_registers();
         if (pit_elapsed >= PIT_HZ) {
             pit_elapsed -= PIT_HZ;
+            check_viridian();
             tick(++ticks);
         }
     }

@@ -22,9 +22,10 @@ stock_save_restore() {
 scenario_stock_save_restore_pv() { stock_save_restore pv; }
 scenario_stock_save_restore_pvh() { stock_save_restore pvh; }
 
-# stock_receiver HOST [ENVIRONMENT]: `xl migrate` to this host reaches xl migrate-receive.
+# stock_receiver HOST [ENVIRONMENT]: `xl migrate` to this host reaches xl migrate-receive. When the source is
+# gone, socat would kill it after -t seconds, which it needs to clean up.
 stock_receiver() {
-    must "$1" "${2:-} setsid socat -b 262144 tcp-listen:8200,reuseaddr,fork \
+    must "$1" "${2:-} setsid socat -t 60 -b 262144 tcp-listen:8200,reuseaddr,fork \
         exec:'xl migrate-receive' >/tmp/receiver.log 2>&1 </dev/null & usleep 300000"
 }
 

@@ -3,7 +3,8 @@
 # and the guest reads it again later.
 
 SCENARIOS+=(hvm_live hvm_dropin hvm_log_dirty_matters hvm_qemu_missing_or_dead)
-LONG+=(hvm_five_times hvm_linux_live hvm_killed hvm_killed_live hvm_pause_parts)
+LONG+=(hvm_five_times hvm_viridian hvm_linux_live hvm_killed hvm_killed_live hvm_dropin_killed
+       hvm_pause_parts)
 LIMITS[hvm_linux_live]=1800
 
 # To the other host, and whole, with its device model, there.
@@ -44,6 +45,18 @@ scenario_hvm_linux_live() {
     done
     disk_works A
     vif_works A
+}
+
+# What a guest has set of Viridian it finds again (hvm.c): MSRs of the domain and of its vCPU, the
+# hypercall page, a time that goes on.
+scenario_hvm_viridian() {
+    create_hvm A g 'viridian=["all"]'
+    # All that it looks at, once a second.
+    [ "$(field "$line" viridian)" = $(($(field "$line" tick) * 10)) ] || fail "not all of Viridian is there: $line"
+    listen A
+    listen B
+    hvm_moves A
+    hvm_moves B --offline
 }
 
 scenario_hvm_five_times() {
@@ -118,6 +131,36 @@ scenario_hvm_killed_live() {
     device_model_runs A g
     dies B KILL "$receivers" 3
     device_model_runs A g
+}
+
+# The same with our helper under xl: it brings the guest back when xl dies while the guest stands still (it
+# saves the vCPUs then, domctl 33), and xl does when the state that arrives (domctl 34) kills the other helper.
+scenario_hvm_dropin_killed() {
+    create_hvm A g
+    stock_receiver B "$ours"
+    pulse A g
+    spawn A "$(faulty --save-domain call:domctl_33:sleep=5) $ours xl migrate -s reach g hostB"
+    struck A
+    must A "xl list g | awk 'NR == 2 { print \$5 }' | grep s
+        for pid in \$(pidof xl); do
+            ! tr '\\0' ' ' </proc/\$pid/cmdline | grep 'xl migrate' || kill -KILL \$pid || exit
+        done"
+    collect "$spawned" 120
+    hvm_is_back
+    must B "kill \$(pidof socat)"
+    stock_receiver B "$(faulty --restore-domain call:domctl_34:kill) $ours"
+    pulse A g
+    must_not A "$ours xl migrate -s reach g hostB" 300
+    struck B
+    hvm_is_back
+    stock_migrate A "$ours" "$ours"
+    device_model_runs B g
+}
+hvm_is_back() {
+    lived_on A g
+    device_model_runs A g
+    settled A g
+    no_device_model B
 }
 
 # On all hosts, until host-clean: when xenstore has a word of a QEMU that starts.
