@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/handoff/advice.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 void handoff_advice(const struct journal_record *s, uint32_t domid, char text[static ADVICE_BYTES])
@@ -119,8 +120,12 @@ void handoff_failure(
     char who[ERR_TEXT_BYTES] = "";
 
     name_culprit(why, peer, who);
-    snprintf(text, ADVICE_BYTES, "%.400s%s; \"%s\" runs on here%s", who, why->text, name,
-        what_to_do(why));
+    if (why->class == ERR_GUEST && why->code == ESHUTDOWN) /* it has ended by itself */
+        snprintf(text, ADVICE_BYTES, "%.400s%s; \"%s\" is still here, and was not moved", who,
+            why->text, name);
+    else
+        snprintf(text, ADVICE_BYTES, "%.400s%s; \"%s\" runs on here%s", who, why->text, name,
+            what_to_do(why));
 }
 
 void handoff_unsettled(struct err *why, const char *name, const struct err *trouble, bool runs)

@@ -17,8 +17,9 @@ void handoff_advice(const struct journal_record *s, uint32_t domid, char text[st
 /* What this host knows of an arrival that its source may still ask about. */
 void handoff_history(const struct journal_record *s, char text[static ADVICE_BYTES]);
 
-/* A move that failed and left the guest as it was, running on at the source: who failed, why, where
- * the guest is, and what to do. For the source's own messages; peer: the destination. */
+/* A move that failed and left the guest as it was, running on at the source unless it has ended:
+ * who failed, why, where the guest is, and what to do. For the source's own messages; peer: the
+ * destination. */
 void handoff_failure(
     const struct err *why, const char *name, const char *peer, char text[static ADVICE_BYTES]);
 

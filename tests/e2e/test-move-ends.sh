@@ -23,6 +23,7 @@ stays_dead() { # HOW WORDS STATE
     moving a g --bandwidth 200M
     must "$X" end a g "$1"
     ends_with "$2"
+    ! grep "runs on here" "$T/moving.err" || fail "it does not run"
     state_is a g "$3"
     must "$X" destroy a g
 }

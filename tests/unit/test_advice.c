@@ -56,12 +56,27 @@ static void this_host_is_named_for_what_is_its(void **state)
         "the guest did not suspend; \"g\" runs on here: try again when it can do that");
 }
 
+/* It crashed, say, and is kept for its administrator to look at. */
+static void a_guest_that_has_ended_is_not_said_to_run(void **state)
+{
+    struct err e = ERR_INIT;
+    char text[ADVICE_BYTES];
+
+    (void)state;
+    err_set(&e, ERR_GUEST, ESHUTDOWN, "domain 7 crashed while it was being moved");
+    e.side = SIDE_SOURCE;
+    handoff_failure(&e, "g", "b (192.0.2.7)", text);
+    assert_string_equal(text, "domain 7 crashed while it was being moved; \"g\" is still here, and "
+                              "was not moved");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_destination_is_named_for_what_is_its),
         cmocka_unit_test(of_a_connection_that_broke_neither_end_is_said_to_have_failed),
         cmocka_unit_test(this_host_is_named_for_what_is_its),
+        cmocka_unit_test(a_guest_that_has_ended_is_not_said_to_run),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
