@@ -49,7 +49,7 @@ scenario_odd_mem_set() {
 # The small HVM guest has so little in its memory that it would be there before it is told anything.
 slowly="--bandwidth 1M"
 
-# Without a balloon driver it keeps the pages that it has, so it can move again with its old size only.
+# Without a balloon driver it keeps the pages that it has: it gets its old size back before it moves.
 scenario_odd_mem_set_hvm() {
     create_hvm A g
     listen A
