@@ -5,11 +5,13 @@
 #include "base/units.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 static int say_status(struct domain *d, struct answer *a)
 {
-    static const char *const names[] = {"running", "paused", "dead"};
+    static const char *const names[] = {"running", "paused", "waiting", "dead"};
     enum emulator_status status;
     bool logging;
     const int rc = emulator_query(d, &status, &logging);
@@ -39,6 +41,37 @@ static int start(struct domain *d, const char *text)
     return emulator_start(d, &state, EMULATOR_PAUSED);
 }
 
+/* As libxl starts one whose state comes later, out of the file (a FIFO) that it opens for it. */
+static int start_waiting(struct domain *d, const char *path)
+{
+    const int fd = path && d->emulated ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+    const int rc = fd < 0 ? -EINVAL : emulator_start_waiting(d, fd);
+
+    if (rc && fd >= 0)
+        close(fd);
+    return rc;
+}
+
+static int say_whether_running(struct domain *d, struct answer *a)
+{
+    bool said;
+    const int rc = emulator_has_said_running(d, &said);
+
+    if (!rc)
+        say(a, "%s", said ? "running" : "");
+    return rc;
+}
+
+static int say_physmap(struct domain *d, struct answer *a)
+{
+    bool has;
+    const int rc = emulator_has_physmap(d, &has);
+
+    if (!rc)
+        say(a, "%s", has ? "1" : "");
+    return rc;
+}
+
 /* Not the device model's, but what HVM guests alone have: pages that are not there yet. */
 static int set_pod(struct domain *d, const char *pages)
 {
@@ -59,6 +92,16 @@ static int act(struct domain *d, const char *action, const char *more, struct an
         return say_state(d, a);
     if (!strcmp(action, "start"))
         return start(d, more);
+    if (!strcmp(action, "wait"))
+        return start_waiting(d, more);
+    if (!strcmp(action, "says"))
+        return more ? emulator_say_running(d) : say_whether_running(d, a);
+    if (!strcmp(action, "physmap"))
+        return more ? emulator_set_physmap(d, !strcmp(more, "on")) : say_physmap(d, a);
+    if (!strcmp(action, "die-loading"))
+        return emulator_set_fault(d, EMULATOR_DIES_LOADING, 0);
+    if (!strcmp(action, "never-load"))
+        return emulator_set_fault(d, EMULATOR_NEVER_LOADS, 0);
     if (!strcmp(action, "die"))
         return emulator_kill(d);
     if (!strcmp(action, "refuse"))
@@ -90,7 +133,9 @@ int act_emulator(struct domain *d, struct words *w, struct answer *a)
         return fail(a, EACCES, "the device model of domain %s refuses", d->name);
     default:
         return fail(a, EINVAL,
-            "dm DOMAIN [cont, stop, log on, log off, state, start STATE, die, refuse, ignore-log, "
-            "obey, slow:TIME, pod PAGES]");
+            "dm DOMAIN [cont, stop, log on, log off, state, start STATE, wait FILE, says "
+            "[running], "
+            "physmap [on, off], die, die-loading, never-load, refuse, ignore-log, obey, slow:TIME, "
+            "pod PAGES]");
     }
 }

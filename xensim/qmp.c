@@ -65,16 +65,20 @@ static bool asks(const struct qmp *q, const char *command)
 
 static int query_status(struct qmp *q)
 {
+    static const char *const names[] = {
+        [EMULATOR_RUNNING] = "running",
+        [EMULATOR_PAUSED] = "paused",
+        [EMULATOR_WAITING] = "inmigrate",
+    };
     enum emulator_status status;
     bool logging;
     char text[128];
 
-    if (emulator_query(q->domain, &status, &logging))
+    if (emulator_query(q->domain, &status, &logging) || status == EMULATOR_DEAD)
         return -EPIPE;
     snprintf(text, sizeof(text),
         "{\"return\": {\"status\": \"%s\", \"singlestep\": false, \"running\": %s}}\r\n",
-        status == EMULATOR_RUNNING ? "running" : "paused",
-        status == EMULATOR_RUNNING ? "true" : "false");
+        names[status], status == EMULATOR_RUNNING ? "true" : "false");
     return answer(q, text);
 }
 

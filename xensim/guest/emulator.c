@@ -7,6 +7,11 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* How often one that waits for its state looks for it. */
+#define WAIT_STEP_NS (2 * NS_PER_MS)
 
 uint32_t emulator_version(const struct emulator_state *s, uint64_t slot)
 {
@@ -33,31 +38,61 @@ static void write_page(struct emulator *v)
         domain_mark_dirty(d, pfn);
 }
 
+static void load(struct emulator *v)
+{
+    if (v->fault == EMULATOR_NEVER_LOADS)
+        return;
+    v->status = v->fault == EMULATOR_DIES_LOADING || !emulator_parse_state(v->incoming, &v->state)
+                    ? EMULATOR_DEAD
+                    : EMULATOR_RUNNING;
+}
+
+/* A state that ends too soon kills it. */
+static void await_state(struct emulator *v)
+{
+    char *const at = v->incoming + v->incoming_bytes;
+    const ssize_t n = read(v->state_fd, at, sizeof(v->incoming) - 1 - v->incoming_bytes);
+
+    if (n < 0)
+        return;
+    v->incoming_bytes += (size_t)n;
+    if (n == 0 && v->fault != EMULATOR_NEVER_LOADS)
+        v->status = EMULATOR_DEAD;
+    else if (memchr(at, '\n', (size_t)n))
+        load(v);
+}
+
+static int64_t step_ns(const struct emulator *v)
+{
+    return v->status == EMULATOR_WAITING ? WAIT_STEP_NS : NS_PER_S / (int64_t)v->state.writes_per_s;
+}
+
 static void *run(void *arg)
 {
     struct emulator *v = arg;
     struct domain *d = v->domain;
-    const int64_t step_ns = NS_PER_S / (int64_t)v->state.writes_per_s;
 
     pthread_mutex_lock(&d->lock);
     while (!v->stopping) {
-        deadline_cond_wait(&v->changed, &d->lock, deadline_in(step_ns));
+        deadline_cond_wait(&v->changed, &d->lock, deadline_in(step_ns(v)));
         if (v->status == EMULATOR_RUNNING && !v->stopping)
             write_page(v);
+        else if (v->status == EMULATOR_WAITING)
+            await_state(v);
     }
     pthread_mutex_unlock(&d->lock);
     return NULL;
 }
 
-int emulator_start(
-    struct domain *d, const struct emulator_state *state, enum emulator_status status)
+static int begin(struct domain *d, const struct emulator *what)
 {
     struct emulator *v = calloc(1, sizeof(*v));
     int rc = 0;
 
     if (!v)
         return -ENOMEM;
-    *v = (struct emulator){.domain = d, .state = *state, .status = status};
+    *v = *what;
+    v->domain = d;
     deadline_cond_init(&v->changed);
     pthread_mutex_lock(&d->lock);
     if (d->emulator || d->dying)
@@ -67,9 +102,24 @@ int emulator_start(
     if (!rc)
         d->emulator = v;
     pthread_mutex_unlock(&d->lock);
-    if (rc)
+    if (rc) {
+        v->state_fd = -1;
         emulator_free(v);
+    }
     return rc;
+}
+
+int emulator_start(
+    struct domain *d, const struct emulator_state *state, enum emulator_status status)
+{
+    return begin(d, &(struct emulator){.state = *state, .status = status, .state_fd = -1});
+}
+
+int emulator_start_waiting(struct domain *d, int state_fd)
+{
+    return begin(
+        d, &(struct emulator){
+               .state = {.writes_per_s = 1}, .status = EMULATOR_WAITING, .state_fd = state_fd});
 }
 
 void emulator_stop(struct domain *d)
@@ -92,6 +142,8 @@ void emulator_free(void *emulator)
 {
     struct emulator *v = emulator;
 
+    if (v && v->state_fd >= 0)
+        close(v->state_fd);
     if (v)
         pthread_cond_destroy(&v->changed);
     free(v);
@@ -132,7 +184,8 @@ int emulator_pause(struct domain *d)
         return rc;
     if (v->status == EMULATOR_RUNNING)
         write_page(v);
-    v->status = EMULATOR_PAUSED;
+    if (v->status != EMULATOR_WAITING)
+        v->status = EMULATOR_PAUSED;
     pthread_mutex_unlock(&d->lock);
     return 0;
 }
@@ -144,7 +197,56 @@ int emulator_continue(struct domain *d)
 
     if (!v)
         return rc;
-    v->status = EMULATOR_RUNNING;
+    if (v->status != EMULATOR_WAITING)
+        v->status = EMULATOR_RUNNING;
+    pthread_mutex_unlock(&d->lock);
+    return 0;
+}
+
+int emulator_say_running(struct domain *d)
+{
+    int rc;
+    struct emulator *v = lock_emulator(d, false, &rc);
+
+    if (!v)
+        return rc;
+    v->said_running = true;
+    pthread_mutex_unlock(&d->lock);
+    return 0;
+}
+
+int emulator_has_said_running(struct domain *d, bool *said)
+{
+    int rc;
+    struct emulator *v = lock_emulator(d, true, &rc);
+
+    if (!v)
+        return rc;
+    *said = v->said_running;
+    pthread_mutex_unlock(&d->lock);
+    return 0;
+}
+
+int emulator_has_physmap(struct domain *d, bool *has)
+{
+    int rc;
+    struct emulator *v = lock_emulator(d, false, &rc);
+
+    if (!v)
+        return rc;
+    *has = v->has_physmap;
+    pthread_mutex_unlock(&d->lock);
+    return 0;
+}
+
+int emulator_set_physmap(struct domain *d, bool has)
+{
+    int rc;
+    struct emulator *v = lock_emulator(d, false, &rc);
+
+    if (!v)
+        return rc;
+    v->has_physmap = has;
     pthread_mutex_unlock(&d->lock);
     return 0;
 }

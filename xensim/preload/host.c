@@ -20,8 +20,15 @@ const char *host_path(const char *path, char own[static HOST_PATH_BYTES])
 {
     const char *socket = getenv("XENSIM_SOCKET"), *slash = socket ? strrchr(socket, '/') : NULL;
 
-    if (!path || !slash || strcmp(path, "/proc/sys/kernel/random/boot_id"))
+    static const char lib[] = "/var/lib/xen/";
+    const char *name = NULL;
+
+    if (path && slash && !strcmp(path, "/proc/sys/kernel/random/boot_id"))
+        name = "boot_id";
+    else if (path && slash && !strncmp(path, lib, strlen(lib)))
+        name = path + strlen(lib);
+    if (!name)
         return path;
-    snprintf(own, HOST_PATH_BYTES, "%.*s/boot_id", (int)(slash - socket), socket);
+    snprintf(own, HOST_PATH_BYTES, "%.*s/%s", (int)(slash - socket), socket, name);
     return own;
 }

@@ -10,8 +10,8 @@ int host_connect(struct err *e);
 
 enum { HOST_PATH_BYTES = 512 };
 
-/* The path, or where the host has a file of its own in its place: it boots when its daemon starts.
- */
+/* The path, or where the host has a file of its own in its place: it boots when its daemon starts,
+ * and has a /var/lib/xen. */
 const char *host_path(const char *path, char own[static HOST_PATH_BYTES]);
 
 #endif

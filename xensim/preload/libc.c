@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What programs call: open, ioctl, mmap, munmap, close, dup, connect and chroot. On
+ * What programs call: open, ioctl, mmap, munmap, close, dup, connect, mkfifo, unlink and chroot. On
  * /dev/xen/privcmd and /dev/xen/hypercall they are answered as the kernel's drivers would, with the
  * help of the daemon at $XENSIM_SOCKET; everything else is passed on.
  */
@@ -189,6 +189,22 @@ EXPORT int connect(int fd, const struct sockaddr *address, socklen_t bytes)
     if (monitor_named(address, bytes, &domid))
         return monitor_connect(fd, domid);
     return real.connect(fd, address, bytes);
+}
+
+EXPORT int mkfifo(const char *path, mode_t mode)
+{
+    char own[HOST_PATH_BYTES];
+
+    init();
+    return real.mkfifo(host_path(path, own), mode);
+}
+
+EXPORT int unlink(const char *path)
+{
+    char own[HOST_PATH_BYTES];
+
+    init();
+    return real.unlink(host_path(path, own));
 }
 
 /* Once a program has changed its root directory with Xen's devices in hand. */

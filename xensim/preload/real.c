@@ -19,6 +19,8 @@ void real_find(void)
     FIND(dup3);
     FIND(fcntl);
     FIND(connect);
+    FIND(mkfifo);
+    FIND(unlink);
     FIND(chroot);
     FIND(chdir);
 #undef FIND

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 #define PAGE 4096ull
 
@@ -22,6 +23,8 @@ struct real_calls {
     int (*dup3)(int, int, int);
     int (*fcntl)(int, int, ...);
     int (*connect)(int, const struct sockaddr *, socklen_t);
+    int (*mkfifo)(const char *, mode_t);
+    int (*unlink)(const char *);
     int (*chroot)(const char *);
     int (*chdir)(const char *);
 };

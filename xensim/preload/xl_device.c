@@ -49,6 +49,16 @@ static int spend_time_of_a_kind(const struct cancel *cancel)
     return setting("time", NULL, text) && parse_duration_ns(text, &ns) ? spend(ns, cancel) : 0;
 }
 
+bool xl_device_model_starts(struct xl *xl)
+{
+    char value[NAME_ROOM];
+
+    if (!setting("fail", "dm", value))
+        return true;
+    xl_log(xl, XTL_ERROR, -1, "device model did not start");
+    return false;
+}
+
 static int attach(struct xl *xl, uint32_t domid, const char *name, const char *text)
 {
     char id[12], value[NAME_ROOM];

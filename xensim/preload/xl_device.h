@@ -5,7 +5,8 @@
  * XENSIM_DEVICES says, in the environment of the program that calls libxl, with commas between:
  *
  *   time=TIME      for each kind of device (none)
- *   fail=NAME      the hotplug script of that device fails: xvda, vif0
+ *   fail=NAME      the hotplug script of that device fails: xvda, vif0; dm: the device model does
+ *                  not start
  *   hang=NAME      it does not end; libxl gives it 40 s
  *   missing=NAME   the disk cannot be opened
  *   quota=NAME     xenstore has no room for that device's entries
@@ -19,6 +20,9 @@
  * end of the domain. */
 int xl_devices_attach(
     struct xl *xl, uint32_t domid, const libxl_domain_config *config, const struct cancel *cancel);
+
+/* Does the device model start? If not, libxl says so. */
+bool xl_device_model_starts(struct xl *xl);
 
 /* What `xensim create` attached, into the configuration of a guest that libxl did not make. */
 int xl_devices_describe(struct xl *xl, uint32_t domid, libxl_domain_config *config);

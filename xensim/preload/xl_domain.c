@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* libxl lets it have no less. */
 enum { LEAST_DOM0_KIB = 128 * 1024 };
@@ -328,7 +329,11 @@ EXPORT int libxl_domain_resume(
 
 EXPORT int libxl_domain_destroy(libxl_ctx *ctx, uint32_t domid, const libxl_asyncop_how *ao_how)
 {
+    char path[64];
+
     (void)ao_how;
+    snprintf(path, sizeof(path), "/var/lib/xen/qemu-resume.%u", domid);
+    unlink(path);
     return act(ctx, "destroy", domid);
 }
 

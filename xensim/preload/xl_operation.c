@@ -47,6 +47,7 @@ struct operation {
     bool guest_responded;
     bool emulated; /* it has a device model, whose state is: */
     char device[DEVICE_STATE_BYTES];
+    char physmap[DEVICE_STATE_BYTES]; /* and whose entries in xenstore are: */
     int rc;
 };
 
@@ -87,7 +88,13 @@ static int save_device(struct operation *op)
     if (!rc)
         rc = ASK(op->xl, &text, "dm", id, "state");
     if (!rc)
-        snprintf(op->device, sizeof(op->device), "%s", text);
+        snprintf(op->device, sizeof(op->device), "%s\n", text);
+    free(text);
+    text = NULL;
+    if (!rc)
+        rc = ASK(op->xl, &text, "dm", id, "physmap");
+    if (!rc)
+        snprintf(op->physmap, sizeof(op->physmap), "%s", text);
     free(text);
     return rc;
 }
@@ -221,7 +228,7 @@ static int write_emulator(struct operation *op, uint32_t type, const char *text)
 
 static int write_device(struct operation *op)
 {
-    int rc = write_emulator(op, RECORD_EMULATOR_XENSTORE_DATA, "");
+    int rc = write_emulator(op, RECORD_EMULATOR_XENSTORE_DATA, op->physmap);
 
     return rc ? rc : write_emulator(op, RECORD_EMULATOR_CONTEXT, op->device);
 }
@@ -325,12 +332,55 @@ static int read_end(struct operation *op)
     return rc;
 }
 
+/* As libxl: until the device model is said to run in xenstore, 60 s at most. */
+static int await_device(struct operation *op)
+{
+    const int64_t deadline_ns = deadline_in(60 * NS_PER_S);
+    struct pollfd stop = {.fd = op->async.cancel.event_fd, .events = POLLIN};
+    char id[12];
+
+    xl_id_text(op->domid, id);
+    while (!deadline_passed(deadline_ns)) {
+        char *text = NULL;
+        int rc = ASK(op->xl, &text, "dm", id, "says");
+        const bool runs = !rc && !strcmp(text, "running");
+
+        free(text);
+        if (rc || runs)
+            return rc;
+        if (poll(&stop, 1, 5) > 0)
+            return ERROR_ABORTED;
+    }
+    return ERROR_TIMEDOUT;
+}
+
+/* No state came: it waits for one from the file's place, which somebody else has made. */
+static int start_waiting(struct operation *op)
+{
+    char id[12], path[64], own[HOST_PATH_BYTES];
+    int rc;
+
+    snprintf(path, sizeof(path), "/var/lib/xen/qemu-resume.%u", op->domid);
+    rc = ASK(op->xl, NULL, "dm", xl_id_text(op->domid, id), "wait", host_path(path, own));
+    if (!rc)
+        rc = await_device(op);
+    if (unlink(path) && !rc) {
+        xl_log(op->xl, XTL_ERROR, errno, "failed to remove device-model state %s", path);
+        rc = ERROR_FAIL;
+    }
+    return rc;
+}
+
 static int start_device(struct operation *op)
 {
     char id[12];
 
     if (!op->emulated)
         return 0;
+    if (!xl_device_model_starts(op->xl))
+        return ERROR_FAIL;
+    if (!op->device[0])
+        return start_waiting(op);
     return ASK(op->xl, NULL, "dm", xl_id_text(op->domid, id), "start", op->device);
 }
 

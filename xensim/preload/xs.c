@@ -72,6 +72,34 @@ static char *ask_node(const char *verb, const char *path)
     return NULL;
 }
 
+/* What the host says of a device model, as above. */
+static char *ask_emulator(unsigned domid, const char *action, const char *more)
+{
+    struct err e = ERR_INIT;
+    char id[16], *text = NULL;
+    const int sock = host_connect(&e);
+
+    snprintf(id, sizeof(id), "%u", domid);
+
+    const int rc = sock < 0 ? sock : client_commandl(sock, &text, &e, "dm", id, action, more, NULL);
+
+    if (sock >= 0)
+        close(sock);
+    if (!rc)
+        return text ? text : strdup("");
+    free(text);
+    errno = ENOENT;
+    return NULL;
+}
+
+static bool is_emulator_node(const char *path, const char *node, unsigned *domid)
+{
+    int end = 0;
+
+    return sscanf(path, "/local/domain/0/device-model/%u/%n", domid, &end) == 1 && end &&
+           !strcmp(path + end, node);
+}
+
 static bool domain_exists(unsigned domid)
 {
     struct err e = ERR_INIT;
@@ -227,7 +255,9 @@ EXPORT char **xs_directory(
     (void)t;
     *num = 0;
 
-    char *text = ask_node("list", path);
+    unsigned domid;
+    char *text = is_emulator_node(path, "physmap", &domid) ? ask_emulator(domid, "physmap", NULL)
+                                                           : ask_node("list", path);
 
     if (!text)
         return NULL;
@@ -251,6 +281,13 @@ EXPORT bool xs_write(
     const bool suspend = len == strlen("suspend") && !memcmp(data, "suspend", len);
     unsigned domid;
 
+    if (is_emulator_node(path, "state", &domid) && len == strlen("running") &&
+        !memcmp(data, "running", len)) {
+        char *text = ask_emulator(domid, "says", "running");
+
+        free(text);
+        return text;
+    }
     if (!is_shutdown_node(path, &domid) || (len && !suspend)) {
         errno = EACCES;
         return false;
