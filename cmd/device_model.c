@@ -104,7 +104,17 @@ int device_model_greet(struct device_model *m, struct err *e)
     return ask(m, "{\"execute\":\"qmp_capabilities\"}\n", NULL, what, e);
 }
 
-int device_model_open(struct device_model *m, uint32_t domid, struct err *e)
+static int reached(struct device_model *m, int rc, struct err *e)
+{
+    if (rc)
+        device_model_close(m);
+    /* EAGAIN: so many wait for it already. */
+    if (rc == -EAGAIN)
+        rc = -ETIMEDOUT;
+    return !rc || rc == -ENOENT || err_is_set(e) ? rc : failed(m, rc, "reached", e);
+}
+
+int device_model_connect(struct device_model *m, uint32_t domid, struct err *e)
 {
     struct sockaddr_un a = {.sun_family = AF_UNIX};
 
@@ -116,15 +126,14 @@ int device_model_open(struct device_model *m, uint32_t domid, struct err *e)
     if (sock < 0)
         return err_sys(e, ERR_LOCAL, errno, "cannot make a socket");
     m->sock = sock;
+    return reached(m, connect(sock, (struct sockaddr *)&a, sizeof(a)) ? -errno : 0, e);
+}
 
-    int rc = connect(sock, (struct sockaddr *)&a, sizeof(a)) ? -errno : device_model_greet(m, e);
+int device_model_open(struct device_model *m, uint32_t domid, struct err *e)
+{
+    const int rc = device_model_connect(m, domid, e);
 
-    if (rc)
-        device_model_close(m);
-    /* EAGAIN: so many wait for it already. */
-    if (rc == -EAGAIN)
-        rc = -ETIMEDOUT;
-    return !rc || rc == -ENOENT || err_is_set(e) ? rc : failed(m, rc, "reached", e);
+    return rc ? rc : reached(m, device_model_greet(m, e), e);
 }
 
 void device_model_close(struct device_model *m)
@@ -139,6 +148,28 @@ bool device_model_is_gone(const struct device_model *m)
     struct pollfd p = {.fd = m->sock};
 
     return m->sock >= 0 && poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR);
+}
+
+int device_model_ask_run(const struct device_model *m, struct err *e)
+{
+    static const char command[] = "{\"execute\":\"query-status\"}\n";
+    const int rc = io_write_full(m->sock, command, strlen(command), NULL, deadline_in(ANSWER_NS));
+
+    return rc ? failed(m, rc, "asked how it is", e) : 0;
+}
+
+int device_model_hear_run(const struct device_model *m, enum device_model_run *run, struct err *e)
+{
+    int rc;
+    json_t *o = read_object(m, deadline_in(ANSWER_NS), &rc);
+    const char *status = json_string_value(json_object_get(json_object_get(o, "return"), "status"));
+
+    if (status)
+        *run = !strcmp(status, "inmigrate") ? DEVICE_MODEL_INCOMING
+               : !strcmp(status, "running") ? DEVICE_MODEL_RUNNING
+                                            : DEVICE_MODEL_STILL;
+    json_decref(o);
+    return rc ? failed(m, rc, "asked how it is", e) : status != NULL;
 }
 
 int device_model_is_paused(struct device_model *m, bool *paused, struct err *e)

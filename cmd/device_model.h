@@ -25,15 +25,28 @@ struct device_model {
     struct device_model_version version;
 };
 
+/* How QEMU says that it is. */
+enum device_model_run {
+    DEVICE_MODEL_INCOMING, /* it waits for its state, or loads it */
+    DEVICE_MODEL_RUNNING,
+    DEVICE_MODEL_STILL, /* anything else */
+};
+
 /* -ENOENT without an error: the domain has no device model. -ECONNREFUSED: it is dead.
  * -ETIMEDOUT: it, or somebody who holds its socket, keeps us waiting. */
 int device_model_open(struct device_model *m, uint32_t domid, struct err *e);
-/* Part of the above: sock is connected. */
+/* Its parts: one whose sock is readable after the first has something to say. */
+int device_model_connect(struct device_model *m, uint32_t domid, struct err *e);
 int device_model_greet(struct device_model *m, struct err *e);
 void device_model_close(struct device_model *m);
 
 /* It was there and is no more: it has died. */
 bool device_model_is_gone(const struct device_model *m);
+
+/* Without waiting: ask, and when sock is readable hear what it says. 1: *run is the answer; 0: it
+ * told of something else. */
+int device_model_ask_run(const struct device_model *m, struct err *e);
+int device_model_hear_run(const struct device_model *m, enum device_model_run *run, struct err *e);
 
 /* Stopped, as libxl leaves it when it has saved its state. */
 int device_model_is_paused(struct device_model *m, bool *paused, struct err *e);

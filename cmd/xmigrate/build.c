@@ -15,8 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* For a libxl that has destroyed its domain to end. */
-#define LIBXL_REASON_NS (500 * NS_PER_MS)
+/* For a libxl that has destroyed its domain to end. The guest still runs. */
+#define LIBXL_REASON_NS (2 * NS_PER_S)
 
 /* --- libxl's stream --- */
 
@@ -31,10 +31,10 @@ static int write_records(struct build *b, const void *data, size_t len_bytes, st
     return err_set(e, ERR_LOCAL, -rc, "handing libxl its records: %s", io_strerror(rc));
 }
 
-/* A device model's records come between the helper's part and END. */
-static bool ends_early(const struct build *b)
+/* Its records come between the helper's part and END. */
+static bool has_model(const struct build *b)
 {
-    return b->admission->config.c_info.type != LIBXL_DOMAIN_TYPE_HVM;
+    return b->admission->config.c_info.type == LIBXL_DOMAIN_TYPE_HVM;
 }
 
 static void close_stream(struct build *b)
@@ -97,13 +97,20 @@ static int give_job(void *arg, struct link_job *job, int *lock_fd, struct err *e
     return rc;
 }
 
+static int build_early(struct build *b, struct err *e)
+{
+    const int rc = has_model(b) && !b->stopping ? early_model_begin(&b->model, b->domid, e) : 0;
+
+    return rc ? rc : end_stream(b, e);
+}
+
 static int hear_helper(void *arg, const struct link_message *m, struct err *e)
 {
     struct build *b = arg;
     struct dest_result result = {0};
 
     if (m->kind == LINK_BUILD)
-        return end_stream(b, e);
+        return build_early(b, e);
     if (m->kind == LINK_EVENT) {
         admin_note(b->admin, m->body);
         event_write(b->events, m->body);
@@ -114,16 +121,18 @@ static int hear_helper(void *arg, const struct link_message *m, struct err *e)
         return err_set(e, ERR_INTERNAL, EPROTO, "the save helper's totals make no sense");
     b->helper_done_ns = now_ns();
     b->engine_finish_ns = result.arrival.finish_ns;
-    return ends_early(b) && !b->op.built ? end_stream(b, e) : 0;
+    return has_model(b) || b->op.built ? 0 : end_stream(b, e);
 }
 
 /* --- the source --- */
 
 static int pass_on(struct build *b, const uint8_t *data, size_t len_bytes, struct err *e)
 {
-    return ends_early(b) ? err_set(e, ERR_PEER, EPROTO,
-                               "%s sent more of libxl's stream than its head", b->in->who)
-                         : write_records(b, data, len_bytes, e);
+    if (!has_model(b))
+        return err_set(
+            e, ERR_PEER, EPROTO, "%s sent more of libxl's stream than its head", b->in->who);
+    return b->op.built ? early_model_take(&b->model, data, len_bytes, e)
+                       : write_records(b, data, len_bytes, e);
 }
 
 /* The first of them libxl has already. */
@@ -143,10 +152,13 @@ static int take_records(struct build *b, const uint8_t *data, size_t len_bytes, 
     return len_bytes ? pass_on(b, data, len_bytes, e) : 0;
 }
 
-static void take_end(struct build *b)
+static int take_end(struct build *b, struct err *e)
 {
     b->stream_ended = true;
+    if (b->op.built)
+        return early_model_take_end(&b->model, e);
     close_stream(b);
+    return 0;
 }
 
 static int take_frame(
@@ -158,10 +170,9 @@ static int take_frame(
             break;
         return take_records(b, body, len_bytes, e);
     case CONTROL_LIBXL_END:
-        if (ends_early(b))
+        if (!has_model(b) || b->stream_ended)
             break;
-        take_end(b);
-        return 0;
+        return take_end(b, e);
     case CONTROL_SUSPENDED:
         operation_hurry(&b->op);
         return 0;
@@ -194,23 +205,26 @@ static int hear_source(struct build *b, struct err *e)
 
 /* --- the loop --- */
 
-enum { CANCEL, MAILBOX, ROUTER, OPERATION, SOURCES = OPERATION + OPERATION_FDS };
+enum { CANCEL, MAILBOX, ROUTER, MODEL, OPERATION, SOURCES = OPERATION + OPERATION_FDS };
 
 static int wait_for_work(struct build *b, struct pollfd fds[static SOURCES], int64_t until_ns)
 {
-    const int watched[OPERATION] = {
+    const int watched[MODEL] = {
         [CANCEL] = b->in->cancel->event_fd,
         [MAILBOX] = mailbox_event_fd(b->in->box),
         [ROUTER] = b->lanes.router_sock,
     };
     int64_t wake_ns = deadline_earlier(until_ns, b->in->ping_ns);
 
-    for (int i = 0; i < OPERATION; i++)
+    for (int i = 0; i < MODEL; i++)
         fds[i] = (struct pollfd){.fd = b->stopping ? -1 : watched[i], .events = POLLIN};
+    fds[MODEL] = b->stopping ? (struct pollfd){.fd = -1} : early_model_pollfd(&b->model);
     operation_pollfds(&b->op, fds + OPERATION);
     wake_ns = deadline_earlier(wake_ns, operation_limit_ns(&b->op));
-    if (!b->stopping)
+    if (!b->stopping) {
         wake_ns = deadline_earlier(wake_ns, b->stream_limit_ns);
+        wake_ns = deadline_earlier(wake_ns, early_model_wake_ns(&b->model));
+    }
     return poll(fds, SOURCES, deadline_poll_ms(wake_ns)) < 0 && errno != EINTR ? -errno : 0;
 }
 
@@ -243,6 +257,8 @@ static int turn(struct build *b, int64_t until_ns, bool *over, struct err *e)
             admin_why_stopped(b->admin));
     rc = operation_serve(&b->op, fds + OPERATION, e);
     if (!rc && !b->stopping)
+        rc = early_model_serve(&b->model, &fds[MODEL], e);
+    if (!rc && !b->stopping)
         rc = serve_source(b, fds, e);
     incoming_ping(b->in);
     *over = operation_is_over(fds + OPERATION);
@@ -266,6 +282,7 @@ static const struct operation_owner owner = {give_job, hear_helper, turn_while_s
 int build_prepare(struct build *b, struct err *e)
 {
     operation_init(&b->op, &owner, b);
+    early_model_init(&b->model);
     b->op.log = &b->in->log;
     b->op.silent_ns = b->in->o->silent_ns;
     return operation_prepare(&b->op, e);
@@ -290,14 +307,24 @@ static int tell_prepared(struct build *b, struct err *e)
     return message_send_empty(&b->in->control, CONTROL_PREPARED, e);
 }
 
-/* What READY says: the engine has everything, and libxl is through. */
+/* What READY says: the engine has everything, libxl is through, and so is a device model that
+ * waited for its state. */
 static bool is_complete(const struct build *b)
 {
-    return b->op.done && !b->op.async;
+    const bool loaded = !has_model(b) || !b->op.built || b->model.phase == EARLY_MODEL_LOADED;
+
+    return b->op.done && !b->op.async && loaded;
 }
 
-/* A libxl that fails while it builds early destroys the domain, and all the engine sees is that its
- * frames are gone: libxl's own reason is the cause then. */
+/* A libxl that fails while it builds early destroys the domain, and all that is seen of that is
+ * that its frames are gone, or its device model: libxl's own reason is the cause then. */
+static bool may_be_its_failure(const struct build *b)
+{
+    const bool engine = b->op.failed && b->op.helper_error.class == ERR_LOCAL;
+
+    return b->op.built && b->op.async && (engine || b->model.gone);
+}
+
 static void hear_libxl(struct build *b, struct err *e)
 {
     const int64_t until_ns = deadline_in(LIBXL_REASON_NS);
@@ -337,7 +364,7 @@ int build_until_done(struct build *b, struct err *e)
         if (over && !rc && b->op.built)
             rc = tell_prepared(b, e);
     }
-    if (rc && b->op.built && b->op.async && b->op.failed && b->op.helper_error.class == ERR_LOCAL)
+    if (rc && may_be_its_failure(b))
         hear_libxl(b, e);
     return rc ? -e->code : 0;
 }
@@ -358,7 +385,7 @@ int build_await_go(
     }
     if (!rc && !stream_head_complete(&b->head))
         rc = err_set(e, ERR_PEER, EPROTO, "%s sent GO before libxl's head", b->in->who);
-    if (!rc && !b->stream_ended && !ends_early(b))
+    if (!rc && !b->stream_ended && has_model(b))
         rc = err_set(e, ERR_PEER, EPROTO, "%s sent GO before LIBXL_END", b->in->who);
     return rc;
 }
@@ -367,12 +394,14 @@ bool build_stop(struct build *b, const struct err *why)
 {
     b->stopping = true;
     operation_close_stream(&b->op);
+    early_model_clear(&b->model);
     return operation_stop(&b->op, why);
 }
 
 void build_clear(struct build *b)
 {
     incoming_lanes_close(&b->lanes);
+    early_model_clear(&b->model);
     operation_clear(&b->op);
     xen_close(&b->xen);
     if (b->announce_fd >= 0)

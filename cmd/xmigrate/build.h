@@ -12,6 +12,7 @@
 
 #include "cmd/lock.h"
 #include "cmd/xmigrate/admit.h"
+#include "cmd/xmigrate/early_model.h"
 #include "cmd/xmigrate/newcomer.h"
 #include "cmd/handoff/journal.h"
 #include "cmd/xmigrate/libxl/operation.h"
@@ -42,6 +43,7 @@ struct build {
     int64_t engine_finish_ns; /* how long the helper needed after the last page */
     int announce_fd;          /* announce_prepare()'s, -1: none was prepared */
     struct xen xen;           /* open once there is a domain */
+    struct early_model model; /* of an HVM guest that is built early */
 
     struct operation op;
 

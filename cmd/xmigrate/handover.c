@@ -141,7 +141,8 @@ static int unpause(void *arg, struct err *e)
     if (r->in.offer.paused)
         return keep_paused(r, e);
 
-    /* One that was built early has no device model, and libxl would ask xenstored what it is. */
+    /* libxl would ask xenstored what it is, and have a device model run. One that was started early
+     * runs since it has loaded its state. */
     const int rc = b->op.built ? domain_unpause(&b->xen, b->domid, e)
                                : xl_unpause(&r->xl, b->domid, unpause_limit_ns(r), e);
 

@@ -92,7 +92,8 @@ static int describe_domain(struct negotiation *a, libxl_domain_config *config, s
     a->why_late = a->options->mode == MODE_OFFLINE ? "the guest is suspended first"
                                                    : "the other host will not do it before";
     a->early = a->options->mode != MODE_OFFLINE &&
-               xl_config_builds_early(config, a->options->early_disks, &a->log, &a->why_late);
+               xl_config_builds_early(config, a->options->early_disks, &a->log, &a->why_late) &&
+               suitable_for_early_model(&a->domain, &a->log, &a->why_late);
     a->devices = xl_config_devices(config);
     if (a->options->name)
         rc = xl_config_rename(config, a->options->name, e);

@@ -3,6 +3,7 @@
 
 #include "cmd/device_model.h"
 #include "cmd/handoff/names.h"
+#include "engine/xen/emulator_nodes.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -94,6 +95,20 @@ int suitable_device_model(
             d->name, d->domid);
     snprintf(version, SUITABLE_VERSION_BYTES, "%u.%u", m.version.major, m.version.minor);
     return 0;
+}
+
+bool suitable_for_early_model(const struct xl_domain *d, const struct log *log, const char **why)
+{
+    struct err e = ERR_INIT;
+    bool keeps = true;
+
+    if (d->type != LIBXL_DOMAIN_TYPE_HVM)
+        return true;
+    if (emulator_keeps_physmap(d->domid, &keeps, &e))
+        log_debug(log, "%s", e.text);
+    if (keeps)
+        *why = "its device model keeps a map of its memory in xenstore";
+    return !keeps;
 }
 
 bool suitable_is_older_xen(struct xl_version there, struct xl_version here)

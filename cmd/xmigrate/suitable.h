@@ -26,6 +26,10 @@ int suitable_log_dirty(struct xl *xl, const struct xl_domain *d, bool *has, stru
 int suitable_device_model(
     const struct xl_domain *d, char version[static SUITABLE_VERSION_BYTES], struct err *e);
 
+/* May its QEMU's successor be started before the state is there? If not, *why becomes a few words,
+ * constant. Others than HVM guests have none. */
+bool suitable_for_early_model(const struct xl_domain *d, const struct log *log, const char **why);
+
 /* Xen takes a guest to a host of its release or a newer one, and promises nothing of an older one.
  * Unknown is not older. */
 bool suitable_is_older_xen(struct xl_version there, struct xl_version here);

@@ -4,10 +4,16 @@
 # devices, and nothing of the copy is left.
 . "$E2E/lib.sh"
 . "$E2E/move.sh"
+. "$E2E/hvm.sh"
 type=$1
 two_hosts --mem 2G
 POKE=$B/e2e/poke
-guest a g --type "$type" --memory 32M --vif
+make_guest() {
+    local dma=()
+    [ "$type" != hvm ] || dma=(--dma 500)
+    guest a g --type "$type" --memory 32M "${dma[@]}" --vif
+}
+make_guest
 before=$("$X" devices a)
 
 # ring HOST DOMAIN WHICH: the frame of its ring (store, console), as its toolstack was told.
@@ -37,6 +43,8 @@ lived_on() {
     on b "$B/xmigrate" --recover >/dev/null 2>&1
     wait_for 20 is_detached
     untouched a b g
+    [ "$type" != hvm ] || dm_is a 'running, log-dirty off'
+    ! ls "$T"/*b*/qemu-resume.* 2>/dev/null || fail "the device model's FIFO is left"
     [ "$("$X" devices a)" = "$before" ] || fail "attached at the source: $("$X" devices a)"
     kill "$listener"
     wait "$listener" 2>/dev/null
@@ -99,7 +107,7 @@ lived_on
 # --- what the destination was prepared with, and is not so any more
 
 case $type in
-pvh)
+pvh | hvm)
     prepares time=2s
     id=$("$X" id a g)
     on a "$POKE" "$id" param 34 4096 >/dev/null
@@ -202,7 +210,7 @@ END
 
 for when in 'told to build' 'is prepared'; do
     "$X" destroy b g 2>/dev/null
-    guest a g --type "$type" --memory 32M --vif
+    make_guest
     XENSIM_DEVICES=time=1s listen b
     moving a g -v --bandwidth 60M --max-rounds 1
     wait_for 40 has_said "$mover" "$when" "$T/moving.err"

@@ -13,7 +13,7 @@ victims() {
     sender-helper) helper ;;
     sender-both) echo $mover $(helper) ;;
     receiver) pgrep -P "$listener" ;;
-    receiver-helper) for p in $(pgrep -P "$listener"); do pgrep -P "$p"; done ;;
+    receiver-helper) for p in $(pgrep -x -P "$listener" xmigrate); do pgrep -s "$p" -f save-helper; done ;;
     esac
 }
 # here: it runs on a, alone.

@@ -340,13 +340,19 @@ static bool disks_may_be_early(const libxl_domain_config *config, enum early_dis
     return all;
 }
 
+/* libxl asks such a one itself, over QMP, and goes on only when it has loaded its state. */
+static bool is_restricted(const libxl_domain_config *config)
+{
+    return config->c_info.type == LIBXL_DOMAIN_TYPE_HVM && is_on(config->b_info.dm_restrict);
+}
+
 bool xl_config_builds_early(const libxl_domain_config *config, enum early_disks early,
     const struct log *log, const char **why)
 {
     if (!disks_may_be_early(config, early, log, why))
         return false;
-    if (config->c_info.type == LIBXL_DOMAIN_TYPE_HVM)
-        *why = "it is an HVM guest";
+    if (is_restricted(config))
+        *why = "its device model is restricted (dm_restrict)";
     else if (xl_config_devices(config).others)
         *why = "it has a device that is neither a disk nor a network interface";
     else

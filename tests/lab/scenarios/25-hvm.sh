@@ -97,11 +97,13 @@ scenario_hvm_log_dirty_matters() {
 }
 
 # strikes WHO [AFTERWARDS]: WHO on A is killed while g stands still on its way to B; AFTERWARDS is a
-# command for A.
+# command for A. The pause is short, so A's helper sleeps in it.
 strikes() {
+    local slow="FAULT_GATE=/tmp/suspended FAULT_OPENS='\"event\":\"suspended\"'"
     echo "-- KILL for $1 while suspended"
+    must A 'rm -f /tmp/suspended'
     pulse A g
-    moving A g
+    moving A g "" "$slow $(faulty --save-domain call:any:sleep=4)"
     sender_says A suspended 60
     must A "kill -KILL $1"
     collect "$sender" 120
