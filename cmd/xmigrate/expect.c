@@ -30,6 +30,8 @@ static const struct likely other_prior = MS(100, 10, 500);
 /* Of HVM guests: their device model (QEMU) stops and saves its state, and starts with it. */
 static const struct likely model_stop_prior = MS(100, 10, 600);
 static const struct likely model_start_prior = MS(500, 100, 2500);
+/* One that was started before. */
+static const struct likely model_load_prior = MS(80, 5, 600);
 /* This host's part of the hand-off. */
 static const struct likely hand_off_prior = MS(20, 1, 150);
 
@@ -53,8 +55,9 @@ static struct history_key devices_key(const struct expect_guest *g, char kind[st
 {
     const struct xl_devices *d = g->devices;
 
-    snprintf(kind, WORD_BYTES, "%sphy:%u,disk:%u,nic:%u,other:%u", device_models(g) ? "hvm," : "",
-        d->phy_disks, d->other_disks, d->nics, d->others);
+    snprintf(kind, WORD_BYTES, "%s%sphy:%u,disk:%u,nic:%u,other:%u", device_models(g) ? "hvm," : "",
+        device_models(g) && g->early ? "early," : "", d->phy_disks, d->other_disks, d->nics,
+        d->others);
     return (struct history_key){g->peer, kind};
 }
 
@@ -74,7 +77,7 @@ static struct likely first_finish(const struct expect_guest *g)
     add_times(&l, &disk_prior, g->devices->other_disks);
     add_times(&l, &nic_prior, g->devices->nics);
     add_times(&l, &other_prior, g->devices->others);
-    add_times(&l, &model_start_prior, device_models(g));
+    add_times(&l, g->early ? &model_load_prior : &model_start_prior, device_models(g));
     return l;
 }
 

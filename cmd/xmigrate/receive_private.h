@@ -41,7 +41,11 @@ struct receive {
 static inline struct expect_guest receive_expected(const struct receive *r)
 {
     return (struct expect_guest){
-        .type = r->in.offer.type, .devices = &r->admission.devices, .peer = r->in.peer.fingerprint};
+        .type = r->in.offer.type,
+        .devices = &r->admission.devices,
+        .early = r->admission.early,
+        .peer = r->in.peer.fingerprint,
+    };
 }
 
 /* --- handover.c: who has the guest, as cmd/handoff/machine.h decides --- */

@@ -74,6 +74,23 @@ static void a_device_model_takes_its_time_and_has_a_history_of_its_own(void **st
     assert_int_equal(expect_finish(&pvh).ns, 20 * MS);
 }
 
+/* Then only its state is loaded in the pause. */
+static void a_device_model_that_was_started_early_is_quicker(void **state)
+{
+    struct expect_guest late = guest_with(&none), early;
+    struct err e = ERR_INIT;
+
+    (void)state;
+    late.type = "hvm";
+    early = late;
+    early.early = true;
+    assert_true(expect_finish(&early).ns < expect_finish(&late).ns - 300 * MS);
+    assert_int_equal(expect_learn_finish(&late, 860 * MS, &e), 0);
+    assert_true(expect_finish(&early).ns < 400 * MS);
+    assert_int_equal(expect_learn_finish(&early, 90 * MS, &e), 0);
+    assert_int_equal(expect_finish(&late).ns, 860 * MS);
+}
+
 static void the_network_is_waited_for_twice(void **state)
 {
     const struct expect_guest g = guest_with(&none);
@@ -155,6 +172,7 @@ int main(void)
         cmocka_unit_test_setup(
             the_first_guess_is_a_range_that_fits_slow_hosts_and_quick_ones, forget),
         cmocka_unit_test_setup(a_device_model_takes_its_time_and_has_a_history_of_its_own, forget),
+        cmocka_unit_test_setup(a_device_model_that_was_started_early_is_quicker, forget),
         cmocka_unit_test_setup(the_network_is_waited_for_twice, forget),
         cmocka_unit_test_setup(what_came_of_it_is_expected_next_at_any_distance, forget),
         cmocka_unit_test_setup(another_host_or_other_devices_are_not_the_same, forget),

@@ -14,6 +14,7 @@
 #include "cmd/xmigrate/announce.h"
 #include "cmd/xmigrate/answer.h"
 #include "cmd/handoff/journal.h"
+#include "cmd/xmigrate/early_model.h"
 #include "cmd/xmigrate/emulator.h"
 #include "cmd/xmigrate/libxl/calls.h"
 #include "cmd/xmigrate/libxl/config.h"
@@ -71,6 +72,8 @@ static struct {
     bool runs;        /* the copy, when libxl is through */
     bool bad_destroy; /* it cannot be destroyed */
     bool bad_unpause;
+    bool model_may_wait; /* a device model may be started early */
+    const char *model_fails;
     int64_t silent_ns, start_ns;
     enum log_level log_level;
     void (*helper)(struct xl_async *op);
@@ -390,7 +393,69 @@ bool xl_config_builds_early(const libxl_domain_config *config, enum early_disks 
 {
     (void)early, (void)log;
     *why = "not in this test";
-    return config->c_info.type == LIBXL_DOMAIN_TYPE_PVH;
+    return config->c_info.type == LIBXL_DOMAIN_TYPE_PVH || now.model_may_wait;
+}
+
+/* --- a device model that is started early --- */
+
+void early_model_init(struct early_model *m)
+{
+    *m = (struct early_model){.fifo_fd = -1, .qmp = {.sock = -1}};
+}
+
+int early_model_begin(struct early_model *m, uint32_t domid, struct err *e)
+{
+    (void)e;
+    assert_int_equal(domid, COPY);
+    m->phase = EARLY_MODEL_WAITING;
+    note("model waits;");
+    return 0;
+}
+
+struct pollfd early_model_pollfd(const struct early_model *m)
+{
+    (void)m;
+    return (struct pollfd){.fd = -1};
+}
+
+int64_t early_model_wake_ns(const struct early_model *m)
+{
+    return m->phase == EARLY_MODEL_LOADING ? m->limit_ns : DEADLINE_NEVER;
+}
+
+int early_model_serve(struct early_model *m, const struct pollfd *fd, struct err *e)
+{
+    (void)fd;
+    if (m->phase != EARLY_MODEL_LOADING || !deadline_passed(m->limit_ns))
+        return 0;
+    if (now.model_fails)
+        return err_set(e, ERR_LOCAL, EPIPE, "%s", now.model_fails);
+    m->phase = EARLY_MODEL_LOADED;
+    note("loaded;");
+    return 0;
+}
+
+int early_model_take(struct early_model *m, const uint8_t *data, size_t len_bytes, struct err *e)
+{
+    (void)m, (void)e;
+    note("%.*s;", (int)len_bytes - 8, (const char *)data + 8);
+    return 0;
+}
+
+/* The engine is through long before. */
+int early_model_take_end(struct early_model *m, struct err *e)
+{
+    (void)e;
+    m->phase = EARLY_MODEL_LOADING;
+    m->limit_ns = deadline_in(SHORT_NS);
+    return 0;
+}
+
+void early_model_clear(struct early_model *m)
+{
+    if (m->phase != EARLY_MODEL_NONE && m->phase != EARLY_MODEL_LOADED)
+        note("model let go;");
+    early_model_init(m);
 }
 
 unsigned xl_config_bridged_vifs(
@@ -932,6 +997,20 @@ static bool hear_prepared(void)
 static void source_prepares(void)
 {
     if (hear_prepared() && hear() == CONTROL_READY)
+        go();
+    else
+        hear_out();
+}
+
+static void source_prepares_a_device_model(void)
+{
+    struct err e = ERR_INIT;
+
+    if (hear_prepared()) {
+        control_send(&now.control, CONTROL_LIBXL_DATA, MODEL_RECORD, sizeof(MODEL_RECORD) - 1, &e);
+        control_send(&now.control, CONTROL_LIBXL_END, NULL, 0, &e);
+    }
+    if (hear() == CONTROL_READY)
         go();
     else
         hear_out();
@@ -1606,6 +1685,33 @@ static void a_device_models_records_are_passed_on(void **state)
     assert_string_equal(now.done, "restore g--incoming;unpause 5;started;rename g--incoming g;");
 }
 
+/* Its libxl got an END before; READY waits until it is loaded. */
+static void a_device_model_that_waits_gets_its_state(void **state)
+{
+    (void)state;
+    now.type = LIBXL_DOMAIN_TYPE_HVM;
+    now.model_may_wait = true;
+    now.helper = helper_builds_early;
+    now.source = source_prepares_a_device_model;
+    receive();
+    assert_string_equal(now.done,
+        "restore g--incoming;model waits;prepared;devmodel;loaded;unpause 5 by Xen;started;"
+        "rename g--incoming g;");
+}
+
+static void a_device_model_that_fails_to_load_leaves_no_copy(void **state)
+{
+    (void)state;
+    now.type = LIBXL_DOMAIN_TYPE_HVM;
+    now.model_may_wait = true;
+    now.model_fails = "did not load its state";
+    now.helper = helper_builds_early;
+    now.source = source_prepares_a_device_model;
+    expect_failed(ERR_LOCAL, "did not load its state");
+    assert_string_equal(
+        now.done, "restore g--incoming;model waits;prepared;devmodel;model let go;destroy 5;");
+}
+
 static void a_dead_helper_is_the_cause(void **state)
 {
     (void)state;
@@ -1788,6 +1894,8 @@ int main(void)
         cmocka_unit_test_setup(prepared_is_not_ready, set_up),
         cmocka_unit_test_setup(a_source_that_fails_after_result_leaves_no_copy, set_up),
         cmocka_unit_test_setup(a_device_models_records_are_passed_on, set_up),
+        cmocka_unit_test_setup(a_device_model_that_waits_gets_its_state, set_up),
+        cmocka_unit_test_setup(a_device_model_that_fails_to_load_leaves_no_copy, set_up),
         cmocka_unit_test_setup(a_dead_helper_is_the_cause, set_up),
         cmocka_unit_test_setup(a_helpers_reason_is_the_cause, set_up),
         cmocka_unit_test_setup(a_helper_without_a_domain_gets_no_job, set_up),

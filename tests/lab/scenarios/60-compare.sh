@@ -96,7 +96,8 @@ report_medians() { # FILE PAUSE GAP SECONDS
 }
 
 # Of the same lines, with two columns more: what of a pause was QEMU's, from its process's start to its devices
-# and from there until it ran, and what the rest of ours is of the rest of xl's.
+# and from there until it ran, and what the rest of ours is of the rest of xl's. Of a QEMU that was started early
+# both are 0, so the loading of its state counts as ours.
 report_qemu() { # FILE
     awk '
         function median(list,  v, k, i, j, t) {
@@ -180,6 +181,6 @@ scenario_compare_devices() {
 scenario_compare_busy() {
     compare "${MOVES:-8}" 0.42 0.50 0.7 create A g pvh memory=256 load="$busy"
 }
-# Both with QEMU's start in the pause. The first has no clock of its own.
+# xl's with QEMU's start in the pause. The first has no clock of its own.
 scenario_compare_hvm() { compare "${MOVES:-8}" - - 1 create_hvm A g; }
 scenario_compare_hvm_linux() { compare "${MOVES:-4}" - - 1 create_hvm_linux A g "$calm"; }
