@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 # Guests that move while they run, and those that Xen can only move suspended.
 
-SCENARIOS+=(pvh_live pvh_kernel_tls pvh_one_lane_and_offline pvh_live_two_vcpus_and_same_host pvh_live_devices
+SCENARIOS+=(pvh_live pvh_one_lane_and_offline pvh_live_two_vcpus_and_same_host pvh_live_devices
             pvh_late_write pv_offline pv_live)
 LONG+=(pv_offline_five_times pvh_live_five_times pvh_disk_count_six_times
-       pvh_disk_count_hundred_times pvh_throttled)
+       pvh_disk_count_hundred_times pvh_kernel_tls pvh_throttled)
 LIMITS[pvh_disk_count_hundred_times]=5400
 
 there_and_back() { # MODE TURNS
