@@ -3,9 +3,9 @@
 # and the guest reads it again later.
 
 SCENARIOS+=(hvm_live hvm_dropin hvm_log_dirty_matters hvm_qemu_missing_or_dead)
-LONG+=(hvm_five_times hvm_viridian hvm_linux_live hvm_killed hvm_killed_live hvm_dropin_killed
+LONG+=(hvm_five_times hvm_viridian hvm_linux_live hvm_linux_early hvm_killed hvm_killed_live hvm_dropin_killed
        hvm_pause_parts)
-LIMITS[hvm_linux_live]=1800
+LIMITS[hvm_linux_live]=1800 LIMITS[hvm_linux_early]=1800
 
 # To the other host, and whole, with its device model, there.
 hvm_moves() { # FROM [MODE]
@@ -24,19 +24,19 @@ scenario_hvm_live() {
 
 # Linux with PV drivers, which suspends when it is asked to: its disks, one of them emulated, and its vif
 # go on.
-scenario_hvm_linux_live() {
+hvm_linux_moves() { # [OPTIONS]: of both ends
     local from to log=$LAB_DIR/log/hvm_linux_move
     create_hvm_linux A g
     for from in A B; do
         must $from "hostclock /host/clock"
-        listen $from
+        listen $from "${1:-}"
     done
     for from in A B; do
         to=$(other_host $from)
         disk_works $from
         vif_works $from
         pulse $from g
-        move $from g --live "--start-timeout 2m" >"$log" || exit 1
+        move $from g --live "--start-timeout 2m ${1:-}" >"$log" || exit 1
         cat "$log"
         arrived $to g
         must $to "qmp g query-status | grep '\"status\": \"running\"'"
@@ -45,6 +45,16 @@ scenario_hvm_linux_live() {
     done
     disk_works A
     vif_works A
+}
+
+# Its disks have to wait for the pause, and QEMU with them.
+scenario_hvm_linux_live() { hvm_linux_moves; }
+
+# QEMU is started, and opens its disk, while the guest still writes there.
+scenario_hvm_linux_early() {
+    local host
+    hvm_linux_moves "--early-disks all"
+    for host in A B; do must $host "grep 'ready for g, which still runs' /tmp/listen.err"; done
 }
 
 # What a guest has set of Viridian it finds again (hvm.c): MSRs of the domain and of its vCPU, the
