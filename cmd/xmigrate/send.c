@@ -528,8 +528,8 @@ static int conclude_refused(struct send *s, struct err *why)
 static void release(struct send *s)
 {
     rescuer_end(&s->rescuer);
+    transfer_clear(&s->transfer); /* its share of the host's bandwidth ends, and is noted */
     admin_close(s->a.admin);
-    transfer_clear(&s->transfer);
     turn_end(&s->waiting.turn);
     negotiate_release(&s->a);
     view_destroy(&s->view);
