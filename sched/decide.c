@@ -441,7 +441,7 @@ static bool is_shorter(
 /* Pages are no small part of the pause, and a short round gets rid of most. */
 static bool is_cheap(const struct stats *s, const struct decision *d, int64_t round_ns)
 {
-    return !s->observing && !s->vain_rounds && !s->stalled_rounds &&
+    return !s->observing && !s->vain_rounds && !s->stalled_rounds && !s->slowed.steps &&
            (double)d->now.pages_ns > FLOOR_SHARE * (double)fixed_ns(&d->now) &&
            (double)d->next.pages_ns < CHEAP_LEFT_SHARE * (double)d->now.pages_ns &&
            (double)round_ns < CHEAP_TIME_SHARE * (double)s->last.elapsed_ns;

@@ -99,8 +99,11 @@ static int give_job(void *arg, struct link_job *job, int *lock_fd, struct err *e
 
 static int build_early(struct build *b, struct err *e)
 {
-    const int rc = has_model(b) && !b->stopping ? early_model_begin(&b->model, b->domid, e) : 0;
+    const bool early = has_model(b) && !b->stopping;
+    const int rc = early ? early_model_begin(&b->model, b->domid, e) : 0;
 
+    if (early && !rc && b->op.async)
+        xl_async_hide(b->op.async, b->model.fifo_fd);
     return rc ? rc : end_stream(b, e);
 }
 
@@ -394,6 +397,8 @@ bool build_stop(struct build *b, const struct err *why)
 {
     b->stopping = true;
     operation_close_stream(&b->op);
+    if (b->op.async)
+        xl_async_hide(b->op.async, -1);
     early_model_clear(&b->model);
     return operation_stop(&b->op, why);
 }

@@ -61,7 +61,8 @@ int early_model_begin(struct early_model *m, uint32_t domid, struct err *e)
 
 struct pollfd early_model_pollfd(const struct early_model *m)
 {
-    return (struct pollfd){.fd = m->qmp.sock, .events = POLLIN};
+    return (struct pollfd){
+        .fd = m->phase == EARLY_MODEL_LOADED ? -1 : m->qmp.sock, .events = POLLIN};
 }
 
 int64_t early_model_wake_ns(const struct early_model *m)
@@ -134,8 +135,14 @@ static int hear(struct early_model *m, struct err *e)
     if (run != DEVICE_MODEL_RUNNING)
         return failed(m, "has its state and does not run", e);
     m->phase = EARLY_MODEL_LOADED;
-    device_model_close(&m->qmp); /* others may want to speak to it */
     return 0;
+}
+
+int early_model_check(const struct early_model *m, struct err *e)
+{
+    return m->phase == EARLY_MODEL_LOADED && device_model_is_gone(&m->qmp)
+               ? failed(m, "has died after it had loaded its state", e)
+               : 0;
 }
 
 int early_model_serve(struct early_model *m, const struct pollfd *fd, struct err *e)

@@ -59,6 +59,9 @@ int early_model_serve(struct early_model *m, const struct pollfd *fd, struct err
 int early_model_take(struct early_model *m, const uint8_t *data, size_t len_bytes, struct err *e);
 int early_model_take_end(struct early_model *m, struct err *e);
 
+/* Right before the guest runs: does one that has loaded its state still live? */
+int early_model_check(const struct early_model *m, struct err *e);
+
 /* Let go of all, the FIFO's name too, which is there until libxl has started QEMU. Called while the
  * domain's number is still its own. Of one that was not begun it does nothing. */
 void early_model_clear(struct early_model *m);

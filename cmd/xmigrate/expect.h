@@ -24,7 +24,7 @@ struct expect_guest {
     const char *type; /* as OFFER has it */
     unsigned vcpus;
     const struct xl_devices *devices;
-    bool early; /* receiving: all but memory, vCPUs and a device model's state is there before */
+    bool early; /* all but memory, vCPUs and a device model's state is there before */
     const char *peer; /* the other host's fingerprint; "" if it is not known */
 };
 

@@ -138,13 +138,15 @@ static int unpause(void *arg, struct err *e)
     struct receive *r = arg;
     struct build *b = &r->build;
 
-    if (r->in.offer.paused)
-        return keep_paused(r, e);
+    int rc = early_model_check(&b->model, e);
 
+    if (!rc && r->in.offer.paused)
+        return keep_paused(r, e);
     /* libxl would ask xenstored what it is, and have a device model run. One that was started early
      * runs since it has loaded its state. */
-    const int rc = b->op.built ? domain_unpause(&b->xen, b->domid, e)
-                               : xl_unpause(&r->xl, b->domid, unpause_limit_ns(r), e);
+    if (!rc)
+        rc = b->op.built ? domain_unpause(&b->xen, b->domid, e)
+                         : xl_unpause(&r->xl, b->domid, unpause_limit_ns(r), e);
 
     if (rc && hold_guest(r)) {
         *e = (struct err)ERR_INIT;

@@ -356,6 +356,7 @@ static struct expect_guest expected(const struct negotiation *a)
         .type = xl_type_name(a->domain.type),
         .vcpus = a->domain.vcpus,
         .devices = &a->devices,
+        .early = a->accept.early,
         .peer = a->peer.fingerprint,
     };
 }

@@ -45,10 +45,13 @@ static void list_entries(void *arg)
     xenstore_close(xs);
 }
 
-static int ask(
-    void (*make)(void *), uint32_t domid, const char *node, bool *has_entries, struct err *e)
+static const struct limited_call writing = {write_running, NULL, free};
+static const struct limited_call listing = {list_entries, NULL, free};
+
+/* steps: a thread that is left behind still needs them. */
+static int ask(const struct limited_call *steps, uint32_t domid, const char *node,
+    bool *has_entries, struct err *e)
 {
-    const struct limited_call steps = {make, NULL, free};
     struct asking *a = malloc(sizeof(*a));
 
     if (!a)
@@ -56,7 +59,7 @@ static int ask(
     *a = (struct asking){.e = ERR_INIT};
     snprintf(a->path, sizeof(a->path), "/local/domain/0/device-model/%u/%s", domid, node);
 
-    int rc = limited_run(&steps, a, deadline_in(ASK_NS));
+    int rc = limited_run(steps, a, deadline_in(ASK_NS));
 
     if (rc == -ETIMEDOUT)
         return err_set(e, ERR_LOCAL, ETIMEDOUT, "xenstored does not answer");
@@ -72,10 +75,10 @@ static int ask(
 
 int emulator_say_running(uint32_t domid, struct err *e)
 {
-    return ask(write_running, domid, "state", NULL, e);
+    return ask(&writing, domid, "state", NULL, e);
 }
 
 int emulator_keeps_physmap(uint32_t domid, bool *keeps, struct err *e)
 {
-    return ask(list_entries, domid, "physmap", keeps, e);
+    return ask(&listing, domid, "physmap", keeps, e);
 }

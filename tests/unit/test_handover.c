@@ -493,6 +493,22 @@ static void one_that_was_built_early_is_unpaused_without_libxl(void **state)
     assert_non_null(strstr(now.done, "by Xen (taken);hold 9;destroy 9 (gone);tell FAILED (gone);"));
 }
 
+/* Its devices would be dead there, and the source's copy gone. */
+static void one_whose_device_model_has_died_is_given_back(void **state)
+{
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    close(ends[1]);
+    now.r.build.op.built = true;
+    now.r.build.model = (struct early_model){.phase = EARLY_MODEL_LOADED, .qmp.sock = ends[0]};
+    assert_int_equal(hand_over(), EXIT_FAILED);
+    assert_null(strstr(now.done, "unpause"));
+    assert_non_null(strstr(now.done, "hold 9;destroy 9 (gone);tell FAILED (gone);"));
+    close(ends[0]);
+}
+
 static void a_go_that_answers_another_ready_starts_nothing(void **state)
 {
     (void)state;
@@ -657,6 +673,7 @@ int main(void)
         TEST(a_copy_that_is_not_paused_is_never_said_to_be_ready),
         TEST(one_that_was_built_early_and_is_not_there_starts_nothing),
         TEST(one_that_was_built_early_is_unpaused_without_libxl),
+        TEST(one_whose_device_model_has_died_is_given_back),
         TEST(a_go_that_answers_another_ready_starts_nothing),
         TEST(a_go_that_comes_too_late_starts_nothing),
         TEST(what_cannot_be_started_is_destroyed_and_given_back),

@@ -451,6 +451,13 @@ int early_model_take_end(struct early_model *m, struct err *e)
     return 0;
 }
 
+int early_model_check(const struct early_model *m, struct err *e)
+{
+    (void)m;
+    (void)e;
+    return 0;
+}
+
 void early_model_clear(struct early_model *m)
 {
     if (m->phase != EARLY_MODEL_NONE && m->phase != EARLY_MODEL_LOADED)

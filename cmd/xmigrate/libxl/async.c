@@ -27,6 +27,7 @@ struct xl_async {
     libxl_domain_config *config;
     atomic_bool aborted;
     atomic_bool has_child;
+    atomic_int hidden_fd; /* -1: none */
     /* The worker's until it is joined. */
     bool failed;
     struct err e;
@@ -43,7 +44,13 @@ static pid_t fork_child(void *user)
     struct xl_async *op = user;
 
     atomic_store(&op->has_child, true);
-    return fork();
+
+    const pid_t pid = fork();
+    const int hidden_fd = atomic_load(&op->hidden_fd);
+
+    if (!pid && hidden_fd >= 0)
+        close(hidden_fd);
+    return pid;
 }
 
 /* libxl 4.17 crashes when it is told to abort before it has begun to start the helper: its stream
@@ -137,6 +144,7 @@ static int start(
     *op = *what;
     atomic_init(&op->aborted, false);
     atomic_init(&op->has_child, false);
+    atomic_init(&op->hidden_fd, -1);
 
     int rc = xl_open(&op->xl, log, deadline_in(XL_SHORT_NS), e);
 
@@ -184,6 +192,11 @@ int xl_async_restore(
 int xl_async_event_fd(const struct xl_async *op)
 {
     return op->event_fd;
+}
+
+void xl_async_hide(struct xl_async *op, int fd)
+{
+    atomic_store(&op->hidden_fd, fd);
 }
 
 void xl_async_abort(struct xl_async *op)

@@ -26,6 +26,10 @@ int xl_async_restore(struct xl_async **op, const struct log *log, libxl_domain_c
 /* Readable once the operation is over. */
 int xl_async_event_fd(const struct xl_async *op);
 
+/* A descriptor, -1: none any more, that libxl's children must not hold: not all of them exec, and
+ * the one that waits for a device model lives as long as that. */
+void xl_async_hide(struct xl_async *op, int fd);
+
 /* Ask libxl to cut it short; it ends later, perhaps well. Any thread; again is harmless. Waits, for
  * seconds at most, until libxl has started its helper: before that an abort would crash it. */
 void xl_async_abort(struct xl_async *op);
