@@ -453,7 +453,7 @@ static int tls_finish(struct channel *ch, struct err *e)
 {
     struct tls_stream *s = stream_of(ch);
     const int64_t until_ns = deadline_in(ch->stall_ns);
-    int rc = send_gathered(s, e);
+    int rc = send_gathered(s, e), waited = 0;
 
     if (rc)
         return rc;
@@ -464,10 +464,12 @@ static int tls_finish(struct channel *ch, struct err *e)
         /* 0 means sent, the peer's has not arrived yet: as good as 1. */
         rc = explain_call(s, "closing", result < 0 ? judge_call(s, result) : 0, e);
         pthread_mutex_unlock(&s->lock);
-    } while (s->by_kernel && rc == WANTS_OUTPUT && !channel_await_room(ch, until_ns));
+        if (s->by_kernel && rc == WANTS_OUTPUT)
+            waited = channel_await_room(ch, until_ns);
+    } while (s->by_kernel && rc == WANTS_OUTPUT && !waited);
 
-    if (is_final(rc))
-        return rc;
+    if (waited || is_final(rc))
+        return waited ? channel_fail(ch, "closing", waited, e) : rc;
     rc = push_out(s, ch->stall_ns, DEADLINE_NEVER);
     return rc ? channel_fail(ch, "closing", rc, e) : 0;
 }

@@ -3,10 +3,13 @@
 
 #include "base/deadline.h"
 
+#include <math.h>
 #include <poll.h>
 
 /* How soon a sleeper notices another rate. */
 #define LOOK_NS (100 * NS_PER_MS)
+/* What is owed when the rate drops: a slice a lane. */
+#define MOST_OWED_NS NS_PER_S
 
 enum { SLICES_PER_S = 200, MIN_SLICE_BYTES = 1024, MAX_SLICE_BYTES = 256 << 10 };
 
@@ -26,7 +29,7 @@ void bucket_destroy(struct bucket *b)
     pthread_mutex_destroy(&b->lock);
 }
 
-/* The bytes that are owed stay so. */
+/* The bytes that are owed stay so, but at a much lower rate nobody is to stand still for them. */
 void bucket_set_rate(struct bucket *b, uint64_t bits_per_s)
 {
     const int64_t at_ns = now_ns();
@@ -37,8 +40,11 @@ void bucket_set_rate(struct bucket *b, uint64_t bits_per_s)
     const int64_t owed_ns = b->ready_ns - at_ns;
 
     b->ready_ns = at_ns;
-    if (owed_ns > 0 && before && bits_per_s)
-        b->ready_ns += (int64_t)((double)owed_ns * (double)before / (double)bits_per_s);
+    if (owed_ns > 0 && before && bits_per_s) {
+        const double same_ns = (double)owed_ns * (double)before / (double)bits_per_s;
+
+        b->ready_ns += (int64_t)fmin(same_ns, fmax((double)owed_ns, MOST_OWED_NS));
+    }
     atomic_store(&b->bits_per_s, bits_per_s);
     pthread_mutex_unlock(&b->lock);
 }

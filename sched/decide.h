@@ -43,7 +43,6 @@ struct decide_limits {
     unsigned max_rounds; /* 0: none */
     uint64_t max_bytes;  /* on the wire; 0: none */
     enum on_stall on_stall;
-    uint64_t bits_per_s; /* what may be sent now: no faster is it counted on; 0: no limit */
 };
 
 /* What is thought of something that is not known yet: what it takes, and what it takes at least and

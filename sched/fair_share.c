@@ -17,25 +17,15 @@ static uint64_t lesser(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-static bool any_is_first(const struct fair_claim *of, unsigned count)
+static uint64_t claimed(const struct fair_claim *c)
 {
-    for (unsigned i = 0; i < count; i++)
-        if (of[i].first)
-            return true;
-    return false;
-}
-
-/* Who comes first is asked among its like alone, and then claims all. */
-static uint64_t claimed(const struct fair_claim *c, bool any_first)
-{
-    if (any_first)
-        return c->first ? FAIR_SHARE_ALL : BUCKET_LEAST_BITS_PER_S;
     return at_least(c->bits_per_s);
 }
 
-/* What each may have of which nobody claims less: the level to which the limit fills them all. */
+/* What each of one kind may have of which nobody claims less: the level to which the limit fills
+ * them all. count: all, of both kinds; there is one of that kind at least. */
 static uint64_t find_level(
-    uint64_t limit_bits_per_s, const struct fair_claim *of, unsigned count, bool any_first)
+    uint64_t limit_bits_per_s, const struct fair_claim *of, unsigned count, bool first)
 {
     uint64_t level = 0, next = limit_bits_per_s / count;
 
@@ -45,12 +35,12 @@ static uint64_t find_level(
 
         level = next;
         for (unsigned i = 0; i < count; i++) {
-            const uint64_t c = claimed(&of[i], any_first);
-
-            if (c > level)
+            if (of[i].first != first)
+                continue;
+            if (claimed(&of[i]) > level)
                 more++;
             else
-                left -= lesser(left, c);
+                left -= lesser(left, claimed(&of[i]));
         }
         if (more)
             next = left / more;
@@ -58,13 +48,33 @@ static uint64_t find_level(
     return level;
 }
 
+static unsigned count_kind(const struct fair_claim *of, unsigned count, bool first)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < count; i++)
+        n += of[i].first == first;
+    return n;
+}
+
 uint64_t fair_share(
     uint64_t limit_bits_per_s, const struct fair_claim *of, unsigned count, unsigned which)
 {
-    const bool any_first = any_is_first(of, count);
-    const uint64_t level = find_level(limit_bits_per_s, of, count, any_first);
+    const bool first = of[which].first;
+    const uint64_t least = (uint64_t)count_kind(of, count, false) * BUCKET_LEAST_BITS_PER_S;
+    uint64_t left = limit_bits_per_s;
 
-    return at_least(lesser(level, claimed(&of[which], any_first)));
+    if (count_kind(of, count, true)) {
+        const uint64_t for_first = left - lesser(left, least);
+        const uint64_t level = find_level(for_first, of, count, true);
+
+        if (first)
+            return at_least(lesser(level, claimed(&of[which])));
+        for (unsigned i = 0; i < count; i++)
+            if (of[i].first)
+                left -= lesser(left, at_least(lesser(level, claimed(&of[i]))));
+    }
+    return at_least(lesser(find_level(left, of, count, false), claimed(&of[which])));
 }
 
 uint64_t fair_claim_of(

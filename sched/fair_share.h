@@ -7,8 +7,8 @@
  *           │████████ b                    c wants 1:                                 4, 4, 1
  *           │███ c
  *
- * One whose guest is about to stand still, or does, comes first: the others get the least that
- * keeps their connections alive, and it gets the rest.
+ * One whose guest is about to stand still, or does, comes first: of all but the least that keeps
+ * the others' connections alive it gets what it wants, and what it leaves is for the others.
  *
  * Pure, so every process comes to the same shares from the same claims.
  */

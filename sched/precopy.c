@@ -150,7 +150,6 @@ static void make_decision(struct precopy *p)
 {
     if (p->ops->limits)
         p->ops->limits(p->arg, &p->limits);
-    stats_bound_speed(&p->stats, p->limits.bits_per_s);
     p->decision = decide(&p->stats, &p->limits, &p->costs);
     stats_note_stall(&p->stats, p->decision.stalled);
 }

@@ -142,18 +142,6 @@ void stats_add_speed(struct stats *s, uint64_t pages, uint64_t absent_pages, int
         flush_pending(s);
 }
 
-/* By what pages took lately: later rounds have few marks for zero pages. */
-void stats_bound_speed(struct stats *s, uint64_t bits_per_s)
-{
-    const struct stats_round *r = &s->last;
-    const double page_bytes = r->sent_pages >= STATS_LEAST_PAGES
-                                  ? (double)r->wire_bytes / (double)r->sent_pages
-                                  : stats_bytes_per_page(s);
-
-    if (bits_per_s && !s->speed_given && page_bytes > 0)
-        s->send_pages_per_s = fmin(s->send_pages_per_s, (double)bits_per_s / 8 / page_bytes);
-}
-
 /* ---- the curve ---- */
 
 static void add_point(struct stats_point *points, unsigned *count, int64_t span_ns, double pages)

@@ -129,9 +129,6 @@ struct stats {
  * only counts until there is a better one: a small guest's first round may be one such span. */
 void stats_add_speed(struct stats *s, uint64_t pages, uint64_t absent_pages, int64_t span_ns);
 
-/* No more than that may be sent from now on, whatever was measured before; 0: no limit. */
-void stats_bound_speed(struct stats *s, uint64_t bits_per_s);
-
 /* During a round: that many pages are dirty, span_ns after the last CLEAN. */
 void stats_add_peek(struct stats *s, int64_t span_ns, uint64_t dirty_pages);
 

@@ -256,7 +256,6 @@ void native_read_limits(struct native *n, struct decide_limits *limits)
     if (n->is_tuned) {
         limits->max_downtime_ns = n->tuned.max_downtime_ns;
         limits->on_stall = n->tuned.on_stall;
-        limits->bits_per_s = n->tuned.bandwidth_bits_per_s;
     }
     pthread_mutex_unlock(&n->tuned_lock);
 }
@@ -296,7 +295,6 @@ void native_fill_source(const struct native *n, struct source_params *p)
     if (n->link_sock < 0)
         return;
     p->limits = n->job.limits;
-    p->limits.bits_per_s = n->job.bandwidth_bits_per_s;
     p->costs = n->job.costs;
     p->result_limit_ns = n->job.result_ns;
     p->early = n->job.early;

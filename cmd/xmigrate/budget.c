@@ -16,15 +16,16 @@
 
 #define PREFIX "sharing-"
 
-enum { CLAIM_BYTES = 23 };
+enum { CLAIM_BYTES = 23, ALIVE_S = 3 };
 
 /* --- the host's limit --- */
 
+/* Of the last change, of its rights and owner too. */
 static struct timespec time_of(const char *path)
 {
     struct stat s;
 
-    return stat(path, &s) ? (struct timespec){0} : s.st_mtim;
+    return stat(path, &s) ? (struct timespec){0} : s.st_ctim;
 }
 
 /* The file may be replaced while it is read: then it is read again. */
@@ -86,6 +87,16 @@ static struct fair_claim read_claim(int fd)
     return c;
 }
 
+/* A process that was stopped keeps nobody waiting: others write at each look. */
+static bool looks_at_it(int fd)
+{
+    struct stat s;
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return !fstat(fd, &s) && llabs((long long)now.tv_sec - s.st_mtim.tv_sec) <= ALIVE_S;
+}
+
 /* Of a file that somebody holds. One that nobody holds is removed. */
 static bool look_at(const char *dir, const char *name, struct fair_claim *c)
 {
@@ -100,6 +111,7 @@ static bool look_at(const char *dir, const char *name, struct fair_claim *c)
     if (rc != -EWOULDBLOCK)
         return false;
     *c = read_claim(fd);
+    c->first = c->first && looks_at_it(fd);
     close(fd);
     return true;
 }
@@ -246,6 +258,13 @@ uint64_t budget_bits_per_s(const struct budget *b)
 
 /* --- meanwhile --- */
 
+static void warn_once(struct budget *b, const struct err *e)
+{
+    if (!b->warned)
+        log_warn(b->log, "this move goes on without this host's limit of bandwidth: %s", e->text);
+    b->warned = true;
+}
+
 static void look(struct budget *b)
 {
     struct err e = ERR_INIT;
@@ -257,7 +276,7 @@ static void look(struct budget *b)
     else if (b->fd >= 0)
         share_out(b, false);
     else if (enter(b, &e))
-        log_debug(b->log, "%s", e.text);
+        warn_once(b, &e);
     plan_look(b);
 }
 
@@ -283,6 +302,11 @@ void budget_note_sent(struct budget *b, uint64_t wire_bytes)
     }
     b->counted_ns = at_ns;
     b->counted_bytes = wire_bytes;
+}
+
+void budget_note_watching(struct budget *b)
+{
+    b->counted_ns = 0;
 }
 
 void budget_come_first(struct budget *b, bool first)

@@ -41,6 +41,7 @@ struct budget {
     uint64_t limit_bits_per_s;  /* the host's; 0: none, and the rest is idle */
     int64_t look_ns, policy_ns; /* when to look again; DEADLINE_NEVER: it is not in use */
     struct timespec policy_time;
+    bool warned; /* that it has no file, though there is a limit */
 
     int fd; /* -1: it has no file */
     char path[BUDGET_PATH_BYTES];
@@ -73,6 +74,8 @@ void budget_look(struct budget *b);
 
 /* It has sent so much since it began. */
 void budget_note_sent(struct budget *b, uint64_t wire_bytes);
+/* The guest is observed, and nothing sent: that says nothing of what it will want. */
+void budget_note_watching(struct budget *b);
 
 /* Does it come first? Unless it does so already, it looks around at once. */
 void budget_come_first(struct budget *b, bool first);

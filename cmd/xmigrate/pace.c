@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+/* A guest that takes longer to suspend does not keep others from sending. */
+#define ANSWER_NS (2 * NS_PER_S)
+
 /* A helper that dies now is seen at the next turn. */
 static void tell(const struct pace *p, int link_sock)
 {
@@ -43,11 +46,12 @@ void pace_tune(struct pace *p, int link_sock)
     tell(p, link_sock);
 }
 
-void pace_look(struct pace *p, bool first, int link_sock)
+void pace_look(struct pace *p, bool first, int64_t asked_ns, int link_sock)
 {
+    const bool in_vain = asked_ns && deadline_passed(asked_ns + ANSWER_NS);
     const uint64_t before = p->budget.share_bits_per_s;
 
-    budget_come_first(&p->budget, first);
+    budget_come_first(&p->budget, first && !in_vain);
     budget_look(&p->budget);
     if (p->budget.share_bits_per_s != before)
         admin_note_share(p->admin, p->budget.share_bits_per_s);
@@ -61,7 +65,11 @@ void pace_note(struct pace *p, const json_t *event)
 {
     struct progress_report r;
 
-    if (!strcmp(event_name(event), "progress") && event_read_progress(event, &r))
+    if (strcmp(event_name(event), "progress") || !event_read_progress(event, &r))
+        return;
+    if (r.watch_left_ns)
+        budget_note_watching(&p->budget);
+    else
         budget_note_sent(&p->budget, r.wire_bytes);
 }
 

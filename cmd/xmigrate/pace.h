@@ -22,8 +22,9 @@ int pace_begin(struct pace *p, struct link_job *job, struct admin_socket *admin,
 /* --set has said something. link_sock: the helper's; -1: it is not there. */
 void pace_tune(struct pace *p, int link_sock);
 
-/* Its share, when that is due. first: the guest is about to be suspended, or is. */
-void pace_look(struct pace *p, bool first, int link_sock);
+/* Its share, when that is due. first: the guest is about to be suspended, or is; asked_ns: since
+ * when it is asked to, without an answer; 0: it is not. */
+void pace_look(struct pace *p, bool first, int64_t asked_ns, int link_sock);
 
 /* An event of the helper's. */
 void pace_note(struct pace *p, const json_t *event);

@@ -205,7 +205,7 @@ static void keep_pace(struct transfer *t)
     if (t->stopping || t->op.done)
         pace_end(&t->pace);
     else
-        pace_look(&t->pace, first, t->op.link_sock);
+        pace_look(&t->pace, first, t->suspended_ns ? 0 : t->suspending_ns, t->op.link_sock);
 }
 
 /* --- libxl --- */

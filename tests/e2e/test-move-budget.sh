@@ -7,7 +7,9 @@
 two_hosts
 names='first second third'
 for name in $names; do
-    guest a $name --type pvh --vcpus 1 --memory 64M --dirty 0
+    memory=64M
+    [ $name != first ] || memory=128M
+    guest a $name --type pvh --vcpus 1 --memory $memory --dirty 0
 done
 listen b
 
@@ -24,7 +26,8 @@ begin() {
 }
 # told NAME FIELD: what --status says of it.
 told() { on a "$B/xmigrate" --status "$1" --json 2>/dev/null | grep -o "\"$2\":[0-9]*" | grep -o '[0-9]*$'; }
-share_is() { [ "$(told "$1" share_bits_per_s)" = "$2" ]; }
+# Within 15 %: on a busy machine one may not use all of its share.
+share_is() { awk -v is="$(told "$1" share_bits_per_s)" -v of="$2" 'BEGIN { exit !(is > 0.85 * of && is < 1.15 * of) }'; }
 share_becomes() { wait_for 30 share_is "$1" "$2"; }
 
 began_ms=$(date +%s%3N)

@@ -143,6 +143,26 @@ static void test_the_rate_may_change_and_be_lifted(void **state)
     cancel_destroy(&cancel);
 }
 
+/* What was owed at 80 Mbit/s would be 12 s at 100 kbit/s. */
+static void test_a_much_lower_rate_lets_nobody_stand_still(void **state)
+{
+    (void)state;
+    struct err e = ERR_INIT;
+    struct cancel cancel;
+    struct bucket b;
+
+    assert_int_equal(cancel_init(&cancel, &e), 0);
+    bucket_init(&b, 80000000, &cancel);
+    b.ready_ns = now_ns() + 15 * NS_PER_MS;
+    bucket_set_rate(&b, 100000);
+    assert_in_range(b.ready_ns - now_ns(), 1, NS_PER_S);
+    b.ready_ns = now_ns() + 5 * NS_PER_S;
+    bucket_set_rate(&b, 10000);
+    assert_in_range(b.ready_ns - now_ns(), 1, 5 * NS_PER_S);
+    bucket_destroy(&b);
+    cancel_destroy(&cancel);
+}
+
 static void *lift_soon(void *bucket)
 {
     sleep_until_ns(deadline_in(20 * NS_PER_MS));
@@ -184,6 +204,7 @@ int main(void)
         cmocka_unit_test(test_cancel_ends_a_long_sleep),
         cmocka_unit_test(test_the_rate_may_change_and_be_lifted),
         cmocka_unit_test(test_another_rate_wakes_those_who_sleep),
+        cmocka_unit_test(test_a_much_lower_rate_lets_nobody_stand_still),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,8 @@ static void what_one_leaves_is_for_the_others(void **state)
 
 static void one_that_stands_still_gets_all_but_the_least(void **state)
 {
-    static const struct fair_claim of[] = {ALL, {5 * M, true}, ALL, {2 * M, true}};
+    static const struct fair_claim of[] = {
+        ALL, {FAIR_SHARE_ALL, true}, ALL, {FAIR_SHARE_ALL, true}};
 
     (void)state;
     assert_int_equal(fair_share(240 * M, of, 3, 1), 238 * M);
@@ -50,6 +51,18 @@ static void one_that_stands_still_gets_all_but_the_least(void **state)
     /* Two of them, which takes a pause that others had waited for too long. */
     assert_int_equal(fair_share(240 * M, of, 4, 1), 119 * M);
     assert_int_equal(fair_share(240 * M, of, 4, 3), 119 * M);
+}
+
+/* It has a limit of its own. */
+static void one_that_stands_still_leaves_what_it_cannot_use(void **state)
+{
+    static const struct fair_claim of[] = {ALL, {10 * M, true}, {30 * M, false}, ALL};
+
+    (void)state;
+    assert_int_equal(fair_share(240 * M, of, 4, 1), 10 * M);
+    assert_int_equal(fair_share(240 * M, of, 4, 2), 30 * M);
+    assert_int_equal(fair_share(240 * M, of, 4, 0), 100 * M);
+    assert_int_equal(fair_share(240 * M, of, 4, 3), 100 * M);
 }
 
 static void nobody_gets_less_than_keeps_it_alive(void **state)
@@ -119,6 +132,7 @@ int main(void)
         cmocka_unit_test(each_gets_as_much_as_any_other),
         cmocka_unit_test(what_one_leaves_is_for_the_others),
         cmocka_unit_test(one_that_stands_still_gets_all_but_the_least),
+        cmocka_unit_test(one_that_stands_still_leaves_what_it_cannot_use),
         cmocka_unit_test(nobody_gets_less_than_keeps_it_alive),
         cmocka_unit_test(all_of_it_is_given_and_no_more),
         cmocka_unit_test(who_uses_its_share_claims_all),

@@ -470,29 +470,6 @@ static void test_holes_say_nothing_of_the_link(void **state)
     assert_float_equal(s.send_pages_per_s, 5000, 1);
 }
 
-/* The share of a host's bandwidth has become smaller: nobody waits for rounds to show that. */
-static void a_speed_is_bound_by_what_may_be_sent(void **state)
-{
-    struct stats s = {.send_pages_per_s = 1000};
-
-    (void)state;
-    stats_bound_speed(&s, 0);
-    assert_near(s.send_pages_per_s, 1000);
-    stats_bound_speed(&s, UINT64_C(8) * 4096 * 2000);
-    assert_near(s.send_pages_per_s, 1000);
-    stats_bound_speed(&s, UINT64_C(8) * 4096 * 500);
-    assert_near(s.send_pages_per_s, 500);
-    /* Pages of the last round took half as much. */
-    stats_add_round(&s, &(struct stats_round){.sent_pages = 1000, .wire_bytes = 1000 * 2048});
-    stats_bound_speed(&s, UINT64_C(8) * 4096 * 250);
-    assert_near(s.send_pages_per_s, 500);
-    stats_bound_speed(&s, UINT64_C(8) * 4096 * 100);
-    assert_near(s.send_pages_per_s, 200);
-    s.speed_given = true;
-    stats_bound_speed(&s, UINT64_C(8) * 4096);
-    assert_near(s.send_pages_per_s, 200);
-}
-
 /* What is left goes faster where it goes as differences. */
 static void differences_are_foreseen(void **state)
 {
@@ -514,7 +491,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(differences_are_foreseen),
-        cmocka_unit_test(a_speed_is_bound_by_what_may_be_sent),
         cmocka_unit_test(test_a_rate_is_pages_over_time),
         cmocka_unit_test(test_speed_follows_the_newest),
         cmocka_unit_test(test_a_link_that_halves_is_believed_soon),
