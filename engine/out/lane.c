@@ -55,7 +55,8 @@ uint64_t lanes_sent_bytes(const struct lane *lanes, unsigned count)
 void lanes_fill_profile(const struct lane *lanes, unsigned count, struct total_report *total)
 {
     total->lane_count = count;
-    snprintf(total->encryption, sizeof(total->encryption), "%s", lanes[0].ch->encryption);
+    if (count) /* none, if it was refused before they were begun */
+        snprintf(total->encryption, sizeof(total->encryption), "%s", lanes[0].ch->encryption);
     for (unsigned i = 0; i < count; i++)
         total->lanes[i] = lanes[i].profile;
 }
