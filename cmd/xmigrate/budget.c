@@ -20,12 +20,18 @@ enum { CLAIM_BYTES = 23, ALIVE_S = 3 };
 
 /* --- the host's limit --- */
 
-/* Of the last change, of its rights and owner too. */
-static struct timespec time_of(const char *path)
+/* Its rights and owner have a time of their own. */
+static struct budget_version version_of(const char *path)
 {
     struct stat s;
 
-    return stat(path, &s) ? (struct timespec){0} : s.st_ctim;
+    return stat(path, &s) ? (struct budget_version){0}
+                          : (struct budget_version){s.st_mtim, s.st_ctim};
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
 /* The file may be replaced while it is read: then it is read again. */
@@ -38,7 +44,7 @@ static int read_limit(struct budget *b, struct err *e)
     if (!p)
         return err_sys(e, ERR_LOCAL, ENOMEM, "cannot read the policy");
     snprintf(path, sizeof(path), "%s/policy", b->config_dir);
-    b->policy_time = time_of(path);
+    b->policy_version = version_of(path);
     rc = policy_load(p, b->config_dir, e);
     if (!rc)
         b->limit_bits_per_s = p->bandwidth_bits_per_s;
@@ -55,9 +61,9 @@ static void look_at_policy(struct budget *b)
     b->policy_ns = deadline_in(BUDGET_POLICY_NS);
     snprintf(path, sizeof(path), "%s/policy", b->config_dir);
 
-    const struct timespec now = time_of(path);
+    const struct budget_version now = version_of(path), then = b->policy_version;
 
-    if (now.tv_sec == b->policy_time.tv_sec && now.tv_nsec == b->policy_time.tv_nsec)
+    if (same_time(now.written, then.written) && same_time(now.changed, then.changed))
         return;
     if (read_limit(b, &e))
         log_warn(b->log, "the bandwidth of this host stays as it was: %s", e.text);

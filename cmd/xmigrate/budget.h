@@ -40,7 +40,9 @@ struct budget {
     uint64_t own_bits_per_s;    /* the move's own limit, --bandwidth; 0: none */
     uint64_t limit_bits_per_s;  /* the host's; 0: none, and the rest is idle */
     int64_t look_ns, policy_ns; /* when to look again; DEADLINE_NEVER: it is not in use */
-    struct timespec policy_time;
+    struct budget_version {
+        struct timespec written, changed;
+    } policy_version;
     bool warned; /* that it has no file, though there is a limit */
 
     int fd; /* -1: it has no file */

@@ -234,6 +234,43 @@ static void a_guest_that_stands_still_comes_first(void **state)
     end(s);
 }
 
+/* A process that was stopped as it came first. */
+static void one_that_does_not_look_any_more_comes_first_no_more(void **state)
+{
+    struct scene *s = begin("bandwidth 64M\n");
+    const struct timespec long_ago[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1000}};
+    struct budget a, b;
+
+    (void)state;
+    join(s, &a, 0);
+    join(s, &b, 0);
+    budget_come_first(&a, true);
+    assert_int_equal(look(&b), BUCKET_LEAST_BITS_PER_S);
+    assert_int_equal(futimens(a.fd, long_ago), 0);
+    look(&b);
+    assert_int_equal(look(&b), 32 * M);
+    budget_leave(&a);
+    budget_leave(&b);
+    end(s);
+}
+
+/* Nothing is sent meanwhile, and all it can get is wanted afterwards. */
+static void a_guest_that_is_observed_lends_nothing(void **state)
+{
+    struct scene *s = begin("bandwidth 64M\n");
+    struct budget a;
+
+    (void)state;
+    join(s, &a, 0);
+    budget_note_sent(&a, 1000);
+    a.counted_ns -= 2 * BUDGET_USE_NS;
+    budget_note_watching(&a);
+    budget_note_sent(&a, 1000);
+    assert_int_equal(look(&a), 64 * M);
+    budget_leave(&a);
+    end(s);
+}
+
 static void the_limit_may_change_meanwhile(void **state)
 {
     struct scene *s = begin("vcpus 8\n");
@@ -282,6 +319,8 @@ int main(void)
         cmocka_unit_test(one_that_was_killed_does_not_count),
         cmocka_unit_test(what_a_move_does_not_use_is_lent),
         cmocka_unit_test(a_guest_that_stands_still_comes_first),
+        cmocka_unit_test(one_that_does_not_look_any_more_comes_first_no_more),
+        cmocka_unit_test(a_guest_that_is_observed_lends_nothing),
         cmocka_unit_test(the_limit_may_change_meanwhile),
         cmocka_unit_test(a_policy_that_makes_no_sense_lets_none_begin),
     };
