@@ -65,7 +65,7 @@ xenstored_hangs() { # WHO-IS-KILLED...
         FAULT_LOG=$T/struck
     FAULT_IN=none listen b
     # The last round takes a second or two.
-    moving a g --bandwidth 60M --compress none --max-downtime 5s
+    moving a g --bandwidth 60M --compress none --max-rounds 1
     unset FAULT FAULT_LAST FAULT_IN FAULT_GATE FAULT_LOG
     wait_for 60 has_said $mover '"suspending"' moving.json
     wait_for 10 eval '! runs'
