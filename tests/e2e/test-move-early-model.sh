@@ -84,7 +84,7 @@ wait "$listener" 2>/dev/null
 hvm_guest a g --dirty 1000 --vif
 must "$X" dm a g physmap on
 listen b
-moving a g -v
+moving a g -v --bandwidth 200M
 ended 0
 grep -q 'keeps a map of its memory' "$T/moving.err" || fail "$(cat "$T/moving.err")"
 ! grep -q 'ready for g, which still runs' "$T/listen-b.err" || fail "it was started early"
