@@ -150,36 +150,56 @@ bool device_model_is_gone(const struct device_model *m)
     return m->sock >= 0 && poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR);
 }
 
+static const char query_status[] = "{\"execute\":\"query-status\"}\n", how[] = "asked how it is";
+
+/* What it answers to that; false: it is something else. */
+static bool read_run(const json_t *answer, enum device_model_run *run)
+{
+    const char *status = json_string_value(json_object_get(answer, "status"));
+
+    if (status)
+        *run = !strcmp(status, "inmigrate") ? DEVICE_MODEL_INCOMING
+               : !strcmp(status, "running") ? DEVICE_MODEL_RUNNING
+                                            : DEVICE_MODEL_STILL;
+    return status;
+}
+
 int device_model_ask_run(const struct device_model *m, struct err *e)
 {
-    static const char command[] = "{\"execute\":\"query-status\"}\n";
-    const int rc = io_write_full(m->sock, command, strlen(command), NULL, deadline_in(ANSWER_NS));
+    const int rc = io_write_full(
+        m->sock, query_status, strlen(query_status), NULL, deadline_in(ANSWER_NS));
 
-    return rc ? failed(m, rc, "asked how it is", e) : 0;
+    return rc ? failed(m, rc, how, e) : 0;
 }
 
 int device_model_hear_run(const struct device_model *m, enum device_model_run *run, struct err *e)
 {
     int rc;
     json_t *o = read_object(m, deadline_in(ANSWER_NS), &rc);
-    const char *status = json_string_value(json_object_get(json_object_get(o, "return"), "status"));
+    const bool heard = read_run(json_object_get(o, "return"), run);
 
-    if (status)
-        *run = !strcmp(status, "inmigrate") ? DEVICE_MODEL_INCOMING
-               : !strcmp(status, "running") ? DEVICE_MODEL_RUNNING
-                                            : DEVICE_MODEL_STILL;
     json_decref(o);
-    return rc ? failed(m, rc, "asked how it is", e) : status != NULL;
+    return rc ? failed(m, rc, how, e) : heard;
+}
+
+int device_model_query_run(struct device_model *m, enum device_model_run *run, struct err *e)
+{
+    json_t *answer = NULL;
+    int rc = ask(m, query_status, &answer, how, e);
+
+    if (!rc && !read_run(answer, run))
+        rc = failed(m, -EBADMSG, how, e);
+    json_decref(answer);
+    return rc;
 }
 
 int device_model_is_paused(struct device_model *m, bool *paused, struct err *e)
 {
-    json_t *status = NULL;
-    const int rc = ask(m, "{\"execute\":\"query-status\"}\n", &status, "asked how it is", e);
+    enum device_model_run run;
+    const int rc = device_model_query_run(m, &run, e);
 
     if (!rc)
-        *paused = !json_is_true(json_object_get(status, "running"));
-    json_decref(status);
+        *paused = run != DEVICE_MODEL_RUNNING;
     return rc;
 }
 

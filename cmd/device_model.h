@@ -43,8 +43,9 @@ void device_model_close(struct device_model *m);
 /* It was there and is no more: it has died. */
 bool device_model_is_gone(const struct device_model *m);
 
-/* Without waiting: ask, and when sock is readable hear what it says. 1: *run is the answer; 0: it
- * told of something else. */
+int device_model_query_run(struct device_model *m, enum device_model_run *run, struct err *e);
+/* The same without waiting: ask, and when sock is readable hear what it says. 1: *run is the
+ * answer; 0: it told of something else. */
 int device_model_ask_run(const struct device_model *m, struct err *e);
 int device_model_hear_run(const struct device_model *m, enum device_model_run *run, struct err *e);
 

@@ -96,10 +96,8 @@ static int hear_first(struct early_model *m, struct err *e)
     int rc = device_model_greet(&m->qmp, &why);
 
     if (!rc)
-        rc = device_model_ask_run(&m->qmp, &why);
-    while (!rc)
-        rc = device_model_hear_run(&m->qmp, &run, &why);
-    if (rc < 0) {
+        rc = device_model_query_run(&m->qmp, &run, &why);
+    if (rc) {
         device_model_close(&m->qmp);
         return 0;
     }
