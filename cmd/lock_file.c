@@ -5,9 +5,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define AGAIN_NS (10 * NS_PER_MS)
@@ -63,4 +66,26 @@ void lock_file_drop(const char *path, int fd)
     if (!flock(fd, LOCK_EX | LOCK_NB) && is_named(fd, path))
         unlink(path);
     close(fd);
+}
+
+bool lock_file_is_held(const char *dir, const char *name, int *fd)
+{
+    char path[PATH_MAX];
+    int rc;
+
+    if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
+        return false;
+    rc = lock_file_take(path, fd);
+    if (!rc)
+        lock_file_drop(path, *fd);
+    return rc == -EWOULDBLOCK;
+}
+
+bool lock_file_was_touched(int fd, int64_t within_s)
+{
+    struct timespec now;
+    struct stat s;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return !fstat(fd, &s) && llabs((long long)now.tv_sec - s.st_mtim.tv_sec) < within_s;
 }

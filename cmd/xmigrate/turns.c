@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TICKET "after-"
@@ -68,32 +67,17 @@ static void drop_ticket(struct turn *t, const char *dir)
     t->ticket_fd = -1;
 }
 
-/* A process that was stopped keeps nobody waiting. */
-static bool was_tried_lately(int fd)
-{
-    struct timespec now;
-    struct stat s;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return !fstat(fd, &s) && now.tv_sec - s.st_mtim.tv_sec < TICKET_GOOD_S;
-}
-
-/* Does a process hold it that still tries? The ticket of one that was killed is removed. */
+/* Does a process hold it that still tries? The ticket of one that was killed is removed, and one
+ * that was stopped keeps nobody waiting. */
 static bool is_waited_for(const char *dir, const char *ticket)
 {
-    char path[TURN_PATH_BYTES];
-    bool tries = false;
-    int fd, rc;
+    bool tries;
+    int fd;
 
-    if (snprintf(path, sizeof(path), "%s/%s", dir, ticket) >= (int)sizeof(path))
+    if (!lock_file_is_held(dir, ticket, &fd))
         return false;
-    rc = lock_file_take(path, &fd);
-    if (!rc)
-        lock_file_drop(path, fd);
-    if (rc == -EWOULDBLOCK) {
-        tries = was_tried_lately(fd);
-        close(fd);
-    }
+    tries = lock_file_was_touched(fd, TICKET_GOOD_S);
+    close(fd);
     return tries;
 }
 
