@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sched/fair_share.h"
 
+#include "base/min.h"
 #include "sched/bucket.h"
 
 /* Who uses so much of its share, in 16ths, would use more. What is claimed is above what is used by
@@ -10,11 +11,6 @@ enum { BUSY_16THS = 15, STEPS = 32 };
 static uint64_t at_least(uint64_t bits_per_s)
 {
     return bits_per_s > BUCKET_LEAST_BITS_PER_S ? bits_per_s : BUCKET_LEAST_BITS_PER_S;
-}
-
-static uint64_t lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
 }
 
 static uint64_t claimed(const struct fair_claim *c)
@@ -40,7 +36,7 @@ static uint64_t find_level(
             if (claimed(&of[i]) > level)
                 more++;
             else
-                left -= lesser(left, claimed(&of[i]));
+                left -= min_u64(left, claimed(&of[i]));
         }
         if (more)
             next = left / more;
@@ -65,16 +61,16 @@ uint64_t fair_share(
     uint64_t left = limit_bits_per_s;
 
     if (count_kind(of, count, true)) {
-        const uint64_t for_first = left - lesser(left, least);
+        const uint64_t for_first = left - min_u64(left, least);
         const uint64_t level = find_level(for_first, of, count, true);
 
         if (first)
-            return at_least(lesser(level, claimed(&of[which])));
+            return at_least(min_u64(level, claimed(&of[which])));
         for (unsigned i = 0; i < count; i++)
             if (of[i].first)
-                left -= lesser(left, at_least(lesser(level, claimed(&of[i]))));
+                left -= min_u64(left, at_least(min_u64(level, claimed(&of[i]))));
     }
-    return at_least(lesser(find_level(left, of, count, false), claimed(&of[which])));
+    return at_least(min_u64(find_level(left, of, count, false), claimed(&of[which])));
 }
 
 uint64_t fair_claim_of(

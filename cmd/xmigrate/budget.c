@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/xmigrate/budget.h"
 
+#include "base/min.h"
 #include "base/units.h"
 #include "cmd/lock_file.h"
 #include "cmd/xmigrate/session/policy.h"
+#include "crypto/config.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -16,17 +18,20 @@
 
 #define PREFIX "sharing-"
 
-enum { CLAIM_BYTES = 23, ALIVE_S = 3 };
+enum { CLAIM_BYTES = 23, FIRST_GOOD_S = 4 };
 
 /* --- the host's limit --- */
 
 /* Its rights and owner have a time of their own. */
-static struct budget_version version_of(const char *path)
+static struct budget_version policy_version(const struct budget *b)
 {
+    char path[CONFIG_PATH_BYTES];
+    struct err ignored = ERR_INIT;
     struct stat s;
 
-    return stat(path, &s) ? (struct budget_version){0}
-                          : (struct budget_version){s.st_mtim, s.st_ctim};
+    return config_path(b->config_dir, "policy", path, &ignored) || stat(path, &s)
+               ? (struct budget_version){0}
+               : (struct budget_version){s.st_mtim, s.st_ctim};
 }
 
 static bool same_time(struct timespec a, struct timespec b)
@@ -38,13 +43,11 @@ static bool same_time(struct timespec a, struct timespec b)
 static int read_limit(struct budget *b, struct err *e)
 {
     struct policy *p = malloc(sizeof(*p));
-    char path[POLICY_PATH_BYTES];
     int rc;
 
     if (!p)
         return err_sys(e, ERR_LOCAL, ENOMEM, "cannot read the policy");
-    snprintf(path, sizeof(path), "%s/policy", b->config_dir);
-    b->policy_version = version_of(path);
+    b->policy_version = policy_version(b);
     rc = policy_load(p, b->config_dir, e);
     if (!rc)
         b->limit_bits_per_s = p->bandwidth_bits_per_s;
@@ -55,14 +58,10 @@ static int read_limit(struct budget *b, struct err *e)
 /* One that makes no sense changes nothing. */
 static void look_at_policy(struct budget *b)
 {
-    char path[POLICY_PATH_BYTES];
+    const struct budget_version now = policy_version(b), then = b->policy_version;
     struct err e = ERR_INIT;
 
     b->policy_ns = deadline_in(BUDGET_POLICY_NS);
-    snprintf(path, sizeof(path), "%s/policy", b->config_dir);
-
-    const struct budget_version now = version_of(path), then = b->policy_version;
-
     if (same_time(now.written, then.written) && same_time(now.changed, then.changed))
         return;
     if (read_limit(b, &e))
@@ -93,31 +92,16 @@ static struct fair_claim read_claim(int fd)
     return c;
 }
 
-/* A process that was stopped keeps nobody waiting: others write at each look. */
-static bool looks_at_it(int fd)
-{
-    struct stat s;
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return !fstat(fd, &s) && llabs((long long)now.tv_sec - s.st_mtim.tv_sec) <= ALIVE_S;
-}
-
-/* Of a file that somebody holds. One that nobody holds is removed. */
+/* Of a file that somebody holds. One who was stopped comes first no more: others write at each
+ * look. */
 static bool look_at(const char *dir, const char *name, struct fair_claim *c)
 {
-    char path[BUDGET_PATH_BYTES];
-    int fd, rc;
+    int fd;
 
-    if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
-        return false;
-    rc = lock_file_take(path, &fd);
-    if (!rc)
-        lock_file_drop(path, fd);
-    if (rc != -EWOULDBLOCK)
+    if (!lock_file_is_held(dir, name, &fd))
         return false;
     *c = read_claim(fd);
-    c->first = c->first && looks_at_it(fd);
+    c->first = c->first && lock_file_was_touched(fd, FIRST_GOOD_S);
     close(fd);
     return true;
 }
@@ -145,11 +129,6 @@ static unsigned collect(const struct budget *b, struct fair_claim of[static FAIR
 
 /* --- shares --- */
 
-static uint64_t lesser(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static void set_share(struct budget *b, uint64_t bits_per_s)
 {
     char share[UNITS_TEXT_BYTES], limit[UNITS_TEXT_BYTES];
@@ -169,16 +148,16 @@ static void share_out(struct budget *b, bool joining)
     const uint64_t before = b->due_bits_per_s;
 
     if (b->own_bits_per_s)
-        b->claim.bits_per_s = lesser(b->claim.bits_per_s, b->own_bits_per_s);
+        b->claim.bits_per_s = min_u64(b->claim.bits_per_s, b->own_bits_per_s);
     write_claim(b);
     b->moves = collect(b, of);
     b->due_bits_per_s = fair_share(b->limit_bits_per_s, of, b->moves, 0);
 
-    uint64_t share = joining ? b->due_bits_per_s : lesser(b->due_bits_per_s, before);
+    uint64_t share = joining ? b->due_bits_per_s : min_u64(b->due_bits_per_s, before);
 
     /* Whatever it had lent. */
     if (b->claim.first && share < b->limit_bits_per_s / b->moves)
-        share = lesser(b->due_bits_per_s, b->limit_bits_per_s / b->moves);
+        share = min_u64(b->due_bits_per_s, b->limit_bits_per_s / b->moves);
     set_share(b, share);
 }
 
@@ -259,7 +238,7 @@ uint64_t budget_bits_per_s(const struct budget *b)
 {
     if (!b->share_bits_per_s || !b->own_bits_per_s)
         return b->share_bits_per_s ?: b->own_bits_per_s;
-    return lesser(b->share_bits_per_s, b->own_bits_per_s);
+    return min_u64(b->share_bits_per_s, b->own_bits_per_s);
 }
 
 /* --- meanwhile --- */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/in/frames.h"
 
+#include "base/min.h"
 #include "engine/in/populate_plan.h"
 #include "engine/xen/build.h"
 
@@ -25,18 +26,13 @@ static int no_memory(const struct frames *f, struct err *e)
         (unsigned long long)f->max_pages, (unsigned long long)f->frame_count);
 }
 
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* For a group is made only where there is memory. */
 static bool reserve_groups(struct frames *f)
 {
     const uint64_t all = (uint64_t)f->map.slot_count * EXTENT_GROUPS;
 
     f->group_of_bytes = all * sizeof(*f->group_of);
-    f->groups_bytes = (smaller(f->max_pages, all) + 1) * sizeof(*f->groups);
+    f->groups_bytes = (min_u64(f->max_pages, all) + 1) * sizeof(*f->groups);
     f->group_of = reserve(f->group_of_bytes);
     f->groups = reserve(f->groups_bytes);
     return f->group_of && f->groups;

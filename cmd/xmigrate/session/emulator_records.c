@@ -2,6 +2,7 @@
 #include "cmd/xmigrate/session/emulator_records.h"
 
 #include "base/bytes.h"
+#include "base/min.h"
 
 #include <errno.h>
 #include <string.h>
@@ -69,11 +70,6 @@ static void end_body(struct emulator_records *r)
     r->front_bytes = 0;
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 int emulator_records_feed(struct emulator_records *r, const uint8_t *data, size_t len_bytes,
     emulator_state_fn *state, void *arg, struct err *e)
 {
@@ -86,11 +82,11 @@ int emulator_records_feed(struct emulator_records *r, const uint8_t *data, size_
         if (r->front_bytes < EMULATOR_FRONT_BYTES) {
             rc = take_front(r, *data, e);
         } else if (r->left_bytes) {
-            used = least(r->left_bytes, len_bytes);
+            used = min_u64(r->left_bytes, len_bytes);
             rc = state(arg, data, used, e);
             r->left_bytes -= used;
         } else {
-            used = least(r->pad_bytes, len_bytes);
+            used = min_u64(r->pad_bytes, len_bytes);
             r->pad_bytes -= used;
         }
         if (rc)
