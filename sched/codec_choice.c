@@ -68,7 +68,7 @@ static unsigned find_stale(const struct codec_choice *c, int64_t now_ns)
 {
     for (unsigned i = 0; i < CODECS; i++)
         if ((c->allowed >> i & 1) &&
-            (!c->cost[i].known ||
+            (!c->cost[i].samples ||
                 (i != c->current && now_ns - c->cost[i].tried_ns > holds_ns(c, i))))
             return i;
     return CODECS;
@@ -94,13 +94,13 @@ bool codec_differences_pay(const struct codec_choice *c, unsigned codec, int64_t
 {
     const struct codec_cost *delta = &c->cost[CODECS];
 
-    return !delta->known || !c->cost[codec].known || now_ns - delta->tried_ns > RETRY_NS ||
+    return !delta->samples || !c->cost[codec].samples || now_ns - delta->tried_ns > RETRY_NS ||
            page_ns(c, CODECS) < page_ns(c, codec) * DELTA_BONUS;
 }
 
 double codec_page_bytes(const struct codec_choice *c, unsigned codec)
 {
-    return c->cost[codec].known ? c->cost[codec].bytes : PAGE_BYTES;
+    return c->cost[codec].samples ? c->cost[codec].bytes : PAGE_BYTES;
 }
 
 static void begin_window(struct codec_choice *c, int64_t now_ns)
@@ -149,7 +149,7 @@ static void note_free_link(struct codec_choice *c, int64_t now_ns)
 static void judge_link(struct codec_choice *c, const struct codec_sample *s, int64_t now_ns)
 {
     /* The receiver has only just begun. */
-    if (!c->cost[c->current].known) {
+    if (!c->cost[c->current].samples) {
         begin_window(c, now_ns);
         return;
     }
@@ -185,13 +185,11 @@ static void learn_cost(
 
     const double cpu_ns = (double)all_cpu_ns / (double)pages;
     const double bytes = (double)all_bytes / (double)pages;
-
     const bool is_warm = cost->samples == WARM_SAMPLES;
 
     cost->cpu_ns = is_warm ? blend(cost->cpu_ns, cpu_ns) : cpu_ns;
     cost->bytes = is_warm ? blend(cost->bytes, bytes) : bytes;
     cost->samples += !is_warm;
-    cost->known = true;
     cost->tried_ns = now_ns;
 }
 

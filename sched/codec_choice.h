@@ -30,8 +30,7 @@ struct codec_choice {
     unsigned allowed; /* bits */
     unsigned current;
     struct codec_cost {
-        bool known;
-        unsigned samples; /* up to WARM_SAMPLES */
+        unsigned samples; /* up to WARM_SAMPLES; 0: it is not known */
         int64_t tried_ns;
         double cpu_ns, bytes; /* a page */
     } cost[CODECS + 1];       /* the last one: of a page that goes as a difference */

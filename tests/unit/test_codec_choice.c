@@ -272,7 +272,7 @@ static void batches_of_zero_pages_teach_nothing(void **state)
             &(struct codec_sample){
                 .codec = RAW, .pages = 0, .bytes = 4104, .cpu_ns = 200000, .busy_ns = 200000},
             r.now_ns += 200000);
-    assert_false(r.c.cost[RAW].known);
+    assert_int_equal(r.c.cost[RAW].samples, 0);
 }
 
 /* What a page that goes as a difference cost beside one of that codec. */
