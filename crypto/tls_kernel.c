@@ -40,5 +40,5 @@ int tls_kernel_send(struct channel *ch, struct iovec *iov, int count, struct err
             "%s: the kernel has encrypted as much as it may with its key: without --kernel-tls "
             "there is no such limit",
             ch->name);
-    return tcp_send_all(ch, iov, count, e);
+    return tcp_send(ch, iov, count, e);
 }

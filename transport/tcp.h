@@ -62,8 +62,8 @@ int64_t tcp_least_round_trip_ns(int fd);
 /* "192.0.2.1:41234" or "[2001:db8::1]:41234"; "?" if the socket has no peer. */
 void tcp_describe_peer(int fd, char *buf, size_t cap);
 
-/* send() of a channel that leaves all else to its socket; counts what it costs. */
-int tcp_send_all(struct channel *ch, struct iovec *iov, int count, struct err *e);
+/* A plain channel's send(), and that of one whose socket does the rest. */
+int tcp_send(struct channel *ch, struct iovec *iov, int count, struct err *e);
 
 /* A channel on fd, which is taken over, also when this fails. */
 int tcp_channel(int fd, const char *name, const struct cancel *cancel, int64_t stall_ns,

@@ -37,7 +37,7 @@ static ssize_t write_some(
     return n;
 }
 
-static int write_all(struct channel *ch, struct iovec *iov, int count, struct err *e)
+static int send_all(struct channel *ch, struct iovec *iov, int count, struct err *e)
 {
     int64_t stalled_at_ns = deadline_in(ch->stall_ns);
     size_t left_bytes = io_sum_bytes(iov, count), paid_bytes = 0;
@@ -89,25 +89,16 @@ static int send_summed(struct channel *ch, struct iovec *iov, int count, struct 
             i++;
         if (filled < sizeof(copy) && i < count)
             continue;
-        rc = write_all(ch, &(struct iovec){copy, filled}, 1, e);
+        rc = send_all(ch, &(struct iovec){copy, filled}, 1, e);
         filled = 0;
     }
     return rc;
 }
 
-static int tcp_send(struct channel *ch, struct iovec *iov, int count, struct err *e)
+int tcp_send(struct channel *ch, struct iovec *iov, int count, struct err *e)
 {
     int64_t mark_ns = thread_cpu_ns();
-    const int rc = ch->summed ? send_summed(ch, iov, count, e) : write_all(ch, iov, count, e);
-
-    ch->costs.write_cpu_ns += lap_cpu_ns(&mark_ns);
-    return rc;
-}
-
-int tcp_send_all(struct channel *ch, struct iovec *iov, int count, struct err *e)
-{
-    int64_t mark_ns = thread_cpu_ns();
-    const int rc = write_all(ch, iov, count, e);
+    const int rc = ch->summed ? send_summed(ch, iov, count, e) : send_all(ch, iov, count, e);
 
     ch->costs.write_cpu_ns += lap_cpu_ns(&mark_ns);
     return rc;
