@@ -449,27 +449,27 @@ static int tls_binding(struct channel *ch, uint8_t out[static CHANNEL_BINDING_BY
     return good == 1 ? 0 : err_set(e, ERR_INTERNAL, EIO, "%s: no TLS exporter", ch->name);
 }
 
+static int say_goodbye(struct tls_stream *s, struct err *e)
+{
+    pthread_mutex_lock(&s->lock);
+    ERR_clear_error();
+    const int result = SSL_shutdown(s->ssl);
+    /* 0 means sent, the peer's has not arrived yet: as good as 1. */
+    const int rc = explain_call(s, "closing", result < 0 ? judge_call(s, result) : 0, e);
+    pthread_mutex_unlock(&s->lock);
+    return rc;
+}
+
 static int tls_finish(struct channel *ch, struct err *e)
 {
     struct tls_stream *s = stream_of(ch);
-    const int64_t until_ns = deadline_in(ch->stall_ns);
-    int rc = send_gathered(s, e), waited = 0;
+    int rc = send_gathered(s, e);
 
-    if (rc)
-        return rc;
-    do {
-        pthread_mutex_lock(&s->lock);
-        ERR_clear_error();
-        const int result = SSL_shutdown(s->ssl);
-        /* 0 means sent, the peer's has not arrived yet: as good as 1. */
-        rc = explain_call(s, "closing", result < 0 ? judge_call(s, result) : 0, e);
-        pthread_mutex_unlock(&s->lock);
-        if (s->by_kernel && rc == WANTS_OUTPUT)
-            waited = channel_await_room(ch, until_ns);
-    } while (s->by_kernel && rc == WANTS_OUTPUT && !waited);
-
-    if (waited || is_final(rc))
-        return waited ? channel_fail(ch, "closing", waited, e) : rc;
+    /* What the kernel encrypts goes straight into the socket, which may be full. */
+    while (!rc && (rc = say_goodbye(s, e)) == WANTS_OUTPUT && s->by_kernel)
+        rc = wait_for(s, rc, 1, deadline_in(ch->stall_ns));
+    if (is_final(rc))
+        return err_is_set(e) ? rc : channel_fail(ch, "closing", rc, e);
     rc = push_out(s, ch->stall_ns, DEADLINE_NEVER);
     return rc ? channel_fail(ch, "closing", rc, e) : 0;
 }
