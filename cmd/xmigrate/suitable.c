@@ -104,10 +104,12 @@ bool suitable_for_early_model(const struct xl_domain *d, const struct log *log, 
 
     if (d->type != LIBXL_DOMAIN_TYPE_HVM)
         return true;
-    if (emulator_keeps_physmap(d->domid, &keeps, &e))
+    if (emulator_keeps_physmap(d->domid, &keeps, &e)) {
         log_debug(log, "%s", e.text);
-    if (keeps)
+        *why = "xenstored does not say what its device model keeps there";
+    } else if (keeps) {
         *why = "its device model keeps a map of its memory in xenstore";
+    }
     return !keeps;
 }
 
