@@ -12,12 +12,11 @@
 static int say_status(struct domain *d, struct answer *a)
 {
     static const char *const names[] = {"running", "paused", "waiting", "dead"};
-    enum emulator_status status;
-    bool logging;
-    const int rc = emulator_query(d, &status, &logging);
+    struct emulator_view v;
+    const int rc = emulator_query(d, &v);
 
     if (!rc)
-        say(a, "%s, log-dirty %s\n", names[status], logging ? "on" : "off");
+        say(a, "%s, log-dirty %s\n", names[v.status], v.logging ? "on" : "off");
     return rc;
 }
 
@@ -54,21 +53,21 @@ static int start_waiting(struct domain *d, const char *path)
 
 static int say_whether_running(struct domain *d, struct answer *a)
 {
-    bool said;
-    const int rc = emulator_has_said_running(d, &said);
+    struct emulator_view v;
+    const int rc = emulator_query(d, &v);
 
     if (!rc)
-        say(a, "%s", said ? "running" : "");
-    return rc;
+        say(a, "%s", v.said_running ? "running" : "");
+    return !rc && v.status == EMULATOR_DEAD ? -EPIPE : rc;
 }
 
 static int say_physmap(struct domain *d, struct answer *a)
 {
-    bool has;
-    const int rc = emulator_has_physmap(d, &has);
+    struct emulator_view v;
+    const int rc = emulator_query(d, &v);
 
     if (!rc)
-        say(a, "%s", has ? "1" : "");
+        say(a, "%s", v.has_physmap ? "1" : "");
     return rc;
 }
 
@@ -133,9 +132,8 @@ int act_emulator(struct domain *d, struct words *w, struct answer *a)
         return fail(a, EACCES, "the device model of domain %s refuses", d->name);
     default:
         return fail(a, EINVAL,
-            "dm DOMAIN [cont, stop, log on, log off, state, start STATE, wait FILE, says "
-            "[running], "
-            "physmap [on, off], die, die-loading, never-load, refuse, ignore-log, obey, slow:TIME, "
-            "pod PAGES]");
+            "dm DOMAIN [cont, stop, log on, log off, state, start STATE, wait FILE, "
+            "says [running], physmap [on, off], die, die-loading, never-load, refuse, ignore-log, "
+            "obey, slow:TIME, pod PAGES]");
     }
 }

@@ -26,10 +26,9 @@ struct qmp {
 
 static bool is_alive(struct domain *d)
 {
-    enum emulator_status status;
-    bool logging;
+    struct emulator_view v;
 
-    return !emulator_query(d, &status, &logging) && status != EMULATOR_DEAD;
+    return !emulator_query(d, &v) && v.status != EMULATOR_DEAD;
 }
 
 /* Into q->line, without its end. The connection of a device model that dies is closed. */
@@ -70,15 +69,14 @@ static int query_status(struct qmp *q)
         [EMULATOR_PAUSED] = "paused",
         [EMULATOR_WAITING] = "inmigrate",
     };
-    enum emulator_status status;
-    bool logging;
+    struct emulator_view v;
     char text[128];
 
-    if (emulator_query(q->domain, &status, &logging) || status == EMULATOR_DEAD)
+    if (emulator_query(q->domain, &v) || v.status == EMULATOR_DEAD)
         return -EPIPE;
     snprintf(text, sizeof(text),
         "{\"return\": {\"status\": \"%s\", \"singlestep\": false, \"running\": %s}}\r\n",
-        names[status], status == EMULATOR_RUNNING ? "true" : "false");
+        names[v.status], v.status == EMULATOR_RUNNING ? "true" : "false");
     return answer(q, text);
 }
 

@@ -215,30 +215,6 @@ int emulator_say_running(struct domain *d)
     return 0;
 }
 
-int emulator_has_said_running(struct domain *d, bool *said)
-{
-    int rc;
-    struct emulator *v = lock_emulator(d, true, &rc);
-
-    if (!v)
-        return rc;
-    *said = v->said_running;
-    pthread_mutex_unlock(&d->lock);
-    return 0;
-}
-
-int emulator_has_physmap(struct domain *d, bool *has)
-{
-    int rc;
-    struct emulator *v = lock_emulator(d, false, &rc);
-
-    if (!v)
-        return rc;
-    *has = v->has_physmap;
-    pthread_mutex_unlock(&d->lock);
-    return 0;
-}
-
 int emulator_set_physmap(struct domain *d, bool has)
 {
     int rc;
@@ -267,15 +243,14 @@ int emulator_log(struct domain *d, bool enable)
     return rc;
 }
 
-int emulator_query(struct domain *d, enum emulator_status *status, bool *logging)
+int emulator_query(struct domain *d, struct emulator_view *view)
 {
     int rc;
     struct emulator *v = lock_emulator(d, false, &rc);
 
     if (!v)
         return rc;
-    *status = v->status;
-    *logging = v->logging;
+    *view = (struct emulator_view){v->status, v->logging, v->said_running, v->has_physmap};
     pthread_mutex_unlock(&d->lock);
     return 0;
 }

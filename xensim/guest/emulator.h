@@ -56,6 +56,12 @@ struct emulator {
     pthread_t thread;
 };
 
+/* What anybody may see of it, also when it is dead. */
+struct emulator_view {
+    enum emulator_status status;
+    bool logging, said_running, has_physmap;
+};
+
 /* Start one for d, which has none. 0 or -errno. */
 int emulator_start(
     struct domain *d, const struct emulator_state *state, enum emulator_status status);
@@ -65,16 +71,15 @@ int emulator_start_waiting(struct domain *d, int state_fd);
 void emulator_stop(struct domain *d);
 void emulator_free(void *emulator);
 
+int emulator_query(struct domain *d, struct emulator_view *view);
+
 /* What a toolstack may ask of it. Each takes the domain's lock and answers 0, -ESRCH (there is
  * none), -EPIPE (it is dead) or -EACCES (it refuses). */
 int emulator_pause(struct domain *d);
 int emulator_continue(struct domain *d);
 int emulator_log(struct domain *d, bool enable);
-int emulator_query(struct domain *d, enum emulator_status *status, bool *logging);
 /* What libxl waits for: that it runs, as somebody has said for it. */
 int emulator_say_running(struct domain *d);
-int emulator_has_said_running(struct domain *d, bool *said);
-int emulator_has_physmap(struct domain *d, bool *has);
 int emulator_read_state(struct domain *d, char text[static EMULATOR_STATE_BYTES]);
 bool emulator_parse_state(const char *text, struct emulator_state *state);
 

@@ -55,13 +55,15 @@ EXPORT void xs_close(struct xs_handle *xsh)
     free(xsh);
 }
 
-/* What the host says of a node, malloc'ed; NULL with errno set if there is none. */
-static char *ask_node(const char *verb, const char *path)
+/* What the host says to a command, malloc'ed; NULL with errno set if it has nothing of the kind. A
+ * word that is NULL ends it. */
+static char *ask(const char *command, const char *of, const char *word, const char *more)
 {
     struct err e = ERR_INIT;
     char *text = NULL;
     const int sock = host_connect(&e);
-    const int rc = sock < 0 ? sock : client_commandl(sock, &text, &e, "xenstore", verb, path, NULL);
+    const int rc = sock < 0 ? sock
+                            : client_commandl(sock, &text, &e, command, of, word, more, NULL);
 
     if (sock >= 0)
         close(sock);
@@ -72,24 +74,17 @@ static char *ask_node(const char *verb, const char *path)
     return NULL;
 }
 
-/* What the host says of a device model, as above. */
+static char *ask_node(const char *verb, const char *path)
+{
+    return ask("xenstore", verb, path, NULL);
+}
+
 static char *ask_emulator(unsigned domid, const char *action, const char *more)
 {
-    struct err e = ERR_INIT;
-    char id[16], *text = NULL;
-    const int sock = host_connect(&e);
+    char id[16];
 
     snprintf(id, sizeof(id), "%u", domid);
-
-    const int rc = sock < 0 ? sock : client_commandl(sock, &text, &e, "dm", id, action, more, NULL);
-
-    if (sock >= 0)
-        close(sock);
-    if (!rc)
-        return text ? text : strdup("");
-    free(text);
-    errno = ENOENT;
-    return NULL;
+    return ask("dm", id, action, more);
 }
 
 static bool is_emulator_node(const char *path, const char *node, unsigned *domid)
