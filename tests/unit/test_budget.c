@@ -73,6 +73,23 @@ static void join(struct scene *s, struct budget *b, uint64_t own_bits_per_s)
     assert_int_equal(budget_join(b, own_bits_per_s, &e), 0);
 }
 
+/* Both have a half of 64 Mbit/s. */
+static struct scene *begin_two(struct budget *a, struct budget *b)
+{
+    struct scene *s = begin("bandwidth 64M\n");
+
+    join(s, a, 0);
+    join(s, b, 0);
+    return s;
+}
+
+static void end_two(struct scene *s, struct budget *a, struct budget *b)
+{
+    budget_leave(a);
+    budget_leave(b);
+    end(s);
+}
+
 /* Its next look is due. */
 static uint64_t look(struct budget *b)
 {
@@ -178,12 +195,10 @@ static void use(struct budget *b, uint64_t bits)
 
 static void what_a_move_does_not_use_is_lent(void **state)
 {
-    struct scene *s = begin("bandwidth 64M\n");
     struct budget a, b;
+    struct scene *s = begin_two(&a, &b);
 
     (void)state;
-    join(s, &a, 0);
-    join(s, &b, 0);
     use(&a, 4 * M);
     assert_in_range(look(&a), 5 * M, 8 * M);
     look(&b);
@@ -201,19 +216,15 @@ static void what_a_move_does_not_use_is_lent(void **state)
     assert_int_equal(look(&a), 10 * M);
     look(&b);
     assert_int_equal(look(&b), 54 * M);
-    budget_leave(&a);
-    budget_leave(&b);
-    end(s);
+    end_two(s, &a, &b);
 }
 
 static void a_guest_that_stands_still_comes_first(void **state)
 {
-    struct scene *s = begin("bandwidth 64M\n");
     struct budget a, b;
+    struct scene *s = begin_two(&a, &b);
 
     (void)state;
-    join(s, &a, 0);
-    join(s, &b, 0);
     use(&a, 0);
     assert_true(look(&a) < 4 * M);
     look(&b);
@@ -229,29 +240,23 @@ static void a_guest_that_stands_still_comes_first(void **state)
     assert_int_equal(budget_bits_per_s(&a), 32 * M);
     look(&b);
     assert_int_equal(look(&b), 32 * M);
-    budget_leave(&a);
-    budget_leave(&b);
-    end(s);
+    end_two(s, &a, &b);
 }
 
 /* A process that was stopped as it came first. */
 static void one_that_does_not_look_any_more_comes_first_no_more(void **state)
 {
-    struct scene *s = begin("bandwidth 64M\n");
     const struct timespec long_ago[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = 1000}};
     struct budget a, b;
+    struct scene *s = begin_two(&a, &b);
 
     (void)state;
-    join(s, &a, 0);
-    join(s, &b, 0);
     budget_come_first(&a, true);
     assert_int_equal(look(&b), BUCKET_LEAST_BITS_PER_S);
     assert_int_equal(futimens(a.fd, long_ago), 0);
     look(&b);
     assert_int_equal(look(&b), 32 * M);
-    budget_leave(&a);
-    budget_leave(&b);
-    end(s);
+    end_two(s, &a, &b);
 }
 
 /* Nothing is sent meanwhile, and all it can get is wanted afterwards. */
