@@ -92,8 +92,8 @@ static struct fair_claim read_claim(int fd)
     return c;
 }
 
-/* Of a file that somebody holds. One who was stopped comes first no more: others write at each
- * look. */
+/* Of a file that somebody holds. Every process writes at each look, so one that was stopped no
+ * longer comes first. */
 static bool look_at(const char *dir, const char *name, struct fair_claim *c)
 {
     int fd;
